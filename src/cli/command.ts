@@ -1,0 +1,59 @@
+// What all commands share: strict arguments, exit codes, and a way to the database.
+import { z } from 'zod';
+import type { Config } from '../config.ts';
+import type { DatabaseSettings } from '../db/connect.ts';
+import { openEmbeddedServer } from '../db/embedded.ts';
+
+/** What the process ends with. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  wrongUsage: 2,
+  discrepancy: 3,
+  outOfReach: 4,
+} as const;
+
+/** Ends a command with a sentence on standard error. */
+export class CommandError extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.exitCode = exitCode;
+  }
+}
+
+/**
+ * Parses what citty made of the command line. citty lets misspelt options and stray words through, which for money is
+ * a defect: here whatever is not declared ends the command.
+ */
+export function parseArguments<Shape extends z.ZodRawShape>(
+  shape: Shape,
+  args: Readonly<Record<string, unknown>>,
+): z.output<z.ZodObject<Shape>> {
+  const { _: words, ...options } = args;
+  if (Array.isArray(words) && words.length > 0) {
+    throw new CommandError(EXIT.wrongUsage, `"${words[0]}" is not understood here; see --help.`);
+  }
+  const parsed = z.strictObject(shape).safeParse(options);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  if (issue?.code === 'unrecognized_keys') {
+    throw new CommandError(EXIT.wrongUsage, `There is no option --${issue.keys[0]}; see --help.`);
+  }
+  throw new CommandError(EXIT.wrongUsage, `The option --${issue?.path.join('.')} is wrong: ${issue?.message}.`);
+}
+
+/** Runs `work` with the database of the settings: the one they name, or the embedded one, started if it does not run. */
+export async function withDatabase<Result>(
+  config: Config,
+  work: (database: DatabaseSettings) => Promise<Result>,
+): Promise<Result> {
+  if (config.database) return await work(config.database);
+  const server = await openEmbeddedServer(config.dataDir);
+  try {
+    return await work(server.settings);
+  } finally {
+    await server.release();
+  }
+}

@@ -1,0 +1,2 @@
+import { defineCommand } from 'citty';
+export const report = defineCommand({ meta: { name: 'report' }, run() {} });

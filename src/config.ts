@@ -1,0 +1,125 @@
+// The settings: the only place that reads the environment. Each has a default; a wrong value stops the start.
+import { z } from 'zod';
+import type { DatabaseSettings, DatabaseTimeouts } from './db/connect.ts';
+
+const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
+
+const environment = z.object({
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(8080),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+    .optional(),
+  DB_HOST: z.string().min(1).optional(),
+  DB_PORT: whole(1, 65_535).default(5432),
+  DB_USER: z.string().min(1).default('postgres'),
+  DB_PASSWORD: z.string().optional(),
+  DB_NAME: z.string().min(1).default('gopherpay'),
+  DATA_DIR: z.string().min(1).default('.gopherpay'),
+  THREADS: whole(1, 64).default(10),
+  MAX_QUEUE: whole(1, 1_000_000).default(5000),
+  JOB_SIZE_MAX: whole(1, 10_000).default(512),
+  CONNECTIONS_MAX: whole(1, 100_000).default(10_000),
+  BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
+  REQUEST_TIMEOUT_MS: whole(100, 600_000).default(30_000),
+  DRAIN_TIMEOUT_MS: whole(100, 600_000).default(30_000),
+  DB_CONNECT_TIMEOUT_MS: whole(100, 600_000).default(5000),
+  DB_STATEMENT_TIMEOUT_MS: whole(100, 600_000).default(15_000),
+  DB_LOCK_TIMEOUT_MS: whole(100, 600_000).default(5000),
+  HEARTBEAT_MS: whole(50, 60_000).default(1000),
+  ORPHANED_AFTER_MS: whole(200, 600_000).default(5000),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+});
+
+export type LogLevel = z.infer<typeof environment>['LOG_LEVEL'];
+
+export type Config = {
+  readonly host: string;
+  readonly port: number;
+  /** Null: the service keeps a PostgreSQL of its own in `dataDir`. */
+  readonly database: DatabaseSettings | null;
+  readonly dataDir: string;
+  readonly threads: number;
+  /** How many transfers may be admitted and not yet final. */
+  readonly maxQueue: number;
+  readonly jobSizeMax: number;
+  readonly connectionsMax: number;
+  readonly bodyBytesMax: number;
+  readonly requestTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly databaseTimeouts: DatabaseTimeouts;
+  readonly heartbeatMs: number;
+  /** How old a heartbeat must be for its intake to count as stopped. */
+  readonly orphanedAfterMs: number;
+  readonly logLevel: LogLevel;
+};
+
+/** Parses the environment. Throws an error of one sentence that names the setting. */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  // An empty value is what `NAME=` in a file leaves: not set.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const name = String(issue?.path[0]);
+    // The value of a secret must not end up in a terminal or a log.
+    const shown = name === 'DATABASE_URL' || name === 'DB_PASSWORD' ? '' : ` "${given[name]}"`;
+    throw new Error(`The setting ${name}${shown} is wrong: ${issue?.message}.`);
+  }
+  const values = parsed.data;
+  if (values.DATABASE_URL !== undefined && values.DB_HOST !== undefined) {
+    throw new Error('The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.');
+  }
+  if (values.ORPHANED_AFTER_MS < 3 * values.HEARTBEAT_MS) {
+    throw new Error('The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.');
+  }
+  return {
+    host: values.HOST,
+    port: values.PORT,
+    database: databaseOf(values),
+    dataDir: values.DATA_DIR,
+    threads: values.THREADS,
+    maxQueue: values.MAX_QUEUE,
+    jobSizeMax: values.JOB_SIZE_MAX,
+    connectionsMax: values.CONNECTIONS_MAX,
+    bodyBytesMax: values.BODY_BYTES_MAX,
+    requestTimeoutMs: values.REQUEST_TIMEOUT_MS,
+    drainTimeoutMs: values.DRAIN_TIMEOUT_MS,
+    databaseTimeouts: {
+      connectTimeoutMs: values.DB_CONNECT_TIMEOUT_MS,
+      statementTimeoutMs: values.DB_STATEMENT_TIMEOUT_MS,
+      lockTimeoutMs: values.DB_LOCK_TIMEOUT_MS,
+    },
+    heartbeatMs: values.HEARTBEAT_MS,
+    orphanedAfterMs: values.ORPHANED_AFTER_MS,
+    logLevel: values.LOG_LEVEL,
+  };
+}
+
+/** The settings as this process was given them, `.env` included. */
+export function readConfig(): Config {
+  try {
+    process.loadEnvFile();
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
+  return parseConfig(process.env);
+}
+
+function databaseOf(values: z.infer<typeof environment>): DatabaseSettings | null {
+  if (values.DATABASE_URL !== undefined) return { connectionString: values.DATABASE_URL };
+  if (values.DB_HOST === undefined) return null;
+  return {
+    host: values.DB_HOST,
+    port: values.DB_PORT,
+    user: values.DB_USER,
+    database: values.DB_NAME,
+    ...(values.DB_PASSWORD === undefined ? {} : { password: values.DB_PASSWORD }),
+  };
+}

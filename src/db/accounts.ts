@@ -1,0 +1,257 @@
+// The statements about accounts: all but those of settlement, which alone moves money.
+import { type AccountStatus, EXTERNAL } from '../domain/account.ts';
+import type { Queryable } from './connect.ts';
+
+export type AccountRecord = {
+  readonly accountNumber: string;
+  readonly currency: string;
+  readonly status: AccountStatus;
+  readonly name: string;
+  readonly email: string | null;
+  readonly phone: string | null;
+  readonly dateOfBirth: string | null;
+  readonly balance: bigint;
+  readonly held: bigint;
+  readonly overdraftLimit: bigint;
+  readonly entryCount: bigint;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly createdAt: string;
+};
+
+export type NewAccount = Pick<
+  AccountRecord,
+  'accountNumber' | 'currency' | 'name' | 'email' | 'phone' | 'dateOfBirth' | 'overdraftLimit' | 'metadata'
+>;
+
+/** What may be changed; an absent field stays as it is. */
+export type AccountChange = {
+  readonly [Field in 'name' | 'email' | 'phone' | 'dateOfBirth' | 'overdraftLimit' | 'metadata']?:
+    | AccountRecord[Field]
+    | undefined;
+};
+
+export type Entry = {
+  readonly entryNumber: bigint;
+  readonly transferId: string;
+  readonly amount: bigint;
+  readonly balance: bigint;
+  readonly journalNumber: bigint;
+  readonly settledAt: string;
+};
+
+const COLUMNS = `
+  account_number, currency, status, name, email, phone, date_of_birth, balance, held, overdraft_limit, entry_count,
+  metadata, created_at`;
+
+type AccountRow = {
+  account_number: string;
+  currency: string;
+  status: AccountStatus;
+  name: string;
+  email: string | null;
+  phone: string | null;
+  date_of_birth: string | null;
+  balance: bigint;
+  held: bigint;
+  overdraft_limit: bigint;
+  entry_count: bigint;
+  metadata: Record<string, string>;
+  created_at: string;
+};
+
+/** Creates an account, and @external in its currency if that is new. Returns null if the number is taken. */
+export async function insertAccount(connection: Queryable, account: NewAccount): Promise<AccountRecord | null> {
+  await connection.query(
+    `insert into accounts (account_number, currency, name)
+     values ($1::text, $2::text, 'The world outside')
+     on conflict do nothing`,
+    [EXTERNAL, account.currency],
+  );
+  const inserted = await connection.query<AccountRow>(
+    `insert into accounts (account_number, currency, name, email, phone, date_of_birth, overdraft_limit, metadata)
+     values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::date, $7::bigint, $8::jsonb)
+     on conflict do nothing
+     returning ${COLUMNS}`,
+    [
+      account.accountNumber,
+      account.currency,
+      account.name,
+      account.email,
+      account.phone,
+      account.dateOfBirth,
+      account.overdraftLimit,
+      JSON.stringify(account.metadata),
+    ],
+  );
+  return inserted.rows.map(toAccount)[0] ?? null;
+}
+
+/** The accounts of this number: one, none, or for @external one per currency, in order of currency. */
+export async function loadAccounts(connection: Queryable, accountNumber: string): Promise<AccountRecord[]> {
+  const result = await connection.query<AccountRow>({
+    name: 'load accounts',
+    text: `
+      select ${COLUMNS}
+      from accounts
+      where account_number = $1::text
+      order by currency`,
+    values: [accountNumber],
+  });
+  return result.rows.map(toAccount);
+}
+
+/** At most `limit` accounts in order of number, then currency, after the one given. */
+export async function listAccounts(
+  connection: Queryable,
+  page: { limit: number; after: { accountNumber: string; currency: string } | null },
+): Promise<AccountRecord[]> {
+  const result = await connection.query<AccountRow>(
+    `select ${COLUMNS}
+     from accounts
+     where (account_number, currency) > ($1::text, $2::text)
+     order by account_number, currency
+     limit $3::integer`,
+    [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit],
+  );
+  return result.rows.map(toAccount);
+}
+
+/**
+ * Changes what a change names, on an open account. Returns null if there is no such open account. A limit below what
+ * the account has drawn already violates accounts_no_overdraft.
+ */
+export async function updateAccount(
+  connection: Queryable,
+  accountNumber: string,
+  change: AccountChange,
+): Promise<AccountRecord | null> {
+  const values: unknown[] = [accountNumber];
+  const assignments: string[] = [];
+  const assign = (column: string, type: string, value: unknown) => {
+    if (value !== undefined) assignments.push(`${column} = $${values.push(value)}::${type}`);
+  };
+  assign('name', 'text', change.name);
+  assign('email', 'text', change.email);
+  assign('phone', 'text', change.phone);
+  assign('date_of_birth', 'date', change.dateOfBirth);
+  assign('overdraft_limit', 'bigint', change.overdraftLimit);
+  assign('metadata', 'jsonb', change.metadata && JSON.stringify(change.metadata));
+  if (assignments.length === 0) assignments.push('account_number = account_number');
+  const updated = await connection.query<AccountRow>(
+    `update accounts
+     set ${assignments.join(', ')}
+     where account_number = $1::text and status <> 'closed'
+     returning ${COLUMNS}`,
+    values,
+  );
+  return updated.rows.map(toAccount)[0] ?? null;
+}
+
+/** Closes an account that is open and empty, and says whether it did. */
+export async function closeAccount(connection: Queryable, accountNumber: string): Promise<boolean> {
+  const closed = await connection.query(
+    `update accounts
+     set status = 'closed'
+     where account_number = $1::text and status <> 'closed' and balance = 0 and held = 0`,
+    [accountNumber],
+  );
+  return closed.rowCount === 1;
+}
+
+/** At most `limit` entries of an account, from the one after `after` on, newest or oldest first. */
+export async function listEntries(
+  connection: Queryable,
+  account: { accountNumber: string; currency: string },
+  page: { limit: number; after: bigint | null; newestFirst: boolean },
+): Promise<Entry[]> {
+  const [comparison, direction] = page.newestFirst ? ['<', 'desc'] : ['>', 'asc'];
+  const start = page.newestFirst ? 2n ** 63n - 1n : 0n;
+  const result = await connection.query<{
+    entry_number: bigint;
+    transfer_id: string;
+    amount: bigint;
+    balance: bigint;
+    journal_number: bigint;
+    settled_at: string;
+  }>(
+    `select entry_number, transfer_id, amount, balance, journal_number, settled_at
+     from entries
+     join journal on journal.number = entries.journal_number
+     where account_number = $1::text and currency = $2::text and entry_number ${comparison} $3::bigint
+     order by entry_number ${direction}
+     limit $4::integer`,
+    [account.accountNumber, account.currency, page.after ?? start, page.limit],
+  );
+  return result.rows.map((row) => ({
+    entryNumber: row.entry_number,
+    transferId: row.transfer_id,
+    amount: row.amount,
+    balance: row.balance,
+    journalNumber: row.journal_number,
+    settledAt: row.settled_at,
+  }));
+}
+
+// An account's entries are numbered without gaps, and their journal numbers never fall: the last one at an instant is
+// found by halving the range of numbers, about twenty probes of the primary key for a million entries and no index more.
+const BALANCE_AT = `
+  with recursive instant as (
+    select coalesce(
+      (select number from journal where settled_at <= $3::timestamptz order by settled_at desc, number desc limit 1), 0
+    ) as journal_number
+  ), search (low, high) as (
+    -- Everything up to low is at or before the instant, everything from high on is after it.
+    select 0::bigint, entry_count + 1
+    from accounts
+    where account_number = $1::text and currency = $2::text
+    union all
+    select
+      case when probe.journal_number <= instant.journal_number then (low + high) / 2 else low end,
+      case when probe.journal_number <= instant.journal_number then high else (low + high) / 2 end
+    from search
+    cross join instant
+    cross join lateral (
+      select journal_number
+      from entries
+      where account_number = $1::text and currency = $2::text and entry_number = (low + high) / 2
+    ) as probe
+    where high - low > 1
+  )
+  select coalesce(entries.balance, 0) as balance, coalesce(entries.entry_number, 0) as entry_number
+  from search
+  left join entries
+    on account_number = $1::text and currency = $2::text and entry_number = low
+  where high - low = 1`;
+
+/** The balance at an instant (RFC 3339), and the number of the last entry before it (0: none). */
+export async function loadBalanceAt(
+  connection: Queryable,
+  account: { accountNumber: string; currency: string },
+  at: string,
+): Promise<{ balance: bigint; entryNumber: bigint }> {
+  const result = await connection.query<{ balance: bigint; entry_number: bigint }>({
+    name: 'load balance at',
+    text: BALANCE_AT,
+    values: [account.accountNumber, account.currency, at],
+  });
+  const row = result.rows[0];
+  return { balance: row?.balance ?? 0n, entryNumber: row?.entry_number ?? 0n };
+}
+
+function toAccount(row: AccountRow): AccountRecord {
+  return {
+    accountNumber: row.account_number,
+    currency: row.currency,
+    status: row.status,
+    name: row.name,
+    email: row.email,
+    phone: row.phone,
+    dateOfBirth: row.date_of_birth,
+    balance: row.balance,
+    held: row.held,
+    overdraftLimit: row.overdraft_limit,
+    entryCount: row.entry_count,
+    metadata: row.metadata,
+    createdAt: row.created_at,
+  };
+}

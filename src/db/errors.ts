@@ -1,0 +1,55 @@
+// Tells what an error of the database means: try again, try again on a new connection, or never.
+
+/** SQLSTATEs after which the same transaction may be run again on the same connection. */
+const AGAIN = new Set([
+  '40001', // serialization_failure
+  '40P01', // deadlock_detected
+  '55P03', // lock_not_available: lock_timeout
+  '57014', // query_canceled: statement_timeout
+]);
+
+/** SQLSTATEs (and classes, two letters) after which it may be run again, but on a new connection. */
+const AGAIN_ELSEWHERE = new Set([
+  '08', // connection exceptions
+  '53', // insufficient resources: disk full, out of memory, too many connections
+  '57', // operator intervention: shutting down, crashed, starting up, terminated by an administrator
+  '58', // system errors, input and output
+  '25006', // read_only_sql_transaction: a standby that was promoted elsewhere
+  '25P02', // in_failed_sql_transaction: only left over from an error before
+  '25P03', // idle_in_transaction_session_timeout
+  '25P04', // transaction_timeout
+  '26000', // invalid_sql_statement_name: the connection lost a prepared statement
+  '0A000', // feature_not_supported: a cached plan changed its result type
+]);
+
+export type Retry = 'same connection' | 'new connection' | 'never';
+
+/** What may be done after an error that a connection raised. An error without SQLSTATE came from the network. */
+export function retryAfter(error: unknown): Retry {
+  const sqlState = sqlStateOf(error);
+  if (sqlState === null) return isProgrammingError(error) ? 'never' : 'new connection';
+  if (AGAIN.has(sqlState)) return 'same connection';
+  if (AGAIN_ELSEWHERE.has(sqlState) || AGAIN_ELSEWHERE.has(sqlState.slice(0, 2))) return 'new connection';
+  return 'never';
+}
+
+/** The SQLSTATE of an error, or null where the server gave none. */
+export function sqlStateOf(error: unknown): string | null {
+  if (!(error instanceof Error) || !('code' in error)) return null;
+  // Node's own codes look like ECONNRESET or ERR_…; the server's are five characters of digits and upper case.
+  return typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code) && 'severity' in error ? error.code : null;
+}
+
+/** The constraint that an error of the server names, or null. */
+export function constraintOf(error: unknown): string | null {
+  return error instanceof Error && 'constraint' in error && typeof error.constraint === 'string' ? error.constraint : null;
+}
+
+function isProgrammingError(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+}
+
+/** What was thrown, as an Error. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

@@ -1,0 +1,43 @@
+// The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again when
+// the books are audited, so it must never change for what is already written. docs/ARCHITECTURE.md states it.
+import type { Order, Outcome } from './transfer.ts';
+
+/** What else of an accepted order the journal covers. */
+export type OrderDetails = {
+  readonly requestId: string | null;
+  readonly description: string | null;
+  /** The jsonb column as PostgreSQL renders it. */
+  readonly metadataText: string | null;
+  /** Microseconds since the Unix epoch. */
+  readonly createdAtMicros: bigint;
+};
+
+const UNIT_SEPARATOR = '\u001f';
+const RECORD_SEPARATOR = '\u001e';
+
+/**
+ * One transfer as the journal covers it: 15 fields joined by U+001F and ended by U+001E. What is absent is empty, which
+ * is unambiguous because no text field may be empty or hold a control character.
+ */
+export function renderRecord(order: Order, details: OrderDetails, outcome: Outcome): string {
+  const ending = outcome.ok
+    ? ['completed', '', outcome.fromEntryNumber, outcome.fromBalance, outcome.toEntryNumber, outcome.toBalance]
+    : ['failed', outcome.code, '', '', '', ''];
+  const [status, failureCode, ...entries] = ending;
+  return (
+    [
+      order.id,
+      order.fromAccount,
+      order.toAccount,
+      order.amount,
+      outcome.currency ?? '',
+      status,
+      failureCode,
+      details.requestId ?? '',
+      details.description ?? '',
+      details.metadataText ?? '',
+      details.createdAtMicros,
+      ...entries,
+    ].join(UNIT_SEPARATOR) + RECORD_SEPARATOR
+  );
+}

@@ -1,0 +1,70 @@
+// Reads the body of a request: bounded, UTF-8, JSON, and with every number exactly as it was written.
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { Problem } from './problem.ts';
+
+const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+/** A digit, then a point or an exponent: in a number, or in some text, which a second look tells. */
+const MAYBE_NOT_AN_INTEGER = /\d[.eE]/;
+const INTEGER = /^-?\d+$/;
+
+/** The JSON body of a request. Throws the problem that says what is wrong with it. */
+export async function readJson(request: IncomingMessage, bytesMax: number): Promise<unknown> {
+  if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) {
+    throw new Problem('unsupported_media_type', 'Send the body as application/json, in UTF-8.');
+  }
+  if (request.headers['content-encoding'] !== undefined) {
+    throw new Problem('unsupported_media_type', 'Send the body without a content encoding.');
+  }
+  return parseJson(await readBytes(request, bytesMax));
+}
+
+async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  return await new Promise((resolve, reject) => {
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > bytesMax) {
+        request.removeAllListeners('data');
+        reject(tooLarge(bytesMax));
+        return;
+      }
+      chunks.push(chunk);
+    });
+    request.on('end', () => {
+      const [only] = chunks;
+      resolve(chunks.length === 1 && only ? only : Buffer.concat(chunks, length));
+    });
+    request.on('error', reject);
+    request.on('close', () => reject(new Error('The caller hung up before the end of the body.')));
+  });
+}
+
+/** Parses JSON text. A number that is not written as an integer is refused, because reading it would round it. */
+export function parseJson(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new Problem('malformed_json', 'The body is not UTF-8.');
+  const text = bytes.toString('utf8');
+  try {
+    const value: unknown = JSON.parse(text);
+    return MAYBE_NOT_AN_INTEGER.test(text) ? JSON.parse(text, refuseInexact) : value;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem('malformed_json', 'The body is not JSON.');
+  }
+}
+
+/** `context.source` is the number as it stood in the text (ECMAScript's JSON.parse source text access). */
+function refuseInexact(this: unknown, key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value === 'number' && !INTEGER.test(context?.source ?? '')) {
+    throw new Problem('invalid_request', 'Numbers are written as integers: no fraction and no exponent.', {
+      members: { errors: [{ pointer: `/${key}`, detail: 'must be written as an integer' }] },
+    });
+  }
+  return value;
+}
+
+function tooLarge(bytesMax: number): Problem {
+  return new Problem('body_too_large', `The body may have ${bytesMax} bytes.`);
+}

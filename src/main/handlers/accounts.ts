@@ -1,0 +1,296 @@
+// The handlers of accounts: open, show, list, change, close, and what happened on them.
+import { randomInt, randomUUIDv7 } from 'node:crypto';
+import type { z } from 'zod';
+import {
+  type AccountRecord,
+  closeAccount,
+  insertAccount,
+  listAccounts,
+  listEntries,
+  loadAccounts,
+  loadBalanceAt,
+  updateAccount,
+} from '../../db/accounts.ts';
+import { withTransaction } from '../../db/connect.ts';
+import { constraintOf, retryAfter } from '../../db/errors.ts';
+import { insertPending } from '../../db/intake.ts';
+import { EXTERNAL } from '../../domain/account.ts';
+import { Problem } from '../problem.ts';
+import { type Answer, defineRoute, type Exchange, type Route } from '../route.ts';
+import {
+  balanceSchema,
+  createAccountSchema,
+  IMMUTABLE_FIELDS,
+  listAccountsSchema,
+  listEntriesSchema,
+  NO_PARAMETERS,
+  parseRequest,
+  readAccountSchema,
+  updateAccountSchema,
+} from '../schemas.ts';
+import { unavailableProblem } from '../server.ts';
+import { renderAccount, renderEntry, renderPage } from '../wire.ts';
+import { queueFullProblem, type TransferParts } from './transfers.ts';
+import { z as zod } from 'zod';
+
+/** How long the answer to a new account waits for its opening balance. */
+const OPENING_TIMEOUT_MS = 10_000;
+
+export function accountRoutes(parts: TransferParts): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/accounts',
+      summary: 'Open an account',
+      query: NO_PARAMETERS,
+      body: createAccountSchema,
+      answers: { 201: 'Account' },
+      handle: async (exchange) => await createAccount(parts, exchange),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts',
+      summary: 'Accounts, in order of number',
+      query: listAccountsSchema,
+      body: null,
+      answers: { 200: 'AccountPage' },
+      handle: async ({ query }) => await showAccounts(parts, query),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number',
+      summary: 'One account',
+      query: readAccountSchema,
+      body: null,
+      answers: { 200: 'Account' },
+      handle: async ({ parameters, query }) => ({
+        status: 200,
+        json: renderAccount(await findAccount(parts, parameters[0], query.currency)),
+      }),
+    }),
+    defineRoute({
+      method: 'PATCH',
+      pattern: '/accounts/:account_number',
+      summary: 'Change an account: anything but its balance and its currency',
+      query: NO_PARAMETERS,
+      // Looked at before the schema, which would only say that a field is unknown.
+      body: zod.record(zod.string(), zod.unknown()),
+      answers: { 200: 'Account' },
+      handle: async ({ parameters, body }) => await changeAccount(parts, parameters[0], body),
+    }),
+    defineRoute({
+      method: 'DELETE',
+      pattern: '/accounts/:account_number',
+      summary: 'Close an account; its history stays',
+      query: NO_PARAMETERS,
+      body: null,
+      answers: { 204: null },
+      handle: async ({ parameters }) => await endAccount(parts, parameters[0]),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number/entries',
+      summary: "An account's history",
+      query: listEntriesSchema,
+      body: null,
+      answers: { 200: 'EntryPage' },
+      handle: async ({ parameters, query }) => await showEntries(parts, parameters[0], query),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number/balance',
+      summary: 'The balance at an instant',
+      query: balanceSchema,
+      body: null,
+      answers: { 200: 'Balance' },
+      handle: async ({ parameters, query }) => await showBalance(parts, parameters[0], query),
+    }),
+  ];
+}
+
+async function createAccount(
+  parts: TransferParts,
+  exchange: Exchange<unknown, z.output<typeof createAccountSchema>>,
+): Promise<Answer> {
+  const { body } = exchange;
+  const account = {
+    accountNumber: body.account_number ?? `ACC${String(randomInt(10 ** 12)).padStart(12, '0')}`,
+    currency: body.currency,
+    name: body.name,
+    email: body.email ?? null,
+    phone: body.phone ?? null,
+    dateOfBirth: body.date_of_birth ?? null,
+    overdraftLimit: BigInt(body.overdraft_limit),
+    metadata: body.metadata,
+  };
+  const opening = body.balance === 0 ? null : openingTransfer(account, body.balance, exchange);
+  if (opening && !parts.intake.available) throw unavailableProblem();
+  if (opening && !parts.queue.admit(1)) throw queueFullProblem(parts.queue);
+  let created: AccountRecord;
+  let committing = false;
+  try {
+    // Account and opening transfer become durable together: neither is there without the other.
+    created = await withTransaction(parts.pool, async (connection) => {
+      const inserted = await insertAccount(connection, account);
+      if (!inserted) throw new Problem('account_exists', 'There is an account with this number already.');
+      if (opening) {
+        const { intakeAlive } = await insertPending(connection, parts.intake.intakeId, [opening]);
+        if (!intakeAlive) throw unavailableProblem();
+      }
+      committing = true;
+      return inserted;
+    });
+  } catch (error) {
+    if (opening) parts.queue.release(1, false);
+    if (!committing || retryAfter(error) === 'never') throw error;
+    // If the account was created after all, recovery finds its opening transfer under the id that is given up here.
+    if (opening) await parts.intake.renew();
+    throw new Problem('outcome_unknown', 'The database went away before it answered: read the account to see.', {
+      headers: { 'Retry-After': '1' },
+      members: { account_number: account.accountNumber },
+    });
+  }
+  if (opening) {
+    parts.settlement.push([{ id: opening.id, requestId: exchange.requestId }]);
+    await parts.settlement.waitFor(opening.id, OPENING_TIMEOUT_MS);
+    created = await findAccount(parts, account.accountNumber, account.currency);
+  }
+  return {
+    status: 201,
+    headers: { Location: `/accounts/${account.accountNumber}` },
+    json: { ...renderAccount(created), opening_transfer_id: opening?.id ?? null },
+  };
+}
+
+function openingTransfer(
+  account: { accountNumber: string; currency: string },
+  balance: number,
+  exchange: { requestId: string; requestIdGiven: boolean },
+) {
+  return {
+    id: exchange.requestIdGiven ? randomUUIDv7() : exchange.requestId,
+    requestId: exchange.requestIdGiven ? exchange.requestId : null,
+    fromAccount: EXTERNAL,
+    toAccount: account.accountNumber,
+    amount: BigInt(balance),
+    currency: account.currency,
+    description: 'Opening balance',
+    metadata: null,
+    idempotency: null,
+  };
+}
+
+async function showAccounts(parts: TransferParts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
+  // The cursor is the number and the currency of the last account shown.
+  const [, accountNumber, currency] = /^(.{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
+  if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
+    throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
+  }
+  const after = accountNumber === undefined || currency === undefined ? null : { accountNumber, currency };
+  const accounts = await listAccounts(parts.pool, { limit: query.limit + 1, after });
+  const shown = accounts.slice(0, query.limit);
+  const last = accounts.length > query.limit ? shown.at(-1) : undefined;
+  const next = last ? `${last.accountNumber}:${last.currency}` : null;
+  return { status: 200, json: renderPage(shown.map(renderAccount), next) };
+}
+
+async function changeAccount(
+  parts: TransferParts,
+  accountNumber: string | undefined,
+  body: Record<string, unknown>,
+): Promise<Answer> {
+  const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
+  if (immutable !== undefined) {
+    const hint = immutable === 'balance' ? 'money moves by transfers only' : 'it is fixed when the account is opened';
+    throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
+  }
+  const change = parseRequest(updateAccountSchema, body);
+  const account = await findAccount(parts, accountNumber, undefined, 'own');
+  try {
+    const updated = await updateAccount(parts.pool, account.accountNumber, {
+      name: change.name,
+      email: change.email,
+      phone: change.phone,
+      dateOfBirth: change.date_of_birth,
+      overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
+      metadata: change.metadata,
+    });
+    if (!updated) throw new Problem('account_closed', 'A closed account stays as it is.');
+    return { status: 200, json: renderAccount(updated) };
+  } catch (error) {
+    if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
+    throw new Problem('overdraft_in_use', 'The account has drawn more than this limit already.');
+  }
+}
+
+async function endAccount(parts: TransferParts, accountNumber: string | undefined): Promise<Answer> {
+  const account = await findAccount(parts, accountNumber, undefined, 'own');
+  if (account.status !== 'closed' && !(await closeAccount(parts.pool, account.accountNumber))) {
+    const now = await findAccount(parts, accountNumber);
+    if (now.status !== 'closed') {
+      throw new Problem('account_not_empty', 'Move the money away and end the holds; then the account can be closed.');
+    }
+  }
+  return { status: 204 };
+}
+
+async function showEntries(
+  parts: TransferParts,
+  accountNumber: string | undefined,
+  query: z.output<typeof listEntriesSchema>,
+): Promise<Answer> {
+  if (query.after !== undefined && !/^\d{1,18}$/.test(query.after)) {
+    throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
+  }
+  const account = await findAccount(parts, accountNumber, query.currency);
+  const entries = await listEntries(parts.pool, account, {
+    limit: query.limit + 1,
+    after: query.after === undefined ? null : BigInt(query.after),
+    newestFirst: query.order === 'newest',
+  });
+  const shown = entries.slice(0, query.limit);
+  const next = entries.length > query.limit ? String(shown.at(-1)?.entryNumber) : null;
+  return { status: 200, json: renderPage(shown.map(renderEntry), next) };
+}
+
+async function showBalance(
+  parts: TransferParts,
+  accountNumber: string | undefined,
+  query: z.output<typeof balanceSchema>,
+): Promise<Answer> {
+  const account = await findAccount(parts, accountNumber, query.currency);
+  const at = query.at ?? null;
+  const { balance, entryNumber } =
+    at === null
+      ? { balance: account.balance, entryNumber: account.entryCount }
+      : await loadBalanceAt(parts.pool, account, at);
+  return {
+    status: 200,
+    json: {
+      account_number: account.accountNumber,
+      currency: account.currency,
+      at,
+      balance: Number(balance),
+      entry_number: Number(entryNumber),
+    },
+  };
+}
+
+/** The one account that a path names. `own`: only one that is not @external, which nobody may change. */
+async function findAccount(
+  parts: TransferParts,
+  accountNumber: string | undefined,
+  currency?: string,
+  whose: 'any' | 'own' = 'any',
+): Promise<AccountRecord> {
+  const known = accountNumber !== undefined && (whose === 'any' || accountNumber !== EXTERNAL);
+  // What PostgreSQL cannot keep as text cannot be an account number either.
+  const accounts = known && !accountNumber.includes('\0') ? await loadAccounts(parts.pool, accountNumber) : [];
+  const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
+  const [account, another] = matching;
+  if (!account) throw new Problem('account_not_found', 'There is no account with this number.');
+  if (another) {
+    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
+  }
+  return account;
+}

@@ -1,0 +1,58 @@
+// The handlers for those who operate the service: is it alive, can it work, what does it count, what can it do.
+import type { ConnectionPool } from '../../db/connect.ts';
+import type { Intake } from '../intake.ts';
+import type { Metrics } from '../metrics.ts';
+import { defineRoute, type Route } from '../route.ts';
+import { NO_PARAMETERS } from '../schemas.ts';
+import { unavailableProblem } from '../server.ts';
+
+export function operationRoutes(parts: {
+  pool: ConnectionPool;
+  intake: Intake;
+  metrics: Metrics;
+  /** Whether the database answered the last heartbeat. */
+  healthy: () => boolean;
+  openapi: () => Record<string, unknown>;
+}): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/healthz',
+      summary: 'Whether the process is alive',
+      query: NO_PARAMETERS,
+      body: null,
+      answers: { 200: 'Health' },
+      handle: async () => ({ status: 200, json: { status: 'alive' } }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/readyz',
+      summary: 'Whether the service can take transfers',
+      query: NO_PARAMETERS,
+      body: null,
+      answers: { 200: 'Health' },
+      async handle() {
+        if (!parts.intake.available || !parts.healthy()) throw unavailableProblem();
+        return { status: 200, json: { status: 'ready' } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/metrics',
+      summary: 'What the service counts and times, for Prometheus',
+      query: NO_PARAMETERS,
+      body: null,
+      answers: { 200: 'Metrics' },
+      handle: async () => ({ status: 200, text: await parts.metrics.render() }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/openapi.json',
+      summary: 'This interface, as OpenAPI 3.1',
+      query: NO_PARAMETERS,
+      body: null,
+      answers: { 200: 'OpenApi' },
+      handle: async () => ({ status: 200, json: parts.openapi() }),
+    }),
+  ];
+}

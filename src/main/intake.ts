@@ -1,0 +1,193 @@
+// Intake makes transfers durable before their callers are answered. All that arrive while one INSERT runs form the next:
+// one statement, one commit, on one connection.
+//
+// Each connection has an intake id of its own, registered in the database and kept alive by a heartbeat. When the
+// connection breaks, the next one gets a new id; whatever the old one may have stored without our hearing of it is then
+// an orphan, which recovery finds and settles.
+import { randomUUIDv7 } from 'node:crypto';
+import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
+import { retryAfter, toError } from '../db/errors.ts';
+import { beat, forgetIntake, insertPending, type KeyHolder, loadKeyHolders, type NewTransfer } from '../db/intake.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from './metrics.ts';
+
+export type Accepted =
+  | { readonly result: 'stored'; readonly createdAt: string }
+  /** The idempotency key named a transfer before: this one, if `same`; otherwise the request was another. */
+  | { readonly result: 'replayed'; readonly transferId: string; readonly same: boolean }
+  /** The database refuses to store this transfer, alone. A schema let through what it should not have. */
+  | { readonly result: 'broken' }
+  /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
+  | { readonly result: 'unavailable'; readonly unknown: boolean };
+
+type Waiting = { readonly transfer: NewTransfer; readonly resolve: (accepted: Accepted) => void };
+
+const BATCH_MAX = 1000;
+const ATTEMPTS_MAX = 3;
+const RECONNECT_MS_MIN = 50;
+const RECONNECT_MS_MAX = 1000;
+
+export class Intake {
+  readonly #database: DatabaseSettings;
+  readonly #timeouts: DatabaseTimeouts;
+  readonly #metrics: Metrics;
+  readonly #logger: Logger;
+  #connection: Connection | null = null;
+  #intakeId: string = randomUUIDv7();
+  #waiting: Waiting[] = [];
+  #inserting = false;
+  #reconnecting = false;
+  #closed = false;
+
+  constructor(options: { database: DatabaseSettings; timeouts: DatabaseTimeouts; metrics: Metrics; logger: Logger }) {
+    this.#database = options.database;
+    this.#timeouts = options.timeouts;
+    this.#metrics = options.metrics;
+    this.#logger = options.logger;
+  }
+
+  /** Under which transfers are stored now. It changes when the connection does. */
+  get intakeId(): string {
+    return this.#intakeId;
+  }
+
+  /** Whether a transfer could be made durable now, for all that is known. */
+  get available(): boolean {
+    return this.#connection !== null;
+  }
+
+  /** Connects for the first time. Throws if that fails. */
+  async open(): Promise<void> {
+    await this.#connect();
+  }
+
+  /** Stores a transfer, and resolves when it is durable or cannot be. Never rejects. */
+  async accept(transfer: NewTransfer): Promise<Accepted> {
+    if (!this.#connection && !this.#inserting) return { result: 'unavailable', unknown: false };
+    return await new Promise((resolve) => {
+      this.#waiting.push({ transfer, resolve });
+      if (!this.#inserting) void this.#drain();
+    });
+  }
+
+  /** Begins anew under another id: after another connection lost the answer to a commit under the present one. */
+  async renew(): Promise<void> {
+    this.#intakeId = randomUUIDv7();
+    if (this.#connection) await beat(this.#connection, this.#intakeId).catch(() => {});
+  }
+
+  /** Ends in good order; nothing may be waiting any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (!this.#connection) return;
+    await forgetIntake(this.#connection, this.#intakeId).catch(() => {});
+    await disconnect(this.#connection);
+    this.#connection = null;
+  }
+
+  async #drain(): Promise<void> {
+    this.#inserting = true;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, BATCH_MAX);
+      const accepted = await this.#store(batch.map(({ transfer }) => transfer));
+      for (const [index, { resolve }] of batch.entries()) {
+        resolve(accepted[index] ?? { result: 'unavailable', unknown: true });
+      }
+    }
+    this.#inserting = false;
+    if (!this.#connection && !this.#closed) void this.#reconnect();
+  }
+
+  async #store(transfers: readonly NewTransfer[]): Promise<Accepted[]> {
+    let sent = false;
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
+      try {
+        const connection = this.#connection ?? (attempt > 1 ? await this.#connect() : null);
+        if (!connection) break;
+        sent = true;
+        return await this.#insert(connection, transfers);
+      } catch (error) {
+        const retry = retryAfter(error);
+        this.#logger.warn({ transfers: transfers.length, attempt, reason: toError(error).message }, 'intake failed');
+        if (retry === 'never') return await this.#storeInParts(transfers);
+        if (retry === 'new connection') await this.#drop();
+      }
+    }
+    return transfers.map(() => ({ result: 'unavailable', unknown: sent }));
+  }
+
+  /** One transfer that cannot be stored must not take with it those that arrived at the same time. */
+  async #storeInParts(transfers: readonly NewTransfer[]): Promise<Accepted[]> {
+    if (transfers.length === 1) return [{ result: 'broken' }];
+    const half = Math.ceil(transfers.length / 2);
+    return [...(await this.#store(transfers.slice(0, half))), ...(await this.#store(transfers.slice(half)))];
+  }
+
+  async #insert(connection: Connection, transfers: readonly NewTransfer[]): Promise<Accepted[]> {
+    const startedAt = performance.now();
+    const { intakeAlive, createdAt } = await insertPending(connection, this.#intakeId, transfers);
+    if (!intakeAlive) {
+      // This process was silent for so long that another took it for dead. Nothing was stored; it begins anew.
+      await this.renew();
+      return await this.#insert(connection, transfers);
+    }
+    const keys = transfers.flatMap((transfer) => transfer.idempotency?.key ?? []);
+    const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, keys);
+    this.#metrics.stored(transfers.length, performance.now() - startedAt);
+    const byKey = new Map(holders.map((holder) => [holder.key, holder]));
+    return transfers.map((transfer) => acceptedOf(transfer, byKey, createdAt));
+  }
+
+  async #connect(): Promise<Connection> {
+    const connection = await connect(this.#database, this.#timeouts, { applicationName: 'gopherpay intake' });
+    try {
+      this.#intakeId = randomUUIDv7();
+      await beat(connection, this.#intakeId);
+    } catch (error) {
+      await disconnect(connection);
+      throw error;
+    }
+    connection.on('end', () => {
+      if (this.#connection !== connection || this.#inserting || this.#closed) return;
+      this.#connection = null;
+      void this.#reconnect();
+    });
+    this.#connection = connection;
+    return connection;
+  }
+
+  async #drop(): Promise<void> {
+    const broken = this.#connection;
+    this.#connection = null;
+    if (broken) await disconnect(broken);
+  }
+
+  async #reconnect(): Promise<void> {
+    if (this.#reconnecting) return;
+    this.#reconnecting = true;
+    this.#logger.warn('intake has no connection; transfers are refused until it has');
+    let delayMs = RECONNECT_MS_MIN;
+    while (!this.#connection && !this.#closed) {
+      try {
+        await this.#connect();
+        this.#logger.info('intake is connected again');
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random())));
+        delayMs = Math.min(RECONNECT_MS_MAX, delayMs * 2);
+      }
+    }
+    this.#reconnecting = false;
+  }
+}
+
+function acceptedOf(transfer: NewTransfer, byKey: ReadonlyMap<string, KeyHolder>, createdAt: string): Accepted {
+  if (transfer.idempotency) {
+    const holder = byKey.get(transfer.idempotency.key);
+    if (!holder) return { result: 'unavailable', unknown: true };
+    if (holder.transferId !== transfer.id) {
+      const same = holder.fingerprint.equals(transfer.idempotency.fingerprint);
+      return { result: 'replayed', transferId: holder.transferId, same };
+    }
+  }
+  return { result: 'stored', createdAt };
+}

@@ -1,0 +1,93 @@
+// What the service counts and times, in Prometheus' form.
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Ending } from '../domain/job.ts';
+import type { Queue } from './queue.ts';
+
+const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+export type Metrics = {
+  /** One answered request; `route` is the pattern that matched. */
+  request(route: string, status: number, durationMs: number): void;
+  /** Orders that one statement made durable. */
+  stored(count: number, durationMs: number): void;
+  /** One job that was settled. */
+  job(transferCount: number, durationMs: number): void;
+  /** One transfer that became final, so long after it was durable. */
+  settled(ending: Ending, durationMs: number): void;
+  render(): Promise<{ contentType: string; text: string }>;
+};
+
+export function createMetrics(queue: Queue): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const requests = new Histogram({
+    name: 'gopherpay_request_seconds',
+    help: 'From the head of a request to its answer.',
+    labelNames: ['route', 'status'],
+    buckets: SECONDS,
+    registers,
+  });
+  const intakes = new Histogram({
+    name: 'gopherpay_intake_transfers',
+    help: 'Transfers that one statement made durable.',
+    buckets: SIZES,
+    registers,
+  });
+  const intakeSeconds = new Histogram({
+    name: 'gopherpay_intake_seconds',
+    help: 'How long that statement took, its commit included.',
+    buckets: SECONDS,
+    registers,
+  });
+  const jobs = new Histogram({
+    name: 'gopherpay_job_transfers',
+    help: 'Transfers in one settled job.',
+    buckets: SIZES,
+    registers,
+  });
+  const jobSeconds = new Histogram({
+    name: 'gopherpay_job_seconds',
+    help: 'How long a job took, from being handed to a thread to its report.',
+    buckets: SECONDS,
+    registers,
+  });
+  const settledCount = new Counter({
+    name: 'gopherpay_transfers_settled_total',
+    help: 'Transfers that became final, by how they ended.',
+    labelNames: ['ending'],
+    registers,
+  });
+  const settledSeconds = new Histogram({
+    name: 'gopherpay_settle_seconds',
+    help: 'From durable to final.',
+    buckets: SECONDS,
+    registers,
+  });
+  registry.registerMetric(
+    new Gauge({
+      name: 'gopherpay_queue_transfers',
+      help: 'Transfers that are admitted and not yet final.',
+      registers: [],
+      collect() {
+        this.set(queue.size);
+      },
+    }),
+  );
+  return {
+    request: (route, status, durationMs) => requests.labels(route, String(status)).observe(durationMs / 1000),
+    stored(count, durationMs) {
+      intakes.observe(count);
+      intakeSeconds.observe(durationMs / 1000);
+    },
+    job(transferCount, durationMs) {
+      jobs.observe(transferCount);
+      jobSeconds.observe(durationMs / 1000);
+    },
+    settled(ending, durationMs) {
+      settledCount.labels(ending ?? 'completed').inc();
+      settledSeconds.observe(durationMs / 1000);
+    },
+    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}

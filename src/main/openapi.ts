@@ -1,0 +1,171 @@
+// The OpenAPI document, made from the routes and from the schemas that parse their requests.
+import { z } from 'zod';
+import { FAILURE_CODES } from '../domain/transfer.ts';
+import { PROBLEMS } from './problem.ts';
+import type { Route } from './route.ts';
+
+const minorUnits = z.int().describe('Minor units (cents), an integer.');
+const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');
+const metadata = z.record(z.string(), z.string());
+const cursor = z.string().nullable().describe('Send it as `after` for the next page; null at the end.');
+
+const account = z.object({
+  account_number: z.string(),
+  name: z.string(),
+  email: z.string().nullable(),
+  phone: z.string().nullable(),
+  date_of_birth: z.string().nullable(),
+  currency: z.string(),
+  status: z.enum(['open', 'closed']),
+  balance: minorUnits,
+  held: minorUnits,
+  overdraft_limit: minorUnits,
+  available: minorUnits.nullable().describe('balance − held + overdraft_limit; null for @external.'),
+  entry_count: z.int(),
+  metadata,
+  created_at: instant,
+  opening_transfer_id: z.uuid().nullable().optional().describe('Only in the answer to POST /accounts.'),
+});
+
+const transfer = z.object({
+  id: z.uuid(),
+  status: z.enum(['pending', 'completed', 'failed']),
+  failure_code: z.enum(FAILURE_CODES).nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  amount: minorUnits,
+  currency: z.string().nullable(),
+  description: z.string().nullable(),
+  metadata: metadata.nullable(),
+  request_id: z.string(),
+  created_at: instant,
+  completed_at: instant.nullable(),
+  journal_number: z.int().nullable(),
+});
+
+const entry = z.object({
+  entry_number: z.int(),
+  transfer_id: z.uuid(),
+  amount: minorUnits,
+  balance: minorUnits.describe('The balance after this entry.'),
+  journal_number: z.int(),
+  settled_at: instant,
+});
+
+/** The schema of each answer, by the name that routes give it. */
+export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
+  Account: account,
+  AccountPage: z.object({ items: z.array(account), next: cursor }),
+  Transfer: transfer,
+  TransferPage: z.object({ items: z.array(transfer), next: cursor }),
+  Entry: entry,
+  EntryPage: z.object({ items: z.array(entry), next: cursor }),
+  Balance: z.object({
+    account_number: z.string(),
+    currency: z.string(),
+    at: z.string().nullable(),
+    balance: minorUnits,
+    entry_number: z.int().describe('The last entry up to then; 0 if there was none.'),
+  }),
+  Health: z.object({ status: z.string() }),
+  Metrics: z.string(),
+  OpenApi: z.object({}),
+  Problem: z.object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(Object.keys(PROBLEMS)),
+    detail: z.string(),
+    request_id: z.string().optional(),
+  }),
+};
+
+const HEADERS: Readonly<Record<string, { schema: Record<string, unknown>; description: string; on: RegExp }>> = {
+  'X-Request-ID': { schema: { type: 'string' }, description: 'Yours; one is made otherwise.', on: /./ },
+  'Idempotency-Key': {
+    schema: { type: 'string', maxLength: 255 },
+    description: 'One key names one transfer, for ever.',
+    on: /^POST \/transfers$/,
+  },
+  Prefer: {
+    schema: { type: 'string', examples: ['wait=5'] },
+    description: 'wait=n: answer when the transfer is final, or after n seconds (at most 30).',
+    on: /^POST \/transfers$/,
+  },
+};
+
+/** The document, as an object that is JSON already. */
+export function renderOpenApi(routes: readonly Route[]): Record<string, unknown> {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    const path = route.pattern.replaceAll(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: renderOperation(route) };
+  }
+  const schemas = Object.fromEntries(
+    Object.entries(ANSWER_SCHEMAS).map(([name, schema]) => [name, renderSchema(schema, 'output')]),
+  );
+  return {
+    openapi: '3.1.0',
+    info: { title: 'GopherPay', version: '0.1.0', description: 'Accounts and transfers on PostgreSQL.' },
+    paths,
+    components: { schemas },
+  };
+}
+
+function renderOperation(route: Route): Record<string, unknown> {
+  const answers = Object.entries(route.answers).map(([status, name]) => [status, renderAnswer(name)]);
+  return {
+    summary: route.summary,
+    parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
+    ...(route.body && {
+      requestBody: { required: true, content: { 'application/json': { schema: renderSchema(route.body, 'input') } } },
+    }),
+    responses: {
+      ...Object.fromEntries(answers),
+      default: {
+        description: 'A problem (RFC 9457)',
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      },
+    },
+  };
+}
+
+function renderAnswer(name: string | null): Record<string, unknown> {
+  if (name === null) return { description: 'Done' };
+  const type = name === 'Metrics' ? 'text/plain' : 'application/json';
+  return { description: name, content: { [type]: { schema: { $ref: `#/components/schemas/${name}` } } } };
+}
+
+function pathParameters(route: Route): Record<string, unknown>[] {
+  return [...route.pattern.matchAll(/:(\w+)/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }));
+}
+
+function queryParameters(route: Route): Record<string, unknown>[] {
+  const { properties, required } = renderSchema(route.query, 'input') as {
+    properties?: Record<string, unknown>;
+    required?: string[];
+  };
+  return Object.entries(properties ?? {}).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: required?.includes(name) ?? false,
+    schema,
+  }));
+}
+
+function headerParameters(route: Route): Record<string, unknown>[] {
+  const operation = `${route.method} ${route.pattern}`;
+  return Object.entries(HEADERS)
+    .filter(([, header]) => header.on.test(operation))
+    .map(([name, { schema, description }]) => ({ name, in: 'header', required: false, schema, description }));
+}
+
+function renderSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  return rest;
+}

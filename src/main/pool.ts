@@ -1,0 +1,44 @@
+// The ten threads: piscina, with every option stated, because several of its defaults are traps for a job that moves
+// money. Nothing else imports piscina.
+import { Piscina } from 'piscina';
+import type { DatabaseSettings, DatabaseTimeouts } from '../db/connect.ts';
+import type { Job, JobReport } from '../domain/job.ts';
+
+export type ThreadPool = {
+  /** Runs a job in an idle thread, or when one becomes idle. Rejects if the thread dies; the job may be run again. */
+  run(job: Job): Promise<JobReport>;
+  /** Ends the threads at once. Await the running jobs first. */
+  destroy(): Promise<void>;
+};
+
+export function createThreadPool(options: {
+  threads: number;
+  maxQueue: number;
+  database: DatabaseSettings;
+  timeouts: DatabaseTimeouts;
+  onError: (error: Error) => void;
+}): ThreadPool {
+  const pool = new Piscina<Job, JobReport>({
+    filename: new URL('../threads/settle.ts', import.meta.url).href,
+    minThreads: options.threads,
+    maxThreads: options.threads,
+    idleTimeout: Infinity,
+    // Admission has counted to this before anything was stored (see queue.ts); here it is the second line.
+    maxQueue: options.maxQueue,
+    // One transaction at a time on the thread's one connection.
+    concurrentTasksPerWorker: 1,
+    // 'sync' would freeze the event loop of an idle thread, and its connection with it.
+    atomics: 'disabled',
+    stricterFIFO: true,
+    recordTiming: false,
+    trackUnmanagedFds: false,
+    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 },
+    workerData: { database: options.database, timeouts: options.timeouts },
+  });
+  // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
+  pool.on('error', options.onError);
+  return {
+    run: async (job) => await pool.run(job),
+    destroy: async () => await pool.destroy(),
+  };
+}

@@ -1,0 +1,72 @@
+// Problems: what an error answer says (RFC 9457). One table maps each stable code to its status and title; docs/API.md
+// lists the same, and a test compares them.
+
+export const PROBLEMS = {
+  malformed_json: { status: 400, title: 'The body is not JSON' },
+  invalid_request: { status: 400, title: 'The request is not well formed' },
+  malformed_http: { status: 400, title: 'The request is not HTTP' },
+  not_found: { status: 404, title: 'There is nothing at this path' },
+  account_not_found: { status: 404, title: 'There is no such account' },
+  transfer_not_found: { status: 404, title: 'There is no such transfer' },
+  method_not_allowed: { status: 405, title: 'This path does not have this method' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  account_exists: { status: 409, title: 'The account number is taken' },
+  account_closed: { status: 409, title: 'The account is closed' },
+  account_not_empty: { status: 409, title: 'There is money or a hold on the account' },
+  overdraft_in_use: { status: 409, title: 'The account has drawn more than this limit' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The body must be application/json' },
+  expectation_failed: { status: 417, title: 'This expectation cannot be met' },
+  amount_not_positive: { status: 422, title: 'The amount must be positive' },
+  same_account: { status: 422, title: 'Source and destination are the same account' },
+  immutable_field: { status: 422, title: 'This field cannot be changed' },
+  idempotency_key_reused: { status: 422, title: 'The idempotency key was used for another request' },
+  queue_full: { status: 429, title: 'Too many transfers are waiting' },
+  headers_too_large: { status: 431, title: 'The head of the request is too large' },
+  internal_error: { status: 500, title: 'Something went wrong here' },
+  database_unavailable: { status: 503, title: 'The database is out of reach' },
+  outcome_unknown: { status: 503, title: 'It is not known whether the transfer was stored' },
+  shutting_down: { status: 503, title: 'The service is stopping' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** A place in the request that is wrong; `pointer` is a JSON Pointer into the body, or the name of a parameter. */
+export type Flaw = { readonly pointer: string; readonly detail: string };
+
+/** An answer that refuses. Thrown by whatever handles a request, and rendered in one place. */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly members: Readonly<Record<string, unknown>>;
+
+  /** `detail` is a sentence for the caller; `members` are added to the body, `headers` to the answer. */
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: { headers?: Record<string, string>; members?: Record<string, unknown> } = {},
+  ) {
+    super(detail);
+    this.code = code;
+    this.headers = more.headers ?? {};
+    this.members = more.members ?? {};
+  }
+
+  get status(): number {
+    return PROBLEMS[this.code].status;
+  }
+
+  /** The body, as JSON text. */
+  render(requestId: string | null): string {
+    const { status, title } = PROBLEMS[this.code];
+    return JSON.stringify({
+      type: `urn:gopherpay:problem:${this.code}`,
+      title,
+      status,
+      code: this.code,
+      detail: this.message,
+      ...(requestId === null ? {} : { request_id: requestId }),
+      ...this.members,
+    });
+  }
+}

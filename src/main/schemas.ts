@@ -1,0 +1,135 @@
+// What callers may send: the schemas that parse requests, and from which the OpenAPI document is made.
+import { z } from 'zod';
+import { EXTERNAL } from '../domain/account.ts';
+import { MONEY_MAX } from '../domain/money.ts';
+import { type Flaw, Problem } from './problem.ts';
+
+const MONEY_MAX_NUMBER = Number(MONEY_MAX);
+const LIMIT_MAX = 1000;
+
+/** Text as PostgreSQL can keep it: no control characters, no lone surrogates, not empty. `max` counts UTF-16 units. */
+const text = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    // oxlint-disable-next-line no-control-regex -- control characters are what this refuses
+    .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
+    .refine((value) => value.isWellFormed(), 'must be well-formed Unicode');
+
+const money = z.int().min(0).max(MONEY_MAX_NUMBER).describe('Minor units (cents), an integer.');
+
+const accountNumber = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,34}$/, 'must be 1 to 34 of A-Z a-z 0-9 . _ -')
+  .describe('1 to 34 of A-Z a-z 0-9 . _ -');
+
+const party = z
+  .string()
+  .regex(/^(?:[A-Za-z0-9._-]{1,34}|@external)$/, `must be 1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`)
+  .describe(`An account number, or ${EXTERNAL}: where money comes from and goes to.`);
+
+const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
+
+const metadata = z
+  .record(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,39}$/, 'must be a letter, then at most 39 of A-Z a-z 0-9 _ . -'),
+    text(500),
+  )
+  .refine((value) => Object.keys(value).length <= 50, 'must have at most 50 keys')
+  .describe('At most 50 keys, each with a text of at most 500 characters.');
+
+const instant = z.iso.datetime({ offset: true, message: 'must be an instant such as 2026-01-31T12:00:00Z' });
+const limit = z.coerce
+  .number()
+  .int()
+  .min(1)
+  .max(LIMIT_MAX)
+  .default(50)
+  .describe(`How many at most: 1 to ${LIMIT_MAX}.`);
+const after = z.string().max(200).optional().describe('The `next` of the page before.');
+
+const person = {
+  name: text(200),
+  email: z.email().max(254).nullable().optional(),
+  phone: z
+    .string()
+    .regex(/^\+?[0-9 ().-]{3,30}$/, 'must be a telephone number')
+    .nullable()
+    .optional(),
+  date_of_birth: z.iso
+    .date()
+    .refine((value) => value >= '1850-01-01', 'must be after 1850')
+    .nullable()
+    .optional(),
+};
+
+export const createAccountSchema = z.strictObject({
+  account_number: accountNumber.optional(),
+  ...person,
+  currency: currency.default('USD'),
+  balance: money.default(0).describe('Minor units: transferred from @external when the account is opened.'),
+  overdraft_limit: money.default(0),
+  metadata: metadata.default({}),
+});
+
+export const updateAccountSchema = z.strictObject({
+  ...person,
+  name: person.name.optional(),
+  overdraft_limit: money.optional(),
+  metadata: metadata.optional(),
+});
+
+/** What an account has and a caller cannot set. */
+export const IMMUTABLE_FIELDS = ['account_number', 'balance', 'currency', 'held', 'available', 'created_at', 'status'];
+
+export const createTransferSchema = z.strictObject({
+  from_account: party,
+  to_account: party,
+  amount: z.int().max(MONEY_MAX_NUMBER).describe('Minor units (cents), a positive integer.'),
+  currency: currency.optional().describe('ISO 4217; if given, both accounts must have it.'),
+  description: text(500).nullable().optional(),
+  metadata: metadata.nullable().optional(),
+});
+
+export const listAccountsSchema = z.strictObject({ limit, after });
+
+export const readAccountSchema = z.strictObject({
+  currency: currency.optional().describe(`Which of the accounts of ${EXTERNAL} is meant.`),
+});
+
+export const listEntriesSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  order: z.enum(['newest', 'oldest']).default('newest'),
+  limit,
+  after,
+});
+
+export const balanceSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  at: instant.optional().describe('RFC 3339; now if left out.'),
+});
+
+export const listTransfersSchema = z.strictObject({
+  account: party.optional(),
+  currency: readAccountSchema.shape.currency,
+  status: z.enum(['pending', 'completed', 'failed']).optional(),
+  request_id: z.string().min(1).max(128).optional(),
+  since: instant.optional().describe('Accepted at or after.'),
+  until: instant.optional().describe('Accepted before.'),
+  limit,
+  after,
+});
+
+export const NO_PARAMETERS = z.strictObject({});
+
+/** Parses what a caller sent. Throws invalid_request with every flaw, or the code that names the first one. */
+export function parseRequest<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const errors: Flaw[] = parsed.error.issues.slice(0, 20).map((issue) => ({
+    pointer: `/${issue.path.map(String).join('/')}`,
+    detail: issue.message,
+  }));
+  throw new Problem('invalid_request', 'The request is not well formed; `errors` says where.', { members: { errors } });
+}

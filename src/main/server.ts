@@ -1,0 +1,215 @@
+// The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns
+// whatever is thrown on the way into a problem. Raw node:http; every bound is stated.
+import { randomUUIDv7 } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
+import type { Logger } from '../logger.ts';
+import { readJson } from './body.ts';
+import type { Metrics } from './metrics.ts';
+import { Problem, type ProblemCode } from './problem.ts';
+import type { Answer, Route } from './route.ts';
+import { Router } from './router.ts';
+import { parseRequest } from './schemas.ts';
+
+const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
+/** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
+const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
+const HEAD_BYTES_MAX = 16 * 1024;
+/** How long a caller that was refused may go on sending before its connection is cut. */
+const LINGER_MS = 2000;
+
+export type ServerOptions = {
+  routes: readonly Route[];
+  metrics: Metrics;
+  logger: Logger;
+  bodyBytesMax: number;
+  connectionsMax: number;
+  requestTimeoutMs: number;
+  /** Whether the service is about to stop: then every request is refused. */
+  stopping: () => boolean;
+};
+
+export function createHttpServer(options: ServerOptions): Server {
+  const router = new Router<Route>();
+  for (const route of options.routes) router.add(route.method, route.pattern, route);
+  const server = createServer(
+    {
+      requestTimeout: options.requestTimeoutMs,
+      headersTimeout: Math.min(10_000, options.requestTimeoutMs),
+      keepAliveTimeout: 65_000,
+      // Node looks for late requests only this often; at its default of 30 s the timeouts above would be late.
+      connectionsCheckingInterval: 2000,
+      maxHeaderSize: HEAD_BYTES_MAX,
+      // An answer in another protocol is never given, so the request is answered as if it had not asked.
+      shouldUpgradeCallback: () => false,
+    },
+    (request, response) => void exchange(request, response, router, options),
+  );
+  server.maxConnections = options.connectionsMax;
+  server.on('checkExpectation', (request, response) => {
+    const problem = new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
+    sendProblem(request, response, problem, null);
+  });
+  server.on('clientError', refuseMalformed);
+  return server;
+}
+
+async function exchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  router: Router<Route>,
+  options: ServerOptions,
+): Promise<void> {
+  const startedAt = performance.now();
+  const given = request.headers['x-request-id'];
+  const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
+  const requestId = requestIdGiven ? given : randomUUIDv7();
+  response.setHeader('X-Request-ID', requestId);
+  let pattern = 'none';
+  let log: Answer['log'];
+  try {
+    if (options.stopping()) throw stoppingProblem();
+    refuseDuplicates(request.rawHeaders);
+    const [path, search] = splitTarget(request.url ?? '');
+    const { route, parameters } = router.find(request.method ?? '', path);
+    pattern = route.pattern;
+    const query = parseRequest(route.query, parseQuery(search));
+    const body = route.body && parseRequest(route.body, await readJson(request, options.bodyBytesMax));
+    const { headers } = request;
+    const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, body });
+    log = answer.log;
+    sendAnswer(response, answer);
+  } catch (error) {
+    const problem = toProblem(error, options.logger, requestId);
+    log = { code: problem.code };
+    sendProblem(request, response, problem, requestId);
+  }
+  const durationMs = performance.now() - startedAt;
+  options.metrics.request(pattern, response.statusCode, durationMs);
+  options.logger.info(
+    {
+      request_id: requestId,
+      method: request.method,
+      route: pattern,
+      status: response.statusCode,
+      request_bytes: Number(request.headers['content-length'] ?? 0),
+      duration_ms: Math.round(durationMs * 1000) / 1000,
+      ...log,
+    },
+    'request',
+  );
+}
+
+function refuseDuplicates(rawHeaders: readonly string[]): void {
+  const seen = new Set<string>();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]?.toLowerCase() ?? '';
+    if (!SINGLE_HEADERS.has(name)) continue;
+    if (seen.has(name)) throw new Problem('invalid_request', `The header ${name} may come once only.`);
+    seen.add(name);
+  }
+}
+
+function splitTarget(target: string): [path: string, search: string] {
+  if (!target.startsWith('/')) throw new Problem('invalid_request', 'The request target must be a path.');
+  const mark = target.indexOf('?');
+  return mark === -1 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)];
+}
+
+function parseQuery(search: string): Record<string, string> {
+  const query: Record<string, string> = {};
+  if (search === '') return query;
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (Object.hasOwn(query, name)) throw new Problem('invalid_request', 'A parameter of the query came twice.');
+    Object.defineProperty(query, name, { value, enumerable: true });
+  }
+  return query;
+}
+
+function sendAnswer(response: ServerResponse, answer: Answer): void {
+  const { contentType, text } = answer.text ?? {
+    contentType: 'application/json',
+    text: answer.json ? JSON.stringify(answer.json) : '',
+  };
+  send(response, answer.status, text === '' ? null : contentType, text, answer.headers ?? {});
+}
+
+function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem,
+  requestId: string | null,
+): void {
+  send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers);
+  if (request.complete) return;
+  // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
+  request.removeAllListeners('data');
+  request.resume();
+  setTimeout(() => !request.complete && request.socket.destroy(), LINGER_MS).unref();
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  contentType: string | null,
+  text: string,
+  headers: Readonly<Record<string, string>>,
+): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(status, {
+    ...(contentType === null ? {} : { 'Content-Type': contentType }),
+    ...(status === 204 ? {} : { 'Content-Length': Buffer.byteLength(text) }),
+    ...headers,
+  });
+  response.end(text);
+}
+
+function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
+  if (error instanceof Problem) return error;
+  // A caller that hung up gets no answer, and is no fault of ours.
+  if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET' && sqlStateOf(error) === null) {
+    return new Problem('request_timeout', 'The request did not arrive whole.');
+  }
+  if (error instanceof Error && error.message.startsWith('The caller hung up')) {
+    return new Problem('request_timeout', 'The request did not arrive whole.');
+  }
+  if (retryAfter(error) !== 'never') {
+    logger.warn({ request_id: requestId, reason: toError(error).message, sqlstate: sqlStateOf(error) }, 'database error');
+    return unavailableProblem();
+  }
+  logger.error({ request_id: requestId, err: error }, 'a request failed for a reason of our own');
+  return new Problem('internal_error', 'This is our fault; the log has it under the request id.');
+}
+
+/** The database cannot be reached: nothing was stored, and trying again is the thing to do. */
+export function unavailableProblem(): Problem {
+  return new Problem('database_unavailable', 'The database is out of reach; nothing was stored. Try again.', {
+    headers: { 'Retry-After': '1' },
+  });
+}
+
+function stoppingProblem(): Problem {
+  return new Problem('shutting_down', 'The service is stopping; nothing was stored. Try again.', {
+    headers: { 'Retry-After': '1', Connection: 'close' },
+  });
+}
+
+const MALFORMED: Readonly<Record<string, ProblemCode>> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+};
+
+/** Answers what Node's parser refused, where there is no request to answer. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const problem = new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
+  const body = problem.render(null);
+  socket.end(
+    `HTTP/1.1 ${problem.status} Refused\r\nConnection: close\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,81 @@
+// The service: puts its parts together, starts them in order, and stops them in the reverse one.
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { Config } from '../config.ts';
+import { createPool, type DatabaseSettings } from '../db/connect.ts';
+import { migrate } from '../db/migrate.ts';
+import type { Logger } from '../logger.ts';
+import { accountRoutes } from './handlers/accounts.ts';
+import { operationRoutes } from './handlers/operations.ts';
+import { transferRoutes } from './handlers/transfers.ts';
+import { Intake } from './intake.ts';
+import { createMetrics } from './metrics.ts';
+import { renderOpenApi } from './openapi.ts';
+import { createThreadPool } from './pool.ts';
+import { Queue } from './queue.ts';
+import { startRecovery } from './recovery.ts';
+import type { Route } from './route.ts';
+import { createHttpServer } from './server.ts';
+import { Settlement } from './settlement.ts';
+
+const POOL_CONNECTIONS_MAX = 5;
+
+export type Service = {
+  readonly url: string;
+  /** Refuses new requests, answers those in flight, settles what is accepted, and ends. */
+  stop(): Promise<void>;
+};
+
+/** Starts the service on a database. Throws if the database or the port cannot be had. */
+export async function startService(config: Config, database: DatabaseSettings, logger: Logger): Promise<Service> {
+  await migrate(database);
+  const timeouts = config.databaseTimeouts;
+  const queue = new Queue(config.maxQueue);
+  const metrics = createMetrics(queue);
+  const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
+  const threads = createThreadPool({
+    threads: config.threads,
+    maxQueue: config.maxQueue,
+    database,
+    timeouts,
+    onError: (error) => logger.error({ reason: error.message }, 'a thread ended and is replaced'),
+  });
+  const intake = new Intake({ database, timeouts, metrics, logger });
+  await intake.open();
+  const { threads: threadCount, jobSizeMax, heartbeatMs, orphanedAfterMs } = config;
+  const settlement = new Settlement({ pool: threads, queue, metrics, logger, threads: threadCount, jobSizeMax });
+  const recovery = startRecovery({ pool, intake, queue, settlement, logger, heartbeatMs, orphanedAfterMs });
+
+  let stopping = false;
+  const parts = { pool, intake, queue, settlement };
+  const routes: Route[] = [
+    ...accountRoutes(parts),
+    ...transferRoutes(parts),
+    ...operationRoutes({ pool, intake, metrics, healthy: () => recovery.healthy, openapi: () => renderOpenApi(routes) }),
+  ];
+  const server = createHttpServer({ ...config, routes, metrics, logger, stopping: () => stopping });
+  server.listen(config.port, config.host);
+  await once(server, 'listening');
+
+  async function stop(): Promise<void> {
+    stopping = true;
+    const closed = once(server, 'close');
+    server.close();
+    const inFlight = setTimeout(() => server.closeAllConnections(), config.drainTimeoutMs);
+    await closed;
+    clearTimeout(inFlight);
+    const drained = await settlement.drain(config.drainTimeoutMs);
+    if (!drained) logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
+    await recovery.stop();
+    await threads.destroy();
+    await intake.close();
+    await pool.end();
+  }
+
+  return { url: urlOf(config.host, server.address()), stop };
+}
+
+function urlOf(host: string, address: AddressInfo | string | null): string {
+  const port = typeof address === 'object' && address !== null ? address.port : '';
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

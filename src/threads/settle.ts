@@ -1,0 +1,110 @@
+// What runs in each of the threads: one transaction per job, on a connection of the thread's own. It never throws: what
+// it found out is told in a report, because an error would lose its code on the way to the main process.
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { workerData } from 'node:worker_threads';
+import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
+import { constraintOf, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
+import { abandonJob, type LockedJob, lockJob, removeSettledTwin, writeJob } from '../db/settlement.ts';
+import { type Decision, decide } from '../domain/decide.ts';
+import type { Ending, Job, JobReport } from '../domain/job.ts';
+import { renderRecord } from '../domain/record.ts';
+
+/** What the main process hands to each thread at its start. */
+export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
+
+const ATTEMPTS_MAX = 5;
+const BACK_OFF_MS = 10;
+
+// piscina hands its own values in front of the pool's.
+const settings: ThreadSettings = Array.isArray(workerData) ? workerData.at(-1) : workerData;
+let connection: Connection | undefined;
+
+/** Settles one job. */
+export default async function settleJob(job: Job): Promise<JobReport> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      connection ??= await openConnection();
+      return await attemptJob(connection, job, attempt);
+    } catch (error) {
+      const retry = retryAfter(error);
+      if (retry === 'new connection') await dropConnection();
+      const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
+      if (retry === 'never') {
+        if (connection && (await settledBefore(connection, job, error))) return everythingGone(job, attempt);
+        return { result: 'broken', ...failure };
+      }
+      if (attempt === ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
+      // Jittered, so that two jobs that collided do not collide again.
+      await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
+    }
+  }
+}
+
+async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
+  const locked = await lockJob(connection, job.transferIds);
+  if (locked.orders.length === 0) {
+    await abandonJob(connection);
+    return everythingGone(job, attempts);
+  }
+  const orders = locked.orders.map(({ order }) => order);
+  const { outcomes, moved } = job.giveUp ? giveUp(locked) : decide(orders, locked.accounts);
+  const hash = createHash('sha256');
+  const endings = new Map<string, Ending>();
+  const currencies = new Map<string, string | null>();
+  for (const [index, { order, details }] of locked.orders.entries()) {
+    const outcome = outcomes[index];
+    if (outcome === undefined) throw new TypeError('A decision has an outcome for each order.');
+    hash.update(renderRecord(order, details, outcome));
+    endings.set(order.id, outcome.ok ? null : outcome.code);
+    currencies.set(order.id, outcome.currency);
+  }
+  const journal = await writeJob(connection, { orders: locked.orders, outcomes, moved, digest: hash.digest() });
+  return {
+    result: 'settled',
+    endings: job.transferIds.map((id) => endings.get(id) ?? (endings.has(id) ? null : 'gone')),
+    currencies: job.transferIds.map((id) => currencies.get(id) ?? null),
+    journalNumber: journal.number,
+    settledAt: journal.settledAt,
+    accountCount: moved.length,
+    attempts,
+  };
+}
+
+function giveUp(locked: LockedJob): Decision {
+  const outcomes = locked.orders.map(({ order }) => ({
+    ok: false as const,
+    code: 'cannot_be_settled' as const,
+    currency: order.currency,
+  }));
+  return { outcomes, moved: [] };
+}
+
+function everythingGone(job: Job, attempts: number): JobReport {
+  return {
+    result: 'settled',
+    endings: job.transferIds.map(() => 'gone'),
+    currencies: job.transferIds.map(() => null),
+    journalNumber: null,
+    settledAt: null,
+    accountCount: 0,
+    attempts,
+  };
+}
+
+/** Whether a job of one failed because its transfer is settled already; then its second copy is removed. */
+async function settledBefore(connection: Connection, job: Job, error: unknown): Promise<boolean> {
+  const [id, ...others] = job.transferIds;
+  if (id === undefined || others.length > 0 || constraintOf(error) !== 'transfers_pkey') return false;
+  return await removeSettledTwin(connection, id).catch(() => false);
+}
+
+async function openConnection(): Promise<Connection> {
+  return await connect(settings.database, settings.timeouts, { applicationName: 'gopherpay thread', pipeline: true });
+}
+
+async function dropConnection(): Promise<void> {
+  const broken = connection;
+  connection = undefined;
+  if (broken) await disconnect(broken);
+}
