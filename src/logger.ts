@@ -15,5 +15,8 @@ export function createLogger(level: LogLevel): { logger: Logger; flush(): void }
   }
   // Lines gather until 4 KiB are together or a tenth of a second has gone by, so that a line is not a system call.
   const destination = pino.destination({ fd: STANDARD_ERROR, minLength: 4096, sync: true, periodicFlush: 100 });
-  return { logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination), flush: () => destination.flushSync() };
+  return {
+    logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination),
+    flush: () => destination.flushSync(),
+  };
 }

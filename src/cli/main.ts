@@ -1,17 +1,28 @@
 #!/usr/bin/env node
 // The command line: finds the command, runs it, and turns what it throws into a sentence and an exit code.
-import { defineCommand, renderUsage, runCommand } from 'citty';
+import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
 import { toError } from '../db/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 import { report } from './report.ts';
 import { serve } from './serve.ts';
 
-const commands = { serve, report };
-
 const gopherpay = defineCommand({
   meta: { name: 'gopherpay', version: '0.1.0', description: 'A payment and wallet service on PostgreSQL.' },
-  subCommands: commands,
+  subCommands: { serve, report },
 });
+
+const commands = new Map([
+  ['serve', runnable(serve)],
+  ['report', runnable(report)],
+]);
+
+/** A command without the types of its options, which only the command itself needs. */
+function runnable<Args extends ArgsDef>(command: CommandDef<Args>) {
+  return {
+    run: async (rawArgs: string[]) => void (await runCommand(command, { rawArgs })),
+    usage: async () => await renderUsage(command, { meta: { name: 'gopherpay' } }),
+  };
+}
 
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...rest] = words;
@@ -19,18 +30,17 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write('0.1.0\n');
     return EXIT.ok;
   }
-  const command = Object.entries(commands).find(([key]) => key === name)?.[1];
-  const wantsHelp = words.includes('--help') || words.includes('-h');
-  if (!command || wantsHelp) {
-    const usage = command ? await renderUsage(command, gopherpay) : await renderUsage(gopherpay);
-    if (wantsHelp || name === undefined) {
-      process.stdout.write(`${usage}\n`);
-      return wantsHelp ? EXIT.ok : EXIT.wrongUsage;
-    }
-    process.stderr.write(`There is no command "${name}".\n${usage}\n`);
+  const command = commands.get(name ?? '');
+  if (words.includes('--help') || words.includes('-h')) {
+    process.stdout.write(`${command ? await command.usage() : await renderUsage(gopherpay)}\n`);
+    return EXIT.ok;
+  }
+  if (!command) {
+    const complaint = name === undefined ? 'A command is missing.' : `There is no command "${name}".`;
+    process.stderr.write(`${complaint}\n${await renderUsage(gopherpay)}\n`);
     return EXIT.wrongUsage;
   }
-  await runCommand(command, { rawArgs: rest });
+  await command.run(rest);
   return EXIT.ok;
 }
 

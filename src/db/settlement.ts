@@ -106,7 +106,12 @@ export async function lockJob(connection: Connection, transferIds: readonly stri
   const [, orders, accounts] = await pipelined(connection, [
     connection.query('begin'),
     connection.query<OrderRow>({ name: 'lock orders', text: LOCK_ORDERS, values: [transferIds], rowMode: 'array' }),
-    connection.query<AccountRow>({ name: 'lock accounts', text: LOCK_ACCOUNTS, values: [transferIds], rowMode: 'array' }),
+    connection.query<AccountRow>({
+      name: 'lock accounts',
+      text: LOCK_ACCOUNTS,
+      values: [transferIds],
+      rowMode: 'array',
+    }),
   ]);
   const byId = new Map(orders.rows.map((row) => [row[0], toLockedOrder(row)]));
   return {
@@ -167,7 +172,9 @@ export async function writeJob(
   const row = journal.rows[0];
   // A COMMIT in a failed transaction does not fail: it answers ROLLBACK.
   if (commit.command !== 'COMMIT' || row === undefined || transfers.rowCount !== ids.length) {
-    throw new Error(`The job was not written: commit answered ${commit.command}, ${transfers.rowCount} of ${ids.length} rows.`);
+    throw new Error(
+      `The job was not written: commit answered ${commit.command}, ${transfers.rowCount} of ${ids.length} rows.`,
+    );
   }
   return { number: row.number, settledAt: row.settled_at };
 }

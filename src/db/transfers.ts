@@ -205,9 +205,7 @@ class Conditions {
     const { requestId, since, until } = filter;
     if (requestId !== undefined) {
       // A request that named no id of its own has the id of its transfer.
-      const own = UUID_FORM.test(requestId)
-        ? `or (request_id is null and id = ${this.bind(requestId)}::uuid)`
-        : '';
+      const own = UUID_FORM.test(requestId) ? `or (request_id is null and id = ${this.bind(requestId)}::uuid)` : '';
       this.add((value) => `(request_id = ${value}::text ${own})`, requestId);
     }
     if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, since);

@@ -139,7 +139,10 @@ export class Intake {
   }
 
   async #connect(): Promise<Connection> {
-    const connection = await connect(this.#database, this.#timeouts, { applicationName: 'gopherpay intake' });
+    const connection = await connect(this.#database, this.#timeouts, {
+      applicationName: 'gopherpay intake',
+      keyed: true,
+    });
     try {
       this.#intakeId = randomUUIDv7();
       await beat(connection, this.#intakeId);

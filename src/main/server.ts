@@ -175,7 +175,10 @@ function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
     return new Problem('request_timeout', 'The request did not arrive whole.');
   }
   if (retryAfter(error) !== 'never') {
-    logger.warn({ request_id: requestId, reason: toError(error).message, sqlstate: sqlStateOf(error) }, 'database error');
+    logger.warn(
+      { request_id: requestId, reason: toError(error).message, sqlstate: sqlStateOf(error) },
+      'database error',
+    );
     return unavailableProblem();
   }
   logger.error({ request_id: requestId, err: error }, 'a request failed for a reason of our own');

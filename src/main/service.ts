@@ -51,7 +51,13 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const routes: Route[] = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),
-    ...operationRoutes({ pool, intake, metrics, healthy: () => recovery.healthy, openapi: () => renderOpenApi(routes) }),
+    ...operationRoutes({
+      pool,
+      intake,
+      metrics,
+      healthy: () => recovery.healthy,
+      openapi: () => renderOpenApi(routes),
+    }),
   ];
   const server = createHttpServer({ ...config, routes, metrics, logger, stopping: () => stopping });
   server.listen(config.port, config.host);
@@ -65,7 +71,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
     await closed;
     clearTimeout(inFlight);
     const drained = await settlement.drain(config.drainTimeoutMs);
-    if (!drained) logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
+    if (!drained)
+      logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
     await recovery.stop();
     await threads.destroy();
     await intake.close();

