@@ -26,8 +26,10 @@ function settle(order: Order, books: Books): Outcome {
   const currency = order.currency ?? source?.currency ?? destination?.currency ?? null;
   const refuse = (code: FailureCode): Outcome => ({ ok: false, code, currency });
 
-  if (source === undefined) return refuse('source_not_found');
-  if (destination === undefined) return refuse('destination_not_found');
+  // For want of a destination @external has no currency and is not found either: it is the destination that is missing.
+  const isDeposit = order.fromAccount === EXTERNAL;
+  if (destination === undefined && (isDeposit || source)) return refuse('destination_not_found');
+  if (source === undefined || destination === undefined) return refuse('source_not_found');
   if (source.status === 'closed') return refuse('source_closed');
   if (destination.status === 'closed') return refuse('destination_closed');
   if (source.currency !== destination.currency) return refuse('currency_mismatch');

@@ -1,6 +1,6 @@
 // The handlers of accounts: open, show, list, change, close, and what happened on them.
 import { randomInt, randomUUIDv7 } from 'node:crypto';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   type AccountRecord,
   closeAccount,
@@ -31,7 +31,6 @@ import {
 import { unavailableProblem } from '../server.ts';
 import { renderAccount, renderEntry, renderPage } from '../wire.ts';
 import { queueFullProblem, type TransferParts } from './transfers.ts';
-import { z as zod } from 'zod';
 
 /** How long the answer to a new account waits for its opening balance. */
 const OPENING_TIMEOUT_MS = 10_000;
@@ -73,8 +72,8 @@ export function accountRoutes(parts: TransferParts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'Change an account: anything but its balance and its currency',
       query: NO_PARAMETERS,
-      // Looked at before the schema, which would only say that a field is unknown.
-      body: zod.record(zod.string(), zod.unknown()),
+      // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
+      body: z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
       handle: async ({ parameters, body }) => await changeAccount(parts, parameters[0], body),
     }),
@@ -182,7 +181,7 @@ function openingTransfer(
 
 async function showAccounts(parts: TransferParts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
   // The cursor is the number and the currency of the last account shown.
-  const [, accountNumber, currency] = /^(.{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
+  const [, accountNumber, currency] = /^(@external|[A-Za-z0-9._-]{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
   if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
     throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
   }

@@ -1,7 +1,7 @@
 // The handlers of transfers: accept one, show one, list them.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { ConnectionPool } from '../../db/connect.ts';
 import type { NewTransfer } from '../../db/intake.ts';
 import { listTransfers, loadTransfers, type Transfer, type TransferCursor } from '../../db/transfers.ts';
@@ -20,6 +20,15 @@ export type TransferParts = { pool: ConnectionPool; intake: Intake; queue: Queue
 const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 const WAIT_SECONDS_MAX = 30;
+
+const bigintText = z
+  .string()
+  .regex(/^\d{1,19}$/)
+  .refine((digits) => BigInt(digits) < 2n ** 63n);
+const cursorSchema = z.discriminatedUnion('stage', [
+  z.strictObject({ stage: z.literal('pending'), id: z.string().regex(UUID_FORM) }),
+  z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
+]);
 
 export function transferRoutes(parts: TransferParts): Route[] {
   return [
@@ -74,7 +83,10 @@ async function createTransfer(
   const headers = { ...applied, Location: `/transfers/${transfer.id}` };
   if (waitSeconds === null) return answerWith(pending, headers);
   const final = await parts.settlement.waitFor(transfer.id, waitSeconds * 1000);
-  if (final === null || final.ending === 'gone') return answerWith(await findTransfer(parts, transfer.id), headers);
+  if (final === null || final.ending === 'gone') {
+    // It is accepted, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
+    return answerWith(await findTransfer(parts, transfer.id).catch(() => pending), headers);
+  }
   const { ending, currency, settledAt, journalNumber } = final;
   const status = ending === null ? 'completed' : 'failed';
   return answerWith(
@@ -219,12 +231,7 @@ async function showTransfers(parts: TransferParts, query: z.output<typeof listTr
 
 function parseCursor(text: string): TransferCursor {
   try {
-    const { stage, id, number, position, entry } = JSON.parse(Buffer.from(text, 'base64url').toString());
-    if (stage === 'pending' && UUID_FORM.test(id)) return { stage, id };
-    const digits = /^\d{1,19}$/;
-    if (stage === 'settled' && digits.test(number) && digits.test(entry) && Number.isInteger(position)) {
-      return { stage, number, position, entry };
-    }
+    return cursorSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
   } catch {
     // Not a cursor of ours; said below.
   }
