@@ -30,7 +30,7 @@ import {
 } from './callers.ts';
 import { drawFor } from './random.ts';
 import { startStubbornCallers } from './stubborn.ts';
-import { lockAccount } from './trouble.ts';
+import { freeze, lockAccount } from './trouble.ts';
 
 /** How soon after a crash everything that was accepted is final: a heartbeat is missed for 5 s, then there is work to do. */
 const RECOVERED_MS = 15_000;
@@ -231,7 +231,7 @@ test('crash: a service that was frozen and taken for dead does nothing twice whe
   const targets = times(300, (index) => accounts[index % 10] ?? '');
   await inParallel(20, targets, send);
   const [first] = await database.query('select intake_id from pending_transfers limit 1');
-  process.kill(sleeper.pid, 'SIGSTOP');
+  const thaw = freeze(t, sleeper);
   await until(
     async () => {
       const left = await database.query('select from pending_transfers where intake_id = $1::uuid', [
@@ -244,7 +244,7 @@ test('crash: a service that was frozen and taken for dead does nothing twice whe
   // Now both have the same transfers before them, and wait for the same lock.
   const countRetries = (): number => sleeper.logs().filter((line) => line['sqlstate'] === '55P03').length;
   const before = countRetries();
-  process.kill(sleeper.pid, 'SIGCONT');
+  thaw();
   await until(() => countRetries() > before, { timeoutMs: 20_000, what: 'the frozen service to go on' });
   await unlock();
   // Its way in was closed by the other one; what it accepts from here on must be settled all the same.

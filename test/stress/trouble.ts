@@ -1,6 +1,8 @@
 // Makes trouble of the kinds that come by themselves in the end: a lock that is held too long, connections that break, threads
 // that die.
 import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { onEnd } from '../support/cleanup.ts';
 import type { TestDatabase } from '../support/database.ts';
 import type { Program } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -14,6 +16,16 @@ export async function lockAccount(database: TestDatabase, accountNumber: string)
   return async () => {
     await holder.query('rollback');
   };
+}
+
+/** Freezes a service until the returned function is called, or the test ends. It notices nothing, and neither do its peers. */
+export function freeze(t: TestContext, service: Program): () => void {
+  process.kill(service.pid, 'SIGSTOP');
+  const thaw = (): void => {
+    if (!service.ended()) process.kill(service.pid, 'SIGCONT');
+  };
+  onEnd(t, thaw);
+  return thaw;
 }
 
 /** The names under which the service's connections are known to the database. */
