@@ -144,7 +144,7 @@ create table transfers (
   )
 );
 
--- Commit order: what lists, the journal's proof and the feed follow.
+-- Commit order: what lists, the proof and the feed follow.
 create unique index transfers_journal on transfers (journal_number, journal_position);
 -- An account's completed transfers are found through its entries; only the failed ones need indexes of their own.
 create index transfers_failed_from on transfers (from_account, journal_number, journal_position) where status = 'failed';
@@ -204,18 +204,46 @@ create table reversed_amounts (
   constraint reversed_amounts_within check (reversed between 1 and amount)
 );
 
--- One row per settled job, numbered without gaps in commit order, each with the hash of the one before it.
+-- Every opening and every change of an account, as the hash of what the account then said of itself.
+create table account_changes (
+  change_number bigint not null,
+  journal_number bigint not null,
+  account_number text collate "C" not null,
+  currency text collate "C" not null,
+  seal bytea not null,
+  constraint account_changes_pkey primary key (account_number, currency, change_number),
+  constraint account_changes_number_positive check (change_number >= 1),
+  constraint account_changes_seal_sized check (octet_length(seal) = 32)
+);
+
+-- SHA-256 of what an account says of itself; its money is proven by its entries and holds. docs/ARCHITECTURE.md has the form.
+create function account_seal(account accounts) returns bytea
+language sql stable
+as $$
+  select sha256(convert_to(
+    concat_ws(
+      chr(31),
+      account.account_number, account.currency, account.status, account.name, coalesce(account.email, ''),
+      coalesce(account.phone, ''), coalesce(to_char(account.date_of_birth, 'YYYY-MM-DD'), ''),
+      account.overdraft_limit, account.metadata::text, (extract(epoch from account.created_at) * 1000000)::bigint
+    ),
+    'UTF8'
+  ))
+$$;
+
+-- One row per settled job or account change, numbered without gaps in commit order, each with the hash of the one before.
 create table journal (
   number bigint not null,
   settled_at timestamptz not null,
+  -- How many transfers the job had; 0: the row is of an account change.
   transfer_count integer not null,
-  -- SHA-256 over the job's transfers as settled; docs/ARCHITECTURE.md has the form.
+  -- SHA-256 over the job's transfers as settled, or over the account change; docs/ARCHITECTURE.md has the form.
   digest bytea not null,
   previous_hash bytea not null,
   hash bytea not null,
   constraint journal_pkey primary key (number),
   constraint journal_number_positive check (number >= 1),
-  constraint journal_transfer_count_positive check (transfer_count >= 1),
+  constraint journal_transfer_count_positive check (transfer_count >= 0),
   constraint journal_hashes_sized check (
     octet_length(digest) = 32 and octet_length(previous_hash) = 32 and octet_length(hash) = 32
   )
@@ -261,6 +289,8 @@ $$;
 create trigger transfers_append_only before update or delete or truncate on transfers
 for each statement execute function refuse_change();
 create trigger entries_append_only before update or delete or truncate on entries
+for each statement execute function refuse_change();
+create trigger account_changes_append_only before update or delete or truncate on account_changes
 for each statement execute function refuse_change();
 create trigger journal_append_only before update or delete or truncate on journal
 for each statement execute function refuse_change();
