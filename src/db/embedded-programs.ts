@@ -1,7 +1,7 @@
 // Finds PostgreSQL's own programs and runs them, and decides which user of this machine does. PostgreSQL refuses to run as root, so
 // that root hands its programs, and the folders they own, to another user. Must not touch a folder that embedded.ts did not make.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { chown, readFile, stat } from 'node:fs/promises';
+import { lchown, readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -75,9 +75,9 @@ function findUser(users: string, name: string): Account | null {
   return userId === 0 ? null : { userId, groupId };
 }
 
-/** Makes the account the owner of a file or folder of ours, if we run as root. */
+/** Makes the account the owner of a file or folder of ours, if we run as root; never of what a link in its place points to. */
 export async function handOver(path: string, account: Account | null): Promise<void> {
-  if (account !== null) await chown(path, account.userId, account.groupId);
+  if (account !== null) await lchown(path, account.userId, account.groupId);
 }
 
 /** Makes the account the owner of a whole folder that root put there, such as one restored from a backup. */
@@ -118,7 +118,7 @@ export async function findIdentity(
   if (broken !== null) throw cannotRun(broken);
   throw new Error(
     `PostgreSQL does not run as root, and user ${account.userId}, whom it runs as instead, cannot enter ${[program, ...folders].join(' or ')}: ` +
-      'install setpriv (package util-linux), or set DATA_DIR (and move the project) to folders which that user can enter, or set DATABASE_URL.',
+      'install setpriv (package util-linux; it needs the capabilities dac_override and setpcap), or set DATA_DIR (and move the project) to folders which that user can enter, or set DATABASE_URL.',
     { cause: refusal },
   );
 }

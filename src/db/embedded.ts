@@ -15,6 +15,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import {
   access,
   chmod,
@@ -71,6 +72,7 @@ type Place = {
 /** A server that is there. Without `processId` it answers, but is not a process that we can see (another container). */
 type Sighting = { processId: number | null; ready: boolean; socketDir: string };
 
+const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 const ABORT_TIMEOUT_MS = 10_000;
@@ -255,6 +257,7 @@ async function syncFolder(path: string): Promise<void> {
 async function prepareLock(path: string, account: Account | null): Promise<void> {
   new DatabaseSync(path).close();
   await handOver(path, account);
+  if (!(await lstat(path)).isFile()) throw new Error(`${path} is not a file: remove it and start again.`);
   await chmod(path, 0o600);
 }
 
@@ -271,7 +274,8 @@ async function lockStart(place: Place, timeoutMs: number): Promise<DatabaseSync 
 function tryLock(path: string): DatabaseSync | null {
   const lock = new DatabaseSync(path, { timeout: 0 });
   try {
-    lock.exec('begin exclusive');
+    // Without a journal file, which a full disk would have no room for.
+    lock.exec('pragma journal_mode = memory; begin exclusive');
     return lock;
   } catch (error) {
     lock.close();
@@ -316,7 +320,7 @@ async function bringUp(
         deadline = performance.now() + timeoutMs;
       } else {
         const said = await readFrom(place.logFile, launched.logStart);
-        if (!isInterlocked(said)) throw await explainServer(place, said);
+        if (!isInterlocked(said)) throw await explainServer(place, said, launched.child.signalCode);
         await sleep(INTERLOCK_INTERVAL_MS);
       }
       // One that was launched by a process killed just then may have shown itself meanwhile: its traces must stay.
@@ -393,9 +397,9 @@ async function initialise(place: Place, programs: Programs, timeoutMs: number): 
         `${place.clusterDir} is not a database (it has no PG_VERSION): restore it from a backup, or move it away to begin with an empty one.`,
       );
     }
+    const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
     const newDir = await mkdtemp(join(place.dataDir, 'postgres.new-'));
     await handOver(newDir, place.account);
-    const identity = await findIdentity(place.account, programs.postgres, [newDir, place.socketDir]);
     const encoding = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
     const access = [`--username=${SUPERUSER}`, '--auth-local=trust', '--auth-host=reject'];
     await runToEnd(identity, programs.initdb, ['-D', newDir, ...encoding, ...access], timeoutMs);
@@ -416,16 +420,17 @@ async function clearTraces(place: Place): Promise<void> {
 
 async function launchServer(place: Place, programs: Programs): Promise<{ child: ChildProcess; logStart: number }> {
   try {
-    const identity = await findIdentity(place.account, programs.postgres, [place.clusterDir, place.socketDir]);
+    const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
     const size = await stat(place.logFile).then(
       ({ size }) => size,
       () => 0,
     );
     if (size > LOG_BYTES_MAX) await rename(place.logFile, `${place.logFile}.1`);
-    const log = await open(place.logFile, 'a', 0o600);
+    // The folder may be another user's, who must not have root write to, or give away, whatever a link there points to.
+    const log = await open(place.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
     try {
       const logStart = (await log.stat()).size;
-      await handOver(place.logFile, place.account);
+      if (place.account !== null) await log.chown(place.account.userId, place.account.groupId);
       const settings = [...SERVER_SETTINGS, `unix_socket_directories="${place.socketDir.replaceAll('"', '""')}"`];
       const options = ['-D', place.clusterDir, ...settings.flatMap((setting) => ['-c', setting])];
       return { child: await launch(identity, programs.postgres, options, log.fd), logStart };
@@ -562,7 +567,7 @@ function explainInitialisation(place: Place, error: unknown): unknown {
   );
 }
 
-async function explainServer(place: Place, said: string): Promise<Error> {
+async function explainServer(place: Place, said: string, signal: NodeJS.Signals | null): Promise<Error> {
   const cause = new Error(lastLines(said));
   if (isDiskFull(said)) return diskFull(place.dataDir, cause);
   if (isBrokenInstallation(said)) return cannotRun(cause);
@@ -574,7 +579,7 @@ async function explainServer(place: Place, said: string): Promise<Error> {
     );
   }
   return new Error(
-    `PostgreSQL ended while starting: correct what it complains about in ${place.logFile} and start again: ${lastLines(said)}`,
+    `PostgreSQL ended while starting${signal === null ? '' : `, by ${signal}`}: correct what it complains about in ${place.logFile} and start again: ${lastLines(said)}`,
     { cause },
   );
 }

@@ -1,0 +1,350 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded.ts';
+
+const isRoot = process.geteuid?.() === 0;
+
+/** A folder for a data folder; whatever server still runs in it at the end of the test is ended before it is removed. */
+async function makeFolder(t: TestContext, name = 'data'): Promise<string> {
+  const root = await mkdtemp(join(tmpdir(), 'gopherpay-embedded-'));
+  t.after(async () => {
+    const processId = await serverProcessId(join(root, name));
+    if (processId !== null && (await stateOf(processId)) !== null) {
+      process.kill(processId, 'SIGQUIT');
+      await waitUntil(async () => (await stateOf(processId)) === null);
+    }
+    await rm(root, { recursive: true, force: true });
+  });
+  return join(root, name);
+}
+
+/** A process of its own that opens the server, says so, and stays until it is killed. */
+function startUser(t: TestContext, dataDir: string): ChildProcess {
+  const module = new URL('../../src/db/embedded.ts', import.meta.url).href;
+  const script = `
+    import { openEmbeddedServer } from ${JSON.stringify(module)};
+    const server = await openEmbeddedServer(${JSON.stringify(dataDir)});
+    process.once('SIGTERM', () => server.release().then(() => process.exit(0)));
+    console.log(JSON.stringify({ adopted: server.adopted }));
+    setInterval(() => {}, 60_000);`;
+  const user = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => user.kill('SIGKILL'));
+  return user;
+}
+
+async function answerOf(user: ChildProcess): Promise<unknown> {
+  assert.ok(user.stdout);
+  const [line] = await once(user.stdout, 'data');
+  return JSON.parse(String(line));
+}
+
+async function end(user: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const ended = once(user, 'exit');
+  user.kill(signal);
+  await ended;
+}
+
+async function serverProcessId(dataDir: string): Promise<number | null> {
+  const text = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').catch(() => '');
+  return Number.parseInt(text, 10) || null;
+}
+
+/** What Linux tells about a process, or null if it has ended. */
+async function stateOf(processId: number): Promise<string | null> {
+  const text = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
+  return text === '' || /^State:\s+Z/m.test(text) ? null : text;
+}
+
+async function waitUntil(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, 'the condition did not come true within 10 s');
+    await sleep(5);
+  }
+}
+
+async function connectTo(t: TestContext, server: EmbeddedServer, superuser = false): Promise<Client> {
+  const client = new Client(
+    superuser ? { ...server.settings, user: 'postgres', database: 'postgres' } : server.settings,
+  );
+  t.after(() => client.end().catch(() => {}));
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+async function valueOf(t: TestContext, server: EmbeddedServer, sql: string, superuser = false): Promise<unknown> {
+  const client = await connectTo(t, server, superuser);
+  const { rows } = await client.query<unknown[]>({ text: sql, rowMode: 'array' });
+  await client.end();
+  return rows[0]?.[0];
+}
+
+async function assertGone(dataDir: string, processId: number | null): Promise<void> {
+  assert.ok(processId !== null);
+  assert.equal(await stateOf(processId), null);
+  assert.equal(await serverProcessId(dataDir), null);
+  assert.deepEqual(await readdir(join(dataDir, 'socket')).catch(() => []), []);
+}
+
+test('embedded: the first start makes a durable database that only its user can reach', async (t) => {
+  const dataDir = await makeFolder(t, `da ta, "quoted"`);
+  const server = await openEmbeddedServer(dataDir);
+  assert.equal(server.adopted, false);
+  const client = await connectTo(t, server);
+  await client.query('create table gopher (id bigint primary key); insert into gopher values (1)');
+  const { rows } = await client.query(
+    `select current_user::text as role, current_database()::text as database, rolsuper as super,
+            pg_encoding_to_char(encoding) as encoding
+     from pg_roles, pg_database
+     where rolname = current_user and datname = current_database()`,
+  );
+  assert.deepEqual(rows, [{ role: 'gopherpay', database: 'gopherpay', super: false, encoding: 'UTF8' }]);
+  const expected = {
+    fsync: 'on',
+    synchronous_commit: 'on',
+    full_page_writes: 'on',
+    data_checksums: 'on',
+    listen_addresses: '',
+  };
+  for (const [name, value] of Object.entries(expected)) {
+    const shown = await client.query<unknown[]>({ text: `show ${name}`, rowMode: 'array' });
+    assert.deepEqual(shown.rows, [[value]], name);
+  }
+  assert.equal((await stat(join(dataDir, 'socket'))).mode & 0o777, 0o700);
+  assert.equal((await lstat(join(dataDir, 'socket', '.s.PGSQL.5432'))).mode & 0o777, 0o700);
+  await client.end();
+  await server.release();
+});
+
+test('embedded: the last to leave stops the server, and what was committed is there at the next start', async (t) => {
+  const dataDir = await makeFolder(t);
+  const first = await openEmbeddedServer(dataDir);
+  const second = await openEmbeddedServer(dataDir);
+  assert.deepEqual([first.adopted, second.adopted], [false, true]);
+  assert.deepEqual(second.settings, first.settings);
+  const client = await connectTo(t, first);
+  await client.query('create table gopher as select 7 as number');
+  await first.release();
+  await first.release();
+  assert.equal(await valueOf(t, second, 'select number from gopher'), 7);
+  const processId = await serverProcessId(dataDir);
+  // A session that is still open does not keep it from stopping.
+  await Promise.all([second.release(), second.release()]);
+  await assertGone(dataDir, processId);
+
+  const started = performance.now();
+  const third = await openEmbeddedServer(dataDir);
+  t.diagnostic(`a warm start took ${Math.round(performance.now() - started)} ms`);
+  assert.equal(third.adopted, false);
+  assert.equal(await valueOf(t, third, 'select number from gopher'), 7);
+  await third.release();
+});
+
+test('embedded: a server left behind by a killed process is adopted, and stopped by the last to leave', async (t) => {
+  const dataDir = await makeFolder(t);
+  const user = startUser(t, dataDir);
+  assert.deepEqual(await answerOf(user), { adopted: false });
+  const processId = await serverProcessId(dataDir);
+  await end(user, 'SIGKILL');
+  const server = await openEmbeddedServer(dataDir);
+  assert.equal(server.adopted, true);
+  assert.equal(await serverProcessId(dataDir), processId);
+  assert.equal(await valueOf(t, server, 'select 1'), 1);
+  await server.release();
+  await assertGone(dataDir, processId);
+});
+
+test('embedded: a process that leaves does not take the server from another one', async (t) => {
+  const dataDir = await makeFolder(t);
+  const server = await openEmbeddedServer(dataDir);
+  const user = startUser(t, dataDir);
+  assert.deepEqual(await answerOf(user), { adopted: true });
+  const processId = await serverProcessId(dataDir);
+  await server.release();
+  assert.equal(await serverProcessId(dataDir), processId);
+  await end(user, 'SIGTERM');
+  await assertGone(dataDir, processId);
+});
+
+test('embedded: two processes that open a new folder at the same time share one server', async (t) => {
+  const dataDir = await makeFolder(t);
+  const users = [startUser(t, dataDir), startUser(t, dataDir)];
+  const answers = await Promise.all(users.map(answerOf));
+  assert.deepEqual(
+    new Set(answers.map((answer) => JSON.stringify(answer))),
+    new Set(['{"adopted":true}', '{"adopted":false}']),
+  );
+  const processId = await serverProcessId(dataDir);
+  await Promise.all(users.map((user) => end(user, 'SIGTERM')));
+  await assertGone(dataDir, processId);
+});
+
+test('embedded: a process killed while it initialises the folder leaves nothing that hinders the next', async (t) => {
+  const dataDir = await makeFolder(t);
+  const user = startUser(t, dataDir);
+  const names = () => readdir(dataDir).catch((): string[] => []);
+  await waitUntil(async () => {
+    const begun = (await names()).find((name) => name.startsWith('postgres.new-'));
+    return begun !== undefined && (await readdir(join(dataDir, begun))).includes('PG_VERSION');
+  });
+  await end(user, 'SIGKILL');
+  assert.ok(!(await names()).includes('postgres'));
+  const server = await openEmbeddedServer(dataDir);
+  assert.equal(await valueOf(t, server, 'select 1'), 1);
+  await server.release();
+});
+
+test('embedded: a database that is missing after a kill between two steps of the first start is made by the next', async (t) => {
+  const dataDir = await makeFolder(t);
+  const server = await openEmbeddedServer(dataDir);
+  const client = await connectTo(t, server, true);
+  await client.query('drop database gopherpay');
+  // Without its database: an adoption repairs it; without its role too: a start does.
+  const adopting = await openEmbeddedServer(dataDir);
+  assert.equal(await valueOf(t, adopting, 'select 1'), 1);
+  await client.query('drop database gopherpay');
+  await client.query('drop role gopherpay');
+  await server.release();
+  await adopting.release();
+  const starting = await openEmbeddedServer(dataDir);
+  assert.equal(await valueOf(t, starting, 'select 1'), 1);
+  await starting.release();
+});
+
+test('embedded: a killed server recovers, though its process id belongs to somebody else now', async (t) => {
+  const dataDir = await makeFolder(t);
+  const server = await openEmbeddedServer(dataDir);
+  const client = await connectTo(t, server);
+  await client.query('create table gopher as select 7 as number');
+  const processId = await serverProcessId(dataDir);
+  assert.ok(processId !== null);
+  process.kill(processId, 'SIGKILL');
+  await waitUntil(async () => (await stateOf(processId)) === null);
+  for (const path of ['postgres/postmaster.pid', 'socket/.s.PGSQL.5432.lock']) {
+    const text = await readFile(join(dataDir, path), 'utf8');
+    await writeFile(join(dataDir, path), text.replace(String(processId), String(process.pid)));
+  }
+  // The first user notices nothing but a broken connection: the server that the second one starts is the server of both.
+  const other = await openEmbeddedServer(dataDir);
+  assert.equal(other.adopted, false);
+  assert.equal(await valueOf(t, server, 'select number from gopher'), 7);
+  await other.release();
+  assert.equal(await valueOf(t, server, 'select number from gopher'), 7);
+  const next = await serverProcessId(dataDir);
+  await server.release();
+  await assertGone(dataDir, next);
+
+  // What a power cut can leave of the file.
+  await writeFile(join(dataDir, 'postgres', 'postmaster.pid'), '');
+  const again = await openEmbeddedServer(dataDir);
+  assert.equal(await valueOf(t, again, 'select number from gopher'), 7);
+  await again.release();
+});
+
+test('embedded: a server that is stopping is waited for and started again', async (t) => {
+  const dataDir = await makeFolder(t);
+  const first = await openEmbeddedServer(dataDir);
+  const client = await connectTo(t, first);
+  const processId = await serverProcessId(dataDir);
+  assert.ok(processId !== null);
+  // A smart shutdown: it goes when its last session does.
+  process.kill(processId, 'SIGTERM');
+  const state = () => readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8');
+  await waitUntil(async () => (await state()).includes('stopping'));
+  await assert.rejects(
+    openEmbeddedServer(dataDir, { startTimeoutMs: 100 }),
+    /did not get ready in 0\.1 s.*smart shutdown/s,
+  );
+  const opening = openEmbeddedServer(dataDir);
+  await client.end();
+  const second = await opening;
+  assert.equal(second.adopted, false);
+  assert.notEqual(await serverProcessId(dataDir), processId);
+  await first.release();
+  await second.release();
+});
+
+test('embedded: a path too long for a socket works, with the socket in a private folder elsewhere', async (t) => {
+  const dataDir = await makeFolder(t, join('x'.repeat(60), 'y'.repeat(60)));
+  const server = await openEmbeddedServer(dataDir);
+  assert.ok('host' in server.settings);
+  const socketDir = server.settings.host;
+  assert.equal((await stat(socketDir)).mode & 0o777, 0o700);
+  assert.equal(await valueOf(t, server, 'select 1'), 1);
+  const processId = await serverProcessId(dataDir);
+  await server.release();
+  await assertGone(dataDir, processId);
+  await assert.rejects(stat(socketDir), { code: 'ENOENT' });
+
+  // Somebody else's folder of that name is refused.
+  await mkdir(socketDir);
+  t.after(() => rm(socketDir, { recursive: true, force: true }));
+  await chmod(socketDir, 0o777);
+  await assert.rejects(openEmbeddedServer(dataDir), /is not a folder for the database's user alone/);
+});
+
+test(
+  'embedded: root runs it as another user, in a folder that this user cannot enter too',
+  { skip: !isRoot },
+  async (t) => {
+    const dataDir = await makeFolder(t);
+    assert.equal((await stat(join(dataDir, '..'))).mode & 0o777, 0o700);
+    const server = await openEmbeddedServer(dataDir);
+    const processId = await serverProcessId(dataDir);
+    assert.ok(processId !== null);
+    const state = (await stateOf(processId)) ?? '';
+    const owner = (await stat(join(dataDir, 'postgres'))).uid;
+    assert.notEqual(owner, 0);
+    assert.match(state, new RegExp(`^Uid:\\t${owner}\\t${owner}\\t`, 'm'));
+    // dac_override, and nothing else.
+    assert.match(state, /^CapEff:\t0000000000000002$/m);
+    await server.release();
+
+    // A folder that came back from a backup as root's.
+    await chmod(join(dataDir, '..'), 0o755);
+    execFileSync('chown', ['-R', '0:0', dataDir]);
+    const again = await openEmbeddedServer(dataDir);
+    assert.equal(await valueOf(t, again, 'select 1'), 1);
+    await again.release();
+  },
+);
+
+test('embedded: what cannot be opened is refused with what to do about it', async (t) => {
+  const dataDir = await makeFolder(t);
+  await (await openEmbeddedServer(dataDir)).release();
+  const versionFile = join(dataDir, 'postgres', 'PG_VERSION');
+  await writeFile(versionFile, '17\n');
+  await assert.rejects(openEmbeddedServer(dataDir), /was made by another PostgreSQL, version 17: install/);
+  await rm(versionFile);
+  await assert.rejects(openEmbeddedServer(dataDir), /is not a database \(it has no PG_VERSION\): restore/);
+  await writeFile(versionFile, '18\n');
+
+  await rm(join(dataDir, 'postgres', 'global', 'pg_control'));
+  await assert.rejects(
+    openEmbeddedServer(dataDir),
+    /ended while starting: correct what it complains about.*pg_control/,
+  );
+
+  await assert.rejects(
+    openEmbeddedServer(join(versionFile, 'data')),
+    /PG_VERSION\/data cannot be created or written: give this user the right to, or set DATA_DIR/,
+  );
+  await assert.rejects(openEmbeddedServer('/proc/gopherpay'), /cannot be created or written/);
+
+  const lock = new DatabaseSync(join(dataDir, 'start.lock'));
+  t.after(() => lock.close());
+  lock.exec('begin exclusive');
+  await assert.rejects(
+    openEmbeddedServer(dataDir, { startTimeoutMs: 50 }),
+    /Another process has been starting or stopping the database in .* for 0\.05 s: wait/,
+  );
+});
