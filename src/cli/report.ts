@@ -135,5 +135,7 @@ async function writeWhole(path: string, write: (file: Writable) => Promise<void>
 }
 
 function neutraliseRow(row: ReportRow): ReportRow {
-  return row.slice(0, REPORT_COLUMNS.length).map((cell, index) => (IS_TEXT[index] && cell !== null && FORMULA.test(cell) ? `'${cell}` : cell));
+  return row
+    .slice(0, REPORT_COLUMNS.length)
+    .map((cell, index) => (IS_TEXT[index] && cell !== null && FORMULA.test(cell) ? `'${cell}` : cell));
 }

@@ -1,13 +1,19 @@
 // Reads transfers, wherever they are: still pending, or settled.
-import type { FailureCode } from '../domain/transfer.ts';
+import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 
 export type Transfer = {
   readonly id: string;
+  readonly kind: TransferKind;
   readonly fromAccount: string;
   readonly toAccount: string;
-  readonly amount: bigint;
+  /** Null while it is not known: all that is left of the parent. */
+  readonly amount: bigint | null;
   readonly currency: string | null;
+  /** The hold or the transfer that it is about. */
+  readonly parentId: string | null;
+  readonly groupId: string | null;
+  readonly groupPosition: number | null;
   readonly status: 'pending' | 'completed' | 'failed';
   readonly failureCode: FailureCode | null;
   readonly requestId: string;
@@ -25,6 +31,9 @@ export type TransferFilter = {
   readonly currency?: string | undefined;
   readonly status?: Transfer['status'] | undefined;
   readonly requestId?: string | undefined;
+  readonly groupId?: string | undefined;
+  readonly parentId?: string | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
   readonly since?: string | undefined;
   readonly until?: string | undefined;
 };
@@ -37,21 +46,25 @@ export type TransferCursor =
 export type TransferPage = { readonly transfers: readonly Transfer[]; readonly next: TransferCursor | null };
 
 const PENDING_COLUMNS = `
-  id, from_account, to_account, amount, currency, 'pending' as status, null::text as failure_code,
+  id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
   coalesce(request_id, id::text) as request_id, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
 const SETTLED_COLUMNS = `
-  id, from_account, to_account, amount, currency, status, failure_code,
+  id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
   coalesce(request_id, id::text) as request_id, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
 type TransferRow = {
   id: string;
+  kind: TransferKind;
   from_account: string;
   to_account: string;
-  amount: bigint;
+  amount: bigint | null;
   currency: string | null;
+  parent_id: string | null;
+  group_id: string | null;
+  group_position: number | null;
   status: Transfer['status'];
   failure_code: FailureCode | null;
   request_id: string;
@@ -77,6 +90,24 @@ export async function loadTransfers(connection: Queryable, ids: readonly string[
       from transfers
       where id = any($1::uuid[])`,
     values: [ids],
+  });
+  return result.rows.map(toTransfer);
+}
+
+/** The members of a group, in their order; none if there is no such group. */
+export async function loadGroup(connection: Queryable, groupId: string): Promise<Transfer[]> {
+  const result = await connection.query<TransferRow>({
+    name: 'load group',
+    text: `
+      select ${PENDING_COLUMNS}
+      from pending_transfers
+      where group_id = $1::uuid
+      union all
+      select ${SETTLED_COLUMNS}
+      from transfers
+      where group_id = $1::uuid
+      order by group_position`,
+    values: [groupId],
   });
   return result.rows.map(toTransfer);
 }
@@ -202,12 +233,15 @@ class Conditions {
   readonly #conditions: string[] = ['true'];
 
   constructor(filter: TransferFilter) {
-    const { requestId, since, until } = filter;
+    const { requestId, groupId, parentId, metadata, since, until } = filter;
     if (requestId !== undefined) {
       // A request that named no id of its own has the id of its transfer.
       const own = UUID_FORM.test(requestId) ? `or (request_id is null and id = ${this.bind(requestId)}::uuid)` : '';
       this.add((value) => `(request_id = ${value}::text ${own})`, requestId);
     }
+    if (groupId !== undefined) this.add((value) => `group_id = ${value}::uuid`, groupId);
+    if (parentId !== undefined) this.add((value) => `parent_id = ${value}::uuid`, parentId);
+    if (metadata !== undefined) this.add((value) => `metadata @> ${value}::jsonb`, JSON.stringify(metadata));
     if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, since);
     if (until !== undefined) this.add((value) => `created_at < ${value}::timestamptz`, until);
   }
@@ -244,10 +278,14 @@ function cursorAt(last: TransferRow, shown: readonly TransferRow[], before: Tran
 function toTransfer(row: TransferRow): Transfer {
   return {
     id: row.id,
+    kind: row.kind,
     fromAccount: row.from_account,
     toAccount: row.to_account,
     amount: row.amount,
     currency: row.currency,
+    parentId: row.parent_id,
+    groupId: row.group_id,
+    groupPosition: row.group_position,
     status: row.status,
     failureCode: row.failure_code,
     requestId: row.request_id,

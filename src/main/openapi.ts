@@ -1,6 +1,7 @@
 // The OpenAPI document, made from the routes and from the schemas that parse their requests.
 import { z } from 'zod';
-import { FAILURE_CODES } from '../domain/transfer.ts';
+import { ACCOUNT_STATUSES } from '../domain/account.ts';
+import { FAILURE_CODES, TRANSFER_KINDS } from '../domain/transfer.ts';
 import { PROBLEMS } from './problem.ts';
 import type { Route } from './route.ts';
 
@@ -16,7 +17,7 @@ const account = z.object({
   phone: z.string().nullable(),
   date_of_birth: z.string().nullable(),
   currency: z.string(),
-  status: z.enum(['open', 'closed']),
+  status: z.enum(ACCOUNT_STATUSES),
   balance: minorUnits,
   held: minorUnits,
   overdraft_limit: minorUnits,
@@ -29,18 +30,44 @@ const account = z.object({
 
 const transfer = z.object({
   id: z.uuid(),
+  kind: z.enum(TRANSFER_KINDS),
   status: z.enum(['pending', 'completed', 'failed']),
   failure_code: z.enum(FAILURE_CODES).nullable(),
   from_account: z.string(),
   to_account: z.string(),
-  amount: minorUnits,
+  amount: minorUnits.nullable().describe('Null while it is not known what is left of the parent.'),
   currency: z.string().nullable(),
+  parent_id: z.uuid().nullable().describe('The hold or the transfer that it is about.'),
+  group_id: z.uuid().nullable(),
   description: z.string().nullable(),
   metadata: metadata.nullable(),
   request_id: z.string(),
   created_at: instant,
   completed_at: instant.nullable(),
   journal_number: z.int().nullable(),
+  dry_run: z.literal(true).optional(),
+});
+
+const group = z.object({
+  group_id: z.uuid(),
+  atomic: z.boolean(),
+  transfers: z.array(transfer),
+  dry_run: z.literal(true).optional(),
+});
+
+const hold = z.object({
+  id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
+  state: z.enum(['pending', 'failed', 'open', 'captured', 'voided', 'expired']),
+  failure_code: z.enum(FAILURE_CODES).nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  currency: z.string().nullable(),
+  amount: minorUnits,
+  captured: minorUnits,
+  released: minorUnits,
+  remaining: minorUnits,
+  created_at: instant,
+  expires_at: instant.nullable(),
 });
 
 const entry = z.object({
@@ -57,6 +84,9 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   Account: account,
   AccountPage: z.object({ items: z.array(account), next: cursor }),
   Transfer: transfer,
+  Group: group,
+  TransferOrGroup: z.union([transfer, group]),
+  Hold: hold,
   TransferPage: z.object({ items: z.array(transfer), next: cursor }),
   Entry: entry,
   EntryPage: z.object({ items: z.array(entry), next: cursor }),

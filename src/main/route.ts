@@ -30,6 +30,10 @@ export type Route = {
   readonly query: z.ZodType;
   /** Null: the route has no body. */
   readonly body: z.ZodType | null;
+  /** Where several schemas are possible, the one that a body means, so that its flaws are told and not those of the others. */
+  readonly chooseBody?: (input: unknown) => z.ZodType;
+  /** Whether a request may leave the body out, which then counts as an empty object. */
+  readonly bodyOptional?: boolean;
   /** The name of the schema of each answer that is not a problem, or null for an empty one; see openapi.ts. */
   readonly answers: Readonly<Record<number, string | null>>;
   readonly handle: (exchange: Exchange<unknown, unknown>) => Promise<Answer>;

@@ -75,7 +75,7 @@ async function exchange(
     const { route, parameters } = router.find(request.method ?? '', path);
     pattern = route.pattern;
     const query = parseRequest(route.query, parseQuery(search));
-    const body = route.body && parseRequest(route.body, await readJson(request, options.bodyBytesMax));
+    const body = route.body && (await parseBody(request, route, route.body, options.bodyBytesMax));
     const { headers } = request;
     const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, body });
     log = answer.log;
@@ -99,6 +99,18 @@ async function exchange(
     },
     'request',
   );
+}
+
+async function parseBody(
+  request: IncomingMessage,
+  route: Route,
+  schema: NonNullable<Route['body']>,
+  bytesMax: number,
+): Promise<unknown> {
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  const absent = encoding === undefined && (length === undefined || length === '0');
+  const input = route.bodyOptional && absent ? {} : await readJson(request, bytesMax);
+  return parseRequest(route.chooseBody?.(input) ?? schema, input);
 }
 
 function refuseDuplicates(rawHeaders: readonly string[]): void {

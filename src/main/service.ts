@@ -6,6 +6,7 @@ import { createPool, type DatabaseSettings } from '../db/connect.ts';
 import { migrate } from '../db/migrate.ts';
 import type { Logger } from '../logger.ts';
 import { accountRoutes } from './handlers/accounts.ts';
+import { holdRoutes } from './handlers/holds.ts';
 import { operationRoutes } from './handlers/operations.ts';
 import { transferRoutes } from './handlers/transfers.ts';
 import { Intake } from './intake.ts';
@@ -51,6 +52,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const routes: Route[] = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),
+    ...holdRoutes(parts),
     ...operationRoutes({
       pool,
       intake,

@@ -2,6 +2,8 @@
 import { availableOf, EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
 import type { AccountRecord, Entry } from '../db/accounts.ts';
+import type { HoldRecord } from '../db/holds.ts';
+import { remainingOf } from '../domain/hold.ts';
 import type { Transfer } from '../db/transfers.ts';
 
 export function renderAccount(account: AccountRecord): Record<string, unknown> {
@@ -40,18 +42,61 @@ export function renderEntry(entry: Entry): Record<string, unknown> {
 export function renderTransfer(transfer: Transfer): Record<string, unknown> {
   return {
     id: transfer.id,
+    kind: transfer.kind,
     status: transfer.status,
     failure_code: transfer.failureCode,
     from_account: transfer.fromAccount,
     to_account: transfer.toAccount,
-    amount: Number(transfer.amount),
+    amount: transfer.amount === null ? null : Number(transfer.amount),
     currency: transfer.currency,
+    parent_id: transfer.parentId,
+    group_id: transfer.groupId,
     description: transfer.description,
     metadata: transfer.metadata,
     request_id: transfer.requestId,
     created_at: transfer.createdAt,
     completed_at: transfer.completedAt,
     journal_number: transfer.journalNumber === null ? null : Number(transfer.journalNumber),
+  };
+}
+
+/** Several transfers that were ordered at once, in their order. */
+export function renderGroup(id: string, atomic: boolean, transfers: readonly Transfer[]): Record<string, unknown> {
+  return { group_id: id, atomic, transfers: transfers.map(renderTransfer) };
+}
+
+export function renderHold(hold: HoldRecord): Record<string, unknown> {
+  return {
+    id: hold.id,
+    state: hold.state,
+    failure_code: null,
+    from_account: hold.fromAccount,
+    to_account: hold.toAccount,
+    currency: hold.currency,
+    amount: Number(hold.amount),
+    captured: Number(hold.captured),
+    released: Number(hold.released),
+    remaining: Number(remainingOf(hold)),
+    created_at: hold.createdAt,
+    expires_at: hold.expiresAt,
+  };
+}
+
+/** A hold that is not settled yet, or was refused. */
+export function renderUnsettledHold(transfer: Transfer): Record<string, unknown> {
+  return {
+    id: transfer.id,
+    state: transfer.status,
+    failure_code: transfer.failureCode,
+    from_account: transfer.fromAccount,
+    to_account: transfer.toAccount,
+    currency: transfer.currency,
+    amount: Number(transfer.amount ?? 0n),
+    captured: 0,
+    released: 0,
+    remaining: 0,
+    created_at: transfer.createdAt,
+    expires_at: null,
   };
 }
 
