@@ -146,9 +146,12 @@ create table transfers (
 
 -- Commit order: what lists, the proof and the feed follow.
 create unique index transfers_journal on transfers (journal_number, journal_position);
--- An account's completed transfers are found through its entries; only the failed ones need indexes of their own.
-create index transfers_failed_from on transfers (from_account, journal_number, journal_position) where status = 'failed';
-create index transfers_failed_to on transfers (to_account, journal_number, journal_position) where status = 'failed';
+-- What moved money is found through its entries; only the rest of an account's transfers needs indexes of its own: the
+-- failed ones, and holds and their ends.
+create index transfers_entryless_from on transfers (from_account, journal_number, journal_position)
+  where from_entry_number is null;
+create index transfers_entryless_to on transfers (to_account, journal_number, journal_position)
+  where from_entry_number is null;
 create index transfers_group on transfers (group_id, group_position) where group_id is not null;
 create index transfers_parent on transfers (parent_id) where parent_id is not null;
 create index transfers_metadata on transfers using gin (metadata jsonb_path_ops) where metadata is not null;

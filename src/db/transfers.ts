@@ -178,8 +178,8 @@ async function listSettled(
   return result.rows;
 }
 
-// Completed transfers are found through the account's entries, whose numbers run in journal order; failed ones through
-// their two partial indexes. Each branch is limited on its own, in the order of the whole.
+// Transfers that moved money are found through the account's entries, whose numbers run in journal order; failed ones,
+// and holds and their ends, through two partial indexes. Each branch is limited on its own, in the order of the whole.
 async function listSettledOfAccount(
   connection: Queryable,
   filter: TransferFilter,
@@ -192,10 +192,11 @@ async function listSettledOfAccount(
   const count = `${where.bind(limit)}::integer`;
   const entryBound = after ? `and entry_number < ${where.bind(after.entry)}::bigint` : '';
   if (after) where.addBefore(after);
-  const failed = (column: string) => `
+  if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
+  const entryless = (column: string) => `
     (select null::bigint as entry_number, ${SETTLED_COLUMNS}
      from transfers
-     where status = 'failed' and ${column} = ${account} and ${where.text()}
+     where from_entry_number is null and ${column} = ${account} and ${where.text()}
      order by journal_number desc, journal_position desc
      limit ${count})`;
   const completed = `
@@ -213,7 +214,8 @@ async function listSettledOfAccount(
      limit ${count})`;
   const branches = [
     ...(filter.status === 'failed' ? [] : [completed]),
-    ...(filter.status === 'completed' ? [] : [failed('from_account'), failed('to_account')]),
+    entryless('from_account'),
+    entryless('to_account'),
   ];
   const result = await connection.query<TransferRow>(
     `select *
