@@ -293,12 +293,12 @@ export async function removeSettledTwin(connection: Connection, transferId: stri
  * Awaits statements that were sent together. If one fails, all after it fail too (25P02): it rolls back and throws the
  * first error, which is the cause.
  */
-async function pipelined<Results extends readonly unknown[]>(
+async function pipelined<Sent extends readonly Promise<unknown>[] | []>(
   connection: Connection,
-  sent: { readonly [Index in keyof Results]: Promise<Results[Index]> },
-): Promise<Results> {
+  sent: Sent,
+): Promise<{ -readonly [Index in keyof Sent]: Awaited<Sent[Index]> }> {
   try {
-    return (await Promise.all(sent)) as unknown as Results;
+    return await Promise.all(sent);
   } catch (error) {
     await Promise.allSettled(sent);
     await connection.query('rollback').catch(() => {});

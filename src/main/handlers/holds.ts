@@ -64,10 +64,9 @@ async function createHold(
     { ...exchange, said: ['holds', exchange.body] },
     { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
   );
-  const id = answer.json?.['id'];
-  return exchange.query.dry_run === 'true'
-    ? answer
-    : { ...answer, headers: { ...answer.headers, Location: `/holds/${id}` } };
+  if (exchange.query.dry_run === 'true') return answer;
+  const location = answer.headers?.['Location']?.replace('/transfers/', '/holds/') ?? '';
+  return { ...answer, headers: { ...answer.headers, Location: location } };
 }
 
 async function captureHold(
