@@ -2,6 +2,7 @@
 import { type AccountStatus, EXTERNAL } from '../domain/account.ts';
 import type { Queryable } from './connect.ts';
 import { appendToJournal } from './journal.ts';
+import { type MetadataFilter, metadataCondition } from './metadata.ts';
 
 export type AccountRecord = {
   readonly accountNumber: string;
@@ -151,13 +152,13 @@ export async function listAccounts(
   page: {
     limit: number;
     after: { accountNumber: string; currency: string } | null;
-    metadata: Readonly<Record<string, string>> | null;
+    metadata: MetadataFilter | null;
   },
 ): Promise<AccountRecord[]> {
   const values: unknown[] = [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit];
   // The index has only accounts with metadata, which the planner does not see from the second condition alone.
   const matches = page.metadata
-    ? `and metadata <> '{}' and metadata @> $${values.push(JSON.stringify(page.metadata))}::jsonb`
+    ? `and metadata <> '{}' and ${metadataCondition(page.metadata, (value) => `$${values.push(value)}`)}`
     : '';
   const result = await connection.query<AccountRow>(
     `select ${COLUMNS}

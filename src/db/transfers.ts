@@ -1,6 +1,7 @@
 // Reads transfers, wherever they are: still pending, or settled.
 import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
+import { type MetadataFilter, metadataCondition } from './metadata.ts';
 
 export type Transfer = {
   readonly id: string;
@@ -33,7 +34,7 @@ export type TransferFilter = {
   readonly requestId?: string | undefined;
   readonly groupId?: string | undefined;
   readonly parentId?: string | undefined;
-  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  readonly metadata?: MetadataFilter | undefined;
   readonly since?: string | undefined;
   readonly until?: string | undefined;
 };
@@ -243,7 +244,9 @@ class Conditions {
     }
     if (groupId !== undefined) this.add((value) => `group_id = ${value}::uuid`, groupId);
     if (parentId !== undefined) this.add((value) => `parent_id = ${value}::uuid`, parentId);
-    if (metadata !== undefined) this.add((value) => `metadata @> ${value}::jsonb`, JSON.stringify(metadata));
+    if (metadata !== undefined) {
+      this.#conditions.push(metadataCondition(metadata, (value) => this.bind(value)));
+    }
     if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, since);
     if (until !== undefined) this.add((value) => `created_at < ${value}::timestamptz`, until);
   }

@@ -10,6 +10,8 @@ import type { Queue } from './queue.ts';
 import type { Settlement } from './settlement.ts';
 
 const ADOPT_COUNT_MAX = 1000;
+/** How many are taken on even if the queue is full: orphans and expiries must not starve behind a storm of new orders. */
+const ADOPT_COUNT_MIN = 100;
 const EXPIRE_COUNT_MAX = 100;
 
 export type Recovery = {
@@ -49,8 +51,7 @@ export function startRecovery(options: {
   }
 
   async function adopt(): Promise<void> {
-    const countMax = Math.min(ADOPT_COUNT_MAX, queue.room);
-    if (countMax === 0) return;
+    const countMax = Math.max(ADOPT_COUNT_MIN, Math.min(ADOPT_COUNT_MAX, queue.room));
     const orphans = await orRenew(
       adoptOrphans(pool, intake.intakeId, { staleAfterMs: options.orphanedAfterMs, countMax }),
     );
@@ -60,8 +61,8 @@ export function startRecovery(options: {
   }
 
   async function expire(): Promise<void> {
-    const ids = Array.from({ length: Math.min(EXPIRE_COUNT_MAX, queue.room) }, () => randomUUIDv7());
-    if (ids.length > 0) settle(await orRenew(orderExpiries(pool, intake.intakeId, ids)));
+    const ids = Array.from({ length: EXPIRE_COUNT_MAX }, () => randomUUIDv7());
+    settle(await orRenew(orderExpiries(pool, intake.intakeId, ids)));
   }
 
   function settle(orders: readonly Orphan[]): number {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
+import type { MetadataFilter } from '../db/metadata.ts';
 import { type Flaw, Problem } from './problem.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
@@ -148,16 +149,15 @@ export const MOVEMENT_PARAMETERS = z.strictObject({
 
 const metadataFilter = z
   .string()
-  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,39}:.{1,500}$/, 'must be a key, a colon and a value')
+  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,39}(:.{1,500})?$/, 'must be a key, or a key, a colon and a value')
+  .transform((filter): MetadataFilter => {
+    const colon = filter.indexOf(':');
+    return colon === -1
+      ? { key: filter, value: null }
+      : { key: filter.slice(0, colon), value: filter.slice(colon + 1) };
+  })
   .optional()
-  .describe('key:value');
-
-/** The metadata that a list is filtered by, or null. */
-export function parseMetadataFilter(filter: string | undefined): Record<string, string> | null {
-  if (filter === undefined) return null;
-  const colon = filter.indexOf(':');
-  return { [filter.slice(0, colon)]: filter.slice(colon + 1) };
-}
+  .describe('key, or key:value');
 
 export const listAccountsSchema = z.strictObject({ metadata: metadataFilter, limit, after });
 

@@ -26,7 +26,6 @@ import {
   listAccountsSchema,
   listEntriesSchema,
   NO_PARAMETERS,
-  parseMetadataFilter,
   parseRequest,
   readAccountSchema,
   updateAccountSchema,
@@ -200,7 +199,7 @@ async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSch
   const accounts = await listAccounts(parts.pool, {
     limit: query.limit + 1,
     after,
-    metadata: parseMetadataFilter(query.metadata),
+    metadata: query.metadata ?? null,
   });
   const shown = accounts.slice(0, query.limit);
   const last = accounts.length > query.limit ? shown.at(-1) : undefined;

@@ -11,7 +11,6 @@ import {
   listTransfersSchema,
   MOVEMENT_PARAMETERS,
   NO_PARAMETERS,
-  parseMetadataFilter,
   reverseTransferSchema,
 } from '../schemas.ts';
 import { findTransfer, isUuid, type OrderFields, type Parts, submitGroup, submitOne } from '../submission.ts';
@@ -142,8 +141,7 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   if (account === EXTERNAL && currency === undefined) {
     throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
   }
-  const metadata = parseMetadataFilter(query.metadata) ?? undefined;
-  const { group_id: groupId, parent_id: parentId } = query;
+  const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
   const page = await listTransfers(parts.pool, filter, { limit, after });
