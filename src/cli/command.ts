@@ -1,4 +1,6 @@
-// What all commands share: strict arguments, exit codes, and a way to the database.
+// What all commands share: strict arguments, exit codes, an end on Ctrl-C that leaves nothing behind, and a way to the database.
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import type { DatabaseSettings } from '../db/connect.ts';
@@ -12,6 +14,9 @@ export const EXIT = {
   discrepancy: 3,
   outOfReach: 4,
 } as const;
+
+/** Added to the number of the signal that ended a command, as shells do. */
+export const SIGNALLED = 128;
 
 /** Ends a command with a sentence on standard error. */
 export class CommandError extends Error {
@@ -44,12 +49,43 @@ export function parseArguments<Shape extends z.ZodRawShape>(
   throw new CommandError(EXIT.wrongUsage, `The option --${issue?.path.join('.')} is wrong: ${issue?.message}.`);
 }
 
-/** Runs `work` with the database of the settings: the one they name, or the embedded one, started if it does not run. */
+/**
+ * Runs `work` with a signal that the first Ctrl-C (SIGINT), SIGTERM or SIGHUP aborts, so that it puts away what it has begun; then
+ * throws what ends the command. A second one ends the process at once.
+ */
+export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const controller = new AbortController();
+  const interrupt = (name: NodeJS.Signals): void => {
+    controller.abort(new CommandError(SIGNALLED + constants.signals[name], `Stopped by ${name}.`));
+  };
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const name of names) process.once(name, interrupt);
+  try {
+    await work(controller.signal);
+  } catch (error) {
+    // Whatever failed after it, failed because of it.
+    controller.signal.throwIfAborted();
+    throw error;
+  } finally {
+    for (const name of names) process.off(name, interrupt);
+  }
+}
+
+/**
+ * Runs `work` with the database of the settings: the one they name, or the embedded one, started if it does not run. Throws a
+ * sentence if that one has never been made: a command that reads must not make it.
+ */
 export async function withDatabase<Result>(
   config: Config,
   work: (database: DatabaseSettings) => Promise<Result>,
 ): Promise<Result> {
   if (config.database) return await work(config.database);
+  if (!existsSync(config.dataDir)) {
+    throw new CommandError(
+      EXIT.failed,
+      `There is no database in ${config.dataDir}: start the service once, or name one with DATABASE_URL or DATA_DIR.`,
+    );
+  }
   const server = await openEmbeddedServer(config.dataDir);
   try {
     return await work(server.settings);

@@ -1,19 +1,22 @@
 #!/usr/bin/env node
 // The command line: finds the command, runs it, and turns what it throws into a sentence and an exit code.
+import { stripVTControlCharacters } from 'node:util';
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
-import { toError } from '../db/errors.ts';
-import { CommandError, EXIT } from './command.ts';
-import { report } from './report.ts';
-import { serve } from './serve.ts';
+import { EXIT, SIGNALLED } from './command.ts';
+import { endingOf } from './ending.ts';
 
 const gopherpay = defineCommand({
   meta: { name: 'gopherpay', version: '0.1.0', description: 'A payment and wallet service on PostgreSQL.' },
-  subCommands: { serve, report },
+  subCommands: {
+    serve: async () => (await import('./serve.ts')).serve,
+    report: async () => (await import('./report.ts')).report,
+  },
 });
 
+// Each is loaded when it is called: a report needs neither the service nor the time that loading it takes.
 const commands = new Map([
-  ['serve', runnable(serve)],
-  ['report', runnable(report)],
+  ['serve', async () => runnable((await import('./serve.ts')).serve)],
+  ['report', async () => runnable((await import('./report.ts')).report)],
 ]);
 
 /** A command without the types of its options, which only the command itself needs. */
@@ -30,31 +33,31 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write('0.1.0\n');
     return EXIT.ok;
   }
-  const command = commands.get(name ?? '');
+  const command = await commands.get(name ?? '')?.();
   if (words.includes('--help') || words.includes('-h')) {
-    process.stdout.write(`${command ? await command.usage() : await renderUsage(gopherpay)}\n`);
+    print(process.stdout, command ? await command.usage() : await renderUsage(gopherpay));
     return EXIT.ok;
   }
   if (!command) {
     const complaint = name === undefined ? 'A command is missing.' : `There is no command "${name}".`;
-    process.stderr.write(`${complaint}\n${await renderUsage(gopherpay)}\n`);
+    print(process.stderr, `${complaint}\n${await renderUsage(gopherpay)}`);
     return EXIT.wrongUsage;
   }
   await command.run(rest);
   return EXIT.ok;
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (thrown) {
-  const error = toError(thrown);
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = error instanceof CommandError ? error.exitCode : exitCodeOf(error);
+/** citty colours its usage for whatever reads it; here only terminals get colours. */
+function print(stream: NodeJS.WriteStream, text: string): void {
+  stream.write(`${stream.isTTY ? text : stripVTControlCharacters(text)}\n`);
 }
 
-function exitCodeOf(error: Error): number {
-  // citty's own complaints: a missing or a malformed option.
-  if (error.name === 'CLIError') return EXIT.wrongUsage;
-  const code = 'code' in error ? String(error.code) : '';
-  return /^(ECONN|ENOTFOUND|ETIMEDOUT|EHOSTUNREACH|08|28|3D|57P)/.test(code) ? EXIT.outOfReach : EXIT.failed;
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const { exitCode, sentence } = endingOf(error);
+  process.stderr.write(`${sentence}\n`);
+  process.exitCode = exitCode;
+  // What a reader does not take from standard output would keep the process alive.
+  if (exitCode > SIGNALLED) process.exit();
 }

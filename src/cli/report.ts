@@ -1,6 +1,6 @@
 // gopherpay report: an account's history as CSV, in constant memory. The file has its final name only when it is whole.
 import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Readable, Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,8 +9,8 @@ import { SingleBar } from 'cli-progress';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { accountExists, REPORT_COLUMNS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
-import { CommandError, EXIT, parseArguments, withDatabase } from './command.ts';
+import { REPORT_COLUMNS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
+import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
 
 const DATE_OR_INSTANT = 'must be a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z';
 const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { error: DATE_OR_INSTANT }).optional();
@@ -18,8 +18,8 @@ const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { erro
 /** Columns that hold a caller's text; the others are numbers, times and words of our own. */
 const TEXT_COLUMNS = new Set(['from_account', 'to_account', 'request_id', 'description']);
 const IS_TEXT = REPORT_COLUMNS.map((column) => TEXT_COLUMNS.has(column));
-/** What a spreadsheet would take for the beginning of a formula (OWASP, CSV injection). */
-const FORMULA = /^[=+\-@\t\r]/;
+/** What a spreadsheet would take for the beginning of a formula (OWASP, CSV injection); some read the full-width signs alike. */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 
 export const report = defineCommand({
   meta: { name: 'report', description: "Write an account's history to a CSV file, reports/<user>.csv by default." },
@@ -54,18 +54,23 @@ export const report = defineCommand({
       until: options.to ?? null,
     };
     const output = options.output ?? join('reports', `${options.user}.csv`);
-    await withDatabase(readConfig(), async (database) => {
-      const rows = await withReport(database, filter, async (history) => {
-        const progress = process.stderr.isTTY ? startProgress(await history.count()) : null;
-        try {
-          return await writeCsv(output, history.batches(), (count) => progress?.increment(count));
-        } finally {
-          progress?.stop();
-        }
-      });
-      if (rows === 0 && !(await accountExists(database, options.user))) {
-        throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
-      }
+    const config = readConfig();
+    await interruptible(async (signal) => {
+      const rows = await withDatabase(
+        config,
+        async (database) =>
+          await withReport(database, filter, signal, async (history) => {
+            if (!(await history.isKnown())) {
+              throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
+            }
+            const progress = process.stderr.isTTY ? startProgress(await history.count()) : null;
+            try {
+              return await writeCsv(output, history.batches(), signal, (count) => progress?.increment(count));
+            } finally {
+              progress?.stop();
+            }
+          }),
+      );
       process.stderr.write(`${rows} transfers written${output === '-' ? '' : ` to ${output}`}\n`);
     });
   },
@@ -85,6 +90,7 @@ function startProgress(total: number): SingleBar {
 async function writeCsv(
   output: string,
   batches: AsyncIterable<readonly ReportRow[]>,
+  signal: AbortSignal,
   onRows: (count: number) => void,
 ): Promise<number> {
   let count = 0;
@@ -104,32 +110,35 @@ async function writeCsv(
   const source = Readable.from(batches, { highWaterMark: 1 });
   if (output === '-') {
     // Standard output is not ours to close.
-    await pipeline(source, render, process.stdout, { end: false });
+    await pipeline(source, render, process.stdout, { end: false, signal });
     return count;
   }
-  await writeWhole(
-    resolve(output),
-    async (file) => await pipeline(source, render, file),
-    () => count > 0,
-  );
+  await writeWhole(resolve(output), async (file) => await pipeline(source, render, file, { signal }));
   return count;
 }
 
 /** Writes a file under another name first, and gives it its own when `write` is done and its content is on the disk. */
-async function writeWhole(path: string, write: (file: Writable) => Promise<void>, keep: () => boolean): Promise<void> {
+async function writeWhole(path: string, write: (file: Writable) => Promise<void>): Promise<void> {
+  const former = await stat(path).catch(() => null);
+  // A device or a pipe would be replaced by a file of its name.
+  if (former !== null && !former.isFile()) {
+    throw new CommandError(
+      EXIT.failed,
+      `${path} is there and is no file: name another, or use --output=- and redirect.`,
+    );
+  }
   const partial = `${path}.${process.pid}.partial`;
   await mkdir(dirname(path), { recursive: true });
-  const discard = (signal: NodeJS.Signals) => {
-    void rm(partial, { force: true }).finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
-  };
-  process.once('SIGINT', discard).once('SIGTERM', discard);
   try {
     await write(createWriteStream(partial, { flags: 'w', mode: 0o600 }));
     const handle = await open(partial, 'r+');
-    await handle.sync().finally(async () => await handle.close());
-    if (keep()) await rename(partial, path);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
   } finally {
-    process.off('SIGINT', discard).off('SIGTERM', discard);
     await rm(partial, { force: true });
   }
 }

@@ -1,11 +1,11 @@
 // gopherpay serve: runs the service until it is told to stop.
 import closeWithGrace from 'close-with-grace';
 import { defineCommand } from 'citty';
-import { readConfig } from '../config.ts';
+import { type Config, readConfig } from '../config.ts';
 import { openEmbeddedServer } from '../db/embedded.ts';
-import { createLogger } from '../logger.ts';
-import { startService } from '../main/service.ts';
-import { parseArguments } from './command.ts';
+import { createLogger, type Logger } from '../logger.ts';
+import { type Service, startService } from '../main/service.ts';
+import { CommandError, EXIT, parseArguments } from './command.ts';
 
 export const serve = defineCommand({
   meta: { name: 'serve', description: 'Run the service. Settings come from the environment and from .env.' },
@@ -13,22 +13,65 @@ export const serve = defineCommand({
     parseArguments({}, args);
     const config = readConfig();
     const { logger, flush } = createLogger(config.logLevel);
-    const embedded = config.database ? null : await openEmbeddedServer(config.dataDir);
-    const database = config.database ?? embedded?.settings;
-    if (!database) throw new Error('There is no database; set DATABASE_URL.');
-    const service = await startService(config, database, logger).catch(async (error: unknown) => {
-      await embedded?.release();
-      throw error;
-    });
+    const starting = start(config, logger);
     // Twice the time to drain: once for requests in flight, once for what they had accepted; then some for the database.
-    closeWithGrace({ delay: 2 * config.drainTimeoutMs + 25_000, logger: false }, async ({ signal, err }) => {
+    const delay = 2 * config.drainTimeoutMs + 25_000;
+    const grace = closeWithGrace({ delay, logger: false }, async ({ signal, err }) => {
       if (err) logger.fatal({ err }, 'the service ends because of an error nobody caught');
       else logger.info({ signal }, 'stopping');
-      await service.stop();
-      await embedded?.release();
-      logger.info('stopped');
-      flush();
+      try {
+        // What is not ready yet is stopped as soon as it is.
+        const service = await starting.catch(() => null);
+        await service?.stop();
+        logger.info('stopped');
+      } catch (error) {
+        logger.fatal({ err: error }, 'the service could not stop in good order');
+        throw error;
+      } finally {
+        flush();
+      }
     });
-    process.stdout.write(`gopherpay listening on ${service.url}\n`);
+    try {
+      const { url } = await starting;
+      process.stdout.write(`gopherpay listening on ${url}\n`);
+    } catch (error) {
+      grace.uninstall();
+      flush();
+      throw explainListening(error, config);
+    }
   },
 });
+
+/** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
+async function start(config: Config, logger: Logger): Promise<Service> {
+  if (config.database) return await startService(config, config.database, logger);
+  const embedded = await openEmbeddedServer(config.dataDir);
+  try {
+    const service = await startService(config, embedded.settings, logger);
+    const stop = async (): Promise<void> => {
+      try {
+        await service.stop();
+      } finally {
+        await embedded.release();
+      }
+    };
+    return { url: service.url, stop };
+  } catch (error) {
+    await embedded.release();
+    throw error;
+  }
+}
+
+/** What stands in the way of listening, as a sentence that says what to do; any other error as it is. */
+function explainListening(error: unknown, { host, port }: Config): unknown {
+  if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return error;
+  if (error.syscall === 'getaddrinfo' && 'hostname' in error && error.hostname === host) {
+    return new CommandError(EXIT.failed, `The setting HOST "${host}" is wrong: no address is known for it.`);
+  }
+  if (error.syscall !== 'listen') return error;
+  const sentence =
+    error.code === 'EADDRINUSE'
+      ? `Port ${port} of ${host} is in use: end what listens there, or set PORT to another; 0 picks a free one.`
+      : `Port ${port} of ${host} cannot be listened on (${String(error.code)}): set PORT or HOST to another.`;
+  return new CommandError(EXIT.failed, sentence);
+}

@@ -36,6 +36,8 @@ export const REPORT_COLUMNS = [
 export type ReportRow = readonly (string | null)[];
 
 export type Report = {
+  /** Whether there is an account of this number, or a transfer that names it, whatever the filter says. */
+  isKnown(): Promise<boolean>;
   /** How many rows there will be. It takes a pass over the history, so ask only to show progress. */
   count(): Promise<number>;
   batches(): AsyncGenerator<readonly ReportRow[]>;
@@ -82,24 +84,39 @@ const HISTORY = `
   where (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}
   order by journal_number nulls last, journal_position, id`;
 
+const KNOWN = `
+  select
+    exists (select from accounts where account_number = $1::text)
+    or exists (select from transfers where status = 'failed' and from_account = $1::text)
+    or exists (select from transfers where status = 'failed' and to_account = $1::text)
+    or exists (select from pending_transfers where from_account = $1::text or to_account = $1::text) as known`;
+
 const types = {
   getTypeParser: (oid: number) =>
     oid === TIMESTAMPTZ ? (text: string) => `${text.slice(0, 10)}T${text.slice(11, -3)}Z` : String,
 };
 
-/** Opens a snapshot of an account's history for `work`, and closes it whatever happens. */
+/** Opens a snapshot of an account's history for `work`, and closes it whatever happens, or when `signal` is aborted. */
 export async function withReport<Result>(
   database: DatabaseSettings,
   filter: ReportFilter,
+  signal: AbortSignal,
   work: (report: Report) => Promise<Result>,
 ): Promise<Result> {
   const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay report' });
   const values = [filter.account, filter.currency, filter.status, filter.since, filter.until];
+  const close = () => void disconnect(connection);
+  signal.addEventListener('abort', close, { once: true });
   try {
+    signal.throwIfAborted();
     await connection.query('begin transaction isolation level repeatable read, read only');
     // The history is put into order by the server, in memory as long as it fits.
     await connection.query("set local work_mem = '64MB'");
     return await work({
+      async isKnown() {
+        const result = await connection.query<{ known: boolean }>(KNOWN, [filter.account]);
+        return result.rows[0]?.known === true;
+      },
       async count() {
         const result = await connection.query<{ count: bigint }>(
           `select count(*) from (${HISTORY}) as history`,
@@ -110,32 +127,17 @@ export async function withReport<Result>(
       batches: () => readBatches(connection, values),
     });
   } finally {
+    signal.removeEventListener('abort', close);
     await disconnect(connection);
   }
 }
 
-/** Whether there is an account of this number. */
-export async function accountExists(database: DatabaseSettings, accountNumber: string): Promise<boolean> {
-  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay report' });
-  try {
-    const found = await connection.query('select from accounts where account_number = $1::text limit 1', [
-      accountNumber,
-    ]);
-    return found.rowCount === 1;
-  } finally {
-    await disconnect(connection);
-  }
-}
-
+/** The cursor ends with the connection: closing it first would wait for ever on one that is broken. */
 async function* readBatches(connection: Connection, values: readonly unknown[]): AsyncGenerator<readonly ReportRow[]> {
   const cursor = connection.query(new Cursor<ReportRow>(HISTORY, [...values], { rowMode: 'array', types }));
-  try {
-    while (true) {
-      const rows = await cursor.read(BATCH_ROWS);
-      if (rows.length === 0) return;
-      yield rows;
-    }
-  } finally {
-    await cursor.close().catch(() => {});
+  while (true) {
+    const rows = await cursor.read(BATCH_ROWS);
+    if (rows.length === 0) return;
+    yield rows;
   }
 }

@@ -42,7 +42,11 @@ export async function startService(config: Config, database: DatabaseSettings, l
     onError: (error) => logger.error({ reason: error.message }, 'a thread ended and is replaced'),
   });
   const intake = new Intake({ database, timeouts, metrics, logger });
-  await intake.open();
+  await intake.open().catch(async (error: unknown) => {
+    await threads.destroy();
+    await pool.end();
+    throw error;
+  });
   const { threads: threadCount, jobSizeMax, heartbeatMs, orphanedAfterMs } = config;
   const settlement = new Settlement({ pool: threads, queue, metrics, logger, threads: threadCount, jobSizeMax });
   const recovery = startRecovery({ pool, intake, queue, settlement, logger, heartbeatMs, orphanedAfterMs });
@@ -63,7 +67,10 @@ export async function startService(config: Config, database: DatabaseSettings, l
   ];
   const server = createHttpServer({ ...config, routes, metrics, logger, stopping: () => stopping });
   server.listen(config.port, config.host);
-  await once(server, 'listening');
+  await once(server, 'listening').catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -75,6 +82,10 @@ export async function startService(config: Config, database: DatabaseSettings, l
     const drained = await settlement.drain(config.drainTimeoutMs);
     if (!drained)
       logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
+    await close();
+  }
+
+  async function close(): Promise<void> {
     await recovery.stop();
     await threads.destroy();
     await intake.close();

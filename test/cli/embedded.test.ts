@@ -1,0 +1,155 @@
+// The commands without a database of the user's: each starts the embedded server if it does not run, and leaves nothing running.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { openEmbeddedServer } from '../../src/db/embedded.ts';
+import { onEnd } from '../support/cleanup.ts';
+import { awaitFinal, makeFolder, request, startProgram, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+/** More than the pipe to a reader that does not read takes. */
+const PENDING = 20_000;
+
+/** Where a service has been: in its books ANN has 700 and BOB 300, and MANY has orders that no service is there to settle. */
+let folder: string;
+
+before(async (t) => {
+  folder = await makeFolder(t);
+  const service = await startService(t, { folder, env: { THREADS: '2' } });
+  await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', balance: 1000 });
+  await request(service, 'POST', '/accounts', { account_number: 'BOB', name: 'Bob' });
+  await pay(service, 300);
+  assert.notDeepEqual(await serverProcesses(folder), [], 'A server that runs is seen.');
+  assert.deepEqual(await service.stop(), { code: 0, signal: null });
+  await assertNothingRuns(folder);
+});
+
+test('embedded: a report is written while the service runs, which goes on; Ctrl-C stops both, and the next start finds it all', async (t) => {
+  const service = await startService(t, { folder, env: { THREADS: '2' } });
+  const pidFile = join(folder, '.gopherpay', 'postgres', 'postmaster.pid');
+  const [serverId] = (await readFile(pidFile, 'utf8')).split('\n');
+  assert.equal((await request(service, 'GET', '/accounts/BOB')).body['balance'], 300, 'What was there is there.');
+  const report = await startProgram(t, { folder, args: ['report', '--user=BOB', '--output=with.csv'] });
+  assert.deepEqual(await report.exited, { code: 0, signal: null }, report.output());
+  assert.match(
+    await readFile(join(folder, 'with.csv'), 'utf8'),
+    /^transfer_id,.*\n.*,ANN,BOB,300,USD,completed,.*,1,300,300\n$/,
+  );
+  assert.equal((await readFile(pidFile, 'utf8')).split('\n')[0], serverId, 'The server is the same.');
+  await pay(service, 1);
+  await pay(service, 1, 'BOB', 'ANN');
+  process.kill(service.pid, 'SIGINT');
+  assert.deepEqual(await service.exited, { code: 0, signal: null }, service.output());
+  assert.equal(service.logs().at(-1)?.['msg'], 'stopped');
+  await assertNothingRuns(folder);
+});
+
+test('embedded: a report without the service starts the server and stops it again', async (t) => {
+  const report = await startProgram(t, { folder, args: ['report', '--user=ANN', '--output=-', '--status=completed'] });
+  assert.deepEqual(await report.exited, { code: 0, signal: null }, report.output());
+  assert.match(report.stdout(), /^transfer_id,.*\n.*,1,1000,1000\n.*,ANN,BOB,300,.*,2,-300,700\n/);
+  await assertNothingRuns(folder);
+});
+
+test('embedded: a report that fails stops the server it has started', async (t) => {
+  const report = await startProgram(t, { folder, args: ['report', '--user=UNKNOWN'] });
+  assert.deepEqual(await report.exited, { code: 1, signal: null });
+  assert.equal(report.output(), 'There is no account UNKNOWN, and no transfer names it.\n');
+  await assertNothingRuns(folder);
+});
+
+test('embedded: Ctrl-C on a report whose reader does not read stops the server too', async (t) => {
+  await orderForNobody(folder);
+  const report = spawn(process.execPath, [MAIN, 'report', '--user=MANY', '--output=-'], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onEnd(t, () => void report.kill('SIGKILL'));
+  const ended = once(report, 'exit');
+  // The header has come, and nobody takes the rest.
+  await once(report.stdout, 'readable');
+  assert.notDeepEqual(await serverProcesses(folder), []);
+  report.kill('SIGINT');
+  assert.deepEqual(await ended, [130, null]);
+  await assertNothingRuns(folder);
+});
+
+test('embedded: a report where there has never been a database makes none', async (t) => {
+  const empty = await makeFolder(t);
+  const report = await startProgram(t, { folder: empty, args: ['report', '--user=ANN'] });
+  assert.deepEqual(await report.exited, { code: 1, signal: null });
+  assert.equal(
+    report.output(),
+    'There is no database in .gopherpay: start the service once, or name one with DATABASE_URL or DATA_DIR.\n',
+  );
+  assert.deepEqual(await readdir(empty), []);
+});
+
+test('embedded: a service that finds its port taken stops the server it has started', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  onEnd(t, () => void taken.close());
+  await once(taken, 'listening');
+  const address = taken.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const program = await startProgram(t, { folder, args: ['serve'], env: { PORT: String(address.port), THREADS: '2' } });
+  await until(program.ended, { what: 'the start to fail' });
+  assert.deepEqual(await program.exited, { code: 1, signal: null });
+  assert.match(program.output(), new RegExp(`^Port ${address.port} of 127\\.0\\.0\\.1 is in use: .*\\.\n$`));
+  await assertNothingRuns(folder);
+});
+
+test('embedded: Ctrl-C while the server is being started leaves none behind', async (t) => {
+  const program = await startProgram(t, { folder, args: ['serve'], env: { PORT: '0', THREADS: '2' } });
+  await until(async () => (await serverProcesses(folder)).length > 0, { what: 'the server to be started' });
+  process.kill(program.pid, 'SIGINT');
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  await assertNothingRuns(folder);
+});
+
+async function pay(service: { url: string }, amount: number, from = 'ANN', to = 'BOB'): Promise<void> {
+  const answer = await request(service, 'POST', '/transfers', { from_account: from, to_account: to, amount });
+  assert.equal(answer.status, 202, answer.text);
+  assert.equal((await awaitFinal(service, String(answer.body['id'])))['status'], 'completed');
+}
+
+/** Writes orders of MANY as an intake would that has just been killed. */
+async function orderForNobody(folder: string): Promise<void> {
+  const server = await openEmbeddedServer(join(folder, '.gopherpay'));
+  try {
+    const client = new Client(server.settings);
+    await client.connect();
+    await client.query(
+      `insert into pending_transfers (id, intake_id, from_account, to_account, amount, description)
+       select gen_random_uuid(), gen_random_uuid(), 'MANY', 'ANN', 1, repeat('words ', 50)
+       from generate_series(1, ${PENDING})`,
+    );
+    await client.end();
+  } finally {
+    await server.release();
+  }
+}
+
+/** The processes of this machine that have the folder's database on their command line. */
+async function serverProcesses(folder: string): Promise<string[]> {
+  const cluster = join(folder, '.gopherpay', 'postgres');
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const commandLines = await Promise.all(
+    processes.map(async (id) => await readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')),
+  );
+  return processes.filter((_, index) => commandLines[index]?.includes(cluster));
+}
+
+async function assertNothingRuns(folder: string): Promise<void> {
+  assert.deepEqual(await serverProcesses(folder), []);
+  assert.deepEqual(await readdir(join(folder, '.gopherpay', 'socket')), []);
+  assert.ok(!existsSync(join(folder, '.gopherpay', 'postgres', 'postmaster.pid')));
+}

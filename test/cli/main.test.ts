@@ -1,0 +1,117 @@
+// The command line as a whole: what it understands, and what it ends with.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { delimiter } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { endingOf } from '../../src/cli/ending.ts';
+import { startProgram } from '../support/service.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')));
+
+test('cli: help and version go to standard output, without colours where that is no terminal', async (t) => {
+  const show = async (...args: string[]): Promise<string> => {
+    const program = await startProgram(t, { args });
+    assert.deepEqual(await program.exited, { code: 0, signal: null });
+    assert.equal(program.output(), program.stdout(), 'Nothing goes to standard error.');
+    assert.ok(!program.output().includes('\u001b'), program.output());
+    return program.stdout();
+  };
+  const [help, short, ofReport] = await Promise.all([show('--help'), show('-h'), show('report', '--help')]);
+  assert.match(help, /^A payment and wallet service.*\n[^]*\bserve\b[^]*\breport\b/);
+  assert.equal(short, help);
+  for (const option of ['user', 'output', 'from', 'to', 'status', 'currency']) {
+    assert.match(ofReport, new RegExp(`--${option}=`));
+  }
+  assert.equal(await show('--version'), `${version}\n`);
+});
+
+test('cli: without a command, or with one that does not exist, it shows its usage and ends with 2', async (t) => {
+  const [missing, unknown] = await Promise.all([
+    startProgram(t, { args: [] }),
+    startProgram(t, { args: ['sevre', '--user=ACC1001'] }),
+  ]);
+  for (const program of [missing, unknown]) {
+    assert.deepEqual(await program.exited, { code: 2, signal: null });
+    assert.equal(program.stdout(), '');
+    assert.match(program.output(), /USAGE gopherpay serve\|report\n/);
+    assert.ok(!program.output().includes('\u001b'), program.output());
+  }
+  assert.match(missing.output(), /^A command is missing\.\n/);
+  assert.match(unknown.output(), /^There is no command "sevre"\.\n/);
+});
+
+test('cli: npx runs the command of the package, with the Node that came with it', async () => {
+  // As in a user's shell: npm test puts the packages' own programs onto the path, and a shell does not.
+  const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
+  const { stdout } = await promisify(execFile)('npx', ['--no', '--', 'gopherpay', '--version'], {
+    cwd: ROOT,
+    env: { ...process.env, PATH: path.join(delimiter) },
+  });
+  assert.equal(stdout, `${version}\n`);
+});
+
+const failures: { what: string; error: unknown; exitCode: number; sentence: RegExp }[] = [
+  {
+    what: 'every address of a host refuses',
+    error: Object.assign(
+      new AggregateError([
+        new Error('connect ECONNREFUSED ::1:5432'),
+        new Error('connect ECONNREFUSED 127.0.0.1:5432'),
+      ]),
+      { code: 'ECONNREFUSED' },
+    ),
+    exitCode: 4,
+    sentence:
+      /^The database is out of reach \(connect ECONNREFUSED ::1:5432, connect ECONNREFUSED 127\.0\.0\.1:5432\): /,
+  },
+  {
+    what: 'connecting takes too long',
+    error: new Error('timeout expired'),
+    exitCode: 4,
+    sentence: /\(timeout expired\)/,
+  },
+  {
+    what: 'the server goes away',
+    error: new Error('Connection terminated unexpectedly'),
+    exitCode: 4,
+    sentence: /^The database is out of reach/,
+  },
+  {
+    what: 'the server refuses the password',
+    error: serverError('28P01', 'password authentication failed for user "ada"'),
+    exitCode: 4,
+    sentence: /^The database is out of reach \(password authentication failed for user "ada"\): /,
+  },
+  {
+    what: 'a statement is refused',
+    error: serverError('23505', 'duplicate key'),
+    exitCode: 1,
+    sentence: /^duplicate key$/,
+  },
+  {
+    what: 'the disk is full',
+    error: Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC' }),
+    exitCode: 1,
+    sentence: /^ENOSPC: write$/,
+  },
+  { what: 'no error is thrown', error: 'a text', exitCode: 1, sentence: /^a text$/ },
+];
+
+for (const { what, error, exitCode, sentence } of failures) {
+  test(`cli: ends with ${exitCode} when ${what}`, () => {
+    const ending = endingOf(error);
+    assert.equal(ending.exitCode, exitCode);
+    assert.match(ending.sentence, sentence);
+  });
+}
+
+function serverError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code, severity: 'ERROR' });
+}

@@ -1,0 +1,155 @@
+// gopherpay report on a long history: in little memory, and never half a file under the name of a whole one.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { makeFolder, type Program, startProgram } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const ROWS = 200_000;
+const FORMER = 'the report of last month\n';
+/** Far less than the rows would take at once (some 200 MB more), and more than the program itself (some 110 MB). */
+const MEMORY_KIB_MAX = 200 * 1024;
+
+let database: TestDatabase;
+
+// Only what a report reads: the other sides' entries, the journal and the balances are left out.
+before(async (t) => {
+  database = await createDatabase(t);
+  await database.query(
+    `insert into transfers (
+       id, from_account, to_account, amount, currency, status, request_id, description, created_at, completed_at,
+       journal_number, journal_position, from_entry_number, to_entry_number
+     )
+     select
+       ('0192f0c4-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '@external', 'BIG', 1, 'USD', 'completed', 'request-' || n,
+       'A deposit of some words', '2026-01-31T12:00:00Z', '2026-01-31T12:00:01Z', 1 + n / 500, n % 500, n, n
+     from generate_series(1, ${ROWS}::bigint) as n`,
+  );
+  await database.query(
+    `insert into entries (account_number, currency, entry_number, amount, balance, journal_number, transfer_id)
+     select 'BIG', 'USD', to_entry_number, 1, to_entry_number, journal_number, id
+     from transfers`,
+  );
+  await database.query(
+    `insert into accounts (account_number, currency, name, balance, entry_count) values ('BIG', 'USD', 'Big', $1, $1)`,
+    [ROWS],
+  );
+  await database.query('analyze');
+});
+
+test('report: a long history takes little memory, and its file appears when it is whole', async (t) => {
+  const folder = await makeFolder(t);
+  await writeFile(join(folder, 'big.csv'), FORMER);
+  const program = await startReport(t, folder);
+  let peakKib = 0;
+  let looks = 0;
+  await until(
+    async () => {
+      // The peak only rises, so that the last look before the end is as good as one at the end.
+      peakKib = Math.max(peakKib, readPeakKib(program.pid));
+      const { size } = await stat(join(folder, 'big.csv'));
+      assert.ok(size === FORMER.length || size > ROWS * 100, `There are ${size} bytes under its name.`);
+      looks += 1;
+      return program.ended();
+    },
+    { timeoutMs: 60_000, what: 'the report' },
+  );
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  assert.ok(looks > 10, 'It took long enough to be looked at.');
+  t.diagnostic(`${Math.round(peakKib / 1024)} MB`);
+  assert.ok(peakKib > 20 * 1024, 'The peak was read.');
+  assert.ok(peakKib < MEMORY_KIB_MAX, `It took ${peakKib} KiB.`);
+  assert.equal(
+    program.output(),
+    `${ROWS} transfers written to big.csv\n`,
+    'There is no bar where there is no terminal.',
+  );
+  const { count, last } = await countLines(join(folder, 'big.csv'));
+  assert.equal(count, 1 + ROWS);
+  assert.match(last, new RegExp(`,completed,,request-${ROWS},.*,${ROWS},1,${ROWS}$`));
+  assert.deepEqual(await readdir(folder), ['big.csv']);
+});
+
+test('report: one that is killed leaves the former file as it was', async (t) => {
+  const folder = await makeFolder(t);
+  await writeFile(join(folder, 'big.csv'), FORMER);
+  const program = await startReport(t, folder);
+  await untilHalfWritten(folder);
+  assert.deepEqual(await program.kill(), { code: null, signal: 'SIGKILL' });
+  assert.equal(await readFile(join(folder, 'big.csv'), 'utf8'), FORMER);
+});
+
+test('report: one whose server goes away ends with 4 and leaves nothing', async (t) => {
+  const folder = await makeFolder(t);
+  const program = await startReport(t, folder);
+  await untilHalfWritten(folder);
+  await database.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name = 'gopherpay report'`,
+  );
+  assert.deepEqual(await program.exited, { code: 4, signal: null }, program.output());
+  assert.match(program.output(), /^The database is out of reach \(terminating connection.*\): .*\n$/);
+  assert.deepEqual(await readdir(folder), []);
+});
+
+for (const { signal, code } of [
+  { signal: 'SIGINT', code: 130 },
+  { signal: 'SIGTERM', code: 143 },
+] as const) {
+  test(`report: one that is ended by ${signal} leaves nothing`, async (t) => {
+    const folder = await makeFolder(t);
+    const program = await startReport(t, folder);
+    await untilHalfWritten(folder);
+    process.kill(program.pid, signal);
+    assert.deepEqual(await program.exited, { code, signal: null });
+    assert.equal(program.output(), `Stopped by ${signal}.\n`);
+    assert.deepEqual(await readdir(folder), []);
+    await until(async () => (await openReports()) === 0, { what: 'the server to see that its reader is gone' });
+  });
+}
+
+async function startReport(t: Parameters<typeof startProgram>[0], folder: string): Promise<Program> {
+  return await startProgram(t, { database, folder, args: ['report', '--user=BIG', '--output=big.csv'] });
+}
+
+/** Waits until there is something of the report, under whatever name, and far from all of it. */
+async function untilHalfWritten(folder: string): Promise<void> {
+  await until(
+    async () => {
+      const names = (await readdir(folder)).filter((name) => name !== 'big.csv');
+      const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+      return sizes.some((size) => size > 1_000_000);
+    },
+    { timeoutMs: 30_000, what: 'the first part of the report' },
+  );
+}
+
+/** The most memory that a process has had in use so far, or 0 when it has ended. */
+function readPeakKib(processId: number): number {
+  try {
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${processId}/status`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+async function countLines(path: string): Promise<{ count: number; last: string }> {
+  const file = await open(path);
+  let count = 0;
+  let last = '';
+  for await (const line of file.readLines()) {
+    count += 1;
+    last = line;
+  }
+  return { count, last };
+}
+
+async function openReports(): Promise<number> {
+  const rows = await database.query(
+    `select from pg_stat_activity where datname = current_database() and application_name = 'gopherpay report'`,
+  );
+  return rows.length;
+}

@@ -1,0 +1,445 @@
+// gopherpay report: what is in the file, which transfers it has, and what it does when it cannot be written.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { onEnd } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { makeFolder, type Program, request, type Service, startProgram, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const HEADER =
+  'transfer_id,from_account,to_account,amount,currency,status,failure_code,request_id,description,' +
+  'created_at,completed_at,entry_number,signed_amount,balance_after';
+const UUID = '0192f0c4-0000-7000-8000-0000000000';
+
+type Made = { id: string; created: string; completed: string };
+
+let database: TestDatabase;
+let service: Service;
+/** What happened on the account ANN, in this order. */
+let opening: Made;
+let rent: Made;
+let refund: Made;
+let refused: Made;
+let astray: Made;
+let toMinusFive: Made;
+let waitingOut: Made;
+let waitingIn: Made;
+
+before(async (t) => {
+  database = await createDatabase(t);
+  service = await startService(t, {
+    database,
+    env: { THREADS: '4', DB_LOCK_TIMEOUT_MS: '600000', DB_STATEMENT_TIMEOUT_MS: '600000' },
+  });
+  opening = await openAccount({ account_number: 'ANN', name: 'Ann', balance: 10_000 }, 'open-ann');
+  await openAccount({ account_number: 'BOB', name: 'Bob' });
+  await openAccount({ account_number: '-5', name: 'A number like a number' });
+  await openAccount({ account_number: 'EVE', name: 'Eve', currency: 'EUR', balance: 7 });
+  await openAccount({ account_number: 'IDLE', name: 'Nothing ever happens' });
+  rent = await pay('ANN', 'BOB', 2500, 'Rent, "flat 7"; café ☕', 'rent-2026-01');
+  refund = await pay('BOB', 'ANN', 100, '=1+1');
+  refused = await pay('BOB', 'ANN', 9_999_999, '-5');
+  astray = await pay('ANN', 'NOBODY', 1, '+49 30 1234');
+  toMinusFive = await pay('ANN', '-5', 600, null);
+
+  // Whoever holds an account's row keeps its transfers pending.
+  const holder = await database.connect();
+  await holder.query(`begin; select from accounts where account_number = 'BOB' for update`);
+  onEnd(t, async () => {
+    await holder.query('rollback');
+    await until(async () => (await database.query('select from pending_transfers')).length === 0, {
+      what: 'the pending transfers to be settled',
+    });
+    await service.stop();
+    await checkPromises(database, { nothingPending: true });
+  });
+  waitingOut = await order('ANN', 'BOB', 1, '@SUM(A1)', 'later-1');
+  waitingIn = await order('BOB', 'ANN', 2, null, 'later-2');
+});
+
+/** A line of ANN's report; what is text and looks like a formula has its apostrophe. */
+function line(made: Made, fields: readonly (string | number)[]): string {
+  const [from, to, amount, status, failure, requestId, description, entry, signed, balance] = fields;
+  const cells = [
+    made.id,
+    from,
+    to,
+    amount,
+    'USD',
+    status,
+    failure,
+    requestId,
+    description,
+    made.created,
+    made.completed,
+  ];
+  return [...cells, entry, signed, balance].join(',');
+}
+
+function linesOfAnn(): Record<'completed' | 'failed' | 'pending', string[]> {
+  return {
+    completed: [
+      line(opening, ["'@external", 'ANN', 10_000, 'completed', '', 'open-ann', 'Opening balance', 1, 10_000, 10_000]),
+      line(rent, ['ANN', 'BOB', 2500, 'completed', '', 'rent-2026-01', '"Rent, ""flat 7""; café ☕"', 2, -2500, 7500]),
+      line(refund, ['BOB', 'ANN', 100, 'completed', '', refund.id, "'=1+1", 3, 100, 7600]),
+      line(toMinusFive, ['ANN', "'-5", 600, 'completed', '', toMinusFive.id, '', 4, -600, 7000]),
+    ],
+    failed: [
+      line(refused, ['BOB', 'ANN', 9_999_999, 'failed', 'insufficient_funds', refused.id, "'-5", '', '', '']),
+      line(astray, ['ANN', 'NOBODY', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
+    ],
+    pending: [
+      // An order that names no currency has none before it is settled.
+      line(waitingOut, ['ANN', 'BOB', 1, 'pending', '', 'later-1', "'@SUM(A1)", '', '', '']).replace(',USD,', ',,'),
+      line(waitingIn, ['BOB', 'ANN', 2, 'pending', '', 'later-2', '', '', '', '']).replace(',USD,', ',,'),
+    ].toSorted(),
+  };
+}
+
+test('report: has every transfer of an account, in the order of its entries, in the default file', async (t) => {
+  const folder = await makeFolder(t);
+  const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  assert.equal(program.stdout(), '', 'Only data goes to standard output.');
+  assert.equal(program.output(), '8 transfers written to reports/ANN.csv\n');
+
+  const { completed, failed, pending } = linesOfAnn();
+  const [first, second, third, fourth] = completed;
+  const expected = [HEADER, first, second, third, ...failed, fourth, ...pending];
+  const path = join(folder, 'reports', 'ANN.csv');
+  assert.equal(await readFile(path, 'utf8'), `${expected.join('\n')}\n`);
+  assert.equal((await stat(path)).mode & 0o077, 0, 'It is for its user alone.');
+  assert.deepEqual(await readdir(join(folder, 'reports')), ['ANN.csv']);
+});
+
+test('report: shows the other side of a transfer with its own entry', async (t) => {
+  const lines = await reportLines(t, ['--user=BOB', '--status=completed']);
+  assert.deepEqual(lines, [
+    line(rent, ['ANN', 'BOB', 2500, 'completed', '', 'rent-2026-01', '"Rent, ""flat 7""; café ☕"', 1, 2500, 2500]),
+    line(refund, ['BOB', 'ANN', 100, 'completed', '', refund.id, "'=1+1", 2, -100, 2400]),
+  ]);
+});
+
+test('report: --status, --from and --to choose transfers', async (t) => {
+  const { completed, failed, pending } = linesOfAnn();
+  const [first, second, third, fourth] = completed;
+  const at = refund.created;
+  const choices: { args: string[]; expected: (string | undefined)[] }[] = [
+    { args: ['--status=completed', '--currency=USD'], expected: completed },
+    { args: ['--status=failed'], expected: failed },
+    { args: ['--status=pending'], expected: pending },
+    { args: [`--from=${at}`], expected: [third, ...failed, fourth, ...pending] },
+    { args: [`--from=${at}`, `--to=${refused.created}`], expected: [third] },
+    // The same instant in another time zone.
+    { args: [`--to=${inTimeZone(at, 5.5)}`], expected: [first, second] },
+    { args: [`--to=${at.slice(0, 10)}`], expected: [] },
+    { args: ['--currency=EUR', `--from=${at.slice(0, 10)}`, '--status=completed'], expected: [] },
+  ];
+  await Promise.all(
+    choices.map(async ({ args, expected }) => {
+      assert.deepEqual(await reportLines(t, ['--user=ANN', ...args]), expected, args.join(' '));
+    }),
+  );
+});
+
+test('report: --currency chooses among the accounts of @external', async (t) => {
+  const columns = async (args: string[]) =>
+    (await reportLines(t, ['--user=@external', ...args])).map((text) => text.split(',').slice(1, 5).join(','));
+  assert.deepEqual(await columns(['--currency=EUR']), ["'@external,EVE,7,EUR"]);
+  assert.deepEqual(await columns(['--currency=USD']), ["'@external,ANN,10000,USD"]);
+  assert.deepEqual(await columns([]), ["'@external,ANN,10000,USD", "'@external,EVE,7,EUR"]);
+});
+
+test('report: standard output gets the data and nothing else', async (t) => {
+  const folder = await makeFolder(t);
+  const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', '--output=-'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  assert.match(program.stdout(), new RegExp(`^${HEADER}\n`));
+  assert.equal(program.stdout().split('\n').length, 1 + 8 + 1);
+  assert.equal(program.output().replace(program.stdout(), ''), '8 transfers written\n');
+  assert.deepEqual(await readdir(folder), [], 'No file is written.');
+});
+
+test('report: --output names the file, and replaces it', async (t) => {
+  const folder = await makeFolder(t);
+  await mkdir(join(folder, 'a'));
+  await writeFile(join(folder, 'a', 'b.csv'), 'what was here before\n');
+  await Promise.all(
+    ['a/b.csv', 'new/folders/c.csv', join(folder, 'absolute.csv')].map(async (output) => {
+      const program = await startProgram(t, { database, folder, args: ['report', '--user=EVE', `--output=${output}`] });
+      assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+      assert.equal(program.output(), `1 transfers written to ${output}\n`);
+    }),
+  );
+  const contents = await Promise.all(
+    ['a/b.csv', 'new/folders/c.csv', 'absolute.csv'].map((name) => readFile(join(folder, name), 'utf8')),
+  );
+  assert.match(contents[0] ?? '', new RegExp(`^${HEADER}\n.*,'@external,EVE,7,EUR,completed,.*,1,7,7\n$`));
+  assert.deepEqual(new Set(contents).size, 1);
+  assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), [
+    'a',
+    'a/b.csv',
+    'absolute.csv',
+    'new',
+    'new/folders',
+    'new/folders/c.csv',
+  ]);
+});
+
+test('report: an account without transfers has a report with a header alone', async (t) => {
+  const folder = await makeFolder(t);
+  const program = await startProgram(t, { database, folder, args: ['report', '--user=IDLE'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  assert.equal(program.output(), '0 transfers written to reports/IDLE.csv\n');
+  assert.equal(await readFile(join(folder, 'reports', 'IDLE.csv'), 'utf8'), `${HEADER}\n`);
+});
+
+test('report: a number that only transfers name has a report', async (t) => {
+  const lines = await reportLines(t, ['--user=NOBODY']);
+  assert.deepEqual(lines, [
+    line(astray, ['ANN', 'NOBODY', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
+  ]);
+});
+
+test('report: an unknown account is refused, and no file appears or changes', async (t) => {
+  const folder = await makeFolder(t);
+  await writeFile(join(folder, 'former.csv'), 'what was here before\n');
+  const programs = await Promise.all(
+    [[], ['--output=former.csv'], ['--output=-']].map((args) =>
+      startProgram(t, { database, folder, args: ['report', '--user=UNKNOWN', ...args] }),
+    ),
+  );
+  for (const program of programs) {
+    assert.deepEqual(await program.exited, { code: 1, signal: null });
+    assert.equal(program.stdout(), '');
+    assert.equal(program.output(), 'There is no account UNKNOWN, and no transfer names it.\n');
+  }
+  assert.deepEqual(await readdir(folder), ['former.csv']);
+  assert.equal(await readFile(join(folder, 'former.csv'), 'utf8'), 'what was here before\n');
+});
+
+test('report: what is not a file is never replaced by one', async (t) => {
+  const folder = await makeFolder(t);
+  await promisify(execFile)('mkfifo', [join(folder, 'pipe')]);
+  await mkdir(join(folder, 'folder'));
+  for (const output of ['pipe', 'folder']) {
+    const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', `--output=${output}`] });
+    assert.deepEqual(await program.exited, { code: 1, signal: null });
+    assert.equal(
+      program.output(),
+      `${join(folder, output)} is there and is no file: name another, or use --output=- and redirect.\n`,
+    );
+  }
+  assert.ok((await stat(join(folder, 'pipe'))).isFIFO());
+  assert.ok((await stat(join(folder, 'folder'))).isDirectory());
+  assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), ['folder', 'pipe']);
+});
+
+const misunderstood: { args: string[]; sentence: RegExp }[] = [
+  { args: [], sentence: /^Missing required argument: --user; see --help\.$/ },
+  { args: ['--user=../../etc/passwd'], sentence: /^The option --user is wrong: must be an account number\.$/ },
+  { args: ['--user', 'ANN', 'extra'], sentence: /^"extra" is not understood here; see --help\.$/ },
+  { args: ['--user=ANN', '--outptu=x.csv'], sentence: /^There is no option --outptu; see --help\.$/ },
+  { args: ['--user=ANN', '--dry-rnu'], sentence: /^There is no option --dry-rnu; see --help\.$/ },
+  { args: ['--user=ANN', '--no-output'], sentence: /^The option --output is wrong: / },
+  {
+    args: ['--user=ANN', '--from=yesterday'],
+    sentence: /^The option --from is wrong: must be a date such as 2026-01-31, or /,
+  },
+  { args: ['--user=ANN', '--status=done'], sentence: /^The option --status is wrong: .*pending.*completed.*failed/ },
+];
+
+test('report: options and words that are not understood end it with 2 before anything is written', async (t) => {
+  const folder = await makeFolder(t);
+  await Promise.all(
+    misunderstood.map(async ({ args, sentence }) => {
+      const program = await startProgram(t, { database, folder, args: ['report', ...args] });
+      assert.deepEqual(await program.exited, { code: 2, signal: null }, args.join(' '));
+      assert.equal(program.stdout(), '');
+      assert.match(program.output().trimEnd(), sentence, args.join(' '));
+    }),
+  );
+  assert.deepEqual(await readdir(folder), []);
+});
+
+const cells: { text: string; cell: string }[] = [
+  { text: '=1+1', cell: "'=1+1" },
+  { text: '+1', cell: "'+1" },
+  { text: '-5', cell: "'-5" },
+  { text: '@SUM(A1:A9)', cell: "'@SUM(A1:A9)" },
+  { text: '\t=1', cell: "'\t=1" },
+  { text: '\r=1', cell: `"'\r=1"` },
+  { text: '\n=1', cell: `"'\n=1"` },
+  { text: '＝1+1', cell: "'＝1+1" },
+  { text: '=HYPERLINK("http://x","y")', cell: `"'=HYPERLINK(""http://x"",""y"")"` },
+  { text: '2=1+1', cell: '2=1+1' },
+  { text: 'one, two', cell: '"one, two"' },
+  { text: 'say "yes"', cell: '"say ""yes"""' },
+  { text: '"', cell: '""""' },
+  { text: "it's; é 中文 👩‍👩‍👧 \u202e", cell: "it's; é 中文 👩‍👩‍👧 \u202e" },
+  { text: 'two\nlines', cell: '"two\nlines"' },
+];
+
+test('report: a text is quoted where CSV needs it, and no spreadsheet takes it for a formula', async (t) => {
+  const books = await createDatabase(t);
+  const ids = cells.map((_, index) => `${UUID}${String(index).padStart(2, '0')}`);
+  await books.query(
+    `insert into pending_transfers (id, intake_id, from_account, to_account, amount, currency, created_at, request_id, description)
+     select id, '${UUID}99', 'ANN', 'BOB', 5, 'EUR', '2026-01-31T12:00:00.123456Z', text, text
+     from unnest($1::uuid[], $2::text[]) as texts (id, text)`,
+    [ids, cells.map(({ text }) => text)],
+  );
+  const program = await startProgram(t, { database: books, args: ['report', '--user=ANN', '--output=-'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  const expected = cells.map(
+    ({ cell }, index) => `${ids[index]},ANN,BOB,5,EUR,pending,,${cell},${cell},2026-01-31T12:00:00.123456Z,,,,\n`,
+  );
+  assert.equal(program.stdout(), `${HEADER}\n${expected.join('')}`);
+});
+
+test('report: a database without tables is told apart from an empty one', async (t) => {
+  const folder = await makeFolder(t);
+  const books = await createDatabase(t);
+  await books.query('drop table accounts, transfers, entries, pending_transfers');
+  const program = await startProgram(t, { database: books, folder, args: ['report', '--user=ANN'] });
+  assert.deepEqual(await program.exited, { code: 1, signal: null });
+  assert.equal(program.output(), 'The database has no GopherPay tables yet: start the service on it once.\n');
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('report: a database out of reach ends it with 4 and a sentence', async (t) => {
+  const folder = await makeFolder(t);
+  const { settings } = database;
+  assert.ok('host' in settings);
+  const missing = new URL(database.url);
+  missing.pathname = '/no_such_database';
+  const places: { env: Record<string, string>; reason: RegExp }[] = [
+    {
+      env: { DATABASE_URL: 'postgres://ada:Geheim-4711@127.0.0.1:1/books' },
+      reason: /connect ECONNREFUSED 127\.0\.0\.1:1/,
+    },
+    { env: { DATABASE_URL: 'postgres://ada@localhost/books?host=/no/such/folder' }, reason: /connect ENOENT/ },
+    { env: { DATABASE_URL: missing.href }, reason: /database "no_such_database" does not exist/ },
+    {
+      env: { DB_HOST: '127.0.0.1', DB_PORT: '1', DB_PASSWORD: 'Geheim-4711' },
+      reason: /connect ECONNREFUSED 127\.0\.0\.1:1/,
+    },
+  ];
+  await Promise.all(
+    places.map(async ({ env, reason }) => {
+      const program = await startProgram(t, { folder, env, args: ['report', '--user=ANN'] });
+      assert.deepEqual(await program.exited, { code: 4, signal: null }, program.output());
+      assert.match(program.output(), /^The database is out of reach \(.*\): .*DATABASE_URL.*\.\n$/);
+      assert.match(program.output(), reason);
+      assert.doesNotMatch(program.output(), /Geheim/);
+    }),
+  );
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('report: a wrong setting ends it with a sentence that names the setting', async (t) => {
+  const folder = await makeFolder(t);
+  const wrong: Record<string, string>[] = [
+    { THREADS: 'many' },
+    { DATABASE_URL: 'postgres://ada:Geheim-4711@:99999/books' },
+  ];
+  await Promise.all(
+    wrong.map(async (env) => {
+      const program = await startProgram(t, { folder, env, args: ['report', '--user=ANN'] });
+      assert.deepEqual(await program.exited, { code: 1, signal: null });
+      assert.match(program.output(), new RegExp(`^The setting ${Object.keys(env)[0]} .*is wrong: .*\\.\n$`));
+      assert.doesNotMatch(program.output(), /Geheim/);
+    }),
+  );
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('report: Ctrl-C ends one that waits for the database at once', async (t) => {
+  const folder = await makeFolder(t);
+  const books = await createDatabase(t);
+  const holder = await books.connect();
+  await holder.query('begin; lock table transfers in access exclusive mode');
+  const program = await startProgram(t, { database: books, folder, args: ['report', '--user=ANN'] });
+  await until(async () => (await waitingReports(books)) === 1, { what: 'the report to wait for the lock' });
+  const before = performance.now();
+  process.kill(program.pid, 'SIGINT');
+  assert.deepEqual(await program.exited, { code: 130, signal: null });
+  assert.ok(performance.now() - before < 3000, 'It does not wait for the lock.');
+  assert.equal(program.output(), 'Stopped by SIGINT.\n');
+  assert.deepEqual(await readdir(folder), []);
+});
+
+async function reportLines(t: TestContext, args: string[]): Promise<string[]> {
+  const program: Program = await startProgram(t, { database, args: ['report', ...args, '--output=-'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  const [header, ...lines] = program.stdout().split('\n');
+  assert.equal(header, HEADER);
+  assert.equal(lines.pop(), '', 'The last line is ended.');
+  return lines;
+}
+
+async function waitingReports(books: TestDatabase): Promise<number> {
+  const rows = await books.query(
+    `select from pg_stat_activity
+     where datname = current_database() and application_name = 'gopherpay report' and wait_event_type = 'Lock'`,
+  );
+  return rows.length;
+}
+
+async function openAccount(account: Record<string, unknown>, requestId?: string): Promise<Made> {
+  const answer = await request(service, 'POST', '/accounts', account, headersOf(requestId));
+  assert.equal(answer.status, 201, answer.text);
+  return answer.body['opening_transfer_id'] === null
+    ? { id: '', created: '', completed: '' }
+    : await load(answer.body['opening_transfer_id']);
+}
+
+/** Has a transfer settled, one way or the other. */
+async function pay(
+  from: string,
+  to: string,
+  amount: number,
+  description: string | null,
+  requestId?: string,
+): Promise<Made> {
+  const made = await order(from, to, amount, description, requestId, { Prefer: 'wait=10' });
+  assert.notEqual(made.completed, '');
+  return made;
+}
+
+async function order(
+  from: string,
+  to: string,
+  amount: number,
+  description: string | null,
+  requestId?: string,
+  headers: Record<string, string> = {},
+): Promise<Made> {
+  const body = { from_account: from, to_account: to, amount, description };
+  const answer = await request(service, 'POST', '/transfers', body, { ...headers, ...headersOf(requestId) });
+  assert.ok(answer.status === 200 || answer.status === 202, answer.text);
+  return await load(answer.body['id']);
+}
+
+async function load(id: unknown): Promise<Made> {
+  const { body } = await request(service, 'GET', `/transfers/${String(id)}`);
+  const times = z.object({ created_at: z.string(), completed_at: z.string().nullable() }).parse(body);
+  return { id: String(id), created: times.created_at, completed: times.completed_at ?? '' };
+}
+
+function headersOf(requestId: string | undefined): Record<string, string> {
+  return requestId === undefined ? {} : { 'X-Request-ID': requestId };
+}
+
+/** The instant as somebody so many hours east of Greenwich writes it; its microseconds are kept. */
+function inTimeZone(instant: string, hours: number): string {
+  const shifted = new Date(Date.parse(instant) + hours * 3_600_000).toISOString();
+  const offset = `+${String(Math.trunc(hours)).padStart(2, '0')}:${String((hours % 1) * 60).padStart(2, '0')}`;
+  return `${shifted.slice(0, 19)}${instant.slice(19, -1)}${offset}`;
+}

@@ -1,0 +1,289 @@
+// gopherpay serve on a database of the user's: how it starts and ends, what stops its start, and what it logs.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { z } from 'zod';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { awaitFinal, makeFolder, request, type Service, startProgram, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const logLine = z.looseObject({ level: z.int(), time: z.iso.datetime(), msg: z.string() });
+const requestLine = logLine.extend({
+  msg: z.literal('request'),
+  request_id: z.string().min(1),
+  method: z.string(),
+  route: z.string().regex(/^(\/[a-z_:]+)+$|^none$/),
+  status: z.int().min(200).max(599),
+  duration_ms: z.number().positive(),
+});
+const jobLine = logLine.extend({
+  msg: z.literal('job settled'),
+  request_ids: z.array(z.string()).min(1),
+  transfers: z.int().min(1),
+  duration_ms: z.number().positive(),
+  result: z.literal('settled'),
+});
+
+test('serve: says where it listens, finds its books again, and ends well on SIGINT and SIGTERM', async (t) => {
+  const database = await createDatabase(t);
+  const folder = await makeFolder(t);
+  const { url, password } = withPassword(database);
+  await writeFile(join(folder, '.env'), `DATABASE_URL=${url}\nPORT=0\nTHREADS=2\nHOST=127.0.0.1\n`);
+
+  const first = await startFromFile(t, folder);
+  assert.equal(first.stdout(), `gopherpay listening on ${first.url}\n`, 'Nothing else goes to standard output.');
+  assert.match(first.url, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/);
+  assert.ok(!first.url.endsWith(':8080'), 'Port 0 picks a free one.');
+  await request(first, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', balance: 700 });
+  await request(first, 'POST', '/accounts', { account_number: 'BOB', name: 'Bob' });
+  const order = { from_account: 'ANN', to_account: 'BOB', amount: 300 };
+  const accepted = await request(first, 'POST', '/transfers', order);
+  process.kill(first.pid, 'SIGINT');
+  assert.deepEqual(await first.exited, { code: 0, signal: null }, first.output());
+  assert.deepEqual(await connectionsTo(database), [], 'Nothing of it is left running.');
+  await assert.rejects(request(first, 'GET', '/healthz'), /ECONNREFUSED/);
+
+  const second = await startFromFile(t, folder);
+  assert.equal((await awaitFinal(second, String(accepted.body['id'])))['status'], 'completed');
+  assert.equal((await request(second, 'GET', '/accounts/BOB')).body['balance'], 300);
+  assert.deepEqual(await second.stop(), { code: 0, signal: null }, second.output());
+  assert.deepEqual(await connectionsTo(database), []);
+  for (const { logs, output } of [first, second]) {
+    assert.equal(logs().at(-1)?.['msg'], 'stopped', 'The log is written to its end.');
+    assert.ok(!output().includes(password), 'The password of the database is nowhere.');
+  }
+  const stopping = [first, second].map(({ logs }) => logs().find(({ msg }) => msg === 'stopping')?.['signal']);
+  assert.deepEqual(stopping, ['SIGINT', 'SIGTERM']);
+  await checkPromises(database, { accepted: [String(accepted.body['id'])], nothingPending: true });
+});
+
+const wrongSettings: { env: Record<string, string>; sentence: string }[] = [
+  { env: { PORT: '99999' }, sentence: 'The setting PORT "99999" is wrong: must be from 0 to 65535.' },
+  { env: { THREADS: '0' }, sentence: 'The setting THREADS "0" is wrong: must be from 1 to 64.' },
+  { env: { MAX_QUEUE: 'abc' }, sentence: 'The setting MAX_QUEUE "abc" is wrong: must be a whole number.' },
+  { env: { LOG_LEVEL: 'verbose' }, sentence: 'The setting LOG_LEVEL "verbose" is wrong: ' },
+  {
+    env: { DATABASE_URL: 'mysql://ada:Geheim-4711@localhost/books' },
+    sentence: 'The setting DATABASE_URL is wrong: must begin with postgres:// or postgresql://.',
+  },
+  { env: { DATABASE_URL: 'postgres://ada:Geheim-4711@:99999/books' }, sentence: 'The setting DATABASE_URL is wrong: ' },
+];
+
+test('serve: a wrong setting stops the start with one sentence that names it', async (t) => {
+  await Promise.all(
+    wrongSettings.map(async ({ env, sentence }) => {
+      const program = await startProgram(t, { args: ['serve'], env });
+      assert.deepEqual(await program.exited, { code: 1, signal: null });
+      assert.equal(program.stdout(), '');
+      assert.ok(program.output().startsWith(sentence), program.output());
+      assert.match(program.output(), /^[^\n]*\.\n$/);
+      assert.doesNotMatch(program.output(), /Geheim/);
+    }),
+  );
+});
+
+test('serve: takes no words and no options', async (t) => {
+  for (const word of ['extra', '--port=80']) {
+    const program = await startProgram(t, {
+      args: ['serve', word],
+      env: { DATABASE_URL: 'postgres://127.0.0.1:1/books' },
+    });
+    assert.deepEqual(await program.exited, { code: 2, signal: null });
+    assert.match(program.output(), /^("extra" is not understood here|There is no option --port); see --help\.\n$/);
+  }
+});
+
+test('serve: a port that is taken stops the start with a sentence, and nothing is left running', async (t) => {
+  const database = await createDatabase(t);
+  const taken = createServer().listen(0, '127.0.0.1');
+  onEnd(t, () => void taken.close());
+  await once(taken, 'listening');
+  const address = taken.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const program = await startProgram(t, {
+    database,
+    args: ['serve'],
+    env: { PORT: String(address.port), THREADS: '2' },
+  });
+  await until(program.ended, { timeoutMs: 10_000, what: 'the start to fail' });
+  assert.deepEqual(await program.exited, { code: 1, signal: null });
+  assert.equal(
+    program.output(),
+    `Port ${address.port} of 127.0.0.1 is in use: end what listens there, or set PORT to another; 0 picks a free one.\n`,
+  );
+  assert.deepEqual(await connectionsTo(database), []);
+  assert.deepEqual(await database.query('select from intakes'), [], 'Its intake is signed off.');
+});
+
+test('serve: an address that is none stops the start with a sentence', async (t) => {
+  const database = await createDatabase(t);
+  for (const host of ['192.0.2.1', 'no-such-host.invalid']) {
+    const program = await startProgram(t, { database, args: ['serve'], env: { HOST: host, PORT: '0', THREADS: '1' } });
+    await until(program.ended, { timeoutMs: 10_000, what: 'the start to fail' });
+    assert.deepEqual(await program.exited, { code: 1, signal: null });
+    assert.match(
+      program.output(),
+      /^(Port 0 of 192\.0\.2\.1 cannot be listened on \(EADDRNOTAVAIL\)|The setting HOST "no-such-host\.invalid" is wrong): .*\.\n$/,
+    );
+  }
+});
+
+test('serve: a database out of reach ends it with 4 and a sentence', async (t) => {
+  const program = await startProgram(t, {
+    args: ['serve'],
+    env: { PORT: '0', DATABASE_URL: 'postgres://ada:Geheim-4711@127.0.0.1:1/books' },
+  });
+  assert.deepEqual(await program.exited, { code: 4, signal: null });
+  assert.equal(program.stdout(), '');
+  assert.match(program.output(), /^The database is out of reach \(connect ECONNREFUSED 127\.0\.0\.1:1\): .*\.\n$/);
+});
+
+test('serve: a signal while it starts stops it in good order', async (t) => {
+  const database = await createDatabase(t);
+  const holder = await database.connect();
+  // Whoever has the lock of the migrations lets no start go on.
+  await holder.query('begin; lock table migrations in access exclusive mode');
+  const program = await startProgram(t, { database, args: ['serve'], env: { PORT: '0', THREADS: '2' } });
+  await until(async () => (await connectionsTo(database)).includes('gopherpay migrate'), { what: 'the start' });
+  process.kill(program.pid, 'SIGTERM');
+  await until(() => program.output().includes('"stopping"'), { what: 'the signal to be noticed' });
+  assert.ok(!program.ended(), 'It waits for what it has begun.');
+  await holder.query('rollback');
+  assert.deepEqual(await program.exited, { code: 0, signal: null });
+  assert.deepEqual(
+    program.logs().map(({ msg }) => msg),
+    ['stopping', 'stopped'],
+  );
+  assert.deepEqual(await connectionsTo(database), []);
+});
+
+test('serve: logs are lines of JSON that tell what was done, and nothing about persons', async (t) => {
+  const database = await createDatabase(t);
+  const { url, password } = withPassword(database);
+  const service = await startService(t, { database: { url }, env: { THREADS: '2', LOG_LEVEL: 'trace' } });
+  const person = {
+    name: 'Zebulon Quux',
+    email: 'zebulon@quux.example',
+    phone: '+49 30 7654321',
+    date_of_birth: '1987-06-05',
+    metadata: { diagnosis: 'hay fever' },
+  };
+  const account = { account_number: 'ZEB', balance: 500, ...person };
+  const order = {
+    from_account: 'ZEB',
+    to_account: 'BOB',
+    description: 'For the divorce lawyer',
+    metadata: { case: 'Quux ./. Quux' },
+  };
+  const statuses: number[] = [];
+  const send = async (
+    ...[method, path, body, headers]: Parameters<typeof request> extends [unknown, ...infer Rest] ? Rest : never
+  ) => {
+    statuses.push((await request(service, method, path, body, headers)).status);
+  };
+  await send('POST', '/accounts', account);
+  await send('POST', '/accounts', account);
+  await send('POST', '/accounts', { account_number: 'BOB', name: 'Zebulon junior' });
+  await send('PATCH', '/accounts/ZEB', { name: 'Zebulon von Quux', email: null });
+  await send('PATCH', '/accounts/ZEB', { email: 'zebulon at quux' });
+  await send(
+    'POST',
+    '/transfers',
+    { ...order, amount: 200 },
+    { 'X-Request-ID': 'paid-1', Prefer: 'wait=10', Authorization: 'Bearer Geheim-4712' },
+  );
+  await send('POST', '/transfers', { ...order, amount: 900 }, { 'Idempotency-Key': 'refused-1', Prefer: 'wait=10' });
+  await send('POST', '/transfers', { ...order, amount: 'Zebulon' });
+  await send('POST', '/transfers', `{"name":"Zebulon`);
+  await send('GET', '/transfers?account=ZEB&zebulon=quux');
+  await send('GET', '/zebulon/quux');
+  await send('GET', '/accounts/ZEB/entries');
+  assert.deepEqual(statuses, [201, 409, 201, 200, 400, 200, 200, 400, 400, 400, 404, 200]);
+  // A server that throws everybody out, and a statement that fails on a person's row.
+  await database.query(
+    `alter table accounts add constraint no_more_of_them check (name !~ 'Quux' or email is null) not valid`,
+  );
+  await send('PATCH', '/accounts/ZEB', { name: 'Zebulon Quux', email: 'zebulon@quux.example' });
+  assert.equal(statuses.pop(), 500);
+  await database.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'gopherpay%'`,
+  );
+  await until(() => service.output().includes('"intake is connected again"'), { what: 'the service to be back' });
+  assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
+
+  for (const word of [
+    'ebulon',
+    'uux',
+    '7654321',
+    '1987-06-05',
+    'hay fever',
+    'diagnosis',
+    'divorce',
+    'lawyer',
+    'Geheim',
+    password,
+    'Bearer',
+  ]) {
+    assert.ok(
+      !service.output().toLowerCase().includes(word.toLowerCase()),
+      `The log has "${word}":\n${service.output()}`,
+    );
+  }
+  const lines = service.output().replace(service.stdout(), '').trimEnd().split('\n');
+  const logged = lines.map((text) => logLine.parse(JSON.parse(text)));
+  const requests = logged.filter(({ msg }) => msg === 'request').map((each) => requestLine.parse(each));
+  assert.deepEqual(
+    requests.slice(0, statuses.length).map(({ method, route, status }) => `${method} ${route} ${status}`),
+    [
+      'POST /accounts 201',
+      'POST /accounts 409',
+      'POST /accounts 201',
+      'PATCH /accounts/:account_number 200',
+      'PATCH /accounts/:account_number 400',
+      'POST /transfers 200',
+      'POST /transfers 200',
+      'POST /transfers 400',
+      'POST /transfers 400',
+      'GET /transfers 400',
+      'GET none 404',
+      'GET /accounts/:account_number/entries 200',
+    ],
+  );
+  assert.equal(requests[5]?.request_id, 'paid-1');
+  const jobs = logged.filter(({ msg }) => msg === 'job settled').map((each) => jobLine.parse(each));
+  assert.equal(jobs.length, 3, 'The opening balance, what was paid and what was refused.');
+  assert.deepEqual(jobs[1]?.request_ids, ['paid-1']);
+  assert.deepEqual(jobs[2]?.request_ids, [requests[6]?.request_id]);
+  assert.equal(logged.at(-1)?.msg, 'stopped');
+});
+
+/** Starts the service with nothing in its environment: what it knows is from the .env of its folder. */
+async function startFromFile(scope: Scope, folder: string): Promise<Service> {
+  const program = await startProgram(scope, { folder, args: ['serve'] });
+  const url = await until(() => program.ended() || /listening on (http:\S+)\n/.exec(program.stdout())?.[1], {
+    timeoutMs: 30_000,
+    what: 'the service',
+  });
+  assert.ok(url !== true, program.output());
+  return { ...program, url };
+}
+
+/** The application names of what is connected to a database, the test itself apart. */
+async function connectionsTo(database: TestDatabase): Promise<unknown[]> {
+  const rows = await database.query(
+    `select application_name from pg_stat_activity where datname = current_database() and application_name like 'gopherpay%'`,
+  );
+  return rows.map((row) => row['application_name']);
+}
+
+/** The database's URL with a password in it: the real one, or one that a server which asks for none is not told. */
+function withPassword(database: TestDatabase): { url: string; password: string } {
+  const url = new URL(database.url);
+  if (url.password === '') url.password = 'Geheim-4711';
+  return { url: url.href, password: url.password };
+}

@@ -1,0 +1,107 @@
+// What a person sees: the commands on a terminal, which `script` (util-linux) provides, and Ctrl-C as the terminal sends it.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { makeFolder, request } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const CTRL_C = '\u0003';
+const CYAN = '\u001b[36m';
+const GREEN = '\u001b[32m';
+const ROWS = 5000;
+
+type Session = {
+  /** All that came onto the screen, with its colours. */
+  screen: () => string;
+  press: (key: string) => void;
+  exited: Promise<unknown>;
+  folder: string;
+};
+
+let database: TestDatabase;
+
+before(async (t) => {
+  database = await createDatabase(t);
+  await database.query(
+    `insert into pending_transfers (id, intake_id, from_account, to_account, amount)
+     select gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 1
+     from generate_series(1, ${ROWS})`,
+  );
+});
+
+test('terminal: a report shows how far it is, and the file is not touched by that', async (t) => {
+  const session = await openTerminal(t, 'report --user=ANN --output=ann.csv', database);
+  assert.deepEqual(await session.exited, 0, session.screen());
+  const shown = stripVTControlCharacters(session.screen());
+  assert.match(shown, new RegExp(` 100 % \\| ${ROWS} of ${ROWS} transfers \\| `));
+  assert.match(shown, new RegExp(`\n${ROWS} transfers written to ann\\.csv\r\n$`));
+  assert.ok(session.screen().includes('\u001b[?25h'), 'The cursor is shown again.');
+  const lines = (await readFile(join(session.folder, 'ann.csv'), 'utf8')).split('\n');
+  assert.equal(lines.length, 1 + ROWS + 1);
+  assert.ok(lines.slice(1, -1).every((line) => /^[0-9a-f-]{36},ANN,BOB,1,/.test(line)));
+});
+
+test('terminal: a report without transfers is complete', async (t) => {
+  const session = await openTerminal(t, 'report --user=ANN --status=failed', database);
+  assert.deepEqual(await session.exited, 0, session.screen());
+  assert.match(stripVTControlCharacters(session.screen()), / 100 % \| 0 of 0 transfers \| /);
+});
+
+test('terminal: help is in colours', async (t) => {
+  const session = await openTerminal(t, '--help', database);
+  assert.deepEqual(await session.exited, 0, session.screen());
+  assert.ok(session.screen().includes(CYAN), session.screen());
+  assert.match(stripVTControlCharacters(session.screen()), /USAGE gopherpay serve\|report\r\n/);
+});
+
+test('terminal: the log is for people, in colours, to its last line, and Ctrl-C ends the service well', async (t) => {
+  const books = await createDatabase(t);
+  const session = await openTerminal(t, 'serve', books);
+  const url = await until(() => /gopherpay listening on (http:\S+)/.exec(session.screen())?.[1], {
+    timeoutMs: 30_000,
+    what: 'the service',
+  });
+  assert.equal((await request({ url }, 'GET', '/healthz')).status, 200);
+  await until(() => session.screen().includes('/healthz'), { what: 'the request in the log' });
+  session.press(CTRL_C);
+  assert.deepEqual(await session.exited, 0, session.screen());
+  assert.ok(session.screen().includes(GREEN), session.screen());
+  const shown = stripVTControlCharacters(session.screen());
+  assert.match(shown, /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: request\r\n/m);
+  assert.match(shown, /^ +route: "\/healthz"\r\n/m);
+  assert.match(shown, /^(?:\^C)?\[.*\] INFO: stopping\r\n +signal: "SIGINT"\r\n\[.*\] INFO: stopped\r\n$/m);
+  assert.doesNotMatch(shown, /^\{/m, 'There is no JSON.');
+});
+
+/** Runs the command line on a terminal of its own, in an empty folder. */
+async function openTerminal(scope: Scope, words: string, books: TestDatabase): Promise<Session> {
+  const folder = await makeFolder(scope);
+  const program = `exec '${process.execPath}' '${MAIN}' ${words}`;
+  const child = spawn('script', ['--quiet', '--return', '--flush', '--command', program, '/dev/null'], {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], TERM: 'xterm', DATABASE_URL: books.url, PORT: '0', THREADS: '2' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  // With its terminal gone, the program gets SIGHUP, and ends.
+  onEnd(scope, () => void child.kill('SIGKILL'));
+  let screen = '';
+  for (const output of [child.stdout, child.stderr]) {
+    output.setEncoding('utf8').on('data', (text: string) => {
+      screen += text;
+    });
+  }
+  return {
+    screen: () => screen,
+    press: (key) => void child.stdin.write(key),
+    exited: once(child, 'close').then(([code]: unknown[]) => code),
+    folder,
+  };
+}

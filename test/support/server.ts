@@ -1,0 +1,224 @@
+// Starts the PostgreSQL server that tests run on: in a container where a Docker engine answers, from npm's binaries otherwise.
+// Each server has a superuser for the tests, a plain role for the service, and a migrated template database to clone.
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PostgreSqlContainer } from '@testcontainers/postgresql';
+import { Client } from 'pg';
+import { getContainerRuntimeClient, ImageName } from 'testcontainers';
+import { z } from 'zod';
+import { openEmbeddedServer } from '../../src/db/embedded.ts';
+import { migrate } from '../../src/db/migrate.ts';
+
+const address = z.strictObject({
+  host: z.string(),
+  port: z.int(),
+  user: z.string(),
+  password: z.string().exactOptional(),
+});
+
+const serverAddress = z.strictObject({
+  /** The server's version and home, for people. */
+  description: z.string(),
+  /** The superuser's way in. */
+  admin: address,
+  /** The way in of the role that owns the databases and that the service is given. It is no superuser. */
+  owner: address,
+  /** The migrated, otherwise empty database to clone. */
+  template: z.string(),
+});
+
+/** Where a test server is, in a form that can be handed to another process. */
+export type ServerAddress = z.infer<typeof serverAddress>;
+export type RoleAddress = z.infer<typeof address>;
+
+/** A server and the means to end it. */
+export type TestServer = ServerAddress & {
+  /** Kills one of the server's processes without warning: every connection breaks and the server recovers from its log. */
+  crash: () => Promise<void>;
+  stop: () => Promise<void>;
+};
+
+type RunningServer = Pick<ServerAddress, 'admin' | 'owner'> & {
+  home: string;
+  kill: (pid: number) => Promise<void>;
+  stop: () => Promise<void>;
+};
+
+export type ServerKind = 'container' | 'embedded' | 'either';
+
+/** What `globalSetup` puts into the environment of every test file: where the server of this run is. */
+export const ADDRESS_VARIABLE = 'GOPHERPAY_TEST_SERVER';
+
+const TEMPLATE = 'gopherpay_template';
+const OWNER = 'gopherpay';
+/** A test may run several services side by side, each with ten threads and a pool for its reads. */
+const CONNECTIONS_MAX = 500;
+
+/** Parses the address that `globalSetup` left in the environment. */
+export function parseServerAddress(text: string | undefined): ServerAddress {
+  if (text === undefined) {
+    throw new Error(
+      `There is no test server: run the tests with npm test, or pass --test-global-setup=test/support/global-setup.ts to node --test.`,
+    );
+  }
+  return serverAddress.parse(JSON.parse(text));
+}
+
+/** Parses TEST_DATABASE: which server the tests must run on. Empty or absent: a container if possible. */
+export function parseServerKind(text: string | undefined): ServerKind {
+  const kind = z
+    .enum(['container', 'embedded', 'either'])
+    .safeParse(text === undefined || text === '' ? 'either' : text);
+  if (!kind.success) {
+    throw new Error(
+      `TEST_DATABASE is "${text}": set it to container or embedded, or leave it out for whichever works.`,
+    );
+  }
+  return kind.data;
+}
+
+/**
+ * Starts a server of the kind wanted and prepares its template. With 'either' it falls back to the embedded server, and
+ * `tell` is given the reason in a sentence; with 'container' whatever stands in the way is thrown.
+ */
+export async function startServer(
+  kind: ServerKind,
+  image: string,
+  tell: (sentence: string) => void = () => {},
+): Promise<TestServer> {
+  const running = await startEither(kind, image, tell);
+  try {
+    const version = await prepareTemplate(running);
+    return {
+      description: `PostgreSQL ${version} ${running.home}`,
+      admin: running.admin,
+      owner: running.owner,
+      template: TEMPLATE,
+      crash: () => crash(running),
+      stop: () => running.stop(),
+    };
+  } catch (error) {
+    await running.stop();
+    throw error;
+  }
+}
+
+async function startEither(kind: ServerKind, image: string, tell: (sentence: string) => void): Promise<RunningServer> {
+  if (kind === 'embedded') return startEmbedded();
+  try {
+    return await startContainer(image);
+  } catch (cause) {
+    if (kind === 'container') {
+      throw new Error(
+        `The tests must run on PostgreSQL in a container (TEST_DATABASE=container), and that failed: start Docker and make ` +
+          `the image ${image} available (TEST_POSTGRES_IMAGE names another).`,
+        { cause },
+      );
+    }
+    tell(
+      `PostgreSQL cannot be run in a container (${(cause instanceof Error ? cause.message : String(cause)).trim()}).`,
+    );
+    return startEmbedded();
+  }
+}
+
+async function startContainer(image: string): Promise<RunningServer> {
+  const docker = await getContainerRuntimeClient();
+  await docker.image.pull(ImageName.fromString(image));
+  // Testcontainers sees to forgotten containers with a helper container. Where its image is not at hand, which may be
+  // because nothing can be pulled, the teardown alone stops ours.
+  const helper = ImageName.fromString(process.env['RYUK_CONTAINER_IMAGE'] ?? 'testcontainers/ryuk:0.14.0');
+  if (!(await docker.image.exists(helper))) process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
+  const container = await new PostgreSqlContainer(image)
+    .withDatabase('postgres')
+    .withUsername('postgres')
+    .withPassword(randomUUID())
+    .withCommand(['postgres', '-c', `max_connections=${CONNECTIONS_MAX}`])
+    // Docker's 64 MB are too few for the hash tables of a parallel query.
+    .withSharedMemorySize(512 * 1024 * 1024)
+    .start();
+  const at = { host: container.getHost(), port: container.getPort() };
+  return {
+    home: `in a container (image ${image})`,
+    admin: { ...at, user: container.getUsername(), password: container.getPassword() },
+    owner: { ...at, user: OWNER, password: randomUUID() },
+    kill: async (pid) => {
+      await container.exec(['kill', '-9', String(pid)]);
+    },
+    stop: async () => {
+      await container.stop();
+    },
+  };
+}
+
+async function startEmbedded(): Promise<RunningServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'gopherpay-test-'));
+  const removeFolder = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    const server = await openEmbeddedServer(join(folder, 'data'));
+    if (!('host' in server.settings)) throw new Error('The embedded server must give its address as host and port.');
+    const { host, port, user } = server.settings;
+    return {
+      home: 'on this machine (embedded)',
+      // The operating system vouches for whoever reaches its socket: there are no passwords.
+      admin: { host, port, user: 'postgres' },
+      owner: { host, port, user },
+      kill: async (pid) => {
+        process.kill(pid, 'SIGKILL');
+      },
+      stop: async () => {
+        await server.release();
+        await removeFolder();
+      },
+    };
+  } catch (error) {
+    await removeFolder();
+    throw error;
+  }
+}
+
+/** Makes the owner where it is missing, and the migrated template. Returns the server's version, such as 18.4. */
+async function prepareTemplate({ admin, owner }: RunningServer): Promise<string> {
+  return withAdmin(admin, async (client) => {
+    const user = client.escapeIdentifier(owner.user);
+    const known = await client.query('select from pg_roles where rolname = $1::text', [owner.user]);
+    if (known.rowCount === 0) {
+      await client.query(`create role ${user} login password ${client.escapeLiteral(owner.password ?? '')}`);
+    }
+    await client.query(`create database ${TEMPLATE} owner ${user}`);
+    await migrate({ ...owner, database: TEMPLATE });
+    // A database that somebody is connected to cannot be cloned.
+    await client.query(`alter database ${TEMPLATE} with allow_connections false`);
+    const version = await client.query<{ server_version: string }>('show server_version');
+    return version.rows[0]?.server_version.split(' ')[0] ?? '';
+  });
+}
+
+async function crash(server: RunningServer): Promise<void> {
+  await withAdmin(server.admin, async (client) => {
+    const disconnected = new Promise<void>((resolve) => {
+      client.once('end', resolve);
+    });
+    const own = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    await server.kill(own.rows[0]?.pid ?? 0);
+    await disconnected;
+  });
+}
+
+/** Runs `work` on a superuser's connection to the server's maintenance database. */
+export async function withAdmin<Result>(
+  admin: RoleAddress,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = new Client({ ...admin, database: 'postgres' });
+  // Without a listener, a server that a test kills takes the test's process with it.
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}

