@@ -219,6 +219,9 @@ create table account_changes (
   constraint account_changes_seal_sized check (octet_length(seal) = 32)
 );
 
+-- The feed reads the journal with all that its rows cover.
+create index account_changes_journal on account_changes (journal_number);
+
 -- SHA-256 of what an account says of itself; its money is proven by its entries and holds. docs/ARCHITECTURE.md has the form.
 create function account_seal(account accounts) returns bytea
 language sql stable

@@ -10,6 +10,8 @@ const gopherpay = defineCommand({
   subCommands: {
     serve: async () => (await import('./serve.ts')).serve,
     report: async () => (await import('./report.ts')).report,
+    statement: async () => (await import('./statement.ts')).statement,
+    audit: async () => (await import('./audit.ts')).audit,
   },
 });
 
@@ -17,6 +19,8 @@ const gopherpay = defineCommand({
 const commands = new Map([
   ['serve', async () => runnable((await import('./serve.ts')).serve)],
   ['report', async () => runnable((await import('./report.ts')).report)],
+  ['statement', async () => runnable((await import('./statement.ts')).statement)],
+  ['audit', async () => runnable((await import('./audit.ts')).audit)],
 ]);
 
 /** A command without the types of its options, which only the command itself needs. */

@@ -1,6 +1,7 @@
 // The statements about accounts: all but those of settlement, which alone moves money.
 import { type AccountStatus, EXTERNAL } from '../domain/account.ts';
 import type { Queryable } from './connect.ts';
+import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { appendToJournal } from './journal.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
 
@@ -248,36 +249,15 @@ export async function listEntries(
   }));
 }
 
-// An account's entries are numbered without gaps, and their journal numbers never fall: the last one at an instant is
-// found by halving the range of numbers, about twenty probes of the primary key for a million entries and no index more.
 const BALANCE_AT = `
-  with recursive instant as (
-    select coalesce(
-      (select number from journal where settled_at <= $3::timestamptz order by settled_at desc, number desc limit 1), 0
-    ) as journal_number
-  ), search (low, high) as (
-    -- Everything up to low is at or before the instant, everything from high on is after it.
-    select 0::bigint, entry_count + 1
-    from accounts
-    where account_number = $1::text and currency = $2::text
-    union all
-    select
-      case when probe.journal_number <= instant.journal_number then (low + high) / 2 else low end,
-      case when probe.journal_number <= instant.journal_number then high else (low + high) / 2 end
-    from search
-    cross join instant
-    cross join lateral (
-      select journal_number
-      from entries
-      where account_number = $1::text and currency = $2::text and entry_number = (low + high) / 2
-    ) as probe
-    where high - low > 1
+  with instant as materialized (
+    select ${lastJournalNumber('<=', '$3::timestamptz')} as journal_number
   )
-  select coalesce(entries.balance, 0) as balance, coalesce(entries.entry_number, 0) as entry_number
-  from search
-  left join entries
-    on account_number = $1::text and currency = $2::text and entry_number = low
-  where high - low = 1`;
+  select last.balance, last.entry_number
+  from accounts
+  cross join instant
+  cross join ${lastEntryUpTo('instant.journal_number')} as last
+  where account_number = $1::text and currency = $2::text`;
 
 /** The balance at an instant (RFC 3339), and the number of the last entry before it (0: none). */
 export async function loadBalanceAt(

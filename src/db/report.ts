@@ -87,8 +87,8 @@ const HISTORY = `
 const KNOWN = `
   select
     exists (select from accounts where account_number = $1::text)
-    or exists (select from transfers where status = 'failed' and from_account = $1::text)
-    or exists (select from transfers where status = 'failed' and to_account = $1::text)
+    or exists (select from transfers where from_entry_number is null and from_account = $1::text)
+    or exists (select from transfers where from_entry_number is null and to_account = $1::text)
     or exists (select from pending_transfers where from_account = $1::text or to_account = $1::text) as known`;
 
 const types = {

@@ -51,12 +51,12 @@ const PENDING_COLUMNS = `
   coalesce(request_id, id::text) as request_id, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
-const SETTLED_COLUMNS = `
+export const SETTLED_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
   coalesce(request_id, id::text) as request_id, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
-type TransferRow = {
+export type TransferRow = {
   id: string;
   kind: TransferKind;
   from_account: string;
@@ -280,7 +280,7 @@ function cursorAt(last: TransferRow, shown: readonly TransferRow[], before: Tran
   };
 }
 
-function toTransfer(row: TransferRow): Transfer {
+export function toTransfer(row: TransferRow): Transfer {
   return {
     id: row.id,
     kind: row.kind,

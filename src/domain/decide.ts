@@ -48,17 +48,22 @@ function settleGroup(members: readonly Order[], books: Books): Outcome[] {
   if (ok) return outcomes;
   // The last one judged is the culprit, with its own code.
   const culprit = outcomes.length - 1;
-  return members.map(({ amount, currency }, index): Outcome => {
+  return members.map((order, index): Outcome => {
     const outcome = outcomes[index];
     if (index === culprit && outcome) return outcome;
-    return { ok: false, code: 'group_failed', currency: outcome?.currency ?? currency, amount };
+    return { ok: false, code: 'group_failed', currency: partiesOf(order, books).currency, amount: order.amount };
   });
 }
 
-function settle(order: Order, books: Books): Outcome {
+/** The accounts of an order, and its currency: the one it names, or else whatever they have. */
+function partiesOf(order: Order, books: Books) {
   const source = books.account(order.fromAccount, order.toAccount);
   const destination = books.account(order.toAccount, order.fromAccount);
-  const currency = order.currency ?? source?.currency ?? destination?.currency ?? null;
+  return { source, destination, currency: order.currency ?? source?.currency ?? destination?.currency ?? null };
+}
+
+function settle(order: Order, books: Books): Outcome {
+  const { source, destination, currency } = partiesOf(order, books);
   const hold = books.hold(order.parentId);
   const original = books.original(order.parentId);
   const refuse = (code: FailureCode): Outcome => ({ ok: false, code, currency, amount: order.amount });
@@ -73,8 +78,9 @@ function settle(order: Order, books: Books): Outcome {
   const amount = order.amount ?? left;
   if (captures && amount > left) return refuse('exceeds_hold');
   if (reverses && (amount > left || amount === 0n)) return refuse('exceeds_original');
-  if (!source) return refuse('source_not_found');
-  if (!destination) return refuse('destination_not_found');
+  // For want of a destination @external has no currency and is not found either: it is the destination that is missing.
+  if (!destination && (source || order.fromAccount === EXTERNAL)) return refuse('destination_not_found');
+  if (!source || !destination) return refuse('source_not_found');
   if (releases && hold && currency !== null) {
     release(books, source, hold, order.kind === 'void' ? 'voided' : 'expired');
     return { ok: true, currency, amount, entries: null };

@@ -1,6 +1,7 @@
 // What a route is: how a request comes to a handler, and what the handler gives back.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { z } from 'zod';
+import type { Stream } from './stream.ts';
 
 export type Exchange<Query, Body> = {
   readonly requestId: string;
@@ -16,9 +17,10 @@ export type Exchange<Query, Body> = {
 export type Answer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A JSON body, or text of another type; neither for an empty answer. */
+  /** A JSON body, text of another type, or a body that is written bit by bit; none for an empty answer. */
   readonly json?: Record<string, unknown>;
   readonly text?: { readonly contentType: string; readonly text: string };
+  readonly stream?: Stream;
   /** What else the request's log line tells. No personal data. */
   readonly log?: Readonly<Record<string, unknown>>;
 };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
 import type { MetadataFilter } from '../db/metadata.ts';
+import { STATEMENT_FORMATS } from '../statement.ts';
 import { type Flaw, Problem } from './problem.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
@@ -150,7 +151,10 @@ export const MOVEMENT_PARAMETERS = z.strictObject({
 const metadataFilter = z
   .string()
   // oxlint-disable-next-line no-control-regex -- control characters are what this refuses, as the schema of metadata does
-  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/, 'must be a key, or a key, a colon and a value')
+  .regex(
+    /^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/,
+    'must be a key, or a key, a colon and a value',
+  )
   .transform((filter): MetadataFilter => {
     const colon = filter.indexOf(':');
     return colon === -1
@@ -190,6 +194,22 @@ export const listTransfersSchema = z.strictObject({
   until: instant.optional().describe('Accepted before.'),
   limit,
   after,
+});
+
+export const balancesSchema = z.strictObject({ at: balanceSchema.shape.at });
+
+export const statementSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  format: z.enum(STATEMENT_FORMATS).optional().describe('Outranks the Accept header; json if neither is given.'),
+});
+
+export const eventsSchema = z.strictObject({
+  after: z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be the number of an event')
+    .default('0')
+    .describe('The number of the last event you have: the `next` of the page before.'),
+  limit,
 });
 
 export const NO_PARAMETERS = z.strictObject({});

@@ -11,6 +11,7 @@ import { Problem, type ProblemCode } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 import { Router } from './router.ts';
 import { parseRequest } from './schemas.ts';
+import { type Stream, writeStream } from './stream.ts';
 
 const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
 /** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
@@ -26,6 +27,8 @@ export type ServerOptions = {
   bodyBytesMax: number;
   connectionsMax: number;
   requestTimeoutMs: number;
+  /** How long the reader of a streamed answer may take nothing of it. */
+  streamTimeoutMs: number;
   /** Whether the service is about to stop: then every request is refused. */
   stopping: () => boolean;
 };
@@ -68,6 +71,7 @@ async function exchange(
   response.setHeader('X-Request-ID', requestId);
   let pattern = 'none';
   let log: Answer['log'];
+  let answeredMs: number | null = null;
   try {
     if (options.stopping()) throw stoppingProblem();
     refuseDuplicates(request.rawHeaders);
@@ -79,14 +83,19 @@ async function exchange(
     const { headers } = request;
     const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, body });
     log = answer.log;
-    sendAnswer(response, answer);
+    if (answer.stream) {
+      // What a stream takes to be written is its reader's doing: what counts is how long its head took.
+      answeredMs = performance.now() - startedAt;
+      options.metrics.request(pattern, answer.status, answeredMs);
+      log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
+    } else sendAnswer(response, answer);
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
     sendProblem(request, response, problem, requestId);
   }
   const durationMs = performance.now() - startedAt;
-  options.metrics.request(pattern, response.statusCode, durationMs);
+  if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
   options.logger.info(
     {
       request_id: requestId,
@@ -145,6 +154,26 @@ function sendAnswer(response: ServerResponse, answer: Answer): void {
     text: answer.json ? JSON.stringify(answer.json) : '',
   };
   send(response, answer.status, text === '' ? null : contentType, text, answer.headers ?? {});
+}
+
+/** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
+async function sendStream(
+  response: ServerResponse,
+  answer: Answer,
+  stream: Stream,
+  about: { pattern: string; requestId: string; options: ServerOptions },
+): Promise<Readonly<Record<string, unknown>>> {
+  const { pattern, requestId, options } = about;
+  if (!response.destroyed) {
+    response.writeHead(answer.status, { 'Content-Type': stream.contentType, ...answer.headers });
+    response.flushHeaders();
+  }
+  options.metrics.streaming(pattern, 1);
+  const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
+  options.metrics.streaming(pattern, -1);
+  // The head is sent, so the caller learns of the problem by an answer that breaks off; the log has the rest.
+  const code = ended === 'broken_off' ? toProblem(error, options.logger, requestId).code : undefined;
+  return { ended, bytes, ...(code && { code }) };
 }
 
 function sendProblem(

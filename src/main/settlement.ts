@@ -55,6 +55,7 @@ export class Settlement {
   readonly #logger: Logger;
   readonly #threads: number;
   readonly #jobSizeMax: number;
+  readonly #onJournal: (number: bigint) => void;
   readonly #tracked = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
   #ready: Unit[] = [];
@@ -73,6 +74,8 @@ export class Settlement {
     logger: Logger;
     threads: number;
     jobSizeMax: number;
+    /** Told the number of each row that this process adds to the journal, once it is committed. */
+    onJournal: (number: bigint) => void;
   }) {
     this.#pool = options.pool;
     this.#queue = options.queue;
@@ -80,6 +83,7 @@ export class Settlement {
     this.#logger = options.logger;
     this.#threads = options.threads;
     this.#jobSizeMax = options.jobSizeMax;
+    this.#onJournal = options.onJournal;
   }
 
   /** Hands over transfers that are durable and have their places in the queue. */
@@ -217,6 +221,7 @@ export class Settlement {
       for (const waiter of transfer.waiters ?? []) waiter(finalOf(report, index));
     }
     this.#queue.release(transfers.length, true);
+    if (report.journalNumber !== null) this.#onJournal(report.journalNumber);
     if (this.#tracked.size === 0) for (const idle of this.#idleWaiters.splice(0)) idle();
   }
 

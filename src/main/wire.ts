@@ -4,7 +4,10 @@ import { MONEY_MAX } from '../domain/money.ts';
 import type { AccountRecord, Entry } from '../db/accounts.ts';
 import type { HoldRecord } from '../db/holds.ts';
 import { remainingOf } from '../domain/hold.ts';
+import type { CurrencyTotals, TrialBalance } from '../db/balances.ts';
+import type { FeedEvent, SettledTransfer } from '../db/feed.ts';
 import type { Transfer } from '../db/transfers.ts';
+import { exactInteger } from '../json.ts';
 
 export function renderAccount(account: AccountRecord): Record<string, unknown> {
   // What one transfer may send at most: more than the largest amount is never of use, nor exact in JSON.
@@ -97,6 +100,51 @@ export function renderUnsettledHold(transfer: Transfer): Record<string, unknown>
     remaining: 0,
     created_at: transfer.createdAt,
     expires_at: null,
+  };
+}
+
+/** One row of the journal, with what it covers. */
+export function renderEvent(event: FeedEvent): Record<string, unknown> {
+  return {
+    journal_number: Number(event.journalNumber),
+    settled_at: event.settledAt,
+    hash: event.hash,
+    previous_hash: event.previousHash,
+    transfers: event.transfers.map(renderSettledTransfer),
+    account_change: event.accountChange && {
+      account_number: event.accountChange.accountNumber,
+      currency: event.accountChange.currency,
+      change_number: Number(event.accountChange.changeNumber),
+    },
+  };
+}
+
+function renderSettledTransfer(transfer: SettledTransfer): Record<string, unknown> {
+  const { fromEntryNumber, toEntryNumber } = transfer;
+  return {
+    ...renderTransfer(transfer),
+    from_entry_number: fromEntryNumber === null ? null : Number(fromEntryNumber),
+    to_entry_number: toEntryNumber === null ? null : Number(toEntryNumber),
+  };
+}
+
+/** The balances of all accounts together; `at` is the instant that was asked for, null for now. */
+export function renderTrialBalance(at: string | null, balance: TrialBalance): Record<string, unknown> {
+  return {
+    at,
+    journal_number: Number(balance.journalNumber),
+    settled_at: balance.settledAt,
+    currencies: balance.currencies.map(renderTotals),
+  };
+}
+
+function renderTotals(totals: CurrencyTotals): Record<string, unknown> {
+  return {
+    currency: totals.currency,
+    account_count: totals.accountCount,
+    positive: exactInteger(totals.positive),
+    negative: exactInteger(totals.negative),
+    sum: exactInteger(totals.positive + totals.negative),
   };
 }
 

@@ -300,8 +300,8 @@ async function showBalance(
 }
 
 /** The one account that a path names. `own`: only one that is not @external, which nobody may change. */
-async function findAccount(
-  parts: Parts,
+export async function findAccount(
+  parts: Pick<Parts, 'pool'>,
   accountNumber: string | undefined,
   currency?: string,
   whose: 'any' | 'own' = 'any',
