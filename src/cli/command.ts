@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import type { DatabaseSettings } from '../db/connect.ts';
-import { openEmbeddedServer } from '../db/embedded.ts';
+import { openEmbeddedServer } from '../db/embedded/server.ts';
 
 /** What the process ends with. */
 export const EXIT = {

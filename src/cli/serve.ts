@@ -2,7 +2,7 @@
 import closeWithGrace from 'close-with-grace';
 import { defineCommand } from 'citty';
 import { type Config, readConfig } from '../config.ts';
-import { openEmbeddedServer } from '../db/embedded.ts';
+import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { type Service, startService } from '../main/service.ts';
 import { CommandError, EXIT, parseArguments } from './command.ts';

@@ -1,11 +1,14 @@
 // Reads the body of a request: bounded, UTF-8, JSON, and with every number exactly as it was written.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { Problem } from './problem.ts';
+import { Problem, renderPointer } from './problem.ts';
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
-/** A digit, then a point or an exponent: in a number, or in some text, which a second look tells. */
-const MAYBE_NOT_AN_INTEGER = /\d[.eE]/;
+/**
+ * What may be a number that is no integer (a digit, then a point or an exponent) or a member named __proto__ (which an
+ * escape can spell, too). Either may also stand in some text: a second look tells.
+ */
+const SUSPECT = /\d[.eE]|__proto__|\\u00/;
 const INTEGER = /^-?\d+$/;
 
 /** The JSON body of a request. Throws the problem that says what is wrong with it. */
@@ -42,13 +45,16 @@ async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Bu
   });
 }
 
-/** Parses JSON text. A number that is not written as an integer is refused, because reading it would round it. */
+/**
+ * Parses JSON text. A number that is not written as an integer is refused, because reading it would round it; a member
+ * named __proto__ is refused, because schemas would leave it out without a word.
+ */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new Problem('malformed_json', 'The body is not UTF-8.');
   const text = bytes.toString('utf8');
   try {
     const value: unknown = JSON.parse(text);
-    return MAYBE_NOT_AN_INTEGER.test(text) ? JSON.parse(text, refuseInexact) : value;
+    return SUSPECT.test(text) ? JSON.parse(text, refuseSuspect) : value;
   } catch (error) {
     if (error instanceof Problem) throw error;
     throw new Problem('malformed_json', 'The body is not JSON.');
@@ -56,10 +62,11 @@ export function parseJson(bytes: Buffer): unknown {
 }
 
 /** `context.source` is the number as it stood in the text (ECMAScript's JSON.parse source text access). */
-function refuseInexact(this: unknown, key: string, value: unknown, context?: { source?: string }): unknown {
+function refuseSuspect(this: unknown, key: string, value: unknown, context?: { source?: string }): unknown {
+  if (key === '__proto__') throw new Problem('invalid_request', 'No member may have the name __proto__.');
   if (typeof value === 'number' && !INTEGER.test(context?.source ?? '')) {
     throw new Problem('invalid_request', 'Numbers are written as integers: no fraction and no exponent.', {
-      members: { errors: [{ pointer: `/${key}`, detail: 'must be written as an integer' }] },
+      members: { errors: [{ pointer: renderPointer([key]), detail: 'must be written as an integer' }] },
     });
   }
   return value;

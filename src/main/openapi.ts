@@ -176,7 +176,13 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
     status: z.int(),
     code: z.enum(Object.keys(PROBLEMS)),
     detail: z.string(),
-    request_id: z.string().optional(),
+    request_id: z.string(),
+    errors: z
+      .array(z.object({ pointer: z.string(), detail: z.string() }))
+      .optional()
+      .describe('With invalid_request: where.'),
+    transfer_id: z.uuid().optional().describe('With idempotency_key_reused and outcome_unknown: of which transfer.'),
+    account_number: z.string().optional().describe('With outcome_unknown: of which account.'),
   }),
 };
 

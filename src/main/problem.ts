@@ -38,6 +38,11 @@ export type ProblemCode = keyof typeof PROBLEMS;
 /** A place in the request that is wrong; `pointer` is a JSON Pointer into the body, or the name of a parameter. */
 export type Flaw = { readonly pointer: string; readonly detail: string };
 
+/** A JSON Pointer (RFC 6901), cut off where it would be longer than what it is to explain. */
+export function renderPointer(path: readonly PropertyKey[]): string {
+  return path.map((name) => `/${String(name).slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
 /** An answer that refuses. Thrown by whatever handles a request, and rendered in one place. */
 export class Problem extends Error {
   readonly code: ProblemCode;
@@ -61,7 +66,7 @@ export class Problem extends Error {
   }
 
   /** The body, as JSON text. */
-  render(requestId: string | null): string {
+  render(requestId: string): string {
     const { status, title } = PROBLEMS[this.code];
     return JSON.stringify({
       type: `urn:gopherpay:problem:${this.code}`,
@@ -69,7 +74,7 @@ export class Problem extends Error {
       status,
       code: this.code,
       detail: this.message,
-      ...(requestId === null ? {} : { request_id: requestId }),
+      request_id: requestId,
       ...this.members,
     });
   }

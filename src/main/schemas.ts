@@ -4,12 +4,17 @@ import { EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
 import type { MetadataFilter } from '../db/metadata.ts';
 import { STATEMENT_FORMATS } from '../statement.ts';
-import { type Flaw, Problem } from './problem.ts';
+import { type Flaw, Problem, renderPointer } from './problem.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
 const LIMIT_MAX = 1000;
 const GROUP_MAX = 1000;
 const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
+const FLAWS_MAX = 20;
+const DETAIL_MAX = 300;
+
+/** The form of a request id that a caller may choose. */
+export const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
 
 /** Text as PostgreSQL can keep it: no control characters, no lone surrogates, not empty. `max` counts UTF-16 units. */
 const text = (max: number) =>
@@ -43,12 +48,18 @@ const metadata = z
   .refine((value) => Object.keys(value).length <= 50, 'must have at most 50 keys')
   .describe('At most 50 keys, each with a text of at most 500 characters.');
 
-const instant = z.iso.datetime({ offset: true, message: 'must be an instant such as 2026-01-31T12:00:00Z' });
-const limit = z.coerce
-  .number()
-  .int()
-  .min(1)
-  .max(LIMIT_MAX)
+const INSTANT_EXPECTED = 'must be an instant such as 2026-01-31T12:00:00Z';
+const instant = z.iso
+  .datetime({ offset: true, message: INSTANT_EXPECTED })
+  .max(40)
+  // PostgreSQL knows no year 0, and no offset of 16 hours or more.
+  .regex(/^(?!0000).*(?:Z|[+-](?:0\d|1[0-5]):\d\d)$/, INSTANT_EXPECTED);
+const limit = z
+  .preprocess(
+    // Number() would also read 0x10, 1e2 and the empty text.
+    (value) => (typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : value),
+    z.coerce.number().int().min(1).max(LIMIT_MAX),
+  )
   .default(50)
   .describe(`How many at most: 1 to ${LIMIT_MAX}.`);
 const after = z.string().max(200).optional().describe('The `next` of the page before.');
@@ -89,7 +100,15 @@ export const updateAccountSchema = z.strictObject({
 });
 
 /** What an account has and a caller cannot set. */
-export const IMMUTABLE_FIELDS = ['account_number', 'balance', 'currency', 'held', 'available', 'created_at'];
+export const IMMUTABLE_FIELDS = [
+  'account_number',
+  'balance',
+  'currency',
+  'held',
+  'available',
+  'entry_count',
+  'created_at',
+];
 
 const conditions = z.strictObject({
   from_entry_number: z
@@ -186,7 +205,7 @@ export const listTransfersSchema = z.strictObject({
   account: party.optional(),
   currency: readAccountSchema.shape.currency,
   status: z.enum(['pending', 'completed', 'failed']).optional(),
-  request_id: z.string().min(1).max(128).optional(),
+  request_id: z.string().regex(REQUEST_ID_FORM, 'must have the form of a request id').optional(),
   group_id: z.uuid().optional().describe('Those ordered together.'),
   parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
   metadata: metadataFilter,
@@ -218,9 +237,9 @@ export const NO_PARAMETERS = z.strictObject({});
 export function parseRequest<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const errors: Flaw[] = parsed.error.issues.slice(0, 20).map((issue) => ({
-    pointer: `/${issue.path.map(String).join('/')}`,
-    detail: issue.message,
+  const errors: Flaw[] = parsed.error.issues.slice(0, FLAWS_MAX).map((issue) => ({
+    pointer: renderPointer(issue.path),
+    detail: (issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue).message.slice(0, DETAIL_MAX),
   }));
   throw new Problem('invalid_request', 'The request is not well formed; `errors` says where.', { members: { errors } });
 }

@@ -1,8 +1,8 @@
 // The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns
 // whatever is thrown on the way into a problem. Raw node:http; every bound is stated.
 import { randomUUIDv7 } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import type { Logger } from '../logger.ts';
 import { readJson } from './body.ts';
@@ -10,10 +10,9 @@ import type { Metrics } from './metrics.ts';
 import { Problem, type ProblemCode } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 import { Router } from './router.ts';
-import { parseRequest } from './schemas.ts';
+import { parseRequest, REQUEST_ID_FORM } from './schemas.ts';
 import { type Stream, writeStream } from './stream.ts';
 
-const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
 /** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
 const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -36,6 +35,12 @@ export type ServerOptions = {
 export function createHttpServer(options: ServerOptions): Server {
   const router = new Router<Route>();
   for (const route of options.routes) router.add(route.method, route.pattern, route);
+  /** The last exchange that began on each connection; its answer comes after those of all before it. */
+  const latest = new WeakMap<Duplex, ServerResponse>();
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    latest.set(request.socket, response);
+    void exchange(request, response, router, options);
+  };
   const server = createServer(
     {
       requestTimeout: options.requestTimeoutMs,
@@ -46,15 +51,22 @@ export function createHttpServer(options: ServerOptions): Server {
       maxHeaderSize: HEAD_BYTES_MAX,
       // An answer in another protocol is never given, so the request is answered as if it had not asked.
       shouldUpgradeCallback: () => false,
+      // Node's own refusal would have no body; refuseHeaders has one.
+      requireHostHeader: false,
     },
-    (request, response) => void exchange(request, response, router, options),
+    answer,
   );
   server.maxConnections = options.connectionsMax;
-  server.on('checkExpectation', (request, response) => {
-    const problem = new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
-    sendProblem(request, response, problem, null);
+  // All that fit into a head: past its default of 2000, Node would leave headers out without a word.
+  server.maxHeadersCount = 0;
+  server.on('checkExpectation', answer);
+  server.on('connect', (_, socket) => {
+    refuseMalformed(socket, new Problem('invalid_request', 'The request target must be a path: this is no proxy.'));
   });
-  server.on('clientError', refuseMalformed);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET') socket.destroy();
+    else refuseInOrder(latest.get(socket), socket, toMalformed(error));
+  });
   return server;
 }
 
@@ -74,7 +86,7 @@ async function exchange(
   let answeredMs: number | null = null;
   try {
     if (options.stopping()) throw stoppingProblem();
-    refuseDuplicates(request.rawHeaders);
+    refuseHeaders(request);
     const [path, search] = splitTarget(request.url ?? '');
     const { route, parameters } = router.find(request.method ?? '', path);
     pattern = route.pattern;
@@ -122,7 +134,13 @@ async function parseBody(
   return parseRequest(route.chooseBody?.(input) ?? schema, input);
 }
 
-function refuseDuplicates(rawHeaders: readonly string[]): void {
+function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
+    throw new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
+  }
+  if (headers.host === undefined && httpVersion === '1.1') {
+    throw new Problem('invalid_request', 'The header host is missing.');
+  }
   const seen = new Set<string>();
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]?.toLowerCase() ?? '';
@@ -176,12 +194,7 @@ async function sendStream(
   return { ended, bytes, ...(code && { code }) };
 }
 
-function sendProblem(
-  request: IncomingMessage,
-  response: ServerResponse,
-  problem: Problem,
-  requestId: string | null,
-): void {
+function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem, requestId: string): void {
   send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers);
   if (request.complete) return;
   // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
@@ -244,16 +257,35 @@ const MALFORMED: Readonly<Record<string, ProblemCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 };
 
-/** Answers what Node's parser refused, where there is no request to answer. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+function toMalformed(error: NodeJS.ErrnoException): Problem {
+  return new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
+}
+
+/**
+ * Refuses what Node's parser could not read. What came before on the connection is answered first: whoever sent it would
+ * take the refusal for its answer, and a transfer that was accepted for one that was not.
+ */
+function refuseInOrder(latest: ServerResponse | undefined, socket: Duplex, problem: Problem): void {
+  if (!latest || latest.writableFinished || latest.destroyed) refuseMalformed(socket, problem);
+  else if (latest.req.complete) latest.once('finish', () => refuseMalformed(socket, problem));
+  else if (latest.headersSent) latest.once('finish', () => socket.end());
+  else {
+    // The body of this very request is what could not be read.
+    latest.setHeader('Connection', 'close');
+    sendProblem(latest.req, latest, problem, String(latest.getHeader('X-Request-ID')));
+  }
+}
+
+/** Answers where there is no request to answer, and closes the connection. */
+function refuseMalformed(socket: Duplex, problem: Problem): void {
+  if (!socket.writable) {
     socket.destroy();
     return;
   }
-  const problem = new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
-  const body = problem.render(null);
+  const requestId = randomUUIDv7();
+  const body = problem.render(requestId);
   socket.end(
-    `HTTP/1.1 ${problem.status} Refused\r\nConnection: close\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nX-Request-ID: ${requestId}\r\n` +
+      `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }

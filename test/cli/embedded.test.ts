@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
-import { openEmbeddedServer } from '../../src/db/embedded.ts';
+import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { awaitFinal, makeFolder, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded.ts';
+import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
 
 const isRoot = process.geteuid?.() === 0;
 
@@ -28,7 +28,7 @@ async function makeFolder(t: TestContext, name = 'data'): Promise<string> {
 
 /** A process of its own that opens the server, says so, and stays until it is killed. */
 function startUser(t: TestContext, dataDir: string): ChildProcess {
-  const module = new URL('../../src/db/embedded.ts', import.meta.url).href;
+  const module = new URL('../../src/db/embedded/server.ts', import.meta.url).href;
   const script = `
     import { openEmbeddedServer } from ${JSON.stringify(module)};
     const server = await openEmbeddedServer(${JSON.stringify(dataDir)});

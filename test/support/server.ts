@@ -8,7 +8,7 @@ import { PostgreSqlContainer } from '@testcontainers/postgresql';
 import { Client } from 'pg';
 import { getContainerRuntimeClient, ImageName } from 'testcontainers';
 import { z } from 'zod';
-import { openEmbeddedServer } from '../../src/db/embedded.ts';
+import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { migrate } from '../../src/db/migrate.ts';
 
 const address = z.strictObject({

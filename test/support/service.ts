@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request as send } from 'undici';
 import { z } from 'zod';
-import { openEmbeddedServer } from '../../src/db/embedded.ts';
+import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { until } from './until.ts';
 

@@ -74,8 +74,8 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'Change an account: anything but its balance and its currency',
       query: NO_PARAMETERS,
-      // Looked at before the schema, which would only say that a field is unknown.
-      body: z.record(z.string(), z.unknown()),
+      // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
+      body: z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
       handle: async ({ parameters, body }) => await changeAccount(parts, parameters[0], body),
     }),
@@ -191,7 +191,7 @@ function openingTransfer(
 
 async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
   // The cursor is the number and the currency of the last account shown.
-  const [, accountNumber, currency] = /^(.{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
+  const [, accountNumber, currency] = /^(@external|[A-Za-z0-9._-]{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
   if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
     throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
   }

@@ -1,5 +1,5 @@
 // The handlers of transfers: order one or several, reverse one, show one, list them.
-import type { z } from 'zod';
+import { z } from 'zod';
 import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { Conditions } from '../../domain/transfer.ts';
@@ -17,6 +17,15 @@ import { findTransfer, isUuid, type OrderFields, type Parts, submitGroup, submit
 import { renderPage, renderTransfer } from '../wire.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
+
+const bigintText = z
+  .string()
+  .regex(/^\d{1,19}$/)
+  .refine((digits) => BigInt(digits) < 2n ** 63n);
+const cursorSchema = z.discriminatedUnion('stage', [
+  z.strictObject({ stage: z.literal('pending'), id: z.string().refine(isUuid) }),
+  z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
+]);
 
 export function transferRoutes(parts: Parts): Route[] {
   return [
@@ -151,12 +160,7 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
 
 function parseCursor(text: string): TransferCursor {
   try {
-    const { stage, id, number, position, entry } = JSON.parse(Buffer.from(text, 'base64url').toString());
-    if (stage === 'pending' && isUuid(id)) return { stage, id };
-    const digits = /^\d{1,19}$/;
-    if (stage === 'settled' && digits.test(number) && digits.test(entry) && Number.isInteger(position)) {
-      return { stage, number, position, entry };
-    }
+    return cursorSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
   } catch {
     // Not a cursor of ours; said below.
   }

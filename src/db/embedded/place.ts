@@ -1,0 +1,108 @@
+// The data folder: where everything in it lies, and whose it is. Makes the folder, the one for the socket and the lock files; must
+// not touch the database.
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, open, readFile, realpath } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { findAccount, handOver, type Account } from './account.ts';
+import { codeOf, explainFolder } from './errors.ts';
+import { prepareLock } from './locks.ts';
+
+export type Place = {
+  dataDir: string;
+  clusterDir: string;
+  socketDir: string;
+  logFile: string;
+  startLock: string;
+  usersLock: string;
+  account: Account | null;
+};
+
+/** The number by which PostgreSQL names its socket; no TCP port is opened. */
+export const PORT = 5432;
+/** The shortest limit of all systems (macOS: 104 with the final zero; Linux: 108). */
+const SOCKET_PATH_BYTES_MAX = 103;
+
+/**
+ * Makes the data folder ready for use, whether or not there is one. Raises an error that says what to do about the folder or
+ * the disk.
+ */
+export async function preparePlace(wanted: string): Promise<Place> {
+  try {
+    await mkdir(dirname(wanted), { recursive: true });
+    const made = await makeFolder(wanted);
+    const dataDir = await realpath(wanted);
+    const clusterDir = join(dataDir, 'postgres');
+    const account = await findAccount(clusterDir);
+    if (made) {
+      await handOver(dataDir, account);
+      await syncFolder(dirname(dataDir));
+    }
+    const place = {
+      dataDir,
+      clusterDir,
+      socketDir: await prepareSocketDir(dataDir, account),
+      logFile: join(dataDir, 'postgres.log'),
+      startLock: join(dataDir, 'start.lock'),
+      usersLock: join(dataDir, 'users.lock'),
+      account,
+    };
+    for (const lock of [place.startLock, place.usersLock]) await prepareLock(lock, account);
+    return place;
+  } catch (error) {
+    throw explainFolder(wanted, error);
+  }
+}
+
+async function prepareSocketDir(dataDir: string, account: Account | null): Promise<string> {
+  const inside = join(dataDir, 'socket');
+  const fits = Buffer.byteLength(socketFile(inside)) <= SOCKET_PATH_BYTES_MAX;
+  const socketDir = fits
+    ? inside
+    : join(tmpdir(), `gopherpay-${createHash('sha256').update(dataDir).digest('hex').slice(0, 16)}`);
+  await makeFolder(socketDir);
+  const status = await lstat(socketDir);
+  // Root's own is the one that has just been made, now or by a process that was killed before it handed it over.
+  const isRoots = account !== null && status.uid === 0;
+  const isOurs = isRoots || status.uid === (account?.userId ?? process.geteuid?.());
+  // The folder for temporary files is everybody's: somebody else could have put it there before us.
+  if (!status.isDirectory() || !isOurs || (status.mode & 0o077) !== 0) {
+    throw new Error(
+      `${socketDir} is not a folder for the database's user alone: remove it if you know where it comes from, or set DATA_DIR to another (and shorter) path.`,
+    );
+  }
+  if (isRoots) await handOver(socketDir, account);
+  return socketDir;
+}
+
+/** The socket of a server that was given this folder for it. */
+export function socketFile(socketDir: string): string {
+  return join(socketDir, `.s.PGSQL.${PORT}`);
+}
+
+/** Makes a folder for its owner alone. False means that something of this name was there already. */
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Writes a folder to the disk: only then is a new name in it safe from a power cut. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** The text of a file from an offset (0, in bytes) on, and nothing if there is no such file. */
+export async function readFrom(path: string, offset = 0): Promise<string> {
+  const content = await readFile(path).catch(() => Buffer.alloc(0));
+  return content.subarray(offset).toString('utf8');
+}

@@ -1,0 +1,81 @@
+// Our role and our database on the server. Must not start or stop the server, nor know what is in the database.
+import { Client } from 'pg';
+import type { DatabaseSettings } from '../connect.ts';
+import { SUPERUSER } from './cluster.ts';
+import { codeOf, diskFull } from './errors.ts';
+import { PORT, type Place } from './place.ts';
+
+const NAME = 'gopherpay';
+const CONNECT_TIMEOUT_MS = 10_000;
+const DISK_FULL = '53100';
+
+/** What the server answers if our role or database is missing. */
+const MISSING = new Set([
+  '28000', // invalid_authorization_specification
+  '3D000', // invalid_catalog_name
+]);
+
+/** What one meets at a server that is going up or down, or is crowded for a moment. */
+const PASSING = new Set([
+  '53300', // too_many_connections
+  '57P01', // admin_shutdown
+  '57P02', // crash_shutdown
+  '57P03', // cannot_connect_now
+  'EAGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+]);
+
+/** How our role reaches our database. */
+export function settingsOf(socketDir: string): DatabaseSettings {
+  return { host: socketDir, port: PORT, user: NAME, database: NAME };
+}
+
+/**
+ * Creates our role and database if they are missing. False means that the server is going up or down: look again.
+ * Raises an error that says what to do if the server refuses.
+ */
+export async function provision(place: Place, socketDir: string): Promise<boolean> {
+  try {
+    if (await isProvisioned(socketDir)) return true;
+    const settings = { ...settingsOf(socketDir), user: SUPERUSER, database: 'postgres' };
+    await withClient(settings, async (client) => {
+      const roles = await client.query('select 1 from pg_roles where rolname = $1::text', [NAME]);
+      if (roles.rowCount === 0) await client.query(`create role ${NAME} login`);
+      const databases = await client.query('select 1 from pg_database where datname = $1::text', [NAME]);
+      if (databases.rowCount === 0) await client.query(`create database ${NAME} owner ${NAME}`);
+    });
+    return true;
+  } catch (error) {
+    const code = codeOf(error) ?? '';
+    if (PASSING.has(code)) return false;
+    if (code === DISK_FULL) throw diskFull(place.dataDir, error);
+    throw new Error(
+      `The database in ${place.dataDir} runs, but refuses us: correct what it complains about in ${place.logFile} and start again.`,
+      { cause: error },
+    );
+  }
+}
+
+async function isProvisioned(socketDir: string): Promise<boolean> {
+  try {
+    await withClient(settingsOf(socketDir), async () => {});
+    return true;
+  } catch (error) {
+    if (MISSING.has(codeOf(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+async function withClient(settings: DatabaseSettings, work: (client: Client) => Promise<void>): Promise<void> {
+  const client = new Client({ ...settings, ssl: false, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await work(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}

@@ -1,0 +1,136 @@
+// Keeps a PostgreSQL server of our own in a data folder, for when there is no DATABASE_URL. It owns everything in that folder, and
+// must not touch what it did not put there:
+//
+//   postgres/      the database itself             postgres.log   what the server says
+//   socket/        the only way to reach it        start.lock     held while somebody starts, adopts or stops the server
+//   postgres.new-… an initialisation under way     users.lock     shared by all processes that use the server
+//
+// The server is a process by itself: it survives us, also if we are killed, and the next start adopts it.
+//
+//   nothing ── initdb, rename ──▶ stopped ── launch ──▶ starting ──▶ ready ── the last user leaves ──▶ stopping ──▶ stopped
+//                                    ▲                      └─ crashed: recovers at the next launch ─┘
+//
+// All steps are taken under the start lock. This file decides which one is next; the others know how it is done.
+import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DatabaseSettings } from '../connect.ts';
+import { prepareCluster } from './cluster.ts';
+import { lastLines } from './errors.ts';
+import { explainEnd, hasEnded, isInterlocked, launchServer, type Launch } from './launch.ts';
+import { joinUsers, leaveUsers, lockStart, tryLock } from './locks.ts';
+import { preparePlace, readFrom, type Place } from './place.ts';
+import { clearTraces, findServer, STOP_TIMEOUT_MS, stopServer } from './postmaster.ts';
+import { findPrograms, type Programs } from './programs.ts';
+import { provision, settingsOf } from './provision.ts';
+
+export type EmbeddedServer = {
+  settings: DatabaseSettings;
+  /** True if it was already running. */
+  adopted: boolean;
+  /** Leaves the server; the last process to leave stops it and waits until it is gone. May be called again. */
+  release(): Promise<void>;
+};
+
+const START_TIMEOUT_MS = 60_000;
+const POLL_INTERVAL_MS = 10;
+const INTERLOCK_INTERVAL_MS = 100;
+
+/**
+ * Opens the server of a data folder: makes it if there is none, starts it if it is stopped, waits for it if it is starting,
+ * recovering or stopping, and adopts it if it runs. `startTimeoutMs` (60 000) bounds each of these waits.
+ * Raises an error that says what to do about the folder, the disk, the binaries or the server.
+ */
+export async function openEmbeddedServer(
+  dataDir: string,
+  options: { startTimeoutMs?: number } = {},
+): Promise<EmbeddedServer> {
+  const startTimeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS;
+  const programs = await findPrograms();
+  const place = await preparePlace(dataDir);
+  const startLock = await lockStart(place.startLock, startTimeoutMs);
+  if (startLock === null) {
+    throw new Error(
+      `Another process has been starting or stopping the database in ${place.dataDir} for ${startTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
+    );
+  }
+  try {
+    const membership = joinUsers(place.usersLock);
+    try {
+      const { socketDir, adopted } = await bringUp(place, programs, startTimeoutMs);
+      let released: Promise<void> | null = null;
+      return {
+        settings: settingsOf(socketDir),
+        adopted,
+        release: async () => (released ??= leave(place, membership)),
+      };
+    } catch (error) {
+      leaveUsers(membership);
+      throw error;
+    }
+  } finally {
+    startLock.close();
+  }
+}
+
+async function leave(place: Place, membership: DatabaseSync): Promise<void> {
+  const startLock = await lockStart(place.startLock, STOP_TIMEOUT_MS);
+  leaveUsers(membership);
+  // Whoever holds the lock for so long is a user of the server, or about to stop it: it is theirs.
+  if (startLock === null) return;
+  try {
+    const everybody = tryLock(place.usersLock);
+    if (everybody === null) return;
+    everybody.close();
+    await stopServer(place);
+  } finally {
+    startLock.close();
+  }
+}
+
+async function bringUp(
+  place: Place,
+  programs: Programs,
+  timeoutMs: number,
+): Promise<{ socketDir: string; adopted: boolean }> {
+  let launched: Launch | null = null;
+  let deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const server = await findServer(place);
+    const isOurs = launched !== null && !hasEnded(launched);
+    if (server?.ready && (await provisionOrStop(place, server.socketDir, isOurs))) {
+      return { socketDir: server.socketDir, adopted: !isOurs };
+    }
+    if (server === null && !isOurs) {
+      if (launched === null) {
+        await prepareCluster(place, programs, timeoutMs);
+        // An initialisation is not part of the wait for the server.
+        deadline = performance.now() + timeoutMs;
+      } else {
+        const said = await readFrom(place.logFile, launched.logStart);
+        if (!isInterlocked(said)) throw await explainEnd(place, launched, said);
+        await sleep(INTERLOCK_INTERVAL_MS);
+      }
+      // One that was launched by a process killed just then may have shown itself meanwhile: its traces must stay.
+      if ((await findServer(place)) === null) {
+        await clearTraces(place);
+        launched = await launchServer(place, programs);
+      }
+    }
+    if (performance.now() > deadline) {
+      throw new Error(
+        `The database in ${place.dataDir} did not get ready in ${timeoutMs / 1000} s; it goes on by itself, so that you can start again later, and its log ${place.logFile} ends with: ${lastLines(await readFrom(place.logFile))}`,
+      );
+    }
+    await sleep(POLL_INTERVAL_MS);
+  }
+}
+
+/** A server that we have launched does not stay behind if it cannot be used. */
+async function provisionOrStop(place: Place, socketDir: string, isOurs: boolean): Promise<boolean> {
+  try {
+    return await provision(place, socketDir);
+  } catch (error) {
+    if (isOurs) await stopServer(place);
+    throw error;
+  }
+}

@@ -1,0 +1,161 @@
+// The settings: their defaults, and one sentence for each that is wrong.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseConfig } from '../src/config.ts';
+
+test('config: every setting has a default', () => {
+  assert.deepEqual(parseConfig({}), {
+    host: '127.0.0.1',
+    port: 8080,
+    database: null,
+    dataDir: '.gopherpay',
+    threads: 10,
+    maxQueue: 5000,
+    jobSizeMax: 512,
+    connectionsMax: 10_000,
+    bodyBytesMax: 1_048_576,
+    requestTimeoutMs: 30_000,
+    drainTimeoutMs: 30_000,
+    databaseTimeouts: { connectTimeoutMs: 5000, statementTimeoutMs: 15_000, lockTimeoutMs: 5000 },
+    heartbeatMs: 1000,
+    orphanedAfterMs: 5000,
+    logLevel: 'info',
+  });
+});
+
+test('config: every setting is taken from the environment', () => {
+  const config = parseConfig({
+    HOST: '::1',
+    PORT: '0',
+    DATABASE_URL: 'postgres://someone@db/books',
+    DATA_DIR: '/srv/pay',
+    THREADS: '64',
+    MAX_QUEUE: '50',
+    JOB_SIZE_MAX: '1',
+    CONNECTIONS_MAX: '7',
+    BODY_BYTES_MAX: '1024',
+    REQUEST_TIMEOUT_MS: '100',
+    DRAIN_TIMEOUT_MS: '101',
+    DB_CONNECT_TIMEOUT_MS: '102',
+    DB_STATEMENT_TIMEOUT_MS: '103',
+    DB_LOCK_TIMEOUT_MS: '104',
+    HEARTBEAT_MS: '100',
+    ORPHANED_AFTER_MS: '300',
+    LOG_LEVEL: 'silent',
+    // The environment holds much else, which is no business of ours.
+    PATH: '/bin',
+  });
+  assert.deepEqual(config, {
+    host: '::1',
+    port: 0,
+    database: { connectionString: 'postgres://someone@db/books' },
+    dataDir: '/srv/pay',
+    threads: 64,
+    maxQueue: 50,
+    jobSizeMax: 1,
+    connectionsMax: 7,
+    bodyBytesMax: 1024,
+    requestTimeoutMs: 100,
+    drainTimeoutMs: 101,
+    databaseTimeouts: { connectTimeoutMs: 102, statementTimeoutMs: 103, lockTimeoutMs: 104 },
+    heartbeatMs: 100,
+    orphanedAfterMs: 300,
+    logLevel: 'silent',
+  });
+});
+
+test('config: a database is named by its parts where there is a host', () => {
+  assert.deepEqual(parseConfig({ DB_HOST: 'db' }).database, {
+    host: 'db',
+    port: 5432,
+    user: 'postgres',
+    database: 'gopherpay',
+  });
+  const parts = { DB_HOST: 'db', DB_PORT: '6543', DB_USER: 'pay', DB_PASSWORD: 'hidden', DB_NAME: 'books' };
+  assert.deepEqual(parseConfig(parts).database, {
+    host: 'db',
+    port: 6543,
+    user: 'pay',
+    password: 'hidden',
+    database: 'books',
+  });
+});
+
+test('config: an empty setting is one that is not set', () => {
+  assert.deepEqual(parseConfig({ HOST: '', PORT: '', DATABASE_URL: '', DB_HOST: '', LOG_LEVEL: '' }), parseConfig({}));
+});
+
+const WRONG: { name: string; value: string; message: RegExp }[] = [
+  ...['PORT', 'DB_PORT'].flatMap((name) => [
+    { name, value: '65536', message: /"65536" is wrong: must be from [01] to 65535\.$/ },
+    { name, value: 'http', message: /"http" is wrong: must be a whole number\.$/ },
+  ]),
+  { name: 'DB_PORT', value: '0', message: /must be from 1 to 65535\.$/ },
+  { name: 'PORT', value: '-1', message: /"-1" is wrong: must be a whole number\.$/ },
+  { name: 'PORT', value: '80.5', message: /must be a whole number\.$/ },
+  { name: 'PORT', value: '1e3', message: /must be a whole number\.$/ },
+  { name: 'PORT', value: '0x50', message: /must be a whole number\.$/ },
+  { name: 'PORT', value: ' 80', message: /must be a whole number\.$/ },
+  { name: 'THREADS', value: '0', message: /must be from 1 to 64\.$/ },
+  { name: 'THREADS', value: '65', message: /must be from 1 to 64\.$/ },
+  { name: 'MAX_QUEUE', value: '0', message: /must be from 1 to 1000000\.$/ },
+  { name: 'MAX_QUEUE', value: '1000001', message: /must be from 1 to 1000000\.$/ },
+  { name: 'JOB_SIZE_MAX', value: '10001', message: /must be from 1 to 10000\.$/ },
+  { name: 'CONNECTIONS_MAX', value: '0', message: /must be from 1 to 100000\.$/ },
+  { name: 'BODY_BYTES_MAX', value: '1023', message: /must be from 1024 to 67108864\.$/ },
+  { name: 'BODY_BYTES_MAX', value: '99999999999999999999', message: /must be from 1024 to 67108864\.$/ },
+  ...[
+    'REQUEST_TIMEOUT_MS',
+    'DRAIN_TIMEOUT_MS',
+    'DB_CONNECT_TIMEOUT_MS',
+    'DB_STATEMENT_TIMEOUT_MS',
+    'DB_LOCK_TIMEOUT_MS',
+  ].flatMap((name) => ['99', '600001'].map((value) => ({ name, value, message: /must be from 100 to 600000\.$/ }))),
+  { name: 'HEARTBEAT_MS', value: '49', message: /must be from 50 to 60000\.$/ },
+  { name: 'ORPHANED_AFTER_MS', value: '199', message: /must be from 200 to 600000\.$/ },
+  { name: 'LOG_LEVEL', value: 'loud', message: /"loud" is wrong: .*"debug".*\.$/ },
+];
+
+for (const { name, value, message } of WRONG) {
+  test(`config: ${name}=${value} stops the start with a sentence that names it`, () => {
+    assert.throws(
+      () => parseConfig({ [name]: value }),
+      (error: Error) => {
+        assert.match(error.message, message);
+        assert.ok(error.message.startsWith(`The setting ${name} `), error.message);
+        assert.ok(!error.message.includes('\n'), error.message);
+        return true;
+      },
+    );
+  });
+}
+
+test('config: a wrong DATABASE_URL is not shown, for the password in it', () => {
+  assert.throws(() => parseConfig({ DATABASE_URL: 'mysql://root:hidden@db/books' }), {
+    message: 'The setting DATABASE_URL is wrong: must begin with postgres:// or postgresql://.',
+  });
+});
+
+test('config: no error shows a secret, whatever else is wrong', () => {
+  const secrets = { DATABASE_URL: 'postgres://root:hidden@db/books', DB_PASSWORD: 'hidden' };
+  const wrong = [{ PORT: 'x' }, { DB_HOST: 'db' }, { ORPHANED_AFTER_MS: '200' }, { LOG_LEVEL: 'x' }];
+  for (const one of wrong) {
+    assert.throws(
+      () => parseConfig({ ...secrets, ...one }),
+      (error: Error) => !error.message.includes('hidden'),
+    );
+  }
+});
+
+test('config: two databases are one too many', () => {
+  assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {
+    message: 'The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.',
+  });
+});
+
+test('config: an intake must have missed three heartbeats before it counts as stopped', () => {
+  assert.throws(() => parseConfig({ HEARTBEAT_MS: '1000', ORPHANED_AFTER_MS: '2999' }), {
+    message: 'The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.',
+  });
+  assert.equal(parseConfig({ HEARTBEAT_MS: '1000', ORPHANED_AFTER_MS: '3000' }).orphanedAfterMs, 3000);
+});

@@ -1,0 +1,134 @@
+// Goal: the form that the journal's hashes cover never changes, and tells any two different transfers apart.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import * as fc from 'fast-check';
+import { type OrderDetails, renderRecord } from '../../src/domain/record.ts';
+import { FAILURE_CODES, type Order, type Outcome } from '../../src/domain/transfer.ts';
+
+const ORDER: Order = {
+  id: '0192f0c4-0000-7000-8000-000000000001',
+  fromAccount: 'ANN',
+  toAccount: 'BOB',
+  amount: 9_007_199_254_740_991n,
+  currency: null,
+};
+const DETAILS: OrderDetails = {
+  requestId: 'request-1',
+  description: 'Käse & Brot 🧀',
+  metadataText: '{"order": "7"}',
+  createdAtMicros: 1_795_341_599_999_999n,
+};
+const COMPLETED: Outcome = {
+  ok: true,
+  currency: 'EUR',
+  fromEntryNumber: 12n,
+  fromBalance: -5n,
+  toEntryNumber: 1n,
+  toBalance: 0n,
+};
+
+test('record: a completed transfer is these 15 fields', () => {
+  assert.equal(
+    renderRecord(ORDER, DETAILS, COMPLETED),
+    '0192f0c4-0000-7000-8000-000000000001\u001fANN\u001fBOB\u001f9007199254740991\u001fEUR\u001fcompleted\u001f\u001frequest-1' +
+      '\u001fKäse & Brot 🧀\u001f{"order": "7"}\u001f1795341599999999\u001f12\u001f-5\u001f1\u001f0\u001e',
+  );
+});
+
+test('record: a failed transfer has its code, and empty fields where it has no entries', () => {
+  assert.equal(
+    renderRecord(
+      { ...ORDER, fromAccount: '@external', amount: 1n },
+      { ...DETAILS, requestId: null, description: null, metadataText: null },
+      { ok: false, code: 'destination_not_found', currency: null },
+    ),
+    '0192f0c4-0000-7000-8000-000000000001\u001f@external\u001fBOB\u001f1\u001f\u001ffailed\u001fdestination_not_found' +
+      '\u001f\u001f\u001f\u001f1795341599999999\u001f\u001f\u001f\u001f\u001e',
+  );
+});
+
+test('record: the currency is the one of the outcome, whatever the order named', () => {
+  const fields = renderRecord({ ...ORDER, currency: 'USD' }, DETAILS, COMPLETED).split('\u001f');
+  assert.equal(fields[4], 'EUR');
+  assert.equal(fields.length, 15);
+});
+
+/** As the schemas let text in: not empty, no control characters. Few characters, so that fields are often alike. */
+const text = fc.string({ unit: fc.constantFrom('a', ',', '|', '"', 'ä'), minLength: 1, maxLength: 2 });
+const perhaps = fc.option(text, { nil: null, freq: 2 });
+const small = fc.bigInt({ min: 0n, max: 2n });
+const input = plain({
+  order: plain({ id: text, fromAccount: text, toAccount: text, amount: small }),
+  details: plain({ requestId: perhaps, description: perhaps, metadataText: perhaps, createdAtMicros: small }),
+  outcome: fc.oneof(
+    plain({
+      ok: fc.constant(true as const),
+      currency: text,
+      fromEntryNumber: small,
+      fromBalance: small,
+      toEntryNumber: small,
+      toBalance: small,
+    }),
+    plain({ ok: fc.constant(false as const), code: fc.constantFrom(...FAILURE_CODES), currency: perhaps }),
+  ),
+});
+type Input = typeof input extends fc.Arbitrary<infer Value> ? Value : never;
+
+test('record: two records are the same only if all they cover is the same', (t) => {
+  // One field of the second is that of the first or another: two that are wholly different would prove little.
+  const pair = fc.tuple(input, input, fc.nat({ max: 2 })).map(([first, other, part]): [Input, Input] => {
+    if (part === 0) return [first, { ...first, order: other.order }];
+    return [first, part === 1 ? { ...first, details: other.details } : { ...first, outcome: other.outcome }];
+  });
+  check(
+    t,
+    fc.property(pair, ([first, second]) => {
+      assert.equal(render(first) === render(second), isDeepStrictEqual(first, second));
+    }),
+  );
+});
+
+test('record: what lies between two neighbouring fields cannot be shifted from one to the other', (t) => {
+  const neighbours = fc.tuple(input, text, text, perhaps);
+  check(
+    t,
+    fc.property(neighbours, ([base, left, right, other]) => {
+      const together = { ...base, details: { ...base.details, requestId: left + right, description: other } };
+      const apart = { ...base, details: { ...base.details, requestId: left, description: right + (other ?? '') } };
+      assert.notEqual(render(together), render(apart));
+    }),
+  );
+});
+
+test('record: a row of records can be read back in one way only', (t) => {
+  check(
+    t,
+    fc.property(fc.array(input, { maxLength: 5 }), (inputs) => {
+      const rows = inputs.map(render).join('').split('\u001e');
+      assert.equal(rows.pop(), '');
+      assert.deepEqual(
+        rows,
+        inputs.map((each) => render(each).slice(0, -1)),
+      );
+      for (const row of rows) assert.equal(row.split('\u001f').length, 15);
+    }),
+  );
+});
+
+/** The seed is new each time, and printed: run again with FAST_CHECK_SEED and FAST_CHECK_PATH set to what a failure tells. */
+function check<Values>(t: { diagnostic: (message: string) => void }, property: fc.IProperty<Values>): void {
+  const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
+  const path = process.env['FAST_CHECK_PATH'];
+  t.diagnostic(`FAST_CHECK_SEED=${seed}`);
+  fc.assert(property, { seed, numRuns: 1000, ...(path === undefined ? {} : { path }) });
+}
+
+/** A record that is an ordinary object: fast-check would now and then make one without a prototype. */
+function plain<Value extends object>(fields: { [Key in keyof Value]: fc.Arbitrary<Value[Key]> }): fc.Arbitrary<Value> {
+  return fc.record<Value>(fields, { noNullPrototype: true });
+}
+
+function render({ order, details, outcome }: Input): string {
+  return renderRecord({ ...order, currency: null }, details, outcome);
+}

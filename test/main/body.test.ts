@@ -1,0 +1,233 @@
+// The body of a request: every number as it was written, or refused; and never more bytes than are allowed.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { before, test } from 'node:test';
+import { request } from 'undici';
+import { parseJson, readJson } from '../../src/main/body.ts';
+import { Problem } from '../../src/main/problem.ts';
+import { onEnd } from '../support/cleanup.ts';
+
+const BYTES_MAX = 64;
+
+/** A server that answers with the body it was sent as it reads it, or with the code of the problem. */
+let url: string;
+
+before(async (t) => {
+  const server = createServer((incoming, answer) => {
+    readJson(incoming, BYTES_MAX)
+      .then((value) => answer.end(JSON.stringify({ value })))
+      .catch((error: unknown) => {
+        incoming.resume();
+        answer.end(JSON.stringify({ code: error instanceof Problem ? error.code : String(error) }));
+      });
+  });
+  server.listen(0, '127.0.0.1');
+  onEnd(t, () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${portOf(server.address())}`;
+});
+
+const READ: { name: string; text: string; value: unknown }[] = [
+  { name: 'an object', text: '{"amount": 5}', value: { amount: 5 } },
+  { name: 'the largest exact integer', text: '9007199254740991', value: 9_007_199_254_740_991 },
+  { name: 'a negative integer', text: '[-5, 0]', value: [-5, 0] },
+  { name: 'minus zero', text: '{"amount": -0}', value: { amount: -0 } },
+  { name: 'a point in a text', text: '{"name": "v1.5"}', value: { name: 'v1.5' } },
+  {
+    name: 'an exponent in a text',
+    text: '{"name": "1e3 and 2E5", "amount": 1}',
+    value: { name: '1e3 and 2E5', amount: 1 },
+  },
+  { name: 'a point in a name', text: '{"1.5": 1}', value: { '1.5': 1 } },
+  { name: 'characters of four bytes', text: '{"name": "🧀"}', value: { name: '🧀' } },
+  { name: 'white space all around', text: ' \r\n\t{ } ', value: {} },
+  { name: 'the last of two members of one name', text: '{"amount": 1, "amount": 2}', value: { amount: 2 } },
+  { name: 'the name of an inherited property', text: '{"constructor": 1}', value: { constructor: 1 } },
+  { name: '__proto__ in a text', text: '{"name": "__proto__"}', value: { name: '__proto__' } },
+];
+
+for (const { name, text, value } of READ) {
+  test(`body: reads ${name}`, () => {
+    assert.deepEqual(parseJson(Buffer.from(text)), value);
+  });
+}
+
+const INEXACT = [
+  '1.5',
+  '1.0',
+  '5.0',
+  '1e3',
+  '1E3',
+  '1e-3',
+  '0.0',
+  '-0.0',
+  '1e400',
+  '9007199254740991.4',
+  '0.99999999999999999999',
+];
+for (const number of [...INEXACT, '1e21', '100e-2']) {
+  test(`body: refuses the number ${number}, wherever it stands`, () => {
+    for (const text of [`{"amount": ${number}}`, `[1, ${number}]`, `{"a": {"b": [${number}]}}`, number]) {
+      assert.equal(codeOf(text), 'invalid_request', text);
+    }
+  });
+}
+
+test('body: says which number is not an integer', () => {
+  assert.deepEqual(problemOf(Buffer.from('{"amount": 1.5}')).members, {
+    errors: [{ pointer: '/amount', detail: 'must be written as an integer' }],
+  });
+});
+
+test('body: an integer that cannot be exact is left as one that no schema lets through', () => {
+  for (const number of ['9007199254740992', '9007199254740993', '18446744073709551616', `1${'0'.repeat(400)}`]) {
+    assert.equal(Number.isSafeInteger(parseJson(Buffer.from(number))), false, number);
+  }
+});
+
+for (const text of [
+  '',
+  ' ',
+  '{',
+  '{"a":1}}',
+  "{'a':1}",
+  '{"a":01}',
+  '{"a":+1}',
+  '{"a":.5}',
+  '{"a":NaN}',
+  '{"a":0x10}',
+  '{"a":1,}',
+  'undefined',
+]) {
+  test(`body: ${JSON.stringify(text)} is not JSON`, () => {
+    assert.equal(codeOf(text), 'malformed_json');
+  });
+}
+
+test('body: a byte order mark is not JSON', () => {
+  assert.equal(codeOf('\ufeff{}'), 'malformed_json');
+});
+
+test('body: bytes that are not UTF-8 are refused and never replaced', () => {
+  for (const bytes of [[0xff], [0xc3], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80]]) {
+    const body = Buffer.concat([Buffer.from('{"name":"'), Buffer.from(bytes), Buffer.from('"}')]);
+    const problem = problemOf(body);
+    assert.deepEqual([problem.code, problem.message], ['malformed_json', 'The body is not UTF-8.']);
+  }
+});
+
+test('body: a member named __proto__ is refused, however it is spelt and wherever it stands', () => {
+  for (const text of [
+    '{"__proto__": {"amount": 5}}',
+    '{"metadata": {"__proto__": "x"}}',
+    '{"\\u005f_proto__": 1}',
+    '[{"__pr\\u006Fto__": 1}]',
+  ]) {
+    assert.equal(codeOf(text), 'invalid_request', text);
+  }
+});
+
+test('body: nesting without end is a problem like any other', () => {
+  for (const inner of ['1', '1.5']) {
+    const depth = 200_000;
+    const text = `{"amount": ${'['.repeat(depth)}${inner}${']'.repeat(depth)}}`;
+    const outcome = codeOf(text);
+    assert.ok(outcome === 'no problem' || outcome === 'malformed_json' || outcome === 'invalid_request', outcome);
+    if (inner === '1.5') assert.notEqual(outcome, 'no problem');
+  }
+});
+
+test('body: exactly as many bytes as are allowed are read, one more is not', async () => {
+  const fits = JSON.stringify('x'.repeat(BYTES_MAX - 2));
+  assert.deepEqual(await answerTo({ body: fits }), { value: 'x'.repeat(BYTES_MAX - 2) });
+  assert.deepEqual(await answerTo({ body: `${fits} ` }), { code: 'body_too_large' });
+});
+
+test('body: bytes are counted, not characters', async () => {
+  assert.deepEqual(await answerTo({ body: JSON.stringify('ä'.repeat(BYTES_MAX / 2)) }), { code: 'body_too_large' });
+});
+
+test('body: is counted while it arrives in parts of no announced length', async () => {
+  const parts = (count: number) => Readable.from(['"', ...Array.from({ length: count }, () => '0123456789'), '"']);
+  assert.deepEqual(await answerTo({ body: parts(6) }), { value: '0123456789'.repeat(6) });
+  assert.deepEqual(await answerTo({ body: parts(7) }), { code: 'body_too_large' });
+});
+
+test('body: characters that are cut apart on the way are put together', async () => {
+  const bytes = Buffer.from('"🧀ä"');
+  const body = Readable.from(Array.from(bytes, (byte) => Buffer.from([byte])));
+  assert.deepEqual(await answerTo({ body }), { value: '🧀ä' });
+});
+
+for (const type of [
+  'application/json',
+  'Application/JSON',
+  'application/json; charset=utf-8',
+  'application/json;charset="UTF-8"',
+]) {
+  test(`body: the type ${type} is read`, async () => {
+    assert.deepEqual(await answerTo({ body: '{}', headers: { 'content-type': type } }), { value: {} });
+  });
+}
+
+const OTHER_TYPES = [
+  '',
+  'text/plain',
+  'application/jsonp',
+  'text/application/json',
+  'application/json; charset=latin1',
+];
+for (const type of [...OTHER_TYPES, 'application/x-www-form-urlencoded', 'application/merge-patch+json']) {
+  test(`body: the type "${type}" is not read`, async () => {
+    const answer = await answerTo({ body: '{}', headers: { 'content-type': type } });
+    assert.deepEqual(answer, { code: 'unsupported_media_type' });
+  });
+}
+
+test('body: without a type, or packed, it is not read', async () => {
+  assert.deepEqual(await answerTo({ body: '{}', headers: {} }), { code: 'unsupported_media_type' });
+  const packed = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+  assert.deepEqual(await answerTo({ body: '{}', headers: packed }), { code: 'unsupported_media_type' });
+});
+
+async function answerTo({
+  body,
+  headers = { 'content-type': 'application/json' },
+}: {
+  body: string | Readable;
+  headers?: Record<string, string>;
+}): Promise<unknown> {
+  const answer = await request(url, { method: 'POST', headers, body });
+  return await answer.body.json();
+}
+
+function codeOf(text: string): string {
+  try {
+    parseJson(Buffer.from(text));
+  } catch (error) {
+    if (error instanceof Problem) return error.code;
+    throw error;
+  }
+  return 'no problem';
+}
+
+function problemOf(bytes: Buffer): Problem {
+  try {
+    parseJson(bytes);
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+  throw new Error('There was no problem.');
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  if (typeof address !== 'object' || address === null) throw new Error('The server must listen on a port.');
+  return address.port;
+}

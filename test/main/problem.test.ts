@@ -1,0 +1,141 @@
+// What the code refuses with and what docs/API.md says about it must be the same, both ways; and so must the routes.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { before, test } from 'node:test';
+import { FAILURE_CODES } from '../../src/domain/transfer.ts';
+import { Problem, PROBLEMS, type ProblemCode, renderPointer } from '../../src/main/problem.ts';
+import { createDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { request, startService } from '../support/service.ts';
+
+const DOCUMENT = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');
+
+type Operation = {
+  parameters: { name: string; in: string }[];
+  requestBody?: { content: Record<string, { schema: { properties?: Record<string, unknown> } }> };
+  responses: Record<string, unknown>;
+};
+
+/** The operations of /openapi.json, as the service serves them. */
+let operations: Map<string, Operation>;
+
+before(async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database, env: { THREADS: '1', LOG_LEVEL: 'warn' } });
+  const { body } = await request<{ paths: Record<string, Record<string, Operation>> }>(service, 'GET', '/openapi.json');
+  operations = new Map(
+    Object.entries(body.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]): [string, Operation] => [
+        `${method.toUpperCase()} ${path}`,
+        operation,
+      ]),
+    ),
+  );
+  await checkPromises(database, { nothingPending: true });
+});
+
+test('problem: docs/API.md lists every code with its status, and no other', () => {
+  const listed = rowsOf('Problems').map(([code = '', status = '']) => `${code} ${status}`);
+  const known = Object.entries(PROBLEMS).map(([code, { status }]) => `\`${code}\` ${status}`);
+  assert.deepEqual(listed.toSorted(), known.toSorted());
+});
+
+test('problem: docs/API.md says when each code comes, and what to do next', () => {
+  for (const [code = '', , when, next] of rowsOf('Problems')) {
+    assert.ok((when ?? '').length > 10, code);
+    assert.ok((next ?? '').length > 5, code);
+  }
+});
+
+test('problem: docs/API.md lists the failure codes of transfers, in the order in which they refuse', () => {
+  assert.deepEqual(
+    rowsOf('Failure codes').map(([code]) => code),
+    FAILURE_CODES.map((code) => `\`${code}\``),
+  );
+});
+
+test('problem: docs/API.md has a section for each route of /openapi.json, and for no other', () => {
+  const headings = [...DOCUMENT.matchAll(/^### `([A-Z]+ \/\S*)`$/gm)].map(([, route = '']) => route);
+  assert.deepEqual(headings.toSorted(), [...operations.keys()].toSorted());
+});
+
+test('problem: docs/API.md names each parameter and field of a route where it describes it, and no other', () => {
+  for (const [route, operation] of operations) {
+    const section = sectionOf(`\`${route}\``);
+    const named = [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, name = '']) => name);
+    const parameters = operation.parameters.filter((each) => each.in === 'query').map(({ name }) => name);
+    const body = operation.requestBody?.content['application/json']?.schema.properties;
+    const fields = body ? Object.keys(body) : [];
+    assert.deepEqual(named.toSorted(), [...parameters, ...fields].toSorted(), route);
+  }
+});
+
+test('problem: docs/API.md names each status that a route answers with', () => {
+  for (const [route, operation] of operations) {
+    const section = sectionOf(`\`${route}\``);
+    for (const status of Object.keys(operation.responses).filter((each) => each !== 'default')) {
+      assert.ok(section.includes(`**${status}**`), `${route} ${status}`);
+    }
+  }
+});
+
+test('problem: every example in docs/API.md is JSON', () => {
+  const examples = [...DOCUMENT.matchAll(/^```json\n([\s\S]*?)^```/gm)];
+  assert.ok(examples.length >= 5);
+  for (const [, example = ''] of examples) assert.doesNotThrow(() => JSON.parse(example), example);
+});
+
+test('problem: it is rendered as RFC 9457 has it, with the members of its own last', () => {
+  const problem = new Problem('idempotency_key_reused', 'Choose another.', { members: { transfer_id: 'x' } });
+  assert.equal(problem.status, 422);
+  assert.deepEqual(JSON.parse(problem.render('request-1')), {
+    type: 'urn:gopherpay:problem:idempotency_key_reused',
+    title: 'The idempotency key was used for another request',
+    status: 422,
+    code: 'idempotency_key_reused',
+    detail: 'Choose another.',
+    request_id: 'request-1',
+    transfer_id: 'x',
+  });
+});
+
+test('problem: a pointer escapes what has a meaning in it, and cuts off what is too long', () => {
+  assert.equal(renderPointer([]), '');
+  assert.equal(renderPointer(['metadata', 'a/b~1', 0]), '/metadata/a~1b~01/0');
+  assert.equal(renderPointer(['x'.repeat(1000)]).length, 101);
+});
+
+test('problem: what may be tried again says when', () => {
+  const again: ProblemCode[] = ['queue_full', 'database_unavailable', 'outcome_unknown', 'shutting_down'];
+  for (const [code = '', , , next] of rowsOf('Problems')) {
+    const says = next?.includes('`Retry-After`') ?? false;
+    assert.equal(
+      says,
+      again.some((each) => `\`${each}\`` === code),
+      code,
+    );
+  }
+});
+
+/** The cells of the table under a heading, without its head. */
+function rowsOf(heading: string): string[][] {
+  const rows = sectionOf(heading)
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+  assert.ok(rows.length > 1, heading);
+  return rows.slice(1);
+}
+
+/** The text from a heading to the next one of any level. */
+function sectionOf(heading: string): string {
+  const sections = DOCUMENT.split(/^(?=#{1,4} )/m);
+  const section = sections.find((each) => each.replace(/^#+ /, '').startsWith(`${heading}\n`));
+  assert.ok(section, `docs/API.md has no heading "${heading}".`);
+  return section;
+}

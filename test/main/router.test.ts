@@ -1,0 +1,97 @@
+// The router alone: which route a method and a path lead to, and what is refused.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Problem } from '../../src/main/problem.ts';
+import { Router } from '../../src/main/router.ts';
+
+const router = new Router<string>();
+router.add('GET', '/', 'home');
+router.add('GET', '/accounts', 'list');
+router.add('POST', '/accounts', 'open');
+router.add('GET', '/accounts/:number', 'show');
+router.add('DELETE', '/accounts/:number', 'close');
+router.add('GET', '/accounts/:number/entries', 'entries');
+router.add('GET', '/accounts/:number/entries/:entry', 'entry');
+router.add('GET', '/accounts/summary', 'summary');
+
+const FOUND: { method: string; path: string; route: string; parameters: string[] }[] = [
+  { method: 'GET', path: '/', route: 'home', parameters: [] },
+  { method: 'GET', path: '/accounts', route: 'list', parameters: [] },
+  { method: 'POST', path: '/accounts', route: 'open', parameters: [] },
+  { method: 'GET', path: '/accounts/ACC1', route: 'show', parameters: ['ACC1'] },
+  { method: 'DELETE', path: '/accounts/ACC1', route: 'close', parameters: ['ACC1'] },
+  { method: 'GET', path: '/accounts/ACC1/entries', route: 'entries', parameters: ['ACC1'] },
+  { method: 'GET', path: '/accounts/ACC1/entries/7', route: 'entry', parameters: ['ACC1', '7'] },
+  { method: 'GET', path: '/accounts/summary', route: 'summary', parameters: [] },
+  { method: 'GET', path: '/accounts/accounts', route: 'show', parameters: ['accounts'] },
+  { method: 'GET', path: '/accounts/entries/entries', route: 'entries', parameters: ['entries'] },
+  { method: 'GET', path: '/accounts/%40external', route: 'show', parameters: ['@external'] },
+  { method: 'GET', path: '/accounts/a%2Fb', route: 'show', parameters: ['a/b'] },
+  { method: 'GET', path: '/accounts/..', route: 'show', parameters: ['..'] },
+  { method: 'GET', path: '/accounts/%C3%A4', route: 'show', parameters: ['ä'] },
+  { method: 'GET', path: '/accounts/constructor', route: 'show', parameters: ['constructor'] },
+  { method: 'GET', path: '/accounts/__proto__', route: 'show', parameters: ['__proto__'] },
+];
+
+for (const { method, path, route, parameters } of FOUND) {
+  test(`router: ${method} ${path} leads to ${route}`, () => {
+    assert.deepEqual(router.find(method, path), { route, parameters });
+  });
+}
+
+const NOT_FOUND = ['/nothing', '/accounts/', '//accounts', '/accounts//entries', '/Accounts', '/accounts/a/b'];
+for (const path of [...NOT_FOUND, '/__proto__', '/constructor', '/%61ccounts', '/accounts/a/entries/1/2']) {
+  test(`router: nothing is at "${path}"`, () => {
+    assert.equal(
+      codeOf(() => router.find('GET', path)),
+      'not_found',
+    );
+  });
+}
+
+for (const path of ['/accounts/%', '/accounts/%4', '/accounts/%ZZ', '/accounts/%FF', '/accounts/%E0%A4%A/entries']) {
+  test(`router: ${path} is not correctly encoded`, () => {
+    assert.equal(
+      codeOf(() => router.find('GET', path)),
+      'invalid_request',
+    );
+  });
+}
+
+test('router: another method is told which there are', () => {
+  assert.throws(
+    () => router.find('PATCH', '/accounts/ACC1'),
+    (error) => {
+      assert.ok(error instanceof Problem);
+      assert.equal(error.code, 'method_not_allowed');
+      assert.deepEqual(error.headers, { allow: 'GET, DELETE' });
+      return true;
+    },
+  );
+});
+
+test('router: the name of an inherited property is no method', () => {
+  assert.equal(
+    codeOf(() => router.find('constructor', '/accounts')),
+    'method_not_allowed',
+  );
+});
+
+test('router: two routes for one method and path are a mistake', () => {
+  const twice = new Router<string>();
+  twice.add('GET', '/accounts/:number', 'first');
+  assert.throws(() => twice.add('GET', '/accounts/:account_number', 'second'), {
+    message: 'There are two routes for GET /accounts/:account_number.',
+  });
+  assert.deepEqual(twice.find('GET', '/accounts/x'), { route: 'first', parameters: ['x'] });
+});
+
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Problem) return error.code;
+    throw error;
+  }
+  return 'no problem';
+}

@@ -1,0 +1,49 @@
+// Chance that can be repeated: each test prints the seed of what it drew, and STRESS_SEED makes it draw the same again.
+// The orders are then the same; how callers and threads interleave is not.
+import { randomInt } from 'node:crypto';
+import type { TestContext } from 'node:test';
+
+export type Random = {
+  /** A whole number from `min` to `max`, both included. */
+  whole: (min: number, max: number) => number;
+  /** One of the items. */
+  pick: <Item>(items: readonly Item[]) => Item;
+  /** Two items that are not the same one. */
+  pickTwo: <Item>(items: readonly Item[]) => [Item, Item];
+};
+
+/** Chance for one test, from STRESS_SEED if that is set. */
+export function drawFor(t: TestContext): Random {
+  const given = process.env['STRESS_SEED'];
+  const seed = given === undefined || given === '' ? randomInt(2 ** 32) : Number(given);
+  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
+    throw new Error(`STRESS_SEED is "${given}": set it to a whole number below ${2 ** 32}.`);
+  }
+  t.diagnostic(`to draw the same again: STRESS_SEED=${seed}`);
+  const next = mulberry32(seed);
+  const whole = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1));
+  const pick = <Item>(items: readonly Item[]): Item => {
+    const item = items[whole(0, items.length - 1)];
+    if (item === undefined) throw new Error('There is nothing to pick from.');
+    return item;
+  };
+  return {
+    whole,
+    pick,
+    pickTwo: (items) => {
+      const first = pick(items);
+      return [first, pick(items.filter((item) => item !== first))];
+    },
+  };
+}
+
+/** A generator of numbers from 0 up to 1 whose whole state is 32 bits. */
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,61 @@
+// Callers that do what the answers tell them: after a 503 they wait until the service is ready and send the same order again
+// under the same idempotency key, until it is accepted.
+import assert from 'node:assert/strict';
+import { request } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import { type Attempt, attempt, idOf, inParallel, isAccepted, type Order, tell } from './callers.ts';
+
+const CALLERS = 40;
+const ATTEMPTS_MAX = 50;
+
+export type Stubborn = {
+  /** How many orders are accepted so far. */
+  accepted: () => number;
+  /** Whether every order is accepted, or a caller gave up. */
+  ended: () => boolean;
+  /** Resolves when every order is accepted. Rejects on an answer other than 200, 202 and 503. */
+  finished: Promise<{
+    attempts: readonly Attempt[];
+    /** The transfer that each order became, by the order's place. */
+    idByOrder: ReadonlyMap<number, string>;
+  }>;
+};
+
+/** Starts to send the orders. `finished` must be awaited. */
+export function startStubbornCallers(service: { url: string }, orders: readonly Order[]): Stubborn {
+  const attempts: Attempt[] = [];
+  const idByOrder = new Map<number, string>();
+  let ended = false;
+
+  const send = async (order: Order, index: number): Promise<void> => {
+    for (let tries = 1; tries <= ATTEMPTS_MAX; tries += 1) {
+      const one = await attempt(service, order, { 'Idempotency-Key': `order-${index}` });
+      attempts.push(one);
+      assert.equal(one.broken, null, 'The service itself lives: it answers every request.');
+      if (isAccepted(one)) {
+        idByOrder.set(index, idOf(one.answer));
+        return;
+      }
+      assert.equal(one.answer?.status, 503, tell(one));
+      assert.match(String(one.answer.headers['retry-after']), /^[1-9]\d*$/);
+      await until(async () => (await request(service, 'GET', '/readyz')).status === 200, {
+        timeoutMs: 30_000,
+        what: 'the service to be ready again',
+      });
+    }
+    assert.fail(`An order was not accepted in ${ATTEMPTS_MAX} attempts.`);
+  };
+
+  const run = async (): Promise<Awaited<Stubborn['finished']>> => {
+    try {
+      await inParallel(CALLERS, orders, send);
+      return { attempts, idByOrder };
+    } finally {
+      ended = true;
+    }
+  };
+  const finished = run();
+  // Whoever awaits it is told; until then a failure must not end the test's process.
+  finished.catch(() => {});
+  return { accepted: () => idByOrder.size, ended: () => ended, finished };
+}
