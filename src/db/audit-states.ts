@@ -93,7 +93,12 @@ function statesOfTransfers(scope: Scope): string {
         'positive',
         'amount',
       ),
-      must('currency', `currency ~ ${CURRENCY_FORM} or status = 'failed'`, 'three capital letters', 'currency'),
+      must(
+        'currency',
+        `currency ~ ${CURRENCY_FORM} or (currency is null and status = 'failed')`,
+        'three capital letters',
+        'currency',
+      ),
       must('accounts', 'from_account <> to_account', 'two different ones', 'from_account'),
       must(
         'from_entry_number',

@@ -1,4 +1,5 @@
 // Reads transfers, wherever they are: still pending, or settled.
+import { EXTERNAL } from '../domain/account.ts';
 import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
@@ -28,7 +29,7 @@ export type Transfer = {
 /** What to list. Times are RFC 3339; `since` is inclusive and `until` exclusive, both on the time of acceptance. */
 export type TransferFilter = {
   readonly account?: string | undefined;
-  /** Which of the accounts of that number is meant; only @external has more than one. */
+  /** That of the transfer, or of its accounts; @external has an account in each. */
   readonly currency?: string | undefined;
   readonly status?: Transfer['status'] | undefined;
   readonly requestId?: string | undefined;
@@ -148,6 +149,15 @@ async function listPending(
   if (filter.account !== undefined) {
     where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
   }
+  if (filter.currency !== undefined) {
+    // An order that names no currency has that of its accounts.
+    const own = `
+      select currency
+      from accounts
+      where account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
+      limit 1`;
+    where.add((value) => `coalesce(currency, (${own})) = ${value}::text`, filter.currency);
+  }
   const result = await connection.query<TransferRow>(
     `select ${PENDING_COLUMNS}
      from pending_transfers
@@ -167,6 +177,7 @@ async function listSettled(
 ): Promise<TransferRow[]> {
   const where = new Conditions(filter);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
+  if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
   if (after) where.addBefore(after);
   const result = await connection.query<TransferRow>(
     `select ${SETTLED_COLUMNS}
@@ -188,33 +199,37 @@ async function listSettledOfAccount(
   limit: number,
 ): Promise<TransferRow[]> {
   const where = new Conditions(filter);
-  const account = `${where.bind(filter.account)}::text`;
-  const currency = `${where.bind(filter.currency ?? null)}::text`;
-  const count = `${where.bind(limit)}::integer`;
-  const entryBound = after ? `and entry_number < ${where.bind(after.entry)}::bigint` : '';
-  if (after) where.addBefore(after);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
+  if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
+  if (after) where.addBefore(after);
+  const account = `${where.bind(filter.account)}::text`;
+  const count = `${where.bind(limit)}::integer`;
   const entryless = (column: string) => `
     (select null::bigint as entry_number, ${SETTLED_COLUMNS}
      from transfers
      where from_entry_number is null and ${column} = ${account} and ${where.text()}
      order by journal_number desc, journal_position desc
      limit ${count})`;
-  const completed = `
+  const moving = () => {
+    const currency = `${where.bind(filter.currency ?? null)}::text`;
+    const bound = after ? `and entry_number < ${where.bind(after.entry)}::bigint` : '';
+    return `
     (select entry_number, ${SETTLED_COLUMNS}
      from (
        select entry_number, transfer_id
        from entries
        where account_number = ${account}
          and currency = coalesce(${currency}, (select currency from accounts where account_number = ${account} limit 1))
-         ${entryBound}
+         ${bound}
      ) as own
      join transfers on transfers.id = own.transfer_id
      where ${where.text()}
      order by entry_number desc
      limit ${count})`;
+  };
+  // A value that no branch refers to would be one whose type PostgreSQL cannot tell.
   const branches = [
-    ...(filter.status === 'failed' ? [] : [completed]),
+    ...(filter.status === 'failed' ? [] : [moving()]),
     entryless('from_account'),
     entryless('to_account'),
   ];

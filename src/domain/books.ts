@@ -74,14 +74,13 @@ export class Books {
     return ok;
   }
 
-  /** What is different from what it was. */
+  /** What is different from what it was, in the order in which it first changed. */
   changed(): BooksContent {
-    const changed = <Item extends MutableAccount | MutableHold | MutableOriginal>(items: Iterable<Item>) =>
-      [...items].filter((item) => this.#changed.has(item));
+    const changed = [...this.#changed];
     return {
-      accounts: [...changed(this.#byNumber.values()), ...changed(this.#externalByCurrency.values())],
-      holds: changed(this.#holds.values()),
-      originals: changed(this.#originals.values()),
+      accounts: changed.filter((item) => 'accountNumber' in item),
+      holds: changed.filter((item) => 'captured' in item),
+      originals: changed.filter((item) => 'reversed' in item),
     };
   }
 

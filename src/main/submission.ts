@@ -49,7 +49,9 @@ export async function submitOne(parts: Parts, submission: Submission, fields: Or
   const pending = toPending(transfer, accepted.createdAt);
   if (waitMs === null) return answerOne(pending, headers);
   const final = await parts.settlement.waitFor(transfer.id, waitMs);
-  return answerOne(withFinal(pending, final) ?? (await findTransfer(parts.pool, transfer.id)), headers);
+  // It is accepted, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
+  const read = async () => await findTransfer(parts.pool, transfer.id).catch(() => pending);
+  return answerOne(withFinal(pending, final) ?? (await read()), headers);
 }
 
 /** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
@@ -78,7 +80,8 @@ export async function submitGroup(
   const finals = await Promise.all(transfers.map(async (transfer) => await settlement.waitFor(transfer.id, waitMs)));
   const ended = pending.map((transfer, index) => withFinal(transfer, finals[index] ?? null));
   const known = ended.every((transfer) => transfer !== null);
-  return answerGroup(id, atomic, known ? ended : await loadGroup(pool, id), headers);
+  const read = async () => await loadGroup(pool, id).catch(() => pending);
+  return answerGroup(id, atomic, known ? ended : await read(), headers);
 }
 
 /** Finds a transfer, or throws transfer_not_found. */

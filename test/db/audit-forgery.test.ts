@@ -4,7 +4,8 @@ import { before, test } from 'node:test';
 import { connect, type Connection, disconnect } from '../../src/db/connect.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
-import { idOf, IDS, JOURNAL_ROWS, writeLedger } from './audit-ledger.ts';
+import { idOf } from './audit-ledger.ts';
+import { IDS, JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
 import { findAll, tamper } from './audit-tampering.ts';
 
 const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 };

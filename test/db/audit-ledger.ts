@@ -1,8 +1,7 @@
-// Writes a small ledger that has some of everything, as the service would have left it, without any code of the service.
+// Keeps books as the service does, without any code of the service: the same rows, digests and hashes.
 import { createHash } from 'node:crypto';
-import type { Client } from 'pg';
 
-type Row = Record<string, unknown>;
+export type Row = Record<string, unknown>;
 type Kind = 'transfer' | 'hold' | 'capture' | 'void' | 'expiry' | 'reversal';
 
 type Order = {
@@ -30,32 +29,12 @@ const FIELD_END = '\u001f';
 const RECORD_END = '\u001e';
 const EPOCH_MICROS = 1_767_225_600_000_000n;
 
-export const JOURNAL_ROWS = 20;
-
-/** The ids of transfers (and of holds, which have the same) that tests refer to. */
-export const IDS = {
-  rent: idOf(4),
-  holdPartly: idOf(40),
-  holdVoided: idOf(41),
-  holdExpired: idOf(42),
-  holdOpen: idOf(43),
-  holdFinal: idOf(44),
-  holdWhole: idOf(45),
-  holdDue: idOf(46),
-  expiry: idOf(61),
-  expiryPending: idOf(62),
-  capture: idOf(50),
-  group: idOf(90),
-  groupFailed: idOf(91),
-  groupMixed: idOf(92),
-  groupPending: idOf(93),
-} as const;
-
 export function idOf(number: number): string {
   return `0199a0c4-0000-7000-8000-${String(number).padStart(12, '0')}`;
 }
 
-class Ledger {
+/** The rows of a ledger, and how orders change them. */
+export class Ledger {
   readonly accounts = new Map<string, Account>();
   readonly changes: Row[] = [];
   readonly transfers: Row[] = [];
@@ -88,7 +67,6 @@ class Ledger {
       date_of_birth: null,
       metadata: {},
       created_at: this.instant(this.journal.length, 17).text,
-      created_at_micros: this.instant(this.journal.length, 17).micros,
       ...fields,
     };
     this.accounts.set(`${accountNumber} ${currency}`, account);
@@ -109,7 +87,7 @@ class Ledger {
         account['date_of_birth'] ?? '',
         account['overdraft_limit'],
         renderMetadata(account['metadata']),
-        account['created_at_micros'],
+        microsOf(account['created_at']),
       ].join(FIELD_END),
     );
     const number = this.changes.filter(
@@ -199,7 +177,7 @@ class Ledger {
       order.ifFromEntryNumber ?? '',
       order.ifMinAvailableAfter ?? '',
     ];
-    return fields.join(FIELD_END) + RECORD_END;
+    return fields.map(renderField).join(FIELD_END) + RECORD_END;
   }
 
   #enter(transferId: string, accountNumber: string, amount: number, currency: string | null) {
@@ -304,158 +282,21 @@ function renderMetadata(metadata: unknown): string {
   return JSON.stringify(metadata).replace('":"', '": "');
 }
 
-function fillLedger(ledger: Ledger): void {
-  ledger.open('@external', 'USD');
-  ledger.open('ANN', 'USD', {
-    overdraft_limit: 500,
-    email: 'ann@example.org',
-    phone: '+49 30 1234',
-    date_of_birth: '1984-03-01',
-    metadata: { tier: 'gold' },
-  });
-  ledger.open('BOB', 'USD');
-  ledger.open('CID', 'USD');
-  ledger.open('OLD', 'USD');
-  ledger.open('@external', 'EUR');
-  ledger.open('EVE', 'EUR');
-  ledger.settle([
-    { from: '@external', to: 'ANN', amount: 10_000, description: 'Opening balance' },
-    { from: '@external', to: 'BOB', amount: 5000, description: 'Opening balance' },
-    { from: '@external', to: 'EVE', amount: 700, currency: 'EUR' },
-  ]);
-  ledger.settle([
-    { from: 'ANN', to: 'BOB', amount: 250, requestId: 'rent-1', description: 'Rent, café ☕', metadata: { flat: '7' } },
-    { from: 'BOB', to: 'CID', amount: 100 },
-    { from: 'BOB', to: 'NOBODY', amount: 1, currency: null, code: 'destination_not_found' },
-    { from: 'CID', to: 'BOB', amount: 9999, code: 'insufficient_funds', requestId: 'greedy' },
-    { from: 'BOB', to: 'ANN', amount: 5, ifFromEntryNumber: 3, ifMinAvailableAfter: 1000 },
-  ]);
-  ledger.change('OLD', 'USD', { status: 'closed' });
-  ledger.settle(
-    [
-      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 1000, expiresIn: 3600 },
-      { kind: 'hold', from: 'ANN', to: 'CID', amount: 300 },
-      { kind: 'hold', from: 'BOB', to: 'CID', amount: 200, expiresIn: 1 },
-      { kind: 'hold', from: 'BOB', to: 'ANN', amount: 50, description: 'Stays open' },
-      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 80 },
-      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 60 },
-      { kind: 'hold', from: 'CID', to: 'BOB', amount: 20, expiresIn: 2 },
-    ],
-    40,
-  );
-  ledger.settle(
-    [
-      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 400, parent: IDS.holdPartly },
-      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 30, parent: IDS.holdFinal, finalCapture: true },
-      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 60, parent: IDS.holdWhole },
-    ],
-    50,
-  );
-  ledger.settle(
-    [
-      { kind: 'void', from: 'ANN', to: 'CID', amount: 300, parent: IDS.holdVoided },
-      { kind: 'expiry', from: 'BOB', to: 'CID', amount: 200, parent: IDS.holdExpired, description: 'Hold expired' },
-    ],
-    60,
-  );
-  ledger.change('ANN', 'USD', { name: 'Ann Example', metadata: { tier: 'platinum' } });
-  ledger.settle(
-    [
-      { kind: 'capture', from: 'ANN', to: 'CID', amount: null, parent: IDS.holdVoided, code: 'hold_not_open' },
-      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 100, parent: IDS.holdPartly },
-      { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 100, parent: IDS.rent },
-    ],
-    70,
-  );
-  ledger.settle([
-    { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 50, parent: IDS.rent },
-    { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 400, parent: IDS.capture, description: 'Taken back' },
-    { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 999, parent: IDS.rent, code: 'exceeds_original' },
-  ]);
-  const member = (id: string, position: number, atomic: boolean) => ({ group: { id, position, atomic } });
-  ledger.settle(
-    [
-      { from: 'ANN', to: 'BOB', amount: 1, ...member(IDS.group, 0, true) },
-      { from: 'BOB', to: 'CID', amount: 2, ...member(IDS.group, 1, true) },
-      { from: 'CID', to: 'ANN', amount: 3, ...member(IDS.group, 2, true) },
-      { from: 'ANN', to: 'BOB', amount: 1, ...member(IDS.groupFailed, 0, true), code: 'group_failed' },
-      { from: 'CID', to: 'BOB', amount: 99_999, ...member(IDS.groupFailed, 1, true), code: 'insufficient_funds' },
-      { from: 'BOB', to: 'CID', amount: 4, ...member(IDS.groupMixed, 0, false) },
-    ],
-    100,
-  );
-  ledger.settle([
-    { from: 'CID', to: 'BOB', amount: 99_999, ...member(IDS.groupMixed, 1, false), code: 'insufficient_funds' },
-    { from: 'ANN', to: '@external', amount: 25, description: 'Paid out' },
-  ]);
-  ledger.settle([{ from: 'EVE', to: '@external', amount: 70, currency: 'EUR' }]);
-  ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }]);
+function renderField(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value;
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return value.toString();
+    default:
+      return '';
+  }
 }
 
-/** Writes the ledger into a migrated, empty database. */
-export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> {
-  const ledger = new Ledger();
-  fillLedger(ledger);
-  if (ledger.journal.length !== JOURNAL_ROWS) throw new Error(`The ledger has ${ledger.journal.length} rows.`);
-  // A hold whose time has come, and whose expiry is not settled yet.
-  Object.assign(ledger.holds.get(IDS.holdDue) ?? {}, { expiry_id: IDS.expiryPending });
-  const intake = idOf(900);
-  const accounts = [...ledger.accounts.values()].map(({ created_at_micros: _, ...account }) => account);
-  const pending = (id: string, fields: Row) => ({
-    kind: 'transfer',
-    created_at: ledger.instant(99).text,
-    id,
-    intake_id: intake,
-    ...fields,
-  });
-  const tables: Record<string, Row[]> = {
-    accounts,
-    account_changes: ledger.changes,
-    transfers: ledger.transfers,
-    entries: ledger.entries,
-    journal: ledger.journal,
-    holds: [...ledger.holds.values()],
-    reversed_amounts: [...ledger.reversed.values()],
-    intakes: [{ id: intake, heartbeat_at: ledger.instant(99).text }],
-    pending_transfers: [
-      pending(idOf(200), { amount: 7, from_account: 'ANN', to_account: 'BOB' }),
-      pending(idOf(201), {
-        amount: 8,
-        from_account: 'ANN',
-        to_account: 'BOB',
-        group_id: IDS.groupPending,
-        group_position: 0,
-        atomic: true,
-      }),
-      pending(idOf(202), {
-        amount: 9,
-        from_account: 'BOB',
-        to_account: 'ANN',
-        group_id: IDS.groupPending,
-        group_position: 1,
-        atomic: true,
-      }),
-      pending(IDS.expiryPending, {
-        kind: 'expiry',
-        from_account: 'CID',
-        to_account: 'BOB',
-        currency: 'USD',
-        parent_id: IDS.holdDue,
-      }),
-    ],
-    idempotency_keys: [IDS.rent, IDS.group, IDS.groupPending, idOf(200)].map((id, index) => ({
-      created_at: ledger.instant(index).text,
-      transfer_id: id,
-      key: `key-${index}`,
-      fingerprint: `\\x${'ab'.repeat(32)}`,
-    })),
-  };
-  for (const [table, rows] of Object.entries(tables)) {
-    await client.query(`insert into ${table} select * from jsonb_populate_recordset(null::${table}, $1::jsonb)`, [
-      JSON.stringify(rows),
-    ]);
-  }
-  await client.query(
-    `update journal_head set (number, settled_at, hash) = (select number, settled_at, hash from journal order by number desc limit 1)`,
-  );
+/** The microseconds of an instant that `instant` rendered. */
+function microsOf(instant: unknown): bigint {
+  const text = renderField(instant);
+  return BigInt(Date.parse(`${text.slice(0, 19)}Z`)) * 1000n + BigInt(text.slice(20, 26));
 }

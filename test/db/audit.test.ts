@@ -4,7 +4,7 @@ import { before, test } from 'node:test';
 import { connect, type Connection, disconnect } from '../../src/db/connect.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { JOURNAL_ROWS, writeLedger } from './audit-ledger.ts';
+import { JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
 import { findAll, type Findings, tamper } from './audit-tampering.ts';
 
 const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 };
@@ -49,6 +49,14 @@ test('audit: finds nothing after any row of the journal of a ledger that is whol
   }
 });
 
+/** The columns of transfers that the journal's digests cover, or that decide which digest covers the row. */
+const JOURNALED = `
+  amount created_at journal_number from_entry_number to_entry_number if_from_entry_number if_min_available_after
+  journal_position expires_in group_position id parent_id group_id atomic final_capture kind from_account to_account
+  currency status failure_code request_id description metadata`
+  .trim()
+  .split(/\s+/);
+
 /** Which check finds it when a column is changed; null: nothing else in the books says what the column must be. */
 const FOUND_BY: Record<string, Record<string, string | null>> = {
   accounts: {
@@ -75,22 +83,7 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
   },
   transfers: {
     completed_at: 'journal.transfers',
-    ...Object.fromEntries(
-      [
-        ...['amount', 'created_at', 'journal_number', 'from_entry_number', 'to_entry_number', 'if_from_entry_number'],
-        ...[
-          'if_min_available_after',
-          'journal_position',
-          'expires_in',
-          'group_position',
-          'id',
-          'parent_id',
-          'group_id',
-        ],
-        ...['atomic', 'final_capture', 'kind', 'from_account', 'to_account', 'currency', 'status', 'failure_code'],
-        ...['request_id', 'description', 'metadata'],
-      ].map((column) => [column, 'journal.chain']),
-    ),
+    ...Object.fromEntries(JOURNALED.map((column) => [column, 'journal.chain'])),
   },
   entries: {
     entry_number: 'balances.entries',
@@ -173,14 +166,16 @@ const VALUES: Record<string, (column: string) => string[]> = {
   bytea: (column) => [`set_byte(${column}, 31, get_byte(${column}, 31) # 1)`, `''`, 'null'],
 };
 
-/** Rows to tamper with: the first, the middle and the last, and of transfers and holds one of each sort. */
+/** Rows to tamper with: the first, the middle and the last; of transfers and holds one of each sort. */
 const SAMPLES: Record<string, string> = {
   transfers: `
     select distinct on (kind, status, group_id is null, final_capture, parent_id is null) ctid::text as place
     from transfers
     order by kind, status, group_id is null, final_capture, parent_id is null, journal_number`,
-  holds: 'select ctid::text as place from holds',
-  accounts: 'select ctid::text as place from accounts',
+  holds: `
+    select distinct on (state, expires_at is null, expiry_id is null) ctid::text as place
+    from holds
+    order by state, expires_at is null, expiry_id is null`,
 };
 
 async function placesOf(table: string): Promise<string[]> {

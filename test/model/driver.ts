@@ -26,7 +26,7 @@ export class Names {
   }
 }
 
-const movement = z.object({
+export const movement = z.object({
   id: z.string(),
   status: z.enum(['completed', 'failed']),
   failure_code: z.string().nullable(),
