@@ -92,14 +92,14 @@ export class Feed {
         if (!moved && !end.aborted) await writer.send(': nothing new\n\n');
         continue;
       }
-      try {
-        const page = await this.#page(cursor);
-        if (end.aborted) return;
+      const page = await this.#page(cursor).catch((error: unknown) => {
+        if (retryAfter(error) === 'never') throw error;
+        return null;
+      });
+      if (page === null) await sleep(RETRY_MS, null, { signal: end }).catch(() => {});
+      else if (!end.aborted) {
         await writer.send(page.text);
         cursor = page.next;
-      } catch (error) {
-        if (writer.gone.aborted || retryAfter(error) === 'never') throw error;
-        await sleep(RETRY_MS, null, { signal: end }).catch(() => {});
       }
     }
   }

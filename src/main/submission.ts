@@ -2,6 +2,7 @@
 // asks so, the wait for the end. All kinds of movements go through here.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../db/connect.ts';
 import { loadGroup, loadTransfers, type Transfer } from '../db/transfers.ts';
 import type { JobReport } from '../domain/job.ts';
@@ -31,6 +32,8 @@ type Submission = Pick<
 const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 const WAIT_SECONDS_MAX = 30;
+/** How often a replay that waits looks whether another process has settled what it waits for. */
+const LOOK_AGAIN_MS = 50;
 
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
@@ -43,8 +46,9 @@ export async function submitOne(parts: Parts, submission: Submission, fields: Or
     Location: `/transfers/${accepted.replayed ? accepted.namedId : transfer.id}`,
   };
   if (accepted.replayed) {
-    if (waitMs !== null) await parts.settlement.waitFor(accepted.namedId, waitMs);
-    return answerOne(await findTransfer(parts.pool, accepted.namedId), { ...headers, 'Idempotency-Replayed': 'true' });
+    const load = async () => [await findTransfer(parts.pool, accepted.namedId)] as const;
+    const [found] = await loadWhenFinal(parts, load, waitMs ?? 0);
+    return answerOne(found, { ...headers, 'Idempotency-Replayed': 'true' });
   }
   const pending = toPending(transfer, accepted.createdAt);
   if (waitMs === null) return answerOne(pending, headers);
@@ -70,10 +74,8 @@ export async function submitGroup(
   const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${groupId}` };
   const { pool, settlement } = parts;
   if (accepted.replayed) {
-    const found = await loadGroup(pool, groupId);
-    if (waitMs === null) return answerGroup(groupId, atomic, found, { ...headers, 'Idempotency-Replayed': 'true' });
-    await Promise.all(found.map(async (transfer) => await settlement.waitFor(transfer.id, waitMs)));
-    return answerGroup(groupId, atomic, await loadGroup(pool, groupId), { ...headers, 'Idempotency-Replayed': 'true' });
+    const found = await loadWhenFinal(parts, async () => await loadGroup(pool, groupId), waitMs ?? 0);
+    return answerGroup(groupId, atomic, found, { ...headers, 'Idempotency-Replayed': 'true' });
   }
   const pending = transfers.map((transfer) => toPending(transfer, accepted.createdAt));
   if (waitMs === null) return answerGroup(id, atomic, pending, headers);
@@ -82,6 +84,24 @@ export async function submitGroup(
   const known = ended.every((transfer) => transfer !== null);
   const read = async () => await loadGroup(pool, id).catch(() => pending);
   return answerGroup(id, atomic, known ? ended : await read(), headers);
+}
+
+/** Loads transfers that were ordered before, again and again until all are final or `waitMs` are over. */
+async function loadWhenFinal<Found extends readonly Transfer[]>(
+  { settlement }: Parts,
+  load: () => Promise<Found>,
+  waitMs: number,
+): Promise<Found> {
+  const deadline = performance.now() + waitMs;
+  for (;;) {
+    const found = await load();
+    const pending = found.find((transfer) => transfer.status === 'pending');
+    const leftMs = deadline - performance.now();
+    if (!pending || leftMs <= 0) return found;
+    // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
+    if (settlement.has(pending.id)) await settlement.waitFor(pending.id, leftMs);
+    else await sleep(Math.min(LOOK_AGAIN_MS, leftMs));
+  }
 }
 
 /** Finds a transfer, or throws transfer_not_found. */

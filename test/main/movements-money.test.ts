@@ -11,7 +11,7 @@ async function makePayments(race: Race): Promise<string[]> {
   const payers = [0, 1, 2, 3, 4, 5, 6, 7].map((number) => `PAYER${number}`);
   await race.open('SHOP', 0);
   await Promise.all(payers.map(async (payer) => await race.open(payer, ROUNDS * AMOUNT)));
-  return await race.rounds(ROUNDS, async (round) => {
+  return await race.rounds(async (round) => {
     const body = { from_account: payers[round % payers.length], to_account: 'SHOP', amount: AMOUNT };
     if (round % 2 === 0) return await race.make('/transfers', body);
     return await race.make(`/holds/${await race.make('/holds', body)}/capture`, {});
@@ -21,7 +21,7 @@ async function makePayments(race: Race): Promise<string[]> {
 test('races: a transfer is reversed in full once', async (t) => {
   const race = await Race.start(t);
   const payments = await makePayments(race);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const path = `/transfers/${payments[round]}/reversals`;
     const endings = await race.fire([{ path }, { path, body: { amount: AMOUNT } }, { path }]);
     assert.equal(completed(endings).length, 1);
@@ -34,7 +34,7 @@ test('races: a transfer is reversed in full once', async (t) => {
 test('races: reversals in parts never exceed what they reverse', async (t) => {
   const race = await Race.start(t);
   const payments = await makePayments(race);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const path = `/transfers/${payments[round]}/reversals`;
     const endings = await race.fire([30, 30, 30, 30, 30].map((amount) => ({ path, body: { amount } })));
     assert.equal(total(endings), 90);
@@ -47,7 +47,7 @@ test('races: reversals in parts never exceed what they reverse', async (t) => {
 
 test('races: atomic groups in opposite order compete for the same money, and settle all or none', async (t) => {
   const race = await Race.start(t);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     // Few sets of accounts, so that several rounds meet on each; what a round needs, it brings.
     const [a, b, c] = ['A', 'B', 'C'].map((name) => `${name}${round}`);
     await Promise.all([race.open(`A${round}`, AMOUNT), race.open(`B${round}`, AMOUNT), race.open(`C${round}`, 0)]);
@@ -83,7 +83,7 @@ test('races: atomic groups over the same few accounts in every order wait for ea
   const race = await Race.start(t);
   const accounts = ['A', 'B', 'C', 'D', 'E', 'F'];
   await Promise.all(accounts.map(async (number) => await race.open(number, 1000)));
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const turned = [...accounts.slice(round % 6), ...accounts.slice(0, round % 6)];
     const ring = (order: readonly string[]) =>
       order.map((from, index) => ({ from_account: from, to_account: order[(index + 1) % order.length], amount: 1000 }));
@@ -101,7 +101,7 @@ test('races: atomic groups over the same few accounts in every order wait for ea
 test('races: what is sent to or from an account that is being frozen is moved before, or refused', async (t) => {
   const race = await Race.start(t);
   await race.open('SHOP', ROUNDS * AMOUNT);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const number = `ICE${round}`;
     await race.open(number, AMOUNT);
     const status = round % 2 === 0 ? 'frozen' : 'receive_only';
@@ -136,7 +136,7 @@ test('races: what is sent to or from an account that is being frozen is moved be
 test('races: an account closes before money comes, or does not close', async (t) => {
   const race = await Race.start(t);
   await race.open('SHOP', ROUNDS * AMOUNT);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const number = `DOOR${round}`;
     await race.open(number, round % 2 === 0 ? 0 : 10);
     // Every other one has money that has to leave first.
@@ -166,7 +166,7 @@ test('races: one idempotency key, sent by many at once, orders one movement', as
   const payments = await makePayments(race);
   const callers = [0, 1, 2, 3, 4];
   await race.open('RICH', ROUNDS * AMOUNT);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const order = { from_account: 'RICH', to_account: 'SHOP', amount: 10 };
     const hold = await race.make('/holds', order);
     const same = [
@@ -201,7 +201,7 @@ test('races: one idempotency key, sent by many at once, orders one movement', as
 test('races: one idempotency key with different requests orders the first, and refuses the others', async (t) => {
   const race = await Race.start(t);
   const payments = await makePayments(race);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const path = `/transfers/${payments[round]}/reversals`;
     const endings = await race.fire(
       [10, 20, 30, 10].map((amount) => ({ path, body: { amount }, key: `key-${round}` })),

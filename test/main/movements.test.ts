@@ -13,9 +13,7 @@ async function makeHolds(race: Race, terms: Record<string, unknown> = {}): Promi
   const payers = [0, 1, 2, 3, 4, 5, 6, 7].map((number) => `PAYER${number}`);
   await race.open('SHOP', 0);
   await Promise.all(payers.map(async (payer) => await race.open(payer, ROUNDS * AMOUNT)));
-  return await race.rounds(
-    ROUNDS,
-    async (round) =>
+  return await race.rounds(async (round) =>
       await race.make('/holds', {
         from_account: payers[round % payers.length],
         to_account: 'SHOP',
@@ -52,7 +50,7 @@ async function countExpiries(race: Race): Promise<{ completed: number; failed: n
 test('races: captures of one hold never exceed it together', async (t) => {
   const race = await Race.start(t);
   const holds = await makeHolds(race);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const path = `/holds/${holds[round]}/capture`;
     const endings = await race.fire([40, 40, 40, 40].map((amount) => ({ path, body: { amount } })));
     assert.equal(total(endings), 80);
@@ -68,7 +66,7 @@ test('races: captures of one hold never exceed it together', async (t) => {
 
 /** Captures all that is left of each hold, twice at once; returns what was captured. */
 async function makeWhole(race: Race, holds: readonly string[]): Promise<number[]> {
-  return await race.rounds(ROUNDS, async (round) => {
+  return await race.rounds(async (round) => {
     const path = `/holds/${holds[round]}/capture`;
     const endings = await race.fire([{ path }, { path, body: { amount: 20 } }]);
     assert.equal(completed(endings).length, 1);
@@ -80,7 +78,7 @@ async function makeWhole(race: Race, holds: readonly string[]): Promise<number[]
 test('races: a final capture and other captures leave nothing held, and take no more than the hold', async (t) => {
   const race = await Race.start(t);
   const holds = await makeHolds(race);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const path = `/holds/${holds[round]}/capture`;
     const [final, ...others] = await race.fire([
       { path, body: { amount: 30, final: true } },
@@ -101,7 +99,7 @@ test('races: a final capture and other captures leave nothing held, and take no 
 test('races: a capture or a void ends a hold, never both', async (t) => {
   const race = await Race.start(t);
   const holds = await makeHolds(race);
-  const captured = await race.rounds(ROUNDS, async (round) => {
+  const captured = await race.rounds(async (round) => {
     const capture = { path: `/holds/${holds[round]}/capture` };
     const release = { path: `/holds/${holds[round]}/void` };
     const endings = await race.fire(round % 2 === 0 ? [capture, release] : [release, capture]);
@@ -149,7 +147,8 @@ test('races: two services that look for expired holds end each of them once', as
   const race = await Race.start(t);
   const holds = await makeHolds(race, { expires_in: 1 });
   // Some had a part captured: only the rest is released.
-  await race.rounds(ROUNDS / 2, async (round) => {
+  await race.rounds(async (round) => {
+    if (round % 2 === 0) return;
     await race.fire([{ path: `/holds/${holds[round]}/capture`, body: { amount: 1 } }]);
   });
   await awaitEnds(race);
@@ -177,7 +176,7 @@ test('races: holds expire once, although the service is killed while it ends the
 test('races: a hold and a transfer compete for the last money', async (t) => {
   const race = await Race.start(t);
   await race.open('SHOP', 0);
-  await race.rounds(ROUNDS, async (round) => {
+  await race.rounds(async (round) => {
     const from = `LAST${round}`;
     await race.open(from, AMOUNT);
     const body = { from_account: from, to_account: 'SHOP', amount: 60 };

@@ -186,8 +186,8 @@ function toTerms(step: Step, books: Books, own: readonly string[]): Terms {
   const wrong = source?.currency === 'EUR' ? 'USD' : 'EUR';
   const named = { 'not named': null, right: source?.currency ?? null, wrong }[step.currency];
   return {
-    from: step.odd === 'unknown account' && step.flag ? `${from.slice(0, 20)}x` : from,
-    to: step.odd === 'unknown account' && !step.flag ? 'nobody' : step.odd === 'same account' ? from : to,
+    from: step.odd === 'unknown account' && step.flag ? 'nobody' : from,
+    to: step.odd === 'unknown account' && !step.flag ? 'nobody-else' : step.odd === 'same account' ? from : to,
     amount: step.odd === 'nothing' ? 0n : amount,
     currency: named,
     conditions: toConditions(step, source, amount),

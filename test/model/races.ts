@@ -11,7 +11,7 @@ import { movement, type Told } from './driver.ts';
 /** At least two hundred of each. */
 export const ROUNDS = 200;
 /** So many rounds run side by side: enough that threads and jobs are busy with several at once. */
-const SIDE_BY_SIDE = 20;
+const SIDE_BY_SIDE = 50;
 
 const refusal = z.object({ code: z.string() });
 const group = z.object({ group_id: z.string(), transfers: z.array(movement) });
@@ -39,14 +39,19 @@ export class Race {
     return new Race(database, services);
   }
 
-  /** Runs `round` for each number below `count`, many side by side, and returns what they return. */
-  async rounds<Result>(count: number, round: (number: number) => Promise<Result>): Promise<Result[]> {
+  /** Runs `round` for the number of each round, many side by side, and returns what they return. */
+  async rounds<Result>(round: (number: number) => Promise<Result>): Promise<Result[]> {
     const results: Result[] = [];
-    for (let first = 0; first < count; first += SIDE_BY_SIDE) {
-      const numbers = Array.from({ length: Math.min(SIDE_BY_SIDE, count - first) }, (_, index) => first + index);
+    for (let first = 0; first < ROUNDS; first += SIDE_BY_SIDE) {
+      const numbers = Array.from({ length: Math.min(SIDE_BY_SIDE, ROUNDS - first) }, (_, index) => first + index);
       results.push(...(await Promise.all(numbers.map(round))));
     }
     return results;
+  }
+
+  /** Makes something for each round, all at once. */
+  async forEachRound<Made>(make: (number: number) => Promise<Made>): Promise<Made[]> {
+    return await Promise.all(Array.from({ length: ROUNDS }, async (_, number) => await make(number)));
   }
 
   async open(number: string, balance: number): Promise<void> {
