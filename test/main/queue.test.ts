@@ -49,6 +49,7 @@ test('queue: tells in how many whole seconds it drains at the measured speed', (
   queue.release(200, true);
   // 100 a second, 800 left.
   assert.equal(queue.retryAfterSeconds(), 8);
+  advance(1000);
   queue.release(50, false);
   // 750 left: what was never stored has left, and says nothing of the speed.
   assert.equal(queue.retryAfterSeconds(), 8);

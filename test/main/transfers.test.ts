@@ -711,10 +711,13 @@ async function listOf(account: string, more = ''): Promise<Row[]> {
 /** The items of all pages, following `next` to its end. */
 async function allPages(path: string, limit: number): Promise<Row[]> {
   const items: Row[] = [];
+  const seen = new Set<string>();
   let after = '';
   for (;;) {
     const page = await look('TransferPage', `${path}${path.includes('?') ? '&' : '?'}limit=${limit}${after}`);
     items.push(...itemsOf(page));
+    for (const item of itemsOf(page)) seen.add(JSON.stringify(item));
+    assert.equal(seen.size, items.length, 'an item comes twice');
     assert.ok(itemsOf(page).length <= limit);
     const { next } = page;
     if (typeof next !== 'string') return items;
