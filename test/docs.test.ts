@@ -18,7 +18,7 @@ const run = promisify(execFile);
 type Example = { readonly script: string; readonly expected: unknown };
 
 /** The documents whose examples run, each with a database and a service of its own. */
-const DOCUMENTS = ['docs/MOVEMENTS.md'];
+const DOCUMENTS = ['docs/MOVEMENTS.md', 'docs/READING.md'];
 
 for (const document of DOCUMENTS) {
   test(`docs: every example of ${document} does what it says`, { timeout: TIMEOUT_MS }, async (t) => {
@@ -34,7 +34,10 @@ for (const document of DOCUMENTS) {
 }
 
 function findExamples(markdown: string): Example[] {
-  const blocks = [...markdown.matchAll(/^```(sh|json)\n(.*?)^```$/gms)].map(([, language, text = '']) => ({ language, text }));
+  const blocks = [...markdown.matchAll(/^```(sh|json)\n(.*?)^```$/gms)].map(([, language, text = '']) => ({
+    language,
+    text,
+  }));
   return blocks.flatMap(({ language, text }, index) => {
     const next = blocks[index + 1];
     if (language !== 'sh') return [];
@@ -50,7 +53,11 @@ async function runExamples(t: TestContext, examples: readonly Example[]): Promis
   const { stdout } = await run('bash', ['-c', script.replaceAll(ADDRESS, service.url)], {
     cwd: folder,
     timeout: TIMEOUT_MS,
-    env: { ...process.env, DATABASE_URL: database.url, PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}` },
+    env: {
+      ...process.env,
+      DATABASE_URL: database.url,
+      PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}`,
+    },
   });
   // What stands before the first separator is the shell's own setting.
   return stdout.split(`${SEPARATOR}\n`).slice(1);

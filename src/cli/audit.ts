@@ -105,7 +105,7 @@ async function* observe(
         case 'plan':
           bar?.start(event.rows, 0, { check: '' });
           break;
-        case 'begin':
+        case 'started':
           bar?.update({ check: event.check });
           break;
         case 'progress':

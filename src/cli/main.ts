@@ -12,6 +12,7 @@ const gopherpay = defineCommand({
     report: async () => (await import('./report.ts')).report,
     statement: async () => (await import('./statement.ts')).statement,
     audit: async () => (await import('./audit.ts')).audit,
+    load: async () => (await import('./load/load.ts')).load,
   },
 });
 
@@ -21,6 +22,7 @@ const commands = new Map([
   ['report', async () => runnable((await import('./report.ts')).report)],
   ['statement', async () => runnable((await import('./statement.ts')).statement)],
   ['audit', async () => runnable((await import('./audit.ts')).audit)],
+  ['load', async () => runnable((await import('./load/load.ts')).load)],
 ]);
 
 /** A command without the types of its options, which only the command itself needs. */

@@ -54,7 +54,7 @@ export type Verdict = {
 /** What an audit tells while it runs: first the plan, last the verdict. */
 export type AuditEvent =
   | { readonly type: 'plan'; readonly checks: number; readonly rows: number }
-  | { readonly type: 'begin'; readonly check: string }
+  | { readonly type: 'started'; readonly check: string }
   | { readonly type: 'progress'; readonly rows: number }
   | ({ readonly type: 'discrepancy' } & Discrepancy)
   | ({ readonly type: 'check' } & CheckResult)
@@ -105,7 +105,7 @@ export async function* auditBooks(connection: Connection, options: AuditOptions)
   yield { type: 'plan', checks: checks.length, rows: checks.reduce((sum, { rows }) => sum + rows, 0) };
   let total = 0;
   for (const { name, rows, run } of checks) {
-    yield { type: 'begin', check: name };
+    yield { type: 'started', check: name };
     let discrepancies = 0;
     let done = 0;
     for await (const found of run?.() ?? []) {

@@ -224,7 +224,8 @@ export async function orderExpiries(pool: ConnectionPool, intakeId: string, ids:
       ), due as (
         select id, from_account, to_account, currency
         from holds
-        where state = 'open' and expiry_id is null and expires_at <= clock_timestamp()
+        -- The time that stands in the orders, so that none says it came before its hold was due.
+        where state = 'open' and expiry_id is null and expires_at <= now()
         order by expires_at
         limit cardinality($2::uuid[])
         for update skip locked

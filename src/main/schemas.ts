@@ -169,8 +169,8 @@ export const MOVEMENT_PARAMETERS = z.strictObject({
 
 const metadataFilter = z
   .string()
-  // oxlint-disable-next-line no-control-regex -- control characters are what this refuses, as the schema of metadata does
   .regex(
+    // oxlint-disable-next-line no-control-regex -- control characters are what this refuses, as the schema of metadata does
     /^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/,
     'must be a key, or a key, a colon and a value',
   )

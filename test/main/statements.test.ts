@@ -29,6 +29,7 @@ async function currentMonth(): Promise<string> {
 
 test('statements: a month has its entries, balances and totals, from its first microsecond to its last', async () => {
   const { entries, ...rest } = await readStatement(service, 'ANN', '2025-01');
+  assert.equal(entries.length, 3);
   assert.deepEqual(rest, {
     account_number: 'ANN',
     name: 'Ann <b>O\u2019Neil</b>',
@@ -45,38 +46,37 @@ test('statements: a month has its entries, balances and totals, from its first m
     total_out: 2045,
     closing_balance: 10_800,
   });
-  assert.deepEqual(
-    entries.map(({ transfer_id: _, ...entry }) => entry),
-    [
-      {
-        entry_number: 2,
-        settled_at: '2025-01-01T00:00:00Z',
-        kind: 'transfer',
-        counterparty: '@external',
-        description: 'first',
-        amount: 12_345,
-        balance: 12_845,
-      },
-      {
-        entry_number: 3,
-        settled_at: '2025-01-15T12:34:56.5Z',
-        kind: 'transfer',
-        counterparty: 'BOB',
-        description: HOSTILE,
-        amount: -2000,
-        balance: 10_845,
-      },
-      {
-        entry_number: 4,
-        settled_at: '2025-01-31T23:59:59.999999Z',
-        kind: 'transfer',
-        counterparty: '-SHOP',
-        description: null,
-        amount: -45,
-        balance: 10_800,
-      },
-    ],
-  );
+  assert.partialDeepStrictEqual(entries, [
+    {
+      entry_number: 2,
+      settled_at: '2025-01-01T00:00:00Z',
+      kind: 'transfer',
+      counterparty: '@external',
+      description: 'first',
+      amount: 12_345,
+      balance: 12_845,
+    },
+    {
+      entry_number: 3,
+      settled_at: '2025-01-15T12:34:56.5Z',
+      kind: 'transfer',
+      counterparty: 'BOB',
+      description: HOSTILE,
+      amount: -2000,
+      balance: 10_845,
+    },
+    {
+      entry_number: 4,
+      settled_at: '2025-01-31T23:59:59.999999Z',
+      kind: 'transfer',
+      counterparty: '-SHOP',
+      description: null,
+      amount: -45,
+      balance: 10_800,
+    },
+  ]);
+  const shown = await request(service, 'GET', `/transfers/${entries[1]?.transfer_id}`);
+  assert.equal(shown.body['description'], HOSTILE);
 });
 
 test('statements: each month opens with what the one before closed with, and together they have every entry', async () => {

@@ -38,9 +38,12 @@ test('transfers: one is accepted as pending, found at its Location, and complete
   assert.match(String(id), MADE_ID);
   const pending = {
     id,
+    kind: 'transfer',
     status: 'pending',
     failure_code: null,
     ...sent,
+    parent_id: null,
+    group_id: null,
     currency: null,
     request_id: id,
     created_at,

@@ -1,7 +1,7 @@
 // What the races of movements have in common: two services on one database, accounts to race for, and the check that every
 // caller was told the truth.
 import assert from 'node:assert/strict';
-import type { TestContext } from 'node:test';
+import type { Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type Answer, request, type Service, startService } from '../support/service.ts';
 import { z } from 'zod';
@@ -12,6 +12,9 @@ import { movement, type Told } from './driver.ts';
 export const ROUNDS = 200;
 /** So many rounds run side by side: enough that threads and jobs are busy with several at once. */
 const SIDE_BY_SIDE = 50;
+
+/** Few threads, which share two processors; and expired holds are looked for all the time. */
+export const SETTINGS = { THREADS: '4', HEARTBEAT_MS: '50', ORPHANED_AFTER_MS: '1000', LOG_LEVEL: 'warn' };
 
 const refusal = z.object({ code: z.string() });
 const group = z.object({ group_id: z.string(), transfers: z.array(movement) });
@@ -32,10 +35,9 @@ export class Race {
   }
 
   /** Starts two services on one database: what happens at once does so in several threads and in two processes. */
-  static async start(t: TestContext, env: Record<string, string> = {}): Promise<Race> {
-    const database = await createDatabase(t);
-    const settings = { THREADS: '4', HEARTBEAT_MS: '50', LOG_LEVEL: 'warn', ...env };
-    const services = await Promise.all([1, 2].map(async () => await startService(t, { database, env: settings })));
+  static async start(scope: Scope): Promise<Race> {
+    const database = await createDatabase(scope);
+    const services = await Promise.all([1, 2].map(async () => await startService(scope, { database, env: SETTINGS })));
     return new Race(database, services);
   }
 
@@ -94,8 +96,17 @@ export class Race {
     return (await request(this.#service(service), 'DELETE', `/accounts/${number}`)).status;
   }
 
-  /** Every caller was told the truth, and the books keep every promise. */
+  /** Opens the accounts of each round at once: `${prefix}0`, `${prefix}1` and so on. */
+  async openForEachRound(prefix: string, balance: (round: number) => number): Promise<void> {
+    await this.forEachRound(async (round) => await this.open(`${prefix}${round}`, balance(round)));
+  }
+
+  /** Every caller was told the truth, the books keep every promise, and nobody ran into a deadlock. */
   async check(): Promise<void> {
+    const [row] = await this.database.query<{ deadlocks: bigint }>(
+      'select deadlocks from pg_stat_database where datname = current_database()',
+    );
+    assert.equal(row?.deadlocks, 0n);
     await checkTold(this.database, this.#told);
     await checkPromises(this.database);
   }
