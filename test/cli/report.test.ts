@@ -307,7 +307,7 @@ test('report: a text is quoted where CSV needs it, and no spreadsheet takes it f
 test('report: a database without tables is told apart from an empty one', async (t) => {
   const folder = await makeFolder(t);
   const books = await createDatabase(t);
-  await books.query('drop table accounts, transfers, entries, pending_transfers');
+  await books.query('drop table accounts, transfers, entries, pending_transfers cascade');
   const program = await startProgram(t, { database: books, folder, args: ['report', '--user=ANN'] });
   assert.deepEqual(await program.exited, { code: 1, signal: null });
   assert.equal(program.output(), 'The database has no GopherPay tables yet: start the service on it once.\n');
