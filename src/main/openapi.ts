@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ACCOUNT_STATUSES } from '../domain/account.ts';
 import { FAILURE_CODES, TRANSFER_KINDS } from '../domain/transfer.ts';
 import { PROBLEMS } from './problem.ts';
-import type { Route } from './route.ts';
+import { NO_BODY, type Route } from './route.ts';
 
 const minorUnits = z.int().describe('Minor units (cents), an integer.');
 const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');
@@ -234,7 +234,7 @@ function renderOperation(route: Route): Record<string, unknown> {
   return {
     summary: route.summary,
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
-    ...(route.body && {
+    ...(route.body !== NO_BODY && {
       requestBody: { required: true, content: { 'application/json': { schema: renderSchema(route.body, 'input') } } },
     }),
     responses: {

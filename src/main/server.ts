@@ -10,7 +10,7 @@ import type { Metrics } from './metrics.ts';
 import { Problem, type ProblemCode } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 import { Router } from './router.ts';
-import { parseRequest, REQUEST_ID_FORM } from './schemas.ts';
+import { REQUEST_ID_FORM } from './schemas.ts';
 import { type Stream, writeStream } from './stream.ts';
 
 /** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
@@ -90,10 +90,11 @@ async function exchange(
     const [path, search] = splitTarget(request.url ?? '');
     const { route, parameters } = router.find(request.method ?? '', path);
     pattern = route.pattern;
-    const query = parseRequest(route.query, parseQuery(search));
-    const body = route.body && (await parseBody(request, route, route.body, options.bodyBytesMax));
+    const query = parseQuery(search);
+    const readBody = async ({ optional }: { optional: boolean }) =>
+      optional && isBodyAbsent(request) ? {} : await readJson(request, options.bodyBytesMax);
     const { headers } = request;
-    const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, body });
+    const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
     log = answer.log;
     if (answer.stream) {
       // What a stream takes to be written is its reader's doing: what counts is how long its head took.
@@ -122,16 +123,9 @@ async function exchange(
   );
 }
 
-async function parseBody(
-  request: IncomingMessage,
-  route: Route,
-  schema: NonNullable<Route['body']>,
-  bytesMax: number,
-): Promise<unknown> {
-  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
-  const absent = encoding === undefined && (length === undefined || length === '0');
-  const input = route.bodyOptional && absent ? {} : await readJson(request, bytesMax);
-  return parseRequest(route.chooseBody?.(input) ?? schema, input);
+function isBodyAbsent({ headers }: IncomingMessage): boolean {
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] === undefined && (length === undefined || length === '0');
 }
 
 function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {

@@ -18,7 +18,7 @@ import { insertPending } from '../../db/intake.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Exchange, type Route } from '../route.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import {
   balanceSchema,
   createAccountSchema,
@@ -53,7 +53,7 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts',
       summary: 'Accounts, in order of number',
       query: listAccountsSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'AccountPage' },
       handle: async ({ query }) => await showAccounts(parts, query),
     }),
@@ -62,7 +62,7 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'One account',
       query: readAccountSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Account' },
       handle: async ({ parameters, query }) => ({
         status: 200,
@@ -84,7 +84,7 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'Close an account; its history stays',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 204: null },
       handle: async ({ parameters }) => await endAccount(parts, parameters[0]),
     }),
@@ -93,7 +93,7 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts/:account_number/entries',
       summary: "An account's history",
       query: listEntriesSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'EntryPage' },
       handle: async ({ parameters, query }) => await showEntries(parts, parameters[0], query),
     }),
@@ -102,7 +102,7 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts/:account_number/balance',
       summary: 'The balance at an instant',
       query: balanceSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Balance' },
       handle: async ({ parameters, query }) => await showBalance(parts, parameters[0], query),
     }),

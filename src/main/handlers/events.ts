@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { chooseType } from '../accept.ts';
 import type { Feed } from '../feed.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Route } from '../route.ts';
+import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import { eventsSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
 import { renderEvent } from '../wire.ts';
@@ -17,7 +17,7 @@ export function eventRoutes(parts: FeedParts): Route[] {
       pattern: '/events',
       summary: 'What was settled, in commit order and without gaps; live with Accept: text/event-stream',
       query: eventsSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'EventPage' },
       async handle({ headers, query }) {
         const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { type HoldRecord, loadHold } from '../../db/holds.ts';
 import { loadTransfers } from '../../db/transfers.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Exchange, type Route } from '../route.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
 import { isUuid, type Parts, submitOne } from '../submission.ts';
 import { renderHold, renderUnsettledHold } from '../wire.ts';
@@ -27,7 +27,7 @@ export function holdRoutes(parts: Parts): Route[] {
       pattern: '/holds/:id',
       summary: 'One hold',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Hold' },
       handle: async ({ parameters }) => await showHold(parts, parameters[0]),
     }),

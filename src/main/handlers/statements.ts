@@ -8,7 +8,7 @@ import { renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '
 import { PAGE_SECURITY_POLICY } from '../../statement-page.ts';
 import { chooseType } from '../accept.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Route } from '../route.ts';
+import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import { balancesSchema, statementSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
 import { renderTrialBalance } from '../wire.ts';
@@ -26,7 +26,7 @@ export function statementRoutes(parts: ReadingParts): Route[] {
       pattern: '/balances',
       summary: 'The trial balance: what all accounts together have, per currency',
       query: balancesSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'TrialBalance' },
       async handle({ query }) {
         const at = query.at ?? null;
@@ -38,7 +38,7 @@ export function statementRoutes(parts: ReadingParts): Route[] {
       pattern: '/accounts/:account_number/statements/:month',
       summary: "An account's statement of a month (UTC), as JSON, CSV or a page that prints well",
       query: statementSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Statement' },
       handle: async ({ parameters, query, headers }) => await showStatement(parts, parameters, query, headers),
     }),

@@ -4,7 +4,7 @@ import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { Conditions } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Exchange, type Route } from '../route.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import {
   createGroupSchema,
   createTransferSchema,
@@ -57,7 +57,7 @@ export function transferRoutes(parts: Parts): Route[] {
       pattern: '/transfers/:id',
       summary: 'One transfer',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Transfer' },
       handle: async ({ parameters }) => ({
         status: 200,
@@ -69,7 +69,7 @@ export function transferRoutes(parts: Parts): Route[] {
       pattern: '/transfers',
       summary: 'Transfers: pending ones first, then the last settled first',
       query: listTransfersSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'TransferPage' },
       handle: async ({ query }) => await showTransfers(parts, query),
     }),
