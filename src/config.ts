@@ -29,6 +29,9 @@ const environment = z.object({
   BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
   REQUEST_TIMEOUT_MS: whole(100, 600_000).default(30_000),
   DRAIN_TIMEOUT_MS: whole(100, 600_000).default(30_000),
+  EVENT_STREAMS_MAX: whole(1, 10_000).default(100),
+  STATEMENT_STREAMS_MAX: whole(1, 1000).default(16),
+  STREAM_TIMEOUT_MS: whole(100, 600_000).default(60_000),
   DB_CONNECT_TIMEOUT_MS: whole(100, 600_000).default(5000),
   DB_STATEMENT_TIMEOUT_MS: whole(100, 600_000).default(15_000),
   DB_LOCK_TIMEOUT_MS: whole(100, 600_000).default(5000),
@@ -53,6 +56,11 @@ export type Config = {
   readonly bodyBytesMax: number;
   readonly requestTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** How many may follow the feed at once, and how many statements may be written at once. */
+  readonly eventStreamsMax: number;
+  readonly statementStreamsMax: number;
+  /** How long the reader of a streamed answer may take nothing of it. */
+  readonly streamTimeoutMs: number;
   readonly databaseTimeouts: DatabaseTimeouts;
   readonly heartbeatMs: number;
   /** How old a heartbeat must be for its intake to count as stopped. */
@@ -91,6 +99,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     bodyBytesMax: values.BODY_BYTES_MAX,
     requestTimeoutMs: values.REQUEST_TIMEOUT_MS,
     drainTimeoutMs: values.DRAIN_TIMEOUT_MS,
+    eventStreamsMax: values.EVENT_STREAMS_MAX,
+    statementStreamsMax: values.STATEMENT_STREAMS_MAX,
+    streamTimeoutMs: values.STREAM_TIMEOUT_MS,
     databaseTimeouts: {
       connectTimeoutMs: values.DB_CONNECT_TIMEOUT_MS,
       statementTimeoutMs: values.DB_STATEMENT_TIMEOUT_MS,

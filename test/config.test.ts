@@ -19,6 +19,9 @@ test('config: every setting has a default', () => {
     databaseTimeouts: { connectTimeoutMs: 5000, statementTimeoutMs: 15_000, lockTimeoutMs: 5000 },
     heartbeatMs: 1000,
     orphanedAfterMs: 5000,
+    eventStreamsMax: 100,
+    statementStreamsMax: 16,
+    streamTimeoutMs: 60_000,
     logLevel: 'info',
   });
 });
@@ -41,6 +44,9 @@ test('config: every setting is taken from the environment', () => {
     DB_LOCK_TIMEOUT_MS: '104',
     HEARTBEAT_MS: '100',
     ORPHANED_AFTER_MS: '300',
+    EVENT_STREAMS_MAX: '8',
+    STATEMENT_STREAMS_MAX: '9',
+    STREAM_TIMEOUT_MS: '106',
     LOG_LEVEL: 'silent',
     // The environment holds much else, which is no business of ours.
     PATH: '/bin',
@@ -60,6 +66,9 @@ test('config: every setting is taken from the environment', () => {
     databaseTimeouts: { connectTimeoutMs: 102, statementTimeoutMs: 103, lockTimeoutMs: 104 },
     heartbeatMs: 100,
     orphanedAfterMs: 300,
+    eventStreamsMax: 8,
+    statementStreamsMax: 9,
+    streamTimeoutMs: 106,
     logLevel: 'silent',
   });
 });

@@ -16,6 +16,8 @@ const PAYMENT = '0192f0c4-0000-7000-8000-000000000002';
 const REFUSED = '0192f0c4-0000-7000-8000-000000000003';
 const WAITING = '0192f0c4-0000-7000-8000-000000000004';
 const UNKNOWN = '0192f0c4-0000-7000-8000-000000000009';
+/** The last nine fields of a plain transfer's record: its kind, and eight that it does not have. */
+const PLAIN = ['transfer', '', '', '', '', '', '', '', ''];
 
 let database: TestDatabase;
 let client: Client;
@@ -45,13 +47,13 @@ const violations: { plant: string; rule: RegExp }[] = [
   },
   {
     plant: `delete from entries where account_number = 'BOB'`,
-    rule: /^1: a completed transfer has two entries, a failed one has none/,
+    rule: /^1: a completed transfer that moves money has two entries/,
   },
   {
     plant: `
       insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
       values (2, 5, 305, 2, '${REFUSED}', 'BOB', 'EUR')`,
-    rule: /^1: a completed transfer has two entries, a failed one has none/,
+    rule: /^1: a completed transfer that moves money has two entries/,
   },
   {
     plant: `update transfers set amount = amount + 1 where id = '${PAYMENT}'`,
@@ -108,7 +110,21 @@ const violations: { plant: string; rule: RegExp }[] = [
     plant: `update entries set balance = -1 where account_number = 'ANN' and entry_number = 1`,
     rule: /^3: no account was ever overdrawn/,
   },
-  { plant: `update accounts set held = 1 where account_number = 'ANN'`, rule: /^3: nothing is held/ },
+  { plant: `update accounts set held = 1 where account_number = 'ANN'`, rule: /^3: what is held is the sum/ },
+  {
+    plant: `
+      insert into holds (id, amount, from_account, to_account, currency, created_at)
+      values ('${UNKNOWN}', 5, 'ANN', 'BOB', 'EUR', now())`,
+    rule: /^3: a hold is what its transfer ordered/,
+  },
+  {
+    plant: `insert into reversed_amounts (transfer_id, amount, reversed) values ('${PAYMENT}', 300, 1)`,
+    rule: /^3: what was reversed/,
+  },
+  {
+    plant: `update transfers set group_id = '${UNKNOWN}', atomic = true where journal_number = 2`,
+    rule: /^3: an atomic group settles all or none/,
+  },
   { plant: `delete from pending_transfers`, rule: /^4: every accepted transfer is there/ },
   { plant: `delete from pending_transfers`, rule: /^5: the transfer that an idempotency key names is there/ },
   {
@@ -150,7 +166,7 @@ const violations: { plant: string; rule: RegExp }[] = [
       for each statement execute function refuse_change()`,
     rule: /^6: the database refuses every change/,
   },
-  { plant: `update journal set number = 3 where number = 2`, rule: /^7: journal numbers are/ },
+  { plant: `update journal set number = 99 where number = 2`, rule: /^7: journal numbers are/ },
   { plant: `delete from journal where number = 1`, rule: /^7: journal numbers are/ },
   {
     plant: `update journal set hash = sha256('forged') where number = 1`,
@@ -165,7 +181,7 @@ const violations: { plant: string; rule: RegExp }[] = [
     rule: /^7: time does not run backwards/,
   },
   {
-    plant: `delete from transfers where journal_number = 2; delete from journal where number = 2`,
+    plant: `delete from account_changes where journal_number = 6; delete from journal where number = 6`,
     rule: /^7: the head of the journal/,
   },
   { plant: `delete from journal_head`, rule: /^7: the head of the journal/ },
@@ -199,18 +215,41 @@ const violations: { plant: string; rule: RegExp }[] = [
     `created_at = created_at + interval '1 microsecond'`,
   ].map((change) => ({
     plant: `update transfers set ${change} where id = '${PAYMENT}'`,
-    rule: /^7: the digest of a journal row covers its transfers/,
+    rule: /^7: the digest of a journal row covers/,
   })),
   {
     plant: `update transfers set failure_code = 'forged' where id = '${REFUSED}'`,
-    rule: /^7: the digest of a journal row covers its transfers/,
+    rule: /^7: the digest of a journal row covers/,
   },
   {
     plant: `
       update transfers set journal_position = 3 where id = '${PAYMENT}';
       update transfers set journal_position = 1 where id = '${REFUSED}';
       update transfers set journal_position = 2 where id = '${PAYMENT}'`,
-    rule: /^7: the digest of a journal row covers its transfers/,
+    rule: /^7: the digest of a journal row covers/,
+  },
+  ...[`kind = 'hold'`, `group_position = 1`, `expires_in = 1`, `if_from_entry_number = 1`, `atomic = false`].map(
+    (change) => ({
+      plant: `
+      alter table transfers drop constraint transfers_status_explained;
+      update transfers set ${change} where id = '${PAYMENT}'`,
+      rule: /^7: the digest of a journal row covers/,
+    }),
+  ),
+  ...[`name = 'Anna'`, `email = 'a@b.c'`, `overdraft_limit = 1`, `metadata = '{"a": "b"}'`, `status = 'frozen'`].map(
+    (change) => ({
+      plant: `update accounts set ${change} where account_number = 'ANN'`,
+      rule: /^7: an account is what its last change sealed/,
+    }),
+  ),
+  { plant: `delete from accounts where account_number = 'EVE'`, rule: /^7: an account is what its last change sealed/ },
+  {
+    plant: `insert into accounts (account_number, currency, name) values ('MAL', 'EUR', 'Mallory')`,
+    rule: /^7: an account is what its last change sealed/,
+  },
+  {
+    plant: `update account_changes set change_number = 2 where account_number = 'ANN'`,
+    rule: /^7: the changes of an account are numbered/,
   },
   {
     plant: `update journal set digest = sha256('forged') where number = 2`,
@@ -350,19 +389,19 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
   await query(`
     insert into transfers (
       id, from_account, to_account, amount, currency, status, failure_code, request_id, description, metadata,
-      created_at, completed_at, journal_number, journal_position, from_entry_number, to_entry_number
+      created_at, completed_at, journal_number, journal_position, from_entry_number, to_entry_number, kind
     ) values
       (
         '${DEPOSIT}', '@external', 'ANN', 1000, 'EUR', 'completed', null, null, null, null,
-        '${createdAt}', '${first.settledAt}', 1, 1, 1, 1
+        '${createdAt}', '${first.settledAt}', 1, 1, 1, 1, 'transfer'
       ),
       (
         '${PAYMENT}', 'ANN', 'BOB', 300, 'EUR', 'completed', null, 'request-2', 'Käse & Brot 🧀', '{"order":  7}',
-        '${createdAt}', '${second.settledAt}', 2, 1, 2, 1
+        '${createdAt}', '${second.settledAt}', 2, 1, 2, 1, 'transfer'
       ),
       (
         '${REFUSED}', 'BOB', 'ANN', 900, 'EUR', 'failed', 'insufficient_funds', null, null, null,
-        '${createdAt}', '${second.settledAt}', 2, 2, null, null
+        '${createdAt}', '${second.settledAt}', 2, 2, null, null, 'transfer'
       )`);
   await query(`
     insert into entries (account_number, currency, entry_number, amount, balance, journal_number, transfer_id) values
@@ -379,12 +418,61 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
 
   const described = ['request-2', 'Käse & Brot 🧀', '{"order": 7}'];
   const firstDigest = digest([
-    [DEPOSIT, '@external', 'ANN', '1000', 'EUR', 'completed', '', '', '', '', createdMicros, '1', '-1000', '1', '1000'],
+    [
+      DEPOSIT,
+      '@external',
+      'ANN',
+      '1000',
+      'EUR',
+      'completed',
+      '',
+      '',
+      '',
+      '',
+      createdMicros,
+      '1',
+      '-1000',
+      '1',
+      '1000',
+      ...PLAIN,
+    ],
   ]);
   const firstHash = hash(Buffer.alloc(32), `1|${first.micros}|1`, firstDigest);
   const secondDigest = digest([
-    [PAYMENT, 'ANN', 'BOB', '300', 'EUR', 'completed', '', ...described, createdMicros, '2', '700', '1', '300'],
-    [REFUSED, 'BOB', 'ANN', '900', 'EUR', 'failed', 'insufficient_funds', '', '', '', createdMicros, '', '', '', ''],
+    [
+      PAYMENT,
+      'ANN',
+      'BOB',
+      '300',
+      'EUR',
+      'completed',
+      '',
+      ...described,
+      createdMicros,
+      '2',
+      '700',
+      '1',
+      '300',
+      ...PLAIN,
+    ],
+    [
+      REFUSED,
+      'BOB',
+      'ANN',
+      '900',
+      'EUR',
+      'failed',
+      'insufficient_funds',
+      '',
+      '',
+      '',
+      createdMicros,
+      '',
+      '',
+      '',
+      '',
+      ...PLAIN,
+    ],
   ]);
   const secondHash = hash(firstHash, `2|${second.micros}|2`, secondDigest);
   await query(
@@ -395,6 +483,34 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
     [firstDigest, firstHash, secondDigest, secondHash],
   );
   await query('update journal_head set number = 2, settled_at = $1, hash = $2', [second.settledAt, secondHash]);
+  await sealAccounts(query);
+}
+
+/** Seals every account as the service does when it opens one, with the schema's own function for the seal. */
+async function sealAccounts(query: TestDatabase['query']): Promise<void> {
+  const accounts = await query(`
+    select account_number, currency, encode(account_seal(accounts), 'hex') as seal from accounts order by account_number`);
+  for (const { account_number: number, currency, seal } of accounts) {
+    const sealed = digest([[String(number), String(currency), '1', String(seal)]]);
+    await query(
+      `
+      with advanced as (
+        update journal_head set number = number + 1,
+          hash = sha256(
+            hash || convert_to((number + 1) || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|0', 'UTF8') || $1
+          )
+        returning *
+      ), journaled as (
+        insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
+        select
+          advanced.number, advanced.settled_at, 0, $1, coalesce(last.hash, decode(repeat('00', 32), 'hex')), advanced.hash
+        from advanced left join journal as last on last.number = advanced.number - 1
+      )
+      insert into account_changes (change_number, journal_number, account_number, currency, seal)
+      select 1, number, $2, $3, decode($4, 'hex') from advanced`,
+      [sealed, number, currency, seal],
+    );
+  }
 }
 
 /** `count` deposits to ANN in one journal row: what the checker's speed is measured on. */
@@ -406,9 +522,9 @@ async function writeManyTransfers({ query }: TestDatabase, count: number): Promi
     `
     insert into transfers (
       id, from_account, to_account, amount, currency, status, created_at, completed_at, journal_number, journal_position,
-      from_entry_number, to_entry_number
+      from_entry_number, to_entry_number, kind
     )
-    select id, '@external', 'ANN', 1, 'EUR', 'completed', '${settledAt}', '${settledAt}', 1, n, n, n
+    select id, '@external', 'ANN', 1, 'EUR', 'completed', '${settledAt}', '${settledAt}', 1, n, n, n, 'transfer'
     from unnest($1::uuid[]) with ordinality as orders (id, n)`,
     [ids],
   );
@@ -429,7 +545,7 @@ async function writeManyTransfers({ query }: TestDatabase, count: number): Promi
     ids.map((id, index) => {
       const number = String(index + 1);
       const entries = [number, `-${number}`, number, number];
-      return [id, '@external', 'ANN', '1', 'EUR', 'completed', '', '', '', '', micros, ...entries];
+      return [id, '@external', 'ANN', '1', 'EUR', 'completed', '', '', '', '', micros, ...entries, ...PLAIN];
     }),
   );
   const only = hash(Buffer.alloc(32), `1|${micros}|${count}`, all);
@@ -440,6 +556,7 @@ async function writeManyTransfers({ query }: TestDatabase, count: number): Promi
     [count, all, only],
   );
   await query('update journal_head set number = 1, settled_at = $1, hash = $2', [settledAt, only]);
+  await sealAccounts(query);
 }
 
 function digest(records: string[][]): Buffer {

@@ -10,6 +10,9 @@ const gopherpay = defineCommand({
   subCommands: {
     serve: async () => (await import('./serve.ts')).serve,
     report: async () => (await import('./report.ts')).report,
+    statement: async () => (await import('./statement.ts')).statement,
+    audit: async () => (await import('./audit.ts')).audit,
+    load: async () => (await import('./load/load.ts')).load,
   },
 });
 
@@ -17,6 +20,9 @@ const gopherpay = defineCommand({
 const commands = new Map([
   ['serve', async () => runnable((await import('./serve.ts')).serve)],
   ['report', async () => runnable((await import('./report.ts')).report)],
+  ['statement', async () => runnable((await import('./statement.ts')).statement)],
+  ['audit', async () => runnable((await import('./audit.ts')).audit)],
+  ['load', async () => runnable((await import('./load/load.ts')).load)],
 ]);
 
 /** A command without the types of its options, which only the command itself needs. */

@@ -1,16 +1,13 @@
 // gopherpay report: an account's history as CSV, in constant memory. The file has its final name only when it is whole.
-import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { Readable, Transform, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
-import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
+import { neutralise, renderCsv } from '../csv.ts';
 import { REPORT_COLUMNS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
+import { writeOutput } from './file.ts';
 
 const DATE_OR_INSTANT = 'must be a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z';
 const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { error: DATE_OR_INSTANT }).optional();
@@ -18,8 +15,6 @@ const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { erro
 /** Columns that hold a caller's text; the others are numbers, times and words of our own. */
 const TEXT_COLUMNS = new Set(['from_account', 'to_account', 'request_id', 'description']);
 const IS_TEXT = REPORT_COLUMNS.map((column) => TEXT_COLUMNS.has(column));
-/** What a spreadsheet would take for the beginning of a formula (OWASP, CSV injection); some read the full-width signs alike. */
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 
 export const report = defineCommand({
   meta: { name: 'report', description: "Write an account's history to a CSV file, reports/<user>.csv by default." },
@@ -94,57 +89,18 @@ async function writeCsv(
   onRows: (count: number) => void,
 ): Promise<number> {
   let count = 0;
-  const render = new Transform({
-    writableObjectMode: true,
-    writableHighWaterMark: 2,
-    construct(callback) {
-      this.push(stringify([[...REPORT_COLUMNS]]));
-      callback();
-    },
-    transform(batch: readonly ReportRow[], _encoding, callback) {
+  async function* render(): AsyncGenerator<string> {
+    yield renderCsv([REPORT_COLUMNS]);
+    for await (const batch of batches) {
       count += batch.length;
       onRows(batch.length);
-      callback(null, stringify(batch.map(neutraliseRow)));
-    },
-  });
-  const source = Readable.from(batches, { highWaterMark: 1 });
-  if (output === '-') {
-    // Standard output is not ours to close.
-    await pipeline(source, render, process.stdout, { end: false, signal });
-    return count;
+      yield renderCsv(batch.map(neutraliseRow));
+    }
   }
-  await writeWhole(resolve(output), async (file) => await pipeline(source, render, file, { signal }));
+  await writeOutput(output, render(), signal);
   return count;
 }
 
-/** Writes a file under another name first, and gives it its own when `write` is done and its content is on the disk. */
-async function writeWhole(path: string, write: (file: Writable) => Promise<void>): Promise<void> {
-  const former = await stat(path).catch(() => null);
-  // A device or a pipe would be replaced by a file of its name.
-  if (former !== null && !former.isFile()) {
-    throw new CommandError(
-      EXIT.failed,
-      `${path} is there and is no file: name another, or use --output=- and redirect.`,
-    );
-  }
-  const partial = `${path}.${process.pid}.partial`;
-  await mkdir(dirname(path), { recursive: true });
-  try {
-    await write(createWriteStream(partial, { flags: 'w', mode: 0o600 }));
-    const handle = await open(partial, 'r+');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } finally {
-    await rm(partial, { force: true });
-  }
-}
-
 function neutraliseRow(row: ReportRow): ReportRow {
-  return row
-    .slice(0, REPORT_COLUMNS.length)
-    .map((cell, index) => (IS_TEXT[index] && cell !== null && FORMULA.test(cell) ? `'${cell}` : cell));
+  return row.slice(0, REPORT_COLUMNS.length).map((cell, index) => (IS_TEXT[index] ? neutralise(cell) : cell));
 }

@@ -1,5 +1,5 @@
 // Makes connections: the one place that knows how to reach the database and what every session is set to.
-import pg from 'pg';
+import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
 
 /** How to reach a database: plain, so that it can be handed to a worker thread. */
 export type DatabaseSettings =
@@ -13,30 +13,20 @@ export type DatabaseTimeouts = {
   lockTimeoutMs: number;
 };
 
-export type Connection = pg.Client;
-export type ConnectionPool = pg.Pool;
+export type Connection = Client;
+export type ConnectionPool = Pool;
 /** Whatever can run a statement: a connection, a pool, or a connection borrowed from it. */
-export type Queryable = Pick<pg.ClientBase, 'query'>;
+export type Queryable = Pick<ClientBase, 'query'>;
 
 const INT8 = 20;
 const DATE = 1082;
 const TIMESTAMPTZ = 1184;
 
 /** Money and numbers as bigint, instants as RFC 3339 text in UTC with microseconds: nothing is rounded on its way. */
-const types: pg.CustomTypesConfig = {
-  getTypeParser(oid: number, format?: 'text' | 'binary') {
-    switch (oid) {
-      case INT8:
-        return BigInt;
-      case DATE:
-        return String;
-      case TIMESTAMPTZ:
-        return renderInstant;
-      default:
-        return pg.types.getTypeParser(oid, format);
-    }
-  },
-};
+const types = new TypeOverrides();
+types.setTypeParser(INT8, BigInt);
+types.setTypeParser(DATE, String);
+types.setTypeParser(TIMESTAMPTZ, renderInstant);
 
 function renderInstant(text: string): string {
   return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
@@ -55,7 +45,7 @@ function configOf(
   settings: DatabaseSettings,
   timeouts: DatabaseTimeouts,
   options: { applicationName: string; keyed?: boolean },
-): pg.ClientConfig {
+): ClientConfig {
   const parameters = ['timezone=UTC', 'datestyle=ISO', ...(options.keyed ? KEYED : [])];
   return {
     ...settings,
@@ -80,7 +70,7 @@ export async function connect(
   timeouts: DatabaseTimeouts,
   options: { applicationName: string; pipeline?: boolean; keyed?: boolean },
 ): Promise<Connection> {
-  const client = new pg.Client({
+  const client = new Client({
     ...configOf(settings, timeouts, options),
     pipeline: options.pipeline ?? false,
   });
@@ -97,7 +87,7 @@ export function createPool(
   timeouts: DatabaseTimeouts,
   connectionsMax: number,
 ): ConnectionPool {
-  const pool = new pg.Pool({
+  const pool = new Pool({
     ...configOf(settings, timeouts, { applicationName: 'gopherpay' }),
     max: connectionsMax,
     idleTimeoutMillis: 60_000,

@@ -1,15 +1,7 @@
 // The statements of intake: making orders durable, one key one transfer, and finding what a stopped process left.
-import type { Order } from '../domain/transfer.ts';
+import type { NewTransfer } from '../domain/transfer.ts';
 import type { Connection, ConnectionPool, Queryable } from './connect.ts';
 import { withTransaction } from './connect.ts';
-
-/** An order as it arrives. Metadata is a flat object of strings. */
-export type NewTransfer = Order & {
-  readonly requestId: string | null;
-  readonly description: string | null;
-  readonly metadata: Readonly<Record<string, string>> | null;
-  readonly idempotency: { readonly key: string; readonly fingerprint: Buffer } | null;
-};
 
 export type Inserted = {
   /** False if the intake itself is unknown to the database: it was taken for dead, and nothing was stored. */
@@ -30,36 +22,47 @@ const INSERT_PENDING = `
   ), keyed as (
     insert into idempotency_keys (transfer_id, key, fingerprint)
     select sent.id, sent.key, sent.fingerprint
-    from unnest($2::uuid[], $10::text[], $11::bytea[]) as sent (id, key, fingerprint)
+    from unnest($10::uuid[], $11::text[], $12::bytea[]) as sent (id, key, fingerprint)
     cross join intake
-    where sent.key is not null
     -- In order of the key, so that two processes with keys in common wait for each other instead of deadlocking.
     order by sent.key
     on conflict (key) do nothing
     returning transfer_id
   ), inserted as (
     insert into pending_transfers (
-      amount, id, intake_id, from_account, to_account, currency, request_id, description, metadata
+      amount, if_from_entry_number, if_min_available_after, expires_in, group_position, id, intake_id, parent_id,
+      group_id, atomic, final_capture, kind, from_account, to_account, currency, request_id, description, metadata
     )
     select
-      sent.amount, sent.id, intake.id, sent.from_account, sent.to_account, sent.currency, sent.request_id,
-      sent.description, sent.metadata
+      sent.amount, (sent.terms ->> 'if_from_entry_number')::bigint, (sent.terms ->> 'if_min_available_after')::bigint,
+      (sent.terms ->> 'expires_in')::integer, (sent.terms ->> 'group_position')::integer, sent.id, intake.id,
+      (sent.terms ->> 'parent_id')::uuid, (sent.terms ->> 'group_id')::uuid, (sent.terms ->> 'atomic')::boolean,
+      (sent.terms ->> 'final_capture')::boolean, coalesce(sent.terms ->> 'kind', 'transfer'),
+      sent.from_account, sent.to_account, sent.currency, sent.request_id, sent.description, sent.metadata
     from unnest(
-      $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $10::text[]
-    ) as sent (id, from_account, to_account, amount, currency, request_id, description, metadata, key)
+      $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $13::uuid[],
+      $14::json[]
+    ) as sent (id, from_account, to_account, amount, currency, request_id, description, metadata, keyed_id, terms)
     cross join intake
-    where sent.key is null or sent.id in (select transfer_id from keyed)
+    where sent.keyed_id is null or sent.keyed_id in (select transfer_id from keyed)
     -- The same orders may be sent again when the answer to the first time was lost.
     on conflict (id) do nothing
   )
   select exists (select from intake) as intake_alive, now() as created_at`;
 
-/** Makes orders durable under an intake, all in one statement and one commit. Those whose key is taken are left out. */
+/**
+ * Makes orders durable under an intake, all in one statement and one commit. Those whose key is taken are left out;
+ * the members of a group share one key, which names the group.
+ */
 export async function insertPending(
   connection: Queryable,
   intakeId: string,
   transfers: readonly NewTransfer[],
 ): Promise<Inserted> {
+  // A key counts once, with the first member of its group.
+  const keyed = transfers.filter(
+    ({ idempotency, group }) => idempotency !== null && (group === null || group.position === 0),
+  );
   const result = await connection.query<{ intake_alive: boolean; created_at: string }>({
     name: 'insert pending',
     text: INSERT_PENDING,
@@ -73,13 +76,37 @@ export async function insertPending(
       transfers.map((transfer) => transfer.requestId),
       transfers.map((transfer) => transfer.description),
       transfers.map((transfer) => (transfer.metadata ? JSON.stringify(transfer.metadata) : null)),
-      transfers.map((transfer) => transfer.idempotency?.key ?? null),
-      transfers.map((transfer) => transfer.idempotency?.fingerprint ?? null),
+      keyed.map(namedBy),
+      keyed.map((transfer) => transfer.idempotency?.key),
+      keyed.map((transfer) => transfer.idempotency && Buffer.from(transfer.idempotency.fingerprint)),
+      transfers.map((transfer) => (transfer.idempotency ? namedBy(transfer) : null)),
+      transfers.map(renderTerms),
     ],
   });
   const row = result.rows[0];
   if (!row) throw new Error('The statement that stores orders answered nothing.');
   return { intakeAlive: row.intake_alive, createdAt: row.created_at };
+}
+
+/** What an idempotency key names: the transfer, or the group it is a member of. */
+export function namedBy(transfer: Pick<NewTransfer, 'id' | 'group'>): string {
+  return transfer.group?.id ?? transfer.id;
+}
+
+/** What a plain transfer does not have, as JSON, so that plain transfers need not send a dozen arrays of nothing. */
+function renderTerms(transfer: NewTransfer): string | null {
+  const { kind, parentId, group, conditions, finalCapture, expiresIn } = transfer;
+  if (kind === 'transfer' && group === null && conditions === null) return null;
+  return JSON.stringify({
+    kind,
+    parent_id: parentId,
+    ...(group && { group_id: group.id, group_position: group.position, atomic: group.atomic }),
+    ...(kind === 'capture' && { final_capture: finalCapture }),
+    expires_in: expiresIn,
+    // As text: JSON numbers are not for money.
+    if_from_entry_number: conditions?.fromEntryNumber?.toString() ?? null,
+    if_min_available_after: conditions?.minAvailableAfter?.toString() ?? null,
+  });
 }
 
 /** Which transfer each of these idempotency keys names. */
@@ -107,15 +134,25 @@ export async function beat(connection: Queryable, intakeId: string): Promise<voi
   });
 }
 
+/** An order that is on its way again: what settlement needs to know to put it into a job. */
+export type Orphan = {
+  readonly id: string;
+  readonly requestId: string;
+  readonly hasParent: boolean;
+  /** The atomic group that must not be torn apart, or null. */
+  readonly atomicGroupId: string | null;
+};
+
 /**
- * Takes over at most `countMax` orders of intakes whose heartbeat is older than `staleAfterMs`, by the database's clock,
- * and returns their ids, oldest first. Stopped intakes that have no orders left are forgotten.
+ * Takes over at most `countMax` orders (and the rest of their groups) of intakes whose heartbeat is older than
+ * `staleAfterMs`, by the database's clock, and returns them, oldest first. Stopped intakes that have no orders left are
+ * forgotten.
  */
 export async function adoptOrphans(
   pool: ConnectionPool,
   intakeId: string,
   options: { staleAfterMs: number; countMax: number },
-): Promise<string[]> {
+): Promise<Orphan[]> {
   const stale = await pool.query<{ id: string }>({
     name: 'find stopped intakes',
     text: `
@@ -127,21 +164,30 @@ export async function adoptOrphans(
   const staleIds = stale.rows.map((row) => row.id);
   if (staleIds.length === 0) return [];
   return await withTransaction(pool, async (connection) => {
-    // Locked against the last orders of an intake that is slow rather than dead; see INSERT_PENDING.
-    await connection.query(`select id from intakes where id = any($1::uuid[]) order by id for update`, [staleIds]);
-    const adopted = await connection.query<{ id: string }>(
+    // Locked against the last orders of an intake that is slow rather than dead (see INSERT_PENDING), and against
+    // another process that adopts at the same time.
+    await connection.query('select id from intakes where id = any($1::uuid[]) order by id for update', [staleIds]);
+    const found = await connection.query<{ id: string; group_id: string | null }>(
+      `select id, group_id
+       from pending_transfers
+       where intake_id = any($1::uuid[])
+       order by id
+       limit $2::integer`,
+      [staleIds, options.countMax],
+    );
+    const adopted = await connection.query<{
+      id: string;
+      request_id: string;
+      has_parent: boolean;
+      atomic_group_id: string | null;
+      group_position: number | null;
+    }>(
       `update pending_transfers
        set intake_id = $1::uuid
-       where id in (
-         select id
-         from pending_transfers
-         where intake_id = any($2::uuid[])
-         order by id
-         limit $3::integer
-         for update skip locked
-       )
-       returning id`,
-      [intakeId, staleIds, options.countMax],
+       where id = any($2::uuid[]) or group_id = any($3::uuid[])
+       returning id, coalesce(request_id, id::text) as request_id, parent_id is not null as has_parent,
+         case when atomic then group_id end as atomic_group_id, group_position`,
+      [intakeId, found.rows.map((row) => row.id), found.rows.flatMap((row) => row.group_id ?? [])],
     );
     await connection.query(
       `delete from intakes
@@ -150,8 +196,57 @@ export async function adoptOrphans(
          and not exists (select from pending_transfers where intake_id = intakes.id)`,
       [staleIds, options.staleAfterMs],
     );
-    return adopted.rows.map((row) => row.id).sort();
+    const order = (row: { id: string; atomic_group_id: string | null }) => row.atomic_group_id ?? row.id;
+    return adopted.rows
+      .sort((a, b) => order(a).localeCompare(order(b)) || (a.group_position ?? 0) - (b.group_position ?? 0))
+      .map((row) => ({
+        id: row.id,
+        requestId: row.request_id,
+        hasParent: row.has_parent,
+        atomicGroupId: row.atomic_group_id,
+      }));
   });
+}
+
+/**
+ * Orders the end of holds whose time has come by the database's clock, at most one per id offered, each hold once over
+ * all processes. Returns the orders, which are durable.
+ */
+export async function orderExpiries(pool: ConnectionPool, intakeId: string, ids: readonly string[]): Promise<Orphan[]> {
+  const ordered = await pool.query<{ id: string }>({
+    name: 'order expiries',
+    text: `
+      with intake as (
+        select id
+        from intakes
+        where id = $1::uuid
+        for key share
+      ), due as (
+        select id, from_account, to_account, currency
+        from holds
+        -- The time that stands in the orders, so that none says it came before its hold was due.
+        where state = 'open' and expiry_id is null and expires_at <= now()
+        order by expires_at
+        limit cardinality($2::uuid[])
+        for update skip locked
+      ), numbered as (
+        select due.*, ($2::uuid[])[(row_number() over ())::integer] as order_id
+        from due
+        cross join intake
+      ), claimed as (
+        update holds
+        set expiry_id = numbered.order_id
+        from numbered
+        where holds.id = numbered.id
+      )
+      insert into pending_transfers (id, intake_id, parent_id, kind, from_account, to_account, currency, description)
+      select order_id, intake.id, numbered.id, 'expiry', from_account, to_account, currency, 'Hold expired'
+      from numbered
+      cross join intake
+      returning id`,
+    values: [intakeId, ids],
+  });
+  return ordered.rows.map(({ id }) => ({ id, requestId: id, hasParent: true, atomicGroupId: null }));
 }
 
 /** Forgets an intake that ends in good order. If it left orders behind, its row stays and they will be adopted. */

@@ -28,6 +28,8 @@ export const REPORT_COLUMNS = [
   'entry_number',
   'signed_amount',
   'balance_after',
+  'kind',
+  'parent_id',
 ] as const;
 
 /** One cell a column, as PostgreSQL renders it; times are RFC 3339. */
@@ -47,24 +49,25 @@ const TIMESTAMPTZ = 1184;
 const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 10_000 };
 
 const COMMON = (table: string) => `
-  ${table}.id, ${table}.from_account, ${table}.to_account, ${table}.amount, ${table}.currency`;
+  ${table}.id, from_account, to_account, ${table}.amount, ${table}.currency`;
 
 const MATCHES = `
     and ($2::text is null or currency = $2::text or currency is null)
     and ($4::timestamptz is null or created_at >= $4::timestamptz)
     and ($5::timestamptz is null or created_at < $5::timestamptz)`;
 
-const FAILED = (column: string) => `
-  select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text) as request_id, description,
-    created_at, completed_at, null::bigint as entry_number, null::bigint as signed_amount, null::bigint as balance_after,
-    journal_number, journal_position
+// Failed transfers, and holds and their ends: what moved no money.
+const ENTRYLESS = (column: string) => `
+  select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text), description, created_at,
+    completed_at, null::bigint, null::bigint, null::bigint, kind, parent_id, journal_number, journal_position
   from transfers
-  where status = 'failed' and ${column} = $1::text and ($3::text is null or $3::text = 'failed')${MATCHES}`;
+  where from_entry_number is null and ${column} = $1::text and ($3::text is null or status = $3::text)${MATCHES}`;
 
 // In the order of the journal, which is the order of the account's entries; what is still pending comes last.
 const HISTORY = `
   select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text) as request_id, description,
-    created_at, completed_at, own.entry_number, own.signed_amount, own.balance_after, journal_number, journal_position
+    created_at, completed_at, own.entry_number, own.signed_amount, own.balance_after, kind, parent_id, journal_number,
+    journal_position
   from (
     select transfer_id, entry_number, amount as signed_amount, balance as balance_after
     from entries
@@ -72,11 +75,11 @@ const HISTORY = `
   ) as own
   join transfers on transfers.id = own.transfer_id
   where ($3::text is null or $3::text = 'completed')${MATCHES}
-  union all ${FAILED('from_account')}
-  union all ${FAILED('to_account')}
+  union all ${ENTRYLESS('from_account')}
+  union all ${ENTRYLESS('to_account')}
   union all
-  select ${COMMON('pending_transfers')}, 'pending', null, coalesce(request_id, id::text), description,
-    created_at, null, null, null, null, null, null
+  select ${COMMON('pending_transfers')}, 'pending', null, coalesce(request_id, id::text), description, created_at, null,
+    null, null, null, kind, parent_id, null, null
   from pending_transfers
   where (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}
   order by journal_number nulls last, journal_position, id`;
@@ -84,8 +87,8 @@ const HISTORY = `
 const KNOWN = `
   select
     exists (select from accounts where account_number = $1::text)
-    or exists (select from transfers where status = 'failed' and from_account = $1::text)
-    or exists (select from transfers where status = 'failed' and to_account = $1::text)
+    or exists (select from transfers where from_entry_number is null and from_account = $1::text)
+    or exists (select from transfers where from_entry_number is null and to_account = $1::text)
     or exists (select from pending_transfers where from_account = $1::text or to_account = $1::text) as known`;
 
 const types = {

@@ -1,13 +1,21 @@
 // Reads transfers, wherever they are: still pending, or settled.
-import type { FailureCode } from '../domain/transfer.ts';
+import { EXTERNAL } from '../domain/account.ts';
+import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
+import { type MetadataFilter, metadataCondition } from './metadata.ts';
 
 export type Transfer = {
   readonly id: string;
+  readonly kind: TransferKind;
   readonly fromAccount: string;
   readonly toAccount: string;
-  readonly amount: bigint;
+  /** Null while it is not known: all that is left of the parent. */
+  readonly amount: bigint | null;
   readonly currency: string | null;
+  /** The hold or the transfer that it is about. */
+  readonly parentId: string | null;
+  readonly groupId: string | null;
+  readonly groupPosition: number | null;
   readonly status: 'pending' | 'completed' | 'failed';
   readonly failureCode: FailureCode | null;
   readonly requestId: string;
@@ -21,10 +29,13 @@ export type Transfer = {
 /** What to list. Times are RFC 3339; `since` is inclusive and `until` exclusive, both on the time of acceptance. */
 export type TransferFilter = {
   readonly account?: string | undefined;
-  /** Which of the accounts of that number is meant; only @external has more than one. */
+  /** That of the transfer, or of its accounts; @external has an account in each. */
   readonly currency?: string | undefined;
   readonly status?: Transfer['status'] | undefined;
   readonly requestId?: string | undefined;
+  readonly groupId?: string | undefined;
+  readonly parentId?: string | undefined;
+  readonly metadata?: MetadataFilter | undefined;
   readonly since?: string | undefined;
   readonly until?: string | undefined;
 };
@@ -37,21 +48,25 @@ export type TransferCursor =
 export type TransferPage = { readonly transfers: readonly Transfer[]; readonly next: TransferCursor | null };
 
 const PENDING_COLUMNS = `
-  id, from_account, to_account, amount, currency, 'pending' as status, null::text as failure_code,
+  id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
   coalesce(request_id, id::text) as request_id, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
-const SETTLED_COLUMNS = `
-  id, from_account, to_account, amount, currency, status, failure_code,
+export const SETTLED_COLUMNS = `
+  id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
   coalesce(request_id, id::text) as request_id, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
-type TransferRow = {
+export type TransferRow = {
   id: string;
+  kind: TransferKind;
   from_account: string;
   to_account: string;
-  amount: bigint;
+  amount: bigint | null;
   currency: string | null;
+  parent_id: string | null;
+  group_id: string | null;
+  group_position: number | null;
   status: Transfer['status'];
   failure_code: FailureCode | null;
   request_id: string;
@@ -77,6 +92,24 @@ export async function loadTransfers(connection: Queryable, ids: readonly string[
       from transfers
       where id = any($1::uuid[])`,
     values: [ids],
+  });
+  return result.rows.map(toTransfer);
+}
+
+/** The members of a group, in their order; none if there is no such group. */
+export async function loadGroup(connection: Queryable, groupId: string): Promise<Transfer[]> {
+  const result = await connection.query<TransferRow>({
+    name: 'load group',
+    text: `
+      select ${PENDING_COLUMNS}
+      from pending_transfers
+      where group_id = $1::uuid
+      union all
+      select ${SETTLED_COLUMNS}
+      from transfers
+      where group_id = $1::uuid
+      order by group_position`,
+    values: [groupId],
   });
   return result.rows.map(toTransfer);
 }
@@ -116,6 +149,15 @@ async function listPending(
   if (filter.account !== undefined) {
     where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
   }
+  if (filter.currency !== undefined) {
+    // An order that names no currency has that of its accounts.
+    const own = `
+      select currency
+      from accounts
+      where account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
+      limit 1`;
+    where.add((value) => `coalesce(currency, (${own})) = ${value}::text`, filter.currency);
+  }
   const result = await connection.query<TransferRow>(
     `select ${PENDING_COLUMNS}
      from pending_transfers
@@ -135,6 +177,7 @@ async function listSettled(
 ): Promise<TransferRow[]> {
   const where = new Conditions(filter);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
+  if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
   if (after) where.addBefore(after);
   const result = await connection.query<TransferRow>(
     `select ${SETTLED_COLUMNS}
@@ -147,8 +190,8 @@ async function listSettled(
   return result.rows;
 }
 
-// Completed transfers are found through the account's entries, whose numbers run in journal order; failed ones through
-// their two partial indexes. Each branch is limited on its own, in the order of the whole.
+// Transfers that moved money are found through the account's entries, whose numbers run in journal order; failed ones,
+// and holds and their ends, through two partial indexes. Each branch is limited on its own, in the order of the whole.
 async function listSettledOfAccount(
   connection: Queryable,
   filter: TransferFilter,
@@ -156,33 +199,39 @@ async function listSettledOfAccount(
   limit: number,
 ): Promise<TransferRow[]> {
   const where = new Conditions(filter);
-  const account = `${where.bind(filter.account)}::text`;
-  const currency = `${where.bind(filter.currency ?? null)}::text`;
-  const count = `${where.bind(limit)}::integer`;
-  const entryBound = after ? `and entry_number < ${where.bind(after.entry)}::bigint` : '';
+  if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
+  if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
   if (after) where.addBefore(after);
-  const failed = (column: string) => `
+  const account = `${where.bind(filter.account)}::text`;
+  const count = `${where.bind(limit)}::integer`;
+  const entryless = (column: string) => `
     (select null::bigint as entry_number, ${SETTLED_COLUMNS}
      from transfers
-     where status = 'failed' and ${column} = ${account} and ${where.text()}
+     where from_entry_number is null and ${column} = ${account} and ${where.text()}
      order by journal_number desc, journal_position desc
      limit ${count})`;
-  const completed = `
+  const moving = () => {
+    const currency = `${where.bind(filter.currency ?? null)}::text`;
+    const bound = after ? `and entry_number < ${where.bind(after.entry)}::bigint` : '';
+    return `
     (select entry_number, ${SETTLED_COLUMNS}
      from (
        select entry_number, transfer_id
        from entries
        where account_number = ${account}
          and currency = coalesce(${currency}, (select currency from accounts where account_number = ${account} limit 1))
-         ${entryBound}
+         ${bound}
      ) as own
      join transfers on transfers.id = own.transfer_id
      where ${where.text()}
      order by entry_number desc
      limit ${count})`;
+  };
+  // A value that no branch refers to would be one whose type PostgreSQL cannot tell.
   const branches = [
-    ...(filter.status === 'failed' ? [] : [completed]),
-    ...(filter.status === 'completed' ? [] : [failed('from_account'), failed('to_account')]),
+    ...(filter.status === 'failed' ? [] : [moving()]),
+    entryless('from_account'),
+    entryless('to_account'),
   ];
   const result = await connection.query<TransferRow>(
     `select *
@@ -202,11 +251,16 @@ class Conditions {
   readonly #conditions: string[] = ['true'];
 
   constructor(filter: TransferFilter) {
-    const { requestId, since, until } = filter;
+    const { requestId, groupId, parentId, metadata, since, until } = filter;
     if (requestId !== undefined) {
       // A request that named no id of its own has the id of its transfer.
       const own = UUID_FORM.test(requestId) ? `or (request_id is null and id = ${this.bind(requestId)}::uuid)` : '';
       this.add((value) => `(request_id = ${value}::text ${own})`, requestId);
+    }
+    if (groupId !== undefined) this.add((value) => `group_id = ${value}::uuid`, groupId);
+    if (parentId !== undefined) this.add((value) => `parent_id = ${value}::uuid`, parentId);
+    if (metadata !== undefined) {
+      this.#conditions.push(metadataCondition(metadata, (value) => this.bind(value)));
     }
     if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, since);
     if (until !== undefined) this.add((value) => `created_at < ${value}::timestamptz`, until);
@@ -241,13 +295,17 @@ function cursorAt(last: TransferRow, shown: readonly TransferRow[], before: Tran
   };
 }
 
-function toTransfer(row: TransferRow): Transfer {
+export function toTransfer(row: TransferRow): Transfer {
   return {
     id: row.id,
+    kind: row.kind,
     fromAccount: row.from_account,
     toAccount: row.to_account,
     amount: row.amount,
     currency: row.currency,
+    parentId: row.parent_id,
+    groupId: row.group_id,
+    groupPosition: row.group_position,
     status: row.status,
     failureCode: row.failure_code,
     requestId: row.request_id,

@@ -3,10 +3,10 @@
 /** The account, one per currency, through which money enters and leaves. It alone may go below its limit. */
 export const EXTERNAL = '@external';
 
-/** The form of an account number that a caller may choose: 1 to 34 characters. */
-export const ACCOUNT_NUMBER_FORM = /^[A-Za-z0-9._-]{1,34}$/;
+/** open: sends and receives. receive_only: receives. frozen: neither, but its holds end. closed: neither, for ever. */
+export const ACCOUNT_STATUSES = ['open', 'receive_only', 'frozen', 'closed'] as const;
 
-export type AccountStatus = 'open' | 'closed';
+export type AccountStatus = (typeof ACCOUNT_STATUSES)[number];
 
 /** An account as settlement sees it, under lock. Money in minor units. */
 export type Account = {
@@ -21,6 +21,6 @@ export type Account = {
 };
 
 /** What the account may still send, in minor units. Without meaning for @external, which may send anything. */
-export function availableOf(account: Account): bigint {
+export function availableOf(account: Pick<Account, 'balance' | 'held' | 'overdraftLimit'>): bigint {
   return account.balance - account.held + account.overdraftLimit;
 }

@@ -1,82 +1,162 @@
-// Decides a job: given its orders and the accounts they name, under lock, what becomes of each. Pure: reads nothing,
-// writes nothing, and the same arguments always give the same decision.
-import { type Account, availableOf, EXTERNAL } from './account.ts';
+// Decides a job: given its orders and the books they need, under lock, what becomes of each. Pure: reads nothing, writes
+// nothing, and the same arguments always give the same decision.
+import { availableOf, EXTERNAL } from './account.ts';
+import { Books, type BooksContent, type MutableAccount, type MutableHold } from './books.ts';
+import { remainingOf } from './hold.ts';
 import { isExact } from './money.ts';
 import type { FailureCode, Order, Outcome } from './transfer.ts';
 
 export type Decision = {
   /** One per order, in the same order. */
   readonly outcomes: readonly Outcome[];
-  /** The accounts that moved, as they are afterwards. */
-  readonly moved: readonly Account[];
+  /** What moved or changed, as it is afterwards. */
+  readonly changed: BooksContent;
 };
 
-type MutableAccount = { -readonly [Key in keyof Account]: Account[Key] };
+/**
+ * Judges the orders one after another; each sees what the ones before it did. Each fails or succeeds alone, but for the
+ * members of an atomic group, which must stand next to each other and settle all or none.
+ */
+export function decide(orders: readonly Order[], content: BooksContent): Decision {
+  const books = new Books(content);
+  const outcomes: Outcome[] = [];
+  while (outcomes.length < orders.length) {
+    const members = atomicGroupAt(orders, outcomes.length);
+    if (members.length > 0) outcomes.push(...settleGroup(members, books));
+    else for (const order of orders.slice(outcomes.length, outcomes.length + 1)) outcomes.push(settle(order, books));
+  }
+  return { outcomes, changed: books.changed() };
+}
 
-/** Judges the orders one after another; each sees what the ones before it moved, and each fails or succeeds alone. */
-export function decide(orders: readonly Order[], accounts: readonly Account[]): Decision {
-  const books = new Books(accounts);
-  return { outcomes: orders.map((order) => settle(order, books)), moved: books.moved() };
+function atomicGroupAt(orders: readonly Order[], start: number): readonly Order[] {
+  const group = orders[start]?.group;
+  if (!group?.atomic) return [];
+  let end = start + 1;
+  while (orders[end]?.group?.id === group.id) end += 1;
+  return orders.slice(start, end);
+}
+
+function settleGroup(members: readonly Order[], books: Books): Outcome[] {
+  const outcomes: Outcome[] = [];
+  const ok = books.allOrNothing(() =>
+    members.every((order) => {
+      const outcome = settle(order, books);
+      outcomes.push(outcome);
+      return outcome.ok;
+    }),
+  );
+  if (ok) return outcomes;
+  // The last one judged is the culprit, with its own code.
+  const culprit = outcomes.length - 1;
+  return members.map((order, index): Outcome => {
+    const outcome = outcomes[index];
+    if (index === culprit && outcome) return outcome;
+    return { ok: false, code: 'group_failed', currency: partiesOf(order, books).currency, amount: order.amount };
+  });
+}
+
+/** The accounts of an order, and its currency: the one it names, or else whatever they have. */
+function partiesOf(order: Order, books: Books) {
+  const source = books.account(order.fromAccount, order.toAccount);
+  const destination = books.account(order.toAccount, order.fromAccount);
+  return { source, destination, currency: order.currency ?? source?.currency ?? destination?.currency ?? null };
 }
 
 function settle(order: Order, books: Books): Outcome {
-  // @external has one account per currency; which one is meant follows from the account on the other side.
-  const source = books.find(order.fromAccount, order.toAccount);
-  const destination = books.find(order.toAccount, order.fromAccount);
-  const currency = order.currency ?? source?.currency ?? destination?.currency ?? null;
-  const refuse = (code: FailureCode): Outcome => ({ ok: false, code, currency });
+  const { source, destination, currency } = partiesOf(order, books);
+  const hold = books.hold(order.parentId);
+  const original = books.original(order.parentId);
+  const refuse = (code: FailureCode): Outcome => ({ ok: false, code, currency, amount: order.amount });
+  const captures = order.kind === 'capture';
+  const releases = order.kind === 'void' || order.kind === 'expiry';
+  const reverses = order.kind === 'reversal';
 
+  if ((captures || releases) && (!hold || hold.state !== 'open')) return refuse('hold_not_open');
+  if (captures && hold?.due) return refuse('hold_expired');
+  if (reverses && !original) return refuse('not_reversible');
+  const left = hold ? remainingOf(hold) : original ? original.amount - original.reversed : 0n;
+  const amount = order.amount ?? left;
+  if (captures && amount > left) return refuse('exceeds_hold');
+  if (reverses && (amount > left || amount === 0n)) return refuse('exceeds_original');
   // For want of a destination @external has no currency and is not found either: it is the destination that is missing.
-  const isDeposit = order.fromAccount === EXTERNAL;
-  if (destination === undefined && (isDeposit || source)) return refuse('destination_not_found');
-  if (source === undefined || destination === undefined) return refuse('source_not_found');
-  if (source.status === 'closed') return refuse('source_closed');
-  if (destination.status === 'closed') return refuse('destination_closed');
-  if (source.currency !== destination.currency) return refuse('currency_mismatch');
-  if (source.currency !== currency) return refuse('currency_mismatch');
-  if (source.accountNumber !== EXTERNAL && availableOf(source) < order.amount) return refuse('insufficient_funds');
-  if (!isExact(source.balance - order.amount)) return refuse('balance_out_of_bounds');
-  if (!isExact(destination.balance + order.amount)) return refuse('balance_out_of_bounds');
+  if (!destination && (source || order.fromAccount === EXTERNAL)) return refuse('destination_not_found');
+  if (!source || !destination) return refuse('source_not_found');
+  if (releases && hold && currency !== null) {
+    release(books, source, hold, order.kind === 'void' ? 'voided' : 'expired');
+    return { ok: true, currency, amount, entries: null };
+  }
+  const refusal =
+    refuseAccounts(order, source, destination, currency) ?? refuseMoney(order, source, destination, amount);
+  if (refusal) return refuse(refusal);
 
   // From here on the transfer must succeed.
-  books.move(source, -order.amount);
-  books.move(destination, order.amount);
+  const ended = { ok: true, currency: source.currency, amount } as const;
+  if (order.kind === 'hold') {
+    books.reserve(source, amount);
+    return { ...ended, entries: null };
+  }
+  if (hold) {
+    books.reserve(source, -amount);
+    const captured = hold.captured + amount;
+    books.updateHold(hold, { captured, state: captured + hold.released === hold.amount ? 'captured' : 'open' });
+    if (order.finalCapture && hold.state === 'open') release(books, source, hold, 'captured');
+  }
+  if (original) books.updateOriginal(original, { reversed: original.reversed + amount });
+  books.enter(source, -amount);
+  books.enter(destination, amount);
   return {
-    ok: true,
-    currency,
-    fromEntryNumber: source.entryCount,
-    fromBalance: source.balance,
-    toEntryNumber: destination.entryCount,
-    toBalance: destination.balance,
+    ...ended,
+    entries: {
+      fromEntryNumber: source.entryCount,
+      fromBalance: source.balance,
+      toEntryNumber: destination.entryCount,
+      toBalance: destination.balance,
+    },
   };
 }
 
-/** The accounts of one job while it is being decided. */
-class Books {
-  readonly #byNumber = new Map<string, MutableAccount>();
-  readonly #externalByCurrency = new Map<string, MutableAccount>();
-  readonly #moved = new Set<MutableAccount>();
+function refuseAccounts(
+  order: Order,
+  source: MutableAccount,
+  destination: MutableAccount,
+  currency: string | null,
+): FailureCode | null {
+  if (source.status === 'closed') return 'source_closed';
+  if (destination.status === 'closed') return 'destination_closed';
+  if (source.status !== 'open') return 'source_frozen';
+  if (destination.status === 'frozen') return 'destination_frozen';
+  if (source.currency !== destination.currency || source.currency !== currency) return 'currency_mismatch';
+  const { fromEntryNumber = null } = order.conditions ?? {};
+  if (fromEntryNumber !== null && source.entryCount !== fromEntryNumber) return 'entry_number_mismatch';
+  return null;
+}
 
-  constructor(accounts: readonly Account[]) {
-    for (const account of accounts) {
-      if (account.accountNumber === EXTERNAL) this.#externalByCurrency.set(account.currency, { ...account });
-      else this.#byNumber.set(account.accountNumber, { ...account });
-    }
-  }
+function refuseMoney(
+  order: Order,
+  source: MutableAccount,
+  destination: MutableAccount,
+  amount: bigint,
+): FailureCode | null {
+  // What a capture moves was reserved when it was held, so it takes nothing from what is available.
+  const taken = order.kind === 'capture' ? 0n : amount;
+  const availableAfter = availableOf(source) - taken;
+  if (source.accountNumber !== EXTERNAL && availableAfter < 0n) return 'insufficient_funds';
+  const { minAvailableAfter = null } = order.conditions ?? {};
+  if (minAvailableAfter !== null && availableAfter < minAvailableAfter) return 'min_available_not_met';
+  if (order.kind === 'hold') return isExact(source.held + amount) ? null : 'balance_out_of_bounds';
+  if (!isExact(source.balance - amount)) return 'balance_out_of_bounds';
+  if (!isExact(destination.balance + amount)) return 'balance_out_of_bounds';
+  return null;
+}
 
-  find(accountNumber: string, otherSide: string): MutableAccount | undefined {
-    if (accountNumber !== EXTERNAL) return this.#byNumber.get(accountNumber);
-    const other = this.#byNumber.get(otherSide);
-    return other && this.#externalByCurrency.get(other.currency);
-  }
-
-  move(account: MutableAccount, amount: bigint): void {
-    account.balance += amount;
-    account.entryCount += 1n;
-    this.#moved.add(account);
-  }
-
-  moved(): Account[] {
-    return [...this.#moved];
-  }
+/** Ends a hold: what is left of it is available again. */
+function release(
+  books: Books,
+  source: MutableAccount,
+  hold: MutableHold,
+  state: 'captured' | 'voided' | 'expired',
+): void {
+  const rest = remainingOf(hold);
+  books.reserve(source, -rest);
+  books.updateHold(hold, { released: hold.released + rest, state });
 }

@@ -16,28 +16,38 @@ const UNIT_SEPARATOR = '\u001f';
 const RECORD_SEPARATOR = '\u001e';
 
 /**
- * One transfer as the journal covers it: 15 fields joined by U+001F and ended by U+001E. What is absent is empty, which
+ * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. What is absent is empty, which
  * is unambiguous because no text field may be empty or hold a control character.
  */
 export function renderRecord(order: Order, details: OrderDetails, outcome: Outcome): string {
-  const ending = outcome.ok
-    ? ['completed', '', outcome.fromEntryNumber, outcome.fromBalance, outcome.toEntryNumber, outcome.toBalance]
-    : ['failed', outcome.code, '', '', '', ''];
-  const [status, failureCode, ...entries] = ending;
+  const entries = outcome.ok ? outcome.entries : null;
+  const { group, conditions } = order;
   return (
     [
       order.id,
       order.fromAccount,
       order.toAccount,
-      order.amount,
+      outcome.amount ?? '',
       outcome.currency ?? '',
-      status,
-      failureCode,
+      outcome.ok ? 'completed' : 'failed',
+      outcome.ok ? '' : outcome.code,
       details.requestId ?? '',
       details.description ?? '',
       details.metadataText ?? '',
       details.createdAtMicros,
-      ...entries,
+      entries?.fromEntryNumber ?? '',
+      entries?.fromBalance ?? '',
+      entries?.toEntryNumber ?? '',
+      entries?.toBalance ?? '',
+      order.kind,
+      order.parentId ?? '',
+      group?.id ?? '',
+      group?.position ?? '',
+      group?.atomic ?? '',
+      order.kind === 'capture' ? order.finalCapture : '',
+      order.expiresIn ?? '',
+      conditions?.fromEntryNumber ?? '',
+      conditions?.minAvailableAfter ?? '',
     ].join(UNIT_SEPARATOR) + RECORD_SEPARATOR
   );
 }

@@ -1,44 +1,110 @@
-// A transfer: an order to move a positive amount from one account to another.
+// A transfer: an order to move a positive amount from one account to another, or to reserve or release it.
 //
 //   pending ──settlement──▶ completed
 //                      └──▶ failed        (kept, with the code of the rule that refused it)
 //
 // completed and failed are final: nothing leads out of them.
+//
+//   kind       moves money   reserves   parent
+//   transfer   yes
+//   hold                     amount
+//   capture    yes           − amount   the hold; a final one releases the rest as well
+//   void                     − rest     the hold
+//   expiry                   − rest     the hold, when its time has come; ordered by the service itself
+//   reversal   yes                      the transfer or capture that it undoes, whole or in part
+
+export const TRANSFER_KINDS = ['transfer', 'hold', 'capture', 'void', 'expiry', 'reversal'] as const;
+
+export type TransferKind = (typeof TRANSFER_KINDS)[number];
+
+/** Which request ordered several transfers at once. The members of an atomic group settle all or none. */
+export type Group = { readonly id: string; readonly position: number; readonly atomic: boolean };
+
+/** What must be true of the source when the order is judged; null: no matter. */
+export type Conditions = {
+  /** The number of its last entry: nothing has happened since the caller looked. */
+  readonly fromEntryNumber: bigint | null;
+  /** What it must have available afterwards, in minor units. */
+  readonly minAvailableAfter: bigint | null;
+};
 
 /** An accepted order, as settlement judges it. */
 export type Order = {
   readonly id: string;
+  readonly kind: TransferKind;
   readonly fromAccount: string;
   readonly toAccount: string;
-  /** Minor units, at least 1. */
-  readonly amount: bigint;
+  /** Minor units, at least 1. Null: all that is left of the parent. */
+  readonly amount: bigint | null;
   /** Null: whatever currency the accounts have. */
   readonly currency: string | null;
+  /** The hold or the transfer that the order is about. */
+  readonly parentId: string | null;
+  readonly group: Group | null;
+  readonly conditions: Conditions | null;
+  /** A capture that releases what is left of its hold. */
+  readonly finalCapture: boolean;
+  /** Seconds from acceptance until a hold expires; null: never. */
+  readonly expiresIn: number | null;
+};
+
+/** An order as it arrives, before it is stored. */
+export type NewTransfer = Order & {
+  /** Null: the caller named none, and the transfer's id serves. */
+  readonly requestId: string | null;
+  readonly description: string | null;
+  readonly metadata: Readonly<Record<string, string>> | null;
+  /** The key names the transfer, or its whole group. The fingerprint is the SHA-256 of what the request says. */
+  readonly idempotency: { readonly key: string; readonly fingerprint: Uint8Array } | null;
 };
 
 /** The rules that need the books, in the order in which they refuse. */
 export const FAILURE_CODES = [
+  'hold_not_open',
+  'hold_expired',
+  'exceeds_hold',
+  'not_reversible',
+  'exceeds_original',
   'source_not_found',
   'destination_not_found',
   'source_closed',
   'destination_closed',
+  'source_frozen',
+  'destination_frozen',
   'currency_mismatch',
+  'entry_number_mismatch',
   'insufficient_funds',
+  'min_available_not_met',
   'balance_out_of_bounds',
+  // Another member of the same atomic group was refused.
+  'group_failed',
   // Not a rule of business: the order broke settlement itself, alone in its job, and an operator was told.
   'cannot_be_settled',
 ] as const;
 
 export type FailureCode = (typeof FAILURE_CODES)[number];
 
+/** The two entries of a transfer that moved money. */
+export type EntryPair = {
+  readonly fromEntryNumber: bigint;
+  readonly fromBalance: bigint;
+  readonly toEntryNumber: bigint;
+  readonly toBalance: bigint;
+};
+
 /** How a transfer ended. */
 export type Outcome =
   | {
       readonly ok: true;
       readonly currency: string;
-      readonly fromEntryNumber: bigint;
-      readonly fromBalance: bigint;
-      readonly toEntryNumber: bigint;
-      readonly toBalance: bigint;
+      /** What was moved, reserved or released. */
+      readonly amount: bigint;
+      /** Null if no money moved. */
+      readonly entries: EntryPair | null;
     }
-  | { readonly ok: false; readonly code: FailureCode; readonly currency: string | null };
+  | {
+      readonly ok: false;
+      readonly code: FailureCode;
+      readonly currency: string | null;
+      readonly amount: bigint | null;
+    };

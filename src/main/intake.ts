@@ -7,20 +7,22 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
 import { retryAfter, toError } from '../db/errors.ts';
-import { beat, forgetIntake, insertPending, type KeyHolder, loadKeyHolders, type NewTransfer } from '../db/intake.ts';
+import { beat, forgetIntake, insertPending, type KeyHolder, loadKeyHolders, namedBy } from '../db/intake.ts';
+import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from './metrics.ts';
 
 export type Accepted =
   | { readonly result: 'stored'; readonly createdAt: string }
-  /** The idempotency key named a transfer before: this one, if `same`; otherwise the request was another. */
-  | { readonly result: 'replayed'; readonly transferId: string; readonly same: boolean }
+  /** The idempotency key named a transfer or group before: this one, if `same`; otherwise the request was another. */
+  | { readonly result: 'replayed'; readonly namedId: string; readonly same: boolean }
   /** The database refuses to store this transfer, alone. A schema let through what it should not have. */
   | { readonly result: 'broken' }
   /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
   | { readonly result: 'unavailable'; readonly unknown: boolean };
 
-type Waiting = { readonly transfer: NewTransfer; readonly resolve: (accepted: Accepted) => void };
+/** What one request orders: a transfer, or a group of them under at most one idempotency key. */
+type Waiting = { readonly transfers: readonly NewTransfer[]; readonly resolve: (accepted: Accepted) => void };
 
 const BATCH_MAX = 1000;
 const ATTEMPTS_MAX = 3;
@@ -61,11 +63,11 @@ export class Intake {
     await this.#connect();
   }
 
-  /** Stores a transfer, and resolves when it is durable or cannot be. Never rejects. */
-  async accept(transfer: NewTransfer): Promise<Accepted> {
+  /** Stores what one request orders, and resolves when it is durable or cannot be. Never rejects. */
+  async accept(transfers: readonly NewTransfer[]): Promise<Accepted> {
     if (!this.#connection && !this.#inserting) return { result: 'unavailable', unknown: false };
     return await new Promise((resolve) => {
-      this.#waiting.push({ transfer, resolve });
+      this.#waiting.push({ transfers, resolve });
       if (!this.#inserting) void this.#drain();
     });
   }
@@ -88,8 +90,8 @@ export class Intake {
   async #drain(): Promise<void> {
     this.#inserting = true;
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, BATCH_MAX);
-      const accepted = await this.#store(batch.map(({ transfer }) => transfer));
+      const batch = this.#nextBatch();
+      const accepted = await this.#store(batch.map(({ transfers }) => transfers));
       for (const [index, { resolve }] of batch.entries()) {
         resolve(accepted[index] ?? { result: 'unavailable', unknown: true });
       }
@@ -98,44 +100,54 @@ export class Intake {
     if (!this.#connection && !this.#closed) void this.#reconnect();
   }
 
-  async #store(transfers: readonly NewTransfer[]): Promise<Accepted[]> {
+  #nextBatch(): Waiting[] {
+    let count = 0;
+    const end = this.#waiting.findIndex(({ transfers }, index) => {
+      count += transfers.length;
+      return index > 0 && count > BATCH_MAX;
+    });
+    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
+  }
+
+  async #store(requests: readonly (readonly NewTransfer[])[]): Promise<Accepted[]> {
     let sent = false;
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
       try {
         const connection = this.#connection ?? (attempt > 1 ? await this.#connect() : null);
         if (!connection) break;
         sent = true;
-        return await this.#insert(connection, transfers);
+        return await this.#insert(connection, requests);
       } catch (error) {
         const retry = retryAfter(error);
-        this.#logger.warn({ transfers: transfers.length, attempt, reason: toError(error).message }, 'intake failed');
-        if (retry === 'never') return await this.#storeInParts(transfers);
+        this.#logger.warn({ requests: requests.length, attempt, reason: toError(error).message }, 'intake failed');
+        if (retry === 'never') return await this.#storeInParts(requests);
         if (retry === 'new connection') await this.#drop();
       }
     }
-    return transfers.map(() => ({ result: 'unavailable', unknown: sent }));
+    return requests.map(() => ({ result: 'unavailable', unknown: sent }));
   }
 
-  /** One transfer that cannot be stored must not take with it those that arrived at the same time. */
-  async #storeInParts(transfers: readonly NewTransfer[]): Promise<Accepted[]> {
-    if (transfers.length === 1) return [{ result: 'broken' }];
-    const half = Math.ceil(transfers.length / 2);
-    return [...(await this.#store(transfers.slice(0, half))), ...(await this.#store(transfers.slice(half)))];
+  /** One request that cannot be stored must not take with it those that arrived at the same time. */
+  async #storeInParts(requests: readonly (readonly NewTransfer[])[]): Promise<Accepted[]> {
+    if (requests.length === 1) return [{ result: 'broken' }];
+    const half = Math.ceil(requests.length / 2);
+    return [...(await this.#store(requests.slice(0, half))), ...(await this.#store(requests.slice(half)))];
   }
 
-  async #insert(connection: Connection, transfers: readonly NewTransfer[]): Promise<Accepted[]> {
+  async #insert(connection: Connection, requests: readonly (readonly NewTransfer[])[]): Promise<Accepted[]> {
     const startedAt = performance.now();
+    const transfers = requests.flat();
     const { intakeAlive, createdAt } = await insertPending(connection, this.#intakeId, transfers);
     if (!intakeAlive) {
       // This process was silent for so long that another took it for dead. Nothing was stored; it begins anew.
       await this.renew();
-      return await this.#insert(connection, transfers);
+      return await this.#insert(connection, requests);
     }
-    const keys = transfers.flatMap((transfer) => transfer.idempotency?.key ?? []);
+    const keys = requests.flatMap(([first]) => first?.idempotency?.key ?? []);
     const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, keys);
     this.#metrics.stored(transfers.length, performance.now() - startedAt);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
-    return transfers.map((transfer) => acceptedOf(transfer, byKey, createdAt));
+    return requests.map((request) => acceptedOf(request, byKey, createdAt));
   }
 
   async #connect(): Promise<Connection> {
@@ -183,13 +195,17 @@ export class Intake {
   }
 }
 
-function acceptedOf(transfer: NewTransfer, byKey: ReadonlyMap<string, KeyHolder>, createdAt: string): Accepted {
-  if (transfer.idempotency) {
-    const holder = byKey.get(transfer.idempotency.key);
+function acceptedOf(
+  [first]: readonly NewTransfer[],
+  byKey: ReadonlyMap<string, KeyHolder>,
+  createdAt: string,
+): Accepted {
+  if (first?.idempotency) {
+    const holder = byKey.get(first.idempotency.key);
     if (!holder) return { result: 'unavailable', unknown: true };
-    if (holder.transferId !== transfer.id) {
-      const same = holder.fingerprint.equals(transfer.idempotency.fingerprint);
-      return { result: 'replayed', transferId: holder.transferId, same };
+    if (holder.transferId !== namedBy(first)) {
+      const same = holder.fingerprint.equals(first.idempotency.fingerprint);
+      return { result: 'replayed', namedId: holder.transferId, same };
     }
   }
   return { result: 'stored', createdAt };

@@ -15,6 +15,8 @@ export type Metrics = {
   job(transferCount: number, durationMs: number): void;
   /** One transfer that became final, so long after it was durable. */
   settled(ending: Ending, durationMs: number): void;
+  /** One more or one less answer that is being streamed. */
+  streaming(route: string, change: 1 | -1): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
 
@@ -23,7 +25,7 @@ export function createMetrics(queue: Queue): Metrics {
   const registers = [registry];
   const requests = new Histogram({
     name: 'gopherpay_request_seconds',
-    help: 'From the head of a request to its answer.',
+    help: 'From the head of a request to its answer, or to the head of one that is streamed.',
     labelNames: ['route', 'status'],
     buckets: SECONDS,
     registers,
@@ -64,6 +66,12 @@ export function createMetrics(queue: Queue): Metrics {
     buckets: SECONDS,
     registers,
   });
+  const streams = new Gauge({
+    name: 'gopherpay_streams',
+    help: 'Answers that are being streamed.',
+    labelNames: ['route'],
+    registers,
+  });
   registry.registerMetric(
     new Gauge({
       name: 'gopherpay_queue_transfers',
@@ -88,6 +96,7 @@ export function createMetrics(queue: Queue): Metrics {
       settledCount.labels(ending ?? 'completed').inc();
       settledSeconds.observe(durationMs / 1000);
     },
+    streaming: (route, change) => streams.labels(route).inc(change),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }

@@ -1,8 +1,9 @@
 // The OpenAPI document, made from the routes and from the schemas that parse their requests.
 import { z } from 'zod';
-import { FAILURE_CODES } from '../domain/transfer.ts';
+import { ACCOUNT_STATUSES } from '../domain/account.ts';
+import { FAILURE_CODES, TRANSFER_KINDS } from '../domain/transfer.ts';
 import { PROBLEMS } from './problem.ts';
-import type { Route } from './route.ts';
+import { NO_BODY, type Route } from './route.ts';
 
 const minorUnits = z.int().describe('Minor units (cents), an integer.');
 const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');
@@ -16,7 +17,7 @@ const account = z.object({
   phone: z.string().nullable(),
   date_of_birth: z.string().nullable(),
   currency: z.string(),
-  status: z.enum(['open', 'closed']),
+  status: z.enum(ACCOUNT_STATUSES),
   balance: minorUnits,
   held: minorUnits,
   overdraft_limit: minorUnits,
@@ -29,18 +30,44 @@ const account = z.object({
 
 const transfer = z.object({
   id: z.uuid(),
+  kind: z.enum(TRANSFER_KINDS),
   status: z.enum(['pending', 'completed', 'failed']),
   failure_code: z.enum(FAILURE_CODES).nullable(),
   from_account: z.string(),
   to_account: z.string(),
-  amount: minorUnits,
+  amount: minorUnits.nullable().describe('Null while it is not known what is left of the parent.'),
   currency: z.string().nullable(),
+  parent_id: z.uuid().nullable().describe('The hold or the transfer that it is about.'),
+  group_id: z.uuid().nullable(),
   description: z.string().nullable(),
   metadata: metadata.nullable(),
   request_id: z.string(),
   created_at: instant,
   completed_at: instant.nullable(),
   journal_number: z.int().nullable(),
+  dry_run: z.literal(true).optional(),
+});
+
+const group = z.object({
+  group_id: z.uuid(),
+  atomic: z.boolean(),
+  transfers: z.array(transfer),
+  dry_run: z.literal(true).optional(),
+});
+
+const hold = z.object({
+  id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
+  state: z.enum(['pending', 'failed', 'open', 'captured', 'voided', 'expired']),
+  failure_code: z.enum(FAILURE_CODES).nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  currency: z.string().nullable(),
+  amount: minorUnits,
+  captured: minorUnits,
+  released: minorUnits,
+  remaining: minorUnits,
+  created_at: instant,
+  expires_at: instant.nullable(),
 });
 
 const entry = z.object({
@@ -52,11 +79,80 @@ const entry = z.object({
   settled_at: instant,
 });
 
+const hash = z.string().describe('SHA-256, in lower-case hexadecimal.');
+const sumOfMoney = z.int().describe('Minor units, an integer that may be larger than 2^53.');
+
+const event = z.object({
+  journal_number: z.int().describe('1, 2, 3 … without gaps, in commit order.'),
+  settled_at: instant,
+  hash,
+  previous_hash: hash.describe('The `hash` of the event before; 64 zeros for the first.'),
+  transfers: z
+    .array(
+      transfer.extend({
+        from_entry_number: z.int().nullable().describe("The source's entry; null where no money moved."),
+        to_entry_number: z.int().nullable().describe("The destination's entry."),
+      }),
+    )
+    .describe('Those that one job settled, completed and failed; none if an account was opened or changed.'),
+  account_change: z
+    .object({ account_number: z.string(), currency: z.string(), change_number: z.int() })
+    .nullable()
+    .describe('The account that was opened or changed; read it for what it says now.'),
+});
+
+const statement = z.object({
+  account_number: z.string(),
+  name: z.string(),
+  currency: z.string(),
+  month: z.string().describe('Such as 2026-11, in UTC.'),
+  begins: instant,
+  ends: instant.describe('The next month begins.'),
+  final: z.boolean().describe('Whether nothing can be added any more: the journal has gone on past the month.'),
+  entry_count: z.int(),
+  first_entry_number: z.int().nullable(),
+  last_entry_number: z.int().nullable(),
+  opening_balance: minorUnits.describe('The closing balance of the month before.'),
+  total_in: sumOfMoney,
+  total_out: sumOfMoney,
+  entries: z.array(
+    z.object({
+      entry_number: z.int(),
+      settled_at: instant,
+      transfer_id: z.uuid(),
+      kind: z.enum(TRANSFER_KINDS),
+      counterparty: z.string().describe("The other account's number."),
+      description: z.string().nullable(),
+      amount: minorUnits.describe('Negative: it left the account.'),
+      balance: minorUnits.describe('The balance after this entry.'),
+    }),
+  ),
+  closing_balance: minorUnits.describe('Comes last: an answer that broke off does not have it.'),
+});
+
+const trialBalance = z.object({
+  at: z.string().nullable(),
+  journal_number: z.int().describe('The last row of the journal that counts.'),
+  settled_at: instant.nullable(),
+  currencies: z.array(
+    z.object({
+      currency: z.string(),
+      account_count: z.int().describe('Accounts that had entries, @external among them.'),
+      positive: sumOfMoney,
+      negative: sumOfMoney,
+      sum: z.int().describe('Always 0.'),
+    }),
+  ),
+});
+
 /** The schema of each answer, by the name that routes give it. */
 export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   Account: account,
   AccountPage: z.object({ items: z.array(account), next: cursor }),
   Transfer: transfer,
+  Group: group,
+  TransferOrGroup: z.union([transfer, group]),
+  Hold: hold,
   TransferPage: z.object({ items: z.array(transfer), next: cursor }),
   Entry: entry,
   EntryPage: z.object({ items: z.array(entry), next: cursor }),
@@ -67,6 +163,10 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
     balance: minorUnits,
     entry_number: z.int().describe('The last entry up to then; 0 if there was none.'),
   }),
+  TrialBalance: trialBalance,
+  Statement: statement,
+  Event: event,
+  EventPage: z.object({ items: z.array(event), next: z.int().describe('Send it as `after` for the next page.') }),
   Health: z.object({ status: z.string() }),
   Metrics: z.string(),
   OpenApi: z.object({}),
@@ -88,6 +188,11 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
 
 const HEADERS: Readonly<Record<string, { schema: Record<string, unknown>; description: string; on: RegExp }>> = {
   'X-Request-ID': { schema: { type: 'string' }, description: 'Yours; one is made otherwise.', on: /./ },
+  'Last-Event-ID': {
+    schema: { type: 'string' },
+    description: 'With Accept: text/event-stream: the id of the last event you have; it outranks `after`.',
+    on: /^GET \/events$/,
+  },
   'Idempotency-Key': {
     schema: { type: 'string', maxLength: 255 },
     description: 'One key names one transfer, for ever.',
@@ -98,6 +203,12 @@ const HEADERS: Readonly<Record<string, { schema: Record<string, unknown>; descri
     description: 'wait=n: answer when the transfer is final, or after n seconds (at most 30).',
     on: /^POST \/transfers$/,
   },
+};
+
+/** What else an answer can be, if the request's Accept header says so. */
+const OTHER_TYPES: Readonly<Record<string, readonly string[]>> = {
+  Statement: ['text/csv', 'text/html'],
+  EventPage: ['text/event-stream'],
 };
 
 /** The document, as an object that is JSON already. */
@@ -123,7 +234,7 @@ function renderOperation(route: Route): Record<string, unknown> {
   return {
     summary: route.summary,
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
-    ...(route.body && {
+    ...(route.body !== NO_BODY && {
       requestBody: { required: true, content: { 'application/json': { schema: renderSchema(route.body, 'input') } } },
     }),
     responses: {
@@ -139,7 +250,9 @@ function renderOperation(route: Route): Record<string, unknown> {
 function renderAnswer(name: string | null): Record<string, unknown> {
   if (name === null) return { description: 'Done' };
   const type = name === 'Metrics' ? 'text/plain' : 'application/json';
-  return { description: name, content: { [type]: { schema: { $ref: `#/components/schemas/${name}` } } } };
+  const others = (OTHER_TYPES[name] ?? []).map((other) => [other, { schema: { type: 'string' } }]);
+  const content = { [type]: { schema: { $ref: `#/components/schemas/${name}` } }, ...Object.fromEntries(others) };
+  return { description: name, content };
 }
 
 function pathParameters(route: Route): Record<string, unknown>[] {

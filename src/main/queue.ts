@@ -2,7 +2,8 @@
 // a transfer is stored and given back when it is final, so MAX_QUEUE=50 means that fifty are on their way at most.
 
 export class Queue {
-  readonly #maxQueue: number;
+  /** How many transfers may be admitted and not yet final. */
+  readonly maxQueue: number;
   readonly #now: () => number;
   #taken = 0;
   #rate = 0;
@@ -11,7 +12,7 @@ export class Queue {
 
   /** `now` tells milliseconds on a clock that never goes back. */
   constructor(maxQueue: number, now: () => number = () => performance.now()) {
-    this.#maxQueue = maxQueue;
+    this.maxQueue = maxQueue;
     this.#now = now;
     this.#measuredFrom = now();
   }
@@ -22,7 +23,7 @@ export class Queue {
   }
 
   get room(): number {
-    return Math.max(0, this.#maxQueue - this.#taken);
+    return Math.max(0, this.maxQueue - this.#taken);
   }
 
   /** Takes `count` places, or none and answers false. */

@@ -1,5 +1,7 @@
-// Recovery: keeps this process's intake alive in the database, and adopts the orders of intakes that stopped.
-import { adoptOrphans, beat } from '../db/intake.ts';
+// Recovery: keeps this process's intake alive in the database, adopts the orders of intakes that stopped, and orders the
+// end of holds whose time has come. Every process does all of it; the database sees to it that each is done once.
+import { randomUUIDv7 } from 'node:crypto';
+import { adoptOrphans, beat, type Orphan, orderExpiries } from '../db/intake.ts';
 import type { ConnectionPool } from '../db/connect.ts';
 import { toError } from '../db/errors.ts';
 import type { Logger } from '../logger.ts';
@@ -8,6 +10,9 @@ import type { Queue } from './queue.ts';
 import type { Settlement } from './settlement.ts';
 
 const ADOPT_COUNT_MAX = 1000;
+/** How many are taken on even if the queue is full: orphans and expiries must not starve behind a storm of new orders. */
+const ADOPT_COUNT_MIN = 100;
+const EXPIRE_COUNT_MAX = 100;
 
 export type Recovery = {
   /** Whether the last heartbeat was written. */
@@ -37,6 +42,7 @@ export function startRecovery(options: {
       if (!healthy) logger.info('the database is back');
       healthy = true;
       await adopt();
+      await expire();
     } catch (error) {
       if (healthy) logger.warn({ reason: toError(error).message }, 'the heartbeat could not be written');
       healthy = false;
@@ -45,21 +51,34 @@ export function startRecovery(options: {
   }
 
   async function adopt(): Promise<void> {
-    const countMax = Math.min(ADOPT_COUNT_MAX, queue.room);
-    if (countMax === 0) return;
-    const ids = await adoptOrphans(pool, intake.intakeId, { staleAfterMs: options.orphanedAfterMs, countMax }).catch(
-      async (error: unknown) => {
-        // If only the answer was lost, the orders are ours without our knowing them: under another id, they are orphans again.
-        await intake.renew();
-        throw error;
-      },
+    const countMax = Math.max(ADOPT_COUNT_MIN, Math.min(ADOPT_COUNT_MAX, queue.room));
+    const orphans = await orRenew(
+      adoptOrphans(pool, intake.intakeId, { staleAfterMs: options.orphanedAfterMs, countMax }),
     );
     // What an earlier connection of this process stored may be on its way here already.
-    const orphans = ids.filter((id) => !settlement.has(id)).map((id) => ({ id, requestId: id }));
-    if (orphans.length === 0) return;
-    queue.admitAnyway(orphans.length);
-    settlement.push(orphans);
-    logger.warn({ transfers: orphans.length }, 'orders of a stopped intake were adopted');
+    const settled = settle(orphans.filter(({ id }) => !settlement.has(id)));
+    if (settled > 0) logger.warn({ transfers: settled }, 'orders of a stopped intake were adopted');
+  }
+
+  async function expire(): Promise<void> {
+    const ids = Array.from({ length: EXPIRE_COUNT_MAX }, () => randomUUIDv7());
+    settle(await orRenew(orderExpiries(pool, intake.intakeId, ids)));
+  }
+
+  function settle(orders: readonly Orphan[]): number {
+    queue.admitAnyway(orders.length);
+    settlement.push(orders);
+    return orders.length;
+  }
+
+  /** If only the answer was lost, the orders are ours without our knowing them: under another id, they are orphans again. */
+  async function orRenew<Result>(work: Promise<Result>): Promise<Result> {
+    try {
+      return await work;
+    } catch (error) {
+      await intake.renew();
+      throw error;
+    }
   }
 
   function start(): void {

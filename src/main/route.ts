@@ -1,6 +1,8 @@
 // What a route is: how a request comes to a handler, and what the handler gives back.
 import type { IncomingHttpHeaders } from 'node:http';
-import type { z } from 'zod';
+import { z } from 'zod';
+import { parseRequest } from './schemas.ts';
+import type { Stream } from './stream.ts';
 
 export type Exchange<Query, Body> = {
   readonly requestId: string;
@@ -16,11 +18,18 @@ export type Exchange<Query, Body> = {
 export type Answer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A JSON body, or text of another type; neither for an empty answer. */
+  /** A JSON body, text of another type, or a body that is written bit by bit; none for an empty answer. */
   readonly json?: Record<string, unknown>;
   readonly text?: { readonly contentType: string; readonly text: string };
+  readonly stream?: Stream;
   /** What else the request's log line tells. No personal data. */
   readonly log?: Readonly<Record<string, unknown>>;
+};
+
+/** A request as it arrived: its query as text, its body not yet read. */
+export type RawExchange = Omit<Exchange<Readonly<Record<string, string>>, never>, 'body'> & {
+  /** Reads the body, as JSON. `optional`: an absent one counts as an empty object. */
+  readonly readBody: (options: { optional: boolean }) => Promise<unknown>;
 };
 
 export type Route = {
@@ -28,21 +37,36 @@ export type Route = {
   readonly pattern: string;
   readonly summary: string;
   readonly query: z.ZodType;
-  /** Null: the route has no body. */
-  readonly body: z.ZodType | null;
+  /** NO_BODY: none is read. */
+  readonly body: z.ZodType;
   /** The name of the schema of each answer that is not a problem, or null for an empty one; see openapi.ts. */
   readonly answers: Readonly<Record<number, string | null>>;
-  readonly handle: (exchange: Exchange<unknown, unknown>) => Promise<Answer>;
+  readonly handle: (exchange: RawExchange) => Promise<Answer>;
 };
 
+/** Of a route that takes no body. */
+export const NO_BODY = z.undefined();
+
 /** Defines a route whose handler gets the query and the body as their schemas parse them. */
-export function defineRoute<Query extends z.ZodType, Body extends z.ZodType | null>(
+export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
   route: Omit<Route, 'query' | 'body' | 'handle'> & {
     query: Query;
     body: Body;
-    handle: (exchange: Exchange<z.output<Query>, Body extends z.ZodType ? z.output<Body> : null>) => Promise<Answer>;
+    /** Where several schemas are possible, the one that a body means: its flaws are told, not those of the others. */
+    chooseBody?: (input: unknown) => z.ZodType<z.output<Body>>;
+    /** Whether a request may leave the body out, which then counts as an empty object. */
+    bodyOptional?: boolean;
+    handle: (exchange: Exchange<z.output<Query>, z.output<Body>>) => Promise<Answer>;
   },
 ): Route {
-  // The server parses both with these schemas before it calls the handler.
-  return route as unknown as Route;
+  const { handle, chooseBody, bodyOptional = false, ...rest } = route;
+  return {
+    ...rest,
+    async handle({ readBody, ...exchange }) {
+      const query = parseRequest(route.query, exchange.query);
+      const input = Object.is(route.body, NO_BODY) ? undefined : await readBody({ optional: bodyOptional });
+      const body = parseRequest(chooseBody?.(input) ?? route.body, input);
+      return await handle({ ...exchange, query, body });
+    },
+  };
 }

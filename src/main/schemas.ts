@@ -2,10 +2,14 @@
 import { z } from 'zod';
 import { EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
+import type { MetadataFilter } from '../db/metadata.ts';
+import { STATEMENT_FORMATS } from '../statement.ts';
 import { type Flaw, Problem, renderPointer } from './problem.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
 const LIMIT_MAX = 1000;
+const GROUP_MAX = 1000;
+const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
 const FLAWS_MAX = 20;
 const DETAIL_MAX = 300;
 
@@ -89,6 +93,10 @@ export const updateAccountSchema = z.strictObject({
   name: person.name.optional(),
   overdraft_limit: money.optional(),
   metadata: metadata.optional(),
+  status: z
+    .enum(['open', 'receive_only', 'frozen'])
+    .optional()
+    .describe('receive_only: may not send; frozen: may neither send nor receive.'),
 });
 
 /** What an account has and a caller cannot set. */
@@ -100,19 +108,82 @@ export const IMMUTABLE_FIELDS = [
   'available',
   'entry_count',
   'created_at',
-  'status',
 ];
+
+const conditions = z.strictObject({
+  from_entry_number: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("The source's last entry: nothing has happened since you looked."),
+  min_available_after: z
+    .int()
+    .min(-MONEY_MAX_NUMBER)
+    .max(MONEY_MAX_NUMBER)
+    .optional()
+    .describe('What the source must have available afterwards, in minor units.'),
+});
+
+const note = {
+  description: text(500).nullable().optional(),
+  metadata: metadata.nullable().optional(),
+};
 
 export const createTransferSchema = z.strictObject({
   from_account: party,
   to_account: party,
   amount: z.int().max(MONEY_MAX_NUMBER).describe('Minor units (cents), a positive integer.'),
   currency: currency.optional().describe('ISO 4217; if given, both accounts must have it.'),
-  description: text(500).nullable().optional(),
-  metadata: metadata.nullable().optional(),
+  ...note,
+  if: conditions.optional().describe('Conditions that must be met when the transfer is settled.'),
 });
 
-export const listAccountsSchema = z.strictObject({ limit, after });
+export const createGroupSchema = z.strictObject({
+  transfers: z.array(createTransferSchema).min(1).max(GROUP_MAX),
+  atomic: z.boolean().default(false).describe('Settle all or none.'),
+});
+
+const partOfParent = z.int().max(MONEY_MAX_NUMBER).optional().describe('Minor units; all that is left if not given.');
+
+export const reverseTransferSchema = z.strictObject({ amount: partOfParent, ...note });
+
+export const createHoldSchema = createTransferSchema.extend({
+  expires_in: z.int().min(1).max(EXPIRES_IN_MAX).optional().describe('Seconds until it expires; never if not given.'),
+});
+
+export const captureHoldSchema = z.strictObject({
+  amount: partOfParent,
+  final: z.boolean().default(false).describe('Release what this leaves of the hold.'),
+  ...note,
+});
+
+export const voidHoldSchema = z.strictObject(note);
+
+/** What may stand behind the path of any movement. */
+export const MOVEMENT_PARAMETERS = z.strictObject({
+  dry_run: z
+    .enum(['true', 'false'])
+    .optional()
+    .describe('true: settle for real, roll back, and tell how it would end.'),
+});
+
+const metadataFilter = z
+  .string()
+  .regex(
+    // oxlint-disable-next-line no-control-regex -- control characters are what this refuses, as the schema of metadata does
+    /^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/,
+    'must be a key, or a key, a colon and a value',
+  )
+  .transform((filter): MetadataFilter => {
+    const colon = filter.indexOf(':');
+    return colon === -1
+      ? { key: filter, value: null }
+      : { key: filter.slice(0, colon), value: filter.slice(colon + 1) };
+  })
+  .optional()
+  .describe('key, or key:value');
+
+export const listAccountsSchema = z.strictObject({ metadata: metadataFilter, limit, after });
 
 export const readAccountSchema = z.strictObject({
   currency: currency.optional().describe(`Which of the accounts of ${EXTERNAL} is meant.`),
@@ -135,10 +206,29 @@ export const listTransfersSchema = z.strictObject({
   currency: readAccountSchema.shape.currency,
   status: z.enum(['pending', 'completed', 'failed']).optional(),
   request_id: z.string().regex(REQUEST_ID_FORM, 'must have the form of a request id').optional(),
+  group_id: z.uuid().optional().describe('Those ordered together.'),
+  parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
+  metadata: metadataFilter,
   since: instant.optional().describe('Accepted at or after.'),
   until: instant.optional().describe('Accepted before.'),
   limit,
   after,
+});
+
+export const balancesSchema = z.strictObject({ at: balanceSchema.shape.at });
+
+export const statementSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  format: z.enum(STATEMENT_FORMATS).optional().describe('Outranks the Accept header; json if neither is given.'),
+});
+
+export const eventsSchema = z.strictObject({
+  after: z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be the number of an event')
+    .default('0')
+    .describe('The number of the last event you have: the `next` of the page before.'),
+  limit,
 });
 
 export const NO_PARAMETERS = z.strictObject({});

@@ -10,7 +10,8 @@ import type { Metrics } from './metrics.ts';
 import { Problem, type ProblemCode } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 import { Router } from './router.ts';
-import { parseRequest, REQUEST_ID_FORM } from './schemas.ts';
+import { REQUEST_ID_FORM } from './schemas.ts';
+import { type Stream, writeStream } from './stream.ts';
 
 /** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
 const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
@@ -25,6 +26,8 @@ export type ServerOptions = {
   bodyBytesMax: number;
   connectionsMax: number;
   requestTimeoutMs: number;
+  /** How long the reader of a streamed answer may take nothing of it. */
+  streamTimeoutMs: number;
   /** Whether the service is about to stop: then every request is refused. */
   stopping: () => boolean;
 };
@@ -80,25 +83,32 @@ async function exchange(
   response.setHeader('X-Request-ID', requestId);
   let pattern = 'none';
   let log: Answer['log'];
+  let answeredMs: number | null = null;
   try {
     if (options.stopping()) throw stoppingProblem();
     refuseHeaders(request);
     const [path, search] = splitTarget(request.url ?? '');
     const { route, parameters } = router.find(request.method ?? '', path);
     pattern = route.pattern;
-    const query = parseRequest(route.query, parseQuery(search));
-    const body = route.body && parseRequest(route.body, await readJson(request, options.bodyBytesMax));
+    const query = parseQuery(search);
+    const readBody = async ({ optional }: { optional: boolean }) =>
+      optional && isBodyAbsent(request) ? {} : await readJson(request, options.bodyBytesMax);
     const { headers } = request;
-    const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, body });
+    const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
     log = answer.log;
-    sendAnswer(response, answer);
+    if (answer.stream) {
+      // What a stream takes to be written is its reader's doing: what counts is how long its head took.
+      answeredMs = performance.now() - startedAt;
+      options.metrics.request(pattern, answer.status, answeredMs);
+      log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
+    } else sendAnswer(response, answer);
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
     sendProblem(request, response, problem, requestId);
   }
   const durationMs = performance.now() - startedAt;
-  options.metrics.request(pattern, response.statusCode, durationMs);
+  if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
   options.logger.info(
     {
       request_id: requestId,
@@ -111,6 +121,11 @@ async function exchange(
     },
     'request',
   );
+}
+
+function isBodyAbsent({ headers }: IncomingMessage): boolean {
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] === undefined && (length === undefined || length === '0');
 }
 
 function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {
@@ -151,6 +166,26 @@ function sendAnswer(response: ServerResponse, answer: Answer): void {
     text: answer.json ? JSON.stringify(answer.json) : '',
   };
   send(response, answer.status, text === '' ? null : contentType, text, answer.headers ?? {});
+}
+
+/** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
+async function sendStream(
+  response: ServerResponse,
+  answer: Answer,
+  stream: Stream,
+  about: { pattern: string; requestId: string; options: ServerOptions },
+): Promise<Readonly<Record<string, unknown>>> {
+  const { pattern, requestId, options } = about;
+  if (!response.destroyed) {
+    response.writeHead(answer.status, { 'Content-Type': stream.contentType, ...answer.headers });
+    response.flushHeaders();
+  }
+  options.metrics.streaming(pattern, 1);
+  const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
+  options.metrics.streaming(pattern, -1);
+  // The head is sent, so the caller learns of the problem by an answer that breaks off; the log has the rest.
+  const code = ended === 'broken_off' ? toProblem(error, options.logger, requestId).code : undefined;
+  return { ended, bytes, ...(code && { code }) };
 }
 
 function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem, requestId: string): void {

@@ -5,8 +5,12 @@ import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings } from '../db/connect.ts';
 import { migrate } from '../db/migrate.ts';
 import type { Logger } from '../logger.ts';
+import { Feed } from './feed.ts';
 import { accountRoutes } from './handlers/accounts.ts';
+import { eventRoutes } from './handlers/events.ts';
+import { holdRoutes } from './handlers/holds.ts';
 import { operationRoutes } from './handlers/operations.ts';
+import { statementRoutes } from './handlers/statements.ts';
 import { transferRoutes } from './handlers/transfers.ts';
 import { Intake } from './intake.ts';
 import { createMetrics } from './metrics.ts';
@@ -17,8 +21,12 @@ import { startRecovery } from './recovery.ts';
 import type { Route } from './route.ts';
 import { createHttpServer } from './server.ts';
 import { Settlement } from './settlement.ts';
+import { Places } from './stream.ts';
 
 const POOL_CONNECTIONS_MAX = 5;
+/** Long reads and the feed have connections of their own, made when first used: they must not hold up short reads. */
+const READING_CONNECTIONS_MAX = 3;
+const FEED_CONNECTIONS_MAX = 2;
 
 export type Service = {
   readonly url: string;
@@ -33,6 +41,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const queue = new Queue(config.maxQueue);
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
+  const readingPool = createPool(database, timeouts, READING_CONNECTIONS_MAX);
+  const feedPool = createPool(database, timeouts, FEED_CONNECTIONS_MAX);
+  const feed = new Feed({ pool: feedPool, logger });
   const threads = createThreadPool({
     threads: config.threads,
     maxQueue: config.maxQueue,
@@ -47,7 +58,15 @@ export async function startService(config: Config, database: DatabaseSettings, l
     throw error;
   });
   const { threads: threadCount, jobSizeMax, heartbeatMs, orphanedAfterMs } = config;
-  const settlement = new Settlement({ pool: threads, queue, metrics, logger, threads: threadCount, jobSizeMax });
+  const settlement = new Settlement({
+    pool: threads,
+    queue,
+    metrics,
+    logger,
+    threads: threadCount,
+    jobSizeMax,
+    onJournal: (number) => feed.advance(number),
+  });
   const recovery = startRecovery({ pool, intake, queue, settlement, logger, heartbeatMs, orphanedAfterMs });
 
   let stopping = false;
@@ -55,6 +74,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const routes: Route[] = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),
+    ...holdRoutes(parts),
+    ...statementRoutes({ pool: readingPool, streams: new Places(config.statementStreamsMax) }),
+    ...eventRoutes({ feed, streams: new Places(config.eventStreamsMax) }),
     ...operationRoutes({
       pool,
       intake,
@@ -74,6 +96,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     stopping = true;
     const closed = once(server, 'close');
     server.close();
+    await feed.stop();
     const inFlight = setTimeout(() => server.closeAllConnections(), config.drainTimeoutMs);
     await closed;
     clearTimeout(inFlight);
@@ -87,6 +110,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
     await recovery.stop();
     await threads.destroy();
     await intake.close();
+    await feedPool.end();
+    await readingPool.end();
     await pool.end();
   }
 

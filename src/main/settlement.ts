@@ -6,6 +6,7 @@
 //
 // No transfer leaves but as final: whatever goes wrong, it goes back to ready.
 import type { Ending, Job, JobReport } from '../domain/job.ts';
+import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from './metrics.ts';
 import type { ThreadPool } from './pool.ts';
@@ -15,18 +16,30 @@ import type { Queue } from './queue.ts';
 export type Final = {
   readonly ending: Ending;
   readonly currency: string | null;
+  readonly amount: bigint | null;
   readonly journalNumber: bigint | null;
   readonly settledAt: string | null;
 };
 
-type Tracked = {
+/** A transfer that is durable and has its place in the queue. */
+export type Durable = {
   readonly id: string;
   readonly requestId: string;
+  /** Whether it is about a hold or an earlier transfer. */
+  readonly hasParent: boolean;
+  /** Members of one atomic group come together, in order, and stay together. */
+  readonly atomicGroupId: string | null;
+};
+
+type Tracked = Durable & {
   readonly acceptedAt: number;
   waiters: ((final: Final) => void)[] | null;
 };
 
-type Batch = { readonly transfers: readonly Tracked[]; readonly giveUp: boolean };
+/** What is never torn apart: a transfer, or the members of an atomic group. */
+type Unit = readonly Tracked[];
+
+type Batch = { readonly units: readonly Unit[]; readonly giveUp: boolean };
 
 /** How full a job must be before one more thread is woken for it, times the threads that are busy already. */
 const FILL = 64;
@@ -42,9 +55,11 @@ export class Settlement {
   readonly #logger: Logger;
   readonly #threads: number;
   readonly #jobSizeMax: number;
+  readonly #onJournal: (number: bigint) => void;
   readonly #tracked = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
-  #ready: Tracked[] = [];
+  #ready: Unit[] = [];
+  #readyCount = 0;
   /** Jobs that were broken as a whole, in parts: each runs as it is, so that the culprit ends alone. */
   #parts: Batch[] = [];
   #running = 0;
@@ -59,6 +74,8 @@ export class Settlement {
     logger: Logger;
     threads: number;
     jobSizeMax: number;
+    /** Told the number of each row that this process adds to the journal, once it is committed. */
+    onJournal: (number: bigint) => void;
   }) {
     this.#pool = options.pool;
     this.#queue = options.queue;
@@ -66,16 +83,32 @@ export class Settlement {
     this.#logger = options.logger;
     this.#threads = options.threads;
     this.#jobSizeMax = options.jobSizeMax;
+    this.#onJournal = options.onJournal;
   }
 
   /** Hands over transfers that are durable and have their places in the queue. */
-  push(transfers: readonly { id: string; requestId: string }[]): void {
-    for (const { id, requestId } of transfers) {
-      const tracked: Tracked = { id, requestId, acceptedAt: performance.now(), waiters: null };
-      this.#tracked.set(id, tracked);
-      this.#ready.push(tracked);
+  push(transfers: readonly Durable[]): void {
+    let unit: Tracked[] = [];
+    for (const transfer of transfers) {
+      const tracked: Tracked = { ...transfer, acceptedAt: performance.now(), waiters: null };
+      this.#tracked.set(transfer.id, tracked);
+      const together = transfer.atomicGroupId !== null && unit[0]?.atomicGroupId === transfer.atomicGroupId;
+      if (together) {
+        unit.push(tracked);
+        continue;
+      }
+      unit = [tracked];
+      this.#ready.push(unit);
     }
+    this.#readyCount += transfers.length;
     this.#pump();
+  }
+
+  /** Settles orders for real, in a transaction that is rolled back. They have their places in the queue, and keep them. */
+  async dryRun(intakeId: string, transfers: readonly NewTransfer[]): Promise<JobReport> {
+    const transferIds = transfers.map((transfer) => transfer.id);
+    const hasParents = transfers.some((transfer) => transfer.parentId !== null);
+    return await this.#runInThread({ transferIds, hasParents, giveUp: false, dryRun: { intakeId, transfers } });
   }
 
   /** Whether a transfer is on its way in this process. */
@@ -114,7 +147,7 @@ export class Settlement {
       if (part) void this.#run(part);
       else if (this.#ready.length === 0) return;
       // A job is what has gathered while threads were busy: filling it beats waking another thread.
-      else if (this.#ready.length >= this.#running * FILL) this.#runReady();
+      else if (this.#readyCount >= this.#running * FILL) this.#runReady();
       else {
         this.#fillTimer ??= setTimeout(() => {
           this.#fillTimer = null;
@@ -130,26 +163,35 @@ export class Settlement {
   #runReady(): void {
     if (this.#fillTimer) clearTimeout(this.#fillTimer);
     this.#fillTimer = null;
-    void this.#run({ transfers: this.#ready.splice(0, this.#jobSizeMax), giveUp: false });
+    let unitCount = 0;
+    let count = 0;
+    while (unitCount < this.#ready.length) {
+      const next = this.#ready[unitCount]?.length ?? 0;
+      // A group that is larger than a job may be is a job of its own.
+      if (unitCount > 0 && count + next > this.#jobSizeMax) break;
+      unitCount += 1;
+      count += next;
+    }
+    this.#readyCount -= count;
+    void this.#run({ units: this.#ready.splice(0, unitCount), giveUp: false });
   }
 
   async #run(batch: Batch): Promise<void> {
     this.#running += 1;
     const startedAt = performance.now();
-    const job: Job = { transferIds: batch.transfers.map((transfer) => transfer.id), giveUp: batch.giveUp };
-    const report = await this.#pool
-      .run(job)
-      .catch((error: Error): JobReport => ({
-        result: 'unavailable',
-        reason: `A thread died: ${error.message}`,
-        sqlState: null,
-      }));
+    const transfers = batch.units.flat();
+    const report = await this.#runInThread({
+      transferIds: transfers.map((transfer) => transfer.id),
+      hasParents: transfers.some((transfer) => transfer.hasParent),
+      giveUp: batch.giveUp,
+      dryRun: null,
+    });
     this.#running -= 1;
-    this.#log(batch, report, performance.now() - startedAt);
+    this.#log(transfers, batch.giveUp, report, performance.now() - startedAt);
     switch (report.result) {
       case 'settled':
         this.#pauseMs = 0;
-        this.#finish(batch, report);
+        this.#finish(transfers, report);
         break;
       case 'unavailable':
         this.#again(batch);
@@ -162,35 +204,41 @@ export class Settlement {
     this.#pump();
   }
 
-  #finish(batch: Batch, report: Extract<JobReport, { result: 'settled' }>): void {
+  async #runInThread(job: Job): Promise<JobReport> {
+    return await this.#pool.run(job).catch((error: Error) => ({
+      result: 'unavailable',
+      reason: `A thread died: ${error.message}`,
+      sqlState: null,
+    }));
+  }
+
+  #finish(transfers: readonly Tracked[], report: Extract<JobReport, { result: 'settled' }>): void {
     const now = performance.now();
-    for (const [index, transfer] of batch.transfers.entries()) {
+    for (const [index, transfer] of transfers.entries()) {
       const ending = report.endings[index] ?? null;
       this.#tracked.delete(transfer.id);
       this.#metrics.settled(ending, now - transfer.acceptedAt);
-      if (!transfer.waiters) continue;
-      const { journalNumber, settledAt } = report;
-      const final =
-        ending === 'gone'
-          ? { ending, currency: null, journalNumber: null, settledAt: null }
-          : { ending, currency: report.currencies[index] ?? null, journalNumber, settledAt };
-      for (const waiter of transfer.waiters) waiter(final);
+      for (const waiter of transfer.waiters ?? []) waiter(finalOf(report, index));
     }
-    this.#queue.release(batch.transfers.length, true);
+    this.#queue.release(transfers.length, true);
+    if (report.journalNumber !== null) this.#onJournal(report.journalNumber);
     if (this.#tracked.size === 0) for (const idle of this.#idleWaiters.splice(0)) idle();
   }
 
   #again(batch: Batch): void {
-    if (batch.transfers.length === 1) this.#parts.push(batch);
-    else this.#ready = [...batch.transfers, ...this.#ready];
+    if (batch.units.length === 1) {
+      this.#parts.push(batch);
+      return;
+    }
+    this.#ready = [...batch.units, ...this.#ready];
+    this.#readyCount += batch.units.reduce((count, unit) => count + unit.length, 0);
   }
 
   #split(batch: Batch): void {
-    const { transfers } = batch;
-    if (transfers.length > 1) {
-      const half = Math.ceil(transfers.length / 2);
-      this.#parts.push({ transfers: transfers.slice(0, half), giveUp: false });
-      this.#parts.push({ transfers: transfers.slice(half), giveUp: false });
+    const { units } = batch;
+    if (units.length > 1) {
+      const half = Math.ceil(units.length / 2);
+      this.#parts.push({ units: units.slice(0, half), giveUp: false }, { units: units.slice(half), giveUp: false });
       return;
     }
     if (batch.giveUp) {
@@ -199,7 +247,7 @@ export class Settlement {
       this.#pause();
       return;
     }
-    this.#parts.push({ transfers, giveUp: true });
+    this.#parts.push({ units, giveUp: true });
   }
 
   /** Runs nothing for a while: each time longer, until a job succeeds. */
@@ -216,10 +264,10 @@ export class Settlement {
     );
   }
 
-  #log(batch: Batch, report: JobReport, durationMs: number): void {
+  #log(transfers: readonly Tracked[], gaveUp: boolean, report: JobReport, durationMs: number): void {
     const common = {
-      transfers: batch.transfers.length,
-      request_ids: [...new Set(batch.transfers.map((transfer) => transfer.requestId))],
+      transfers: transfers.length,
+      request_ids: [...new Set(transfers.map((transfer) => transfer.requestId))],
       duration_ms: Math.round(durationMs * 1000) / 1000,
       result: report.result,
     };
@@ -227,23 +275,15 @@ export class Settlement {
       const { journalNumber, accountCount, attempts, endings } = report;
       const failed = endings.filter((ending) => ending !== null && ending !== 'gone').length;
       const gone = endings.filter((ending) => ending === 'gone').length;
-      this.#metrics.job(batch.transfers.length, durationMs);
+      const number = journalNumber === null ? null : Number(journalNumber);
+      this.#metrics.job(transfers.length, durationMs);
       this.#logger.info(
-        {
-          ...common,
-          journal_number: journalNumber === null ? null : Number(journalNumber),
-          accounts: accountCount,
-          failed,
-          gone,
-          attempts,
-        },
+        { ...common, journal_number: number, accounts: accountCount, failed, gone, attempts },
         'job settled',
       );
-      if (batch.giveUp) {
-        this.#logger.error(
-          { ...common, transfer_id: batch.transfers[0]?.id },
-          'a transfer could not be settled and was failed',
-        );
+      if (gaveUp) {
+        const ids = transfers.map((transfer) => transfer.id);
+        this.#logger.error({ ...common, transfer_ids: ids }, 'what could not be settled was failed');
       }
       return;
     }
@@ -251,4 +291,17 @@ export class Settlement {
     if (report.result === 'broken') this.#logger.error(details, 'a job could not be settled and is split');
     else this.#logger.warn(details, 'a job is tried again');
   }
+}
+
+/** How the transfer at an index of a settled job ended. */
+export function finalOf(report: Extract<JobReport, { result: 'settled' }>, index: number): Final {
+  const ending = report.endings[index] ?? null;
+  if (ending === 'gone') return { ending, currency: null, amount: null, journalNumber: null, settledAt: null };
+  return {
+    ending,
+    currency: report.currencies[index] ?? null,
+    amount: report.amounts[index] ?? null,
+    journalNumber: report.journalNumber,
+    settledAt: report.settledAt,
+  };
 }

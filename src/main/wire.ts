@@ -2,7 +2,12 @@
 import { availableOf, EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
 import type { AccountRecord, Entry } from '../db/accounts.ts';
+import type { HoldRecord } from '../db/holds.ts';
+import { remainingOf } from '../domain/hold.ts';
+import type { CurrencyTotals, TrialBalance } from '../db/balances.ts';
+import type { FeedEvent, SettledTransfer } from '../db/feed.ts';
 import type { Transfer } from '../db/transfers.ts';
+import { exactInteger } from '../json.ts';
 
 export function renderAccount(account: AccountRecord): Record<string, unknown> {
   // What one transfer may send at most: more than the largest amount is never of use, nor exact in JSON.
@@ -40,18 +45,106 @@ export function renderEntry(entry: Entry): Record<string, unknown> {
 export function renderTransfer(transfer: Transfer): Record<string, unknown> {
   return {
     id: transfer.id,
+    kind: transfer.kind,
     status: transfer.status,
     failure_code: transfer.failureCode,
     from_account: transfer.fromAccount,
     to_account: transfer.toAccount,
-    amount: Number(transfer.amount),
+    amount: transfer.amount === null ? null : Number(transfer.amount),
     currency: transfer.currency,
+    parent_id: transfer.parentId,
+    group_id: transfer.groupId,
     description: transfer.description,
     metadata: transfer.metadata,
     request_id: transfer.requestId,
     created_at: transfer.createdAt,
     completed_at: transfer.completedAt,
     journal_number: transfer.journalNumber === null ? null : Number(transfer.journalNumber),
+  };
+}
+
+/** Several transfers that were ordered at once, in their order. */
+export function renderGroup(id: string, atomic: boolean, transfers: readonly Transfer[]): Record<string, unknown> {
+  return { group_id: id, atomic, transfers: transfers.map(renderTransfer) };
+}
+
+export function renderHold(hold: HoldRecord): Record<string, unknown> {
+  return {
+    id: hold.id,
+    state: hold.state,
+    failure_code: null,
+    from_account: hold.fromAccount,
+    to_account: hold.toAccount,
+    currency: hold.currency,
+    amount: Number(hold.amount),
+    captured: Number(hold.captured),
+    released: Number(hold.released),
+    remaining: Number(remainingOf(hold)),
+    created_at: hold.createdAt,
+    expires_at: hold.expiresAt,
+  };
+}
+
+/** A hold that is not settled yet, or was refused. */
+export function renderUnsettledHold(transfer: Transfer): Record<string, unknown> {
+  return {
+    id: transfer.id,
+    state: transfer.status,
+    failure_code: transfer.failureCode,
+    from_account: transfer.fromAccount,
+    to_account: transfer.toAccount,
+    currency: transfer.currency,
+    amount: Number(transfer.amount ?? 0n),
+    captured: 0,
+    released: 0,
+    remaining: 0,
+    created_at: transfer.createdAt,
+    expires_at: null,
+  };
+}
+
+/** One row of the journal, with what it covers. */
+export function renderEvent(event: FeedEvent): Record<string, unknown> {
+  return {
+    journal_number: Number(event.journalNumber),
+    settled_at: event.settledAt,
+    hash: event.hash,
+    previous_hash: event.previousHash,
+    transfers: event.transfers.map(renderSettledTransfer),
+    account_change: event.accountChange && {
+      account_number: event.accountChange.accountNumber,
+      currency: event.accountChange.currency,
+      change_number: Number(event.accountChange.changeNumber),
+    },
+  };
+}
+
+function renderSettledTransfer(transfer: SettledTransfer): Record<string, unknown> {
+  const { fromEntryNumber, toEntryNumber } = transfer;
+  return {
+    ...renderTransfer(transfer),
+    from_entry_number: fromEntryNumber === null ? null : Number(fromEntryNumber),
+    to_entry_number: toEntryNumber === null ? null : Number(toEntryNumber),
+  };
+}
+
+/** The balances of all accounts together; `at` is the instant that was asked for, null for now. */
+export function renderTrialBalance(at: string | null, balance: TrialBalance): Record<string, unknown> {
+  return {
+    at,
+    journal_number: Number(balance.journalNumber),
+    settled_at: balance.settledAt,
+    currencies: balance.currencies.map(renderTotals),
+  };
+}
+
+function renderTotals(totals: CurrencyTotals): Record<string, unknown> {
+  return {
+    currency: totals.currency,
+    account_count: totals.accountCount,
+    positive: exactInteger(totals.positive),
+    negative: exactInteger(totals.negative),
+    sum: exactInteger(totals.positive + totals.negative),
   };
 }
 

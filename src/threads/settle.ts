@@ -5,10 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
 import { constraintOf, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
-import { abandonJob, type LockedJob, lockJob, removeSettledTwin, writeJob } from '../db/settlement.ts';
+import { insertPending } from '../db/intake.ts';
+import { abandonJob, beginJob, type LockedJob, lockJob, removeSettledTwin, writeJob } from '../db/settlement.ts';
 import { type Decision, decide } from '../domain/decide.ts';
-import type { Ending, Job, JobReport } from '../domain/job.ts';
+import type { Job, JobReport } from '../domain/job.ts';
 import { renderRecord } from '../domain/record.ts';
+import type { Outcome } from '../domain/transfer.ts';
 
 /** What the main process hands to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
@@ -42,33 +44,53 @@ export default async function settleJob(job: Job): Promise<JobReport> {
 }
 
 async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
-  const locked = await lockJob(connection, job.transferIds);
+  if (job.dryRun) await storeForDryRun(connection, job.dryRun);
+  const { hasParents } = job;
+  const locked = await lockJob(connection, job.transferIds, { hasParents, begun: job.dryRun !== null });
   if (locked.orders.length === 0) {
     await abandonJob(connection);
     return everythingGone(job, attempts);
   }
   const orders = locked.orders.map(({ order }) => order);
-  const { outcomes, moved } = job.giveUp ? giveUp(locked) : decide(orders, locked.accounts);
+  const { outcomes, changed } = job.giveUp ? giveUp(locked) : decide(orders, locked.books);
   const hash = createHash('sha256');
-  const endings = new Map<string, Ending>();
-  const currencies = new Map<string, string | null>();
+  const outcomeById = new Map<string, Outcome>();
   for (const [index, { order, details }] of locked.orders.entries()) {
     const outcome = outcomes[index];
     if (outcome === undefined) throw new TypeError('A decision has an outcome for each order.');
     hash.update(renderRecord(order, details, outcome));
-    endings.set(order.id, outcome.ok ? null : outcome.code);
-    currencies.set(order.id, outcome.currency);
+    outcomeById.set(order.id, outcome);
   }
-  const journal = await writeJob(connection, { orders: locked.orders, outcomes, moved, digest: hash.digest() });
+  const digest = hash.digest();
+  const journal = await writeJob(connection, {
+    orders: locked.orders,
+    outcomes,
+    changed,
+    digest,
+    dryRun: job.dryRun !== null,
+  });
+  const ended = job.transferIds.map((id) => outcomeById.get(id));
   return {
     result: 'settled',
-    endings: job.transferIds.map((id) => endings.get(id) ?? (endings.has(id) ? null : 'gone')),
-    currencies: job.transferIds.map((id) => currencies.get(id) ?? null),
+    endings: ended.map((outcome) => (outcome === undefined ? 'gone' : outcome.ok ? null : outcome.code)),
+    currencies: ended.map((outcome) => outcome?.currency ?? null),
+    amounts: ended.map((outcome) => outcome?.amount ?? null),
     journalNumber: journal.number,
     settledAt: journal.settledAt,
-    accountCount: moved.length,
+    accountCount: changed.accounts.length,
     attempts,
   };
+}
+
+async function storeForDryRun(connection: Connection, dryRun: NonNullable<Job['dryRun']>): Promise<void> {
+  await beginJob(connection);
+  try {
+    const { intakeAlive } = await insertPending(connection, dryRun.intakeId, dryRun.transfers);
+    if (!intakeAlive) throw new Error('The intake of this process is not registered at the moment.');
+  } catch (error) {
+    await abandonJob(connection).catch(() => {});
+    throw error;
+  }
 }
 
 function giveUp(locked: LockedJob): Decision {
@@ -76,8 +98,9 @@ function giveUp(locked: LockedJob): Decision {
     ok: false as const,
     code: 'cannot_be_settled' as const,
     currency: order.currency,
+    amount: order.amount,
   }));
-  return { outcomes, moved: [] };
+  return { outcomes, changed: { accounts: [], holds: [], originals: [] } };
 }
 
 function everythingGone(job: Job, attempts: number): JobReport {
@@ -85,6 +108,7 @@ function everythingGone(job: Job, attempts: number): JobReport {
     result: 'settled',
     endings: job.transferIds.map(() => 'gone'),
     currencies: job.transferIds.map(() => null),
+    amounts: job.transferIds.map(() => null),
     journalNumber: null,
     settledAt: null,
     accountCount: 0,

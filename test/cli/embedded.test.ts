@@ -41,7 +41,7 @@ test('embedded: a report is written while the service runs, which goes on; Ctrl-
   assert.deepEqual(await report.exited, { code: 0, signal: null }, report.output());
   assert.match(
     await readFile(join(folder, 'with.csv'), 'utf8'),
-    /^transfer_id,.*\n.*,ANN,BOB,300,USD,completed,.*,1,300,300\n$/,
+    /^transfer_id,.*\n.*,ANN,BOB,300,USD,completed,.*,1,300,300,transfer,\n$/,
   );
   assert.equal((await readFile(pidFile, 'utf8')).split('\n')[0], serverId, 'The server is the same.');
   await pay(service, 1);
@@ -55,7 +55,7 @@ test('embedded: a report is written while the service runs, which goes on; Ctrl-
 test('embedded: a report without the service starts the server and stops it again', async (t) => {
   const report = await startProgram(t, { folder, args: ['report', '--user=ANN', '--output=-', '--status=completed'] });
   assert.deepEqual(await report.exited, { code: 0, signal: null }, report.output());
-  assert.match(report.stdout(), /^transfer_id,.*\n.*,1,1000,1000\n.*,ANN,BOB,300,.*,2,-300,700\n/);
+  assert.match(report.stdout(), /^transfer_id,.*\n.*,1,1000,1000,transfer,\n.*,ANN,BOB,300,.*,2,-300,700,transfer,\n/);
   await assertNothingRuns(folder);
 });
 

@@ -21,11 +21,11 @@ before(async (t) => {
   await database.query(
     `insert into transfers (
        id, from_account, to_account, amount, currency, status, request_id, description, created_at, completed_at,
-       journal_number, journal_position, from_entry_number, to_entry_number
+       journal_number, journal_position, from_entry_number, to_entry_number, kind
      )
      select
        ('0192f0c4-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '@external', 'BIG', 1, 'USD', 'completed', 'request-' || n,
-       'A deposit of some words', '2026-01-31T12:00:00Z', '2026-01-31T12:00:01Z', 1 + n / 500, n % 500, n, n
+       'A deposit of some words', '2026-01-31T12:00:00Z', '2026-01-31T12:00:01Z', 1 + n / 500, n % 500, n, n, 'transfer'
      from generate_series(1, ${ROWS}::bigint) as n`,
   );
   await database.query(

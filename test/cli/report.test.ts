@@ -14,7 +14,7 @@ import { until } from '../support/until.ts';
 
 const HEADER =
   'transfer_id,from_account,to_account,amount,currency,status,failure_code,request_id,description,' +
-  'created_at,completed_at,entry_number,signed_amount,balance_after';
+  'created_at,completed_at,entry_number,signed_amount,balance_after,kind,parent_id';
 const UUID = '0192f0c4-0000-7000-8000-0000000000';
 
 type Made = { id: string; created: string; completed: string };
@@ -79,7 +79,7 @@ function line(made: Made, fields: readonly (string | number)[]): string {
     made.created,
     made.completed,
   ];
-  return [...cells, entry, signed, balance].join(',');
+  return [...cells, entry, signed, balance, 'transfer', ''].join(',');
 }
 
 function linesOfAnn(): Record<'completed' | 'failed' | 'pending', string[]> {
@@ -180,7 +180,7 @@ test('report: --output names the file, and replaces it', async (t) => {
   const contents = await Promise.all(
     ['a/b.csv', 'new/folders/c.csv', 'absolute.csv'].map((name) => readFile(join(folder, name), 'utf8')),
   );
-  assert.match(contents[0] ?? '', new RegExp(`^${HEADER}\n.*,'@external,EVE,7,EUR,completed,.*,1,7,7\n$`));
+  assert.match(contents[0] ?? '', new RegExp(`^${HEADER}\n.*,'@external,EVE,7,EUR,completed,.*,1,7,7,transfer,\n$`));
   assert.deepEqual(new Set(contents).size, 1);
   assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), [
     'a',
@@ -298,7 +298,8 @@ test('report: a text is quoted where CSV needs it, and no spreadsheet takes it f
   const program = await startProgram(t, { database: books, args: ['report', '--user=ANN', '--output=-'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   const expected = cells.map(
-    ({ cell }, index) => `${ids[index]},ANN,BOB,5,EUR,pending,,${cell},${cell},2026-01-31T12:00:00.123456Z,,,,\n`,
+    ({ cell }, index) =>
+      `${ids[index]},ANN,BOB,5,EUR,pending,,${cell},${cell},2026-01-31T12:00:00.123456Z,,,,,transfer,\n`,
   );
   assert.equal(program.stdout(), `${HEADER}\n${expected.join('')}`);
 });
@@ -306,7 +307,7 @@ test('report: a text is quoted where CSV needs it, and no spreadsheet takes it f
 test('report: a database without tables is told apart from an empty one', async (t) => {
   const folder = await makeFolder(t);
   const books = await createDatabase(t);
-  await books.query('drop table accounts, transfers, entries, pending_transfers');
+  await books.query('drop table accounts, transfers, entries, pending_transfers cascade');
   const program = await startProgram(t, { database: books, folder, args: ['report', '--user=ANN'] });
   assert.deepEqual(await program.exited, { code: 1, signal: null });
   assert.equal(program.output(), 'The database has no GopherPay tables yet: start the service on it once.\n');

@@ -59,7 +59,7 @@ test('terminal: help is in colours', async (t) => {
   const session = await openTerminal(t, '--help', database);
   assert.deepEqual(await session.exited, 0, session.screen());
   assert.ok(session.screen().includes(CYAN), session.screen());
-  assert.match(stripVTControlCharacters(session.screen()), /USAGE gopherpay serve\|report\r\n/);
+  assert.match(stripVTControlCharacters(session.screen()), /USAGE gopherpay serve\|report\|statement\|audit\|load\r\n/);
 });
 
 test('terminal: the log is for people, in colours, to its last line, and Ctrl-C ends the service well', async (t) => {

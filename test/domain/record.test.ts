@@ -4,14 +4,20 @@ import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { type OrderDetails, renderRecord } from '../../src/domain/record.ts';
-import { FAILURE_CODES, type Order, type Outcome } from '../../src/domain/transfer.ts';
+import { FAILURE_CODES, type Order, type Outcome, TRANSFER_KINDS } from '../../src/domain/transfer.ts';
 
 const ORDER: Order = {
   id: '0192f0c4-0000-7000-8000-000000000001',
   fromAccount: 'ANN',
   toAccount: 'BOB',
-  amount: 9_007_199_254_740_991n,
+  amount: null,
   currency: null,
+  kind: 'transfer',
+  parentId: null,
+  group: null,
+  conditions: null,
+  finalCapture: false,
+  expiresIn: null,
 };
 const DETAILS: OrderDetails = {
   requestId: 'request-1',
@@ -22,36 +28,61 @@ const DETAILS: OrderDetails = {
 const COMPLETED: Outcome = {
   ok: true,
   currency: 'EUR',
-  fromEntryNumber: 12n,
-  fromBalance: -5n,
-  toEntryNumber: 1n,
-  toBalance: 0n,
+  amount: 9_007_199_254_740_991n,
+  entries: { fromEntryNumber: 12n, fromBalance: -5n, toEntryNumber: 1n, toBalance: 0n },
 };
+/** The last nine fields of a plain transfer: its kind, and what it does not have. */
+const PLAIN = '\u001ftransfer\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001e';
 
-test('record: a completed transfer is these 15 fields', () => {
+test('record: a completed transfer is these 24 fields', () => {
   assert.equal(
     renderRecord(ORDER, DETAILS, COMPLETED),
     '0192f0c4-0000-7000-8000-000000000001\u001fANN\u001fBOB\u001f9007199254740991\u001fEUR\u001fcompleted\u001f\u001frequest-1' +
-      '\u001fKäse & Brot 🧀\u001f{"order": "7"}\u001f1795341599999999\u001f12\u001f-5\u001f1\u001f0\u001e',
+      '\u001fKäse & Brot 🧀\u001f{"order": "7"}\u001f1795341599999999\u001f12\u001f-5\u001f1\u001f0' +
+      PLAIN,
   );
 });
 
 test('record: a failed transfer has its code, and empty fields where it has no entries', () => {
   assert.equal(
     renderRecord(
-      { ...ORDER, fromAccount: '@external', amount: 1n },
+      { ...ORDER, fromAccount: '@external' },
       { ...DETAILS, requestId: null, description: null, metadataText: null },
-      { ok: false, code: 'destination_not_found', currency: null },
+      { ok: false, code: 'destination_not_found', currency: null, amount: 1n },
     ),
     '0192f0c4-0000-7000-8000-000000000001\u001f@external\u001fBOB\u001f1\u001f\u001ffailed\u001fdestination_not_found' +
-      '\u001f\u001f\u001f\u001f1795341599999999\u001f\u001f\u001f\u001f\u001e',
+      '\u001f\u001f\u001f\u001f1795341599999999\u001f\u001f\u001f\u001f' +
+      PLAIN,
   );
+});
+
+test('record: what a capture in an atomic group, a hold and a conditional transfer say stands in the last nine', () => {
+  const lastNine = (order: Partial<Order>) =>
+    renderRecord({ ...ORDER, ...order }, DETAILS, COMPLETED)
+      .slice(0, -1)
+      .split('\u001f')
+      .slice(15);
+  const group = { id: 'group', position: 2, atomic: true };
+  assert.deepEqual(lastNine({ kind: 'capture', parentId: 'hold', group, finalCapture: true }), [
+    'capture',
+    'hold',
+    'group',
+    '2',
+    'true',
+    'true',
+    '',
+    '',
+    '',
+  ]);
+  assert.deepEqual(lastNine({ kind: 'hold', expiresIn: 60 }), ['hold', '', '', '', '', '', '60', '', '']);
+  const conditions = { fromEntryNumber: 7n, minAvailableAfter: -3n };
+  assert.deepEqual(lastNine({ conditions }), ['transfer', '', '', '', '', '', '', '7', '-3']);
 });
 
 test('record: the currency is the one of the outcome, whatever the order named', () => {
   const fields = renderRecord({ ...ORDER, currency: 'USD' }, DETAILS, COMPLETED).split('\u001f');
   assert.equal(fields[4], 'EUR');
-  assert.equal(fields.length, 15);
+  assert.equal(fields.length, 24);
 });
 
 /** As the schemas let text in: not empty, no control characters. Few characters, so that fields are often alike. */
@@ -59,18 +90,30 @@ const text = fc.string({ unit: fc.constantFrom('a', ',', '|', '"', 'ä'), minLen
 const perhaps = fc.option(text, { nil: null, freq: 2 });
 const small = fc.bigInt({ min: 0n, max: 2n });
 const input = plain({
-  order: plain({ id: text, fromAccount: text, toAccount: text, amount: small }),
+  order: plain({
+    id: text,
+    fromAccount: text,
+    toAccount: text,
+    parentId: perhaps,
+    kind: fc.constantFrom(...TRANSFER_KINDS),
+  }),
   details: plain({ requestId: perhaps, description: perhaps, metadataText: perhaps, createdAtMicros: small }),
   outcome: fc.oneof(
     plain({
       ok: fc.constant(true as const),
       currency: text,
-      fromEntryNumber: small,
-      fromBalance: small,
-      toEntryNumber: small,
-      toBalance: small,
+      amount: small,
+      entries: fc.option(
+        plain({ fromEntryNumber: small, fromBalance: small, toEntryNumber: small, toBalance: small }),
+        { nil: null },
+      ),
     }),
-    plain({ ok: fc.constant(false as const), code: fc.constantFrom(...FAILURE_CODES), currency: perhaps }),
+    plain({
+      ok: fc.constant(false as const),
+      code: fc.constantFrom(...FAILURE_CODES),
+      currency: perhaps,
+      amount: fc.option(small, { nil: null }),
+    }),
   ),
 });
 type Input = typeof input extends fc.Arbitrary<infer Value> ? Value : never;
@@ -111,7 +154,7 @@ test('record: a row of records can be read back in one way only', (t) => {
         rows,
         inputs.map((each) => render(each).slice(0, -1)),
       );
-      for (const row of rows) assert.equal(row.split('\u001f').length, 15);
+      for (const row of rows) assert.equal(row.split('\u001f').length, 24);
     }),
   );
 });
@@ -130,5 +173,5 @@ function plain<Value extends object>(fields: { [Key in keyof Value]: fc.Arbitrar
 }
 
 function render({ order, details, outcome }: Input): string {
-  return renderRecord({ ...order, currency: null }, details, outcome);
+  return renderRecord({ ...ORDER, ...order }, details, outcome);
 }

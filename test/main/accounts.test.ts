@@ -88,6 +88,9 @@ test('accounts: an opening balance is a transfer from @external', async () => {
     { ...transfer, created_at: '', completed_at: '', journal_number: 0, id: '', request_id: '' },
     {
       id: '',
+      kind: 'transfer',
+      parent_id: null,
+      group_id: null,
       status: 'completed',
       failure_code: null,
       from_account: '@external',
@@ -179,8 +182,8 @@ test('accounts: the list has every account once, in order of number, whatever th
 });
 
 test('accounts: the list shows 50 at a time unless it is told otherwise', async () => {
-  await database.query(
-    `insert into accounts (account_number, currency, name) select 'ZZ' || n, 'USD', 'one of many' from generate_series(1, 60) as n`,
+  await Promise.all(
+    Array.from({ length: 60 }, async (_, n) => await open({ account_number: `ZZ${n + 1}`, name: 'one of many' })),
   );
   const page = await look('AccountPage', '/accounts');
   assert.equal(itemsOf(page).length, 50);
@@ -228,7 +231,7 @@ test('accounts: several fields change together, and no field is no change', asyn
   assert.deepEqual(again.body, body);
 });
 
-const FIXED = ['account_number', 'balance', 'currency', 'held', 'available', 'entry_count', 'status', 'created_at'];
+const FIXED = ['account_number', 'balance', 'currency', 'held', 'available', 'entry_count', 'created_at'];
 for (const field of FIXED) {
   test(`accounts: ${field} cannot be changed, not even to what it is`, async () => {
     const account = await open(COMPLETE);
@@ -443,7 +446,8 @@ test('operations: the OpenAPI document names every answer and every header', asy
   for (const reference of references) {
     assert.ok(Object.hasOwn(ANSWER_SCHEMAS, reference.slice('"#/components/schemas/'.length, -1)), reference);
   }
-  assert.equal(references.size + 1, Object.keys(ANSWER_SCHEMAS).length, 'Entry alone is named within a page only');
+  const unnamed = Object.keys(ANSWER_SCHEMAS).filter((name) => !references.has(`"#/components/schemas/${name}"`));
+  assert.deepEqual(unnamed, ['Group', 'Entry', 'Event'], 'These are named within others only.');
 });
 
 test('accounts: after all this the promises are kept', async () => {

@@ -758,7 +758,8 @@ for (const path of QUERIES) {
 }
 
 test('bad input: queries are looked at where something would be done, too', async () => {
-  await refused('invalid_request', 'POST', '/transfers?dry_run=true', TRANSFER);
+  await refused('invalid_request', 'POST', '/transfers?dry_run=yes', TRANSFER);
+  await refused('invalid_request', 'POST', '/transfers?dry_rnu=true', TRANSFER);
   await refused('invalid_request', 'POST', '/accounts?dry_run=true', ACCOUNT);
   await refused('invalid_request', 'PATCH', '/accounts/ANN?dry_run=true', { name: 'Another' });
   await refused('invalid_request', 'DELETE', '/accounts/ANN?dry_run=true');

@@ -10,9 +10,11 @@ import { request, startService } from '../support/service.ts';
 
 const DOCUMENT = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');
 
+type BodySchema = { properties?: Record<string, unknown> };
+
 type Operation = {
   parameters: { name: string; in: string }[];
-  requestBody?: { content: Record<string, { schema: { properties?: Record<string, unknown> } }> };
+  requestBody?: { content: Record<string, { schema: BodySchema & { anyOf?: BodySchema[] } }> };
   responses: Record<string, unknown>;
 };
 
@@ -64,8 +66,9 @@ test('problem: docs/API.md names each parameter and field of a route where it de
     const section = sectionOf(`\`${route}\``);
     const named = [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, name = '']) => name);
     const parameters = operation.parameters.filter((each) => each.in === 'query').map(({ name }) => name);
-    const body = operation.requestBody?.content['application/json']?.schema.properties;
-    const fields = body ? Object.keys(body) : [];
+    const body = operation.requestBody?.content['application/json']?.schema;
+    // Where one of several bodies may be sent, the section names the fields of all.
+    const fields = [body, ...(body?.anyOf ?? [])].flatMap((schema) => Object.keys(schema?.properties ?? {}));
     assert.deepEqual(named.toSorted(), [...parameters, ...fields].toSorted(), route);
   }
 });
@@ -106,7 +109,13 @@ test('problem: a pointer escapes what has a meaning in it, and cuts off what is 
 });
 
 test('problem: what may be tried again says when', () => {
-  const again: ProblemCode[] = ['queue_full', 'database_unavailable', 'outcome_unknown', 'shutting_down'];
+  const again: ProblemCode[] = [
+    'queue_full',
+    'database_unavailable',
+    'outcome_unknown',
+    'too_many_streams',
+    'shutting_down',
+  ];
   for (const [code = '', , , next] of rowsOf('Problems')) {
     const says = next?.includes('`Retry-After`') ?? false;
     assert.equal(

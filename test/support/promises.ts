@@ -120,12 +120,30 @@ function optionalRules({ limitsChanged = false, accepted = [], nothingPending = 
 const RECORD = `
   concat_ws(
     chr(31),
-    t.id::text, t.from_account, t.to_account, t.amount::text, coalesce(t.currency, ''), t.status,
+    t.id::text, t.from_account, t.to_account, coalesce(t.amount::text, ''), coalesce(t.currency, ''), t.status,
     coalesce(t.failure_code, ''), coalesce(t.request_id, ''), coalesce(t.description, ''), coalesce(t.metadata::text, ''),
     (extract(epoch from t.created_at) * 1000000)::bigint::text,
     coalesce(t.from_entry_number::text, ''), coalesce(f.balance::text, ''),
-    coalesce(t.to_entry_number::text, ''), coalesce(g.balance::text, '')
+    coalesce(t.to_entry_number::text, ''), coalesce(g.balance::text, ''),
+    t.kind, coalesce(t.parent_id::text, ''), coalesce(t.group_id::text, ''), coalesce(t.group_position::text, ''),
+    coalesce(t.atomic::text, ''), coalesce(t.final_capture::text, ''), coalesce(t.expires_in::text, ''),
+    coalesce(t.if_from_entry_number::text, ''), coalesce(t.if_min_available_after::text, '')
   ) || chr(30)`;
+
+// What an account says of itself, as its seal covers it.
+const SEAL = `
+  sha256(convert_to(
+    concat_ws(
+      chr(31),
+      a.account_number, a.currency, a.status, a.name, coalesce(a.email, ''), coalesce(a.phone, ''),
+      coalesce(to_char(a.date_of_birth, 'YYYY-MM-DD'), ''), a.overdraft_limit, a.metadata::text,
+      (extract(epoch from a.created_at) * 1000000)::bigint
+    ),
+    'UTF8'
+  ))`;
+
+/** The kinds of transfers that move money, and so have entries. */
+const MOVING = `('transfer', 'capture', 'reversal')`;
 
 // Transfers beside the entries that they name.
 const TRANSFERS_WITH_ENTRIES = `
@@ -148,12 +166,12 @@ const RULES: Rule[] = [
   },
   {
     promise: 1,
-    rule: 'a completed transfer has two entries, a failed one has none',
+    rule: 'a completed transfer that moves money has two entries, every other has none',
     sql: `
-      select t.id, t.status, count(e.transfer_id) as entries
+      select t.id, t.kind, t.status, count(e.transfer_id) as entries
       from transfers t left join entries e on e.transfer_id = t.id
-      group by t.id, t.status
-      having count(e.transfer_id) <> case t.status when 'completed' then 2 else 0 end`,
+      group by t.id, t.kind, t.status
+      having count(e.transfer_id) <> case when t.status = 'completed' and t.kind in ${MOVING} then 2 else 0 end`,
   },
   {
     promise: 1,
@@ -162,7 +180,7 @@ const RULES: Rule[] = [
       select
         t.id, t.amount, f.transfer_id as from_transfer, f.amount as from_amount, g.transfer_id as to_transfer, g.amount as to_amount
       from ${TRANSFERS_WITH_ENTRIES}
-      where t.status = 'completed'
+      where t.status = 'completed' and t.kind in ${MOVING}
         and (f.transfer_id, f.amount, g.transfer_id, g.amount) is distinct from (t.id, -t.amount, t.id, t.amount)`,
   },
   {
@@ -243,9 +261,60 @@ const RULES: Rule[] = [
   },
   {
     promise: 3,
-    rule: 'nothing is held as long as there are no holds',
+    rule: 'what is held is the sum of what is left of the open holds',
     sql: `
-      select account_number, currency, held from accounts where held <> 0 and to_regclass('holds') is null`,
+      select a.account_number, a.currency, a.held, coalesce(sum(h.amount - h.captured - h.released), 0) as open_holds
+      from accounts a
+      left join holds h
+        on h.from_account = a.account_number and h.currency = a.currency and h.state = 'open'
+      group by a.account_number, a.currency, a.held
+      having a.held <> coalesce(sum(h.amount - h.captured - h.released), 0)`,
+  },
+  {
+    promise: 3,
+    rule: 'a hold is what its transfer ordered, and what was captured and released of it is what its transfers say',
+    sql: `
+      select h.id, h.state, h.amount, h.captured, h.released, said.*
+      from holds h
+      full join (select * from transfers where kind = 'hold' and status = 'completed') t on t.id = h.id
+      left join lateral (
+        select
+          coalesce(sum(p.amount) filter (where p.kind = 'capture'), 0) as captures,
+          coalesce(sum(p.amount) filter (where p.kind in ('void', 'expiry')), 0) as releases,
+          coalesce(bool_or(p.final_capture), false) as final
+        from transfers p
+        where p.parent_id = t.id and p.status = 'completed'
+      ) as said on true
+      where (h.id, h.amount, h.from_account, h.to_account, h.currency, h.captured, h.released)
+        is distinct from (
+          t.id, t.amount, t.from_account, t.to_account, t.currency, said.captures,
+          case when said.final then t.amount - said.captures else said.releases end
+        )`,
+  },
+  {
+    promise: 3,
+    rule: 'what was reversed of a transfer is the sum of its reversals, and no more than it moved',
+    sql: `
+      select coalesce(r.transfer_id, said.parent_id) as id, t.amount, r.reversed, said.reversals
+      from reversed_amounts r
+      full join (
+        select parent_id, sum(amount) as reversals
+        from transfers
+        where kind = 'reversal' and status = 'completed'
+        group by parent_id
+      ) as said on said.parent_id = r.transfer_id
+      left join transfers t on t.id = coalesce(r.transfer_id, said.parent_id)
+      where r.reversed is distinct from said.reversals or r.amount is distinct from t.amount or said.reversals > t.amount`,
+  },
+  {
+    promise: 3,
+    rule: 'an atomic group settles all or none',
+    sql: `
+      select group_id, count(*) filter (where status = 'completed') as completed, count(*) as members
+      from transfers
+      where atomic
+      group by group_id
+      having count(*) filter (where status = 'completed') not in (0, count(*))`,
   },
   {
     promise: 5,
@@ -267,7 +336,8 @@ const RULES: Rule[] = [
     rule: 'the transfer that an idempotency key names is there, pending or settled',
     sql: `
       select key, transfer_id from idempotency_keys
-      where transfer_id not in (select id from transfers) and transfer_id not in (select id from pending_transfers)`,
+      where transfer_id not in (select coalesce(group_id, id) from transfers)
+        and transfer_id not in (select coalesce(group_id, id) from pending_transfers)`,
   },
   {
     promise: 6,
@@ -281,7 +351,7 @@ const RULES: Rule[] = [
     rule: 'the database refuses every change of what is final',
     sql: `
       select name as table_name
-      from unnest(array['transfers', 'entries', 'journal', 'idempotency_keys']) as name
+      from unnest(array['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys']) as name
       left join pg_trigger g
         on g.tgrelid = to_regclass(name) and g.tgenabled in ('O', 'A') and g.tgfoid = to_regproc('refuse_change')
         -- A trigger's type is a sum of flags; 2 means that it fires before the change.
@@ -377,7 +447,7 @@ const RULES: Rule[] = [
   },
   {
     promise: 7,
-    rule: 'the digest of a journal row covers its transfers as they are stored',
+    rule: 'the digest of a journal row covers its transfers, or its account change, as they are stored',
     sql: `
       select number, encode(digest, 'hex') as digest, encode(expected, 'hex') as expected
       from journal
@@ -387,8 +457,38 @@ const RULES: Rule[] = [
           sha256(convert_to(string_agg(${RECORD}, '' order by t.journal_position), 'UTF8')) as expected
         from ${TRANSFERS_WITH_ENTRIES}
         group by t.journal_number
+        union all
+        select
+          journal_number,
+          sha256(convert_to(
+            concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), 'UTF8'
+          ))
+        from account_changes
       ) as recomputed using (number)
       where digest is distinct from expected`,
+  },
+  {
+    promise: 7,
+    rule: 'an account is what its last change sealed',
+    sql: `
+      select a.account_number, a.currency, c.change_number
+      from accounts a
+      full join (
+        select distinct on (account_number, currency) * from account_changes
+        order by account_number, currency, change_number desc
+      ) as c using (account_number, currency)
+      where c.seal is distinct from ${SEAL}`,
+  },
+  {
+    promise: 7,
+    rule: 'the changes of an account are numbered 1, 2, 3 … without gaps',
+    sql: `
+      select account_number, currency, change_number, place
+      from (
+        select *, row_number() over (partition by account_number, currency order by change_number) as place
+        from account_changes
+      ) as numbered
+      where change_number <> place`,
   },
   {
     promise: 7,

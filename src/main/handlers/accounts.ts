@@ -5,6 +5,7 @@ import {
   type AccountRecord,
   closeAccount,
   insertAccount,
+  sealAccount,
   listAccounts,
   listEntries,
   loadAccounts,
@@ -15,8 +16,9 @@ import { withTransaction } from '../../db/connect.ts';
 import { constraintOf, retryAfter } from '../../db/errors.ts';
 import { insertPending } from '../../db/intake.ts';
 import { EXTERNAL } from '../../domain/account.ts';
+import type { NewTransfer } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Exchange, type Route } from '../route.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import {
   balanceSchema,
   createAccountSchema,
@@ -30,12 +32,12 @@ import {
 } from '../schemas.ts';
 import { unavailableProblem } from '../server.ts';
 import { renderAccount, renderEntry, renderPage } from '../wire.ts';
-import { queueFullProblem, type TransferParts } from './transfers.ts';
+import { admit, type Parts } from '../submission.ts';
 
 /** How long the answer to a new account waits for its opening balance. */
 const OPENING_TIMEOUT_MS = 10_000;
 
-export function accountRoutes(parts: TransferParts): Route[] {
+export function accountRoutes(parts: Parts): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -51,7 +53,7 @@ export function accountRoutes(parts: TransferParts): Route[] {
       pattern: '/accounts',
       summary: 'Accounts, in order of number',
       query: listAccountsSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'AccountPage' },
       handle: async ({ query }) => await showAccounts(parts, query),
     }),
@@ -60,7 +62,7 @@ export function accountRoutes(parts: TransferParts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'One account',
       query: readAccountSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Account' },
       handle: async ({ parameters, query }) => ({
         status: 200,
@@ -82,7 +84,7 @@ export function accountRoutes(parts: TransferParts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'Close an account; its history stays',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 204: null },
       handle: async ({ parameters }) => await endAccount(parts, parameters[0]),
     }),
@@ -91,7 +93,7 @@ export function accountRoutes(parts: TransferParts): Route[] {
       pattern: '/accounts/:account_number/entries',
       summary: "An account's history",
       query: listEntriesSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'EntryPage' },
       handle: async ({ parameters, query }) => await showEntries(parts, parameters[0], query),
     }),
@@ -100,7 +102,7 @@ export function accountRoutes(parts: TransferParts): Route[] {
       pattern: '/accounts/:account_number/balance',
       summary: 'The balance at an instant',
       query: balanceSchema,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Balance' },
       handle: async ({ parameters, query }) => await showBalance(parts, parameters[0], query),
     }),
@@ -108,7 +110,7 @@ export function accountRoutes(parts: TransferParts): Route[] {
 }
 
 async function createAccount(
-  parts: TransferParts,
+  parts: Parts,
   exchange: Exchange<unknown, z.output<typeof createAccountSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
@@ -123,8 +125,7 @@ async function createAccount(
     metadata: body.metadata,
   };
   const opening = body.balance === 0 ? null : openingTransfer(account, body.balance, exchange);
-  if (opening && !parts.intake.available) throw unavailableProblem();
-  if (opening && !parts.queue.admit(1)) throw queueFullProblem(parts.queue);
+  if (opening) admit(parts, 1);
   let created: AccountRecord;
   let committing = false;
   try {
@@ -136,8 +137,11 @@ async function createAccount(
         const { intakeAlive } = await insertPending(connection, parts.intake.intakeId, [opening]);
         if (!intakeAlive) throw unavailableProblem();
       }
+      if (inserted.externalIsNew)
+        await sealAccount(connection, { accountNumber: EXTERNAL, currency: account.currency });
+      await sealAccount(connection, account);
       committing = true;
-      return inserted;
+      return inserted.account;
     });
   } catch (error) {
     if (opening) parts.queue.release(1, false);
@@ -150,9 +154,10 @@ async function createAccount(
     });
   }
   if (opening) {
-    parts.settlement.push([{ id: opening.id, requestId: exchange.requestId }]);
+    parts.settlement.push([{ id: opening.id, requestId: exchange.requestId, hasParent: false, atomicGroupId: null }]);
     await parts.settlement.waitFor(opening.id, OPENING_TIMEOUT_MS);
-    created = await findAccount(parts, account.accountNumber, account.currency);
+    // It is there, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
+    created = await findAccount(parts, account.accountNumber, account.currency).catch(() => created);
   }
   return {
     status: 201,
@@ -165,8 +170,14 @@ function openingTransfer(
   account: { accountNumber: string; currency: string },
   balance: number,
   exchange: { requestId: string; requestIdGiven: boolean },
-) {
+): NewTransfer {
   return {
+    kind: 'transfer',
+    parentId: null,
+    group: null,
+    conditions: null,
+    finalCapture: false,
+    expiresIn: null,
     id: exchange.requestIdGiven ? randomUUIDv7() : exchange.requestId,
     requestId: exchange.requestIdGiven ? exchange.requestId : null,
     fromAccount: EXTERNAL,
@@ -179,14 +190,18 @@ function openingTransfer(
   };
 }
 
-async function showAccounts(parts: TransferParts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
+async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
   // The cursor is the number and the currency of the last account shown.
   const [, accountNumber, currency] = /^(@external|[A-Za-z0-9._-]{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
   if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
     throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
   }
   const after = accountNumber === undefined || currency === undefined ? null : { accountNumber, currency };
-  const accounts = await listAccounts(parts.pool, { limit: query.limit + 1, after });
+  const accounts = await listAccounts(parts.pool, {
+    limit: query.limit + 1,
+    after,
+    metadata: query.metadata ?? null,
+  });
   const shown = accounts.slice(0, query.limit);
   const last = accounts.length > query.limit ? shown.at(-1) : undefined;
   const next = last ? `${last.accountNumber}:${last.currency}` : null;
@@ -194,7 +209,7 @@ async function showAccounts(parts: TransferParts, query: z.output<typeof listAcc
 }
 
 async function changeAccount(
-  parts: TransferParts,
+  parts: Parts,
   accountNumber: string | undefined,
   body: Record<string, unknown>,
 ): Promise<Answer> {
@@ -206,13 +221,18 @@ async function changeAccount(
   const change = parseRequest(updateAccountSchema, body);
   const account = await findAccount(parts, accountNumber, undefined, 'own');
   try {
-    const updated = await updateAccount(parts.pool, account.accountNumber, {
-      name: change.name,
-      email: change.email,
-      phone: change.phone,
-      dateOfBirth: change.date_of_birth,
-      overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
-      metadata: change.metadata,
+    const updated = await withTransaction(parts.pool, async (connection) => {
+      const record = await updateAccount(connection, account.accountNumber, {
+        name: change.name,
+        email: change.email,
+        phone: change.phone,
+        dateOfBirth: change.date_of_birth,
+        overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
+        metadata: change.metadata,
+        status: change.status,
+      });
+      if (record) await sealAccount(connection, record);
+      return record;
     });
     if (!updated) throw new Problem('account_closed', 'A closed account stays as it is.');
     return { status: 200, json: renderAccount(updated) };
@@ -222,9 +242,14 @@ async function changeAccount(
   }
 }
 
-async function endAccount(parts: TransferParts, accountNumber: string | undefined): Promise<Answer> {
+async function endAccount(parts: Parts, accountNumber: string | undefined): Promise<Answer> {
   const account = await findAccount(parts, accountNumber, undefined, 'own');
-  if (account.status !== 'closed' && !(await closeAccount(parts.pool, account.accountNumber))) {
+  const closed = await withTransaction(parts.pool, async (connection) => {
+    const done = await closeAccount(connection, account.accountNumber);
+    if (done) await sealAccount(connection, account);
+    return done;
+  });
+  if (!closed) {
     const now = await findAccount(parts, accountNumber);
     if (now.status !== 'closed') {
       throw new Problem('account_not_empty', 'Move the money away and end the holds; then the account can be closed.');
@@ -234,7 +259,7 @@ async function endAccount(parts: TransferParts, accountNumber: string | undefine
 }
 
 async function showEntries(
-  parts: TransferParts,
+  parts: Parts,
   accountNumber: string | undefined,
   query: z.output<typeof listEntriesSchema>,
 ): Promise<Answer> {
@@ -253,7 +278,7 @@ async function showEntries(
 }
 
 async function showBalance(
-  parts: TransferParts,
+  parts: Parts,
   accountNumber: string | undefined,
   query: z.output<typeof balanceSchema>,
 ): Promise<Answer> {
@@ -276,8 +301,8 @@ async function showBalance(
 }
 
 /** The one account that a path names. `own`: only one that is not @external, which nobody may change. */
-async function findAccount(
-  parts: TransferParts,
+export async function findAccount(
+  parts: Pick<Parts, 'pool'>,
   accountNumber: string | undefined,
   currency?: string,
   whose: 'any' | 'own' = 'any',

@@ -2,7 +2,7 @@
 import type { ConnectionPool } from '../../db/connect.ts';
 import type { Intake } from '../intake.ts';
 import type { Metrics } from '../metrics.ts';
-import { defineRoute, type Route } from '../route.ts';
+import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';
 import { unavailableProblem } from '../server.ts';
 
@@ -20,7 +20,7 @@ export function operationRoutes(parts: {
       pattern: '/healthz',
       summary: 'Whether the process is alive',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Health' },
       handle: async () => ({ status: 200, json: { status: 'alive' } }),
     }),
@@ -29,7 +29,7 @@ export function operationRoutes(parts: {
       pattern: '/readyz',
       summary: 'Whether the service can take transfers',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Health' },
       async handle() {
         if (!parts.intake.available || !parts.healthy()) throw unavailableProblem();
@@ -41,7 +41,7 @@ export function operationRoutes(parts: {
       pattern: '/metrics',
       summary: 'What the service counts and times, for Prometheus',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'Metrics' },
       handle: async () => ({ status: 200, text: await parts.metrics.render() }),
     }),
@@ -50,7 +50,7 @@ export function operationRoutes(parts: {
       pattern: '/openapi.json',
       summary: 'This interface, as OpenAPI 3.1',
       query: NO_PARAMETERS,
-      body: null,
+      body: NO_BODY,
       answers: { 200: 'OpenApi' },
       handle: async () => ({ status: 200, json: parts.openapi() }),
     }),

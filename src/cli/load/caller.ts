@@ -1,0 +1,157 @@
+// Calls the service: opens the test's accounts, orders transfers, and follows the feed to see which are final.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool, request } from 'undici';
+import { z } from 'zod';
+import { CommandError, EXIT } from '../command.ts';
+import type { Tally } from './tally.ts';
+
+const OPENING_BALANCE = 1_000_000_000;
+const OPENING_AT_ONCE = 64;
+const FEED_PAUSE_MS = 20;
+
+const answer = z.object({
+  id: z.string().optional(),
+  status: z.string().optional(),
+  transfers: z.array(z.object({ id: z.string(), status: z.string() })).optional(),
+});
+const problem = z.object({ code: z.string() });
+const page = z.object({
+  items: z.array(z.object({ transfers: z.array(z.object({ id: z.string() })) })),
+  next: z.int().nullable(),
+});
+const balances = z.object({
+  journal_number: z.int(),
+  currencies: z.array(z.object({ currency: z.string(), sum: z.int() })),
+});
+
+export type Order = { readonly from: number; readonly to: number; readonly amount: number };
+
+export class Caller {
+  readonly #url: string;
+  readonly #pool: Pool;
+  readonly #prefix: string;
+  readonly #tally: Tally;
+  /** When the request of each transfer that is not known to be final was meant to start. */
+  readonly #unsettled = new Map<string, number>();
+  /** Transfers that were seen to be final before the answer to their request was read. */
+  readonly #early = new Map<string, number>();
+
+  constructor(options: { url: string; connections: number; prefix: string; tally: Tally }) {
+    this.#url = options.url;
+    this.#prefix = options.prefix;
+    this.#tally = options.tally;
+    this.#pool = new Pool(options.url, { connections: options.connections, pipelining: 1 });
+  }
+
+  /** Transfers that are accepted and not known to be final. */
+  get unsettled(): number {
+    return this.#unsettled.size;
+  }
+
+  accountNumber(index: number): string {
+    return `${this.#prefix}-${index}`;
+  }
+
+  /** Opens the accounts of the test, each with plenty of money. */
+  async openAccounts(count: number, onOpened: () => void): Promise<void> {
+    let next = 0;
+    const opener = async () => {
+      while (next < count) {
+        const index = next;
+        next += 1;
+        const body = { account_number: this.accountNumber(index), name: 'Load test', balance: OPENING_BALANCE };
+        let [status, text] = await this.#post('/accounts', body, {});
+        while (status === 429) {
+          await sleep(FEED_PAUSE_MS);
+          [status, text] = await this.#post('/accounts', body, {});
+        }
+        if (status !== 201) throw new CommandError(EXIT.failed, `An account could not be opened: ${text}`);
+        onOpened();
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(OPENING_AT_ONCE, count) }, opener));
+  }
+
+  /** Orders one transfer, or several in one request, that were meant to start at `intendedAt`. Never rejects. */
+  async order(orders: readonly Order[], intendedAt: number, wait: boolean): Promise<void> {
+    const transfers = orders.map(({ from, to, amount }) => ({
+      from_account: this.accountNumber(from),
+      to_account: this.accountNumber(to),
+      amount,
+    }));
+    const body = transfers.length === 1 ? transfers[0] : { transfers };
+    try {
+      const [status, text] = await this.#post('/transfers', body, wait ? { prefer: 'wait=30' } : {});
+      const latencyMs = performance.now() - intendedAt;
+      if (status === 200 || status === 202) {
+        this.#tally.answered('accepted', orders.length, latencyMs);
+        this.#noteAccepted(text, intendedAt);
+      } else {
+        const { code } = problem.parse(JSON.parse(text));
+        this.#tally.answered(status === 429 ? 'refused' : 'failed', orders.length, latencyMs, code);
+      }
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'no_answer';
+      this.#tally.answered('failed', orders.length, performance.now() - intendedAt, code);
+    }
+  }
+
+  /** Follows the feed from now on until `signal` aborts, and notes which transfers are final. */
+  async follow(signal: AbortSignal): Promise<void> {
+    let after = (await this.readBalances()).journalNumber;
+    while (!signal.aborted) {
+      const { body } = await request(`${this.#url}/events?after=${after}&limit=1000`);
+      const { items, next } = page.parse(await body.json());
+      const now = performance.now();
+      for (const { transfers } of items) for (const { id } of transfers) this.#noteFinal(id, now);
+      if (next !== null) after = next;
+      if (items.length === 0) await sleep(FEED_PAUSE_MS);
+    }
+  }
+
+  /** The books as the service shows them: the end of the journal, and the currencies whose balances do not sum to zero. */
+  async readBalances(): Promise<{ journalNumber: number; unbalanced: string[] }> {
+    const { body } = await request(`${this.#url}/balances`);
+    const read = balances.parse(await body.json());
+    const unbalanced = read.currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
+    return { journalNumber: read.journal_number, unbalanced };
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  #noteAccepted(text: string, intendedAt: number): void {
+    const { id, status, transfers } = answer.parse(JSON.parse(text));
+    const accepted = transfers ?? (id === undefined ? [] : [{ id, status: status ?? 'pending' }]);
+    for (const transfer of accepted) {
+      const finalAt = this.#early.get(transfer.id);
+      if (finalAt === undefined) {
+        this.#unsettled.set(transfer.id, intendedAt);
+        continue;
+      }
+      this.#early.delete(transfer.id);
+      this.#tally.final(finalAt - intendedAt);
+    }
+  }
+
+  #noteFinal(id: string, now: number): void {
+    const intendedAt = this.#unsettled.get(id);
+    if (intendedAt === undefined) {
+      this.#early.set(id, now);
+      return;
+    }
+    this.#unsettled.delete(id);
+    this.#tally.final(now - intendedAt);
+  }
+
+  async #post(path: string, body: unknown, headers: Record<string, string>): Promise<[status: number, text: string]> {
+    const answered = await this.#pool.request({
+      method: 'POST',
+      path,
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+    });
+    return [answered.statusCode, await answered.body.text()];
+  }
+}

@@ -1,0 +1,32 @@
+// How a load test shows itself: a line per second while it runs, and a table at its end.
+import type { Percentiles, Summary, Tally } from './tally.ts';
+
+/** What has happened so far. */
+export function renderLine(tally: Tally, unsettled: number): string {
+  const seconds = Math.round(tally.elapsedMs / 1000);
+  const { offered, accepted, refused, failed, settled } = tally;
+  return `${seconds} s  offered ${offered}  accepted ${accepted}  429 ${refused}  failed ${failed}  settled ${settled}  on their way ${unsettled}\n`;
+}
+
+/** The result for people. Times are milliseconds. */
+export function renderTable(summary: Summary): string {
+  const { seconds, offered, accepted, refused, failed, settled } = summary;
+  const rows: [string, string][] = [
+    ['offered', `${offered} transfers in ${seconds} s`],
+    ['accepted', `${accepted}  (${summary.acceptedPerSecond} per second)`],
+    ['refused with 429', `${refused}`],
+    ['failed', `${failed}`],
+    ['settled', `${settled}  (${summary.settledPerSecond} per second)`],
+    ['time to accepted', renderPercentiles(summary.acceptMs)],
+    ['time to 429', renderPercentiles(summary.refuseMs)],
+    ['time to final', renderPercentiles(summary.finalMs)],
+    ...Object.entries(summary.errors).map(([code, count]): [string, string] => [code, `${count} requests`]),
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(18)}${value}\n`).join('');
+}
+
+function renderPercentiles(percentiles: Percentiles): string {
+  if (!percentiles) return '-';
+  const { p50, p90, p99, p999, max } = percentiles;
+  return `p50 ${p50}  p90 ${p90}  p99 ${p99}  p99.9 ${p999}  max ${max} ms`;
+}

@@ -1,0 +1,94 @@
+// gopherpay statement: an account's statement of a month, the same that GET /accounts/{n}/statements/{month} answers.
+import { join } from 'node:path';
+import { defineCommand } from 'citty';
+import { z } from 'zod';
+import { readConfig } from '../config.ts';
+import { loadAccounts } from '../db/accounts.ts';
+import { connect, type DatabaseSettings, disconnect, type Queryable } from '../db/connect.ts';
+import { loadStatement, readStatement, type StatementSummary } from '../db/statements.ts';
+import { renderStatement, STATEMENT_FORMATS } from '../statement.ts';
+import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
+import { writeOutput } from './file.ts';
+
+/** The sums of a long month are one statement, and nobody else waits for it: only connecting and locks are bounded. */
+const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 10_000 };
+
+type Wanted = { readonly account: string; readonly currency: string | undefined; readonly month: string };
+
+export const statement = defineCommand({
+  meta: {
+    name: 'statement',
+    description: "Write an account's statement of a month, reports/<account>-<month>.<format> by default.",
+  },
+  args: {
+    account: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
+    month: { type: 'string', required: true, description: 'The month, in UTC', valueHint: '2026-11' },
+    format: { type: 'string', description: 'csv (if left out), json, or html for a page that prints well' },
+    output: { type: 'string', description: 'The file to write, or - for standard output' },
+    currency: { type: 'string', description: 'With --account=@external: which of its accounts' },
+  },
+  async run({ args }) {
+    const options = parseArguments(
+      {
+        account: z.string().regex(/^([A-Za-z0-9._-]{1,34}|@external)$/, 'must be an account number'),
+        month: z.string().regex(/^[1-9]\d{3}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-11'),
+        format: z.enum(STATEMENT_FORMATS).default('csv'),
+        output: z.string().min(1).optional(),
+        currency: z
+          .string()
+          .regex(/^[A-Z]{3}$/, 'must be a currency such as USD')
+          .optional(),
+      },
+      args,
+    );
+    const { account, currency, month, format } = options;
+    const output = options.output ?? join('reports', `${account}-${month}.${format}`);
+    const config = readConfig();
+    await interruptible(async (signal) => {
+      const summary = await withDatabase(
+        config,
+        async (database) =>
+          await withConnection(database, signal, async (connection) => {
+            const found = await findStatement(connection, { account, currency, month });
+            await writeOutput(output, renderStatement(format, found, readStatement(connection, found)), signal);
+            return found;
+          }),
+      );
+      const count = summary.closingEntryNumber - summary.openingEntryNumber;
+      const open = summary.final ? '' : '; the month is not closed yet';
+      process.stderr.write(`${count} entries written${output === '-' ? '' : ` to ${output}`}${open}\n`);
+    });
+  },
+});
+
+async function findStatement(connection: Queryable, { account, currency, month }: Wanted): Promise<StatementSummary> {
+  const accounts = await loadAccounts(connection, account);
+  const [found, another] = currency === undefined ? accounts : accounts.filter((one) => one.currency === currency);
+  if (!found) {
+    throw new CommandError(EXIT.failed, `There is no account ${account}${currency ? ` in ${currency}` : ''}.`);
+  }
+  if (another) {
+    throw new CommandError(EXIT.wrongUsage, `${account} has one account per currency: say which with --currency.`);
+  }
+  const summary = await loadStatement(connection, found, month);
+  if (!summary) throw new CommandError(EXIT.wrongUsage, `The month ${month} has not begun (UTC).`);
+  return summary;
+}
+
+/** Runs `work` on a connection of its own, which is closed whatever happens, or when `signal` is aborted. */
+async function withConnection<Result>(
+  database: DatabaseSettings,
+  signal: AbortSignal,
+  work: (connection: Queryable) => Promise<Result>,
+): Promise<Result> {
+  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay statement' });
+  const close = () => void disconnect(connection);
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await work(connection);
+  } finally {
+    signal.removeEventListener('abort', close);
+    await disconnect(connection);
+  }
+}

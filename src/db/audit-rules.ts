@@ -1,0 +1,146 @@
+// What the checks of an audit are made of: comparisons of what the rows say with what other rows say they ought to say,
+// and the parts of the tables that an audit looks at. Nothing here is shared with what settles, on purpose.
+
+/** What an audit covers: everything (null), or only what came after this number of the journal, verified earlier. */
+export type Scope = { readonly since: bigint | null };
+
+/** A statement of something that must be true of a row. `holds`, `expected` and `found` are SQL expressions. */
+export type Fact = {
+  readonly what: string;
+  readonly holds: string;
+  readonly expected: string;
+  readonly found: string;
+};
+
+export type Comparison = {
+  readonly from: string;
+  readonly where?: string;
+  /** SQL expressions that say what a discrepancy is about; absent: nothing. */
+  readonly account?: string;
+  readonly currency?: string;
+  readonly transfer?: string;
+  readonly journal?: string;
+  /** Whether the row is there at all. Where it is not, only that is said, and the facts are not looked at. */
+  readonly presence?: Fact;
+  readonly facts: readonly Fact[];
+};
+
+/** The tables whose rows an audit counts. */
+export type Counted =
+  | 'accounts'
+  | 'account_changes'
+  | 'transfers'
+  | 'entries'
+  | 'holds'
+  | 'reversed_amounts'
+  | 'journal'
+  | 'pending_transfers'
+  | 'idempotency_keys';
+
+export type Check = {
+  /** Stable: scripts and auditors refer to it. */
+  readonly name: string;
+  readonly looksAt: readonly Counted[];
+  /** How much it looks at that is no row of the ledger. */
+  readonly others?: number;
+  /** The statements that select its discrepancies; null: the check cannot be made in this scope, and is left out. */
+  readonly statements: (scope: Scope) => readonly string[] | null;
+};
+
+export const MONEY_BOUND = '9007199254740991';
+export const MOVES_MONEY = `('transfer', 'capture', 'reversal')`;
+
+/** Both expressions are the same; null is the same as null. */
+export function equal(what: string, expected: string, found: string): Fact {
+  return { what, holds: `(${expected}) is not distinct from (${found})`, expected, found };
+}
+
+/** A condition is true; `expected` says in words what was expected. */
+export function must(what: string, holds: string, expected: string, found: string): Fact {
+  return { what, holds, expected: `'${expected.replaceAll("'", "''")}'`, found };
+}
+
+/** An amount of money that is there and within the bounds, in minor units. */
+export function mustBeBetween(what: string, min: string): Fact {
+  return must(what, `${what} between ${min} and ${MONEY_BOUND}`, `${min} to ${MONEY_BOUND}`, what);
+}
+
+/** A statement with one row for every fact that does not hold. */
+export function compare({ from, where, account, currency, transfer, journal, presence, facts }: Comparison): string {
+  const guarded = facts.map((fact) => ({
+    ...fact,
+    holds: presence ? `((${presence.holds}) is not true or (${fact.holds}))` : `(${fact.holds})`,
+  }));
+  const all = presence ? [{ ...presence, holds: `(${presence.holds})` }, ...guarded] : guarded;
+  const rows = all.map(
+    ({ what, holds, expected, found }) =>
+      `('${what.replaceAll("'", "''")}', ${holds} is true, (${expected})::text, (${found})::text)`,
+  );
+  return `
+    select ${account ?? 'null'}::text as account, ${currency ?? 'null'}::text as currency,
+      ${transfer ?? 'null'}::text as transfer, ${journal ?? 'null'}::bigint as journal, fact.what, fact.expected, fact.found
+    from ${from}
+    cross join lateral (
+      values ${rows.join(',\n        ')}
+    ) as fact (what, holds, expected, found)
+    -- First all facts at once: rows of which everything is true, nearly all, go no further.
+    where (${all.map(({ holds }) => `${holds} is true`).join('\n      and ')}) is not true
+      and not fact.holds
+      ${where === undefined ? '' : `and (${where})`}`;
+}
+
+/** The settled transfers in scope. */
+export function transfersIn({ since }: Scope): string {
+  return since === null ? 'transfers' : `(select * from transfers where journal_number > ${since})`;
+}
+
+/** The rows of the journal in scope. */
+export function journalIn({ since }: Scope): string {
+  return since === null ? 'journal' : `(select * from journal where number > ${since})`;
+}
+
+/** The accounts that transfers in scope moved money on, with the first number that any of them names. */
+export function touchedAccounts(scope: Scope): string {
+  const side = (account: string, number: string) => `
+    select ${account} as account_number, currency, ${number} as entry_number
+    from ${transfersIn(scope)} as transfers
+    where ${number} is not null and currency is not null`;
+  return `(
+    select account_number, currency, min(entry_number) as first_number
+    from (${side('from_account', 'from_entry_number')} union all ${side('to_account', 'to_entry_number')}) as side
+    group by account_number, currency
+  )`;
+}
+
+/**
+ * The entries in scope. There is no index over an account's entries by journal number, and need not be: from the first
+ * entry that a transfer in scope names, all of an account's entries are in scope.
+ */
+export function entriesIn(scope: Scope): string {
+  return scope.since === null ? 'entries' : `(select * from ${entriesWithAnchors(scope)} as anchored where audited)`;
+}
+
+/** The same, and for each account the entry before, which is not itself `audited` but says where its run begins. */
+export function entriesWithAnchors(scope: Scope): string {
+  if (scope.since === null) return `(select entries.*, true as audited from entries)`;
+  return `(
+    select entries.*, entries.entry_number >= touched.first_number as audited
+    from ${touchedAccounts(scope)} as touched
+    cross join lateral (
+      select *
+      from entries
+      where entries.account_number = touched.account_number
+        and entries.currency = touched.currency
+        and entries.entry_number >= touched.first_number - 1
+      -- Keeps the planner from making a join of this: look-ups by key are what makes a short scope fast.
+      offset 0
+    ) as entries
+  )`;
+}
+
+/** A left join; in a short scope one look-up by key for each row instead of a pass over the table. */
+export function leftJoin({ since }: Scope, table: string, alias: string, on: string): string {
+  return since === null
+    ? `left join ${table} as ${alias} on ${on}`
+    : `left join lateral (select * from ${table} as ${alias} where ${on} offset 0) as ${alias} on true`;
+}

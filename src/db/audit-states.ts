@@ -1,0 +1,239 @@
+// The checks of promises 5 and 6 on rows: nothing is settled twice, and every row says what the constraints of its table
+// ask for. They are stated here again, because whoever tampers may have dropped the constraints first.
+import {
+  type Check,
+  compare,
+  equal,
+  type Fact,
+  leftJoin,
+  MONEY_BOUND,
+  MOVES_MONEY,
+  must,
+  mustBeBetween,
+  type Scope,
+  transfersIn,
+} from './audit-rules.ts';
+
+const NUMBER_FORM = `'^([A-Za-z0-9._-]{1,34}|@external)$'`;
+const CURRENCY_FORM = `'^[A-Z]{3}$'`;
+
+/**
+ * A text that is null or not empty, and without the characters that end a field or a record of the journal: otherwise
+ * two different rows could have the same digest.
+ */
+function mustBeText(column: string): Fact {
+  return must(
+    column,
+    `${column} is null or (${column} <> '' and strpos(${column}, chr(30)) = 0 and strpos(${column}, chr(31)) = 0)`,
+    'text without separators, or null',
+    `'"' || ${column} || '"'`,
+  );
+}
+
+function statesOfAccounts(): string[] {
+  return [
+    compare({
+      from: 'accounts',
+      account: 'account_number',
+      currency: 'currency',
+      facts: [
+        must('account_number', `account_number ~ ${NUMBER_FORM}`, 'an account number', 'account_number'),
+        must('currency', `currency ~ ${CURRENCY_FORM}`, 'three capital letters', 'currency'),
+        must('status', `status in ('open', 'receive_only', 'frozen', 'closed')`, 'a status', 'status'),
+        mustBeBetween('balance', `-${MONEY_BOUND}`),
+        mustBeBetween('held', '0'),
+        mustBeBetween('overdraft_limit', '0'),
+        must('entry_count', 'entry_count >= 0', 'at least 0', 'entry_count'),
+        must(
+          'balance and held of a closed account',
+          `status <> 'closed' or (balance = 0 and held = 0)`,
+          '0 and 0',
+          `balance || ' and ' || held`,
+        ),
+        mustBeText('name'),
+        mustBeText('email'),
+        mustBeText('phone'),
+        must('name', 'name is not null', 'a name', 'name'),
+      ],
+    }),
+    compare({
+      from: `(
+        select account_number, count(*) as total
+        from accounts
+        -- The world outside has one account per currency; any other number names one account.
+        group by account_number, case when account_number = '@external' then currency end
+      ) as numbers`,
+      account: 'account_number',
+      facts: [equal('accounts of this number', '1', 'total')],
+    }),
+  ];
+}
+
+function statesOfTransfers(scope: Scope): string {
+  const completed = `status = 'completed'`;
+  const moved = `${completed} and kind in ${MOVES_MONEY}`;
+  return compare({
+    from: `${transfersIn(scope)} as transfers`,
+    account: 'from_account',
+    currency: 'currency',
+    transfer: 'id',
+    journal: 'journal_number',
+    facts: [
+      must('kind', `kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')`, 'a kind', 'kind'),
+      must('status', `status in ('completed', 'failed')`, 'completed or failed', 'status'),
+      must(
+        'failure_code',
+        `(failure_code is null) = (${completed})`,
+        'null if completed, a code if failed',
+        `coalesce(failure_code, 'null')`,
+      ),
+      must(
+        'amount',
+        `amount between 1 and ${MONEY_BOUND} or (amount is null and status = 'failed')`,
+        'positive',
+        'amount',
+      ),
+      must(
+        'currency',
+        `currency ~ ${CURRENCY_FORM} or (currency is null and status = 'failed')`,
+        'three capital letters',
+        'currency',
+      ),
+      must('accounts', 'from_account <> to_account', 'two different ones', 'from_account'),
+      must(
+        'from_entry_number',
+        `(from_entry_number is not null) = (${moved})`,
+        'a number if money moved, otherwise null',
+        `coalesce(from_entry_number::text, 'null')`,
+      ),
+      must(
+        'to_entry_number',
+        `(to_entry_number is not null) = (${moved})`,
+        'a number if money moved, otherwise null',
+        `coalesce(to_entry_number::text, 'null')`,
+      ),
+      must(
+        'parent_id',
+        `(parent_id is null) = (kind in ('transfer', 'hold'))`,
+        'null for a transfer or a hold, otherwise an id',
+        `coalesce(parent_id::text, 'null')`,
+      ),
+      must(
+        'group_id, group_position and atomic',
+        'num_nulls(group_id, group_position, atomic) in (0, 3)',
+        'all or none',
+        'num_nonnulls(group_id, group_position, atomic)',
+      ),
+      must(
+        'final_capture',
+        `(final_capture is not null) = (kind = 'capture')`,
+        'true or false for a capture, otherwise null',
+        `coalesce(final_capture::text, 'null')`,
+      ),
+      must('expires_in', `expires_in is null or (kind = 'hold' and expires_in > 0)`, 'a hold, or null', 'expires_in'),
+      must('created_at', 'isfinite(created_at)', 'an instant', 'created_at'),
+      ...['from_account', 'to_account', 'currency', 'failure_code', 'request_id', 'description'].map(mustBeText),
+    ],
+  });
+}
+
+function settledTwice(scope: Scope): string[] {
+  return [
+    compare({
+      from: `pending_transfers as pending ${leftJoin(scope, 'transfers', 'settled', 'settled.id = pending.id')}`,
+      account: 'pending.from_account',
+      transfer: 'pending.id',
+      journal: 'settled.journal_number',
+      facts: [must('pending transfer', 'settled.id is null', 'not settled', `'settled as well'`)],
+    }),
+    ...(scope.since === null
+      ? [
+          compare({
+            from: '(select id, count(*) as total from transfers group by id having count(*) > 1) as settled',
+            transfer: 'id',
+            facts: [equal('times that it was settled', '1', 'total')],
+          }),
+        ]
+      : []),
+  ];
+}
+
+function namesOfKeys(): string[] {
+  const named = (table: string, column: string) =>
+    `not exists (select from ${table} where ${table}.${column} = idempotency_keys.transfer_id)`;
+  return [
+    compare({
+      from: `(
+        select *
+        from idempotency_keys
+        where ${named('transfers', 'id')} and ${named('pending_transfers', 'id')}
+          and ${named('transfers', 'group_id')} and ${named('pending_transfers', 'group_id')}
+      ) as keys`,
+      transfer: 'transfer_id',
+      facts: [must('what an idempotency key names', 'false', 'a transfer or a group', `'nothing; the key is ' || key`)],
+    }),
+    compare({
+      from: '(select key, count(*) as total, min(octet_length(fingerprint)) as size from idempotency_keys group by key) as keys',
+      facts: [
+        must('times that an idempotency key is there', 'total = 1', '1', `total || '; the key is ' || key`),
+        must('bytes of the fingerprint of a key', 'size = 32', '32', `size || '; the key is ' || key`),
+      ],
+    }),
+  ];
+}
+
+// The members of a group are numbered from 0 without gaps, and those of an atomic group ended alike.
+function membersOfGroups(scope: Scope): string {
+  const members = `
+    select group_id, group_position, atomic, status, journal_number from transfers
+    union all
+    select group_id, group_position, atomic, 'pending', null from pending_transfers`;
+  const sums = `
+    select group_id, count(*) as total, count(distinct group_position) as position_total, min(group_position) as first,
+      max(group_position) as last, bool_and(atomic) as atomic, bool_or(atomic) as any_atomic,
+      count(distinct status) as status_total, string_agg(distinct status, ' and ') as statuses,
+      count(distinct journal_number) as row_total, max(journal_number) as journal_number`;
+  const from =
+    scope.since === null
+      ? `(${sums} from (${members}) as members where group_id is not null group by group_id) as groups`
+      : `(
+          select distinct group_id as id from ${transfersIn(scope)} as transfers where group_id is not null
+        ) as touched
+        cross join lateral (
+          ${sums} from (${members}) as members where group_id = touched.id group by group_id
+        ) as groups`;
+  return compare({
+    from,
+    transfer: 'groups.group_id',
+    journal: 'groups.journal_number',
+    facts: [
+      must(
+        'positions in the group',
+        'groups.first = 0 and groups.last = total - 1 and position_total = total',
+        '0, 1, 2, without gaps',
+        `format('%s from %s to %s', total, groups.first, groups.last)`,
+      ),
+      equal('atomic in all of the group', 'groups.atomic', 'groups.any_atomic'),
+      must('status of the members of an atomic group', 'not groups.atomic or status_total = 1', 'one', 'statuses'),
+      must(
+        'journal rows of an atomic group that completed',
+        `not groups.atomic or statuses <> 'completed' or row_total = 1`,
+        '1',
+        'row_total',
+      ),
+    ],
+  });
+}
+
+export const STATE_CHECKS: readonly Check[] = [
+  { name: 'once.settled', looksAt: ['pending_transfers', 'transfers'], statements: settledTwice },
+  {
+    name: 'once.keys',
+    looksAt: ['idempotency_keys'],
+    // Keys have no place in the journal, so there is no telling which came after a number of it.
+    statements: ({ since }) => (since === null ? namesOfKeys() : null),
+  },
+  { name: 'once.groups', looksAt: ['transfers'], statements: (scope) => [membersOfGroups(scope)] },
+  { name: 'final.transfers', looksAt: ['transfers'], statements: (scope) => [statesOfTransfers(scope)] },
+  { name: 'accounts.fields', looksAt: ['accounts'], statements: statesOfAccounts },
+];

@@ -1,0 +1,99 @@
+// The books of one job while it is being decided: the accounts, holds and originals that its orders name. Everything in
+// them changes through here, so that an atomic group that fails can be taken back.
+import { type Account, EXTERNAL } from './account.ts';
+import type { Hold, Original } from './hold.ts';
+
+type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] };
+export type MutableAccount = Mutable<Account>;
+export type MutableHold = Mutable<Hold>;
+export type MutableOriginal = Mutable<Original>;
+
+export type BooksContent = {
+  readonly accounts: readonly Account[];
+  readonly holds: readonly Hold[];
+  readonly originals: readonly Original[];
+};
+
+export class Books {
+  readonly #byNumber = new Map<string, MutableAccount>();
+  readonly #externalByCurrency = new Map<string, MutableAccount>();
+  readonly #holds = new Map<string, MutableHold>();
+  readonly #originals = new Map<string, MutableOriginal>();
+  readonly #changed = new Set<MutableAccount | MutableHold | MutableOriginal>();
+  #undo: (() => void)[] | null = null;
+
+  constructor(content: BooksContent) {
+    for (const account of content.accounts) {
+      if (account.accountNumber === EXTERNAL) this.#externalByCurrency.set(account.currency, { ...account });
+      else this.#byNumber.set(account.accountNumber, { ...account });
+    }
+    for (const hold of content.holds) this.#holds.set(hold.id, { ...hold });
+    for (const original of content.originals) this.#originals.set(original.id, { ...original });
+  }
+
+  /** An account; @external has one per currency, and which one is meant follows from the account on the other side. */
+  account(accountNumber: string, otherSide: string): MutableAccount | undefined {
+    if (accountNumber !== EXTERNAL) return this.#byNumber.get(accountNumber);
+    const other = this.#byNumber.get(otherSide);
+    return other && this.#externalByCurrency.get(other.currency);
+  }
+
+  hold(id: string | null): MutableHold | undefined {
+    return id === null ? undefined : this.#holds.get(id);
+  }
+
+  original(id: string | null): MutableOriginal | undefined {
+    return id === null ? undefined : this.#originals.get(id);
+  }
+
+  /** Moves an amount onto an account, or off it if negative, as its next entry. */
+  enter(account: MutableAccount, amount: bigint): void {
+    this.#change(account, { balance: account.balance + amount, entryCount: account.entryCount + 1n });
+  }
+
+  /** Reserves an amount on an account, or releases it if negative. */
+  reserve(account: MutableAccount, amount: bigint): void {
+    this.#change(account, { held: account.held + amount });
+  }
+
+  updateHold(hold: MutableHold, fields: Partial<MutableHold>): void {
+    this.#change(hold, fields);
+  }
+
+  updateOriginal(original: MutableOriginal, fields: Partial<MutableOriginal>): void {
+    this.#change(original, fields);
+  }
+
+  /** Runs `judge`; if it answers false, everything it changed is as it was before. */
+  allOrNothing(judge: () => boolean): boolean {
+    const undo: (() => void)[] = [];
+    this.#undo = undo;
+    const ok = judge();
+    this.#undo = null;
+    if (!ok) for (const step of undo.reverse()) step();
+    return ok;
+  }
+
+  /** What is different from what it was, in the order in which it first changed. */
+  changed(): BooksContent {
+    const changed = [...this.#changed];
+    return {
+      accounts: changed.filter((item) => 'accountNumber' in item),
+      holds: changed.filter((item) => 'captured' in item),
+      originals: changed.filter((item) => 'reversed' in item),
+    };
+  }
+
+  #change<Item extends MutableAccount | MutableHold | MutableOriginal>(item: Item, fields: Partial<Item>): void {
+    const wasChanged = this.#changed.has(item);
+    if (this.#undo) {
+      const before = { ...item };
+      this.#undo.push(() => {
+        Object.assign(item, before);
+        if (!wasChanged) this.#changed.delete(item);
+      });
+    }
+    Object.assign(item, fields);
+    this.#changed.add(item);
+  }
+}

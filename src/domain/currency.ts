@@ -1,0 +1,25 @@
+// How many digits of an amount in minor units stand behind the point: ISO 4217 (list one, column "Minor unit"). Not what
+// Intl says, which follows daily use: it gives the forint, the rupiah and fourteen others no digits, a factor of 100.
+
+/** The currencies that do not have two digits. */
+const MINOR_DIGITS: readonly (readonly [digits: number, currencies: RegExp])[] = [
+  [0, /^(BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF)$/],
+  // Metals, funds, tests and none: ISO 4217 says that minor units do not apply.
+  [0, /^X(A[GU]|B[A-D]|DR|P[DT]|SU|TS|UA|X{2})$/],
+  [3, /^(BHD|IQD|JOD|KWD|LYD|OMR|TND)$/],
+  [4, /^(CLF|UYW)$/],
+];
+
+/** How many decimal digits an amount of this currency (ISO 4217) has. */
+export function minorDigitsOf(currency: string): number {
+  return MINOR_DIGITS.find(([, currencies]) => currencies.test(currency))?.[0] ?? 2;
+}
+
+/** An amount in minor units as people read it, without its currency: −123456 US cents are "−1,234.56". */
+export function renderMoney(amount: bigint, currency: string): string {
+  const digits = minorDigitsOf(currency);
+  const text = String(amount < 0n ? -amount : amount).padStart(digits + 1, '0');
+  const whole = text.slice(0, text.length - digits).replaceAll(/\B(?=(\d{3})+$)/g, ',');
+  const sign = amount < 0n ? '−' : '';
+  return `${sign}${whole}${digits === 0 ? '' : `.${text.slice(-digits)}`}`;
+}

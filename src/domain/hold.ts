@@ -1,0 +1,28 @@
+// A hold: money authorised but not yet moved.
+//
+//   open ──▶ captured   its last part was captured, or a final capture released the rest
+//       ├──▶ voided     the rest was released by order
+//       └──▶ expired    the rest was released by the clock
+//
+// captured + released never exceeds the amount, and reaches it when the hold ends.
+
+export type HoldState = 'open' | 'captured' | 'voided' | 'expired';
+
+/** A hold under lock of its source account. Money in minor units. */
+export type Hold = {
+  readonly id: string;
+  readonly state: HoldState;
+  readonly amount: bigint;
+  readonly captured: bigint;
+  readonly released: bigint;
+  /** Whether its time had come when it was read, by the database's clock. */
+  readonly due: boolean;
+};
+
+/** What may still be captured, in minor units. */
+export function remainingOf(hold: Pick<Hold, 'amount' | 'captured' | 'released'>): bigint {
+  return hold.amount - hold.captured - hold.released;
+}
+
+/** A settled transfer that may be reversed, under lock of its accounts. Money in minor units. */
+export type Original = { readonly id: string; readonly amount: bigint; readonly reversed: bigint };

@@ -1,0 +1,78 @@
+// The handler of the feed: what was settled, in commit order, page by page or as Server-Sent Events.
+import type { IncomingHttpHeaders } from 'node:http';
+import { chooseType } from '../accept.ts';
+import type { Feed } from '../feed.ts';
+import { Problem } from '../problem.ts';
+import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
+import { eventsSchema } from '../schemas.ts';
+import type { Places } from '../stream.ts';
+import { renderEvent } from '../wire.ts';
+
+type FeedParts = { feed: Feed; streams: Places };
+
+export function eventRoutes(parts: FeedParts): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/events',
+      summary: 'What was settled, in commit order and without gaps; live with Accept: text/event-stream',
+      query: eventsSchema,
+      body: NO_BODY,
+      answers: { 200: 'EventPage' },
+      async handle({ headers, query }) {
+        const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
+        return type === 'application/json'
+          ? await showEvents(parts, BigInt(query.after), query.limit)
+          : await followEvents(parts, parseLastEventId(headers) ?? BigInt(query.after));
+      },
+    }),
+  ];
+}
+
+async function showEvents({ feed }: FeedParts, after: bigint, limit: number): Promise<Answer> {
+  const events = await feed.load(after, limit);
+  if (events.length === 0) await refuseBeyondEnd(feed, after);
+  const next = events.at(-1)?.journalNumber ?? after;
+  return { status: 200, json: { items: events.map(renderEvent), next: Number(next) } };
+}
+
+async function followEvents({ feed, streams }: FeedParts, after: bigint): Promise<Answer> {
+  await refuseBeyondEnd(feed, after);
+  const release = streams.take();
+  return {
+    status: 200,
+    headers: {
+      'Cache-Control': 'no-store',
+      // nginx would gather events until its buffer is full.
+      'X-Accel-Buffering': 'no',
+      // The connection ends with the stream, so that no idle one holds up the end of the service.
+      Connection: 'close',
+    },
+    stream: {
+      contentType: 'text/event-stream',
+      async write(writer) {
+        try {
+          await feed.follow(after, writer);
+        } finally {
+          release();
+        }
+      },
+    },
+  };
+}
+
+/** A reader that is ahead of the journal follows another one: it would silently miss what comes before its place. */
+async function refuseBeyondEnd(feed: Feed, after: bigint): Promise<void> {
+  const end = await feed.end();
+  if (after > end) throw new Problem('invalid_request', `The journal ends at ${end}, which is before ${after}.`);
+}
+
+/** What a reader of Server-Sent Events saw last, as it says when it comes back; it outranks `after`. */
+function parseLastEventId(headers: IncomingHttpHeaders): bigint | null {
+  const id = headers['last-event-id'];
+  if (id === undefined || id === '') return null;
+  if (typeof id !== 'string' || !/^\d{1,15}$/.test(id)) {
+    throw new Problem('invalid_request', 'Last-Event-ID must be the id of an event.');
+  }
+  return BigInt(id);
+}

@@ -1,0 +1,135 @@
+// The handlers of holds: authorise, capture in one or several parts, void, show.
+import type { z } from 'zod';
+import { type HoldRecord, loadHold } from '../../db/holds.ts';
+import { loadTransfers } from '../../db/transfers.ts';
+import { Problem } from '../problem.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
+import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
+import { isUuid, type Parts, submitOne } from '../submission.ts';
+import { renderHold, renderUnsettledHold } from '../wire.ts';
+import { refuseAmount, toFields } from './transfers.ts';
+
+type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
+
+export function holdRoutes(parts: Parts): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/holds',
+      summary: 'Reserve money for a later transfer',
+      query: MOVEMENT_PARAMETERS,
+      body: createHoldSchema,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (exchange) => await createHold(parts, exchange),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/holds/:id',
+      summary: 'One hold',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Hold' },
+      handle: async ({ parameters }) => await showHold(parts, parameters[0]),
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/holds/:id/capture',
+      summary: 'Move held money, all that is left or a part',
+      query: MOVEMENT_PARAMETERS,
+      body: captureHoldSchema,
+      bodyOptional: true,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (exchange) => await captureHold(parts, exchange),
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/holds/:id/void',
+      summary: 'Release what is left of a hold',
+      query: MOVEMENT_PARAMETERS,
+      body: voidHoldSchema,
+      bodyOptional: true,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (exchange) => await voidHold(parts, exchange),
+    }),
+  ];
+}
+
+async function createHold(
+  parts: Parts,
+  exchange: Exchange<MovementQuery, z.output<typeof createHoldSchema>>,
+): Promise<Answer> {
+  const { expires_in: expiresIn, ...body } = exchange.body;
+  const answer = await submitOne(
+    parts,
+    { ...exchange, said: ['holds', exchange.body] },
+    { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
+  );
+  if (exchange.query.dry_run === 'true') return answer;
+  const location = answer.headers?.['Location']?.replace('/transfers/', '/holds/') ?? '';
+  return { ...answer, headers: { ...answer.headers, Location: location } };
+}
+
+async function captureHold(
+  parts: Parts,
+  exchange: Exchange<MovementQuery, z.output<typeof captureHoldSchema>>,
+): Promise<Answer> {
+  const { body } = exchange;
+  const hold = await findHold(parts, exchange.parameters[0]);
+  refuseAmount(body.amount);
+  return await submitOne(
+    parts,
+    { ...exchange, said: ['capture', hold.id, body] },
+    {
+      ...partiesOf(hold),
+      kind: 'capture',
+      amount: body.amount === undefined ? null : BigInt(body.amount),
+      finalCapture: body.final,
+      description: body.description ?? null,
+      metadata: body.metadata ?? null,
+    },
+  );
+}
+
+async function voidHold(
+  parts: Parts,
+  exchange: Exchange<MovementQuery, z.output<typeof voidHoldSchema>>,
+): Promise<Answer> {
+  const { body } = exchange;
+  const hold = await findHold(parts, exchange.parameters[0]);
+  return await submitOne(
+    parts,
+    { ...exchange, said: ['void', hold.id, body] },
+    {
+      ...partiesOf(hold),
+      kind: 'void',
+      amount: null,
+      description: body.description ?? null,
+      metadata: body.metadata ?? null,
+    },
+  );
+}
+
+async function showHold(parts: Parts, id: string | undefined): Promise<Answer> {
+  const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
+  if (hold) return { status: 200, json: renderHold(hold) };
+  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(parts.pool, [id]) : [];
+  if (transfer?.kind !== 'hold') throw new Problem('hold_not_found', 'There is no hold with this id.');
+  return { status: 200, json: renderUnsettledHold(transfer) };
+}
+
+function partiesOf(hold: HoldRecord) {
+  return { parentId: hold.id, fromAccount: hold.fromAccount, toAccount: hold.toAccount, currency: hold.currency };
+}
+
+async function findHold(parts: Parts, id: string | undefined): Promise<HoldRecord> {
+  const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
+  if (hold) return hold;
+  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(parts.pool, [id]) : [];
+  if (transfer?.kind === 'hold' && transfer.status === 'pending') {
+    throw new Problem(
+      'not_settled',
+      'The hold is still pending; try again in a moment, or order it with Prefer: wait.',
+    );
+  }
+  throw new Problem('hold_not_found', 'There is no hold with this id, or it was refused.');
+}

@@ -1,0 +1,97 @@
+// The handlers of what is read for the books: the trial balance, and an account's statement of a month.
+import type { IncomingHttpHeaders } from 'node:http';
+import type { z } from 'zod';
+import { loadTrialBalance } from '../../db/balances.ts';
+import type { ConnectionPool } from '../../db/connect.ts';
+import { loadStatement, readStatement } from '../../db/statements.ts';
+import { renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '../../statement.ts';
+import { PAGE_SECURITY_POLICY } from '../../statement-page.ts';
+import { chooseType } from '../accept.ts';
+import { Problem } from '../problem.ts';
+import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
+import { balancesSchema, statementSchema } from '../schemas.ts';
+import type { Places } from '../stream.ts';
+import { renderTrialBalance } from '../wire.ts';
+import { findAccount } from './accounts.ts';
+
+/** The pool is for long reads alone, so that they do not hold up short ones. */
+type ReadingParts = { pool: ConnectionPool; streams: Places };
+
+const MONTH_FORM = /^[1-9]\d{3}-(0[1-9]|1[0-2])$/;
+
+export function statementRoutes(parts: ReadingParts): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/balances',
+      summary: 'The trial balance: what all accounts together have, per currency',
+      query: balancesSchema,
+      body: NO_BODY,
+      answers: { 200: 'TrialBalance' },
+      async handle({ query }) {
+        const at = query.at ?? null;
+        return { status: 200, json: renderTrialBalance(at, await loadTrialBalance(parts.pool, at)) };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number/statements/:month',
+      summary: "An account's statement of a month (UTC), as JSON, CSV or a page that prints well",
+      query: statementSchema,
+      body: NO_BODY,
+      answers: { 200: 'Statement' },
+      handle: async ({ parameters, query, headers }) => await showStatement(parts, parameters, query, headers),
+    }),
+  ];
+}
+
+async function showStatement(
+  { pool, streams }: ReadingParts,
+  [accountNumber, month = '']: readonly string[],
+  query: z.output<typeof statementSchema>,
+  headers: IncomingHttpHeaders,
+): Promise<Answer> {
+  if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
+  const account = await findAccount({ pool }, accountNumber, query.currency);
+  const summary = await loadStatement(pool, account, month);
+  if (!summary) throw new Problem('invalid_request', `The month ${month} has not begun (UTC).`);
+  const format = query.format ?? formatOf(headers.accept);
+  const release = streams.take();
+  return {
+    status: 200,
+    headers: headersOf(format, `${account.accountNumber}-${account.currency}-${month}`),
+    stream: {
+      contentType: STATEMENT_CONTENT_TYPES[format],
+      async write(writer) {
+        try {
+          for await (const text of renderStatement(format, summary, readStatement(pool, summary))) {
+            await writer.send(text);
+          }
+        } finally {
+          release();
+        }
+      },
+    },
+  };
+}
+
+function formatOf(accept: string | undefined): StatementFormat {
+  switch (chooseType(accept, ['application/json', 'text/csv', 'text/html'])) {
+    case 'application/json':
+      return 'json';
+    case 'text/csv':
+      return 'csv';
+    case 'text/html':
+      return 'html';
+  }
+}
+
+function headersOf(format: StatementFormat, name: string): Record<string, string> {
+  return {
+    'Cache-Control': 'no-store',
+    Vary: 'Accept',
+    'X-Content-Type-Options': 'nosniff',
+    ...(format === 'csv' && { 'Content-Disposition': `attachment; filename="${name}.csv"` }),
+    ...(format === 'html' && { 'Content-Security-Policy': PAGE_SECURITY_POLICY }),
+  };
+}

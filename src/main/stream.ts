@@ -1,0 +1,108 @@
+// Answers that are written bit by bit: in bounded memory, at the reader's pace, and to nobody who does not read.
+import type { ServerResponse } from 'node:http';
+import { Problem } from './problem.ts';
+
+/** A body that is written after the head. It ends the answer by returning, and breaks it off by throwing. */
+export type Stream = {
+  readonly contentType: string;
+  /** Is always called, also if the caller is gone already, so that it can give back what it holds. */
+  readonly write: (writer: StreamWriter) => Promise<void>;
+};
+
+export type StreamWriter = {
+  /** Aborted when the caller is gone. */
+  readonly gone: AbortSignal;
+  /** Sends text and resolves when there is room for more. Throws if the caller is gone or takes nothing. */
+  readonly send: (text: string) => Promise<void>;
+  /** Ends the connection at once, with what was not taken yet. */
+  readonly breakOff: () => void;
+};
+
+/** How the writing ended; `error` is what `write` threw of its own. */
+export type StreamEnd = {
+  readonly ended: 'whole' | 'hung_up' | 'stalled' | 'broken_off';
+  readonly bytes: number;
+  readonly error?: unknown;
+};
+
+/** A reader must take so much within the timeout: 64 KiB a minute is less than any modem. */
+const PIECE_BYTES = 64 * 1024;
+
+class CallerGone extends Error {}
+class CallerStalled extends Error {}
+
+/** Writes a stream whose head was sent. `timeoutMs`: how long the caller may take nothing. Never throws. */
+export async function writeStream(response: ServerResponse, stream: Stream, timeoutMs: number): Promise<StreamEnd> {
+  const gone = new AbortController();
+  const leave = () => gone.abort();
+  response.once('close', leave);
+  if (response.destroyed) leave();
+  let bytes = 0;
+  const send = async (text: string): Promise<void> => {
+    const all = Buffer.from(text);
+    for (let start = 0; start < all.length; start += PIECE_BYTES) {
+      if (gone.signal.aborted) throw new CallerGone();
+      const piece = all.subarray(start, start + PIECE_BYTES);
+      bytes += piece.length;
+      if (!response.write(piece)) await takes(response, 'drain', gone.signal, timeoutMs);
+    }
+  };
+  try {
+    await stream.write({ gone: gone.signal, send, breakOff: () => response.destroy() });
+    response.end();
+    await takes(response, 'finish', gone.signal, timeoutMs);
+    return { ended: 'whole', bytes };
+  } catch (error) {
+    response.destroy();
+    if (error instanceof CallerGone || gone.signal.aborted) return { ended: 'hung_up', bytes };
+    if (error instanceof CallerStalled) return { ended: 'stalled', bytes };
+    return { ended: 'broken_off', bytes, error };
+  } finally {
+    response.off('close', leave);
+  }
+}
+
+/** Waits until what was written is taken. */
+async function takes(
+  response: ServerResponse,
+  event: 'drain' | 'finish',
+  gone: AbortSignal,
+  timeoutMs: number,
+): Promise<void> {
+  if (event === 'finish' && response.writableFinished) return;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const leave = () => reject(new CallerGone());
+  const timer = setTimeout(() => reject(new CallerStalled()), timeoutMs);
+  response.once(event, resolve);
+  gone.addEventListener('abort', leave, { once: true });
+  if (gone.aborted) leave();
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    response.off(event, resolve);
+    gone.removeEventListener('abort', leave);
+  }
+}
+
+/** How many answers of a kind may be streamed at once. */
+export class Places {
+  #free: number;
+
+  constructor(max: number) {
+    this.#free = max;
+  }
+
+  /** Takes a place, and returns how to give it back, once. Throws too_many_streams if there is none. */
+  take(): () => void {
+    if (this.#free === 0) {
+      throw new Problem('too_many_streams', 'As many answers of this kind as may be streamed are; try again later.', {
+        headers: { 'Retry-After': '5' },
+      });
+    }
+    this.#free -= 1;
+    return () => {
+      this.#free += 1;
+    };
+  }
+}

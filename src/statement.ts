@@ -1,0 +1,118 @@
+// A statement as text, bit by bit: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
+// Whoever gets one that breaks off can tell: its end has the closing balance.
+import { neutralise, renderCsv } from './csv.ts';
+import type { StatementEntry, StatementSummary } from './db/statements.ts';
+import { exactInteger } from './json.ts';
+import { renderPageEnd, renderPageRows, renderPageStart } from './statement-page.ts';
+
+export const STATEMENT_FORMATS = ['json', 'csv', 'html'] as const;
+
+export type StatementFormat = (typeof STATEMENT_FORMATS)[number];
+
+export const STATEMENT_CONTENT_TYPES = {
+  json: 'application/json',
+  csv: 'text/csv; charset=utf-8; header=present',
+  html: 'text/html; charset=utf-8',
+} as const satisfies Record<StatementFormat, string>;
+
+const CSV_COLUMNS = [
+  'entry_number',
+  'settled_at',
+  'transfer_id',
+  'kind',
+  'counterparty',
+  'description',
+  'currency',
+  'amount',
+  'balance',
+];
+
+type Form = {
+  start(summary: StatementSummary): string;
+  rows(summary: StatementSummary, entries: readonly StatementEntry[], isFirst: boolean): string;
+  end(summary: StatementSummary): string;
+};
+
+const FORMS: Readonly<Record<StatementFormat, Form>> = {
+  json: {
+    // The head without its closing brace, so that the list of entries can follow.
+    start: (summary) => `${JSON.stringify(renderSummary(summary)).slice(0, -1)},"entries":[`,
+    rows: (_summary, entries, isFirst) =>
+      `${isFirst ? '' : ','}${entries.map((entry) => JSON.stringify(renderEntry(entry))).join(',')}`,
+    end: (summary) => `],"closing_balance":${summary.closingBalance}}\n`,
+  },
+  csv: {
+    start: (summary) =>
+      renderCsv([CSV_COLUMNS, boundary(summary, 'opening_balance', summary.begins, summary.openingBalance)]),
+    rows: (summary, entries) => renderCsv(entries.map((entry) => renderRow(summary, entry))),
+    end: (summary) => renderCsv([boundary(summary, 'closing_balance', summary.ends, summary.closingBalance)]),
+  },
+  html: { start: renderPageStart, rows: renderPageRows, end: renderPageEnd },
+};
+
+/** Renders a statement whose entries come in batches. */
+export async function* renderStatement(
+  format: StatementFormat,
+  summary: StatementSummary,
+  batches: AsyncIterable<readonly StatementEntry[]>,
+): AsyncGenerator<string> {
+  const form = FORMS[format];
+  yield form.start(summary);
+  let isFirst = true;
+  for await (const batch of batches) {
+    yield form.rows(summary, batch, isFirst);
+    isFirst = false;
+  }
+  yield form.end(summary);
+}
+
+function renderSummary(summary: StatementSummary): Record<string, unknown> {
+  const { openingEntryNumber: before, closingEntryNumber: last } = summary;
+  return {
+    account_number: summary.accountNumber,
+    name: summary.name,
+    currency: summary.currency,
+    month: summary.month,
+    begins: summary.begins,
+    ends: summary.ends,
+    final: summary.final,
+    entry_count: Number(last - before),
+    first_entry_number: last > before ? Number(before + 1n) : null,
+    last_entry_number: last > before ? Number(last) : null,
+    opening_balance: Number(summary.openingBalance),
+    total_in: exactInteger(summary.totalIn),
+    total_out: exactInteger(summary.totalOut),
+  };
+}
+
+function renderEntry(entry: StatementEntry): Record<string, unknown> {
+  return {
+    entry_number: Number(entry.entryNumber),
+    settled_at: entry.settledAt,
+    transfer_id: entry.transferId,
+    kind: entry.kind,
+    counterparty: entry.counterparty,
+    description: entry.description,
+    amount: Number(entry.amount),
+    balance: Number(entry.balance),
+  };
+}
+
+function renderRow(summary: StatementSummary, entry: StatementEntry): (string | null)[] {
+  return [
+    String(entry.entryNumber),
+    entry.settledAt,
+    entry.transferId,
+    entry.kind,
+    neutralise(entry.counterparty),
+    neutralise(entry.description),
+    summary.currency,
+    String(entry.amount),
+    String(entry.balance),
+  ];
+}
+
+/** The first or the last row of a CSV, which no transfer made. */
+function boundary(summary: StatementSummary, kind: string, at: string, balance: bigint): (string | null)[] {
+  return [null, at, null, kind, null, null, summary.currency, null, String(balance)];
+}

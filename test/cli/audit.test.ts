@@ -1,0 +1,212 @@
+// gopherpay audit: what it prints, how it ends, and the hash that one audit hands on to the next.
+import assert from 'node:assert/strict';
+import { before, test, type TestContext } from 'node:test';
+import { z } from 'zod';
+import type { Scope } from '../support/cleanup.ts';
+import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
+import { startProgram } from '../support/service.ts';
+import { JOURNAL_ROWS, writeLedger } from '../db/audit-sample.ts';
+
+type Ran = { code: number | null; stdout: string; stderr: string };
+
+/** A ledger that is whole, and one in which a balance, two entries and a name with a terminal's commands are wrong. */
+let whole: TestDatabase;
+let wrong: TestDatabase;
+let hash: string;
+
+before(async (t) => {
+  [whole, wrong] = await Promise.all([makeLedger(t), makeLedger(t)]);
+  const client = await wrong.connect();
+  await client.query(`set session_replication_role = replica`);
+  await client.query(`update accounts set balance = balance + 1 where account_number = 'BOB'`);
+  await client.query(`update entries set transfer_id = gen_random_uuid() where account_number = 'CID'`);
+  await client.query(
+    `update transfers set from_account = e'\\u001f\\u001b[31m' where journal_number = 9 and status = 'failed'`,
+  );
+  const [row] = await whole.query<{ hash: string }>(
+    `select encode(hash, 'hex') as hash from journal where number = ${JOURNAL_ROWS}`,
+  );
+  hash = row?.hash ?? '';
+});
+
+async function makeLedger(scope: Scope): Promise<TestDatabase> {
+  const database = await createDatabase(scope);
+  await writeLedger(await database.connect());
+  return database;
+}
+
+async function audit(t: TestContext, database: { url: string }, ...options: string[]): Promise<Ran> {
+  const program = await startProgram(t, { database, args: ['audit', ...options] });
+  const { code } = await program.exited;
+  const stdout = program.stdout();
+  // The two are printed one after the other: nothing is told on standard error before the end.
+  return { code, stdout, stderr: program.output().replace(stdout, '') };
+}
+
+function verdictOf({ stdout }: Ran): string {
+  return stdout.trimEnd().split('\n').at(-1) ?? '';
+}
+
+test('audit: of books that are whole it prints a line a check, and the row of the journal that was verified', async (t) => {
+  const ran = await audit(t, whole);
+  assert.deepEqual({ code: ran.code, stderr: ran.stderr }, { code: 0, stderr: '' });
+  const lines = ran.stdout.trimEnd().split('\n');
+  assert.match(lines[0] ?? '', /^check +rows +discrepancies$/);
+  for (const line of lines.slice(1, -1)) assert.match(line, /^[a-z]+\.[a-z]+ +[\d,]+ +0$/);
+  assert.ok(lines.some((line) => /^journal\.chain +[1-9]\d* +0$/.test(line)));
+  assert.match(
+    verdictOf(ran),
+    new RegExp(`^journal ${JOURNAL_ROWS} sha256:${hash} verified at \\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$`),
+  );
+});
+
+test('audit: of books that are not whole it tells each discrepancy, and ends with 3', async (t) => {
+  const ran = await audit(t, wrong);
+  assert.equal(ran.code, 3);
+  assert.match(ran.stdout, /^conservation\.balances +7 +1$/m);
+  assert.match(
+    ran.stdout,
+    /^balances\.accounts: account BOB USD: balance, by the last entry: expected \d+, found \d+$/m,
+  );
+  assert.match(
+    ran.stdout,
+    /^conservation\.transfers: account CID USD, transfer [-0-9a-f]{36}, journal 9: entry of the/m,
+  );
+  assert.match(ran.stdout, /^journal\.chain: journal 9: digest: expected [0-9a-f]{64}, found [0-9a-f]{64}$/m);
+  assert.match(verdictOf(ran), /^journal 20 sha256:[0-9a-f]{64} NOT verified at \S+: \d+ discrepancies$/);
+  assert.match(ran.stderr, /^The books are not whole: \d+ discrepancies\.\n$/);
+  assert.ok(!ran.stdout.includes('\u001b'), 'What is in the books must not command a terminal.');
+  assert.ok(ran.stdout.includes('\\u{1b}[31m'));
+});
+
+test('audit: --limit bounds what it tells of each check, and it says how much more there is', async (t) => {
+  const ran = await audit(t, wrong, '--limit=1');
+  assert.equal(ran.code, 3);
+  assert.equal(ran.stdout.match(/^conservation\.transfers: account/gm)?.length, 1);
+  assert.match(ran.stdout, /^conservation\.transfers: \d+ more$/m);
+});
+
+test('audit: --json prints a JSON object a line, the summary last', async (t) => {
+  const ran = await audit(t, wrong, '--json');
+  assert.equal(ran.code, 3);
+  const lines = ran.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => z.looseObject({ type: z.string() }).parse(JSON.parse(line)));
+  const summary = lines.at(-1) ?? { type: 'none' };
+  const checks = lines.filter(({ type }) => type === 'check');
+  const discrepancies = lines.filter(({ type }) => type === 'discrepancy');
+  assert.equal(lines.length, checks.length + discrepancies.length + 1);
+  assert.deepEqual(
+    discrepancies.find(({ check }) => check === 'conservation.balances'),
+    {
+      type: 'discrepancy',
+      check: 'conservation.balances',
+      account: null,
+      currency: 'USD',
+      transfer: null,
+      journal: null,
+      what: 'sum of all balances',
+      expected: '0',
+      found: '1',
+    },
+  );
+  assert.deepEqual(
+    checks.find(({ check }) => check === 'conservation.balances'),
+    { type: 'check', check: 'conservation.balances', rows: 7, discrepancies: 1, skipped: false },
+  );
+  const { audited_at: at, ...rest } = { audited_at: null, ...summary };
+  assert.match(String(at), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  assert.deepEqual(rest, {
+    type: 'summary',
+    ok: false,
+    journal_number: JOURNAL_ROWS,
+    journal_hash: hash,
+    since: null,
+    checks: checks.length,
+    discrepancies: discrepancies.length,
+  });
+});
+
+test('audit: --expect compares a row of the journal with the hash that was written down', async (t) => {
+  const [good, asPrinted, bad, beyond] = await Promise.all([
+    audit(t, whole, `--expect=${JOURNAL_ROWS}:${hash}`),
+    audit(t, whole, '--expect', `${JOURNAL_ROWS}:sha256:${hash.toUpperCase()}`),
+    audit(t, whole, `--expect=${JOURNAL_ROWS - 1}:${hash}`),
+    audit(t, whole, `--expect=${JOURNAL_ROWS + 1}:${hash}`),
+  ]);
+  for (const ran of [good, asPrinted]) {
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /^journal\.expected +1 +0$/m);
+  }
+  assert.equal(bad.code, 3);
+  assert.match(
+    bad.stdout,
+    new RegExp(`^journal\\.expected: journal 19: hash written down: expected ${hash}, found [0-9a-f]{64}$`, 'm'),
+  );
+  assert.equal(beyond.code, 3);
+  assert.match(
+    beyond.stdout,
+    /^journal\.expected: journal 21: hash written down: expected [0-9a-f]{64}, found no row$/m,
+  );
+});
+
+test('audit: --since audits what came after a row, and says so', async (t) => {
+  const [later, all, tooLate, before9, after9] = await Promise.all([
+    audit(t, whole, '--since=15', `--expect=${JOURNAL_ROWS}:${hash}`),
+    audit(t, whole, '--since=0'),
+    audit(t, whole, '--since=21'),
+    audit(t, wrong, '--since=8'),
+    audit(t, wrong, '--since=9', '--json'),
+  ]);
+  assert.equal(later.code, 0, later.stdout);
+  assert.match(verdictOf(later), /^journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
+  assert.match(later.stdout, /^once\.keys +left out$/m);
+  assert.equal(all.code, 0, all.stdout);
+  assert.equal(tooLate.code, 3);
+  assert.match(
+    tooLate.stdout,
+    /^journal\.chain: journal 21: row after which this audit begins: expected a row, found none$/m,
+  );
+  assert.match(before9.stdout, /^journal\.chain: journal 9: digest/m);
+  assert.ok(!after9.stdout.includes('"journal":9,'), 'What came before is not looked at again.');
+  assert.match(after9.stdout, /"check":"conservation.balances"[^\n]*"discrepancies":1/);
+});
+
+test('audit: wrong options end it with 2', async (t) => {
+  const wrongly: { options: string[]; sentence: RegExp }[] = [
+    { options: ['--sicne=1'], sentence: /^There is no option --sicne; see --help\.\n$/ },
+    { options: ['everything'], sentence: /^"everything" is not understood here/ },
+    {
+      options: ['--since=-1'],
+      sentence: /^The option --since is wrong: must be the number of a row of the journal\.\n$/,
+    },
+    { options: ['--since=1e3'], sentence: /^The option --since is wrong/ },
+    {
+      options: ['--expect=20'],
+      sentence: /^The option --expect is wrong: must be the number of a row, a colon and 64/,
+    },
+    { options: ['--limit=many'], sentence: /^The option --limit is wrong: must be a whole number/ },
+    {
+      options: ['--since=20', `--expect=19:${'0'.repeat(64)}`],
+      sentence: /^The option --expect is wrong: its row must not come before that of --since\.\n$/,
+    },
+  ];
+  await Promise.all(
+    wrongly.map(async ({ options, sentence }) => {
+      const { code, stdout, stderr } = await audit(t, whole, ...options);
+      assert.match(stderr, sentence);
+      assert.deepEqual({ code, stdout }, { code: 2, stdout: '' }, options.join(' '));
+    }),
+  );
+});
+
+test('audit: a database out of reach ends it with 4, and one without a ledger with 1', async (t) => {
+  const [away, bare] = await Promise.all([
+    audit(t, { url: 'postgresql://nobody@127.0.0.1:1/nothing' }),
+    audit(t, { url: renderDatabaseUrl({ ...whole.admin, database: 'postgres' }) }),
+  ]);
+  assert.equal(away.code, 4, away.stderr);
+  assert.equal(bare.code, 1, bare.stderr);
+  assert.match(bare.stderr, /^The database has no ledger: start the service once/);
+});

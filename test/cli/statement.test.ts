@@ -1,0 +1,114 @@
+// gopherpay statement: the same as the service answers, in a file that is whole or not there.
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test, type TestContext } from 'node:test';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { makeBooks } from '../main/statement-books.ts';
+import { makeFolder, type Program, request, type Service, startProgram, startService } from '../support/service.ts';
+
+let database: TestDatabase;
+let service: Service;
+
+before(async (t) => {
+  database = await createDatabase(t);
+  service = await startService(t, { database, env: { THREADS: '2' } });
+  await makeBooks(service, database);
+});
+
+async function run(t: TestContext, args: string[], folder?: string): Promise<Program & { code: number | null }> {
+  const program = await startProgram(t, {
+    database,
+    args: ['statement', ...args],
+    ...(folder === undefined ? {} : { folder }),
+  });
+  const { code } = await program.exited;
+  return { ...program, code };
+}
+
+test('statement: every form has what the service answers', async (t) => {
+  for (const format of ['csv', 'json', 'html']) {
+    for (const month of ['2025-01', '2025-03']) {
+      const answer = await request(service, 'GET', `/accounts/ANN/statements/${month}?format=${format}`);
+      const args = ['--account=ANN', `--month=${month}`, `--format=${format}`, '--output=-'];
+      const { code, stdout, output } = await run(t, args);
+      assert.equal(code, 0, output());
+      assert.equal(stdout(), answer.text);
+    }
+  }
+});
+
+test('statement: is CSV in a file of its own, for its user alone, if nothing else is said', async (t) => {
+  const folder = await makeFolder(t);
+  const { code, stdout, output } = await run(t, ['--account=ANN', '--month=2025-01'], folder);
+  assert.equal(code, 0, output());
+  assert.equal(stdout(), '', 'Only data goes to standard output.');
+  assert.equal(output(), '3 entries written to reports/ANN-2025-01.csv\n');
+  const path = join(folder, 'reports', 'ANN-2025-01.csv');
+  const answer = await request(service, 'GET', '/accounts/ANN/statements/2025-01?format=csv');
+  assert.equal(await readFile(path, 'utf8'), answer.text);
+  assert.equal((await stat(path)).mode & 0o077, 0);
+  assert.deepEqual(await readdir(join(folder, 'reports')), ['ANN-2025-01.csv']);
+});
+
+test('statement: says when the month is not closed yet, and needs a currency for @external', async (t) => {
+  const [row] = await database.query<{ month: string }>(
+    `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM') as month`,
+  );
+  const current = await run(t, ['--account=ANN', `--month=${row?.month}`, '--output=page.html', '--format=html']);
+  assert.equal(current.code, 0, current.output());
+  assert.equal(current.output(), '1 entries written to page.html; the month is not closed yet\n');
+
+  const yen = await run(t, ['--account=@external', '--currency=JPY', '--month=2024-11', '--output=-']);
+  assert.equal(yen.code, 0, yen.output());
+  assert.match(yen.stdout(), /closing_balance,,,JPY,,-1234567\n$/);
+});
+
+test('statement: what is wrong is said in a sentence, and no file is written', async (t) => {
+  const cases: [args: string[], code: number, sentence: RegExp][] = [
+    [['--account=ANN'], 2, /month/],
+    [['--month=2025-01'], 2, /account/],
+    [['--account=ANN', '--month=2025-13'], 2, /--month is wrong: must be a month such as 2026-11/],
+    [['--account=A/../B', '--month=2025-01'], 2, /--account is wrong/],
+    [['--account=ANN', '--month=2999-01'], 2, /The month 2999-01 has not begun/],
+    [['--account=ANN', '--month=2025-01', '--format=pdf'], 2, /--format is wrong/],
+    [['--account=ANN', '--month=2025-01', '--fromat=csv'], 2, /There is no option --fromat/],
+    [['--account=ANN', '--month=2025-01', 'BOB'], 2, /"BOB" is not understood/],
+    [['--account=@external', '--month=2025-01'], 2, /say which with --currency/],
+    [['--account=NOBODY', '--month=2025-01'], 1, /There is no account NOBODY\./],
+    [['--account=ANN', '--month=2025-01', '--currency=EUR'], 1, /There is no account ANN in EUR\./],
+  ];
+  for (const [args, code, sentence] of cases) {
+    const folder = await makeFolder(t);
+    const program = await run(t, args, folder);
+    assert.equal(program.code, code, `${args.join(' ')}: ${program.output()}`);
+    assert.match(program.output(), sentence);
+    assert.deepEqual(await readdir(folder), []);
+  }
+});
+
+test('statement: a file that was there stays as it is until the new one is whole', async (t) => {
+  const folder = await makeFolder(t);
+  const path = join(folder, 'statement.csv');
+  await writeFile(path, 'older');
+  const failed = await run(t, ['--account=NOBODY', '--month=2025-01', '--output=statement.csv'], folder);
+  assert.equal(failed.code, 1);
+  assert.equal(await readFile(path, 'utf8'), 'older');
+  const written = await run(t, ['--account=ANN', '--month=2025-01', '--output=statement.csv'], folder);
+  assert.equal(written.code, 0, written.output());
+  assert.match(await readFile(path, 'utf8'), /closing_balance/);
+  assert.deepEqual(await readdir(folder), ['statement.csv']);
+
+  await mkdir(join(folder, 'taken'));
+  const taken = await run(t, ['--account=ANN', '--month=2025-01', '--output=taken'], folder);
+  assert.equal(taken.code, 1);
+  assert.match(taken.output(), /is there and is no file/);
+});
+
+test('statement: a database that is out of reach has an exit code of its own', async (t) => {
+  const program = await startProgram(t, {
+    args: ['statement', '--account=ANN', '--month=2025-01'],
+    env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' },
+  });
+  assert.equal((await program.exited).code, 4, program.output());
+});

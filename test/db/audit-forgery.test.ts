@@ -1,0 +1,398 @@
+// The audit finds what is forged with care: rows that fit to most others, and a database that no longer refuses.
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { connect, type Connection, disconnect } from '../../src/db/connect.ts';
+import { onEnd } from '../support/cleanup.ts';
+import { createDatabase } from '../support/database.ts';
+import { idOf } from './audit-ledger.ts';
+import { IDS, JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
+import { findAll, tamper } from './audit-tampering.ts';
+
+const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 };
+const NEW = idOf(999);
+
+let connection: Connection;
+
+before(async (t) => {
+  const database = await createDatabase(t);
+  connection = await connect(database.admin, TIMEOUTS, { applicationName: 'tampering' });
+  onEnd(t, async () => await disconnect(connection));
+  await writeLedger(connection);
+});
+
+/** A copy of a row with some columns changed: `{"column": value}`. */
+function copy(table: string, where: string, changes: Record<string, unknown>): string {
+  const fields = JSON.stringify(changes).replaceAll("'", "''");
+  return `
+    insert into ${table}
+    select copied.*
+    from (select to_jsonb(${table}) || '${fields}' as fields from ${table} where ${where}) as original
+    cross join lateral jsonb_populate_record(null::${table}, original.fields) as copied`;
+}
+
+/** Moves 5 from ANN to BOB once more, with all that belongs to it but its place in the journal's hashes. */
+const FORGED_TRANSFER = [
+  copy('transfers', `id = '${idOf(5)}'`, {
+    id: NEW,
+    from_account: 'ANN',
+    to_account: 'BOB',
+    amount: 5,
+    journal_number: JOURNAL_ROWS,
+    journal_position: 2,
+  }),
+  `update transfers
+   set completed_at = (select settled_at from journal where number = ${JOURNAL_ROWS}),
+     from_entry_number = (select entry_count + 1 from accounts where account_number = 'ANN'),
+     to_entry_number = (select entry_count + 1 from accounts where account_number = 'BOB')
+   where id = '${NEW}'`,
+  `insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+   select entry_count + 1, amount, balance + amount, ${JOURNAL_ROWS}, '${NEW}', account_number, currency
+   from accounts
+   join (values ('ANN', -5), ('BOB', 5)) as side (account_number, amount) using (account_number)`,
+  `update accounts
+   set balance = balance + amount, entry_count = entry_count + 1
+   from (values ('ANN', -5), ('BOB', 5)) as side (account_number, amount)
+   where accounts.account_number = side.account_number`,
+];
+
+/** Appends a row to the journal whose hash fits, and moves the head. */
+function appendToJournal(transferCount: number, digest: string): string {
+  const number = JOURNAL_ROWS + 1;
+  return `
+    with fields as (
+      select settled_at, hash as previous_hash, ${digest} as digest from journal_head
+    ), hashed as (
+      select *,
+        sha256(
+          previous_hash
+          || convert_to('${number}|' || (extract(epoch from settled_at) * 1000000)::bigint || '|${transferCount}', 'UTF8')
+          || digest
+        ) as hash
+      from fields
+    ), inserted as (
+      insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
+      select ${number}, settled_at, ${transferCount}, digest, previous_hash, hash from hashed
+    )
+    update journal_head set number = ${number}, hash = hashed.hash from hashed`;
+}
+
+const ANYTHING = `sha256('anything')`;
+
+const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
+  {
+    what: 'an account without a place in the journal',
+    statements: [copy('accounts', `account_number = 'OLD'`, { account_number: 'MAX', status: 'open' })],
+    checks: ['accounts.seals'],
+  },
+  {
+    what: 'an account with a change that no row of the journal covers',
+    statements: [
+      copy('accounts', `account_number = 'OLD'`, { account_number: 'MAX', status: 'open' }),
+      `insert into account_changes (change_number, journal_number, account_number, currency, seal)
+       select 1, 3, account_number, currency, account_seal(accounts) from accounts where account_number = 'MAX'`,
+    ],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a change of an account that no row of the journal covers',
+    statements: [copy('account_changes', `account_number = 'OLD' and change_number = 2`, { change_number: 3 })],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a change in a row of the journal that has transfers',
+    statements: [
+      copy('account_changes', `account_number = 'OLD' and change_number = 2`, { change_number: 3, journal_number: 12 }),
+    ],
+    checks: ['accounts.changes', 'journal.chain'],
+  },
+  { what: 'a transfer with its entries and balances', statements: FORGED_TRANSFER, checks: ['journal.chain'] },
+  {
+    what: 'a transfer with its entries and balances, in a row of the journal of its own',
+    statements: [
+      ...FORGED_TRANSFER,
+      appendToJournal(1, ANYTHING),
+      `update transfers set journal_number = journal_number + 1, journal_position = 1 where id = '${NEW}'`,
+      `update entries set journal_number = journal_number + 1 where transfer_id = '${NEW}'`,
+    ],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a failed transfer',
+    statements: [copy('transfers', `id = '${idOf(7)}'`, { id: NEW, journal_position: 6 })],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a transfer in a row of the journal that is not there',
+    statements: [copy('transfers', `id = '${idOf(7)}'`, { id: NEW, journal_number: 77 })],
+    checks: ['journal.transfers'],
+  },
+  {
+    what: 'two entries without a transfer',
+    statements: FORGED_TRANSFER.slice(2),
+    checks: ['conservation.transfers'],
+  },
+  {
+    what: 'two entries of a failed transfer',
+    statements: [
+      ...FORGED_TRANSFER.slice(2),
+      `update entries set transfer_id = '${idOf(7)}' where transfer_id = '${NEW}'`,
+    ],
+    checks: ['conservation.transfers'],
+  },
+  {
+    what: 'money from nowhere, in balance and entry alike',
+    statements: [
+      `update accounts set balance = balance + 5 where account_number = 'CID'`,
+      `update entries set amount = amount + 5, balance = balance + 5
+       where (account_number, entry_number) = (select account_number, entry_count from accounts where account_number = 'CID')`,
+    ],
+    checks: ['conservation.balances', 'conservation.entries', 'conservation.transfers', 'journal.chain'],
+  },
+  {
+    what: 'money moved between two accounts in their balances alone',
+    statements: [
+      `update accounts set balance = balance - 5 where account_number = 'ANN'`,
+      `update accounts set balance = balance + 5 where account_number = 'BOB'`,
+    ],
+    checks: ['balances.accounts'],
+  },
+  {
+    what: 'an overdraft beyond the limit',
+    statements: [`update accounts set held = held + balance + overdraft_limit where account_number = 'ANN'`],
+    checks: ['overdraft.available', 'overdraft.held'],
+  },
+  {
+    what: 'a hold nobody ordered, with the money held',
+    statements: [
+      copy('holds', `id = '${IDS.holdOpen}'`, { id: NEW }),
+      `update accounts set held = held + 50 where account_number = 'BOB'`,
+    ],
+    checks: ['holds.orders'],
+  },
+  {
+    what: 'a hold that is released though nobody did',
+    statements: [
+      `update holds set state = 'voided', released = amount where id = '${IDS.holdOpen}'`,
+      `update accounts set held = held - 50 where account_number = 'BOB'`,
+    ],
+    checks: ['holds.parts'],
+  },
+  {
+    what: 'a reversal recorded that never was',
+    statements: [
+      copy('reversed_amounts', `transfer_id = '${IDS.rent}'`, { transfer_id: idOf(5), amount: 100, reversed: 1 }),
+    ],
+    checks: ['reversals.amounts'],
+  },
+  {
+    what: 'a transfer that is settled and pending',
+    statements: [copy('pending_transfers', `id = '${idOf(200)}'`, { id: IDS.rent })],
+    checks: ['once.settled'],
+  },
+  {
+    what: 'a pending transfer of an idempotency key gone',
+    statements: [`delete from pending_transfers where id = '${idOf(200)}'`],
+    checks: ['once.keys'],
+  },
+  {
+    what: 'a pending member of a group gone',
+    statements: [`delete from pending_transfers where id = '${idOf(201)}'`],
+    checks: ['once.groups'],
+  },
+  {
+    what: 'a member of a group that settled pending',
+    statements: [
+      copy('pending_transfers', `id = '${idOf(200)}'`, {
+        id: NEW,
+        group_id: IDS.group,
+        group_position: 3,
+        atomic: true,
+      }),
+    ],
+    checks: ['once.groups'],
+  },
+  {
+    what: 'a pending expiry of a hold gone',
+    statements: [`delete from pending_transfers where id = '${IDS.expiryPending}'`],
+    checks: ['holds.expiries'],
+  },
+  {
+    what: 'a row of the journal that covers nothing',
+    statements: [appendToJournal(0, ANYTHING)],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a row of the journal that claims a transfer',
+    statements: [appendToJournal(1, ANYTHING)],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a journal cut off at its end, the head with it',
+    statements: [
+      `delete from journal where number = ${JOURNAL_ROWS}`,
+      `update journal_head set (number, settled_at, hash) = (select number, settled_at, hash from journal order by number desc limit 1)`,
+    ],
+    checks: ['journal.transfers'],
+  },
+  {
+    what: 'two heads of the journal',
+    statements: [copy('journal_head', 'true', { only_row: false })],
+    checks: ['journal.head'],
+  },
+];
+
+for (const { what, statements, checks } of forgeries) {
+  test(`audit: finds ${what}`, async () => {
+    const findings = await tamper(connection, statements);
+    const found = [...(findings?.checks ?? [])];
+    for (const check of checks) assert.ok(found.includes(check), `${check} is silent; ${found.join(', ')} are not`);
+  });
+}
+
+const recent = new Set([
+  'a transfer with its entries and balances',
+  'a transfer with its entries and balances, in a row of the journal of its own',
+  'two entries without a transfer',
+  'money moved between two accounts in their balances alone',
+  'a hold nobody ordered, with the money held',
+  'a row of the journal that covers nothing',
+  'a journal cut off at its end, the head with it',
+]);
+
+for (const { what, statements } of forgeries.filter((forgery) => recent.has(forgery.what))) {
+  test(`audit: finds ${what}, with --since as well`, async () => {
+    const findings = await tamper(connection, statements, { since: BigInt(JOURNAL_ROWS - 1) });
+    assert.ok((findings?.discrepancies.length ?? 0) > 0);
+  });
+}
+
+const defences: { what: string; statement: string; check: string; found: string }[] = [
+  {
+    what: 'a trigger that is gone',
+    statement: 'drop trigger entries_append_only on entries',
+    check: 'final.triggers',
+    found: 'entries_append_only is missing',
+  },
+  {
+    what: 'a trigger that is disabled',
+    statement: 'alter table journal disable trigger journal_append_only',
+    check: 'final.triggers',
+    found: 'journal_append_only is disabled',
+  },
+  {
+    what: 'a trigger that no longer fires on deleting',
+    statement: `
+      create or replace trigger transfers_append_only before update or truncate on transfers
+      for each statement execute function refuse_change()`,
+    check: 'final.triggers',
+    found: 'transfers_append_only does something else',
+  },
+  {
+    what: 'triggers that refuse nothing',
+    statement: `
+      create or replace function refuse_change() returns trigger language plpgsql as $$ begin return null; end; $$`,
+    check: 'final.triggers',
+    found: 'account_changes_append_only does something else',
+  },
+  {
+    what: 'a constraint that is gone',
+    statement: 'alter table accounts drop constraint accounts_no_overdraft',
+    check: 'final.constraints',
+    found: 'accounts_no_overdraft is missing',
+  },
+  {
+    what: 'a constraint that was put back without a look at the rows',
+    statement: `
+      alter table holds drop constraint holds_within_amount;
+      alter table holds add constraint holds_within_amount check (captured + released <= amount) not valid`,
+    check: 'final.constraints',
+    found: 'holds_within_amount is not validated',
+  },
+  {
+    what: 'a unique index that is gone',
+    statement: 'drop index transfers_journal',
+    check: 'final.constraints',
+    found: 'transfers_journal is missing',
+  },
+  {
+    what: 'a column that may be null',
+    statement: 'alter table holds alter column state drop not null',
+    check: 'final.constraints',
+    found: 'holds.state may be null',
+  },
+  {
+    what: 'a table that is a view',
+    statement: `
+      alter table reversed_amounts rename to reversed_amounts_before;
+      create view reversed_amounts as select * from reversed_amounts_before`,
+    check: 'final.constraints',
+    found: 'reversed_amounts of kind v',
+  },
+];
+
+for (const { what, statement, check, found } of defences) {
+  test(`audit: finds ${what}`, async () => {
+    const findings = await tamper(connection, [`with changed as (select) select from changed`, statement]);
+    const discrepancies = findings?.discrepancies.filter((discrepancy) => discrepancy.found === found);
+    assert.deepEqual(
+      discrepancies?.map((discrepancy) => discrepancy.check),
+      [check],
+    );
+  });
+}
+
+test('audit: a rewritten journal is whole in itself, and only a hash that was written down tells', async () => {
+  const [head] = (await connection.query<{ hash: string }>(`select encode(hash, 'hex') as hash from journal_head`))
+    .rows;
+  const rewritten = [
+    `update journal set settled_at = settled_at + interval '1 second' where number = ${JOURNAL_ROWS}`,
+    `update journal
+     set hash = sha256(
+       previous_hash
+       || convert_to(number || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|' || transfer_count, 'UTF8')
+       || digest
+     )
+     where number = ${JOURNAL_ROWS}`,
+    `update journal_head set (settled_at, hash) = (select settled_at, hash from journal where number = ${JOURNAL_ROWS})`,
+    `update transfers set completed_at = completed_at + interval '1 second' where journal_number = ${JOURNAL_ROWS}`,
+  ];
+  assert.deepEqual((await tamper(connection, rewritten))?.discrepancies, []);
+  const expect = { number: BigInt(JOURNAL_ROWS), hash: head?.hash ?? '' };
+  const findings = await tamper(connection, rewritten, { expect });
+  assert.deepEqual(
+    findings?.discrepancies.map(({ check, journal, expected }) => ({ check, journal, expected })),
+    [{ check: 'journal.expected', journal: String(JOURNAL_ROWS), expected: head?.hash }],
+  );
+});
+
+test('audit: a discrepancy says what it is about, what was expected and what was found', async () => {
+  const findings = await tamper(connection, [
+    `update entries set balance = balance + 1 where transfer_id = '${idOf(5)}' and amount < 0`,
+  ]);
+  assert.deepEqual(findings?.discrepancies.filter(({ check }) => check === 'balances.entries')[0], {
+    type: 'discrepancy',
+    check: 'balances.entries',
+    account: 'BOB',
+    currency: 'USD',
+    transfer: idOf(5),
+    journal: '9',
+    what: 'running balance',
+    expected: '5150',
+    found: '5151',
+  });
+});
+
+test('audit: tells as many discrepancies of a check as it was asked to, and counts the others', async () => {
+  const findings = await tamper(connection, ['update accounts set entry_count = entry_count + 1'], {
+    discrepanciesMax: 2,
+  });
+  assert.equal(findings?.discrepancies.filter(({ check }) => check === 'balances.accounts').length, 2);
+  assert.ok((findings?.verdict.discrepancies ?? 0) > (findings?.discrepancies.length ?? 0));
+});
+
+test('audit: without a ledger it says so', async () => {
+  await connection.query('begin');
+  await connection.query('drop table journal_head');
+  await assert.rejects(findAll(connection), /^Error: The database has no ledger: start the service once/);
+  await connection.query('rollback');
+});

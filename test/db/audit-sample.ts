@@ -1,0 +1,179 @@
+// A small ledger that has some of everything: all kinds of transfers, completed and failed ones, holds in every state.
+import type { Client } from 'pg';
+import { idOf, Ledger, type Row } from './audit-ledger.ts';
+
+export const JOURNAL_ROWS = 20;
+
+/** The ids of transfers (and of holds, which have the same) that tests refer to. */
+export const IDS = {
+  rent: idOf(4),
+  holdPartly: idOf(40),
+  holdVoided: idOf(41),
+  holdExpired: idOf(42),
+  holdOpen: idOf(43),
+  holdFinal: idOf(44),
+  holdWhole: idOf(45),
+  holdDue: idOf(46),
+  expiry: idOf(61),
+  expiryPending: idOf(62),
+  capture: idOf(50),
+  group: idOf(90),
+  groupFailed: idOf(91),
+  groupMixed: idOf(92),
+  groupPending: idOf(93),
+} as const;
+
+function fillLedger(ledger: Ledger): void {
+  ledger.open('@external', 'USD');
+  ledger.open('ANN', 'USD', {
+    overdraft_limit: 500,
+    email: 'ann@example.org',
+    phone: '+49 30 1234',
+    date_of_birth: '1984-03-01',
+    metadata: { tier: 'gold' },
+  });
+  ledger.open('BOB', 'USD');
+  ledger.open('CID', 'USD');
+  ledger.open('OLD', 'USD');
+  ledger.open('@external', 'EUR');
+  ledger.open('EVE', 'EUR');
+  ledger.settle([
+    { from: '@external', to: 'ANN', amount: 10_000, description: 'Opening balance' },
+    { from: '@external', to: 'BOB', amount: 5000, description: 'Opening balance' },
+    { from: '@external', to: 'EVE', amount: 700, currency: 'EUR' },
+  ]);
+  ledger.settle([
+    { from: 'ANN', to: 'BOB', amount: 250, requestId: 'rent-1', description: 'Rent, café ☕', metadata: { flat: '7' } },
+    { from: 'BOB', to: 'CID', amount: 100 },
+    { from: 'BOB', to: 'NOBODY', amount: 1, currency: null, code: 'destination_not_found' },
+    { from: 'CID', to: 'BOB', amount: 9999, code: 'insufficient_funds', requestId: 'greedy' },
+    { from: 'BOB', to: 'ANN', amount: 5, ifFromEntryNumber: 3, ifMinAvailableAfter: 1000 },
+  ]);
+  ledger.change('OLD', 'USD', { status: 'closed' });
+  ledger.settle(
+    [
+      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 1000, expiresIn: 3600 },
+      { kind: 'hold', from: 'ANN', to: 'CID', amount: 300 },
+      { kind: 'hold', from: 'BOB', to: 'CID', amount: 200, expiresIn: 1 },
+      { kind: 'hold', from: 'BOB', to: 'ANN', amount: 50, description: 'Stays open' },
+      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 80 },
+      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 60 },
+      { kind: 'hold', from: 'CID', to: 'BOB', amount: 20, expiresIn: 2 },
+    ],
+    40,
+  );
+  ledger.settle(
+    [
+      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 400, parent: IDS.holdPartly },
+      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 30, parent: IDS.holdFinal, finalCapture: true },
+      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 60, parent: IDS.holdWhole },
+    ],
+    50,
+  );
+  ledger.settle(
+    [
+      { kind: 'void', from: 'ANN', to: 'CID', amount: 300, parent: IDS.holdVoided },
+      { kind: 'expiry', from: 'BOB', to: 'CID', amount: 200, parent: IDS.holdExpired, description: 'Hold expired' },
+    ],
+    60,
+  );
+  ledger.change('ANN', 'USD', { name: 'Ann Example', metadata: { tier: 'platinum' } });
+  ledger.settle(
+    [
+      { kind: 'capture', from: 'ANN', to: 'CID', amount: null, parent: IDS.holdVoided, code: 'hold_not_open' },
+      { kind: 'capture', from: 'ANN', to: 'BOB', amount: 100, parent: IDS.holdPartly },
+      { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 100, parent: IDS.rent },
+    ],
+    70,
+  );
+  ledger.settle([
+    { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 50, parent: IDS.rent },
+    { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 400, parent: IDS.capture, description: 'Taken back' },
+    { kind: 'reversal', from: 'BOB', to: 'ANN', amount: 999, parent: IDS.rent, code: 'exceeds_original' },
+  ]);
+  const member = (id: string, position: number, atomic: boolean) => ({ group: { id, position, atomic } });
+  ledger.settle(
+    [
+      { from: 'ANN', to: 'BOB', amount: 1, ...member(IDS.group, 0, true) },
+      { from: 'BOB', to: 'CID', amount: 2, ...member(IDS.group, 1, true) },
+      { from: 'CID', to: 'ANN', amount: 3, ...member(IDS.group, 2, true) },
+      { from: 'ANN', to: 'BOB', amount: 1, ...member(IDS.groupFailed, 0, true), code: 'group_failed' },
+      { from: 'CID', to: 'BOB', amount: 99_999, ...member(IDS.groupFailed, 1, true), code: 'insufficient_funds' },
+      { from: 'BOB', to: 'CID', amount: 4, ...member(IDS.groupMixed, 0, false) },
+    ],
+    100,
+  );
+  ledger.settle([
+    { from: 'CID', to: 'BOB', amount: 99_999, ...member(IDS.groupMixed, 1, false), code: 'insufficient_funds' },
+    { from: 'ANN', to: '@external', amount: 25, description: 'Paid out' },
+  ]);
+  ledger.settle([{ from: 'EVE', to: '@external', amount: 70, currency: 'EUR' }]);
+  ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }]);
+}
+
+/** Writes the ledger into a migrated, empty database. */
+export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> {
+  const ledger = new Ledger();
+  fillLedger(ledger);
+  if (ledger.journal.length !== JOURNAL_ROWS) throw new Error(`The ledger has ${ledger.journal.length} rows.`);
+  // A hold whose time has come, and whose expiry is not settled yet.
+  Object.assign(ledger.holds.get(IDS.holdDue) ?? {}, { expiry_id: IDS.expiryPending });
+  const intake = idOf(900);
+  const pending = (id: string, fields: Row) => ({
+    kind: 'transfer',
+    created_at: ledger.instant(99).text,
+    id,
+    intake_id: intake,
+    ...fields,
+  });
+  const tables: Record<string, Row[]> = {
+    accounts: [...ledger.accounts.values()],
+    account_changes: ledger.changes,
+    transfers: ledger.transfers,
+    entries: ledger.entries,
+    journal: ledger.journal,
+    holds: [...ledger.holds.values()],
+    reversed_amounts: [...ledger.reversed.values()],
+    intakes: [{ id: intake, heartbeat_at: ledger.instant(99).text }],
+    pending_transfers: [
+      pending(idOf(200), { amount: 7, from_account: 'ANN', to_account: 'BOB' }),
+      pending(idOf(201), {
+        amount: 8,
+        from_account: 'ANN',
+        to_account: 'BOB',
+        group_id: IDS.groupPending,
+        group_position: 0,
+        atomic: true,
+      }),
+      pending(idOf(202), {
+        amount: 9,
+        from_account: 'BOB',
+        to_account: 'ANN',
+        group_id: IDS.groupPending,
+        group_position: 1,
+        atomic: true,
+      }),
+      pending(IDS.expiryPending, {
+        kind: 'expiry',
+        from_account: 'CID',
+        to_account: 'BOB',
+        currency: 'USD',
+        parent_id: IDS.holdDue,
+      }),
+    ],
+    idempotency_keys: [IDS.rent, IDS.group, IDS.groupPending, idOf(200)].map((id, index) => ({
+      created_at: ledger.instant(index).text,
+      transfer_id: id,
+      key: `key-${index}`,
+      fingerprint: `\\x${'ab'.repeat(32)}`,
+    })),
+  };
+  for (const [table, rows] of Object.entries(tables)) {
+    await client.query(`insert into ${table} select * from jsonb_populate_recordset(null::${table}, $1::jsonb)`, [
+      JSON.stringify(rows),
+    ]);
+  }
+  await client.query(
+    `update journal_head set (number, settled_at, hash) = (select number, settled_at, hash from journal order by number desc limit 1)`,
+  );
+}

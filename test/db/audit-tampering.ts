@@ -1,0 +1,83 @@
+// Tampers with a ledger as somebody might who owns the database: on a connection that no trigger stops, in a transaction that
+// is rolled back, dropping whatever constraint is in the way.
+import type { QueryResult } from 'pg';
+import { z } from 'zod';
+import { auditBooks, type AuditOptions, type Discrepancy, type Verdict } from '../../src/db/audit.ts';
+import { sqlStateOf } from '../../src/db/errors.ts';
+import type { Connection } from '../../src/db/connect.ts';
+
+export type Findings = { discrepancies: Discrepancy[]; checks: Set<string>; verdict: Verdict };
+
+export const EVERYTHING: AuditOptions = { since: null, expect: null, discrepanciesMax: 1000 };
+
+/** Runs the audit on the connection's transaction. */
+export async function findAll(connection: Connection, options: Partial<AuditOptions> = {}): Promise<Findings> {
+  const discrepancies: Discrepancy[] = [];
+  let verdict: Verdict | undefined;
+  for await (const event of auditBooks(connection, { ...EVERYTHING, ...options })) {
+    if (event.type === 'discrepancy') discrepancies.push(event);
+    if (event.type === 'verdict') verdict = event;
+  }
+  if (!verdict) throw new Error('The audit ended without a verdict.');
+  return { discrepancies, checks: new Set(discrepancies.map(({ check }) => check)), verdict };
+}
+
+/** Runs `statements`, audits, and takes everything back. Null: they changed nothing. */
+export async function tamper(
+  connection: Connection,
+  statements: readonly string[],
+  options: Partial<AuditOptions> = {},
+): Promise<Findings | null> {
+  await connection.query('begin');
+  try {
+    await connection.query('set local session_replication_role = replica');
+    let rows = 0;
+    for (const statement of statements) rows += (await force(connection, statement)).rowCount ?? 0;
+    return rows === 0 ? null : await findAll(connection, options);
+  } finally {
+    await connection.query('rollback');
+  }
+}
+
+/** Runs a statement, and drops every constraint, unique index or not-null that refuses it. */
+async function force(connection: Connection, statement: string): Promise<QueryResult> {
+  for (;;) {
+    await connection.query('savepoint untouched');
+    try {
+      return await connection.query(statement);
+    } catch (error) {
+      await connection.query('rollback to savepoint untouched');
+      const obstacle = obstacleOf(error);
+      if (obstacle === null) throw error;
+      await connection.query(obstacle);
+    }
+  }
+}
+
+const obstacleSchema = z.object({
+  table: z.string(),
+  constraint: z.string().optional(),
+  column: z.string().optional(),
+});
+
+/** The statement that removes what refused another one; null if that was nothing of the sort. */
+function obstacleOf(error: unknown): string | null {
+  const refusal = obstacleSchema.safeParse(error);
+  if (!refusal.success) return null;
+  const { table, constraint, column } = refusal.data;
+  switch (sqlStateOf(error)) {
+    case '23502':
+      // The columns of a primary key cannot be null while it is there.
+      return `
+        alter table ${table} drop constraint if exists ${table}_pkey;
+        alter table ${table} alter column ${column} drop not null`;
+    case '23514':
+      return `alter table ${table} drop constraint ${constraint}`;
+    case '23505':
+      return `
+        alter table ${table} drop constraint if exists ${constraint};
+        drop index if exists ${constraint}`;
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,260 @@
+// The audit finds nothing in a ledger that is whole, and finds whatever is changed, deleted or added in it.
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { connect, type Connection, disconnect } from '../../src/db/connect.ts';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
+import { findAll, type Findings, tamper } from './audit-tampering.ts';
+
+const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 };
+
+let database: TestDatabase;
+let connection: Connection;
+
+before(async (t) => {
+  database = await createDatabase(t);
+  connection = await open(t);
+  await writeLedger(connection);
+});
+
+async function open(scope: Scope): Promise<Connection> {
+  const opened = await connect(database.admin, TIMEOUTS, { applicationName: 'tampering' });
+  onEnd(scope, async () => await disconnect(opened));
+  return opened;
+}
+
+test('audit: finds nothing in a ledger that is whole', async () => {
+  const { discrepancies, verdict } = await inTransaction(async () => await findAll(connection));
+  assert.deepEqual(discrepancies, []);
+  assert.equal(verdict.journalNumber, String(JOURNAL_ROWS));
+  const [head] = await database.query<{ hash: string }>(`select encode(hash, 'hex') as hash from journal_head`);
+  assert.equal(verdict.journalHash, head?.hash);
+});
+
+test('audit: finds nothing in an empty ledger', async (t) => {
+  const empty = await createDatabase(t);
+  const client = await connect(empty.admin, TIMEOUTS, { applicationName: 'tampering' });
+  onEnd(t, async () => await disconnect(client));
+  const { discrepancies, verdict } = await findAll(client);
+  assert.deepEqual(discrepancies, []);
+  assert.equal(verdict.journalNumber, '0');
+  assert.equal(verdict.journalHash, '00'.repeat(32));
+});
+
+test('audit: finds nothing after any row of the journal of a ledger that is whole', async () => {
+  for (let since = 0n; since <= BigInt(JOURNAL_ROWS); since += 1n) {
+    const { discrepancies } = await inTransaction(async () => await findAll(connection, { since }));
+    assert.deepEqual(discrepancies, [], `since ${since}`);
+  }
+});
+
+/** The columns of transfers that the journal's digests cover, or that decide which digest covers the row. */
+const JOURNALED = `
+  amount created_at journal_number from_entry_number to_entry_number if_from_entry_number if_min_available_after
+  journal_position expires_in group_position id parent_id group_id atomic final_capture kind from_account to_account
+  currency status failure_code request_id description metadata`
+  .trim()
+  .split(/\s+/);
+
+/** Which check finds it when a column is changed; null: nothing else in the books says what the column must be. */
+const FOUND_BY: Record<string, Record<string, string | null>> = {
+  accounts: {
+    balance: 'balances.accounts',
+    held: 'overdraft.held',
+    entry_count: 'balances.accounts',
+    account_number: 'accounts.seals',
+    currency: 'accounts.seals',
+    overdraft_limit: 'accounts.seals',
+    created_at: 'accounts.seals',
+    status: 'accounts.seals',
+    name: 'accounts.seals',
+    email: 'accounts.seals',
+    phone: 'accounts.seals',
+    date_of_birth: 'accounts.seals',
+    metadata: 'accounts.seals',
+  },
+  account_changes: {
+    change_number: 'accounts.changes',
+    journal_number: 'journal.chain',
+    account_number: 'journal.chain',
+    currency: 'journal.chain',
+    seal: 'journal.chain',
+  },
+  transfers: {
+    completed_at: 'journal.transfers',
+    ...Object.fromEntries(JOURNALED.map((column) => [column, 'journal.chain'])),
+  },
+  entries: {
+    entry_number: 'balances.entries',
+    balance: 'balances.entries',
+    amount: 'conservation.transfers',
+    journal_number: 'conservation.transfers',
+    transfer_id: 'conservation.transfers',
+    account_number: 'conservation.transfers',
+    currency: 'conservation.transfers',
+  },
+  holds: {
+    amount: 'holds.orders',
+    created_at: 'holds.orders',
+    expires_at: 'holds.orders',
+    id: 'holds.orders',
+    from_account: 'holds.orders',
+    to_account: 'holds.orders',
+    currency: 'holds.orders',
+    captured: 'holds.parts',
+    released: 'holds.parts',
+    state: 'holds.parts',
+    expiry_id: 'holds.expiries',
+  },
+  reversed_amounts: { amount: 'reversals.amounts', reversed: 'reversals.amounts', transfer_id: 'reversals.amounts' },
+  journal: Object.fromEntries(
+    ['number', 'settled_at', 'transfer_count', 'digest', 'previous_hash', 'hash'].map((column) => [
+      column,
+      'journal.chain',
+    ]),
+  ),
+  journal_head: Object.fromEntries(
+    ['number', 'settled_at', 'hash', 'only_row'].map((column) => [column, 'journal.head']),
+  ),
+  idempotency_keys: { transfer_id: 'once.keys', key: null, created_at: null, fingerprint: null },
+};
+
+/** Where a text is emptied that was null, the journal cannot tell: the two have one form in it. */
+const FINDS_EMPTY_TEXT: Record<string, string> = { accounts: 'accounts.fields', transfers: 'final.transfers' };
+
+/** Which checks may find it when a row is gone. */
+const FINDS_DELETED: Record<string, string[]> = {
+  accounts: ['accounts.changes'],
+  account_changes: ['journal.chain'],
+  transfers: ['journal.chain'],
+  entries: ['conservation.transfers'],
+  holds: ['holds.orders'],
+  reversed_amounts: ['reversals.amounts'],
+  // Without its last row the chain is whole, but the head has no row.
+  journal: ['journal.chain', 'journal.head'],
+  journal_head: ['journal.head'],
+};
+
+/** Which check finds it when a row is there twice. */
+const FINDS_DOUBLED: Record<string, string> = {
+  accounts: 'accounts.fields',
+  account_changes: 'accounts.changes',
+  transfers: 'journal.chain',
+  entries: 'balances.entries',
+  holds: 'holds.expiries',
+  reversed_amounts: 'reversals.amounts',
+  journal: 'journal.chain',
+  journal_head: 'journal.head',
+  idempotency_keys: 'once.keys',
+};
+
+/** What a column of a type may be changed to. */
+const VALUES: Record<string, (column: string) => string[]> = {
+  bigint: (column) => [`coalesce(${column}, 0) + 1`, 'null'],
+  integer: (column) => [`coalesce(${column}, 0) + 1`, 'null'],
+  text: (column) => [`coalesce(${column}, '') || 'x'`, 'null', `''`],
+  uuid: () => ['gen_random_uuid()', 'null'],
+  boolean: (column) => [`coalesce(not ${column}, true)`, `coalesce(not ${column}, false)`, 'null'],
+  jsonb: (column) => [`coalesce(${column}, '{}') || '{"x": "y"}'`, `'{}'`, 'null'],
+  'timestamp with time zone': (column) => [
+    `coalesce(${column}, now()) + interval '1 microsecond'`,
+    `timestamptz 'infinity'`,
+    'null',
+  ],
+  date: (column) => [`coalesce(${column}, '2000-01-01') + 1`, `date 'infinity'`, `date '1984-03-01 BC'`, 'null'],
+  bytea: (column) => [`set_byte(${column}, 31, get_byte(${column}, 31) # 1)`, `''`, 'null'],
+};
+
+/** Rows to tamper with: the first, the middle and the last; of transfers and holds one of each sort. */
+const SAMPLES: Record<string, string> = {
+  transfers: `
+    select distinct on (kind, status, group_id is null, final_capture, parent_id is null) ctid::text as place
+    from transfers
+    order by kind, status, group_id is null, final_capture, parent_id is null, journal_number`,
+  holds: `
+    select distinct on (state, expires_at is null, expiry_id is null) ctid::text as place
+    from holds
+    order by state, expires_at is null, expiry_id is null`,
+};
+
+async function placesOf(table: string): Promise<string[]> {
+  const sample =
+    SAMPLES[table] ??
+    `select place
+     from (
+       select ctid::text as place, row_number() over (order by ctid) as number, count(*) over () as total from ${table}
+     ) as numbered
+     where number in (1, total / 2, total)`;
+  return (await database.query<{ place: string }>(sample)).map(({ place }) => place);
+}
+
+for (const [table, columns] of Object.entries(FOUND_BY)) {
+  test(`audit: finds every changed field of ${table}`, async (t) => {
+    const own = await open(t);
+    const actual = await database.query<{ name: string; type: string }>(
+      `select column_name as name, data_type as type
+       from information_schema.columns
+       where table_schema = 'public' and table_name = $1::text`,
+      [table],
+    );
+    assert.deepEqual(actual.map(({ name }) => name).sort(), Object.keys(columns).sort(), 'Say what finds each column.');
+    const missed: string[] = [];
+    for (const place of await placesOf(table)) {
+      for (const { name, type } of actual) {
+        for (const value of VALUES[type]?.(name) ?? assert.fail(`Say how to change a ${type}.`)) {
+          const check = (value === `''` && FINDS_EMPTY_TEXT[table]) || columns[name];
+          if (!check) continue;
+          const statement = `
+            update ${table} set ${name} = ${value}
+            where ctid = '${place}'::tid and ${name} is distinct from (${value})`;
+          const findings = await tamper(own, [statement]);
+          if (findings && !findings.checks.has(check)) missed.push(describe(statement, check, findings));
+        }
+      }
+    }
+    assert.deepEqual(missed, []);
+  });
+}
+
+for (const [table, checks] of Object.entries(FINDS_DELETED)) {
+  test(`audit: finds every deleted row of ${table}`, async (t) => {
+    const own = await open(t);
+    const places = await database.query<{ place: string }>(`select ctid::text as place from ${table}`);
+    const missed: string[] = [];
+    for (const { place } of places) {
+      const statement = `delete from ${table} where ctid = '${place}'::tid`;
+      const findings = await tamper(own, [statement]);
+      if (!checks.some((check) => findings?.checks.has(check))) {
+        missed.push(describe(statement, checks.join(' or '), findings));
+      }
+    }
+    assert.deepEqual(missed, []);
+  });
+}
+
+for (const [table, check] of Object.entries(FINDS_DOUBLED)) {
+  test(`audit: finds a row of ${table} that is there twice`, async (t) => {
+    const own = await open(t);
+    const missed: string[] = [];
+    for (const place of await placesOf(table)) {
+      const statement = `insert into ${table} select * from ${table} where ctid = '${place}'::tid`;
+      const findings = await tamper(own, [statement]);
+      if (!findings?.checks.has(check)) missed.push(describe(statement, check, findings));
+    }
+    assert.deepEqual(missed, []);
+  });
+}
+
+function describe(statement: string, check: string, findings: Findings | null): string {
+  return `${statement.replace(/\s+/g, ' ')}: not found by ${check}, but by ${[...(findings?.checks ?? [])].join(', ')}`;
+}
+
+async function inTransaction<Result>(work: () => Promise<Result>): Promise<Result> {
+  await connection.query('begin transaction isolation level repeatable read, read only');
+  try {
+    return await work();
+  } finally {
+    await connection.query('rollback');
+  }
+}

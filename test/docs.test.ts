@@ -1,0 +1,76 @@
+// Runs every example of the documents as it stands: the sh blocks of a document in one shell, in their order, against a
+// service that has just started. A json block after an sh block says what its output must contain.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { createDatabase } from './support/database.ts';
+import { makeFolder, startService } from './support/service.ts';
+
+const ROOT = dirname(import.meta.dirname);
+const ADDRESS = 'http://127.0.0.1:8080';
+const TIMEOUT_MS = 60_000;
+const SEPARATOR = '----- next example -----';
+const run = promisify(execFile);
+
+type Example = { readonly script: string; readonly expected: unknown };
+
+/** The documents whose examples run, each with a database and a service of its own. */
+const DOCUMENTS = ['docs/MOVEMENTS.md', 'docs/READING.md'];
+
+for (const document of DOCUMENTS) {
+  test(`docs: every example of ${document} does what it says`, { timeout: TIMEOUT_MS }, async (t) => {
+    const examples = findExamples(await readFile(join(ROOT, document), 'utf8'));
+    assert.ok(examples.length > 0, `${document} has no examples.`);
+    const outputs = await runExamples(t, examples);
+    for (const [index, { script, expected }] of examples.entries()) {
+      if (expected === undefined) continue;
+      const output = outputs[index] ?? '';
+      assertContains(JSON.parse(output), expected, `the output of\n${script}\n(it was ${output})`);
+    }
+  });
+}
+
+function findExamples(markdown: string): Example[] {
+  const blocks = [...markdown.matchAll(/^```(sh|json)\n(.*?)^```$/gms)].map(([, language, text = '']) => ({
+    language,
+    text,
+  }));
+  return blocks.flatMap(({ language, text }, index) => {
+    const next = blocks[index + 1];
+    if (language !== 'sh') return [];
+    return [{ script: text, expected: next?.language === 'json' ? JSON.parse(next.text) : undefined }];
+  });
+}
+
+async function runExamples(t: TestContext, examples: readonly Example[]): Promise<string[]> {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database });
+  const folder = await makeFolder(t);
+  const script = ['set -euo pipefail', ...examples.map((example) => example.script)].join(`\necho '${SEPARATOR}'\n`);
+  const { stdout } = await run('bash', ['-c', script.replaceAll(ADDRESS, service.url)], {
+    cwd: folder,
+    timeout: TIMEOUT_MS,
+    env: {
+      ...process.env,
+      DATABASE_URL: database.url,
+      PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}`,
+    },
+  });
+  // What stands before the first separator is the shell's own setting.
+  return stdout.split(`${SEPARATOR}\n`).slice(1);
+}
+
+/** Asserts that `actual` has all that `expected` has; lists have the same length. */
+function assertContains(actual: unknown, expected: unknown, what: string): void {
+  if (typeof expected !== 'object' || expected === null) {
+    assert.deepEqual(actual, expected, what);
+    return;
+  }
+  assert.ok(typeof actual === 'object' && actual !== null, what);
+  if (Array.isArray(expected)) assert.equal(Array.isArray(actual) ? actual.length : -1, expected.length, what);
+  const fields = new Map(Object.entries(actual));
+  for (const [name, value] of Object.entries(expected)) assertContains(fields.get(name), value, `${name} of ${what}`);
+}

@@ -1,0 +1,107 @@
+// Follows the feed as a caller does: reads Server-Sent Events from a connection of its own, and checks their form.
+import assert from 'node:assert/strict';
+import { request as send } from 'undici';
+import { z } from 'zod';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+
+const feedTransfer = z.looseObject({
+  id: z.uuid(),
+  status: z.enum(['completed', 'failed']),
+  failure_code: z.string().nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  amount: z.int().nullable(),
+  journal_number: z.int(),
+  from_entry_number: z.int().nullable(),
+  to_entry_number: z.int().nullable(),
+});
+
+const feedEvent = z.strictObject({
+  journal_number: z.int(),
+  settled_at: z.iso.datetime(),
+  hash: z.hash('sha256'),
+  previous_hash: z.hash('sha256'),
+  transfers: z.array(feedTransfer),
+  account_change: z
+    .strictObject({ account_number: z.string(), currency: z.string(), change_number: z.int() })
+    .nullable(),
+});
+
+export const eventPage = z.strictObject({ items: z.array(feedEvent), next: z.int() });
+
+export type FeedEvent = z.infer<typeof feedEvent>;
+
+export type Follower = {
+  readonly events: FeedEvent[];
+  /** The number of the last event, or what was asked for if there is none yet. */
+  last: () => number;
+  headers: () => Record<string, string | string[] | undefined>;
+  /** Whether the service has begun to answer. */
+  isOpen: () => boolean;
+  /** Settles when the stream has ended: with true if the service ended it in good order, with false if it broke. */
+  ended: Promise<boolean>;
+  /** Hangs up. */
+  leave: () => Promise<void>;
+};
+
+/** Follows the feed until the scope ends. A form that is not that of an event rejects `ended`. */
+export function follow(
+  scope: Scope,
+  service: { url: string },
+  from: { after: number; lastEventId?: number },
+): Follower {
+  const events: FeedEvent[] = [];
+  const hangUp = new AbortController();
+  let headers: Record<string, string | string[] | undefined> = {};
+  let text = '';
+  const read = async (): Promise<boolean> => {
+    const answer = await send(new URL(`/events?after=${from.after}`, service.url), {
+      signal: hangUp.signal,
+      headers: {
+        accept: 'text/event-stream',
+        ...(from.lastEventId === undefined ? {} : { 'last-event-id': String(from.lastEventId) }),
+      },
+    });
+    headers = answer.headers;
+    answer.body.setEncoding('utf8');
+    if (answer.statusCode !== 200) throw new Error(`/events was answered with ${answer.statusCode}.`);
+    for await (const chunk of answer.body) {
+      text += String(chunk);
+      for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
+        const event = parseEvent(text.slice(0, end));
+        text = text.slice(end + 2);
+        if (event) events.push(event);
+      }
+    }
+    return text === '';
+  };
+  const ended = read().catch((error: unknown) => {
+    if (error instanceof assert.AssertionError || error instanceof z.ZodError) throw error;
+    return false;
+  });
+  // Whoever awaits `ended` is told; nobody else may be hit by it.
+  ended.catch(() => {});
+  const leave = async (): Promise<void> => {
+    hangUp.abort();
+    await ended;
+  };
+  onEnd(scope, leave);
+  return {
+    events,
+    last: () => events.at(-1)?.journal_number ?? from.lastEventId ?? from.after,
+    headers: () => headers,
+    isOpen: () => Object.keys(headers).length > 0,
+    ended,
+    leave,
+  };
+}
+
+/** One block of the stream: an event, or null for a comment. */
+function parseEvent(block: string): FeedEvent | null {
+  if (block.startsWith(':')) return null;
+  const [id, name, data, ...rest] = block.split('\n');
+  assert.deepEqual([name, rest], ['event: settled', []], block);
+  const event = feedEvent.parse(JSON.parse(data?.replace(/^data: /, '') ?? ''));
+  assert.equal(id, `id: ${event.journal_number}`);
+  return event;
+}

@@ -1,0 +1,87 @@
+// Goal: every movement does exactly what a plain model of the books says, alone and beside others.
+// Method: random programs of requests, over HTTP, to the service on a real PostgreSQL. In turn: each answer and the books
+// after it are predicted. At once: what comes of a few requests must be what some order of them would have led to.
+// A failure prints its seed and path: run it again with MODEL_SEED and MODEL_PATH set to them. MODEL_RUNS says how many.
+import { test, type TestContext } from 'node:test';
+import * as fc from 'fast-check';
+import { createDatabase } from '../support/database.ts';
+import { startService } from '../support/service.ts';
+import { Lane, LANES_MAX, type Stage } from './lane.ts';
+import { checkPromises, checkTold } from './promises.ts';
+import { type Step, steps } from './program.ts';
+
+const LANES = 6;
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 6);
+const STEPS_MAX = 40;
+
+test('model: every movement, one after another, ends as predicted, and leaves the books as predicted', async (t) => {
+  const stage = await openStage(t, 1);
+  let unsure = 0;
+  const programs = fc.array(steps({ min: 15, max: STEPS_MAX }), { minLength: LANES, maxLength: LANES });
+  await holds(programs, async (programs) => {
+    const lanes = await Promise.all(programs.map(async (_, number) => await Lane.open(stage, number)));
+    await Promise.all(lanes.map(async (lane, index) => await lane.runInTurn(programs[index] ?? [])));
+    unsure += lanes.filter((lane) => lane.unsure).length;
+    await checkAll(stage, lanes);
+  });
+  if (unsure > 0) t.diagnostic(`${unsure} lanes were cut short: the machine was too slow for holds of a second.`);
+});
+
+test('model: a few movements at once, on two services, end as in some order of them', async (t) => {
+  const stage = await openStage(t, 2);
+  // The legs of a group that is not atomic may be settled in any order, between others.
+  const without = ['mortalHold', 'group'] as const;
+  const program = fc.record({
+    first: steps({ min: 4, max: 10, without: ['mortalHold'] }),
+    batches: fc.array(steps({ min: 2, max: 4, without }), { minLength: 3, maxLength: 12, size: 'max' }),
+    groups: fc.array(steps({ min: 2, max: 4, without: ['mortalHold', 'close'] }), {
+      minLength: 3,
+      maxLength: 8,
+      size: 'max',
+    }),
+  });
+  const programs = fc.array(program, { minLength: LANES, maxLength: LANES });
+  await holds(programs, async (programs) => {
+    const lanes = await Promise.all(programs.map(async (_, number) => await Lane.open(stage, number)));
+    await Promise.all(
+      lanes.map(async (lane, index) => {
+        const { first, batches, groups } = programs[index] ?? { first: [], batches: [], groups: [] };
+        await lane.runInTurn(first);
+        for (const batch of [...batches, ...groups.map(atomicOnly)]) await lane.runAtOnce(batch);
+      }),
+    );
+    await checkAll(stage, lanes);
+  });
+});
+
+function atomicOnly(batch: readonly Step[]): Step[] {
+  return batch.map((step) => (step.kind === 'group' ? { ...step, flag: true } : step));
+}
+
+async function openStage(t: TestContext, count: number): Promise<Stage> {
+  if (LANES > LANES_MAX) throw new Error(`There are currencies for ${LANES_MAX} lanes.`);
+  const database = await createDatabase(t);
+  const env = { THREADS: '4', HEARTBEAT_MS: '50', LOG_LEVEL: 'warn' };
+  const services = await Promise.all(
+    Array.from({ length: count }, async () => await startService(t, { database, env })),
+  );
+  return { database, services };
+}
+
+async function checkAll({ database }: Stage, lanes: readonly Lane[]): Promise<void> {
+  await checkTold(
+    database,
+    lanes.flatMap((lane) => lane.told),
+  );
+  await checkPromises(database);
+}
+
+async function holds<Input>(inputs: fc.Arbitrary<Input>, property: (input: Input) => Promise<void>): Promise<void> {
+  const { MODEL_SEED: seed, MODEL_PATH: path } = process.env;
+  await fc.assert(fc.asyncProperty(inputs, property), {
+    numRuns: RUNS,
+    interruptAfterTimeLimit: Number(process.env['MODEL_SECONDS'] ?? 60) * 1000,
+    ...(seed !== undefined && { seed: Number(seed) }),
+    ...(path !== undefined && { path }),
+  });
+}
