@@ -93,7 +93,10 @@ export function createPool(
     idleTimeoutMillis: 60_000,
     connectionTimeoutMillis: timeouts.connectTimeoutMs,
   });
+  // Without listeners, a server that goes away takes the process with it: on the pool for idle connections, and on each
+  // connection for the time in which somebody has it.
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 

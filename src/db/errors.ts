@@ -11,10 +11,14 @@ const AGAIN = new Set([
 /** SQLSTATEs (and classes, two letters) after which it may be run again, but on a new connection. */
 const AGAIN_ELSEWHERE = new Set([
   '08', // connection exceptions
+  '28', // invalid authorization: a role that may not log in now
+  '3D', // invalid catalog name: a database that is being restored
   '53', // insufficient resources: disk full, out of memory, too many connections
   '57', // operator intervention: shutting down, crashed, starting up, terminated by an administrator
   '58', // system errors, input and output
   '25006', // read_only_sql_transaction: a standby that was promoted elsewhere
+  '42501', // insufficient_privilege: to connect, or on a table; an operator's doing, and undoing
+  '55000', // object_not_in_prerequisite_state: a database that lets nobody in
   '25P02', // in_failed_sql_transaction: only left over from an error before
   '25P03', // idle_in_transaction_session_timeout
   '25P04', // transaction_timeout
@@ -31,6 +35,17 @@ export function retryAfter(error: unknown): Retry {
   if (AGAIN.has(sqlState)) return 'same connection';
   if (AGAIN_ELSEWHERE.has(sqlState) || AGAIN_ELSEWHERE.has(sqlState.slice(0, 2))) return 'new connection';
   return 'never';
+}
+
+/**
+ * Whether an error is the fault of what was to be written, so that the same without the culprit may succeed. Anything else
+ * that goes wrong with a statement is trouble of the database or of its schema, for which no order must suffer.
+ */
+export function isFaultOfTheData(error: unknown): boolean {
+  const sqlState = sqlStateOf(error);
+  if (sqlState === null) return isProgrammingError(error);
+  // Data exceptions, integrity constraint violations, program limits exceeded.
+  return /^(22|23|54)/.test(sqlState);
 }
 
 /** The SQLSTATE of an error, or null where the server gave none. */

@@ -96,6 +96,7 @@ async function exchange(
     const { headers } = request;
     const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
     log = answer.log;
+    closeIfStopping(response, options);
     if (answer.stream) {
       // What a stream takes to be written is its reader's doing: what counts is how long its head took.
       answeredMs = performance.now() - startedAt;
@@ -105,6 +106,7 @@ async function exchange(
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
+    closeIfStopping(response, options);
     sendProblem(request, response, problem, requestId);
   }
   const durationMs = performance.now() - startedAt;
@@ -121,6 +123,11 @@ async function exchange(
     },
     'request',
   );
+}
+
+/** A connection that is kept alive after its answer would keep the service from stopping. */
+function closeIfStopping(response: ServerResponse, options: ServerOptions): void {
+  if (options.stopping() && !response.headersSent) response.setHeader('Connection', 'close');
 }
 
 function isBodyAbsent({ headers }: IncomingMessage): boolean {

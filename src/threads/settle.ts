@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
-import { constraintOf, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
+import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import { insertPending } from '../db/intake.ts';
 import { abandonJob, beginJob, type LockedJob, lockJob, removeSettledTwin, writeJob } from '../db/settlement.ts';
 import { type Decision, decide } from '../domain/decide.ts';
@@ -29,13 +29,15 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       connection ??= await openConnection();
       return await attemptJob(connection, job, attempt);
     } catch (error) {
-      const retry = retryAfter(error);
-      if (retry === 'new connection') await dropConnection();
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
-      if (retry === 'never') {
-        if (connection && (await settledBefore(connection, job, error))) return everythingGone(job, attempt);
+      if (connection && isFaultOfTheData(error)) {
+        // Whatever failed between the two round trips left its transaction open.
+        await abandonJob(connection).catch(dropConnection);
+        if (!connection) return { result: 'unavailable', ...failure };
+        if (await settledBefore(connection, job, error)) return everythingGone(job, attempt);
         return { result: 'broken', ...failure };
       }
+      if (retryAfter(error) !== 'same connection') await dropConnection();
       if (attempt === ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));

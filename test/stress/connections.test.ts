@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises.ts';
-import { request, type Service, startService } from '../support/service.ts';
+import { awaitFinal, request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
   assertWorks,
@@ -218,4 +218,30 @@ test('connections: an answer never says that nothing was stored when something w
   const balances = await listBalances(service);
   assert.deepEqual([balances.get('ANN'), balances.get('BOB'), balances.get('EVE')], [999, 1, 10]);
   await checkPromises(database, { nothingPending: true });
+});
+
+test('connections: while the database lets nobody in, what was accepted waits and does not fail for it', async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database, env: LOAD_ENV });
+  await openAccount(service, 'ANN', { balance: 1000 });
+  await openAccount(service, 'BOB');
+  const unlock = await lockAccount(database, 'ANN');
+  const id = await postAccepted(service, { from_account: 'ANN', to_account: 'BOB', amount: 1 });
+  await database.query(`revoke connect on database ${database.name} from public, gopherpay`);
+  for (const name of ['gopherpay thread', 'gopherpay intake', 'gopherpay'] as const) {
+    await breakConnections(database, name);
+  }
+  await unlock();
+  // A job that was given up for good would have been on its way by the third time.
+  await until(() => service.logs().filter((line) => line['sqlstate'] === '42501' && 'transfers' in line).length >= 3, {
+    timeoutMs: 30_000,
+    what: 'the job to have been tried three times',
+  });
+  assert.equal(await countPending(database), 1);
+  await database.query(`grant connect on database ${database.name} to gopherpay`);
+
+  const transfer = await awaitFinal(service, id, 30_000);
+  assert.deepEqual([transfer['status'], transfer['failure_code']], ['completed', null]);
+  await assertWorks(service, { from_account: 'ANN', to_account: 'BOB', amount: 1 });
+  await checkPromises(database, { accepted: [id], nothingPending: true });
 });
