@@ -18,7 +18,9 @@ const run = promisify(execFile);
 type Example = { readonly script: string; readonly expected: unknown };
 
 /** The documents whose examples run, each with a database and a service of its own. */
-const DOCUMENTS = ['docs/MOVEMENTS.md', 'docs/READING.md'];
+const DOCUMENTS = ['README.md', 'docs/API.md', 'docs/AUDIT.md', 'docs/MOVEMENTS.md', 'docs/READING.md'];
+/** npx finds the command in the project's own folder; the examples run in an empty one. */
+const NPX = `npx() { shift; node '${join(ROOT, 'src/cli/main.ts')}' "$@"; }`;
 
 for (const document of DOCUMENTS) {
   test(`docs: every example of ${document} does what it says`, { timeout: TIMEOUT_MS }, async (t) => {
@@ -33,23 +35,22 @@ for (const document of DOCUMENTS) {
   });
 }
 
+/** The sh blocks, each with the json block that stands right behind it, if one does. */
 function findExamples(markdown: string): Example[] {
-  const blocks = [...markdown.matchAll(/^```(sh|json)\n(.*?)^```$/gms)].map(([, language, text = '']) => ({
-    language,
-    text,
+  const blocks = markdown.matchAll(/^```sh\n(.*?)^```\n(?:\s*^```json\n(.*?)^```$)?/gms);
+  return [...blocks].map(([, script = '', json]) => ({
+    script,
+    expected: json === undefined ? undefined : JSON.parse(json),
   }));
-  return blocks.flatMap(({ language, text }, index) => {
-    const next = blocks[index + 1];
-    if (language !== 'sh') return [];
-    return [{ script: text, expected: next?.language === 'json' ? JSON.parse(next.text) : undefined }];
-  });
 }
 
 async function runExamples(t: TestContext, examples: readonly Example[]): Promise<string[]> {
   const database = await createDatabase(t);
   const service = await startService(t, { database });
   const folder = await makeFolder(t);
-  const script = ['set -euo pipefail', ...examples.map((example) => example.script)].join(`\necho '${SEPARATOR}'\n`);
+  const script = [`set -euo pipefail\n${NPX}`, ...examples.map((example) => example.script)].join(
+    `\necho '${SEPARATOR}'\n`,
+  );
   const { stdout } = await run('bash', ['-c', script.replaceAll(ADDRESS, service.url)], {
     cwd: folder,
     timeout: TIMEOUT_MS,
