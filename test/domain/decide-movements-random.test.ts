@@ -67,14 +67,16 @@ const content: fc.Arbitrary<BooksContent> = fc
       sum(HOLDS.flatMap(([, from], index) => (from === number && holds[index] ? [leftOf(holds[index])] : [])));
     const own = accounts.map(({ spare, status, euro, ...fields }) => {
       const held = heldOf(fields.accountNumber);
+      const common = { ...fields, currency: euro ? 'EUR' : 'USD' };
+      // Only what is empty can be closed.
+      if (status === 'closed' && held === 0n)
+        return account(fields.accountNumber, { ...common, status, overdraftLimit: 0n });
       const balance = spare + held - fields.overdraftLimit;
-      const closed = status === 'closed' && (held !== 0n || balance !== 0n);
       return account(fields.accountNumber, {
-        ...fields,
+        ...common,
         held,
         balance,
-        status: closed ? 'frozen' : status,
-        currency: euro ? 'EUR' : 'USD',
+        status: status === 'closed' ? 'frozen' : status,
       });
     });
     const worlds = ['USD', 'EUR'].map((currency) => account(EXTERNAL, { currency, balance: -50n, entryCount: 7n }));
@@ -87,7 +89,13 @@ const plain = fc.record({
   toAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOBODY'),
   amount,
   currency: optional(fc.constantFrom('USD', 'EUR'), 8),
-  conditions: optional(fc.record({ fromEntryNumber: optional(money(5n)), minAvailableAfter: optional(money(60n)) }), 6),
+  conditions: optional(
+    fc.record(
+      { fromEntryNumber: optional(money(5n)), minAvailableAfter: optional(money(60n)) },
+      { noNullPrototype: true },
+    ),
+    6,
+  ),
 });
 const ofHold = fc
   .record({

@@ -61,9 +61,12 @@ test(
     writing.done = true;
     await delaying;
 
+    // A reader ends where nothing is pending any more: only then is all there to compare with.
+    const toldToEach = await Promise.all(readers);
     const expected = await loadExpected(database);
     assert.ok(expected.length > WRITERS, 'There is something to read.');
-    for (const told of await Promise.all(readers)) {
+    for (const told of toldToEach) {
+      assert.equal(told.length, expected.length);
       assert.deepEqual(told.map(outlineOf), expected);
     }
     for (const service of services) assert.deepEqual(await service.stop(), { code: 0, signal: null });
