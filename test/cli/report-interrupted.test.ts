@@ -69,7 +69,7 @@ test('report: a long history takes little memory, and its file appears when it i
   );
   const { count, last } = await countLines(join(folder, 'big.csv'));
   assert.equal(count, 1 + ROWS);
-  assert.match(last, new RegExp(`,completed,,request-${ROWS},.*,${ROWS},1,${ROWS}$`));
+  assert.match(last, new RegExp(`,completed,,request-${ROWS},.*,${ROWS},1,${ROWS},transfer,$`));
   assert.deepEqual(await readdir(folder), ['big.csv']);
 });
 
