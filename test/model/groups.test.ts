@@ -112,7 +112,12 @@ test('groups: a dry run of a thousand members tells how they would end, and leav
     [8, false],
   ] as const) {
     const body = { atomic: true, transfers: ring(accounts, amount) };
-    const answer: Answer<{ transfers: { status: string }[] }> = await request(service, 'POST', '/transfers?dry_run=true', body);
+    const answer: Answer<{ transfers: { status: string }[] }> = await request(
+      service,
+      'POST',
+      '/transfers?dry_run=true',
+      body,
+    );
     assert.equal(answer.status, 200, answer.text);
     assert.equal(answer.body.transfers.filter(({ status }) => status === 'completed').length, ok ? MEMBERS : 0);
   }
