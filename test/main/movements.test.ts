@@ -151,7 +151,7 @@ test('races: holds expire once, although the services are killed while they end 
   await Promise.all(own.services.map(async (service) => await service.kill()));
   const open = await own.database.query("select id from holds where state = 'open'");
   t.diagnostic(`${open.length} of ${ROUNDS} holds were open when the services were killed`);
-  await startService(t, { database: own.database, env: SETTINGS });
+  await startService(t, { database: own.database, env: { ...SETTINGS, ORPHANED_AFTER_MS: '1000' } });
   assert.deepEqual(await awaitExpiries(own, 'kill'), { completed: ROUNDS, failed: 0, held: 0 });
   await own.check();
 });

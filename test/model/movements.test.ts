@@ -11,7 +11,7 @@ import { checkPromises, checkTold } from './promises.ts';
 import { type Step, steps } from './program.ts';
 
 const LANES = 6;
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 6);
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 8);
 const STEPS_MAX = 40;
 
 test('model: every movement, one after another, ends as predicted, and leaves the books as predicted', async (t) => {

@@ -122,7 +122,7 @@ export const RULES: Record<string, string> = {
     from transfers as c join holds as h on h.id = c.parent_id
     where (c.kind = 'capture' and c.status = 'completed' and c.created_at > h.expires_at)
       or (c.failure_code = 'hold_expired' and (h.expires_at is null or c.completed_at < h.expires_at))
-      or (c.kind = 'expiry' and (h.expires_at is null or c.created_at < h.expires_at or c.id <> h.expiry_id))`,
+      or (c.kind = 'expiry' and (h.expires_at is null or c.created_at < h.expires_at or c.id is distinct from h.expiry_id))`,
   'a hold that has an order to expire was ended by it or before it': `
     select h.id, h.state, h.expiry_id, t.kind, t.status, t.failure_code
     from holds as h left join transfers as t on t.id = h.expiry_id

@@ -14,7 +14,7 @@ export const ROUNDS = 200;
 const SIDE_BY_SIDE = 50;
 
 /** Few threads, which share two processors; and expired holds are looked for all the time. */
-export const SETTINGS = { THREADS: '4', HEARTBEAT_MS: '50', ORPHANED_AFTER_MS: '1000', LOG_LEVEL: 'warn' };
+export const SETTINGS = { THREADS: '4', HEARTBEAT_MS: '50', LOG_LEVEL: 'warn' };
 
 const refusal = z.object({ code: z.string() });
 const group = z.object({ group_id: z.string(), transfers: z.array(movement) });
