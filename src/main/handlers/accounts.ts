@@ -12,9 +12,9 @@ import {
   loadBalanceAt,
   updateAccount,
 } from '../../db/accounts.ts';
-import { withTransaction } from '../../db/connect.ts';
+import { type Queryable, withTransaction } from '../../db/connect.ts';
 import { constraintOf, retryAfter } from '../../db/errors.ts';
-import { insertPending } from '../../db/intake.ts';
+import { beat, insertPending } from '../../db/intake.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
@@ -30,7 +30,6 @@ import {
   readAccountSchema,
   updateAccountSchema,
 } from '../schemas.ts';
-import { unavailableProblem } from '../server.ts';
 import { renderAccount, renderEntry, renderPage } from '../wire.ts';
 import { admit, type Parts } from '../submission.ts';
 
@@ -133,10 +132,7 @@ async function createAccount(
     created = await withTransaction(parts.pool, async (connection) => {
       const inserted = await insertAccount(connection, account);
       if (!inserted) throw new Problem('account_exists', 'There is an account with this number already.');
-      if (opening) {
-        const { intakeAlive } = await insertPending(connection, parts.intake.intakeId, [opening]);
-        if (!intakeAlive) throw unavailableProblem();
-      }
+      if (opening) await storeOpening(connection, parts.intake.intakeId, opening);
       if (inserted.externalIsNew)
         await sealAccount(connection, { accountNumber: EXTERNAL, currency: account.currency });
       await sealAccount(connection, account);
@@ -164,6 +160,13 @@ async function createAccount(
     headers: { Location: `/accounts/${account.accountNumber}` },
     json: { ...renderAccount(created), opening_transfer_id: opening?.id ?? null },
   };
+}
+
+async function storeOpening(connection: Queryable, intakeId: string, opening: NewTransfer): Promise<void> {
+  if ((await insertPending(connection, intakeId, [opening])).intakeAlive) return;
+  // This process was silent for so long that another took it for dead: it registers its intake again.
+  await beat(connection, intakeId);
+  await insertPending(connection, intakeId, [opening]);
 }
 
 function openingTransfer(
