@@ -7,13 +7,15 @@ import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { createDatabase } from './support/database.ts';
-import { makeFolder, startService } from './support/service.ts';
+import { makeFolder, request, startService } from './support/service.ts';
 
 const ROOT = dirname(import.meta.dirname);
 const ADDRESS = 'http://127.0.0.1:8080';
 const TIMEOUT_MS = 60_000;
 const SEPARATOR = '----- next example -----';
 const run = promisify(execFile);
+/** Every route that an example was answered by without a problem, such as `GET /accounts/:account_number`. */
+const called = new Set<string>();
 
 type Example = { readonly script: string; readonly expected: unknown };
 
@@ -34,6 +36,18 @@ for (const document of DOCUMENTS) {
     }
   });
 }
+
+test('docs: every route has an example that runs', async (t) => {
+  const service = await startService(t, { database: await createDatabase(t) });
+  const { body } = await request<{ paths: Record<string, Record<string, unknown>> }>(service, 'GET', '/openapi.json');
+  const routes = Object.entries(body.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`),
+  );
+  assert.deepEqual(
+    routes.filter((route) => !called.has(route)),
+    [],
+  );
+});
 
 /** The sh blocks, each with the json block that stands right behind it, if one does. */
 function findExamples(markdown: string): Example[] {
@@ -60,6 +74,10 @@ async function runExamples(t: TestContext, examples: readonly Example[]): Promis
       PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}`,
     },
   });
+  await service.stop();
+  for (const { method, route, status } of service.logs()) {
+    if (Number(status) < 400) called.add(`${String(method)} ${String(route)}`);
+  }
   // What stands before the first separator is the shell's own setting.
   return stdout.split(`${SEPARATOR}\n`).slice(1);
 }

@@ -96,9 +96,9 @@ export class Caller {
     }
   }
 
-  /** Follows the feed from now on until `signal` aborts, and notes which transfers are final. */
-  async follow(signal: AbortSignal): Promise<void> {
-    let after = (await this.readBalances()).journalNumber;
+  /** Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. */
+  async follow(start: number, signal: AbortSignal): Promise<void> {
+    let after = start;
     while (!signal.aborted) {
       const { body } = await request(`${this.#url}/events?after=${after}&limit=1000`);
       const { items, next } = page.parse(await body.json());

@@ -98,7 +98,8 @@ async function runLoad(options: LoadOptions, prefix: string): Promise<{ summary:
   const pick = createPicker(options.accounts, options.skew, random);
   const nextOrders = () => Array.from({ length: options.bulk }, () => nextOrder(pick, random, options.accounts));
   const ended = new AbortController();
-  const following = caller.follow(ended.signal);
+  // The feed is followed from before the first order on, so that none can be final unseen.
+  const following = caller.follow((await caller.readBalances()).journalNumber, ended.signal);
   const ticker = setInterval(() => process.stderr.write(renderLine(tally, caller.unsettled)), 1000);
   try {
     const endsAt = performance.now() + options.duration * 1000;
