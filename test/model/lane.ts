@@ -121,6 +121,16 @@ export class Lane {
     });
   }
 
+  /** Sends many requests at the same time. How they end is not predicted, but nothing of the service's may go wrong. */
+  async runStorm(steps: readonly Step[]): Promise<void> {
+    await this.#explained(async () => {
+      const batch = steps.flatMap((step) => this.#resolve(step, this.#books) ?? []);
+      for (const { answer } of await this.#send(batch)) {
+        assert.ok(answer.says !== 'refused' || answer.status < 500, render(answer));
+      }
+    });
+  }
+
   /** The books as they would be if the requests had come in this order, or null if that is not what was seen. */
   #explains(
     order: readonly number[],

@@ -54,6 +54,27 @@ test('model: a few movements at once, on two services, end as in some order of t
   });
 });
 
+test('model: many movements at once, on two services, keep every promise, and nobody is told what is not so', async (t) => {
+  const stage = await openStage(t, 2);
+  const program = fc.record({
+    first: steps({ min: 8, max: 12, without: ['mortalHold', 'close'] }),
+    storms: fc.array(steps({ min: 20, max: 40, without: ['mortalHold'] }), { minLength: 2, maxLength: 4 }),
+  });
+  const programs = fc.array(program, { minLength: LANES, maxLength: LANES });
+  await holds(programs, async (programs) => {
+    const lanes = await Promise.all(programs.map(async (_, number) => await Lane.open(stage, number)));
+    await Promise.all(
+      lanes.map(async (lane, index) => {
+        const { first, storms } = programs[index] ?? { first: [], storms: [] };
+        await lane.runInTurn(first);
+        // What a storm leads to is not known, so each is made of what the books held before the first.
+        for (const storm of storms) await lane.runStorm(storm);
+      }),
+    );
+    await checkAll(stage, lanes);
+  });
+});
+
 function atomicOnly(batch: readonly Step[]): Step[] {
   return batch.map((step) => (step.kind === 'group' ? { ...step, flag: true } : step));
 }
