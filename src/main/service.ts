@@ -41,6 +41,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const queue = new Queue(config.maxQueue);
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
+  // A heartbeat that waits in line behind callers would have the process taken for dead.
+  const recoveryPool = createPool(database, timeouts, 1);
   const readingPool = createPool(database, timeouts, READING_CONNECTIONS_MAX);
   const feedPool = createPool(database, timeouts, FEED_CONNECTIONS_MAX);
   const feed = new Feed({ pool: feedPool, logger });
@@ -67,7 +69,15 @@ export async function startService(config: Config, database: DatabaseSettings, l
     jobSizeMax,
     onJournal: (number) => feed.advance(number),
   });
-  const recovery = startRecovery({ pool, intake, queue, settlement, logger, heartbeatMs, orphanedAfterMs });
+  const recovery = startRecovery({
+    pool: recoveryPool,
+    intake,
+    queue,
+    settlement,
+    logger,
+    heartbeatMs,
+    orphanedAfterMs,
+  });
 
   let stopping = false;
   const parts = { pool, intake, queue, settlement };
@@ -108,6 +118,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
 
   async function close(): Promise<void> {
     await recovery.stop();
+    await recoveryPool.end();
     await threads.destroy();
     await intake.close();
     await feedPool.end();
