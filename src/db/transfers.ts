@@ -45,6 +45,8 @@ export type TransferCursor =
   | { readonly stage: 'pending'; readonly id: string }
   | { readonly stage: 'settled'; readonly number: string; readonly position: number; readonly entry: string };
 
+type SettledCursor = Extract<TransferCursor, { stage: 'settled' }>;
+
 export type TransferPage = { readonly transfers: readonly Transfer[]; readonly next: TransferCursor | null };
 
 const PENDING_COLUMNS = `
@@ -169,16 +171,22 @@ async function listPending(
   return result.rows;
 }
 
-async function listSettled(
-  connection: Queryable,
-  filter: TransferFilter,
-  after: Extract<TransferCursor, { stage: 'settled' }> | null,
-  limit: number,
-): Promise<TransferRow[]> {
+/** What a settled transfer must be to stand in a list, and where the list goes on. */
+function settledConditions(filter: TransferFilter, after: SettledCursor | null): Conditions {
   const where = new Conditions(filter);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
   if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
   if (after) where.addBefore(after);
+  return where;
+}
+
+async function listSettled(
+  connection: Queryable,
+  filter: TransferFilter,
+  after: SettledCursor | null,
+  limit: number,
+): Promise<TransferRow[]> {
+  const where = settledConditions(filter, after);
   const result = await connection.query<TransferRow>(
     `select ${SETTLED_COLUMNS}
      from transfers
@@ -195,13 +203,10 @@ async function listSettled(
 async function listSettledOfAccount(
   connection: Queryable,
   filter: TransferFilter,
-  after: Extract<TransferCursor, { stage: 'settled' }> | null,
+  after: SettledCursor | null,
   limit: number,
 ): Promise<TransferRow[]> {
-  const where = new Conditions(filter);
-  if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
-  if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
-  if (after) where.addBefore(after);
+  const where = settledConditions(filter, after);
   const account = `${where.bind(filter.account)}::text`;
   const count = `${where.bind(limit)}::integer`;
   const entryless = (column: string) => `
