@@ -37,6 +37,7 @@ function renderInstant(text: string): string {
 const KEYED = [
   'plan_cache_mode=force_generic_plan',
   'enable_seqscan=off',
+  'enable_bitmapscan=off',
   'enable_hashjoin=off',
   'enable_mergejoin=off',
 ];

@@ -1,7 +1,9 @@
 // The statements of intake: making orders durable, one key one transfer, and finding what a stopped process left.
+import type { Durable } from '../domain/job.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Connection, ConnectionPool, Queryable } from './connect.ts';
 import { withTransaction } from './connect.ts';
+import { KIND_OF_TERMS, renderTerms, termOf } from './terms.ts';
 
 export type Inserted = {
   /** False if the intake itself is unknown to the database: it was taken for dead, and nothing was stored. */
@@ -34,10 +36,10 @@ const INSERT_PENDING = `
       group_id, atomic, final_capture, kind, from_account, to_account, currency, request_id, description, metadata
     )
     select
-      sent.amount, (sent.terms ->> 'if_from_entry_number')::bigint, (sent.terms ->> 'if_min_available_after')::bigint,
-      (sent.terms ->> 'expires_in')::integer, (sent.terms ->> 'group_position')::integer, sent.id, intake.id,
-      (sent.terms ->> 'parent_id')::uuid, (sent.terms ->> 'group_id')::uuid, (sent.terms ->> 'atomic')::boolean,
-      (sent.terms ->> 'final_capture')::boolean, coalesce(sent.terms ->> 'kind', 'transfer'),
+      sent.amount, ${termOf('if_from_entry_number', 'bigint')}, ${termOf('if_min_available_after', 'bigint')},
+      ${termOf('expires_in', 'integer')}, ${termOf('group_position', 'integer')}, sent.id, intake.id,
+      ${termOf('parent_id', 'uuid')}, ${termOf('group_id', 'uuid')}, ${termOf('atomic', 'boolean')},
+      ${termOf('final_capture', 'boolean')}, ${KIND_OF_TERMS},
       sent.from_account, sent.to_account, sent.currency, sent.request_id, sent.description, sent.metadata
     from unnest(
       $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $13::uuid[],
@@ -93,22 +95,6 @@ export function namedBy(transfer: Pick<NewTransfer, 'id' | 'group'>): string {
   return transfer.group?.id ?? transfer.id;
 }
 
-/** What a plain transfer does not have, as JSON, so that plain transfers need not send a dozen arrays of nothing. */
-function renderTerms(transfer: NewTransfer): string | null {
-  const { kind, parentId, group, conditions, finalCapture, expiresIn } = transfer;
-  if (kind === 'transfer' && group === null && conditions === null) return null;
-  return JSON.stringify({
-    kind,
-    parent_id: parentId,
-    ...(group && { group_id: group.id, group_position: group.position, atomic: group.atomic }),
-    ...(kind === 'capture' && { final_capture: finalCapture }),
-    expires_in: expiresIn,
-    // As text: JSON numbers are not for money.
-    if_from_entry_number: conditions?.fromEntryNumber?.toString() ?? null,
-    if_min_available_after: conditions?.minAvailableAfter?.toString() ?? null,
-  });
-}
-
 /** Which transfer each of these idempotency keys names. */
 export async function loadKeyHolders(connection: Queryable, keys: readonly string[]): Promise<KeyHolder[]> {
   const result = await connection.query<{ key: string; transfer_id: string; fingerprint: Buffer }>({
@@ -134,15 +120,6 @@ export async function beat(connection: Queryable, intakeId: string): Promise<voi
   });
 }
 
-/** An order that is on its way again: what settlement needs to know to put it into a job. */
-export type Orphan = {
-  readonly id: string;
-  readonly requestId: string;
-  readonly hasParent: boolean;
-  /** The atomic group that must not be torn apart, or null. */
-  readonly atomicGroupId: string | null;
-};
-
 /**
  * Takes over at most `countMax` orders (and the rest of their groups) of intakes whose heartbeat is older than
  * `staleAfterMs`, by the database's clock, and returns them, oldest first. Stopped intakes that have no orders left are
@@ -152,7 +129,7 @@ export async function adoptOrphans(
   pool: ConnectionPool,
   intakeId: string,
   options: { staleAfterMs: number; countMax: number },
-): Promise<Orphan[]> {
+): Promise<Durable[]> {
   const stale = await pool.query<{ id: string }>({
     name: 'find stopped intakes',
     text: `
@@ -178,14 +155,16 @@ export async function adoptOrphans(
     const adopted = await connection.query<{
       id: string;
       request_id: string;
-      has_parent: boolean;
+      from_account: string;
+      to_account: string;
+      parent_id: string | null;
       atomic_group_id: string | null;
       group_position: number | null;
     }>(
       `update pending_transfers
        set intake_id = $1::uuid
        where id = any($2::uuid[]) or group_id = any($3::uuid[])
-       returning id, coalesce(request_id, id::text) as request_id, parent_id is not null as has_parent,
+       returning id, coalesce(request_id, id::text) as request_id, from_account, to_account, parent_id,
          case when atomic then group_id end as atomic_group_id, group_position`,
       [intakeId, found.rows.map((row) => row.id), found.rows.flatMap((row) => row.group_id ?? [])],
     );
@@ -202,7 +181,9 @@ export async function adoptOrphans(
       .map((row) => ({
         id: row.id,
         requestId: row.request_id,
-        hasParent: row.has_parent,
+        fromAccount: row.from_account,
+        toAccount: row.to_account,
+        parentId: row.parent_id,
         atomicGroupId: row.atomic_group_id,
       }));
   });
@@ -212,8 +193,12 @@ export async function adoptOrphans(
  * Orders the end of holds whose time has come by the database's clock, at most one per id offered, each hold once over
  * all processes. Returns the orders, which are durable.
  */
-export async function orderExpiries(pool: ConnectionPool, intakeId: string, ids: readonly string[]): Promise<Orphan[]> {
-  const ordered = await pool.query<{ id: string }>({
+export async function orderExpiries(
+  pool: ConnectionPool,
+  intakeId: string,
+  ids: readonly string[],
+): Promise<Durable[]> {
+  const ordered = await pool.query<{ id: string; parent_id: string; from_account: string; to_account: string }>({
     name: 'order expiries',
     text: `
       with intake as (
@@ -243,10 +228,17 @@ export async function orderExpiries(pool: ConnectionPool, intakeId: string, ids:
       select order_id, intake.id, numbered.id, 'expiry', from_account, to_account, currency, 'Hold expired'
       from numbered
       cross join intake
-      returning id`,
+      returning id, parent_id, from_account, to_account`,
     values: [intakeId, ids],
   });
-  return ordered.rows.map(({ id }) => ({ id, requestId: id, hasParent: true, atomicGroupId: null }));
+  return ordered.rows.map((row) => ({
+    id: row.id,
+    requestId: row.id,
+    fromAccount: row.from_account,
+    toAccount: row.to_account,
+    parentId: row.parent_id,
+    atomicGroupId: null,
+  }));
 }
 
 /** Forgets an intake that ends in good order. If it left orders behind, its row stays and they will be adopted. */

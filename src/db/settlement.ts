@@ -3,10 +3,12 @@
 import type { Account, AccountStatus } from '../domain/account.ts';
 import type { BooksContent } from '../domain/books.ts';
 import type { Hold, HoldState, Original } from '../domain/hold.ts';
+import type { Job } from '../domain/job.ts';
 import type { OrderDetails } from '../domain/record.ts';
 import type { Order, Outcome, TransferKind } from '../domain/transfer.ts';
 import type { Connection } from './connect.ts';
 import { appendToJournal } from './journal.ts';
+import { KIND_OF_TERMS, renderTerms, termOf } from './terms.ts';
 
 export type LockedOrder = { readonly order: Order; readonly details: OrderDetails };
 export type LockedJob = { readonly orders: readonly LockedOrder[]; readonly books: BooksContent };
@@ -36,24 +38,20 @@ type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint
 type HoldRow = [string, HoldState, bigint, bigint, bigint, boolean];
 type OriginalRow = [string, bigint, bigint];
 
-const LOCK_ORDERS = `
-  select id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, atomic,
-    final_capture, expires_in, if_from_entry_number, if_min_available_after,
-    request_id, description, metadata::text, (extract(epoch from created_at) * 1000000)::bigint
-  from pending_transfers
+// Taking the orders out of the queue is what locks them: whoever else holds the same ones waits here, and then finds them
+// gone. A transaction that ends in any other way than its commit puts them back.
+const TAKE_ORDERS = `
+  delete from pending_transfers
+  -- The index is walked in order of id, so that two jobs that hold the same orders wait for each other instead of deadlocking.
   where id = any($1::uuid[])
-  -- In order of id, so that two jobs that hold the same orders wait for each other instead of deadlocking.
-  order by id
-  for update`;
+  returning id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, atomic,
+    final_capture, expires_in, if_from_entry_number, if_min_available_after,
+    request_id, description, metadata::text, (extract(epoch from created_at) * 1000000)::bigint`;
 
 const LOCK_ACCOUNTS = `
   select account_number, currency, status, balance, held, overdraft_limit, entry_count
   from accounts
-  where account_number in (
-    select unnest(array[from_account, to_account])
-    from pending_transfers
-    where id = any($1::uuid[])
-  )
+  where account_number = any($1::text[])
   -- In order of the key, so that jobs with accounts in common wait for each other instead of deadlocking.
   order by account_number, currency
   for update`;
@@ -62,15 +60,13 @@ const LOCK_ACCOUNTS = `
 const LOAD_HOLDS = `
   select id, state, amount, captured, released, coalesce(expires_at <= clock_timestamp(), false)
   from holds
-  where id in (select parent_id from pending_transfers where id = any($1::uuid[]) and parent_id is not null)`;
+  where id = any($1::uuid[])`;
 
 const LOAD_ORIGINALS = `
   select transfers.id, transfers.amount, coalesce(reversed_amounts.reversed, 0)
   from transfers
   left join reversed_amounts on reversed_amounts.transfer_id = transfers.id
-  where transfers.id in (
-      select parent_id from pending_transfers where id = any($1::uuid[]) and kind = 'reversal'
-    )
+  where transfers.id = any($1::uuid[])
     and transfers.status = 'completed'
     and transfers.kind in ('transfer', 'capture')`;
 
@@ -81,50 +77,56 @@ const UPDATE_ACCOUNTS = `
     as moved (account_number, currency, balance, held, entry_count)
   where accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
 
-const INSERT_JOURNAL = `
-  with ${appendToJournal('$1::integer', '$2::bytea')}
+// The journal, and what it covers, in one statement: the arrays are sent once, and the journal's head is locked as late as
+// can be. Everything but the entries' sides comes from the arrays, so there is no join, and no plan that could turn.
+const WRITE_ENDED = `
+  with ${appendToJournal('$1::integer', '$2::bytea')}, ended as materialized (
+    select *
+    from unnest(
+      $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
+      $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::jsonb[], $17::json[]
+    ) with ordinality as ended (
+      id, from_account, to_account, amount, currency, failure_code, from_entry_number, from_balance,
+      to_entry_number, to_balance, created_at_micros, request_id, description, metadata, terms, position
+    )
+  ), inserted as (
+    insert into transfers (
+      amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, if_from_entry_number,
+      if_min_available_after, journal_position, expires_in, group_position, id, parent_id, group_id, atomic,
+      final_capture, kind, from_account, to_account, currency, status, failure_code, request_id, description, metadata
+    )
+    select
+      amount, timestamptz 'epoch' + created_at_micros * interval '1 microsecond',
+      (select settled_at from journaled), (select number from journaled), from_entry_number, to_entry_number,
+      ${termOf('if_from_entry_number', 'bigint')}, ${termOf('if_min_available_after', 'bigint')}, position,
+      ${termOf('expires_in', 'integer')}, ${termOf('group_position', 'integer')}, id, ${termOf('parent_id', 'uuid')},
+      ${termOf('group_id', 'uuid')}, ${termOf('atomic', 'boolean')}, ${termOf('final_capture', 'boolean')},
+      ${KIND_OF_TERMS}, from_account, to_account, currency,
+      case when failure_code is null then 'completed' else 'failed' end, failure_code, request_id, description, metadata
+    from ended
+  ), entered as (
+    insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+    select side.entry_number, side.amount, side.balance, (select number from journaled), ended.id, side.account_number,
+      ended.currency
+    from ended
+    cross join lateral (
+      values
+        (from_entry_number, -ended.amount, from_balance, from_account),
+        (to_entry_number, ended.amount, to_balance, to_account)
+    ) as side (entry_number, amount, balance, account_number)
+    where from_entry_number is not null
+  )
   select number, settled_at
   from journaled`;
 
-const INSERT_TRANSFERS = `
-  insert into transfers (
-    amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, if_from_entry_number,
-    if_min_available_after, journal_position, expires_in, group_position, id, parent_id, group_id, atomic, final_capture,
-    kind, from_account, to_account, currency, status, failure_code, request_id, description, metadata
-  )
-  select
-    coalesce(pending.amount, ended.amount), pending.created_at, head.settled_at, head.number, ended.from_entry_number,
-    ended.to_entry_number, pending.if_from_entry_number, pending.if_min_available_after, ended.position,
-    pending.expires_in, pending.group_position, pending.id, pending.parent_id, pending.group_id, pending.atomic,
-    pending.final_capture, pending.kind, pending.from_account, pending.to_account, ended.currency,
-    case when ended.failure_code is null then 'completed' else 'failed' end, ended.failure_code,
-    pending.request_id, pending.description, pending.metadata
-  from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
-    with ordinality
-    as ended (id, currency, amount, failure_code, from_entry_number, to_entry_number, position)
-  join pending_transfers as pending on pending.id = ended.id
-  cross join journal_head as head`;
-
-const INSERT_ENTRIES = `
-  insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-  select side.entry_number, side.amount, side.balance, head.number, pending.id, side.account_number, ended.currency
-  from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    as ended (id, currency, amount, from_entry_number, from_balance, to_entry_number, to_balance)
-  join pending_transfers as pending on pending.id = ended.id
-  cross join journal_head as head
-  cross join lateral (
-    values
-      (ended.from_entry_number, -coalesce(pending.amount, ended.amount), ended.from_balance, pending.from_account),
-      (ended.to_entry_number, coalesce(pending.amount, ended.amount), ended.to_balance, pending.to_account)
-  ) as side (entry_number, amount, balance, account_number)
-  where ended.from_entry_number is not null`;
-
 const INSERT_HOLDS = `
   insert into holds (amount, created_at, expires_at, id, from_account, to_account, currency)
-  select pending.amount, pending.created_at, pending.created_at + pending.expires_in * interval '1 second', pending.id,
-    pending.from_account, pending.to_account, made.currency
-  from unnest($1::uuid[], $2::text[]) as made (id, currency)
-  join pending_transfers as pending on pending.id = made.id`;
+  select amount, created_at, created_at + expires_in * interval '1 second', id, from_account, to_account, currency
+  from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[], $7::bigint[])
+    as made (id, from_account, to_account, currency, amount, expires_in, created_at_micros)
+  cross join lateral (
+    select timestamptz 'epoch' + created_at_micros * interval '1 microsecond' as created_at
+  ) as time`;
 
 const UPDATE_HOLDS = `
   update holds
@@ -138,35 +140,37 @@ const UPDATE_REVERSED = `
   from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as changed (transfer_id, amount, reversed)
   on conflict (transfer_id) do update set reversed = excluded.reversed`;
 
-const DELETE_PENDING = `
-  delete from pending_transfers
-  where id = any($1::uuid[])`;
-
 /** Begins the transaction of a job. */
 export async function beginJob(connection: Connection): Promise<void> {
   await connection.query('begin');
 }
 
 /**
- * Begins a transaction (unless it is `begun`) and locks the orders that are still pending, then the accounts they name,
- * and reads what else they are about. Orders come in the order of `transferIds`; one that is missing was settled before.
- * On an error the transaction is rolled back.
+ * Begins a transaction (unless it is `begun`), takes the orders that are still pending out of the queue, locks the accounts
+ * they name, and reads what else they are about. Orders come in the order of `transferIds`; one that is missing was settled
+ * before. On an error the transaction is rolled back.
  */
 export async function lockJob(
   connection: Connection,
-  transferIds: readonly string[],
-  options: { hasParents: boolean; begun: boolean },
+  job: Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'>,
+  options: { begun: boolean },
 ): Promise<LockedJob> {
-  const load = async <Row extends unknown[]>(name: string, text: string): Promise<Row[]> =>
-    (await connection.query<Row>({ name, text, values: [transferIds], rowMode: 'array' })).rows;
+  const load = async <Row extends unknown[]>(name: string, text: string, keys: readonly string[]): Promise<Row[]> =>
+    (await connection.query<Row>({ name, text, values: [keys], rowMode: 'array' })).rows;
+  const { transferIds, accountNumbers, parentIds } = job;
   const [, orders, accounts, holds, originals] = await pipelined(connection, [
     options.begun ? Promise.resolve() : beginJob(connection),
-    load<OrderRow>('lock orders', LOCK_ORDERS),
-    load<AccountRow>('lock accounts', LOCK_ACCOUNTS),
-    options.hasParents ? load<HoldRow>('load holds', LOAD_HOLDS) : Promise.resolve([]),
-    options.hasParents ? load<OriginalRow>('load originals', LOAD_ORIGINALS) : Promise.resolve([]),
+    load<OrderRow>('take orders', TAKE_ORDERS, transferIds),
+    load<AccountRow>('lock accounts', LOCK_ACCOUNTS, accountNumbers),
+    parentIds.length > 0 ? load<HoldRow>('load holds', LOAD_HOLDS, parentIds) : Promise.resolve([]),
+    parentIds.length > 0 ? load<OriginalRow>('load originals', LOAD_ORIGINALS, parentIds) : Promise.resolve([]),
   ]);
   const byId = new Map(orders.map((row) => [row[0], toLockedOrder(row)]));
+  const named = new Set(accountNumbers);
+  for (const { order } of byId.values()) {
+    // An account that is not locked would be taken for one that does not exist, and the transfer would fail for it.
+    if (!named.has(order.fromAccount) || !named.has(order.toAccount)) throw new TypeError('A job names its accounts.');
+  }
   return {
     orders: transferIds.flatMap((id) => byId.get(id) ?? []),
     books: { accounts: accounts.map(toAccount), holds: holds.map(toHold), originals: originals.map(toOriginal) },
@@ -189,30 +193,36 @@ export async function writeJob(
   },
 ): Promise<JournalRow> {
   const { orders, outcomes, changed, dryRun } = written;
-  const { accounts, holds, originals } = changed;
-  const ids = orders.map(({ order }) => order.id);
-  const currencies = outcomes.map((outcome) => outcome.currency);
-  // Only where the order named none: it is what was left of the parent.
-  const amounts = orders.map(({ order }, index) => (order.amount === null ? (outcomes[index]?.amount ?? null) : null));
-  const entries = outcomes.map((outcome) => (outcome.ok ? outcome.entries : null));
-  const fromEntryNumbers = entries.map((pair) => pair?.fromEntryNumber ?? null);
-  const toEntryNumbers = entries.map((pair) => pair?.toEntryNumber ?? null);
-  const held = orders.flatMap(({ order }, index) => {
-    const outcome = outcomes[index];
-    return order.kind === 'hold' && outcome?.ok ? [{ id: order.id, currency: outcome.currency }] : [];
-  });
   const run = async (name: string, text: string, values: unknown[]) => await connection.query({ name, text, values });
-  const sent = [
-    run('update accounts', UPDATE_ACCOUNTS, [
-      accounts.map((account) => account.accountNumber),
-      accounts.map((account) => account.currency),
-      accounts.map((account) => account.balance),
-      accounts.map((account) => account.held),
-      accounts.map((account) => account.entryCount),
-    ]),
-  ];
-  if (held.length > 0) {
-    sent.push(run('insert holds', INSERT_HOLDS, [held.map(({ id }) => id), held.map(({ currency }) => currency)]));
+  const { accounts, holds, originals } = changed;
+  const sent: Promise<unknown>[] = [];
+  if (accounts.length > 0) {
+    sent.push(
+      run('update accounts', UPDATE_ACCOUNTS, [
+        accounts.map((account) => account.accountNumber),
+        accounts.map((account) => account.currency),
+        accounts.map((account) => account.balance),
+        accounts.map((account) => account.held),
+        accounts.map((account) => account.entryCount),
+      ]),
+    );
+  }
+  const made = orders.flatMap((order, index) => {
+    const outcome = outcomes[index];
+    return order.order.kind === 'hold' && outcome?.ok ? [{ ...order, outcome }] : [];
+  });
+  if (made.length > 0) {
+    sent.push(
+      run('insert holds', INSERT_HOLDS, [
+        made.map(({ order }) => order.id),
+        made.map(({ order }) => order.fromAccount),
+        made.map(({ order }) => order.toAccount),
+        made.map(({ outcome }) => outcome.currency),
+        made.map(({ outcome }) => outcome.amount),
+        made.map(({ order }) => order.expiresIn),
+        made.map(({ details }) => details.createdAtMicros),
+      ]),
+    );
   }
   if (holds.length > 0) {
     sent.push(
@@ -233,40 +243,38 @@ export async function writeJob(
       ]),
     );
   }
+  const entries = outcomes.map((outcome) => (outcome.ok ? outcome.entries : null));
   const journaled = connection.query<{ number: bigint; settled_at: string }>({
-    name: 'insert journal',
-    text: INSERT_JOURNAL,
-    values: [orders.length, written.digest],
-  });
-  const inserted = run('insert transfers', INSERT_TRANSFERS, [
-    ids,
-    currencies,
-    amounts,
-    outcomes.map((outcome) => (outcome.ok ? null : outcome.code)),
-    fromEntryNumbers,
-    toEntryNumbers,
-  ]);
-  const ended = [
-    run('insert entries', INSERT_ENTRIES, [
-      ids,
-      currencies,
-      amounts,
-      fromEntryNumbers,
+    name: 'write ended',
+    text: WRITE_ENDED,
+    values: [
+      orders.length,
+      written.digest,
+      orders.map(({ order }) => order.id),
+      orders.map(({ order }) => order.fromAccount),
+      orders.map(({ order }) => order.toAccount),
+      outcomes.map((outcome) => outcome.amount),
+      outcomes.map((outcome) => outcome.currency),
+      outcomes.map((outcome) => (outcome.ok ? null : outcome.code)),
+      entries.map((pair) => pair?.fromEntryNumber ?? null),
       entries.map((pair) => pair?.fromBalance ?? null),
-      toEntryNumbers,
+      entries.map((pair) => pair?.toEntryNumber ?? null),
       entries.map((pair) => pair?.toBalance ?? null),
-    ]),
-    run('delete pending', DELETE_PENDING, [ids]),
-  ];
+      orders.map(({ details }) => details.createdAtMicros),
+      orders.map(({ details }) => details.requestId),
+      orders.map(({ details }) => details.description),
+      orders.map(({ details }) => details.metadataText),
+      orders.map(({ order }) => renderTerms(order)),
+    ],
+  });
   const commit = connection.query(dryRun ? 'rollback' : 'commit');
-  await pipelined(connection, [...sent, journaled, inserted, ...ended, commit]);
+  await pipelined(connection, [...sent, journaled, commit]);
 
   const row = (await journaled).rows[0];
-  const { rowCount } = await inserted;
   const { command } = await commit;
   // A COMMIT in a failed transaction does not fail: it answers ROLLBACK.
-  if (command !== (dryRun ? 'ROLLBACK' : 'COMMIT') || row === undefined || rowCount !== ids.length) {
-    throw new Error(`The job was not written: the end answered ${command}, ${rowCount} of ${ids.length} rows.`);
+  if (command !== (dryRun ? 'ROLLBACK' : 'COMMIT') || row === undefined) {
+    throw new Error(`The job was not written: its end answered ${command}.`);
   }
   return { number: row.number, settledAt: row.settled_at };
 }

@@ -1,11 +1,25 @@
 // What the main process and a thread say to each other. Plain values only: errors lose their class and code on the way.
 import type { FailureCode, NewTransfer } from './transfer.ts';
 
-/** A batch of accepted transfers, in the order in which they were accepted. */
+/** An order that is durable: what has to be known of it to put it into a job. */
+export type Durable = {
+  readonly id: string;
+  readonly requestId: string;
+  readonly fromAccount: string;
+  readonly toAccount: string;
+  /** The hold or the transfer that it is about. */
+  readonly parentId: string | null;
+  /** Members of one atomic group come together, in order, and stay together. */
+  readonly atomicGroupId: string | null;
+};
+
+/** A batch of accepted transfers. */
 export type Job = {
+  /** In the order in which they were accepted. */
   readonly transferIds: readonly string[];
-  /** Whether there are orders among them that are about a hold or an earlier transfer, which then must be read. */
-  readonly hasParents: boolean;
+  /** The accounts, holds and earlier transfers that they name, each once. */
+  readonly accountNumbers: readonly string[];
+  readonly parentIds: readonly string[];
   /** Fail the transfers without looking at the books: a last resort for one that broke settlement, alone in its job. */
   readonly giveUp: boolean;
   /** Orders that are not stored: they are settled for real, in a transaction that is rolled back. */

@@ -1,9 +1,10 @@
 // Recovery: keeps this process's intake alive in the database, adopts the orders of intakes that stopped, and orders the
 // end of holds whose time has come. Every process does all of it; the database sees to it that each is done once.
 import { randomUUIDv7 } from 'node:crypto';
-import { adoptOrphans, beat, type Orphan, orderExpiries } from '../db/intake.ts';
+import { adoptOrphans, beat, orderExpiries } from '../db/intake.ts';
 import type { ConnectionPool } from '../db/connect.ts';
 import { toError } from '../db/errors.ts';
+import type { Durable } from '../domain/job.ts';
 import type { Logger } from '../logger.ts';
 import type { Intake } from './intake.ts';
 import type { Queue } from './queue.ts';
@@ -65,7 +66,7 @@ export function startRecovery(options: {
     settle(await orRenew(orderExpiries(pool, intake.intakeId, ids)));
   }
 
-  function settle(orders: readonly Orphan[]): number {
+  function settle(orders: readonly Durable[]): number {
     queue.admitAnyway(orders.length);
     settlement.push(orders);
     return orders.length;

@@ -5,7 +5,7 @@
 //     └───────────────┘  the database was away, the thread died, or the job was broken and is split
 //
 // No transfer leaves but as final: whatever goes wrong, it goes back to ready.
-import type { Ending, Job, JobReport } from '../domain/job.ts';
+import type { Durable, Ending, Job, JobReport } from '../domain/job.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from './metrics.ts';
@@ -19,16 +19,6 @@ export type Final = {
   readonly amount: bigint | null;
   readonly journalNumber: bigint | null;
   readonly settledAt: string | null;
-};
-
-/** A transfer that is durable and has its place in the queue. */
-export type Durable = {
-  readonly id: string;
-  readonly requestId: string;
-  /** Whether it is about a hold or an earlier transfer. */
-  readonly hasParent: boolean;
-  /** Members of one atomic group come together, in order, and stay together. */
-  readonly atomicGroupId: string | null;
 };
 
 type Tracked = Durable & {
@@ -106,9 +96,7 @@ export class Settlement {
 
   /** Settles orders for real, in a transaction that is rolled back. They have their places in the queue, and keep them. */
   async dryRun(intakeId: string, transfers: readonly NewTransfer[]): Promise<JobReport> {
-    const transferIds = transfers.map((transfer) => transfer.id);
-    const hasParents = transfers.some((transfer) => transfer.parentId !== null);
-    return await this.#runInThread({ transferIds, hasParents, giveUp: false, dryRun: { intakeId, transfers } });
+    return await this.#runInThread({ ...named(transfers), giveUp: false, dryRun: { intakeId, transfers } });
   }
 
   /** Whether a transfer is on its way in this process. */
@@ -180,12 +168,7 @@ export class Settlement {
     this.#running += 1;
     const startedAt = performance.now();
     const transfers = batch.units.flat();
-    const report = await this.#runInThread({
-      transferIds: transfers.map((transfer) => transfer.id),
-      hasParents: transfers.some((transfer) => transfer.hasParent),
-      giveUp: batch.giveUp,
-      dryRun: null,
-    });
+    const report = await this.#runInThread({ ...named(transfers), giveUp: batch.giveUp, dryRun: null });
     this.#running -= 1;
     this.#log(transfers, batch.giveUp, report, performance.now() - startedAt);
     switch (report.result) {
@@ -291,6 +274,23 @@ export class Settlement {
     if (report.result === 'broken') this.#logger.error(details, 'a job could not be settled and is split');
     else this.#logger.warn(details, 'a job is tried again');
   }
+}
+
+/** The transfers of a job, and all that they name, each once. */
+function named(
+  transfers: readonly Pick<Durable, 'id' | 'fromAccount' | 'toAccount' | 'parentId'>[],
+): Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'> {
+  const accountNumbers = new Set<string>();
+  const parentIds = new Set<string>();
+  for (const { fromAccount, toAccount, parentId } of transfers) {
+    accountNumbers.add(fromAccount).add(toAccount);
+    if (parentId !== null) parentIds.add(parentId);
+  }
+  return {
+    transferIds: transfers.map((transfer) => transfer.id),
+    accountNumbers: [...accountNumbers],
+    parentIds: [...parentIds],
+  };
 }
 
 /** How the transfer at an index of a settled job ended. */

@@ -148,10 +148,12 @@ async function accept(parts: Parts, transfers: readonly NewTransfer[]): Promise<
   switch (accepted.result) {
     case 'stored':
       settlement.push(
-        transfers.map(({ id, requestId, parentId, group }) => ({
+        transfers.map(({ id, requestId, fromAccount, toAccount, parentId, group }) => ({
           id,
           requestId: requestId ?? id,
-          hasParent: parentId !== null,
+          fromAccount,
+          toAccount,
+          parentId,
           atomicGroupId: group?.atomic ? group.id : null,
         })),
       );

@@ -47,8 +47,7 @@ export default async function settleJob(job: Job): Promise<JobReport> {
 
 async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
   if (job.dryRun) await storeForDryRun(connection, job.dryRun);
-  const { hasParents } = job;
-  const locked = await lockJob(connection, job.transferIds, { hasParents, begun: job.dryRun !== null });
+  const locked = await lockJob(connection, job, { begun: job.dryRun !== null });
   if (locked.orders.length === 0) {
     await abandonJob(connection);
     return everythingGone(job, attempts);

@@ -150,7 +150,7 @@ async function createAccount(
     });
   }
   if (opening) {
-    parts.settlement.push([{ id: opening.id, requestId: exchange.requestId, hasParent: false, atomicGroupId: null }]);
+    parts.settlement.push([{ ...opening, requestId: exchange.requestId, atomicGroupId: null }]);
     await parts.settlement.waitFor(opening.id, OPENING_TIMEOUT_MS);
     // It is there, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
     created = await findAccount(parts, account.accountNumber, account.currency).catch(() => created);
