@@ -5,17 +5,21 @@ import type { Contestant } from './contestant.ts';
 import { http, sql } from './limits.ts';
 import { naive } from './naive.ts';
 import { ours } from './ours.ts';
+import { copy, report } from './report.ts';
+import { bareStart, npmStart } from './start.ts';
 
 export type Sizes = {
   /** Transfers in the tables of `long`. */
   readonly long: number;
   /** Accounts of `wide`. */
   readonly wide: number;
+  /** Transfers in the history that is reported. */
+  readonly report: number;
 };
 
 export type Tree = { readonly name: string; readonly path: string };
 
-/** Room for eight requests of 1,000 transfers that wait, and as many on their way. */
+/** Room for eight requests of 1,000 transfers that wait. */
 const BULK_SETTINGS = { MAX_QUEUE: '20000' };
 
 export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree[]): Contestant[] {
@@ -39,8 +43,8 @@ export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree
     ),
     ours(bench, {
       name: 'bulk',
-      what: 'Ours: 1,000 independent transfers per request, 8 connections, closed loop, 10,000 accounts, uniform.',
-      load: { bulk: 1000, connections: 8 },
+      what: 'Ours: 1,000 independent transfers per request, 8 connections that wait for their end (Prefer: wait), closed loop, 10,000 accounts, uniform.',
+      load: { bulk: 1000, connections: 8, wait: true },
       settings: BULK_SETTINGS,
     }),
     ours(bench, {
@@ -68,15 +72,19 @@ export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree
     }),
     ours(bench, {
       name: 'overload',
-      what: 'Ours: open loop, offered twice the median that single settled, 1,000 connections.',
+      what: 'Ours: open loop, offered twice the median that single settled, 8,000 connections.',
       needs: ['single'],
-      load: { rate: () => 2 * figureSoFar(bench, 'single'), connections: 1000 },
+      load: { rate: () => 2 * figureSoFar(bench, 'single'), connections: 8000 },
     }),
     ours(bench, {
       name: 'half',
-      what: 'Ours: open loop, offered half the median that single settled.',
+      what: 'Ours: open loop, offered half the median that single settled, callers that wait for the end (Prefer: wait), so that an answer is final.',
       needs: ['single', 'naive'],
-      load: { rate: () => figureSoFar(bench, 'single') / 2 },
+      load: { rate: () => figureSoFar(bench, 'single') / 2, wait: true },
     }),
+    copy(bench, sizes.report),
+    report(bench, sizes.report),
+    bareStart(bench),
+    npmStart(bench),
   ];
 }

@@ -41,11 +41,12 @@ const { values } = parseArgs({
     bulk: { type: 'string', default: '1' },
     hot: { type: 'string', default: '0' },
     seed: { type: 'string', default: '1' },
+    wait: { type: 'boolean', default: false },
     'warm-up': { type: 'string', default: '2' },
     seconds: { type: 'string', default: '8' },
   },
 });
-const { url, prefix } = values;
+const { url, prefix, wait } = values;
 const [connections, accounts, rate] = [Number(values.connections), Number(values.accounts), Number(values.rate)];
 const [bulk, hot, seconds] = [Number(values.bulk), Number(values.hot), Number(values.seconds)];
 
@@ -74,7 +75,7 @@ process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unsettled, unbala
 
 async function startOne(intendedAt: number): Promise<void> {
   if (tally.counts(intendedAt)) tally.offered += bulk;
-  await caller.order(Array.from({ length: bulk }, nextOrder), intendedAt, false);
+  await caller.order(Array.from({ length: bulk }, nextOrder), intendedAt, wait);
 }
 
 async function closedLoop(): Promise<void> {

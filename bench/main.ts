@@ -143,6 +143,7 @@ function parseOptions() {
       tree: { type: 'string', multiple: true, default: [] },
       long: { type: 'string', default: '5000000' },
       wide: { type: 'string', default: '1000000' },
+      report: { type: 'string', default: '1000000' },
     },
   });
   const trees = values.tree.map((text): Tree => {
@@ -155,6 +156,6 @@ function parseOptions() {
     only: values.only,
     out: resolve(values.out),
     trees,
-    sizes: { long: Number(values.long), wide: Number(values.wide) },
+    sizes: { long: Number(values.long), wide: Number(values.wide), report: 2 * Math.ceil(Number(values.report) / 2) },
   };
 }

@@ -37,6 +37,8 @@ export type Load = {
   readonly accounts?: number;
   readonly bulk?: number;
   readonly hot?: number;
+  /** Callers wait for the end: an answer is final, and a connection's next request comes after it. */
+  readonly wait?: boolean;
   /** Requests per second of an open loop, found when the turn begins; absent: a closed loop. */
   readonly rate?: () => number;
 };
@@ -104,7 +106,7 @@ export async function putLoad(
   bench: Bench,
   service: Started,
   url: string,
-  { connections = CONNECTIONS, accounts = ACCOUNTS, bulk = 1, hot = 0, rate }: Load,
+  { connections = CONNECTIONS, accounts = ACCOUNTS, bulk = 1, hot = 0, wait = false, rate }: Load,
   seconds: number,
 ): Promise<Loaded> {
   const options = {
@@ -119,6 +121,7 @@ export async function putLoad(
     seconds,
   };
   const shown = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+  if (wait) shown.push('--wait');
   const script = join(import.meta.dirname, 'generator.ts');
   const load = start(process.execPath, [script, `--url=${url}`, ...shown], { cwd: bench.folder });
   const window = await passWindow(bench, load, service);

@@ -120,18 +120,18 @@ export function memoryOf(id: number): { now: number; peak: number } {
   }
 }
 
-/** Samples the memory of a process until it is stopped. */
+/** Samples the memory of a process until it is stopped, or gone. */
 export function watchMemory(id: number): { end(): Measured } {
-  const first = memoryOf(id).now;
-  let max = first;
+  let { now: max, peak } = memoryOf(id);
   const timer = setInterval(() => {
-    max = Math.max(max, memoryOf(id).now);
+    const memory = memoryOf(id);
+    max = Math.max(max, memory.now);
+    peak = Math.max(peak, memory.peak);
   }, SAMPLE_INTERVAL_MS);
   return {
     end() {
       clearInterval(timer);
-      const last = memoryOf(id);
-      return { rssStartMb: first, rssMaxMb: Math.max(max, last.now), rssEndMb: last.now, rssPeakMb: last.peak };
+      return { rssMaxMb: max, rssPeakMb: Math.max(peak, memoryOf(id).peak) };
     },
   };
 }

@@ -70,9 +70,9 @@ const PROCESSORS: Columns = [
 ];
 
 const MEMORY: Columns = [
-  ['before', 'rssStartMb'],
+  ['as the window began', 'rssStartMb'],
+  ['as it ended', 'rssEndMb'],
   ['most', 'rssMaxMb'],
-  ['at the end', 'rssEndMb'],
   ['peak', 'rssPeakMb'],
 ];
 

@@ -6,6 +6,7 @@ import {
   lineLike,
   machineSeconds,
   mainThreadSeconds,
+  memoryOf,
   processorSeconds,
   type Started,
 } from './processes.ts';
@@ -22,14 +23,16 @@ export async function passWindow(bench: Bench, load: Started, service: Started |
   await lineLike(load, /^measuring$/, 'The load');
   const from = performance.now() + performance.timeOrigin;
   const before = readProcessors(bench, load, service);
+  const memory = service && { rssStartMb: memoryOf(service.id).now };
   await lineLike(load, /^measured$/, 'The load');
   const to = performance.now() + performance.timeOrigin;
   const after = readProcessors(bench, load, service);
+  const remembered = service && { ...memory, rssEndMb: memoryOf(service.id).now };
   const cores = Object.entries(after).map(([name, seconds]): [string, number] => [
     name,
     (seconds - (before[name] ?? 0)) / ((to - from) / 1000),
   ]);
-  return { from, to, measured: { windowSeconds: (to - from) / 1000, ...Object.fromEntries(cores) } };
+  return { from, to, measured: { windowSeconds: (to - from) / 1000, ...Object.fromEntries(cores), ...remembered } };
 }
 
 function readProcessors(bench: Bench, load: Started, service: Started | null): Record<string, number> {
