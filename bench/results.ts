@@ -12,6 +12,10 @@ export function renderResults(results: {
 }): string {
   const { bars, contestants, samples, circumstances } = results;
   const of = (name: string) => samples.filter(({ contestant }) => contestant === name);
+  const measuredPart = (title: string, explanation: string, columns: Columns): string[] => {
+    const rows = measuredTable(contestants, of, columns);
+    return rows === null ? [] : [`## ${title}`, explanation, rows];
+  };
   return [
     '# Benchmark results',
     'Written by `npm run bench`. Everything ran on the same machine, in turn, load generators included. A ratio is taken within each round; the spread is from the smallest to the largest.',
@@ -23,15 +27,22 @@ export function renderResults(results: {
       contestants.map((one) => renderFigures(one, of(one.name))),
     ),
     ...renderBroken(samples),
-    '## Milliseconds',
-    'From the intended start of a request. Medians of the rounds.',
-    measuredTable(contestants, of, TIMES),
-    '## Processors',
-    'Cores kept busy during the window (1 is one core for all of it). Medians of the rounds. Stolen: taken by other machines of the same host.',
-    measuredTable(contestants, of, PROCESSORS),
-    '## Memory',
-    "Of the service, or of the command, in megabytes. Medians of the rounds; the peak is the kernel's own (VmHWM).",
-    measuredTable(contestants, of, MEMORY),
+    ...measuredPart('Milliseconds', 'From the intended start of a request. Medians of the rounds.', TIMES),
+    ...measuredPart(
+      'Processors',
+      'Cores kept busy during the window (1 is one core for all of it). Medians of the rounds. Stolen: taken by other machines of the same host.',
+      PROCESSORS,
+    ),
+    ...measuredPart(
+      'Requests',
+      'Transfers per second of the window, by what became of them. Medians of the rounds.',
+      REQUESTS,
+    ),
+    ...measuredPart(
+      'Memory',
+      "Of the service, or of the command, in megabytes. Medians of the rounds; the peak is the kernel's own (VmHWM).",
+      MEMORY,
+    ),
     '## Circumstances',
     table(
       ['', ''],
@@ -63,6 +74,9 @@ const PROCESSORS: Columns = [
   ['PostgreSQL', 'postgresCores'],
   ['machine busy', 'machineBusyCores'],
   ['stolen', 'machineStolenCores'],
+];
+
+const REQUESTS: Columns = [
   ['offered/s', 'offeredPerSecond'],
   ['accepted/s', 'acceptedPerSecond'],
   ['refused/s', 'refusedPerSecond'],
@@ -76,19 +90,19 @@ const MEMORY: Columns = [
   ['peak', 'rssPeakMb'],
 ];
 
-/** Medians of what some of the contestants measured; contestants and columns without any are left out. */
+/** Medians of what some of the contestants measured; contestants and columns without any are left out. Null: there are none. */
 function measuredTable(
   contestants: readonly Contestant[],
   of: (name: string) => readonly Sample[],
   columns: Columns,
-): string {
+): string | null {
   const median = (contestant: string, name: string) =>
     medianOf(of(contestant).flatMap(({ figure, measured }) => (figure === null ? [] : (measured[name] ?? []))));
   const shown = columns.filter(([, name]) => contestants.some((one) => median(one.name, name) !== null));
   const rows = contestants
     .filter((one) => shown.some(([, name]) => median(one.name, name) !== null))
     .map((one) => [one.name, ...shown.map(([, name]) => rounded(median(one.name, name)))]);
-  return rows.length === 0 ? 'None.' : table(['', ...shown.map(([title]) => title)], rows);
+  return rows.length === 0 ? null : table(['', ...shown.map(([title]) => title)], rows);
 }
 
 function renderBar({ bar, values, median, met }: BarResult): string[] {
