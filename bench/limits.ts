@@ -13,9 +13,9 @@ import {
 import { checkBooks, countCompleted } from './books.ts';
 import type { Contestant } from './contestant.ts';
 import { putLoad, toRun } from './ours.ts';
-import { ended, lineLike, start, stop } from './processes.ts';
+import { ended, killIfRunning, lineLike, start, stop } from './processes.ts';
 import { PREFIX } from './seed.ts';
-import { passWindow } from './window.ts';
+import { passWindow, type Window } from './window.ts';
 
 /** node:http and the load generator, without anything behind. */
 export function http(bench: Bench): Contestant {
@@ -64,8 +64,13 @@ export function sql(bench: Bench): Contestant {
       const reach = [`--host=${host}`, `--port=${port}`, `--user=${user}`, `--database=${database}`];
       const script = join(import.meta.dirname, 'settle.ts');
       const load = start(process.execPath, [script, ...reach, ...shown], { cwd: bench.folder });
-      const window = await passWindow(bench, load, null);
-      if ((await ended(load)) !== 0) throw new Error('The jobs did not end well.');
+      let window: Window;
+      try {
+        window = await passWindow(bench, load, null);
+        if ((await ended(load)) !== 0) throw new Error('The jobs did not end well.');
+      } finally {
+        killIfRunning(load);
+      }
       const completed = await withConnection(bench, database, async (connection) => {
         await checkBooks(connection);
         return await countCompleted(connection, window.from, window.to);

@@ -11,7 +11,7 @@ import { openCluster } from './cluster.ts';
 import type { Contestant, Sample } from './contestant.ts';
 import { listContestants, type Tree } from './contestants.ts';
 import { pgbenchVersion } from './naive.ts';
-import { killAll } from './processes.ts';
+import { endAll } from './processes.ts';
 import { type Circumstances, renderResults } from './results.ts';
 import { proveAll, runRounds } from './rounds.ts';
 
@@ -23,19 +23,18 @@ const log = (line: string) => void process.stderr.write(`${new Date().toISOStrin
 
 try {
   await interruptible(async (signal) => {
-    // Whatever waits for a process or the database ends as soon as they are gone.
-    const stopped = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => {
-        killAll();
-        reject(signal.reason);
-      });
-    });
     await withFolder(async (folder) => {
       const cluster = await openCluster(join(folder, 'data'));
+      // Whatever waits for a process or the database fails as soon as they are gone, and puts away what it has begun.
+      signal.addEventListener('abort', () => {
+        endAll();
+        void cluster.close();
+      });
       try {
-        await Promise.race([stopped, measure(folder, cluster)]);
+        signal.throwIfAborted();
+        await measure(folder, cluster, signal);
       } finally {
-        killAll();
+        endAll();
         await cluster.close();
       }
     });
@@ -45,7 +44,7 @@ try {
   process.exitCode = error instanceof CommandError ? error.exitCode : 1;
 }
 
-async function measure(folder: string, cluster: Bench['cluster']): Promise<void> {
+async function measure(folder: string, cluster: Bench['cluster'], signal: AbortSignal): Promise<void> {
   const samples: Sample[] = [];
   const work = join(folder, 'work');
   await mkdir(work);
@@ -58,9 +57,10 @@ async function measure(folder: string, cluster: Bench['cluster']): Promise<void>
       await contestant.prepare();
     }
     await cluster.settle(null);
-    await runRounds(contestants, { ...options, samples, log });
+    await runRounds(contestants, { ...options, samples, log, signal });
     log('proving what all turns left behind');
     const proven = await proveAll(contestants, samples, log);
+    signal.throwIfAborted();
     await write(contestants, proven, circumstances);
     if (proven.some(({ broken }) => broken !== null)) process.exitCode = EXIT_BROKEN_PROMISE;
   } finally {

@@ -14,7 +14,7 @@ import {
 } from './bench.ts';
 import { checkBooks, countCompleted } from './books.ts';
 import { BrokenPromise, type Contestant, type Measured, type Run } from './contestant.ts';
-import { ended, nextLine, start, type Started, watchMemory } from './processes.ts';
+import { ended, killIfRunning, nextLine, start, type Started, watchMemory } from './processes.ts';
 import { PREFIX } from './seed.ts';
 import { passWindow, type Window } from './window.ts';
 
@@ -31,6 +31,7 @@ const summary = z.object({
   unbalanced: z.array(z.string()),
 });
 type Percentiles = z.output<typeof percentiles>;
+type Summary = z.output<typeof summary>;
 
 export type Load = {
   readonly connections?: number;
@@ -124,9 +125,15 @@ export async function putLoad(
   if (wait) shown.push('--wait');
   const script = join(import.meta.dirname, 'generator.ts');
   const load = start(process.execPath, [script, `--url=${url}`, ...shown], { cwd: bench.folder });
-  const window = await passWindow(bench, load, service);
-  const result = summary.parse(JSON.parse(await nextLine(load, 'The load')));
-  await ended(load);
+  let window: Window;
+  let result: Summary;
+  try {
+    window = await passWindow(bench, load, service);
+    result = summary.parse(JSON.parse(await nextLine(load, 'The load')));
+    await ended(load);
+  } finally {
+    killIfRunning(load);
+  }
   if (result.unsettled > 0) throw new BrokenPromise(`${result.unsettled} accepted transfers did not become final.`);
   if (result.unbalanced.length > 0) throw new BrokenPromise('The service shows balances that do not sum to zero.');
   const perSecond = (count: number) => count / seconds;

@@ -14,17 +14,19 @@ const STOP_TIMEOUT_MS = 90_000;
 export type Started = { readonly child: ChildProcess; readonly id: number; readonly lines: AsyncIterator<string> };
 type Options = { cwd: string; env?: NodeJS.ProcessEnv; stderr?: 'inherit' | 'ignore' | number; detached?: boolean };
 
-const running = new Set<ChildProcess>();
+const running = new Map<ChildProcess, { group: boolean }>();
+let ending = false;
 
-/** Starts a program whose standard output is read line by line. */
+/** Starts a program whose standard output is read line by line. `detached`: it leads a group that ends with it. */
 export function start(program: string, options: readonly string[], { cwd, env, stderr, detached }: Options): Started {
+  if (ending) throw new Error('The benchmark is ending.');
   const child = spawn(program, options, {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', stderr ?? 'inherit'],
     detached: detached ?? false,
   });
-  running.add(child);
+  running.set(child, { group: detached ?? false });
   child.once('close', () => running.delete(child));
   child.once('error', () => running.delete(child));
   if (child.stdout === null || child.pid === undefined) throw new Error(`${program} could not be started.`);
@@ -72,9 +74,20 @@ export async function stop(started: Started): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Kills whatever still runs. */
-export function killAll(): void {
-  for (const child of running) child.kill('SIGKILL');
+/** Kills whatever still runs, and lets nothing start any more. */
+export function endAll(): void {
+  ending = true;
+  for (const child of running.keys()) kill(child);
+}
+
+/** Kills a process that should have ended by itself, if it has not. */
+export function killIfRunning({ child }: Started): void {
+  if (running.has(child)) kill(child);
+}
+
+function kill(child: ChildProcess): void {
+  if (child.pid !== undefined && running.get(child)?.group) process.kill(-child.pid, 'SIGKILL');
+  else child.kill('SIGKILL');
 }
 
 /** Processor seconds that a process, all its threads together, has used. */

@@ -4,12 +4,14 @@ import type { Contestant, Run, Sample } from './contestant.ts';
 
 export async function runRounds(
   contestants: readonly Contestant[],
-  options: { rounds: number; seconds: number; samples: Sample[]; log: (line: string) => void },
+  options: { rounds: number; seconds: number; samples: Sample[]; log: (line: string) => void; signal: AbortSignal },
 ): Promise<void> {
-  const { rounds, seconds, samples, log } = options;
+  const { rounds, seconds, samples, log, signal } = options;
   for (let round = 1; round <= rounds; round += 1) {
     for (const contestant of inTurn(contestants, round)) {
       const sample = await takeTurn(contestant, round, seconds);
+      // What was stopped has not failed.
+      signal.throwIfAborted();
       samples.push(sample);
       const figure = sample.broken ?? `${sample.figure?.toFixed(1)} ${contestant.unit}`;
       log(`round ${round} of ${rounds}  ${contestant.name.padEnd(12)} ${figure}`);
