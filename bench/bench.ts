@@ -1,0 +1,103 @@
+// What a benchmark has at hand while it runs.
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { connect, type Connection, disconnect } from '../src/db/connect.ts';
+import type { Cluster, SocketSettings } from './cluster.ts';
+import { medianOf } from './contestant.ts';
+import type { Sample } from './contestant.ts';
+import { lineLike, runToEnd, start, type Started, stop } from './processes.ts';
+import { seedLedger } from './seed.ts';
+
+export const ROOT = dirname(import.meta.dirname);
+export const ACCOUNTS = 10_000;
+export const CONNECTIONS = 128;
+export const WARM_UP_SECONDS = 2;
+
+export type Bench = {
+  readonly cluster: Cluster;
+  /** A folder for whatever a contestant needs; it is removed at the end. */
+  readonly folder: string;
+  /** All that was measured so far. */
+  readonly samples: readonly Sample[];
+  log(line: string): void;
+};
+
+/** The median of a contestant's figures so far; throws if there is none. */
+export function figureSoFar({ samples }: Bench, contestant: string): number {
+  const figures = samples.flatMap((sample) => (sample.contestant === contestant ? (sample.figure ?? []) : []));
+  const median = medianOf(figures);
+  if (median === null) throw new Error(`It needs a figure of ${contestant}, and there is none.`);
+  return median;
+}
+
+export async function withConnection<Result>(
+  bench: Bench,
+  database: string,
+  work: (connection: Connection) => Promise<Result>,
+): Promise<Result> {
+  const connection = await bench.cluster.open(database);
+  try {
+    return await work(connection);
+  } finally {
+    await disconnect(connection);
+  }
+}
+
+/** A service of a checkout of this project, as its own process. Its log, at the default level, is written to nowhere. */
+export async function startService(
+  bench: Bench,
+  tree: string,
+  database: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Started & { url: string; stop(): Promise<void> }> {
+  // Not the project's folder, where a file of settings may lie.
+  await mkdir(bench.folder, { recursive: true });
+  const started = start(process.execPath, [join(tree, 'src/cli/main.ts'), 'serve'], {
+    cwd: bench.folder,
+    env: { ...databaseEnvironment(bench.cluster.settingsOf(database)), PORT: '0', ...settings },
+    stderr: 'ignore',
+  });
+  const url = await lineLike(started, /listening on (\S+)/, 'The service');
+  return { ...started, url, stop: async () => await stop(started) };
+}
+
+/** The settings by which a process of ours finds a database. */
+export function databaseEnvironment({ host, port, user, database }: SocketSettings): Record<string, string> {
+  return { DB_HOST: host, DB_PORT: String(port), DB_USER: user, DB_NAME: database };
+}
+
+/** Makes a database with the schema of a checkout, accounts, and a history of so many transfers. */
+export async function makeLedger(
+  bench: Bench,
+  tree: string,
+  database: string,
+  size: { accounts: number; transfers: number },
+): Promise<void> {
+  await bench.cluster.create(database);
+  // The service brings the schema that it needs, of whatever version it is.
+  const service = await startService(bench, tree, database);
+  await service.stop();
+  // As the owner of the tables.
+  const timeouts = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 0 };
+  const connection = await connect(bench.cluster.settingsOf(database), timeouts, { applicationName: 'seed' });
+  try {
+    bench.log(`${database}: ${size.accounts} accounts, ${size.transfers} transfers`);
+    await seedLedger(connection, size.accounts, size.transfers);
+  } finally {
+    await disconnect(connection);
+  }
+}
+
+/** Audits a whole database with `gopherpay audit`, chain of hashes and all; null if the books are whole. */
+export async function audit(bench: Bench, tree: string, database: string): Promise<string | null> {
+  try {
+    await runToEnd(process.execPath, [join(tree, 'src/cli/main.ts'), 'audit'], {
+      cwd: bench.folder,
+      env: databaseEnvironment(bench.cluster.settingsOf(database)),
+      stderr: 'ignore',
+    });
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

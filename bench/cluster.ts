@@ -1,0 +1,84 @@
+// The one PostgreSQL that all contestants share, started exactly as `gopherpay serve` starts its own; each contestant has a
+// database of its own in it.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect, type Connection, disconnect } from '../src/db/connect.ts';
+import { SUPERUSER } from '../src/db/embedded/cluster.ts';
+import { openEmbeddedServer } from '../src/db/embedded/server.ts';
+
+export type SocketSettings = { host: string; port: number; user: string; database: string };
+
+export type Cluster = {
+  readonly postmasterId: number;
+  settingsOf(database: string): SocketSettings;
+  /** A connection of the superuser; the caller closes it. */
+  open(database: string): Promise<Connection>;
+  create(database: string): Promise<void>;
+  /** Brings a database's tables to rest after a turn, so that no other turn pays for it, and writes out what is dirty. */
+  settle(database: string | null): Promise<void>;
+  /** What the server says of itself and of what makes a commit durable. */
+  describe(): Promise<Readonly<Record<string, string>>>;
+  close(): Promise<void>;
+};
+
+/** Seeding and proving take as long as they take. */
+const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 0 };
+
+const SHOWN = [
+  'server_version',
+  'fsync',
+  'synchronous_commit',
+  'full_page_writes',
+  'wal_sync_method',
+  'wal_level',
+  'commit_delay',
+  'shared_buffers',
+  'max_wal_size',
+  'checkpoint_timeout',
+  'autovacuum',
+];
+
+export async function openCluster(dataDir: string): Promise<Cluster> {
+  const server = await openEmbeddedServer(dataDir);
+  if (!('host' in server.settings)) throw new TypeError('The embedded server is reached by its socket.');
+  const own = server.settings;
+  const settingsOf = (database: string): SocketSettings => ({
+    host: own.host,
+    port: own.port,
+    user: own.user,
+    database,
+  });
+  const open = async (database: string) =>
+    await connect({ ...settingsOf(database), user: SUPERUSER }, TIMEOUTS, { applicationName: 'benchmark' });
+  const run = async (database: string, ...texts: string[]) => {
+    const connection = await open(database);
+    try {
+      for (const text of texts) await connection.query(text);
+    } finally {
+      await disconnect(connection);
+    }
+  };
+  return {
+    postmasterId: Number(readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0]),
+    settingsOf,
+    open,
+    create: async (database) => await run('postgres', `create database ${database} owner ${own.user}`),
+    settle: async (database) => {
+      if (database !== null) await run(database, 'vacuum analyze');
+      await run('postgres', 'checkpoint');
+    },
+    describe: async () => {
+      const connection = await open('postgres');
+      try {
+        const { rows } = await connection.query<{ name: string; value: string }>(
+          'select name, current_setting(name) as value from unnest($1::text[]) as name',
+          [SHOWN],
+        );
+        return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+      } finally {
+        await disconnect(connection);
+      }
+    },
+    close: async () => await server.release(),
+  };
+}

@@ -1,0 +1,49 @@
+// What takes part in the benchmark: a contestant, its turns, and what a turn measured.
+
+/** Numbers that a turn measured beside its figure, by names that end with their unit. */
+export type Measured = Readonly<Record<string, number>>;
+
+export type Run = {
+  /** What the contestant is compared by, in its unit. */
+  readonly figure: number;
+  readonly measured: Measured;
+  /** The command that put on the load. */
+  readonly command: string;
+};
+
+export type Sample = {
+  readonly contestant: string;
+  readonly round: number;
+  /** Null: a promise was broken, or the run failed, and `broken` says how. */
+  readonly figure: number | null;
+  readonly broken: string | null;
+  readonly measured: Measured;
+  readonly command: string;
+};
+
+export type Unit = 'transfers/s' | 'requests/s' | 'rows/s' | 'ms';
+
+export type Contestant = {
+  readonly name: string;
+  readonly unit: Unit;
+  /** What it does and what it does not, in a sentence or two. */
+  readonly what: string;
+  /** Contestants whose samples its run or its bars need. */
+  readonly needs: readonly string[];
+  prepare(): Promise<void>;
+  /** One turn of so many measured seconds, which has a figure only if all promises held. */
+  run(seconds: number): Promise<Run>;
+  /** Proves everything that all turns left behind, and says what is wrong, or null. */
+  prove(): Promise<string | null>;
+  close(): Promise<void>;
+};
+
+/** Thrown by a run after which the books are not as promised. */
+export class BrokenPromise extends Error {}
+
+/** The middle of some numbers; null of none. */
+export function medianOf(values: readonly number[]): number | null {
+  const sorted = values.toSorted((a, b) => a - b);
+  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]];
+  return low === undefined || high === undefined ? null : (low + high) / 2;
+}

@@ -1,0 +1,117 @@
+// A process that puts load on a service, with the caller and the tally of `gopherpay load`, on accounts that are there
+// already. It says `measuring` and `measured` where the window of time begins and ends that counts; what it then prints is
+// about the requests that were meant to start in that window.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Caller, type Order } from '../src/cli/load/caller.ts';
+import { createPicker, seeded } from '../src/cli/load/random.ts';
+import { Tally } from '../src/cli/load/tally.ts';
+
+/** Requests of an open loop that may be waiting for their answers; those beyond are not sent and count as failed. */
+const OUTSTANDING_MAX = 20_000;
+const SETTLE_TIMEOUT_MS = 60_000;
+/** The load goes on for so long after the window, so that its end is like its middle. */
+const AFTER_MS = 300;
+
+class WindowTally extends Tally {
+  from = Infinity;
+  to = Infinity;
+
+  counts(intendedAt: number): boolean {
+    return intendedAt >= this.from && intendedAt < this.to;
+  }
+
+  override answered(outcome: 'accepted' | 'refused' | 'failed', transfers: number, latencyMs: number, code?: string) {
+    if (this.counts(performance.now() - latencyMs)) super.answered(outcome, transfers, latencyMs, code);
+  }
+
+  override final(latencyMs: number) {
+    if (this.counts(performance.now() - latencyMs)) super.final(latencyMs);
+  }
+}
+
+const { values } = parseArgs({
+  strict: true,
+  options: {
+    url: { type: 'string', default: 'http://127.0.0.1:8080' },
+    prefix: { type: 'string', default: 'BENCH' },
+    connections: { type: 'string', default: '128' },
+    accounts: { type: 'string', default: '10000' },
+    rate: { type: 'string', default: '0' },
+    bulk: { type: 'string', default: '1' },
+    hot: { type: 'string', default: '0' },
+    seed: { type: 'string', default: '1' },
+    wait: { type: 'boolean', default: false },
+    'warm-up': { type: 'string', default: '2' },
+    seconds: { type: 'string', default: '8' },
+  },
+});
+const { url, prefix, wait } = values;
+const [connections, accounts, rate] = [Number(values.connections), Number(values.accounts), Number(values.rate)];
+const [bulk, hot, seconds] = [Number(values.bulk), Number(values.hot), Number(values.seconds)];
+
+const tally = new WindowTally();
+const caller = new Caller({ url, connections, prefix, tally });
+const random = seeded(Number(values.seed));
+const pick = createPicker(accounts, 0, random);
+
+const ended = new AbortController();
+const following = caller.follow((await caller.readBalances()).journalNumber, ended.signal);
+const from = performance.now() + Number(values['warm-up']) * 1000;
+tally.from = from;
+tally.to = from + seconds * 1000;
+const stopAt = tally.to + AFTER_MS;
+setTimeout(() => process.stdout.write('measuring\n'), from - performance.now());
+setTimeout(() => process.stdout.write('measured\n'), tally.to - performance.now());
+await (rate > 0 ? openLoop() : closedLoop());
+const giveUpAt = performance.now() + SETTLE_TIMEOUT_MS;
+while (caller.unsettled > 0 && performance.now() < giveUpAt) await sleep(5);
+const { unsettled } = caller;
+const { unbalanced } = await caller.readBalances();
+ended.abort();
+await following;
+await caller.close();
+process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unsettled, unbalanced })}\n`);
+
+async function startOne(intendedAt: number): Promise<void> {
+  if (tally.counts(intendedAt)) tally.offered += bulk;
+  await caller.order(Array.from({ length: bulk }, nextOrder), intendedAt, wait);
+}
+
+async function closedLoop(): Promise<void> {
+  const connection = async () => {
+    while (performance.now() < stopAt) await startOne(performance.now());
+  };
+  await Promise.all(Array.from({ length: connections }, connection));
+}
+
+/** Requests start on schedule, whether or not the service keeps up. */
+async function openLoop(): Promise<void> {
+  const outstanding = new Set<Promise<void>>();
+  const intervalMs = 1000 / rate;
+  let nextAt = performance.now();
+  while (nextAt < stopAt) {
+    for (; nextAt <= performance.now() && nextAt < stopAt; nextAt += intervalMs) {
+      if (outstanding.size >= OUTSTANDING_MAX) {
+        if (tally.counts(nextAt)) tally.offered += bulk;
+        tally.answered('failed', bulk, performance.now() - nextAt, 'not_sent');
+        continue;
+      }
+      const started = startOne(nextAt).finally(() => outstanding.delete(started));
+      outstanding.add(started);
+    }
+    await sleep(Math.max(0, nextAt - performance.now()));
+  }
+  await Promise.all(outstanding);
+}
+
+/** With hot accounts, each transfer is between one of them and one of the others, in either direction. */
+function nextOrder(): Order {
+  const amount = 1 + Math.floor(random() * 100);
+  if (hot > 0) {
+    const [one, other] = [Math.floor(random() * hot), hot + Math.floor(random() * (accounts - hot))];
+    return random() < 0.5 ? { from: one, to: other, amount } : { from: other, to: one, amount };
+  }
+  const [from, to] = [pick(), pick()];
+  return { from, to: to === from ? (to + 1) % accounts : to, amount };
+}

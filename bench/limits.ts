@@ -1,0 +1,84 @@
+// The limits: what the machine can do with less work than ours, or with the same work and less around it.
+import { join } from 'node:path';
+import {
+  ACCOUNTS,
+  audit,
+  type Bench,
+  CONNECTIONS,
+  makeLedger,
+  ROOT,
+  WARM_UP_SECONDS,
+  withConnection,
+} from './bench.ts';
+import { checkBooks, countCompleted } from './books.ts';
+import type { Contestant } from './contestant.ts';
+import { putLoad, toRun } from './ours.ts';
+import { ended, killIfRunning, lineLike, start, stop } from './processes.ts';
+import { PREFIX } from './seed.ts';
+import { passWindow, type Window } from './window.ts';
+
+/** node:http and the load generator, without anything behind. */
+export function http(bench: Bench): Contestant {
+  return {
+    name: 'http',
+    unit: 'requests/s',
+    what: `A bare node:http process that parses the same POST and answers a 202 of the same shape, at ${CONNECTIONS} connections. Stores nothing.`,
+    needs: [],
+    prepare: async () => {},
+    run: async (seconds) => {
+      const server = start(process.execPath, [join(import.meta.dirname, 'bare.ts')], { cwd: bench.folder });
+      try {
+        const url = await lineLike(server, /listening on (\S+)/, 'The bare server');
+        const { window, said, command } = await putLoad(bench, server, url, {}, seconds);
+        return toRun(said['acceptedPerSecond'] ?? 0, window, `node bench/bare.ts; ${command}`, said);
+      } finally {
+        await stop(server);
+      }
+    },
+    prove: async () => null,
+    close: async () => {},
+  };
+}
+
+/** The database with our rows, without HTTP, threads or intake. */
+export function sql(bench: Bench): Contestant {
+  const database = 'sql';
+  return {
+    name: 'sql',
+    unit: 'transfers/s',
+    what:
+      'Jobs of 1,024 settled straight through one pg client, pipelined, two round trips a job: the accounts locked in order, decided by src/domain, ' +
+      'then accounts, journal, transfers and entries written from arrays. The same tables and rows as ours. No HTTP, no threads, no pending rows, no callers.',
+    needs: [],
+    prepare: async () => await makeLedger(bench, ROOT, database, { accounts: ACCOUNTS, transfers: 0 }),
+    run: async (seconds) => {
+      const { host, port, user } = bench.cluster.settingsOf(database);
+      const options = {
+        prefix: PREFIX,
+        accounts: ACCOUNTS,
+        'job-size': 1024,
+        'warm-up': WARM_UP_SECONDS,
+        seconds,
+      };
+      const shown = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+      const reach = [`--host=${host}`, `--port=${port}`, `--user=${user}`, `--database=${database}`];
+      const script = join(import.meta.dirname, 'settle.ts');
+      const load = start(process.execPath, [script, ...reach, ...shown], { cwd: bench.folder });
+      let window: Window;
+      try {
+        window = await passWindow(bench, load, null);
+        if ((await ended(load)) !== 0) throw new Error('The jobs did not end well.');
+      } finally {
+        killIfRunning(load);
+      }
+      const completed = await withConnection(bench, database, async (connection) => {
+        await checkBooks(connection);
+        return await countCompleted(connection, window.from, window.to);
+      });
+      await bench.cluster.settle(database);
+      return toRun(completed / ((window.to - window.from) / 1000), window, `node bench/settle.ts ${shown.join(' ')}`);
+    },
+    prove: async () => await audit(bench, ROOT, database),
+    close: async () => {},
+  };
+}

@@ -1,0 +1,161 @@
+// npm run bench: measures everything side by side on the machine it is on, in turn, and writes RESULTS.md and results.json.
+// Ends with 3 if a promise was broken.
+import { mkdtemp, chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CommandError, interruptible } from '../src/cli/command.ts';
+import { judge, listBars } from './bars.ts';
+import { type Bench } from './bench.ts';
+import { openCluster } from './cluster.ts';
+import type { Contestant, Sample } from './contestant.ts';
+import { listContestants, type Tree } from './contestants.ts';
+import { pgbenchVersion } from './naive.ts';
+import { endAll } from './processes.ts';
+import { type Circumstances, renderResults } from './results.ts';
+import { proveAll, runRounds } from './rounds.ts';
+
+const EXIT_WRONG_USAGE = 2;
+const EXIT_BROKEN_PROMISE = 3;
+
+const options = parseOptions();
+const log = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)}  ${line}\n`);
+
+try {
+  await interruptible(async (signal) => {
+    await withFolder(async (folder) => {
+      const cluster = await openCluster(join(folder, 'data'));
+      // Whatever waits for a process or the database fails as soon as they are gone, and puts away what it has begun.
+      signal.addEventListener('abort', () => {
+        endAll();
+        void cluster.close();
+      });
+      try {
+        signal.throwIfAborted();
+        await measure(folder, cluster, signal);
+      } finally {
+        endAll();
+        await cluster.close();
+      }
+    });
+  });
+} catch (error) {
+  log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.exitCode = error instanceof CommandError ? error.exitCode : 1;
+}
+
+async function measure(folder: string, cluster: Bench['cluster'], signal: AbortSignal): Promise<void> {
+  const samples: Sample[] = [];
+  const work = join(folder, 'work');
+  await mkdir(work);
+  const bench: Bench = { cluster, folder: work, samples, log };
+  const contestants = choose(listContestants(bench, options.sizes, options.trees));
+  const circumstances = { ...machine(), ...(await cluster.describe()), pgbench: await pgbenchVersion() };
+  try {
+    for (const contestant of contestants) {
+      log(`preparing ${contestant.name}`);
+      await contestant.prepare();
+    }
+    await cluster.settle(null);
+    await runRounds(contestants, { ...options, samples, log, signal });
+    log('proving what all turns left behind');
+    const proven = await proveAll(contestants, samples, log);
+    signal.throwIfAborted();
+    await write(contestants, proven, circumstances);
+    if (proven.some(({ broken }) => broken !== null)) process.exitCode = EXIT_BROKEN_PROMISE;
+  } finally {
+    for (const contestant of contestants) await contestant.close();
+  }
+}
+
+/** The contestants that were asked for, and those that they need. */
+function choose(all: readonly Contestant[]): Contestant[] {
+  if (options.only.length === 0) return [...all];
+  const wanted = new Set<string>();
+  const add = (name: string): void => {
+    const contestant = all.find((one) => one.name === name);
+    if (!contestant) {
+      const known = all.map((one) => one.name).join(', ');
+      throw new CommandError(EXIT_WRONG_USAGE, `There is no contestant "${name}"; there are ${known}.`);
+    }
+    wanted.add(name);
+    contestant.needs.forEach(add);
+  };
+  options.only.forEach(add);
+  return all.filter(({ name }) => wanted.has(name));
+}
+
+async function write(
+  contestants: readonly Contestant[],
+  samples: readonly Sample[],
+  circumstances: Circumstances,
+): Promise<void> {
+  const bars = judge(listBars(contestants.map(({ name }) => name)), samples);
+  const markdown = renderResults({ bars, contestants, samples, circumstances });
+  await mkdir(options.out, { recursive: true });
+  await writeFile(join(options.out, 'RESULTS.md'), markdown);
+  const ratios = bars.map(({ bar, values, median, met }) => ({
+    bar: bar.name,
+    required: bar.required,
+    values,
+    median,
+    met,
+  }));
+  const raw = { circumstances, bars: ratios, samples };
+  await writeFile(join(options.out, 'results.json'), `${JSON.stringify(raw, null, 2)}\n`);
+  process.stdout.write(markdown);
+}
+
+function machine(): Circumstances {
+  const processors = cpus();
+  return {
+    date: new Date().toISOString(),
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    cores: String(processors.length),
+    processor: processors[0]?.model ?? 'unknown',
+    memory: `${Math.round(totalmem() / 2 ** 30)} GB`,
+    kernel: release(),
+    Node: process.version,
+    rounds: `${options.rounds} of ${options.seconds} s for each contestant`,
+    'log of the service': 'default level (info), written to /dev/null',
+  };
+}
+
+async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'gopherpay-bench-'));
+  // PostgreSQL runs as another user if we are root.
+  await chmod(folder, 0o755);
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function parseOptions() {
+  const { values } = parseArgs({
+    strict: true,
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '8' },
+      only: { type: 'string', multiple: true, default: [] },
+      out: { type: 'string', default: import.meta.dirname },
+      tree: { type: 'string', multiple: true, default: [] },
+      long: { type: 'string', default: '5000000' },
+      wide: { type: 'string', default: '1000000' },
+      report: { type: 'string', default: '1000000' },
+    },
+  });
+  const trees = values.tree.map((text): Tree => {
+    const [name = '', ...path] = text.split('=');
+    return { name, path: resolve(path.join('=')) };
+  });
+  return {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    only: values.only,
+    out: resolve(values.out),
+    trees,
+    sizes: { long: Number(values.long), wide: Number(values.wide), report: 2 * Math.ceil(Number(values.report) / 2) },
+  };
+}

@@ -1,0 +1,163 @@
+// The processes of a turn: starts them, reads what they say, ends them, and measures them from /proc. None of them outlives
+// the benchmark.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Measured } from './contestant.ts';
+
+/** Linux counts processor time in hundredths of a second, whatever its clock. */
+const TICKS_PER_SECOND = 100;
+const SAMPLE_INTERVAL_MS = 200;
+const STOP_TIMEOUT_MS = 90_000;
+
+export type Started = { readonly child: ChildProcess; readonly id: number; readonly lines: AsyncIterator<string> };
+type Options = { cwd: string; env?: NodeJS.ProcessEnv; stderr?: 'inherit' | 'ignore' | number; detached?: boolean };
+
+const running = new Map<ChildProcess, { group: boolean }>();
+let ending = false;
+
+/** Starts a program whose standard output is read line by line. `detached`: it leads a group that ends with it. */
+export function start(program: string, options: readonly string[], { cwd, env, stderr, detached }: Options): Started {
+  if (ending) throw new Error('The benchmark is ending.');
+  const child = spawn(program, options, {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', stderr ?? 'inherit'],
+    detached: detached ?? false,
+  });
+  running.set(child, { group: detached ?? false });
+  child.once('close', () => running.delete(child));
+  child.once('error', () => running.delete(child));
+  if (child.stdout === null || child.pid === undefined) throw new Error(`${program} could not be started.`);
+  return { child, id: child.pid, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
+}
+
+/** The next line of a process. Throws if it ended instead. */
+export async function nextLine({ child, lines }: Started, what: string): Promise<string> {
+  const { value, done } = await lines.next();
+  if (done) throw new Error(`${what} ended early (${child.signalCode ?? child.exitCode ?? 'still going'}).`);
+  return value;
+}
+
+/** The line that matches, and what it captures. Lines before it are passed over. */
+export async function lineLike(started: Started, pattern: RegExp, what: string): Promise<string> {
+  for (;;) {
+    const match = pattern.exec(await nextLine(started, what));
+    if (match) return match[1] ?? match[0];
+  }
+}
+
+/** Runs a program to its end and returns what it wrote to standard output. Throws if it fails. */
+export async function runToEnd(program: string, options: readonly string[], settings: Options): Promise<string> {
+  const started = start(program, options, settings);
+  const lines: string[] = [];
+  const closed = ended(started);
+  for (let next = await started.lines.next(); !next.done; next = await started.lines.next()) lines.push(next.value);
+  const code = await closed;
+  if (code !== 0) throw new Error(`${program} ${options.join(' ')} ended with ${code}: ${lines.slice(-5).join(' | ')}`);
+  return lines.join('\n');
+}
+
+/** Waits until a process has ended, and says with what. */
+export async function ended({ child }: Started): Promise<number | string> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
+  return child.exitCode ?? child.signalCode ?? 'nothing';
+}
+
+/** Asks a process to end, and waits until it has. */
+export async function stop(started: Started): Promise<void> {
+  const closed = ended(started);
+  started.child.kill('SIGTERM');
+  const timer = setTimeout(() => started.child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+  await closed;
+  clearTimeout(timer);
+}
+
+/** Kills whatever still runs, and lets nothing start any more. */
+export function endAll(): void {
+  ending = true;
+  for (const child of running.keys()) kill(child);
+}
+
+/** Kills a process that should have ended by itself, if it has not. */
+export function killIfRunning({ child }: Started): void {
+  if (running.has(child)) kill(child);
+}
+
+function kill(child: ChildProcess): void {
+  if (child.pid !== undefined && running.get(child)?.group) process.kill(-child.pid, 'SIGKILL');
+  else child.kill('SIGKILL');
+}
+
+/** Processor seconds that a process, all its threads together, has used. */
+export function processorSeconds(id: number): number {
+  const fields = statOf(`/proc/${id}/stat`);
+  return fields ? (fields.user + fields.system) / TICKS_PER_SECOND : 0;
+}
+
+/** Processor seconds of a process's first thread alone: in Node, the one that runs the event loop. */
+export function mainThreadSeconds(id: number): number {
+  const fields = statOf(`/proc/${id}/task/${id}/stat`);
+  return fields ? (fields.user + fields.system) / TICKS_PER_SECOND : 0;
+}
+
+/** Processor seconds of a process and of all children that it has or had. */
+export function familySeconds(id: number): number {
+  const own = statOf(`/proc/${id}/stat`);
+  if (!own) return 0;
+  let ticks = own.user + own.system + own.endedChildren;
+  for (const entry of readdirSync('/proc')) {
+    const fields = /^\d+$/.test(entry) ? statOf(`/proc/${entry}/stat`) : null;
+    if (fields?.parent === id) ticks += fields.user + fields.system + fields.endedChildren;
+  }
+  return ticks / TICKS_PER_SECOND;
+}
+
+/** Seconds, summed over all cores, that the machine was busy, and that another machine on the same host took from it. */
+export function machineSeconds(): { busy: number; stolen: number } {
+  const [, ...ticks] = readFileSync('/proc/stat', 'utf8').split('\n')[0]?.trim().split(/\s+/) ?? [];
+  const [user = 0, nice = 0, system = 0, , , interrupt = 0, softInterrupt = 0, stolen = 0] = ticks.map(Number);
+  const busy = user + nice + system + interrupt + softInterrupt;
+  return { busy: busy / TICKS_PER_SECOND, stolen: stolen / TICKS_PER_SECOND };
+}
+
+/** Memory of a process in megabytes: what it has now, and the most it ever had. */
+export function memoryOf(id: number): { now: number; peak: number } {
+  try {
+    const status = readFileSync(`/proc/${id}/status`, 'utf8');
+    const megabytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
+    return { now: megabytes('VmRSS'), peak: megabytes('VmHWM') };
+  } catch {
+    return { now: 0, peak: 0 };
+  }
+}
+
+/** Samples the memory of a process until it is stopped, or gone. */
+export function watchMemory(id: number): { end(): Measured } {
+  let { now: max, peak } = memoryOf(id);
+  const timer = setInterval(() => {
+    const memory = memoryOf(id);
+    max = Math.max(max, memory.now);
+    peak = Math.max(peak, memory.peak);
+  }, SAMPLE_INTERVAL_MS);
+  return {
+    end() {
+      clearInterval(timer);
+      return { rssMaxMb: max, rssPeakMb: Math.max(peak, memoryOf(id).peak) };
+    },
+  };
+}
+
+function statOf(path: string): { parent: number; user: number; system: number; endedChildren: number } | null {
+  try {
+    const text = readFileSync(path, 'utf8');
+    // The name of the program stands in parentheses and may hold anything.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    const at = (index: number) => Number(fields[index] ?? 0);
+    return { parent: at(1), user: at(11), system: at(12), endedChildren: at(13) + at(14) };
+  } catch {
+    // It has just ended.
+    return null;
+  }
+}

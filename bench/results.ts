@@ -1,0 +1,141 @@
+// Renders what was measured as Markdown: ratios first, absolute figures after them.
+import type { BarResult } from './bars.ts';
+import { type Contestant, medianOf, type Sample } from './contestant.ts';
+
+export type Circumstances = Readonly<Record<string, string>>;
+
+export function renderResults(results: {
+  bars: readonly BarResult[];
+  contestants: readonly Contestant[];
+  samples: readonly Sample[];
+  circumstances: Circumstances;
+}): string {
+  const { bars, contestants, samples, circumstances } = results;
+  const of = (name: string) => samples.filter(({ contestant }) => contestant === name);
+  const measuredPart = (title: string, explanation: string, columns: Columns): string[] => {
+    const rows = measuredTable(contestants, of, columns);
+    return rows === null ? [] : [`## ${title}`, explanation, rows];
+  };
+  return [
+    '# Benchmark results',
+    'Written by `npm run bench`. Everything ran on the same machine, in turn, load generators included. A ratio is taken within each round; the spread is from the smallest to the largest.',
+    '## Ratios',
+    table(['bar', 'required', 'median', 'spread', 'met'], bars.map(renderBar)),
+    '## Figures',
+    table(
+      ['contestant', 'unit', 'median', 'spread', 'runs'],
+      contestants.map((one) => renderFigures(one, of(one.name))),
+    ),
+    ...renderBroken(samples),
+    ...measuredPart('Milliseconds', 'From the intended start of a request. Medians of the rounds.', TIMES),
+    ...measuredPart(
+      'Processors',
+      'Cores kept busy during the window (1 is one core for all of it). Medians of the rounds. Stolen: taken by other machines of the same host.',
+      PROCESSORS,
+    ),
+    ...measuredPart(
+      'Requests',
+      'Transfers per second of the window, by what became of them. Medians of the rounds.',
+      REQUESTS,
+    ),
+    ...measuredPart(
+      'Memory',
+      "Of the service, or of the command, in megabytes. Medians of the rounds; the peak is the kernel's own (VmHWM).",
+      MEMORY,
+    ),
+    '## Circumstances',
+    table(
+      ['', ''],
+      Object.entries(circumstances).map(([name, value]) => [name, value]),
+    ),
+    '## What ran',
+    ...contestants.map((one) => `- **${one.name}**: ${one.what}\n  \`${of(one.name).at(-1)?.command ?? ''}\``),
+    '',
+  ].join('\n\n');
+}
+
+type Columns = readonly (readonly [title: string, name: string])[];
+
+const TIMES: Columns = [
+  ['latency mean', 'latencyMeanMs'],
+  ['accepted p50', 'acceptP50Ms'],
+  ['accepted p99', 'acceptP99Ms'],
+  ['final mean', 'finalMeanMs'],
+  ['final p50', 'finalP50Ms'],
+  ['final p99', 'finalP99Ms'],
+  ['429 p50', 'refuseP50Ms'],
+  ['429 p99', 'refuseP99Ms'],
+];
+
+const PROCESSORS: Columns = [
+  ['service, main thread', 'serviceMainThreadCores'],
+  ['service, all threads', 'serviceCores'],
+  ['load', 'loadCores'],
+  ['PostgreSQL', 'postgresCores'],
+  ['machine busy', 'machineBusyCores'],
+  ['stolen', 'machineStolenCores'],
+];
+
+const REQUESTS: Columns = [
+  ['offered/s', 'offeredPerSecond'],
+  ['accepted/s', 'acceptedPerSecond'],
+  ['refused/s', 'refusedPerSecond'],
+  ['failed/s', 'failedPerSecond'],
+];
+
+const MEMORY: Columns = [
+  ['as the window began', 'rssStartMb'],
+  ['as it ended', 'rssEndMb'],
+  ['most', 'rssMaxMb'],
+  ['peak', 'rssPeakMb'],
+];
+
+/** Medians of what some of the contestants measured; contestants and columns without any are left out. Null: there are none. */
+function measuredTable(
+  contestants: readonly Contestant[],
+  of: (name: string) => readonly Sample[],
+  columns: Columns,
+): string | null {
+  const median = (contestant: string, name: string) =>
+    medianOf(of(contestant).flatMap(({ figure, measured }) => (figure === null ? [] : (measured[name] ?? []))));
+  const shown = columns.filter(([, name]) => contestants.some((one) => median(one.name, name) !== null));
+  const rows = contestants
+    .filter((one) => shown.some(([, name]) => median(one.name, name) !== null))
+    .map((one) => [one.name, ...shown.map(([, name]) => rounded(median(one.name, name)))]);
+  return rows.length === 0 ? null : table(['', ...shown.map(([title]) => title)], rows);
+}
+
+function renderBar({ bar, values, median, met }: BarResult): string[] {
+  const { required, unit } = bar;
+  const bound =
+    required === null ? '' : `${required.at === 'least' ? '≥' : '≤'} ${required.value}${unit && ` ${unit}`}`;
+  const verdict = met === null ? '' : met ? 'yes' : '**no**';
+  return [bar.name, bound, `${rounded(median)}${unit && ` ${unit}`}`, spreadOf(values), verdict];
+}
+
+function renderFigures({ name, unit }: Contestant, samples: readonly Sample[]): string[] {
+  const figures = samples.flatMap(({ figure }) => figure ?? []);
+  const broken = samples.length - figures.length;
+  const runs = `${figures.length}${broken === 0 ? '' : `, and ${broken} without a figure`}`;
+  return [name, unit, rounded(medianOf(figures)), spreadOf(figures), runs];
+}
+
+function renderBroken(samples: readonly Sample[]): string[] {
+  const broken = samples.flatMap(({ contestant, round, broken }) =>
+    broken === null ? [] : [`- ${contestant}, round ${round}: ${broken}`],
+  );
+  return broken.length === 0 ? [] : [`Without a figure:\n\n${broken.join('\n')}`];
+}
+
+function spreadOf(values: readonly number[]): string {
+  return values.length === 0 ? '' : `${rounded(Math.min(...values))} – ${rounded(Math.max(...values))}`;
+}
+
+function rounded(value: number | null): string {
+  if (value === null) return '';
+  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}

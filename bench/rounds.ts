@@ -1,0 +1,59 @@
+// Runs rounds: every contestant has one turn in each, and each round begins with another one, so that whatever drifts on the
+// machine hits all of them.
+import type { Contestant, Run, Sample } from './contestant.ts';
+
+export async function runRounds(
+  contestants: readonly Contestant[],
+  options: { rounds: number; seconds: number; samples: Sample[]; log: (line: string) => void; signal: AbortSignal },
+): Promise<void> {
+  const { rounds, seconds, samples, log, signal } = options;
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const contestant of inTurn(contestants, round)) {
+      const sample = await takeTurn(contestant, round, seconds);
+      // What was stopped has not failed.
+      signal.throwIfAborted();
+      samples.push(sample);
+      const figure = sample.broken ?? `${sample.figure?.toFixed(1)} ${contestant.unit}`;
+      log(`round ${round} of ${rounds}  ${contestant.name.padEnd(12)} ${figure}`);
+    }
+  }
+}
+
+/** The contestants in the order of a round: each round begins one place further on. */
+function inTurn(contestants: readonly Contestant[], round: number): readonly Contestant[] {
+  const first = (round - 1) % contestants.length;
+  // What needs another's figure comes after it in the first round, and uses earlier rounds later on.
+  return [...contestants.slice(first), ...contestants.slice(0, first)];
+}
+
+async function takeTurn(contestant: Contestant, round: number, seconds: number): Promise<Sample> {
+  const outcome = await contestant.run(seconds).then(
+    (run: Run) => ({ ...run, broken: null }),
+    (error: unknown) => ({
+      figure: null,
+      broken: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+      measured: {},
+      command: '',
+    }),
+  );
+  return { contestant: contestant.name, round, ...outcome };
+}
+
+/** After the last round, everything is proven; where that fails, none of the contestant's figures stand. */
+export async function proveAll(
+  contestants: readonly Contestant[],
+  samples: readonly Sample[],
+  log: (line: string) => void,
+): Promise<Sample[]> {
+  const refuted = new Map<string, string>();
+  for (const contestant of contestants) {
+    const complaint = await contestant.prove();
+    if (complaint === null) continue;
+    refuted.set(contestant.name, complaint);
+    log(`${contestant.name}: ${complaint}`);
+  }
+  return samples.map((sample) => {
+    const broken = sample.broken ?? refuted.get(sample.contestant) ?? null;
+    return broken === null ? sample : { ...sample, figure: null, broken };
+  });
+}

@@ -1,0 +1,59 @@
+// Goal: the benchmark's own books are whole, and it would see if they were not; otherwise its figures prove nothing.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { judge, listBars } from '../bench/bars.ts';
+import { checkBooks, countCompleted } from '../bench/books.ts';
+import { BrokenPromise, type Sample } from '../bench/contestant.ts';
+import { seedLedger } from '../bench/seed.ts';
+import { connect, disconnect } from '../src/db/connect.ts';
+import { createDatabase } from './support/database.ts';
+import { onEnd } from './support/cleanup.ts';
+import { checkPromises } from './support/promises.ts';
+
+const TIMEOUTS = { connectTimeoutMs: 5000, statementTimeoutMs: 30_000, lockTimeoutMs: 5000 };
+const DAY_MS = 86_400_000;
+
+test('bench: a seeded ledger keeps every promise', async (t) => {
+  const database = await createDatabase(t);
+  const connection = await connect(database.settings, TIMEOUTS, { applicationName: 'test' });
+  onEnd(t, async () => await disconnect(connection));
+  assert.equal(await seedLedger(connection, 7, 1200), 1204);
+  await checkBooks(connection);
+  await checkPromises(database, { nothingPending: true });
+  assert.equal(await countCompleted(connection, Date.now() - DAY_MS, Date.now() + DAY_MS), 7 + 1204);
+  assert.equal(await countCompleted(connection, Date.now(), Date.now() + DAY_MS), 0);
+});
+
+test('bench: books that were tampered with are seen', async (t) => {
+  const database = await createDatabase(t);
+  const connection = await connect(database.settings, TIMEOUTS, { applicationName: 'test' });
+  onEnd(t, async () => await disconnect(connection));
+  await seedLedger(connection, 2, 10);
+  const [one] = await database.query<{ balance: bigint }>(
+    `select balance from accounts where account_number = 'BENCH-0'`,
+  );
+  await database.query(`update accounts set balance = balance + 1 where account_number = 'BENCH-0'`);
+  await assert.rejects(checkBooks(connection), BrokenPromise);
+  // One that takes from another account what it gives, so that the sum is right again.
+  await database.query(`update accounts set balance = balance - 1 where account_number = 'BENCH-1'`);
+  await assert.rejects(checkBooks(connection), BrokenPromise);
+  await database.query(`update accounts set balance = $1`, [one?.balance]);
+  await assert.rejects(checkBooks(connection), BrokenPromise);
+});
+
+test('bench: a ratio is taken within a round, and a run without a figure has none', () => {
+  const sample = (contestant: string, round: number, figure: number | null): Sample => ({
+    contestant,
+    round,
+    figure,
+    broken: figure === null ? 'broken' : null,
+    measured: {},
+    command: '',
+  });
+  const samples = [sample('single', 1, 100), sample('long', 1, 90), sample('single', 2, 10), sample('long', 2, 8)];
+  const results = judge(listBars([]), [...samples, sample('single', 3, null), sample('long', 3, 900)]);
+  const long = results.find(({ bar }) => bar.name === 'long ÷ single');
+  assert.deepEqual(long?.values, [0.9, 0.8]);
+  assert.equal(long?.met, true);
+  assert.equal(results.length, 1);
+});
