@@ -2,12 +2,18 @@
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
-import { connect, type DatabaseSettings, disconnect } from './connect.ts';
+import { connect, type DatabaseSettings, type DatabaseTimeouts, disconnect } from './connect.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
 const SERVER_VERSION_MIN = 15;
 /** Migrations may rewrite tables, and wait for another process that is migrating. */
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
+const TIMEOUTS: DatabaseTimeouts = {
+  connectTimeoutMs: 10_000,
+  statementTimeoutMs: 600_000,
+  lockTimeoutMs: 60_000,
+  idleInTransactionTimeoutMs: 60_000,
+  answerTimeoutMs: 610_000,
+};
 
 /**
  * Applies the migrations that the database has not seen, each once, also if several processes start together.
