@@ -36,8 +36,8 @@ export type Service = {
 
 /** Starts the service on a database. Throws if the database or the port cannot be had. */
 export async function startService(config: Config, database: DatabaseSettings, logger: Logger): Promise<Service> {
-  await migrate(database);
   const timeouts = config.databaseTimeouts;
+  await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });
   const queue = new Queue(config.maxQueue);
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
