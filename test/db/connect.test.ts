@@ -41,7 +41,7 @@ for (const pipeline of [true, false]) {
       ),
     );
     assert.equal(failures.length, statements.length);
-    assertBetween(performance.now() - startedAt, ANSWER_MS, ANSWER_MS + 1000);
+    assertBetween(performance.now() - startedAt, ANSWER_MS - 50, ANSWER_MS + 1000);
     await assert.rejects(connection.query('select 3'));
     const endedAt = performance.now();
     await disconnect(connection);
@@ -71,7 +71,7 @@ test('connect: a connection with nothing on its way is not given up, but then wi
   proxy.swallow();
   const startedAt = performance.now();
   await assert.rejects(connection.query('select 1'), /silent for 600 ms/);
-  assertBetween(performance.now() - startedAt, ANSWER_MS, ANSWER_MS + 1000);
+  assertBetween(performance.now() - startedAt, ANSWER_MS - 50, ANSWER_MS + 1000);
 });
 
 test('connect: connecting to a wire that swallows everything fails in time', async (t) => {
