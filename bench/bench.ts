@@ -1,7 +1,7 @@
 // What a benchmark has at hand while it runs.
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { connect, type Connection, disconnect } from '../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
 import type { Cluster, SocketSettings } from './cluster.ts';
 import { medianOf } from './contestant.ts';
 import type { Sample } from './contestant.ts';
@@ -78,8 +78,7 @@ export async function makeLedger(
   const service = await startService(bench, tree, database);
   await service.stop();
   // As the owner of the tables.
-  const timeouts = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 0 };
-  const connection = await connect(bench.cluster.settingsOf(database), timeouts, { applicationName: 'seed' });
+  const connection = await connect(bench.cluster.settingsOf(database), READING_TIMEOUTS, { applicationName: 'seed' });
   try {
     bench.log(`${database}: ${size.accounts} accounts, ${size.transfers} transfers`);
     await seedLedger(connection, size.accounts, size.transfers);

@@ -2,7 +2,7 @@
 // database of its own in it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect, type Connection, disconnect } from '../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
 import { SUPERUSER } from '../src/db/embedded/cluster.ts';
 import { openEmbeddedServer } from '../src/db/embedded/server.ts';
 
@@ -22,7 +22,6 @@ export type Cluster = {
 };
 
 /** Seeding and proving take as long as they take. */
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 0 };
 
 const SHOWN = [
   'server_version',
@@ -49,7 +48,7 @@ export async function openCluster(dataDir: string): Promise<Cluster> {
     database,
   });
   const open = async (database: string) =>
-    await connect({ ...settingsOf(database), user: SUPERUSER }, TIMEOUTS, { applicationName: 'benchmark' });
+    await connect({ ...settingsOf(database), user: SUPERUSER }, READING_TIMEOUTS, { applicationName: 'benchmark' });
   const run = async (database: string, ...texts: string[]) => {
     const connection = await open(database);
     try {

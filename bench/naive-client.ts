@@ -1,7 +1,7 @@
 // A process that stands in for pgbench: the same statements, prepared, from several connections of node-postgres. It prints
 // how many transfers it committed in the measured seconds, and the mean milliseconds of one.
 import { parseArgs } from 'node:util';
-import { connect, type Connection } from '../src/db/connect.ts';
+import { connect, type Connection, READING_TIMEOUTS } from '../src/db/connect.ts';
 
 const { values } = parseArgs({
   strict: true,
@@ -18,7 +18,6 @@ const { values } = parseArgs({
 });
 const { host, user, database } = values;
 const accounts = Number(values.accounts);
-const timeouts = { connectTimeoutMs: 5000, statementTimeoutMs: 15_000, lockTimeoutMs: 5000 };
 const from = performance.now() + Number(values['warm-up']) * 1000;
 const to = from + Number(values.seconds) * 1000;
 let [transfers, milliseconds] = [0, 0];
@@ -27,7 +26,7 @@ await Promise.all(Array.from({ length: Number(values.clients) }, runClient));
 process.stdout.write(`${transfers} ${milliseconds / transfers}\n`);
 
 async function runClient(): Promise<void> {
-  const connection = await connect({ host, port: Number(values.port), user, database }, timeouts, {
+  const connection = await connect({ host, port: Number(values.port), user, database }, READING_TIMEOUTS, {
     applicationName: 'naive',
   });
   while (performance.now() < to) {

@@ -5,7 +5,7 @@
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createPicker, seeded } from '../src/cli/load/random.ts';
-import { connect, type Connection } from '../src/db/connect.ts';
+import { connect, type Connection, READING_TIMEOUTS } from '../src/db/connect.ts';
 import { appendToJournal } from '../src/db/journal.ts';
 import type { Account, AccountStatus } from '../src/domain/account.ts';
 import { decide } from '../src/domain/decide.ts';
@@ -75,8 +75,7 @@ const { host, user, database, prefix } = values;
 const accounts = Number(values.accounts);
 const random = seeded(Math.floor(Math.random() * 2 ** 31));
 const pick = createPicker(accounts, 0, random);
-const timeouts = { connectTimeoutMs: 5000, statementTimeoutMs: 15_000, lockTimeoutMs: 5000 };
-const connection = await connect({ host, port: Number(values.port), user, database }, timeouts, {
+const connection = await connect({ host, port: Number(values.port), user, database }, READING_TIMEOUTS, {
   applicationName: 'settle',
   pipeline: true,
   keyed: true,

@@ -27,7 +27,10 @@ const environment = z.object({
   JOB_SIZE_MAX: whole(1, 10_000).default(512),
   CONNECTIONS_MAX: whole(1, 100_000).default(10_000),
   BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
+  HEADERS_TIMEOUT_MS: whole(100, 600_000).default(10_000),
   REQUEST_TIMEOUT_MS: whole(100, 600_000).default(30_000),
+  KEEP_ALIVE_TIMEOUT_MS: whole(100, 600_000).default(65_000),
+  WAIT_TIMEOUT_MS: whole(1000, 600_000).default(30_000),
   DRAIN_TIMEOUT_MS: whole(100, 600_000).default(30_000),
   EVENT_STREAMS_MAX: whole(1, 10_000).default(100),
   STATEMENT_STREAMS_MAX: whole(1, 1000).default(16),
@@ -35,10 +38,18 @@ const environment = z.object({
   DB_CONNECT_TIMEOUT_MS: whole(100, 600_000).default(5000),
   DB_STATEMENT_TIMEOUT_MS: whole(100, 600_000).default(15_000),
   DB_LOCK_TIMEOUT_MS: whole(100, 600_000).default(5000),
+  DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: whole(100, 600_000).default(10_000),
+  DB_ANSWER_TIMEOUT_MS: whole(200, 700_000).optional(),
   HEARTBEAT_MS: whole(50, 60_000).default(1000),
   ORPHANED_AFTER_MS: whole(200, 600_000).default(5000),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 });
+
+/** The names of all settings. */
+export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
+
+/** What a server gets beyond its own bound of a statement to say that it was reached. */
+const ANSWER_MARGIN_MS = 5000;
 
 export type LogLevel = z.infer<typeof environment>['LOG_LEVEL'];
 
@@ -54,7 +65,13 @@ export type Config = {
   readonly jobSizeMax: number;
   readonly connectionsMax: number;
   readonly bodyBytesMax: number;
+  /** How long the head of a request may take to arrive, and how long all of it. */
+  readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** How long a caller's connection may be idle between two requests. */
+  readonly keepAliveTimeoutMs: number;
+  /** How long an answer waits for the end of a transfer at the most, however long `Prefer: wait` may ask for. */
+  readonly waitTimeoutMs: number;
   readonly drainTimeoutMs: number;
   /** How many may follow the feed at once, and how many statements may be written at once. */
   readonly eventStreamsMax: number;
@@ -87,6 +104,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (values.ORPHANED_AFTER_MS < 3 * values.HEARTBEAT_MS) {
     throw new Error('The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.');
   }
+  const answerTimeoutMs = values.DB_ANSWER_TIMEOUT_MS ?? values.DB_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS;
+  if (answerTimeoutMs <= values.DB_STATEMENT_TIMEOUT_MS) {
+    throw new Error('The setting DB_ANSWER_TIMEOUT_MS is wrong: it must be more than DB_STATEMENT_TIMEOUT_MS.');
+  }
   return {
     host: values.HOST,
     port: values.PORT,
@@ -97,7 +118,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     jobSizeMax: values.JOB_SIZE_MAX,
     connectionsMax: values.CONNECTIONS_MAX,
     bodyBytesMax: values.BODY_BYTES_MAX,
+    // The head is a part of the request.
+    headersTimeoutMs: Math.min(values.HEADERS_TIMEOUT_MS, values.REQUEST_TIMEOUT_MS),
     requestTimeoutMs: values.REQUEST_TIMEOUT_MS,
+    keepAliveTimeoutMs: values.KEEP_ALIVE_TIMEOUT_MS,
+    waitTimeoutMs: values.WAIT_TIMEOUT_MS,
     drainTimeoutMs: values.DRAIN_TIMEOUT_MS,
     eventStreamsMax: values.EVENT_STREAMS_MAX,
     statementStreamsMax: values.STATEMENT_STREAMS_MAX,
@@ -106,6 +131,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       connectTimeoutMs: values.DB_CONNECT_TIMEOUT_MS,
       statementTimeoutMs: values.DB_STATEMENT_TIMEOUT_MS,
       lockTimeoutMs: values.DB_LOCK_TIMEOUT_MS,
+      idleInTransactionTimeoutMs: values.DB_IDLE_IN_TRANSACTION_TIMEOUT_MS,
+      answerTimeoutMs,
     },
     heartbeatMs: values.HEARTBEAT_MS,
     orphanedAfterMs: values.ORPHANED_AFTER_MS,

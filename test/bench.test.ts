@@ -5,17 +5,16 @@ import { judge, listBars } from '../bench/bars.ts';
 import { checkBooks, countCompleted } from '../bench/books.ts';
 import { BrokenPromise, type Sample } from '../bench/contestant.ts';
 import { seedLedger } from '../bench/seed.ts';
-import { connect, disconnect } from '../src/db/connect.ts';
+import { connect, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
 import { createDatabase } from './support/database.ts';
 import { onEnd } from './support/cleanup.ts';
 import { checkPromises } from './support/promises.ts';
 
-const TIMEOUTS = { connectTimeoutMs: 5000, statementTimeoutMs: 30_000, lockTimeoutMs: 5000 };
 const DAY_MS = 86_400_000;
 
 test('bench: a seeded ledger keeps every promise', async (t) => {
   const database = await createDatabase(t);
-  const connection = await connect(database.settings, TIMEOUTS, { applicationName: 'test' });
+  const connection = await connect(database.settings, READING_TIMEOUTS, { applicationName: 'test' });
   onEnd(t, async () => await disconnect(connection));
   assert.equal(await seedLedger(connection, 7, 1200), 1204);
   await checkBooks(connection);
@@ -26,7 +25,7 @@ test('bench: a seeded ledger keeps every promise', async (t) => {
 
 test('bench: books that were tampered with are seen', async (t) => {
   const database = await createDatabase(t);
-  const connection = await connect(database.settings, TIMEOUTS, { applicationName: 'test' });
+  const connection = await connect(database.settings, READING_TIMEOUTS, { applicationName: 'test' });
   onEnd(t, async () => await disconnect(connection));
   await seedLedger(connection, 2, 10);
   const [one] = await database.query<{ balance: bigint }>(

@@ -1,7 +1,8 @@
 // The settings: their defaults, and one sentence for each that is wrong.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { parseConfig } from '../src/config.ts';
+import { parseConfig, SETTING_NAMES } from '../src/config.ts';
 
 test('config: every setting has a default', () => {
   assert.deepEqual(parseConfig({}), {
@@ -14,9 +15,18 @@ test('config: every setting has a default', () => {
     jobSizeMax: 512,
     connectionsMax: 10_000,
     bodyBytesMax: 1_048_576,
+    headersTimeoutMs: 10_000,
     requestTimeoutMs: 30_000,
+    keepAliveTimeoutMs: 65_000,
+    waitTimeoutMs: 30_000,
     drainTimeoutMs: 30_000,
-    databaseTimeouts: { connectTimeoutMs: 5000, statementTimeoutMs: 15_000, lockTimeoutMs: 5000 },
+    databaseTimeouts: {
+      connectTimeoutMs: 5000,
+      statementTimeoutMs: 15_000,
+      lockTimeoutMs: 5000,
+      idleInTransactionTimeoutMs: 10_000,
+      answerTimeoutMs: 20_000,
+    },
     heartbeatMs: 1000,
     orphanedAfterMs: 5000,
     eventStreamsMax: 100,
@@ -37,11 +47,16 @@ test('config: every setting is taken from the environment', () => {
     JOB_SIZE_MAX: '1',
     CONNECTIONS_MAX: '7',
     BODY_BYTES_MAX: '1024',
-    REQUEST_TIMEOUT_MS: '100',
+    HEADERS_TIMEOUT_MS: '100',
+    REQUEST_TIMEOUT_MS: '107',
+    KEEP_ALIVE_TIMEOUT_MS: '109',
+    WAIT_TIMEOUT_MS: '1010',
     DRAIN_TIMEOUT_MS: '101',
     DB_CONNECT_TIMEOUT_MS: '102',
     DB_STATEMENT_TIMEOUT_MS: '103',
     DB_LOCK_TIMEOUT_MS: '104',
+    DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: '105',
+    DB_ANSWER_TIMEOUT_MS: '208',
     HEARTBEAT_MS: '100',
     ORPHANED_AFTER_MS: '300',
     EVENT_STREAMS_MAX: '8',
@@ -61,9 +76,18 @@ test('config: every setting is taken from the environment', () => {
     jobSizeMax: 1,
     connectionsMax: 7,
     bodyBytesMax: 1024,
-    requestTimeoutMs: 100,
+    headersTimeoutMs: 100,
+    requestTimeoutMs: 107,
+    keepAliveTimeoutMs: 109,
+    waitTimeoutMs: 1010,
     drainTimeoutMs: 101,
-    databaseTimeouts: { connectTimeoutMs: 102, statementTimeoutMs: 103, lockTimeoutMs: 104 },
+    databaseTimeouts: {
+      connectTimeoutMs: 102,
+      statementTimeoutMs: 103,
+      lockTimeoutMs: 104,
+      idleInTransactionTimeoutMs: 105,
+      answerTimeoutMs: 208,
+    },
     heartbeatMs: 100,
     orphanedAfterMs: 300,
     eventStreamsMax: 8,
@@ -114,12 +138,17 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
   { name: 'BODY_BYTES_MAX', value: '1023', message: /must be from 1024 to 67108864\.$/ },
   { name: 'BODY_BYTES_MAX', value: '99999999999999999999', message: /must be from 1024 to 67108864\.$/ },
   ...[
+    'HEADERS_TIMEOUT_MS',
     'REQUEST_TIMEOUT_MS',
+    'KEEP_ALIVE_TIMEOUT_MS',
     'DRAIN_TIMEOUT_MS',
     'DB_CONNECT_TIMEOUT_MS',
     'DB_STATEMENT_TIMEOUT_MS',
     'DB_LOCK_TIMEOUT_MS',
+    'DB_IDLE_IN_TRANSACTION_TIMEOUT_MS',
   ].flatMap((name) => ['99', '600001'].map((value) => ({ name, value, message: /must be from 100 to 600000\.$/ }))),
+  { name: 'WAIT_TIMEOUT_MS', value: '999', message: /must be from 1000 to 600000\.$/ },
+  { name: 'DB_ANSWER_TIMEOUT_MS', value: '199', message: /must be from 200 to 700000\.$/ },
   { name: 'HEARTBEAT_MS', value: '49', message: /must be from 50 to 60000\.$/ },
   { name: 'ORPHANED_AFTER_MS', value: '199', message: /must be from 200 to 600000\.$/ },
   { name: 'LOG_LEVEL', value: 'loud', message: /"loud" is wrong: .*"debug".*\.$/ },
@@ -160,6 +189,28 @@ test('config: two databases are one too many', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {
     message: 'The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.',
   });
+});
+
+test('config: the server has time to end a statement before it is given up', () => {
+  assert.throws(() => parseConfig({ DB_STATEMENT_TIMEOUT_MS: '2000', DB_ANSWER_TIMEOUT_MS: '2000' }), {
+    message: 'The setting DB_ANSWER_TIMEOUT_MS is wrong: it must be more than DB_STATEMENT_TIMEOUT_MS.',
+  });
+  const { databaseTimeouts } = parseConfig({ DB_STATEMENT_TIMEOUT_MS: '600000' });
+  assert.equal(databaseTimeouts.answerTimeoutMs, 605_000, 'Its default follows the other.');
+});
+
+test('config: the head of a request has no more time than all of it', () => {
+  assert.equal(parseConfig({ REQUEST_TIMEOUT_MS: '500' }).headersTimeoutMs, 500);
+});
+
+test('config: every setting stands in the table of the README, and nothing else does', async () => {
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  const [, table = ''] = /^## Settings\n(.*?)^## /ms.exec(readme) ?? [];
+  const names = [...table.matchAll(/^\|([^|]*)\|/gm)].flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name),
+  );
+  assert.deepEqual(new Set(names), new Set(SETTING_NAMES));
+  assert.equal(names.length, SETTING_NAMES.length, 'None stands there twice.');
 });
 
 test('config: an intake must have missed three heartbeats before it counts as stopped', () => {

@@ -14,8 +14,10 @@ export const serve = defineCommand({
     const config = readConfig();
     const { logger, flush } = createLogger(config.logLevel);
     const starting = start(config, logger);
-    // Twice the time to drain: once for requests in flight, once for what they had accepted; then some for the database.
-    const delay = 2 * config.drainTimeoutMs + 25_000;
+    // Twice the time to drain: once for requests in flight, once for what they had accepted; then the last heartbeat and the
+    // farewell of intake, which a silent database may leave without an answer; then some for stopping an embedded one.
+    const { answerTimeoutMs, connectTimeoutMs } = config.databaseTimeouts;
+    const delay = 2 * config.drainTimeoutMs + 2 * (answerTimeoutMs + connectTimeoutMs) + 25_000;
     const grace = closeWithGrace({ delay, logger: false }, async ({ signal, err }) => {
       if (err) logger.fatal({ err }, 'the service ends because of an error nobody caught');
       else logger.info({ signal }, 'stopping');

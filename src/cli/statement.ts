@@ -4,14 +4,11 @@ import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { loadAccounts } from '../db/accounts.ts';
-import { connect, type DatabaseSettings, disconnect, type Queryable } from '../db/connect.ts';
+import { connect, type DatabaseSettings, disconnect, type Queryable, READING_TIMEOUTS } from '../db/connect.ts';
 import { loadStatement, readStatement, type StatementSummary } from '../db/statements.ts';
 import { renderStatement, STATEMENT_FORMATS } from '../statement.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
 import { writeOutput } from './file.ts';
-
-/** The sums of a long month are one statement, and nobody else waits for it: only connecting and locks are bounded. */
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 10_000 };
 
 type Wanted = { readonly account: string; readonly currency: string | undefined; readonly month: string };
 
@@ -81,7 +78,7 @@ async function withConnection<Result>(
   signal: AbortSignal,
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay statement' });
+  const connection = await connect(database, READING_TIMEOUTS, { applicationName: 'gopherpay statement' });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

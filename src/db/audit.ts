@@ -10,7 +10,7 @@ import { MONEY_CHECKS, reversedOriginals } from './audit-money.ts';
 import { type Counted, entriesIn, journalIn, type Scope, transfersIn } from './audit-rules.ts';
 import { SCHEMA_CHECKS } from './audit-schema.ts';
 import { STATE_CHECKS } from './audit-states.ts';
-import { connect, type Connection, type DatabaseSettings, disconnect } from './connect.ts';
+import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from './connect.ts';
 
 export type AuditOptions = {
   /** Audit only what came after this row of the journal, which was verified earlier; null: everything. */
@@ -69,8 +69,6 @@ type RunningCheck = {
   readonly run: (() => AsyncGenerator<Found | number>) | null;
 };
 
-/** A cursor's statement runs as long as it takes; only connecting and locks are bounded. */
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 10_000 };
 /** What sorts and hashes of one statement may take of the server's memory before they go to its disk. */
 const WORK_MEMORY = '64MB';
 
@@ -81,7 +79,7 @@ export async function withAudit<Result>(
   signal: AbortSignal,
   work: (events: AsyncGenerator<AuditEvent>) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay audit' });
+  const connection = await connect(database, READING_TIMEOUTS, { applicationName: 'gopherpay audit' });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

@@ -1,16 +1,36 @@
 // Makes connections: the one place that knows how to reach the database and what every session is set to.
+import { Socket } from 'node:net';
 import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
+import { retryAfter, toError } from './errors.ts';
 
 /** How to reach a database: plain, so that it can be handed to a worker thread. */
 export type DatabaseSettings =
   | { connectionString: string }
   | { host: string; port: number; user: string; database: string; password?: string };
 
-/** The bounds of every wait on the database, in milliseconds. */
+/**
+ * The bounds of every wait on the database, in milliseconds; 0 is none. The server keeps those of statements, locks and idle
+ * transactions. The one of answers is ours, for a server that cannot be heard any more.
+ */
 export type DatabaseTimeouts = {
   connectTimeoutMs: number;
   statementTimeoutMs: number;
   lockTimeoutMs: number;
+  idleInTransactionTimeoutMs: number;
+  /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
+  answerTimeoutMs: number;
+};
+
+/**
+ * For commands that read as long as their reader takes, and a person at the terminal: only connecting and locks are bounded, and
+ * keep-alive notices a server that is gone.
+ */
+export const READING_TIMEOUTS: DatabaseTimeouts = {
+  connectTimeoutMs: 10_000,
+  statementTimeoutMs: 0,
+  lockTimeoutMs: 10_000,
+  idleInTransactionTimeoutMs: 0,
+  answerTimeoutMs: 0,
 };
 
 export type Connection = Client;
@@ -42,12 +62,35 @@ const KEYED = [
   'enable_mergejoin=off',
 ];
 
+/** How often the server looks, in the middle of a statement, whether its caller is still there. */
+const CALLER_CHECK_MS = 1000;
+/** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
+const CALLER_SILENT_MS = 20_000;
+/** How long a server may take to close a connection that it was told is over. */
+const GOODBYE_MS = 1000;
+
+/**
+ * What makes the server notice that we are gone without a word, and let go of our locks: unconfirmed bytes and unanswered probes
+ * close its side of the connection, and a closed one ends the statement. Over a socket of the same machine only the latter matters.
+ */
+function vanishingOf({ answerTimeoutMs }: DatabaseTimeouts): string[] {
+  const silentMs = answerTimeoutMs || CALLER_SILENT_MS;
+  const probeSeconds = Math.max(1, Math.round(silentMs / 4000));
+  return [
+    `client_connection_check_interval=${CALLER_CHECK_MS}`,
+    `tcp_user_timeout=${silentMs}`,
+    `tcp_keepalives_idle=${probeSeconds}`,
+    `tcp_keepalives_interval=${probeSeconds}`,
+    'tcp_keepalives_count=3',
+  ];
+}
+
 function configOf(
   settings: DatabaseSettings,
   timeouts: DatabaseTimeouts,
   options: { applicationName: string; keyed?: boolean },
 ): ClientConfig {
-  const parameters = ['timezone=UTC', 'datestyle=ISO', ...(options.keyed ? KEYED : [])];
+  const parameters = ['timezone=UTC', 'datestyle=ISO', ...vanishingOf(timeouts), ...(options.keyed ? KEYED : [])];
   return {
     ...settings,
     types,
@@ -57,7 +100,7 @@ function configOf(
     connectionTimeoutMillis: timeouts.connectTimeoutMs,
     statement_timeout: timeouts.statementTimeoutMs,
     lock_timeout: timeouts.lockTimeoutMs,
-    idle_in_transaction_session_timeout: timeouts.statementTimeoutMs,
+    idle_in_transaction_session_timeout: timeouts.idleInTransactionTimeoutMs,
     options: parameters.map((parameter) => `-c ${parameter}`).join(' '),
   };
 }
@@ -79,7 +122,38 @@ export async function connect(
   // Whoever uses the connection next sees it as an error of the statement.
   client.on('error', () => {});
   await client.connect();
+  watchAnswers(client, timeouts.answerTimeoutMs);
   return client;
+}
+
+/**
+ * Destroys the socket of a connection that owes us something and was silent for so long; its statements then fail with an error of
+ * the network. It costs no timer for each statement: the socket's own is set back whenever bytes come or go.
+ */
+function watchAnswers(client: Client, answerTimeoutMs: number): void {
+  const socket = socketOf(client);
+  if (answerTimeoutMs === 0 || socket === null) return;
+  socket.setTimeout(answerTimeoutMs);
+  // Each time, and not only the first, which is all that a listener handed to setTimeout would hear of.
+  socket.on('timeout', () => {
+    const { bytesRead } = socket;
+    // A process that was held up itself finds the timer first, and then the answer that has long been there.
+    setImmediate(() => {
+      if (socket.bytesRead !== bytesRead || isAtRest(client, socket)) return;
+      socket.destroy(new Error(`The database was silent for ${answerTimeoutMs} ms`));
+    });
+  });
+}
+
+/** Whether nothing is on its way to the server, and no answer from it. */
+function isAtRest(client: Client, socket: Socket): boolean {
+  const answered = 'readyForQuery' in client && client.readyForQuery === true;
+  return answered && socket.writableLength === 0 && !socket.writableEnded;
+}
+
+function socketOf(client: Client): Socket | null {
+  const { stream } = client.connection;
+  return stream instanceof Socket ? stream : null;
 }
 
 /** A pool for the reads and the account changes of the main process; it connects when first used. */
@@ -97,16 +171,27 @@ export function createPool(
   // Without listeners, a server that goes away takes the process with it: on the pool for idle connections, and on each
   // connection for the time in which somebody has it.
   pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
+  pool.on('connect', (client) => {
+    client.on('error', () => {});
+    watchAnswers(client, timeouts.answerTimeoutMs);
+  });
   return pool;
 }
 
-/** Closes a connection, and does not mind if it is broken already. */
+/** Closes a connection, and does not mind if it is broken already. A server that does not close its side is left to itself. */
 export async function disconnect(connection: Connection): Promise<void> {
+  const patience = setTimeout(() => socketOf(connection)?.destroy(), GOODBYE_MS);
   await connection.end().catch(() => {});
+  clearTimeout(patience);
 }
 
-/** Runs `work` in a transaction on a connection of the pool: commits what it returns, rolls back what it throws. */
+/** A commit whose answer never came: it is not known whether what it was to make durable is. */
+export class CommitUnknownError extends Error {}
+
+/**
+ * Runs `work` in a transaction on a connection of the pool: commits what it returns, rolls back what it throws. Throws
+ * CommitUnknownError if the answer to the commit was lost.
+ */
 export async function withTransaction<Result>(
   pool: ConnectionPool,
   work: (connection: Queryable) => Promise<Result>,
@@ -116,7 +201,10 @@ export async function withTransaction<Result>(
   try {
     await connection.query('begin');
     const result = await work(connection);
-    await connection.query('commit');
+    await connection.query('commit').catch((error: unknown) => {
+      if (retryAfter(error) !== 'new connection') throw error;
+      throw new CommitUnknownError(`The answer to a commit was lost: ${toError(error).message}`, { cause: error });
+    });
     return result;
   } catch (error) {
     await connection.query('rollback').catch((failure: Error) => {

@@ -16,6 +16,8 @@ const AGAIN_ELSEWHERE = new Set([
   '53', // insufficient resources: disk full, out of memory, too many connections
   '57', // operator intervention: shutting down, crashed, starting up, terminated by an administrator
   '58', // system errors, input and output
+  'XX', // internal errors, of poolers too: one that can let nobody in at the moment says so with these
+  '40003', // statement_completion_unknown
   '25006', // read_only_sql_transaction: a standby that was promoted elsewhere
   '42501', // insufficient_privilege: to connect, or on a table; an operator's doing, and undoing
   '55000', // object_not_in_prerequisite_state: a database that lets nobody in
@@ -35,6 +37,15 @@ export function retryAfter(error: unknown): Retry {
   if (AGAIN.has(sqlState)) return 'same connection';
   if (AGAIN_ELSEWHERE.has(sqlState) || AGAIN_ELSEWHERE.has(sqlState.slice(0, 2))) return 'new connection';
   return 'never';
+}
+
+/** SQLSTATEs with which a server, or what stands before it, says that nobody is served at the moment. */
+const OUT_OF_REACH = /^(08...|57P0[123])$/;
+
+/** Whether an error says that the database cannot be reached at all, whatever is asked of it. */
+export function isOutOfReach(error: unknown): boolean {
+  const sqlState = sqlStateOf(error);
+  return sqlState === null ? !isProgrammingError(error) : OUT_OF_REACH.test(sqlState);
 }
 
 /**

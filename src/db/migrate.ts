@@ -1,28 +1,41 @@
 // Brings a database to the schema this code knows, and refuses one that is newer.
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { runner } from 'node-pg-migrate';
-import { connect, type DatabaseSettings, disconnect } from './connect.ts';
+import { PG_MIGRATE_LOCK_ID, runner } from 'node-pg-migrate';
+import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from './connect.ts';
+import { sqlStateOf, toError } from './errors.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
 const SERVER_VERSION_MIN = 15;
 /** Migrations may rewrite tables, and wait for another process that is migrating. */
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
+const TIMEOUTS: DatabaseTimeouts = {
+  connectTimeoutMs: 10_000,
+  statementTimeoutMs: 600_000,
+  lockTimeoutMs: 60_000,
+  idleInTransactionTimeoutMs: 60_000,
+  answerTimeoutMs: 610_000,
+};
+const INSUFFICIENT_PRIVILEGE = '42501';
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Applies the migrations that the database has not seen, each once, also if several processes start together.
- * Throws if the server is older than PostgreSQL 15, or the schema newer than this code.
+ * Throws a sentence if the server is older than PostgreSQL 15, the schema newer than this code, the role may not make tables, or
+ * another process has been migrating for `lockTimeoutMs` (60 000).
  */
-export async function migrate(settings: DatabaseSettings): Promise<void> {
-  const connection = await connect(settings, TIMEOUTS, { applicationName: 'gopherpay migrate' });
+export async function migrate(
+  settings: DatabaseSettings,
+  options: Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' | 'lockTimeoutMs'>> = {},
+): Promise<void> {
+  const timeouts = { ...TIMEOUTS, ...options };
+  const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
   try {
-    const server = await connection.query<{ version: string }>('show server_version_num');
-    const version = await connection.query<{ server_version: string }>('show server_version');
-    if (Number(Object.values(server.rows[0] ?? {})[0]) < SERVER_VERSION_MIN * 10_000) {
-      throw new Error(
-        `The server is PostgreSQL ${version.rows[0]?.server_version}; GopherPay needs ${SERVER_VERSION_MIN} or newer.`,
-      );
-    }
+    await refuseOldServer(connection);
+    // The same lock that the runner takes, so that nobody migrates between what is looked at here and what it does. A session may
+    // hold it twice; it is given back with the connection.
+    await connection.query('select pg_advisory_lock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
+    await makeMigrationsTable(connection);
+    await refuseNewSchema(connection);
     await runner({
       dbClient: connection,
       dir: MIGRATIONS,
@@ -32,15 +45,60 @@ export async function migrate(settings: DatabaseSettings): Promise<void> {
       checkOrder: false,
       logger: { info() {}, warn() {}, error() {} },
     });
-    const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
-    const applied = await connection.query<{ name: string }>('select name from migrations order by id');
-    const unknown = applied.rows.find((row) => !known.has(row.name));
-    if (unknown) {
-      throw new Error(
-        `The database has the migration "${unknown.name}", which this version of GopherPay does not know: start the newer version.`,
-      );
-    }
+  } catch (error) {
+    throw explain(error, timeouts.lockTimeoutMs);
   } finally {
     await disconnect(connection);
   }
+}
+
+function explain(error: unknown, lockTimeoutMs: number): unknown {
+  switch (sqlStateOf(error)) {
+    case INSUFFICIENT_PRIVILEGE:
+      return new Error(
+        `The role may not make tables in the database (${toError(error).message}): let it own the database, or grant it what is missing.`,
+        { cause: error },
+      );
+    case LOCK_NOT_AVAILABLE:
+      return new Error(
+        `Another process has been migrating the database, or reading what is to be changed, for ${lockTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
+        { cause: error },
+      );
+    default:
+      return error;
+  }
+}
+
+/** Makes the table as the runner would: where that may not, its error would hold a stack trace and no SQLSTATE. */
+async function makeMigrationsTable(connection: Connection): Promise<void> {
+  const found = await connection.query<{ missing: boolean }>(`select to_regclass('migrations') is null as missing`);
+  // A role that may make no tables can do with those that are there.
+  if (!found.rows[0]?.missing) return;
+  await connection.query(`
+    create table migrations (
+      id serial primary key,
+      name varchar(255) not null,
+      run_on timestamp not null
+    )`);
+}
+
+async function refuseOldServer(connection: Connection): Promise<void> {
+  const { rows } = await connection.query<{ number: number; text: string }>(
+    `select current_setting('server_version_num')::integer as number, current_setting('server_version') as text`,
+  );
+  const [version] = rows;
+  if (version === undefined || version.number >= SERVER_VERSION_MIN * 10_000) return;
+  throw new Error(
+    `The server is PostgreSQL ${version.text}, and GopherPay needs ${SERVER_VERSION_MIN} or newer: upgrade it, or name another with DATABASE_URL.`,
+  );
+}
+
+async function refuseNewSchema(connection: Connection): Promise<void> {
+  const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
+  const applied = await connection.query<{ name: string }>('select name from migrations order by id');
+  const unknown = applied.rows.find((row) => !known.has(row.name));
+  if (unknown === undefined) return;
+  throw new Error(
+    `The database has the migration "${unknown.name}", which this version of GopherPay does not know: start the newer version.`,
+  );
 }

@@ -1,7 +1,7 @@
 // Streams an account's whole history: every transfer that names it, with the account's own entry where there is one.
 // Rows come through a cursor in one read-only snapshot, so a report of any length needs the same little memory.
 import Cursor from 'pg-cursor';
-import { connect, type Connection, type DatabaseSettings, disconnect } from './connect.ts';
+import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from './connect.ts';
 
 export type ReportFilter = {
   readonly account: string;
@@ -45,9 +45,6 @@ export type Report = {
 
 const BATCH_ROWS = 1000;
 const TIMESTAMPTZ = 1184;
-/** A cursor's statement runs as long as its reader takes: only connecting and locks are bounded. */
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 0, lockTimeoutMs: 10_000 };
-
 const COMMON = (table: string) => `
   ${table}.id, from_account, to_account, ${table}.amount, ${table}.currency`;
 
@@ -103,7 +100,7 @@ export async function withReport<Result>(
   signal: AbortSignal,
   work: (report: Report) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, TIMEOUTS, { applicationName: 'gopherpay report' });
+  const connection = await connect(database, READING_TIMEOUTS, { applicationName: 'gopherpay report' });
   const values = [filter.account, filter.currency, filter.status, filter.since, filter.until];
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });

@@ -3,7 +3,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { adoptOrphans, beat, orderExpiries } from '../db/intake.ts';
 import type { ConnectionPool } from '../db/connect.ts';
-import { toError } from '../db/errors.ts';
+import { isOutOfReach, retryAfter, toError } from '../db/errors.ts';
 import type { Durable } from '../domain/job.ts';
 import type { Logger } from '../logger.ts';
 import type { Intake } from './intake.ts';
@@ -16,8 +16,10 @@ const ADOPT_COUNT_MIN = 100;
 const EXPIRE_COUNT_MAX = 100;
 
 export type Recovery = {
-  /** Whether the last heartbeat was written. */
+  /** Whether the last heartbeat was written, and none is waiting for its answer for so long that others take us for dead. */
   readonly healthy: boolean;
+  /** Whether the database can be reached, for all that the heartbeat tells; it may be in other trouble, such as a full disk. */
+  readonly reachable: boolean;
   stop(): Promise<void>;
 };
 
@@ -33,22 +35,50 @@ export function startRecovery(options: {
 }): Recovery {
   const { pool, intake, queue, settlement, logger } = options;
   let healthy = true;
+  let reachable = true;
+  /** When the statement was sent that has no answer yet. */
+  let askedAt: number | null = null;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let round = Promise.resolve();
 
   async function runRound(): Promise<void> {
     try {
-      await beat(pool, intake.intakeId);
+      await timed(beatOrRepeat());
       if (!healthy) logger.info('the database is back');
       healthy = true;
-      await adopt();
-      await expire();
+      reachable = true;
+      await timed(adopt());
+      await timed(expire());
     } catch (error) {
       if (healthy) logger.warn({ reason: toError(error).message }, 'the heartbeat could not be written');
       healthy = false;
+      reachable = !isOutOfReach(error);
     }
     if (!stopped) timer = setTimeout(start, options.heartbeatMs);
+  }
+
+  /** A connection that broke says little about the database: what a new one is told counts. */
+  async function beatOrRepeat(): Promise<void> {
+    try {
+      await beat(pool, intake.intakeId);
+    } catch (error) {
+      if (retryAfter(error) !== 'new connection') throw error;
+      await beat(pool, intake.intakeId);
+    }
+  }
+
+  async function timed(work: Promise<void>): Promise<void> {
+    askedAt = performance.now();
+    try {
+      await work;
+    } finally {
+      askedAt = null;
+    }
+  }
+
+  function isSilent(): boolean {
+    return askedAt !== null && performance.now() - askedAt > options.orphanedAfterMs;
   }
 
   async function adopt(): Promise<void> {
@@ -89,7 +119,10 @@ export function startRecovery(options: {
   start();
   return {
     get healthy() {
-      return healthy;
+      return healthy && !isSilent();
+    },
+    get reachable() {
+      return reachable && !isSilent();
     },
     async stop() {
       stopped = true;

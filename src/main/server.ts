@@ -3,6 +3,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { CommitUnknownError } from '../db/connect.ts';
 import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import type { Logger } from '../logger.ts';
 import { readJson } from './body.ts';
@@ -25,7 +26,9 @@ export type ServerOptions = {
   logger: Logger;
   bodyBytesMax: number;
   connectionsMax: number;
+  headersTimeoutMs: number;
   requestTimeoutMs: number;
+  keepAliveTimeoutMs: number;
   /** How long the reader of a streamed answer may take nothing of it. */
   streamTimeoutMs: number;
   /** Whether the service is about to stop: then every request is refused. */
@@ -44,8 +47,8 @@ export function createHttpServer(options: ServerOptions): Server {
   const server = createServer(
     {
       requestTimeout: options.requestTimeoutMs,
-      headersTimeout: Math.min(10_000, options.requestTimeoutMs),
-      keepAliveTimeout: 65_000,
+      headersTimeout: options.headersTimeoutMs,
+      keepAliveTimeout: options.keepAliveTimeoutMs,
       // Node looks for late requests only this often; at its default of 30 s the timeouts above would be late.
       connectionsCheckingInterval: 2000,
       maxHeaderSize: HEAD_BYTES_MAX,
@@ -228,6 +231,16 @@ function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
   }
   if (error instanceof Error && error.message.startsWith('The caller hung up')) {
     return new Problem('request_timeout', 'The request did not arrive whole.');
+  }
+  if (error instanceof CommitUnknownError) {
+    logger.warn({ request_id: requestId, reason: error.message }, 'database error');
+    return new Problem(
+      'outcome_unknown',
+      'The database went away before it answered: read what was to change, to see.',
+      {
+        headers: { 'Retry-After': '1' },
+      },
+    );
   }
   if (retryAfter(error) !== 'never') {
     logger.warn(

@@ -17,9 +17,9 @@ import { createMetrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './pool.ts';
 import { Queue } from './queue.ts';
-import { startRecovery } from './recovery.ts';
+import { type Recovery, startRecovery } from './recovery.ts';
 import type { Route } from './route.ts';
-import { createHttpServer } from './server.ts';
+import { createHttpServer, unavailableProblem } from './server.ts';
 import { Settlement } from './settlement.ts';
 import { Places } from './stream.ts';
 
@@ -36,8 +36,8 @@ export type Service = {
 
 /** Starts the service on a database. Throws if the database or the port cannot be had. */
 export async function startService(config: Config, database: DatabaseSettings, logger: Logger): Promise<Service> {
-  await migrate(database);
   const timeouts = config.databaseTimeouts;
+  await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });
   const queue = new Queue(config.maxQueue);
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
@@ -80,13 +80,16 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
 
   let stopping = false;
-  const parts = { pool, intake, queue, settlement };
-  const routes: Route[] = [
+  const parts = { pool, intake, queue, settlement, waitTimeoutMs: config.waitTimeoutMs };
+  const bookRoutes = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),
     ...holdRoutes(parts),
     ...statementRoutes({ pool: readingPool, streams: new Places(config.statementStreamsMax) }),
     ...eventRoutes({ feed, streams: new Places(config.eventStreamsMax) }),
+  ];
+  const routes: Route[] = [
+    ...bookRoutes.map((route) => refuseOutOfReach(route, recovery)),
     ...operationRoutes({
       pool,
       intake,
@@ -127,6 +130,17 @@ export async function startService(config: Config, database: DatabaseSettings, l
   }
 
   return { url: urlOf(config.host, server.address()), stop };
+}
+
+/** A route that answers at once with 503 while it is known that the database cannot be reached, instead of finding out again. */
+function refuseOutOfReach(route: Route, recovery: Recovery): Route {
+  return {
+    ...route,
+    handle: async (exchange) => {
+      if (!recovery.reachable) throw unavailableProblem();
+      return await route.handle(exchange);
+    },
+  };
 }
 
 function urlOf(host: string, address: AddressInfo | string | null): string {

@@ -228,9 +228,12 @@ export class Settlement {
       return;
     }
     if (batch.giveUp) {
-      // Not even its failure can be written. It stays pending, and is tried again until somebody looks.
-      this.#parts.push(batch);
-      this.#pause();
+      // Not even its failure can be written. It stays pending, and is tried again until somebody looks; alone, because a pause
+      // of all would have the others wait for it.
+      setTimeout(() => {
+        this.#parts.push(batch);
+        this.#pump();
+      }, PAUSE_MS_MAX);
       return;
     }
     this.#parts.push({ units, giveUp: true });

@@ -15,7 +15,14 @@ import { unavailableProblem } from './server.ts';
 import { type Final, finalOf, type Settlement } from './settlement.ts';
 import { renderGroup, renderTransfer } from './wire.ts';
 
-export type Parts = { pool: ConnectionPool; intake: Intake; queue: Queue; settlement: Settlement };
+export type Parts = {
+  pool: ConnectionPool;
+  intake: Intake;
+  queue: Queue;
+  settlement: Settlement;
+  /** How long an answer waits for the end of a transfer at the most. */
+  waitTimeoutMs: number;
+};
 
 /** What a handler says of an order; the rest has defaults. */
 export type OrderFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
@@ -31,7 +38,6 @@ type Submission = Pick<
 
 const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
-const WAIT_SECONDS_MAX = 30;
 /** How often a replay that waits looks whether another process has settled what it waits for. */
 const LOOK_AGAIN_MS = 50;
 
@@ -39,7 +45,7 @@ const LOOK_AGAIN_MS = 50;
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
   const transfer = toNewTransfer(submission, fields, null);
   if (submission.query.dry_run === 'true') return await dryRun(parts, [transfer], null);
-  const waitMs = parseWait(submission.headers);
+  const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
   const accepted = await accept(parts, [transfer]);
   const headers: Record<string, string> = {
     ...preferenceApplied(waitMs),
@@ -68,7 +74,7 @@ export async function submitGroup(
   const id = submission.requestIdGiven ? randomUUIDv7() : submission.requestId;
   const transfers = members.map((fields, position) => toNewTransfer(submission, fields, { id, position, atomic }));
   if (submission.query.dry_run === 'true') return await dryRun(parts, transfers, { id, atomic });
-  const waitMs = parseWait(submission.headers);
+  const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
   const accepted = await accept(parts, transfers);
   const groupId = accepted.replayed ? accepted.namedId : id;
   const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${groupId}` };
@@ -123,16 +129,16 @@ export function queueFullProblem(queue: Queue): Problem {
   });
 }
 
-/** The milliseconds of `Prefer: wait=n` (RFC 7240), n being at most 30 seconds; null if the caller does not ask. */
-export function parseWait(headers: IncomingHttpHeaders): number | null {
+/** The milliseconds of `Prefer: wait=n` (RFC 7240), or `msMax` if that is less; null if the caller does not ask. */
+function parseWait(headers: IncomingHttpHeaders, msMax: number): number | null {
   const prefer = headers['prefer'];
   if (typeof prefer !== 'string') return null;
   const wait = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i.exec(prefer)?.[1];
-  return wait === undefined ? null : Math.min(WAIT_SECONDS_MAX, Number(wait)) * 1000;
+  return wait === undefined ? null : Math.min(msMax, Number(wait) * 1000);
 }
 
 function preferenceApplied(waitMs: number | null): Record<string, string> {
-  return waitMs === null ? {} : { 'Preference-Applied': `wait=${waitMs / 1000}` };
+  return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
 }
 
 type AcceptedOrders =

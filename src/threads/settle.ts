@@ -29,6 +29,7 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       connection ??= await openConnection();
       return await attemptJob(connection, job, attempt);
     } catch (error) {
+      const isConnected = connection !== undefined;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       if (connection && isFaultOfTheData(error)) {
         // Whatever failed between the two round trips left its transaction open.
@@ -38,7 +39,8 @@ export default async function settleJob(job: Job): Promise<JobReport> {
         return { result: 'broken', ...failure };
       }
       if (retryAfter(error) !== 'same connection') await dropConnection();
-      if (attempt === ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
+      // Where nobody lets us in, others wait for this job's end: the main process tries again.
+      if (!isConnected || attempt === ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }

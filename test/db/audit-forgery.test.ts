@@ -1,21 +1,20 @@
 // The audit finds what is forged with care: rows that fit to most others, and a database that no longer refuses.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { connect, type Connection, disconnect } from '../../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
 import { idOf } from './audit-ledger.ts';
 import { IDS, JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
 import { findAll, tamper } from './audit-tampering.ts';
 
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 };
 const NEW = idOf(999);
 
 let connection: Connection;
 
 before(async (t) => {
   const database = await createDatabase(t);
-  connection = await connect(database.admin, TIMEOUTS, { applicationName: 'tampering' });
+  connection = await connect(database.admin, READING_TIMEOUTS, { applicationName: 'tampering' });
   onEnd(t, async () => await disconnect(connection));
   await writeLedger(connection);
 });

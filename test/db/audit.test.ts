@@ -1,13 +1,11 @@
 // The audit finds nothing in a ledger that is whole, and finds whatever is changed, deleted or added in it.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { connect, type Connection, disconnect } from '../../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
 import { findAll, type Findings, tamper } from './audit-tampering.ts';
-
-const TIMEOUTS = { connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, lockTimeoutMs: 60_000 };
 
 let database: TestDatabase;
 let connection: Connection;
@@ -19,7 +17,7 @@ before(async (t) => {
 });
 
 async function open(scope: Scope): Promise<Connection> {
-  const opened = await connect(database.admin, TIMEOUTS, { applicationName: 'tampering' });
+  const opened = await connect(database.admin, READING_TIMEOUTS, { applicationName: 'tampering' });
   onEnd(scope, async () => await disconnect(opened));
   return opened;
 }
@@ -34,7 +32,7 @@ test('audit: finds nothing in a ledger that is whole', async () => {
 
 test('audit: finds nothing in an empty ledger', async (t) => {
   const empty = await createDatabase(t);
-  const client = await connect(empty.admin, TIMEOUTS, { applicationName: 'tampering' });
+  const client = await connect(empty.admin, READING_TIMEOUTS, { applicationName: 'tampering' });
   onEnd(t, async () => await disconnect(client));
   const { discrepancies, verdict } = await findAll(client);
   assert.deepEqual(discrepancies, []);

@@ -860,6 +860,16 @@ test('bad input: what does not arrive in time is refused', async (t) => {
   assert.deepEqual(await snapshot(), untouched);
 });
 
+test('bad input: a head has a time of its own to arrive in', async (t) => {
+  const hasty = await startService(t, {
+    database,
+    env: { THREADS: '1', HEADERS_TIMEOUT_MS: '500', LOG_LEVEL: 'warn' },
+  });
+  const startedAt = performance.now();
+  checkRaw(await sendRaw(t, [HEAD], hasty), 'request_timeout');
+  assert.ok(performance.now() - startedAt < 10_000, 'The time of the whole request is longer.');
+});
+
 test('bad input: a caller that hangs up in the middle of its body stores nothing', async (t) => {
   const untouched = await snapshot();
   const socket = connect(Number(new URL(service.url).port), '127.0.0.1');

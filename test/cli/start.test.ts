@@ -1,0 +1,186 @@
+// A start that cannot be finished ends with one sentence that says what to do, with the exit code that is documented, and leaves
+// nothing running. See serve.test.ts for wrong settings, a port that is taken and a database that refuses connections.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { PG_MIGRATE_LOCK_ID } from 'node-pg-migrate';
+import { Client } from 'pg';
+import { migrate } from '../../src/db/migrate.ts';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { createDatabase, renderDatabaseUrl } from '../support/database.ts';
+import { startImposter } from '../support/imposter.ts';
+import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
+import { makeFolder, type Program, request, startProgram, startService } from '../support/service.ts';
+
+const SERVER = parseServerAddress(process.env[ADDRESS_VARIABLE]);
+
+test('start: a password that the server refuses', async (t) => {
+  const message = 'password authentication failed for user "ada"';
+  const url = await startImposter(t, { refusal: { code: '28P01', message } });
+  await endsWith(await serve(t, { DATABASE_URL: url }), 4, `The database is out of reach (${message}): see whether it`);
+});
+
+test('start: a database that does not exist', async (t) => {
+  const url = renderDatabaseUrl({ ...SERVER.owner, database: 'no_such_books' });
+  const sentence = 'The database is out of reach (database "no_such_books" does not exist): see whether it';
+  await endsWith(await serve(t, { DATABASE_URL: url }), 4, sentence);
+});
+
+test('start: a server that says nothing', async (t) => {
+  const url = await startImposter(t, { mute: true });
+  const startedAt = performance.now();
+  const program = await serve(t, { DATABASE_URL: url, DB_CONNECT_TIMEOUT_MS: '500' });
+  await endsWith(program, 4, 'The database is out of reach (timeout expired): see whether it');
+  assert.ok(performance.now() - startedAt < 5000);
+});
+
+test('start: a PostgreSQL that is too old', async (t) => {
+  const url = await startImposter(t, { row: { number: '140011', text: '14.11' } });
+  const sentence = 'The server is PostgreSQL 14.11, and GopherPay needs 15 or newer: upgrade it, or name another with';
+  await endsWith(await serve(t, { DATABASE_URL: url }), 1, sentence);
+});
+
+test('start: a schema that is newer than the code is left as it is', async (t) => {
+  const database = await createDatabase(t);
+  await database.query(`insert into migrations (name, run_on) values ('9999_from_the_future', now())`);
+  const before = await database.query('select * from migrations');
+  const sentence =
+    'The database has the migration "9999_from_the_future", which this version of GopherPay does not know: start the newer';
+  await endsWith(await serve(t, { DATABASE_URL: database.url }), 1, sentence);
+  assert.deepEqual(await database.query('select * from migrations'), before);
+  assert.deepEqual(await connectionsTo(database.name), []);
+});
+
+test('start: a role that may not make tables', async (t) => {
+  const name = await createEmptyDatabase(t, SERVER.admin.user);
+  const url = renderDatabaseUrl({ ...SERVER.owner, database: name });
+  const sentence = 'The role may not make tables in the database (permission denied for schema public): let it own';
+  await endsWith(await serve(t, { DATABASE_URL: url }), 1, sentence);
+  assert.deepEqual(await connectionsTo(name), []);
+});
+
+test('start: a database that another process has been migrating for too long', async (t) => {
+  const database = await createDatabase(t);
+  const holder = await database.connect();
+  await holder.query('select pg_advisory_lock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
+  await assert.rejects(migrate(database.settings, { lockTimeoutMs: 300 }), {
+    message:
+      'Another process has been migrating the database, or reading what is to be changed, for 0.3 s: wait until it is done, or end it, and start again.',
+  });
+  await holder.query('select pg_advisory_unlock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
+  await migrate(database.settings);
+});
+
+test('start: several at once on an empty database all end up well, and each migration is applied once', async (t) => {
+  const name = await createEmptyDatabase(t, SERVER.owner.user);
+  const url = renderDatabaseUrl({ ...SERVER.owner, database: name });
+  const services = await Promise.all(
+    Array.from({ length: 3 }, async () => await startService(t, { database: { url }, env: { THREADS: '1' } })),
+  );
+  for (const service of services) assert.equal((await request(service, 'GET', '/readyz')).status, 200);
+  const client = new Client({ ...SERVER.admin, database: name });
+  await client.connect();
+  onEnd(t, () => client.end());
+  const { rows } = await client.query<{ name: string }>('select name from migrations order by id');
+  const files = await readdir(new URL('../../migrations', import.meta.url));
+  assert.deepEqual(
+    rows.map((row) => `${row.name}.sql`),
+    files.toSorted(),
+  );
+  for (const service of services) assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
+});
+
+test('start: a data folder that cannot be written', async (t) => {
+  const program = await serve(t, { DATA_DIR: '/proc/gopherpay' });
+  const sentence = 'The data folder /proc/gopherpay cannot be created or written: give this user the right to, or set';
+  await endsWith(program, 1, sentence);
+});
+
+test('start: a disk without room for a new database', async (t) => {
+  const folder = await mountSmallDisk(t, 8);
+  if (folder === null) return;
+  const dataDir = join(folder, 'data');
+  const program = await serve(t, { DATA_DIR: dataDir });
+  await endsWith(program, 1, `The disk that holds ${dataDir} is full: free some space and start again`);
+  assert.deepEqual(await processesOf(dataDir), []);
+});
+
+test('start: a disk without room for a database that is there, which is whole when there is room again', async (t) => {
+  const folder = await mountSmallDisk(t, 160);
+  if (folder === null) return;
+  const dataDir = join(folder, 'data');
+  const first = await startService(t, { env: { DATA_DIR: dataDir, THREADS: '1' } });
+  await request(first, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', balance: 700 });
+  assert.deepEqual(await first.stop(), { code: 0, signal: null }, first.output());
+  const ballast = join(folder, 'ballast');
+  const { bavail, bsize } = await statfs(folder);
+  await writeFile(ballast, Buffer.alloc(bavail * bsize));
+  const program = await serve(t, { DATA_DIR: dataDir });
+  await endsWith(program, 1, `The disk that holds ${dataDir} is full: free some space and start again`);
+  assert.deepEqual(await processesOf(dataDir), []);
+
+  await writeFile(ballast, '');
+  const second = await startService(t, { env: { DATA_DIR: dataDir, THREADS: '1' } });
+  assert.equal((await request(second, 'GET', '/accounts/ANN')).body['balance'], 700);
+  assert.deepEqual(await second.stop(), { code: 0, signal: null }, second.output());
+});
+
+async function serve(scope: Scope, env: Record<string, string>): Promise<Program> {
+  return await startProgram(scope, { args: ['serve'], env: { PORT: '0', THREADS: '1', ...env } });
+}
+
+/** It has ended with this code, and has said this one sentence and nothing else. */
+async function endsWith(program: Program, code: number, beginning: string): Promise<void> {
+  assert.deepEqual(await program.exited, { code, signal: null }, program.output());
+  assert.equal(program.stdout(), '');
+  assert.ok(program.output().startsWith(beginning), program.output());
+  assert.match(program.output(), /^[^\n]*\.\n$/);
+  assert.doesNotMatch(program.output(), /Geheim/);
+}
+
+/** Makes a database without any table, and drops it when the scope ends. */
+async function createEmptyDatabase(scope: Scope, owner: string): Promise<string> {
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await withAdmin(SERVER.admin, (client) =>
+    client.query(`create database ${name} template template0 owner ${client.escapeIdentifier(owner)}`),
+  );
+  onEnd(scope, async () => {
+    await withAdmin(SERVER.admin, (client) => client.query(`drop database if exists ${name} with (force)`));
+  });
+  return name;
+}
+
+async function connectionsTo(database: string): Promise<unknown[]> {
+  return await withAdmin(SERVER.admin, async (client) => {
+    const { rows } = await client.query(
+      `select application_name from pg_stat_activity where datname = $1::text and application_name like 'gopherpay%'`,
+      [database],
+    );
+    return rows;
+  });
+}
+
+/** A folder on a disk of its own; null, and the test skipped, where this user may not mount one. */
+async function mountSmallDisk(t: TestContext, megabytes: number): Promise<string | null> {
+  const folder = await makeFolder(t);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0755`, 'tmpfs', folder], { stdio: 'pipe' });
+  } catch {
+    t.skip('Only who may mount a small disk can fill one.');
+    return null;
+  }
+  onEnd(t, () => void execFileSync('umount', ['--lazy', folder]));
+  return folder;
+}
+
+/** The processes of this machine that have the folder on their command line. */
+async function processesOf(folder: string): Promise<string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const commandLines = await Promise.all(
+    ids.map(async (id) => await readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')),
+  );
+  return commandLines.filter((commandLine) => commandLine.includes(folder));
+}

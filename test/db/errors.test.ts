@@ -1,0 +1,89 @@
+// What an error of the database allows: a table of what PostgreSQL, the network and our own mistakes raise.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isFaultOfTheData, isOutOfReach, type Retry, retryAfter, sqlStateOf } from '../../src/db/errors.ts';
+
+type Case = { what: string; error: unknown; retry: Retry; data?: true; away?: true };
+
+const sqlStates: (Omit<Case, 'error'> & { code: string })[] = [
+  { code: '40001', what: 'a serialization failure', retry: 'same connection' },
+  { code: '40P01', what: 'a deadlock', retry: 'same connection' },
+  { code: '55P03', what: 'a lock that was waited for too long', retry: 'same connection' },
+  { code: '57014', what: 'a statement that took too long', retry: 'same connection' },
+  { code: '40003', what: 'a statement of which it is not known whether it is done', retry: 'new connection' },
+  { code: '08000', what: 'a connection exception', retry: 'new connection', away: true },
+  { code: '08003', what: 'a connection that does not exist', retry: 'new connection', away: true },
+  { code: '08006', what: 'a connection failure', retry: 'new connection', away: true },
+  { code: '08P01', what: 'a protocol violation, with which poolers refuse', retry: 'new connection', away: true },
+  { code: '57P01', what: 'a server that shuts down', retry: 'new connection', away: true },
+  { code: '57P02', what: 'a server that crashed', retry: 'new connection', away: true },
+  { code: '57P03', what: 'a server that starts', retry: 'new connection', away: true },
+  { code: '57P04', what: 'a database that was dropped', retry: 'new connection' },
+  { code: '57P05', what: 'a session that was idle for too long', retry: 'new connection' },
+  { code: '25P02', what: 'a transaction that failed before', retry: 'new connection' },
+  { code: '25P03', what: 'a transaction that was idle for too long', retry: 'new connection' },
+  { code: '25P04', what: 'a transaction that took too long', retry: 'new connection' },
+  { code: '25006', what: 'a standby', retry: 'new connection' },
+  { code: '26000', what: 'a prepared statement that is gone', retry: 'new connection' },
+  { code: '0A000', what: 'a cached plan that no longer fits', retry: 'new connection' },
+  { code: '28000', what: 'a role that may not log in', retry: 'new connection' },
+  { code: '28P01', what: 'a password that does not fit any more', retry: 'new connection' },
+  { code: '3D000', what: 'a database that is not there', retry: 'new connection' },
+  { code: '42501', what: 'a missing privilege', retry: 'new connection' },
+  { code: '53000', what: 'insufficient resources', retry: 'new connection' },
+  { code: '53100', what: 'a full disk', retry: 'new connection' },
+  { code: '53200', what: 'memory that has run out', retry: 'new connection' },
+  { code: '53300', what: 'too many connections', retry: 'new connection' },
+  { code: '58030', what: 'an error of the disk', retry: 'new connection' },
+  { code: 'XX000', what: 'an internal error', retry: 'new connection' },
+  { code: 'XX001', what: 'corrupted data', retry: 'new connection' },
+  { code: '22003', what: 'a number out of range', retry: 'never', data: true },
+  { code: '22P05', what: 'a character that cannot be kept', retry: 'never', data: true },
+  { code: '23505', what: 'a key that is there already', retry: 'never', data: true },
+  { code: '23514', what: 'a broken check', retry: 'never', data: true },
+  { code: '54000', what: 'a row that is too large', retry: 'never', data: true },
+  { code: '42P01', what: 'a missing table', retry: 'never' },
+  { code: '42703', what: 'a missing column', retry: 'never' },
+  { code: '42601', what: 'a syntax error', retry: 'never' },
+  { code: 'P0001', what: 'a trigger that refuses', retry: 'never' },
+];
+
+const cases: Case[] = [
+  ...sqlStates.map(({ code, ...rest }) => ({ ...rest, error: fromServer(code) })),
+  { what: 'a connection that is refused', error: fromSystem('ECONNREFUSED'), retry: 'new connection', away: true },
+  { what: 'a connection that is reset', error: fromSystem('ECONNRESET'), retry: 'new connection', away: true },
+  { what: 'a name without an address', error: fromSystem('ENOTFOUND'), retry: 'new connection', away: true },
+  // A code of five characters is the system's, not the server's, where no severity comes with it.
+  { what: 'a write to a closed pipe', error: fromSystem('EPIPE'), retry: 'new connection', away: true },
+  {
+    what: 'a connection that ends without a word',
+    error: new Error('Connection terminated unexpectedly'),
+    retry: 'new connection',
+    away: true,
+  },
+  { what: 'a mistake of ours', error: new TypeError('x is not a function'), retry: 'never', data: true },
+  { what: 'a value that is out of bounds', error: new RangeError('Invalid array length'), retry: 'never', data: true },
+];
+
+for (const { what, error, retry, data = false, away = false } of cases) {
+  const code = sqlStateOf(error);
+  test(`errors: after ${what}${code === null ? '' : ` (${code})`} it is tried again: ${retry}`, () => {
+    assert.equal(retryAfter(error), retry);
+    assert.equal(isFaultOfTheData(error), data);
+    assert.equal(isOutOfReach(error), away);
+  });
+}
+
+test('errors: nothing that may be tried again is blamed on the data', () => {
+  for (const { what, error } of cases) {
+    if (retryAfter(error) !== 'never') assert.equal(isFaultOfTheData(error), false, what);
+  }
+});
+
+function fromServer(code: string): Error {
+  return Object.assign(new Error('as the server puts it'), { code, severity: 'ERROR' });
+}
+
+function fromSystem(code: string): Error {
+  return Object.assign(new Error(code), { code, syscall: 'connect' });
+}
