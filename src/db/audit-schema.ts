@@ -144,6 +144,29 @@ function columns(): string {
   });
 }
 
+/** The columns whose type is what says what they may hold. */
+const DOMAINS = [
+  ['account_number', 'account_number'],
+  ['currency', 'currency_code'],
+];
+
+function domains(): string {
+  return compare({
+    from: `(values ${DOMAINS.map(([column, type]) => `('${column}', '${type}')`).join(', ')}) as known (name, type)
+      left join pg_attribute as attribute
+        on attribute.attrelid = to_regclass('accounts') and attribute.attname = known.name
+      left join pg_type as actual on actual.oid = attribute.atttypid and actual.typnamespace = ${LEDGER_SCHEMA}`,
+    facts: [
+      must(
+        'column with a type of its own',
+        'actual.typname = known.type',
+        'of that type',
+        `'accounts.' || known.name || ' is not of the type ' || known.type`,
+      ),
+    ],
+  });
+}
+
 function triggers(): string {
   return compare({
     from: `${named(APPEND_ONLY)}
@@ -171,8 +194,8 @@ export const SCHEMA_CHECKS: readonly Check[] = [
   {
     name: 'final.constraints',
     looksAt: [],
-    others: pairs(CONSTRAINTS, '_').length,
-    statements: () => [tables(), constraints(), uniqueIndexes(), columns()],
+    others: pairs(CONSTRAINTS, '_').length + DOMAINS.length,
+    statements: () => [tables(), constraints(), uniqueIndexes(), columns(), domains()],
   },
   { name: 'final.triggers', looksAt: [], others: APPEND_ONLY.length, statements: () => [triggers()] },
 ];

@@ -3,7 +3,15 @@ import type { Durable } from '../domain/job.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Connection, ConnectionPool, Queryable } from './connect.ts';
 import { withTransaction } from './connect.ts';
-import { KIND_OF_TERMS, renderTerms, termOf } from './terms.ts';
+import {
+  ORDER_COLUMNS,
+  ORDER_NAMES,
+  ORDER_VALUES,
+  orderArrays,
+  renderColumn,
+  renderOrders,
+  REQUEST_ID,
+} from './orders.ts';
 
 export type Inserted = {
   /** False if the intake itself is unknown to the database: it was taken for dead, and nothing was stored. */
@@ -17,14 +25,14 @@ export type KeyHolder = { readonly key: string; readonly transferId: string; rea
 // for dead and forget it between its last orders and their commit.
 const INSERT_PENDING = `
   with intake as (
-    select id
+    select id as intake_id
     from intakes
     where id = $1::uuid
     for key share
   ), keyed as (
     insert into idempotency_keys (transfer_id, key, fingerprint)
     select sent.id, sent.key, sent.fingerprint
-    from unnest($10::uuid[], $11::text[], $12::bytea[]) as sent (id, key, fingerprint)
+    from unnest($2::uuid[], $3::text[], $4::bytea[]) as sent (id, key, fingerprint)
     cross join intake
     -- In order of the key, so that two processes with keys in common wait for each other instead of deadlocking.
     order by sent.key
@@ -32,21 +40,13 @@ const INSERT_PENDING = `
     returning transfer_id
   ), inserted as (
     insert into pending_transfers (
-      amount, if_from_entry_number, if_min_available_after, expires_in, group_position, id, intake_id, parent_id,
-      group_id, atomic, final_capture, kind, from_account, to_account, currency, request_id, description, metadata
+      intake_id, amount, currency, request_id, description, metadata, ${ORDER_COLUMNS}
     )
-    select
-      sent.amount, ${termOf('if_from_entry_number', 'bigint')}, ${termOf('if_min_available_after', 'bigint')},
-      ${termOf('expires_in', 'integer')}, ${termOf('group_position', 'integer')}, sent.id, intake.id,
-      ${termOf('parent_id', 'uuid')}, ${termOf('group_id', 'uuid')}, ${termOf('atomic', 'boolean')},
-      ${termOf('final_capture', 'boolean')}, ${KIND_OF_TERMS},
-      sent.from_account, sent.to_account, sent.currency, sent.request_id, sent.description, sent.metadata
-    from unnest(
-      $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::jsonb[], $13::uuid[],
-      $14::json[]
-    ) as sent (id, from_account, to_account, amount, currency, request_id, description, metadata, keyed_id, terms)
+    select intake_id, amount, currency, request_id, description, metadata, ${ORDER_VALUES}
+    from unnest($5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::jsonb[], ${orderArrays(11)})
+      as sent (keyed_id, amount, currency, request_id, description, metadata, ${ORDER_NAMES})
     cross join intake
-    where sent.keyed_id is null or sent.keyed_id in (select transfer_id from keyed)
+    where keyed_id is null or keyed_id in (select transfer_id from keyed)
     -- The same orders may be sent again when the answer to the first time was lost.
     on conflict (id) do nothing
   )
@@ -70,19 +70,19 @@ export async function insertPending(
     text: INSERT_PENDING,
     values: [
       intakeId,
-      transfers.map((transfer) => transfer.id),
-      transfers.map((transfer) => transfer.fromAccount),
-      transfers.map((transfer) => transfer.toAccount),
-      transfers.map((transfer) => transfer.amount),
-      transfers.map((transfer) => transfer.currency),
-      transfers.map((transfer) => transfer.requestId),
-      transfers.map((transfer) => transfer.description),
-      transfers.map((transfer) => (transfer.metadata ? JSON.stringify(transfer.metadata) : null)),
-      keyed.map(namedBy),
-      keyed.map((transfer) => transfer.idempotency?.key),
-      keyed.map((transfer) => transfer.idempotency && Buffer.from(transfer.idempotency.fingerprint)),
-      transfers.map((transfer) => (transfer.idempotency ? namedBy(transfer) : null)),
-      transfers.map(renderTerms),
+      renderColumn(keyed, namedBy),
+      renderColumn(keyed, ({ idempotency }) => idempotency?.key ?? null),
+      renderColumn(
+        keyed,
+        ({ idempotency }) => idempotency && `\\x${Buffer.from(idempotency.fingerprint).toString('hex')}`,
+      ),
+      renderColumn(transfers, (transfer) => (transfer.idempotency ? namedBy(transfer) : null)),
+      renderColumn(transfers, ({ amount }) => amount),
+      renderColumn(transfers, ({ currency }) => currency),
+      renderColumn(transfers, ({ requestId }) => requestId),
+      renderColumn(transfers, ({ description }) => description),
+      renderColumn(transfers, ({ metadata }) => metadata && JSON.stringify(metadata)),
+      ...renderOrders(transfers),
     ],
   });
   const row = result.rows[0];
@@ -164,7 +164,7 @@ export async function adoptOrphans(
       `update pending_transfers
        set intake_id = $1::uuid
        where id = any($2::uuid[]) or group_id = any($3::uuid[])
-       returning id, coalesce(request_id, id::text) as request_id, from_account, to_account, parent_id,
+       returning id, ${REQUEST_ID} as request_id, from_account, to_account, parent_id,
          case when atomic then group_id end as atomic_group_id, group_position`,
       [intakeId, found.rows.map((row) => row.id), found.rows.flatMap((row) => row.group_id ?? [])],
     );

@@ -2,6 +2,7 @@
 // Rows come through a cursor in one read-only snapshot, so a report of any length needs the same little memory.
 import Cursor from 'pg-cursor';
 import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from './connect.ts';
+import { REQUEST_ID } from './orders.ts';
 
 export type ReportFilter = {
   readonly account: string;
@@ -55,14 +56,14 @@ const MATCHES = `
 
 // Failed transfers, and holds and their ends: what moved no money.
 const ENTRYLESS = (column: string) => `
-  select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text), description, created_at,
+  select ${COMMON('transfers')}, status, failure_code, ${REQUEST_ID}, description, created_at,
     completed_at, null::bigint, null::bigint, null::bigint, kind, parent_id, journal_number, journal_position
   from transfers
   where from_entry_number is null and ${column} = $1::text and ($3::text is null or status = $3::text)${MATCHES}`;
 
 // In the order of the journal, which is the order of the account's entries; what is still pending comes last.
 const HISTORY = `
-  select ${COMMON('transfers')}, status, failure_code, coalesce(request_id, id::text) as request_id, description,
+  select ${COMMON('transfers')}, status, failure_code, ${REQUEST_ID} as request_id, description,
     created_at, completed_at, own.entry_number, own.signed_amount, own.balance_after, kind, parent_id, journal_number,
     journal_position
   from (
@@ -75,7 +76,7 @@ const HISTORY = `
   union all ${ENTRYLESS('from_account')}
   union all ${ENTRYLESS('to_account')}
   union all
-  select ${COMMON('pending_transfers')}, 'pending', null, coalesce(request_id, id::text), description, created_at, null,
+  select ${COMMON('pending_transfers')}, 'pending', null, ${REQUEST_ID}, description, created_at, null,
     null, null, null, kind, parent_id, null, null
   from pending_transfers
   where (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}

@@ -5,10 +5,10 @@ import type { BooksContent } from '../domain/books.ts';
 import type { Hold, HoldState, Original } from '../domain/hold.ts';
 import type { Job } from '../domain/job.ts';
 import type { OrderDetails } from '../domain/record.ts';
-import type { Order, Outcome, TransferKind } from '../domain/transfer.ts';
+import type { EntryPair, Order, Outcome, TransferKind } from '../domain/transfer.ts';
 import type { Connection } from './connect.ts';
 import { appendToJournal } from './journal.ts';
-import { KIND_OF_TERMS, renderTerms, termOf } from './terms.ts';
+import { ORDER_COLUMNS, ORDER_NAMES, ORDER_VALUES, orderArrays, renderColumn, renderOrders } from './orders.ts';
 
 export type LockedOrder = { readonly order: Order; readonly details: OrderDetails };
 export type LockedJob = { readonly orders: readonly LockedOrder[]; readonly books: BooksContent };
@@ -83,26 +83,21 @@ const WRITE_ENDED = `
   with ${appendToJournal('$1::integer', '$2::bytea')}, ended as materialized (
     select *
     from unnest(
-      $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
-      $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::jsonb[], $17::json[]
+      $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+      $11::text[], $12::text[], $13::jsonb[], ${orderArrays(14)}
     ) with ordinality as ended (
-      id, from_account, to_account, amount, currency, failure_code, from_entry_number, from_balance,
-      to_entry_number, to_balance, created_at_micros, request_id, description, metadata, terms, position
+      amount, currency, failure_code, from_entry_number, from_balance, to_entry_number, to_balance, created_at_micros,
+      request_id, description, metadata, ${ORDER_NAMES}, position
     )
   ), inserted as (
     insert into transfers (
-      amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, if_from_entry_number,
-      if_min_available_after, journal_position, expires_in, group_position, id, parent_id, group_id, atomic,
-      final_capture, kind, from_account, to_account, currency, status, failure_code, request_id, description, metadata
+      amount, currency, status, failure_code, from_entry_number, to_entry_number, created_at, request_id, description,
+      metadata, completed_at, journal_number, journal_position, ${ORDER_COLUMNS}
     )
     select
-      amount, timestamptz 'epoch' + created_at_micros * interval '1 microsecond',
-      (select settled_at from journaled), (select number from journaled), from_entry_number, to_entry_number,
-      ${termOf('if_from_entry_number', 'bigint')}, ${termOf('if_min_available_after', 'bigint')}, position,
-      ${termOf('expires_in', 'integer')}, ${termOf('group_position', 'integer')}, id, ${termOf('parent_id', 'uuid')},
-      ${termOf('group_id', 'uuid')}, ${termOf('atomic', 'boolean')}, ${termOf('final_capture', 'boolean')},
-      ${KIND_OF_TERMS}, from_account, to_account, currency,
-      case when failure_code is null then 'completed' else 'failed' end, failure_code, request_id, description, metadata
+      amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
+      from_entry_number, to_entry_number, timestamptz 'epoch' + created_at_micros * interval '1 microsecond', request_id,
+      description, metadata, (select settled_at from journaled), (select number from journaled), position, ${ORDER_VALUES}
     from ended
   ), entered as (
     insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
@@ -156,7 +151,7 @@ export async function lockJob(
   options: { begun: boolean },
 ): Promise<LockedJob> {
   const load = async <Row extends unknown[]>(name: string, text: string, keys: readonly string[]): Promise<Row[]> =>
-    (await connection.query<Row>({ name, text, values: [keys], rowMode: 'array' })).rows;
+    (await connection.query<Row>({ name, text, values: [renderColumn(keys, (key) => key)], rowMode: 'array' })).rows;
   const { transferIds, accountNumbers, parentIds } = job;
   const [, orders, accounts, holds, originals] = await pipelined(connection, [
     options.begun ? Promise.resolve() : beginJob(connection),
@@ -199,11 +194,11 @@ export async function writeJob(
   if (accounts.length > 0) {
     sent.push(
       run('update accounts', UPDATE_ACCOUNTS, [
-        accounts.map((account) => account.accountNumber),
-        accounts.map((account) => account.currency),
-        accounts.map((account) => account.balance),
-        accounts.map((account) => account.held),
-        accounts.map((account) => account.entryCount),
+        renderColumn(accounts, (account) => account.accountNumber),
+        renderColumn(accounts, (account) => account.currency),
+        renderColumn(accounts, (account) => account.balance),
+        renderColumn(accounts, (account) => account.held),
+        renderColumn(accounts, (account) => account.entryCount),
       ]),
     );
   }
@@ -243,28 +238,26 @@ export async function writeJob(
       ]),
     );
   }
-  const entries = outcomes.map((outcome) => (outcome.ok ? outcome.entries : null));
+  const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes, valueOf);
+  const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
   const journaled = connection.query<{ number: bigint; settled_at: string }>({
     name: 'write ended',
     text: WRITE_ENDED,
     values: [
       orders.length,
       written.digest,
-      orders.map(({ order }) => order.id),
-      orders.map(({ order }) => order.fromAccount),
-      orders.map(({ order }) => order.toAccount),
-      outcomes.map((outcome) => outcome.amount),
-      outcomes.map((outcome) => outcome.currency),
-      outcomes.map((outcome) => (outcome.ok ? null : outcome.code)),
-      entries.map((pair) => pair?.fromEntryNumber ?? null),
-      entries.map((pair) => pair?.fromBalance ?? null),
-      entries.map((pair) => pair?.toEntryNumber ?? null),
-      entries.map((pair) => pair?.toBalance ?? null),
-      orders.map(({ details }) => details.createdAtMicros),
-      orders.map(({ details }) => details.requestId),
-      orders.map(({ details }) => details.description),
-      orders.map(({ details }) => details.metadataText),
-      orders.map(({ order }) => renderTerms(order)),
+      column((outcome) => outcome.amount),
+      column((outcome) => outcome.currency),
+      column((outcome) => (outcome.ok ? null : outcome.code)),
+      entry('fromEntryNumber'),
+      entry('fromBalance'),
+      entry('toEntryNumber'),
+      entry('toBalance'),
+      renderColumn(orders, ({ details }) => details.createdAtMicros),
+      renderColumn(orders, ({ details }) => details.requestId),
+      renderColumn(orders, ({ details }) => details.description),
+      renderColumn(orders, ({ details }) => details.metadataText),
+      ...renderOrders(orders.map(({ order }) => order)),
     ],
   });
   const commit = connection.query(dryRun ? 'rollback' : 'commit');

@@ -3,6 +3,7 @@ import { EXTERNAL } from '../domain/account.ts';
 import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
+import { REQUEST_ID } from './orders.ts';
 
 export type Transfer = {
   readonly id: string;
@@ -51,12 +52,12 @@ export type TransferPage = { readonly transfers: readonly Transfer[]; readonly n
 
 const PENDING_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
-  coalesce(request_id, id::text) as request_id, description, metadata, created_at, null::timestamptz as completed_at,
+  ${REQUEST_ID} as request_id, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
 export const SETTLED_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-  coalesce(request_id, id::text) as request_id, description, metadata, created_at, completed_at,
+  ${REQUEST_ID} as request_id, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
 export type TransferRow = {
@@ -258,9 +259,11 @@ class Conditions {
   constructor(filter: TransferFilter) {
     const { requestId, groupId, parentId, metadata, since, until } = filter;
     if (requestId !== undefined) {
-      // A request that named no id of its own has the id of its transfer.
-      const own = UUID_FORM.test(requestId) ? `or (request_id is null and id = ${this.bind(requestId)}::uuid)` : '';
-      this.add((value) => `(request_id = ${value}::text ${own})`, requestId);
+      // A request that named no id of its own has the id of its group, or of its transfer.
+      const own = UUID_FORM.test(requestId) ? this.bind(requestId) : null;
+      const made =
+        own && `or (request_id is null and (group_id = ${own}::uuid or (group_id is null and id = ${own}::uuid)))`;
+      this.add((value) => `(request_id = ${value}::text ${made ?? ''})`, requestId);
     }
     if (groupId !== undefined) this.add((value) => `group_id = ${value}::uuid`, groupId);
     if (parentId !== undefined) this.add((value) => `parent_id = ${value}::uuid`, parentId);

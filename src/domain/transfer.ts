@@ -50,7 +50,7 @@ export type Order = {
 
 /** An order as it arrives, before it is stored. */
 export type NewTransfer = Order & {
-  /** Null: the caller named none, and the transfer's id serves. */
+  /** Null: the caller named none, and the id of its group serves, or else its own. */
   readonly requestId: string | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;

@@ -156,7 +156,7 @@ async function accept(parts: Parts, transfers: readonly NewTransfer[]): Promise<
       settlement.push(
         transfers.map(({ id, requestId, fromAccount, toAccount, parentId, group }) => ({
           id,
-          requestId: requestId ?? id,
+          requestId: requestId ?? group?.id ?? id,
           fromAccount,
           toAccount,
           parentId,
@@ -227,8 +227,6 @@ async function dryRun(
 function toNewTransfer(submission: Submission, fields: OrderFields, group: Group | null): NewTransfer {
   const { requestId, requestIdGiven, headers, said } = submission;
   const key = parseIdempotencyKey(headers);
-  // A request id that was made here serves as the id of its one transfer, so that it need not be stored twice.
-  const serves = !requestIdGiven && group === null;
   return {
     kind: 'transfer',
     parentId: null,
@@ -239,8 +237,9 @@ function toNewTransfer(submission: Submission, fields: OrderFields, group: Group
     metadata: null,
     ...fields,
     group,
-    id: serves ? requestId : randomUUIDv7(),
-    requestId: serves ? null : requestId,
+    // A request id that was made here serves as the id of its group or its one transfer, so that it need not be stored twice.
+    id: requestIdGiven || group ? randomUUIDv7() : requestId,
+    requestId: requestIdGiven ? requestId : null,
     idempotency: key === null ? null : { key, fingerprint: fingerprintOf(said) },
   };
 }
@@ -250,7 +249,7 @@ function toPending(transfer: NewTransfer, createdAt: string): Transfer {
     ...transfer,
     groupId: transfer.group?.id ?? null,
     groupPosition: transfer.group?.position ?? null,
-    requestId: transfer.requestId ?? transfer.id,
+    requestId: transfer.requestId ?? transfer.group?.id ?? transfer.id,
     status: 'pending',
     failureCode: null,
     createdAt,

@@ -320,6 +320,12 @@ const defences: { what: string; statement: string; check: string; found: string 
     found: 'holds.state may be null',
   },
   {
+    what: 'a column that may hold anything',
+    statement: 'alter table accounts alter column currency type text',
+    check: 'final.constraints',
+    found: 'accounts.currency is not of the type currency_code',
+  },
+  {
     what: 'a table that is a view',
     statement: `
       alter table reversed_amounts rename to reversed_amounts_before;

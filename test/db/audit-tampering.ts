@@ -55,7 +55,8 @@ async function force(connection: Connection, statement: string): Promise<QueryRe
 }
 
 const obstacleSchema = z.object({
-  table: z.string(),
+  table: z.string().optional(),
+  dataType: z.string().optional(),
   constraint: z.string().optional(),
   column: z.string().optional(),
 });
@@ -64,7 +65,7 @@ const obstacleSchema = z.object({
 function obstacleOf(error: unknown): string | null {
   const refusal = obstacleSchema.safeParse(error);
   if (!refusal.success) return null;
-  const { table, constraint, column } = refusal.data;
+  const { table, dataType, constraint, column } = refusal.data;
   switch (sqlStateOf(error)) {
     case '23502':
       // The columns of a primary key cannot be null while it is there.
@@ -72,7 +73,10 @@ function obstacleOf(error: unknown): string | null {
         alter table ${table} drop constraint if exists ${table}_pkey;
         alter table ${table} alter column ${column} drop not null`;
     case '23514':
-      return `alter table ${table} drop constraint ${constraint}`;
+      // The constraint of a column's type is the type's.
+      return table === undefined
+        ? `alter domain ${dataType} drop constraint ${constraint}`
+        : `alter table ${table} drop constraint ${constraint}`;
     case '23505':
       return `
         alter table ${table} drop constraint if exists ${constraint};
