@@ -1,0 +1,193 @@
+// Runs cases against a service: some at a time, then a look at what is stored. What fast-check finds to be wrong it makes
+// as small as it can.
+import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
+import type { TestDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { request, type Service } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import { anyCase, bodyOf, type Case, type Ids, renderCase } from './cases.ts';
+import { setUp } from './fixtures.ts';
+import { BODY_BYTES_MAX, judge, meantBy } from './judge.ts';
+import { parseInterface } from './schema.ts';
+import { Stored } from './stored.ts';
+import { Line } from './wire.ts';
+
+/** How many cases are sent at once; what is stored is looked at when all are answered. */
+const VOLLEY = 20;
+const ANSWER_TIMEOUT_MS = 5000;
+/** How often a smaller case is looked for. */
+const SHRINKS_MAX = 400;
+
+/** What the service under test needs in its environment. */
+export const FUZZ_ENV = {
+  THREADS: '4',
+  // No case can fill it: a 429 is a defect.
+  MAX_QUEUE: '200000',
+  BODY_BYTES_MAX: String(BODY_BYTES_MAX),
+  // A request whose body never comes is refused within the time that an answer may take.
+  REQUEST_TIMEOUT_MS: '1000',
+  STATEMENT_STREAMS_MAX: '1000',
+  EVENT_STREAMS_MAX: '1000',
+  LOG_LEVEL: 'error',
+};
+
+export type Options = {
+  cases: number;
+  seed: number;
+  /** Where fast-check's search was when it found something: to see only that again. */
+  path?: string | undefined;
+  onProgress?: (done: number) => void;
+};
+
+export type Report = {
+  cases: number;
+  /** How often each status was answered, by operation. */
+  statuses: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  violation: { sentences: string[]; requests: string[]; seed: number; path: string } | null;
+};
+
+class Violation extends Error {
+  readonly sentences: string[];
+
+  constructor(sentences: string[]) {
+    super(sentences.join('\n'));
+    this.sentences = sentences;
+  }
+}
+
+/** Sends `cases` cases (rounded up to whole volleys). `start` starts the service, and again should it have ended. */
+export async function fuzz(start: () => Promise<Service>, database: TestDatabase, options: Options): Promise<Report> {
+  let service = await start();
+  const described = parseInterface((await request(service, 'GET', '/openapi.json')).text);
+  const ids = await setUp(service);
+  const stored = new Stored(database);
+  await stored.begin();
+  let lines = openLines(service);
+  let sent = 0;
+  let failures = 0;
+  let attempts = 0;
+  const statuses = new Map<string, Map<string, number>>();
+
+  const sendOne = async (each: Case | null, line: Line | undefined): Promise<string[]> => {
+    if (!each || !line) return [];
+    const isHead = each.method === 'HEAD';
+    const outcome = await line.exchange(renderCase(each, ids), { timeoutMs: ANSWER_TIMEOUT_MS, isHead });
+    // What such a request makes of its end is its own affair: the next one begins on a connection of its own.
+    if (each.spoilt.length > 0) line.close();
+    const status = outcome.ended === 'answered' ? String(outcome.answer.status) : outcome.ended;
+    if (failures === 0) count(statuses, each.operation, status);
+    const target = renderTarget(each, ids);
+    const operation = meantBy(each.method, target, described);
+    if (outcome.ended === 'answered' && operation) {
+      stored.note(operation, each.headers, target.split('?')[0] ?? '', outcome.answer);
+    }
+    return judge({ case: each, target, body: bodyOf(each, ids) }, outcome, described);
+  };
+
+  const sendVolley = async (volley: readonly (Case | null)[]): Promise<void> => {
+    if (failures > 0 && (attempts += 1) > SHRINKS_MAX) return;
+    if (service.ended()) {
+      service = await start();
+      lines = openLines(service);
+    }
+    const found = await Promise.all(volley.map((each, index) => sendOne(each, lines[index])));
+    const wrong = found.flat();
+    if (service.ended()) wrong.push(`the service ended: ${service.output().slice(-1000)}`);
+    wrong.push(...(await stored.compare()));
+    if (failures === 0) {
+      sent += volley.length;
+      options.onProgress?.(sent);
+    }
+    if (wrong.length === 0) return;
+    failures += 1;
+    // What is wrong now is not to be found wrong with the next case.
+    await stored.begin();
+    throw new Violation(wrong);
+  };
+
+  // Practically never nothing, but for when a smaller volley is looked for.
+  const one = fc.option(anyCase(described), { freq: 2 ** 30 });
+  const volley = fc.tuple(...Array.from({ length: VOLLEY }, () => one));
+  const details = await fc.check(fc.asyncProperty(volley, sendVolley), {
+    seed: options.seed,
+    numRuns: Math.ceil(options.cases / VOLLEY),
+    ...(options.path === undefined ? {} : { path: options.path }),
+  });
+  for (const line of lines) line.close();
+  const report = { cases: sent, statuses };
+  if (details.failed) {
+    const { errorInstance, counterexample, counterexamplePath } = details;
+    if (!(errorInstance instanceof Violation)) throw errorInstance;
+    const requests = (counterexample?.[0] ?? []).flatMap((each) => (each ? [show(each, ids)] : []));
+    const { sentences } = errorInstance;
+    return { ...report, violation: { sentences, requests, seed: details.seed, path: counterexamplePath ?? '' } };
+  }
+  const sentences = await checkEnd(service, database, stored);
+  const violation = sentences.length === 0 ? null : { sentences, requests: [], seed: details.seed, path: '' };
+  return { ...report, violation };
+}
+
+/** The requests, the seed and the path of a violation, and what is wrong; as text. */
+export function renderViolation({ sentences, requests, seed, path }: NonNullable<Report['violation']>): string {
+  return [
+    ...sentences,
+    ...requests.map((text) => `the request: ${text}`),
+    `to see it again: npm run fuzz -- --seed ${seed}${path === '' ? '' : ` --path ${path}`}`,
+  ].join('\n');
+}
+
+/** A line for each operation: how many cases, and which statuses they got. */
+export function renderStatuses({ statuses }: Report): string[] {
+  return [...statuses].sort().map(([operation, counts]) => {
+    const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    const each = [...counts].sort().map(([status, count]) => `${status}: ${count}`);
+    return `${operation}: ${total} (${each.join(', ')})`;
+  });
+}
+
+/** What is true when nothing is on its way any more. */
+async function checkEnd(service: Service, database: TestDatabase, stored: Stored): Promise<string[]> {
+  const wrong: string[] = [];
+  const pending = `select 1 from pending_transfers where kind <> 'expiry' limit 1`;
+  await until(async () => (await database.query(pending)).length === 0, {
+    timeoutMs: 30_000,
+    what: 'everything accepted to be settled',
+  });
+  wrong.push(...(await stored.compareAll()));
+  await checkPromises(database, { limitsChanged: true, accepted: stored.accepted }).catch((error: unknown) => {
+    wrong.push(String(error));
+  });
+  for (const path of ['/healthz', '/readyz']) {
+    const { status } = await request(service, 'GET', path);
+    if (status !== 200) wrong.push(`${path} answers ${status}`);
+  }
+  assert.equal(service.ended(), false);
+  const faults = service.logs().filter(({ level }) => typeof level !== 'number' || level >= 50);
+  if (faults.length > 0) wrong.push(`the service found fault with itself: ${JSON.stringify(faults.slice(0, 3))}`);
+  return wrong;
+}
+
+function openLines(service: Service): Line[] {
+  const port = Number(new URL(service.url).port);
+  return Array.from({ length: VOLLEY }, () => new Line(port));
+}
+
+function count(statuses: Map<string, Map<string, number>>, operation: string, status: string): void {
+  const counts = statuses.get(operation) ?? new Map<string, number>();
+  statuses.set(operation, counts.set(status, (counts.get(status) ?? 0) + 1));
+}
+
+function renderTarget(each: Case, ids: Ids): string {
+  return renderCase({ ...each, body: null }, ids)
+    .toString('latin1')
+    .slice(each.method.length + 1)
+    .split(' HTTP/1.1\r\n', 1)
+    .join('');
+}
+
+function show(each: Case, ids: Ids): string {
+  const text = JSON.stringify(renderCase(each, ids).toString('latin1'));
+  const spoilt = each.spoilt.length === 0 ? '' : ` (spoilt: ${each.spoilt.join(', ')})`;
+  return `${text.length > 3000 ? `${text.slice(0, 3000)}…` : text}${spoilt}`;
+}
