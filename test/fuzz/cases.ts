@@ -2,7 +2,7 @@
 // two. It is plain data, so that fast-check can make it smaller and a person can send it again.
 import * as fc from 'fast-check';
 import { type Json, mutate, mutation, render, valid } from './json-text.ts';
-import { ID_TOKENS, knownText, oddLiteral, pathText } from './oddities.ts';
+import { ID_TOKENS, knownText, NOWHERE_ID, oddLiteral, pathText } from './oddities.ts';
 import {
   type Header,
   oddBytes,
@@ -14,7 +14,7 @@ import {
   oddSegment,
   plainHeader,
 } from './spoils.ts';
-import type { Interface, Operation } from './schema.ts';
+import type { Interface, Operation, Parameter } from './schema.ts';
 
 export type Case = {
   /** The operation that it was made from. */
@@ -56,9 +56,10 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
     .record({
       segments: fc.tuple(...names.map((name) => pathText(name, operation.path))),
       segmentOddly: rarely(oddSegment, 15),
-      query: fc.tuple(...queryParameters.map(({ name, schema }) => rarely(queryText(name, schema), 4))),
+      query: fc.tuple(...queryParameters.map(({ name, schema }) => rarely(queryText(name, schema, operation.path), 4))),
       queryOddly: rarely(oddQuery, 15),
-      headers: fc.array(plainHeader, { maxLength: 3, size: 'max' }),
+      // Of some headers two are one too many.
+      headers: fc.uniqueArray(plainHeader, { maxLength: 3, size: 'max', selector: ([name]) => name }),
       headerOddly: rarely(oddHeader, 12),
       method: rarely(oddMethod, 25),
       path: rarely(oddPath, 25),
@@ -110,9 +111,19 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
     });
 }
 
+/** Places in lists, as the service would give them. */
+const CURSORS: Readonly<Record<string, readonly string[]>> = {
+  '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
+  '/transfers': ['settled', 'pending'].map((stage) =>
+    Buffer.from(
+      JSON.stringify(stage === 'pending' ? { stage, id: NOWHERE_ID } : { stage, number: '9', position: 0, entry: '5' }),
+    ).toString('base64url'),
+  ),
+};
+
 /** The value of a parameter of a query. */
-function queryText(name: string, schema: Operation['parameters'][number]['schema']): fc.Arbitrary<string> {
-  if (name === 'after') return fc.constant('0');
+function queryText(name: string, schema: Parameter['schema'], path: string): fc.Arbitrary<string> {
+  if (name === 'after') return fc.constantFrom(...(CURSORS[path] ?? ['0', '1']));
   if (schema.enum) return fc.constantFrom(...schema.enum.map(String));
   if (schema.type === 'integer') {
     const { minimum = 0, maximum = 1000 } = schema;

@@ -8,7 +8,8 @@ export const FIXTURE_CURRENCY = 'EUR';
 
 /** Stand for ids that are known only when the cases run; see cases.ts. */
 export const ID_TOKENS = ['~transfer0~', '~transfer1~', '~hold0~', '~hold1~', '~hold2~', '~group0~'] as const;
-const NOWHERE_ID = '0192f0c4-0000-7000-8000-00000000000f';
+/** Of nothing. */
+export const NOWHERE_ID = '0192f0c4-0000-7000-8000-00000000000f';
 
 /** Allowed, and easily spoilt on the way. */
 const ODD_TEXTS = [

@@ -17,7 +17,7 @@ import { Line } from './wire.ts';
 const VOLLEY = 20;
 const ANSWER_TIMEOUT_MS = 5000;
 /** How often a smaller case is looked for. */
-const SHRINKS_MAX = 400;
+const SHRINKS_MAX = 1000;
 
 /** What the service under test needs in its environment. */
 export const FUZZ_ENV = {
@@ -46,6 +46,8 @@ export type Report = {
   statuses: ReadonlyMap<string, ReadonlyMap<string, number>>;
   violation: { sentences: string[]; requests: string[]; seed: number; path: string } | null;
 };
+
+type Volley = readonly (Case | null)[];
 
 class Violation extends Error {
   readonly sentences: string[];
@@ -85,24 +87,48 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     return judge({ case: each, target, body: bodyOf(each, ids) }, outcome, described);
   };
 
-  const sendVolley = async (volley: readonly (Case | null)[]): Promise<void> => {
-    if (failures > 0 && (attempts += 1) > SHRINKS_MAX) return;
+  /** Sends those of a volley that `chosen` says at once; returns what is wrong with each, and then with what is stored. */
+  const send = async (volley: Volley, chosen: number | null): Promise<{ byCase: string[][]; atLast: string[] }> => {
     if (service.ended()) {
       service = await start();
       lines = openLines(service);
     }
-    const found = await Promise.all(volley.map((each, index) => sendOne(each, lines[index])));
-    const wrong = found.flat();
-    if (service.ended()) wrong.push(`the service ended: ${service.output().slice(-1000)}`);
-    wrong.push(...(await stored.compare()));
+    const isSent = (index: number): boolean => chosen === null || index === chosen;
+    const byCase = await Promise.all(
+      volley.map(async (each, index) => (isSent(index) ? await sendOne(each, lines[index]) : [])),
+    );
+    const atLast = service.ended() ? [`the service ended: ${service.output().slice(-1000)}`] : [];
+    atLast.push(...(await stored.compare()));
+    // What is wrong now is not to be found wrong with the next case.
+    if (atLast.length > 0) await stored.begin();
+    return { byCase, atLast };
+  };
+
+  /** Which case of a volley is wrong also when it comes alone. */
+  const findCulprit = async (volley: Volley): Promise<number | null> => {
+    for (const index of volley.keys()) {
+      const { byCase, atLast } = await send(volley, index);
+      if (byCase.flat().length + atLast.length > 0) return index;
+    }
+    return null;
+  };
+
+  /** The one case that smaller ones are looked for of; null: all of a volley. */
+  let culprit: number | null = null;
+  const sendVolley = async (volley: Volley): Promise<void> => {
+    if (failures > 0 && (attempts += 1) > SHRINKS_MAX) return;
+    const { byCase, atLast } = await send(volley, culprit);
     if (failures === 0) {
       sent += volley.length;
       options.onProgress?.(sent);
     }
+    const wrong = [...byCase.flat(), ...atLast];
     if (wrong.length === 0) return;
     failures += 1;
-    // What is wrong now is not to be found wrong with the next case.
-    await stored.begin();
+    if (failures === 1) {
+      const known = byCase.findIndex((found) => found.length > 0);
+      culprit = known === -1 ? await findCulprit(volley) : known;
+    }
     throw new Violation(wrong);
   };
 
@@ -119,7 +145,8 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
   if (details.failed) {
     const { errorInstance, counterexample, counterexamplePath } = details;
     if (!(errorInstance instanceof Violation)) throw errorInstance;
-    const requests = (counterexample?.[0] ?? []).flatMap((each) => (each ? [show(each, ids)] : []));
+    const meant = (counterexample?.[0] ?? []).filter((_, index) => culprit === null || index === culprit);
+    const requests = meant.flatMap((each) => (each ? [show(each, ids)] : []));
     const { sentences } = errorInstance;
     return { ...report, violation: { sentences, requests, seed: details.seed, path: counterexamplePath ?? '' } };
   }

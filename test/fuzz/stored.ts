@@ -27,7 +27,7 @@ export class Stored {
   readonly #transfers = new Map<string, Told>();
   readonly #accounts = new Map<string, Told>();
   readonly #changed = new Set<string>();
-  readonly #closed = new Set<string>();
+  readonly #closed = new Set<string>(['SHUT']);
   readonly #keys = new Set<string>();
   /** What was told since the last look. */
   #freshTransfers: Told[] = [];
