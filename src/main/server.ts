@@ -267,7 +267,9 @@ function toMalformed(error: NodeJS.ErrnoException): Problem {
  * take the refusal for its answer, and a transfer that was accepted for one that was not.
  */
 function refuseInOrder(latest: ServerResponse | undefined, socket: Duplex, problem: Problem): void {
-  if (!latest || latest.writableFinished || latest.destroyed) refuseMalformed(socket, problem);
+  // The rest of a request that is answered already: a second answer would be taken for the one to the next request.
+  if (latest?.writableFinished && !latest.req.complete) socket.end();
+  else if (!latest || latest.writableFinished || latest.destroyed) refuseMalformed(socket, problem);
   else if (latest.req.complete) latest.once('finish', () => refuseMalformed(socket, problem));
   else if (latest.headersSent) latest.once('finish', () => socket.end());
   else {
