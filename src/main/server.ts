@@ -136,6 +136,10 @@ function isBodyAbsent({ headers }: IncomingMessage): boolean {
 }
 
 function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {
+  // Node's parser also takes 0.9 and 2.0, which are written otherwise.
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
+    throw new Problem('malformed_http', 'The request must be HTTP/1.1.', { headers: { Connection: 'close' } });
+  }
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
     throw new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
   }
