@@ -97,7 +97,7 @@ export function parseInterface(text: string): Interface {
   return { operations, schemas: components.schemas };
 }
 
-/** What is wrong with the value, as a path and a word; null if the schema accepts it. Lengths count UTF-16 units. */
+/** What is wrong with the value, as a path and a word; null if the schema accepts it. Lengths count characters (code points). */
 export function flawOf(schema: Schema, value: unknown, schemas: Schemas, at = ''): string | null {
   if (schema.$ref !== undefined) {
     const meant = schemas[schema.$ref.split('/').at(-1) ?? ''];
@@ -136,8 +136,10 @@ function typeOf(value: unknown, wanted: string): string {
 const patterns = new Map<string, RegExp>();
 
 function textFlaw(schema: Schema, value: string, at: string): string | null {
-  if (value.length < (schema.minLength ?? 0)) return `${at} is too short`;
-  if (value.length > (schema.maxLength ?? Infinity)) return `${at} is too long`;
+  // Counting is dear, and most texts are far from any bound.
+  const length = schema.maxLength === undefined && schema.minLength === undefined ? 0 : [...value].length;
+  if (length < (schema.minLength ?? 0)) return `${at} is too short`;
+  if (length > (schema.maxLength ?? Infinity)) return `${at} is too long`;
   if (schema.pattern === undefined) return null;
   const pattern = patterns.get(schema.pattern) ?? new RegExp(schema.pattern, 'u');
   patterns.set(schema.pattern, pattern);
