@@ -71,10 +71,12 @@ export async function play(service: { url: string }, steps: readonly Step[], opt
     // A connection that is cut while we still write is an error; what had come before it counts.
     socket.on('error', () => {});
   });
-  void send(socket, steps, () => over).then(() => {
+  const sendAll = async (): Promise<void> => {
+    await send(socket, steps, () => over);
     listen();
     if (probeAfter === 0) probe();
-  });
+  };
+  void sendAll();
   const how = await ended;
   over = true;
   clearTimeout(quiet);
@@ -85,13 +87,14 @@ export async function play(service: { url: string }, steps: readonly Step[], opt
 async function send(socket: Socket, steps: readonly Step[], isOver: () => boolean): Promise<void> {
   for (const step of steps) {
     if (isOver() || !socket.writable) return;
-    if (step === 'FIN') socket.end();
-    else if (step === 'RST') {
+    if (typeof step === 'string') {
+      if (step !== '') await new Promise<void>((done) => void socket.write(step, 'latin1', () => done()));
+    } else if ('waitMs' in step) await sleep(step.waitMs);
+    else if (step.ends === 'half') socket.end();
+    else {
       // What was written before goes out first.
       await sleep(20);
       socket.resetAndDestroy();
-    } else if (typeof step === 'string') {
-      if (step !== '') await new Promise<void>((done) => void socket.write(step, 'latin1', () => done()));
-    } else await sleep(step.waitMs);
+    }
   }
 }

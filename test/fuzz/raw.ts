@@ -2,7 +2,10 @@
 // the connection, and how many transfers may be stored by it. RFC 9112 says what a server may do with most of it.
 
 /** What to do next: send these bytes, wait, end our half of the connection, or cut it. */
-export type Step = string | { readonly waitMs: number } | 'FIN' | 'RST';
+export type Step = string | { readonly waitMs: number } | { readonly ends: 'half' | 'all' };
+
+const FIN: Step = { ends: 'half' };
+const RST: Step = { ends: 'all' };
 
 export type Entry = {
   readonly name: string;
@@ -10,7 +13,7 @@ export type Entry = {
   /** The status of each answer, in order, or those that are allowed. */
   readonly answers: readonly (number | readonly number[])[];
   /** Whether the connection is closed by the service, or goes on; a request that follows is then answered. */
-  readonly then: 'closed' | 'open';
+  readonly afterwards: 'closed' | 'open';
   /** How many transfers are stored: exactly, or one of these. */
   readonly stored: number | readonly number[];
   /** Which answers are to HEAD, and so have no body. */
@@ -71,18 +74,18 @@ const refused = (name: string, bytes: string, status: number | readonly number[]
   name,
   steps: [bytes],
   answers: [status],
-  then: 'closed',
+  afterwards: 'closed',
   stored: 0,
 });
 const answered = (name: string, bytes: string, status: number = 200): Entry => ({
   name,
   steps: [bytes],
   answers: [status],
-  then: 'open',
+  afterwards: 'open',
   stored: 0,
 });
 const withHead = (line: string): string => GET.replace('Host: x\r\n', `Host: x\r\n${line}\r\n`);
-const drip = (text: string, waitMs: number): Step[] => [...text].flatMap((character) => [character, { waitMs }]);
+const drip = (text: string, waitMs: number): Step[] => Array.from(text).flatMap((character) => [character, { waitMs }]);
 
 const TLS_CLIENT_HELLO =
   '\u0016\u0003\u0001\u0000\u00a5\u0001\u0000\u0000\u00a1\u0003\u0003' +
@@ -97,7 +100,7 @@ const SIMPLE: Entry[] = [
     'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\u0000\u0000\u0000\u0004\u0000\u0000\u0000\u0000\u0000',
   ),
   // A line alone may still become a request.
-  { name: 'HTTP/0.9', steps: ['GET /healthz\r\n'], answers: [408], then: 'closed', stored: 0, slow: true },
+  { name: 'HTTP/0.9', steps: ['GET /healthz\r\n'], answers: [408], afterwards: 'closed', stored: 0, slow: true },
   refused('SSH', 'SSH-2.0-OpenSSH_9.9\r\n'),
   refused('SMTP', 'EHLO example\r\n'),
   refused('SOCKS', '\u0005\u0001\u0000'),
@@ -126,7 +129,7 @@ const SIMPLE: Entry[] = [
   refused('NUL in the path', GET.replace('healthz', 'health\u0000z')),
   refused('a byte above 127 in the path', GET.replace('healthz', 'health\u00e9')),
   refused('a path without end', `GET /${'x'.repeat(100_000)}`, 431),
-  { name: 'HTTP/1.0', steps: ['GET /healthz HTTP/1.0\r\n\r\n'], answers: [200], then: 'closed', stored: 0 },
+  { name: 'HTTP/1.0', steps: ['GET /healthz HTTP/1.0\r\n\r\n'], answers: [200], afterwards: 'closed', stored: 0 },
   answered('HTTP/1.0 that is kept alive', 'GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'),
   // Targets (RFC 9112, section 3.2). A server must understand the absolute form; this one says clearly that it does not.
   answered('the absolute form', GET.replace('/healthz', 'http://x/healthz'), 400),
@@ -164,23 +167,29 @@ const SIMPLE: Entry[] = [
   ),
   answered('an expectation that is unknown', withHead('Expect: nothing'), 417),
   answered('100-continue without a body', withHead('Expect: 100-continue')),
-  { name: 'the end, if asked for', steps: [withHead('Connection: close')], answers: [200], then: 'closed', stored: 0 },
+  {
+    name: 'the end, if asked for',
+    steps: [withHead('Connection: close')],
+    answers: [200],
+    afterwards: 'closed',
+    stored: 0,
+  },
   // What never comes whole.
-  { name: 'nothing', steps: [], answers: [408], then: 'closed', stored: 0, slow: true },
+  { name: 'nothing', steps: [], answers: [408], afterwards: 'closed', stored: 0, slow: true },
   {
     name: 'a slow head',
     steps: drip(withHead(`X-Odd: ${'x'.repeat(200)}`), 50),
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   },
-  { name: 'half a request line', steps: ['GET /heal'], answers: [408], then: 'closed', stored: 0, slow: true },
+  { name: 'half a request line', steps: ['GET /heal'], answers: [408], afterwards: 'closed', stored: 0, slow: true },
   {
     name: 'half a head',
     steps: ['GET /healthz HTTP/1.1\r\nHost: x\r\n'],
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   },
@@ -188,21 +197,21 @@ const SIMPLE: Entry[] = [
     name: 'a second head that never comes whole',
     steps: [`${GET}GET /heal`],
     answers: [200, 408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   },
   ...['', 'G', 'GET /heal', 'GET /healthz HTTP/1.1\r\nHost: x\r\n'].flatMap((part): Entry[] => [
     {
       name: `the end after ${JSON.stringify(part)}`,
-      steps: [part, 'FIN'],
+      steps: [part, FIN],
       answers: part === '' ? [] : [400],
-      then: 'closed',
+      afterwards: 'closed',
       stored: 0,
     },
-    { name: `a cut after ${JSON.stringify(part)}`, steps: [part, 'RST'], answers: [], then: 'closed', stored: 0 },
+    { name: `a cut after ${JSON.stringify(part)}`, steps: [part, RST], answers: [], afterwards: 'closed', stored: 0 },
   ]),
-  { name: 'the end behind a whole request', steps: [GET, 'FIN'], answers: [200], then: 'closed', stored: 0 },
+  { name: 'the end behind a whole request', steps: [GET, FIN], answers: [200], afterwards: 'closed', stored: 0 },
   // Several at once.
   {
     name: 'several requests in one packet, answered in order',
@@ -213,14 +222,14 @@ const SIMPLE: Entry[] = [
     ],
     answers: [200, 404, 200, 404, 200, 200],
     ids: ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   },
   {
     name: 'very many requests in one packet',
     steps: [GET.repeat(300)],
     answers: Array.from({ length: 300 }, () => 200),
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   },
   {
@@ -228,15 +237,15 @@ const SIMPLE: Entry[] = [
     steps: [`HEAD${GET.slice(3)}${GET}`],
     answers: [405, 200],
     heads: [0],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   },
-  { name: 'a request cut into bytes', steps: drip(GET, 0), answers: [200], then: 'open', stored: 0 },
+  { name: 'a request cut into bytes', steps: drip(GET, 0), answers: [200], afterwards: 'open', stored: 0 },
   {
     name: 'the end before a second request',
     steps: [`${withHead('Connection: close')}${GET}`],
     answers: [200],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   },
 ];
@@ -246,22 +255,26 @@ type Ordering = { name: string; make: (parts: Parts) => Omit<Entry, 'name'> };
 const order = (name: string, make: Ordering['make']): Ordering => ({ name, make });
 /** A framing that nobody can be sure about: refused, and what follows is not looked at (RFC 9112, section 11.2). */
 const unclear = (name: string, make: (parts: Parts) => string): Ordering[] => [
-  order(name, (parts) => ({ steps: [make(parts)], answers: [400], then: 'closed', stored: 0 })),
+  order(name, (parts) => ({ steps: [make(parts)], answers: [400], afterwards: 'closed', stored: 0 })),
   order(`${name}, and an order behind`, (parts) => ({
     steps: [`${make(parts)}${parts.order}`],
     answers: [400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   })),
 ];
 const accepted = (name: string, make: (parts: Parts) => string): Ordering =>
-  order(name, (parts) => ({ steps: [make(parts)], answers: [202], then: 'open', stored: 1 }));
+  order(name, (parts) => ({ steps: [make(parts)], answers: [202], afterwards: 'open', stored: 1 }));
 
 const ORDERS: Ordering[] = [
   accepted('an order', ({ order }) => order),
   accepted('an order in one chunk', ({ body, chunked }) => chunked(`${chunk(body)}0\r\n\r\n`)),
   accepted('an order in chunks of a byte', ({ body, chunked }) =>
-    chunked(`${[...body].map((byte) => chunk(byte)).join('')}0\r\n\r\n`),
+    chunked(
+      `${Array.from(body)
+        .map((byte) => chunk(byte))
+        .join('')}0\r\n\r\n`,
+    ),
   ),
   accepted('chunks with extensions', ({ body, chunked }) => chunked(`${chunk(body, ';a=b;c="d;e";f')}0;last\r\n\r\n`)),
   accepted('chunks with trailers', ({ body, chunked }) => chunked(`${chunk(body)}0\r\nX-Odd: a\r\nX-Odder: b\r\n\r\n`)),
@@ -285,19 +298,19 @@ const ORDERS: Ordering[] = [
   order('100-continue', ({ body, head }) => ({
     steps: [head(`Expect: 100-continue\r\nContent-Length: ${body.length}`), { waitMs: 100 }, body],
     answers: [202],
-    then: 'open',
+    afterwards: 'open',
     stored: 1,
   })),
   order('an expectation that is unknown, and an order behind', ({ body, head, order }) => ({
     steps: [`${head(`Expect: nothing\r\nContent-Length: ${body.length}`)}${body}${order}`],
     answers: [417, 202],
-    then: 'open',
+    afterwards: 'open',
     stored: 1,
   })),
   order('HTTP/1.0 with a body', ({ order }) => ({
     steps: [order.replace('HTTP/1.1', 'HTTP/1.0')],
     answers: [202],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 1,
   })),
   // Where a body ends.
@@ -373,103 +386,103 @@ const ORDERS: Ordering[] = [
   order('trailers without end', ({ body, chunked }) => ({
     steps: [chunked(`${chunk(body)}0\r\n${'a: b\r\n'.repeat(20_000)}\r\n`)],
     answers: [[400, 431]],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   })),
   order('chunks on HTTP/1.0', ({ body, chunked }) => ({
     steps: [chunked(`${chunk(body)}0\r\n\r\n`).replace('HTTP/1.1', 'HTTP/1.0')],
     // RFC 9112, section 6.1: the framing is faulty even if it can be read; at least the connection ends.
     answers: [[202, 400]],
-    then: 'closed',
+    afterwards: 'closed',
     stored: [0, 1],
   })),
   // A length that is too short: what is left over is no request.
   order('a length that is too short', ({ body, head }) => ({
     steps: [`${head(`Content-Length: ${body.length - 5}`)}${body}`],
     answers: [400, 400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   })),
   // Orders in bodies are no orders.
   order('an order in the body of GET', ({ order }) => ({
     steps: [`${withHead(`Content-Length: ${order.length}`)}${order}`],
     answers: [200],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   })),
   order('an order in the body of DELETE', ({ order }) => ({
     steps: [`DELETE /accounts/NOBODY HTTP/1.1\r\nHost: x\r\nContent-Length: ${order.length}\r\n\r\n${order}`],
     answers: [404],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   })),
   order('an order in the chunks of GET', ({ order }) => ({
     steps: [`${withHead('Transfer-Encoding: chunked')}${chunk(order)}0\r\n\r\n`],
     answers: [200],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   })),
   order('an order in the body of HEAD', ({ order }) => ({
     steps: [`HEAD /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: ${order.length}\r\n\r\n${order}`],
     answers: [405],
     heads: [0],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   })),
   order('an order behind CONNECT', ({ order }) => ({
     steps: [`CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n${order}`],
     answers: [400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   })),
   // Node drops what comes in one packet with an upgrade that is not made: it is neither answered nor done.
   order('an order behind an upgrade', ({ order }) => ({
     steps: [`${withHead('Connection: Upgrade\r\nUpgrade: h2c')}${order}`],
     answers: [200],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   })),
   order('an order in the absolute form', ({ order }) => ({
     steps: [order.replace('/transfers', 'http://x/transfers')],
     answers: [400],
-    then: 'open',
+    afterwards: 'open',
     stored: 0,
   })),
   // Pipelines.
   order('orders in one packet', ({ order }) => ({
     steps: [order.repeat(5)],
     answers: [202, 202, 202, 202, 202],
-    then: 'open',
+    afterwards: 'open',
     stored: 5,
   })),
   order('orders with one that is no JSON between them', ({ order, body }) => ({
     steps: [`${order}${order.replace(body, body.replace('{', '['))}${order}`],
     answers: [202, 400, 202],
-    then: 'open',
+    afterwards: 'open',
     stored: 2,
   })),
   order('orders with one of another type between them', ({ order }) => ({
     steps: [`${order}${order.replace('application/json', 'text/plain')}${order}`],
     answers: [202, 415, 202],
-    then: 'open',
+    afterwards: 'open',
     stored: 2,
   })),
   order('orders with one that is no HTTP between them', ({ order }) => ({
     steps: [`${order}garbage\r\n\r\n${order}`],
     answers: [202, 400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 1,
   })),
   order('orders with one of two lengths between them', ({ order, body }) => ({
     steps: [`${order}${order.replace('Content-Length', 'Content-Length: 5\r\nContent-Length')}${order}${body}`],
     answers: [202, 400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 1,
   })),
   order('an order and a bad chunk behind', ({ order, chunked }) => ({
     steps: [`${order}${chunked('zz\r\n')}${order}`],
     answers: [202, 400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 1,
   })),
   order('an order that is waited for, and what overtakes it', ({ body, head }) => ({
@@ -478,55 +491,55 @@ const ORDERS: Ordering[] = [
     ],
     answers: [200, 200],
     ids: ['first', 'second'],
-    then: 'open',
+    afterwards: 'open',
     stored: 1,
   })),
   order('a body too large that comes whole, and an order behind', ({ order }) => ({
     steps: [`${JSON_HEAD}Content-Length: ${BODY_BYTES_MAX + 1}\r\n\r\n${' '.repeat(BODY_BYTES_MAX + 1)}${order}`],
     answers: [413, 202],
-    then: 'open',
+    afterwards: 'open',
     stored: 1,
   })),
   // What never comes whole.
   order('a body too large that never comes', ({ head }) => ({
     steps: [head(`Content-Length: ${2 ** 40}`)],
     answers: [413],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   order('chunks without end', ({ chunked }) => ({
     steps: [chunked(''), ...Array.from({ length: 40 }, () => chunk(' '.repeat(4096)))],
     answers: [413],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   order('a slow body', ({ body, head }) => ({
     steps: [head(`Content-Length: ${body.length}`), ...drip(body.slice(0, -1), 20), { waitMs: 4000 }, body.slice(-1)],
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   order('half a body', ({ body, head }) => ({
     steps: [`${head(`Content-Length: ${body.length}`)}${body.slice(0, -1)}`],
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   order('slow chunks', ({ body, chunked }) => ({
-    steps: [chunked(''), ...[...body].flatMap((byte): Step[] => [chunk(byte), { waitMs: 40 }])],
+    steps: [chunked(''), ...Array.from(body).flatMap((byte): Step[] => [chunk(byte), { waitMs: 40 }])],
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   order('no last chunk', ({ body, chunked }) => ({
     steps: [chunked(chunk(body))],
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
@@ -534,62 +547,62 @@ const ORDERS: Ordering[] = [
     steps: [chunked('').replace('application/json', 'text/plain'), { waitMs: 100 }, 'zz\r\n'],
     // Whether it is read before the chunk comes is a matter of moments; there is one answer.
     answers: [[400, 415]],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   order('100-continue, and nothing then', ({ head }) => ({
     steps: [head('Expect: 100-continue\r\nContent-Length: 5')],
     answers: [408],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
     slow: true,
   })),
   ...[0, 0.3, 0.6, 0.99].flatMap((part): Ordering[] => [
     order(`the end after ${part} of an order`, ({ order, body }) => ({
-      steps: [order.slice(0, order.length - body.length + Math.floor(part * body.length)), 'FIN'],
+      steps: [order.slice(0, order.length - body.length + Math.floor(part * body.length)), FIN],
       answers: [400],
-      then: 'closed',
+      afterwards: 'closed',
       stored: 0,
     })),
     order(`a cut after ${part} of an order`, ({ order, body }) => ({
-      steps: [order.slice(0, order.length - body.length + Math.floor(part * body.length)), 'RST'],
+      steps: [order.slice(0, order.length - body.length + Math.floor(part * body.length)), RST],
       answers: [],
-      then: 'closed',
+      afterwards: 'closed',
       stored: 0,
     })),
   ]),
   order('the end in the middle of chunks', ({ body, chunked }) => ({
-    steps: [chunked(chunk(body)), 'FIN'],
+    steps: [chunked(chunk(body)), FIN],
     answers: [400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   })),
   order('a cut in the middle of chunks', ({ body, chunked }) => ({
-    steps: [chunked(chunk(body)), 'RST'],
+    steps: [chunked(chunk(body)), RST],
     answers: [],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 0,
   })),
   // Node takes a caller that ends its half for gone, and does not answer it; what it ordered may be done.
   order('the end behind an order', ({ order }) => ({
-    steps: [order, 'FIN'],
+    steps: [order, FIN],
     answers: [202],
     unheard: true,
-    then: 'closed',
+    afterwards: 'closed',
     stored: 1,
   })),
   // Nobody hears the answer; whether the order was read before the cut is a matter of moments.
   order('a cut behind an order', ({ order }) => ({
-    steps: [order, 'RST'],
+    steps: [order, RST],
     answers: [],
-    then: 'closed',
+    afterwards: 'closed',
     stored: [0, 1],
   })),
   order('the end behind an order and half of another', ({ order }) => ({
-    steps: [`${order}${order.slice(0, 60)}`, 'FIN'],
+    steps: [`${order}${order.slice(0, 60)}`, FIN],
     answers: [202, 400],
-    then: 'closed',
+    afterwards: 'closed',
     stored: 1,
   })),
 ];

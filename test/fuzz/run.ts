@@ -166,11 +166,15 @@ export function renderViolation({ sentences, requests, seed, path }: NonNullable
 
 /** A line for each operation: how many cases, and which statuses they got. */
 export function renderStatuses({ statuses }: Report): string[] {
-  return [...statuses].sort().map(([operation, counts]) => {
+  return [...statuses].sort(byName).map(([operation, counts]) => {
     const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    const each = [...counts].sort().map(([status, count]) => `${status}: ${count}`);
+    const each = [...counts].sort(byName).map(([status, count]) => `${status}: ${count}`);
     return `${operation}: ${total} (${each.join(', ')})`;
   });
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }
 
 /** What is true when nothing is on its way any more. */

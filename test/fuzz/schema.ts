@@ -137,7 +137,7 @@ const patterns = new Map<string, RegExp>();
 
 function textFlaw(schema: Schema, value: string, at: string): string | null {
   // Counting is dear, and most texts are far from any bound.
-  const length = schema.maxLength === undefined && schema.minLength === undefined ? 0 : [...value].length;
+  const length = schema.maxLength === undefined && schema.minLength === undefined ? 0 : Array.from(value).length;
   if (length < (schema.minLength ?? 0)) return `${at} is too short`;
   if (length > (schema.maxLength ?? Infinity)) return `${at} is too long`;
   if (schema.pattern === undefined) return null;
