@@ -53,7 +53,7 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface): strin
   const { answer, rest } = outcome;
   const wrong: string[] = [];
   // Of a request that is not HTTP it is not known that it was HEAD; its answer is the last on its connection.
-  const isUnread = sent.case.method === 'HEAD' && answer.status === 400 && answer.closes;
+  const isUnread = sent.case.method === 'HEAD' && [400, 431].includes(answer.status) && answer.closes;
   if (rest.length > 0 && !isUnread) wrong.push(`${rest.length} bytes came behind the answer`);
   const id = answer.headers.get('x-request-id');
   if (id === undefined || id === '') wrong.push('the answer has no X-Request-ID');
