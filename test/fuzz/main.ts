@@ -17,6 +17,17 @@ const seed = values.seed === undefined ? randomInt(2 ** 31) : parseWhole('seed',
 const cleanups: (() => Promise<void>)[] = [];
 const scope = { after: (cleanup: () => Promise<void>) => void cleanups.push(cleanup) };
 
+/** What was started ends, also when this is stopped in the middle. */
+async function cleanUp(): Promise<void> {
+  for (let cleanup = cleanups.pop(); cleanup; cleanup = cleanups.pop()) await cleanup();
+}
+for (const [signal, exitCode] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, () => void cleanUp().finally(() => process.exit(exitCode)));
+}
+
 say(`to send the same again: npm run fuzz -- --cases ${cases} --seed ${seed}`);
 try {
   const server = await startServer(
@@ -38,7 +49,7 @@ try {
   }
   say(`${report.cases} cases in ${seconds} s, seed ${seed}: ${report.violation ? 'a violation' : 'no violation'}`);
 } finally {
-  for (const cleanup of cleanups.reverse()) await cleanup();
+  await cleanUp();
 }
 
 function showProgress(done: number): void {
