@@ -169,7 +169,7 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   EventPage: z.object({ items: z.array(event), next: z.int().describe('Send it as `after` for the next page.') }),
   Health: z.object({ status: z.string() }),
   Metrics: z.string(),
-  OpenApi: z.object({}),
+  OpenApi: z.looseObject({}),
   Problem: z.object({
     type: z.string(),
     title: z.string(),

@@ -16,7 +16,7 @@ const DETAIL_MAX = 300;
 /** The form of a request id that a caller may choose. */
 export const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
 
-/** Text as PostgreSQL can keep it: no control characters, no lone surrogates, not empty. `max` counts UTF-16 units. */
+/** Text as PostgreSQL can keep it: no control characters, no lone surrogates, not empty. `max` counts code points. */
 const text = (max: number) =>
   z
     .string()
@@ -171,7 +171,7 @@ const metadataFilter = z
   .string()
   .regex(
     // oxlint-disable-next-line no-control-regex -- control characters are what this refuses, as the schema of metadata does
-    /^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/,
+    /^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/u,
     'must be a key, or a key, a colon and a value',
   )
   .transform((filter): MetadataFilter => {

@@ -139,6 +139,10 @@ function isBodyAbsent({ headers }: IncomingMessage): boolean {
 }
 
 function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {
+  // Node's parser also takes 0.9 and 2.0, which are written otherwise.
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
+    throw new Problem('malformed_http', 'The request must be HTTP/1.1.', { headers: { Connection: 'close' } });
+  }
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
     throw new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
   }
@@ -280,7 +284,9 @@ function toMalformed(error: NodeJS.ErrnoException): Problem {
  * take the refusal for its answer, and a transfer that was accepted for one that was not.
  */
 function refuseInOrder(latest: ServerResponse | undefined, socket: Duplex, problem: Problem): void {
-  if (!latest || latest.writableFinished || latest.destroyed) refuseMalformed(socket, problem);
+  // The rest of a request that is answered already: a second answer would be taken for the one to the next request.
+  if (latest?.writableFinished && !latest.req.complete) socket.end();
+  else if (!latest || latest.writableFinished || latest.destroyed) refuseMalformed(socket, problem);
   else if (latest.req.complete) latest.once('finish', () => refuseMalformed(socket, problem));
   else if (latest.headersSent) latest.once('finish', () => socket.end());
   else {

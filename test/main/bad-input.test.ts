@@ -304,6 +304,19 @@ test('bad input: a problem stays short, however long the request was', async () 
   }
 });
 
+test('bad input: the length of a text counts characters, and what can be stored can be looked for', async () => {
+  const longest = '🧀'.repeat(500);
+  const note = { description: longest, metadata: { cheese: longest } };
+  await refused('invalid_request', 'POST', '/transfers', { ...TRANSFER, description: `${longest}x` });
+  await refused('invalid_request', 'POST', '/transfers', { ...TRANSFER, metadata: { cheese: `${longest}x` } });
+  const accepted = await request(service, 'POST', '/transfers', { ...TRANSFER, ...note }, { prefer: 'wait=9' });
+  assert.equal(accepted.status, 200, accepted.text);
+  const query = `metadata=cheese:${encodeURIComponent(longest)}`;
+  const found = await request<{ items: unknown[] }>(service, 'GET', `/transfers?${query}`);
+  assert.deepEqual(found.body.items, [accepted.body]);
+  await refused('invalid_request', 'GET', `/transfers?${query}x`);
+});
+
 test('bad input: deep nesting is refused', async () => {
   const depth = 15_000;
   for (const inner of ['1', '1.5']) {

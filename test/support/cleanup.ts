@@ -2,8 +2,11 @@
 // drop a database before the service that uses it is stopped; these run last in, first out.
 import type { SuiteContext, TestContext } from 'node:test';
 
-/** What a cleanup belongs to: a test's `t`, or the context that a `before` hook is given, which lasts for the whole file. */
-export type Scope = TestContext | SuiteContext;
+/**
+ * What a cleanup belongs to: a test's `t`, or the context that a `before` hook is given, which lasts for the whole file. A
+ * program that is no test gives one of its own.
+ */
+export type Scope = TestContext | SuiteContext | { after: (cleanup: () => Promise<void>) => void };
 
 type Cleanup = () => void | Promise<void>;
 

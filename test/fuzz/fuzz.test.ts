@@ -1,0 +1,31 @@
+// Goal: no input hurts the service. Method: npm run fuzz in short, with a seed that is always the same and one that is new.
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import { createDatabase } from '../support/database.ts';
+import { startService } from '../support/service.ts';
+import { fuzz, FUZZ_ENV, renderViolation } from './run.ts';
+
+const CASES = 2000;
+const SEED = 2026;
+
+for (const seed of [SEED, randomInt(2 ** 31)]) {
+  test(`fuzz: ${CASES} random requests do no harm (seed ${seed})`, { timeout: 180_000 }, async (t) => {
+    const database = await createDatabase(t);
+    const start = async () => await startService(t, { database, env: FUZZ_ENV });
+    const { violation, cases, statuses } = await fuzz(start, database, { cases: CASES, seed });
+    if (violation) assert.fail(renderViolation(violation));
+    assert.equal(cases, CASES);
+    // What is rare may not come with every seed.
+    if (seed !== SEED) return;
+    const seen = new Set([...statuses.values()].flatMap((counts) => [...counts.keys()]));
+    // Whoever is refused every time tests little.
+    for (const status of ['200', '201', '202', '204', '400', '404', '405', '409', '415', '422', '431']) {
+      assert.ok(seen.has(status), `no case was answered with ${status}`);
+    }
+    assert.equal(
+      [...statuses.values()].every((counts) => counts.has('200') || counts.has('201') || counts.has('204')),
+      true,
+    );
+  });
+}

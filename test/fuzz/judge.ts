@@ -1,0 +1,222 @@
+// Judges one answer by itself: it came in time, it is what the description of the interface says, it tells nothing of the
+// inside, and what it says was accepted is what was sent.
+import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import type { Case } from './cases.ts';
+import { flawOf, type Interface, type Operation } from './schema.ts';
+import type { Answer, Outcome } from './wire.ts';
+
+/** The bytes that a body of a case may have; the service under test is set to the same. */
+export const BODY_BYTES_MAX = 262_144;
+
+const DOCUMENT = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');
+/** The status of each documented code. */
+const STATUS_BY_CODE = new Map(
+  [...DOCUMENT.matchAll(/^\| `(\w+)` \| (\d{3}) \|/gm)].map(([, code = '', status]) => [code, Number(status)]),
+);
+
+/** What only the inside knows: SQL and what PostgreSQL says, stacks, paths of sources, names of errors and of packages. */
+const INSIDE = [
+  /\b(select|insert into|update \w+ set|delete from|where \w+ =|syntax error|violates|constraint|relation "|column "|duplicate key|sqlstate|postgres|pg_\w+|out of range for type|invalid byte sequence)/i,
+  /\bat (async )?[\w.<>]* ?\(?(file:|node:|\/)|\.[cm]?[jt]s:\d+|node_modules|\/src\/|\bfile:\/\//,
+  /\b(TypeError|RangeError|SyntaxError|ReferenceError|ZodError|DatabaseError|AggregateError)\b|\bE[A-Z]{4,}\b(?!_)/,
+  /\b(cannot read propert|is not a function|is not iterable|is not defined|unexpected token|in JSON at position|maximum call stack|\[object \w+\]|undefined is)/i,
+  /\b(zod|piscina|undici|invalid_union|invalid_type|unrecognized_keys|invalid_key|_zod|~standard)\b|must match pattern/i,
+];
+
+const problemForm = z.object({
+  code: z.string(),
+  status: z.int(),
+  title: z.string(),
+  detail: z.string(),
+  request_id: z.string(),
+  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+});
+
+export type Sent = { readonly case: Case; readonly target: string; readonly body: Buffer | null };
+
+/** The operation that a request means, found by its method and path as they were sent; null if there is none. */
+export function meantBy(method: string, target: string, { operations }: Interface): Operation | null {
+  const [path = ''] = target.split('?');
+  const matching = operations.filter(
+    (operation) =>
+      operation.method === method && new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
+  );
+  return matching.at(0) ?? null;
+}
+
+/** Everything that is wrong with the outcome, as sentences. */
+export function judge(sent: Sent, outcome: Outcome, described: Interface): string[] {
+  if (outcome.ended === 'late') return ['there was no answer in time'];
+  if (outcome.ended === 'closed') return [`the connection ended without an answer (${outcome.reason})`];
+  const { answer, rest } = outcome;
+  const wrong: string[] = [];
+  // Of a request that is not HTTP it is not known that it was HEAD; its answer is the last on its connection.
+  const isUnread = sent.case.method === 'HEAD' && [400, 431].includes(answer.status) && answer.closes;
+  if (rest.length > 0 && !isUnread) wrong.push(`${rest.length} bytes came behind the answer`);
+  const id = answer.headers.get('x-request-id');
+  if (id === undefined || id === '') wrong.push('the answer has no X-Request-ID');
+  if (answer.status >= 500) wrong.push(`status ${answer.status}: ${answer.body.toString().slice(0, 500)}`);
+  else if (answer.status >= 400) wrong.push(...judgeRefusal(sent, answer, described));
+  else wrong.push(...judgeSuccess(sent, answer, described));
+  return wrong;
+}
+
+function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface): string[] {
+  const wrong: string[] = [];
+  const { method, spoilt } = sent.case;
+  if (answer.headers.get('content-type') !== 'application/problem+json') wrong.push('a refusal is no problem+json');
+  if (answer.status === 405 && !answer.headers.has('allow')) wrong.push('405 without Allow');
+  // What is wrong with its bytes may be seen before it is known what it asks for.
+  if (method === 'HEAD') return wrong;
+  const text = answer.body.toString();
+  const problem = parse(text);
+  const flaw = flawOf({ $ref: 'Problem' }, problem, schemas);
+  if (flaw !== null) return [...wrong, `the problem is not as described: ${flaw}: ${text.slice(0, 500)}`];
+  const { code, status, title, detail, errors = [], request_id: requestId } = problemForm.parse(problem);
+  if (status !== answer.status) wrong.push(`the problem says ${status}`);
+  if (STATUS_BY_CODE.get(code) !== answer.status) wrong.push(`${code} with ${answer.status} is not documented`);
+  if (requestId !== answer.headers.get('x-request-id')) wrong.push('the request id differs from the header');
+  if (answer.status === 429) wrong.push('429, and the queue cannot be full');
+  if (text.length > 10_000) wrong.push(`the problem has ${text.length} characters`);
+  for (const said of [title, detail, ...errors.map((error) => withoutNames(error.detail))]) {
+    const leak = INSIDE.find((pattern) => pattern.test(said));
+    if (leak) wrong.push(`the answer tells of the inside (${leak.source.slice(0, 30)}…): ${said.slice(0, 300)}`);
+  }
+  const isIllFormed = [400, 413, 415, 417, 431, 405].includes(answer.status);
+  const isTooLarge = (sent.body?.length ?? 0) > BODY_BYTES_MAX;
+  // @external has an account per currency, and a request may have to say which.
+  const isUnclear = sent.target.includes('external') && detail.startsWith('@external has one account per currency');
+  if (spoilt.length === 0 && isIllFormed && !isTooLarge && !isUnclear) {
+    wrong.push(`a request that is as described is called ill-formed: ${text.slice(0, 500)}`);
+  }
+  return wrong;
+}
+
+/** Names of members and of parameters that the caller chose are quoted; what they say is its own doing. */
+function withoutNames(detail: string): string {
+  return detail.replaceAll(/"[^"]*("|$)/g, '');
+}
+
+function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[] {
+  const { method } = sent.case;
+  const operation = meantBy(method, sent.target, described);
+  if (!operation) return [`${answer.status}, and there is no such operation`];
+  const types = operation.answers.get(answer.status);
+  if (!types) return [`${answer.status} is not described for ${operation.name}`];
+  const wrong: string[] = [];
+  const contentType = answer.headers.get('content-type')?.split(';')[0] ?? '';
+  const schema = types.get(contentType);
+  if (types.size > 0 && !schema) wrong.push(`${contentType} is not described for ${operation.name}`);
+  if (types.size === 0 && answer.body.length > 0) wrong.push('there is a body where none is described');
+  if (schema && contentType === 'application/json') {
+    const flaw = flawOf(schema, parse(answer.body.toString()), described.schemas);
+    if (flaw !== null) wrong.push(`the answer is not as described: ${flaw}`);
+  }
+  wrong.push(...judgeQuery(sent.target, operation, described));
+  if (operation.body) wrong.push(...judgeBody(sent, answer, operation, described));
+  return wrong;
+}
+
+/** What was not refused must have been understood: known parameters, once each, of their form. */
+function judgeQuery(target: string, operation: Operation, { schemas }: Interface): string[] {
+  const mark = target.indexOf('?');
+  if (mark === -1) return [];
+  const wrong: string[] = [];
+  const seen = new Set<string>();
+  for (const [name, value] of new URLSearchParams(target.slice(mark + 1))) {
+    const parameter = operation.parameters.find((each) => each.in === 'query' && each.name === name);
+    if (!parameter) wrong.push(`the unknown parameter ${JSON.stringify(name)} was passed over`);
+    else {
+      const meant = parameter.schema.type === 'integer' && /^\d+$/.test(value) ? Number(value) : value;
+      const flaw = flawOf(parameter.schema, meant, schemas);
+      if (flaw !== null) wrong.push(`the parameter ${name} was accepted, though it ${flaw}`);
+    }
+    if (seen.has(name)) wrong.push(`the parameter ${name} came twice and was accepted`);
+    seen.add(name);
+  }
+  return wrong;
+}
+
+/** What an answer says where the request left it out, or said null. */
+const DEFAULTS: Readonly<Record<string, unknown>> = {
+  currency: 'USD',
+  overdraft_limit: 0,
+  email: null,
+  phone: null,
+  date_of_birth: null,
+};
+
+const record = z.record(z.string(), z.unknown());
+
+function judgeBody(sent: Sent, answer: Answer, operation: Operation, { schemas }: Interface): string[] {
+  const body = sent.body?.toString() ?? '';
+  if (body === '') return /capture|void|reversals/.test(operation.path) ? [] : ['no body was accepted'];
+  const given = parse(body);
+  if (given === undefined) return ['a body that is no JSON was accepted'];
+  if (!Buffer.from(body).equals(sent.body ?? Buffer.alloc(0))) return ['a body that is not UTF-8 was accepted'];
+  // The description of a change leaves unknown members open, so that the service can say of some that they are fixed.
+  const schema =
+    operation.method === 'PATCH' && operation.body
+      ? { ...operation.body, additionalProperties: false }
+      : operation.body;
+  const flaw = flawOf(schema ?? {}, given, schemas);
+  if (flaw !== null) return [`a body was accepted, though ${flaw}`];
+  if (hasInexact(body)) return ['a number that is no integer was accepted'];
+  const told = record.parse(parse(answer.body.toString()));
+  const said = record.parse(given);
+  const orders = z.array(record).safeParse(said['transfers']).data;
+  const answered = z.array(record).safeParse(told['transfers']).data;
+  if (!orders || !answered) return compare(said, told, operation.name, '');
+  if (orders.length !== answered.length) return [`${orders.length} were ordered, ${answered.length} answered`];
+  return orders.flatMap((order, index) => compare(order, answered[index] ?? {}, operation.name, `/${index}`));
+}
+
+const ECHOED = ['account_number', 'name', 'email', 'phone', 'date_of_birth', 'overdraft_limit', 'metadata', 'status'];
+const ECHOED_BY_MOVEMENTS = ['from_account', 'to_account', 'amount', 'description', 'metadata'];
+
+/** Every member that the answer repeats must be what was sent, character by character. */
+function compare(
+  said: Record<string, unknown>,
+  told: Record<string, unknown>,
+  operation: string,
+  at: string,
+): string[] {
+  const isMovement = !operation.endsWith('/accounts') && !operation.startsWith('PATCH');
+  const isOpening = operation === 'POST /accounts';
+  const names = isMovement ? ECHOED_BY_MOVEMENTS : ECHOED;
+  return [...names, ...(isOpening || isMovement ? ['currency'] : [])].flatMap((name) => {
+    let wanted = said[name];
+    if (wanted === undefined) {
+      if (isMovement && ['description', 'metadata'].includes(name)) wanted = null;
+      else if (isOpening && name === 'metadata') wanted = {};
+      else if (isOpening && name in DEFAULTS) wanted = DEFAULTS[name];
+      else return [];
+    }
+    // What currency and what amount a movement has is known only when it is settled.
+    if (isMovement && told[name] === null && said[name] === undefined) return [];
+    // -0 and 0 are one amount.
+    if (wanted === 0 && told[name] === 0) return [];
+    if (isDeepStrictEqual(wanted, told[name])) return [];
+    return [`${at}/${name} is told as ${JSON.stringify(told[name])}, and was sent as ${JSON.stringify(wanted)}`];
+  });
+}
+
+/** Whether a number that counts is written other than as an integer; of two members of one name the last one counts. */
+function hasInexact(json: string): boolean {
+  let found = false;
+  JSON.parse(json, (_key: string, value: unknown, context?: { source?: string }) => {
+    if (typeof value === 'number' && !/^-?\d+$/.test(context?.source ?? '')) found = true;
+    return value;
+  });
+  return found;
+}
+
+export function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,172 @@
+// The served /openapi.json, and a small judge of JSON Schema that shares nothing with the service's own: what a document
+// says is read here as any caller might read it.
+import { z } from 'zod';
+
+const schemaForm = z.looseObject({
+  type: z.union([z.string(), z.array(z.string())]).optional(),
+  format: z.string().optional(),
+  pattern: z.string().optional(),
+  enum: z.array(z.unknown()).optional(),
+  const: z.unknown().optional(),
+  minLength: z.number().optional(),
+  maxLength: z.number().optional(),
+  minimum: z.number().optional(),
+  maximum: z.number().optional(),
+  minItems: z.number().optional(),
+  maxItems: z.number().optional(),
+  required: z.array(z.string()).optional(),
+  $ref: z.string().optional(),
+  get properties() {
+    return z.record(z.string(), schemaForm).optional();
+  },
+  get additionalProperties() {
+    return z.union([z.boolean(), schemaForm]).optional();
+  },
+  get propertyNames() {
+    return schemaForm.optional();
+  },
+  get items() {
+    return schemaForm.optional();
+  },
+  get anyOf() {
+    return z.array(schemaForm).optional();
+  },
+  get allOf() {
+    return z.array(schemaForm).optional();
+  },
+});
+
+const contentForm = z.record(z.string(), z.object({ schema: schemaForm }));
+
+const documentForm = z.object({
+  paths: z.record(
+    z.string(),
+    z.record(
+      z.string(),
+      z.object({
+        parameters: z.array(
+          z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']), schema: schemaForm }),
+        ),
+        requestBody: z.object({ content: contentForm }).optional(),
+        responses: z.record(z.string(), z.object({ content: contentForm.optional() })),
+      }),
+    ),
+  ),
+  components: z.object({ schemas: z.record(z.string(), schemaForm) }),
+});
+
+export type Schema = z.infer<typeof schemaForm>;
+export type Schemas = Readonly<Record<string, Schema>>;
+
+export type Parameter = { readonly name: string; readonly in: 'path' | 'query' | 'header'; readonly schema: Schema };
+
+export type Operation = {
+  /** Such as `GET /accounts/{account_number}`. */
+  readonly name: string;
+  readonly method: string;
+  readonly path: string;
+  readonly parameters: readonly Parameter[];
+  readonly body: Schema | null;
+  /** By status, and by media type. */
+  readonly answers: ReadonlyMap<number, ReadonlyMap<string, Schema>>;
+};
+
+export type Interface = { readonly operations: readonly Operation[]; readonly schemas: Schemas };
+
+/** Reads the text of an OpenAPI document. */
+export function parseInterface(text: string): Interface {
+  const { paths, components } = documentForm.parse(JSON.parse(text));
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { parameters, requestBody, responses }]): Operation => {
+      const answers = Object.entries(responses)
+        .filter(([status]) => status !== 'default')
+        .map(([status, { content = {} }]): [number, ReadonlyMap<string, Schema>] => [
+          Number(status),
+          new Map(Object.entries(content).map(([type, { schema }]) => [type, schema])),
+        ]);
+      return {
+        name: `${method.toUpperCase()} ${path}`,
+        method: method.toUpperCase(),
+        path,
+        parameters,
+        body: requestBody?.content['application/json']?.schema ?? null,
+        answers: new Map(answers),
+      };
+    }),
+  );
+  return { operations, schemas: components.schemas };
+}
+
+/** What is wrong with the value, as a path and a word; null if the schema accepts it. Lengths count characters (code points). */
+export function flawOf(schema: Schema, value: unknown, schemas: Schemas, at = ''): string | null {
+  if (schema.$ref !== undefined) {
+    const meant = schemas[schema.$ref.split('/').at(-1) ?? ''];
+    return meant ? flawOf(meant, value, schemas, at) : `${at} refers to nothing`;
+  }
+  for (const each of schema.allOf ?? []) {
+    const flaw = flawOf(each, value, schemas, at);
+    if (flaw !== null) return flaw;
+  }
+  if (schema.anyOf) {
+    const flaws = schema.anyOf.map((each) => flawOf(each, value, schemas, at));
+    if (!flaws.includes(null)) return flaws.join(' and ');
+  }
+  if (schema.enum && !schema.enum.includes(value)) return `${at} is none of the enum`;
+  if (schema.const !== undefined && schema.const !== value) return `${at} is not the constant`;
+  if (schema.type !== undefined) {
+    const types = [schema.type].flat();
+    if (!types.some((type) => type === typeOf(value, type))) return `${at} is no ${types.join(' or ')}`;
+  }
+  if (typeof value === 'string') return textFlaw(schema, value, at);
+  if (typeof value === 'number') {
+    if (value < (schema.minimum ?? -Infinity)) return `${at} is too small`;
+    return value > (schema.maximum ?? Infinity) ? `${at} is too large` : null;
+  }
+  if (Array.isArray(value)) return listFlaw(schema, value, schemas, at);
+  return typeof value === 'object' && value !== null ? objectFlaw(schema, value, schemas, at) : null;
+}
+
+function typeOf(value: unknown, wanted: string): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  if (typeof value === 'number') return wanted === 'integer' && Number.isInteger(value) ? 'integer' : 'number';
+  return typeof value;
+}
+
+const patterns = new Map<string, RegExp>();
+
+function textFlaw(schema: Schema, value: string, at: string): string | null {
+  // Counting is dear, and most texts are far from any bound.
+  const length = schema.maxLength === undefined && schema.minLength === undefined ? 0 : Array.from(value).length;
+  if (length < (schema.minLength ?? 0)) return `${at} is too short`;
+  if (length > (schema.maxLength ?? Infinity)) return `${at} is too long`;
+  if (schema.pattern === undefined) return null;
+  const pattern = patterns.get(schema.pattern) ?? new RegExp(schema.pattern, 'u');
+  patterns.set(schema.pattern, pattern);
+  return pattern.test(value) ? null : `${at} does not match the pattern`;
+}
+
+function listFlaw(schema: Schema, value: readonly unknown[], schemas: Schemas, at: string): string | null {
+  if (value.length < (schema.minItems ?? 0)) return `${at} has too few items`;
+  if (value.length > (schema.maxItems ?? Infinity)) return `${at} has too many items`;
+  if (!schema.items) return null;
+  for (const [index, item] of value.entries()) {
+    const flaw = flawOf(schema.items, item, schemas, `${at}/${index}`);
+    if (flaw !== null) return flaw;
+  }
+  return null;
+}
+
+function objectFlaw(schema: Schema, value: object, schemas: Schemas, at: string): string | null {
+  const missing = (schema.required ?? []).find((name) => !Object.hasOwn(value, name));
+  if (missing !== undefined) return `${at}/${missing} is missing`;
+  for (const [name, member] of Object.entries(value)) {
+    const known = schema.properties && Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
+    const meant = known ?? schema.additionalProperties ?? true;
+    if (meant === false) return `${at}/${name} is unknown`;
+    const nameFlaw = schema.propertyNames ? flawOf(schema.propertyNames, name, schemas, `${at} name`) : null;
+    const flaw = nameFlaw ?? (meant === true ? null : flawOf(meant, member, schemas, `${at}/${name}`));
+    if (flaw !== null) return flaw;
+  }
+  return null;
+}
