@@ -43,6 +43,8 @@ export type Attempt = {
   url: string;
   /** Whether it asked for the final state (Prefer: wait). */
   waits: boolean;
+  /** Whether the caller never sent the end of it. */
+  partial: boolean;
   /** Milliseconds since 1970, by the caller's clock. */
   sentAt: number;
   readAt: number;

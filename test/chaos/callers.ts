@@ -118,9 +118,9 @@ export class Callers {
   }
 
   /** Keeps what somebody else has sent and never read an answer to. */
-  keepUnanswered(intent: Intent, requestId: string, url: string, why: string): void {
+  keepUnanswered(intent: Intent, requestId: string, url: string, how: { partial: boolean }): void {
     const now = Date.now();
-    this.#keep({ ...this.#blank(intent, requestId, url), sentAt: now, readAt: now, broken: why });
+    this.#keep({ ...this.#blank(intent, requestId, url), sentAt: now, readAt: now, broken: 'hung up', ...how });
   }
 
   requestId(): string {
@@ -155,7 +155,12 @@ export class Callers {
       const essentials = parseEssentials(intent, answer.statusCode, text);
       return this.#keep({ ...blank, readAt, status: answer.statusCode, ...essentials });
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+      const timedOut = error instanceof Error && error.name === 'TimeoutError';
+      const code = timedOut
+        ? 'no patience'
+        : error instanceof Error && 'code' in error
+          ? String(error.code)
+          : String(error);
       return this.#keep({ ...blank, readAt: Date.now(), broken: code });
     }
   }
@@ -180,7 +185,17 @@ export class Callers {
 
   #blank(intent: Intent, requestId: string, url: string): Attempt {
     const nothing = { status: null, broken: null, code: null, named: null, told: [], openingId: null };
-    return { intent, round: this.#round, requestId, url, waits: false, sentAt: 0, readAt: 0, ...nothing };
+    return {
+      intent,
+      round: this.#round,
+      requestId,
+      url,
+      waits: false,
+      partial: false,
+      sentAt: 0,
+      readAt: 0,
+      ...nothing,
+    };
   }
 
   async #run(): Promise<void> {

@@ -52,21 +52,21 @@ function dial({ system, draw }: Blow): { socket: Socket; url: string } {
 
 /** An order, whole, from a caller who is gone before the answer. It may or may not be stored, as for any lost answer. */
 function hangUpAfterOrder(blow: Blow): Socket {
-  const { socket, request } = order(blow, 'hung up after the order');
+  const { socket, request } = order(blow, { partial: false });
   socket.write(request, () => setTimeout(() => socket.resetAndDestroy(), blow.draw.whole(0, 30)));
   return socket;
 }
 
 /** Part of an order: nothing may come of it. */
 function hangUpInOrder(blow: Blow): Socket {
-  const { socket, request } = order(blow, 'hung up in the order');
+  const { socket, request } = order(blow, { partial: true });
   socket.write(request.slice(0, blow.draw.whole(1, request.length - 1)), () => socket.end());
   return socket;
 }
 
 /** An order that comes byte by byte, too slowly ever to be whole in time. */
 function dawdle(blow: Blow): Socket {
-  const { socket, request } = order(blow, 'dawdled');
+  const { socket, request } = order(blow, { partial: true });
   let sent = 0;
   const timer = setInterval(() => socket.write(request.slice(sent, (sent += 1))), 30);
   socket.once('close', () => clearInterval(timer));
@@ -82,12 +82,12 @@ function doNotRead(blow: Blow): Socket {
 }
 
 /** An order of its own as HTTP, kept as one that was not answered. */
-function order(blow: Blow, why: string): { socket: Socket; request: string } {
+function order(blow: Blow, how: { partial: boolean }): { socket: Socket; request: string } {
   const { socket, url } = dial(blow);
   const intent = blow.callers.draft();
   const requestId = blow.callers.requestId();
   const body = JSON.stringify(bodyOf(intent));
-  blow.callers.keepUnanswered(intent, requestId, url, why);
+  blow.callers.keepUnanswered(intent, requestId, url, how);
   const head = [
     `POST ${intent.path} HTTP/1.1`,
     'Host: chaos',

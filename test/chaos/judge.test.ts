@@ -97,6 +97,12 @@ const PLANTS: readonly Plant[] = [
     rule: REFUSED,
   },
   {
+    what: 'a stored order of which a part was sent',
+    fits: isPayment,
+    answer: () => ({ status: null, broken: 'hung up', partial: true, named: null, told: [] }),
+    rule: /^what never arrived whole is not stored$/,
+  },
+  {
     what: 'an answer of 500',
     fits: (attempt) => attempt.status === 422,
     answer: () => ({ status: 500, code: 'internal_error' }),

@@ -142,6 +142,7 @@ function judgeIntents(
       if (isRefusal(each) && byRequest.has(each.requestId)) {
         say('what was refused is not stored', `${each.requestId} was answered ${each.status} ${each.code}`);
       }
+      if (each.partial && byRequest.has(each.requestId)) say('what never arrived whole is not stored', each.requestId);
       if (isAccepted(each)) {
         for (const flaw of findUntruths(each, byUnit.get(each.named ?? '') ?? [])) say('no success is untrue', flaw);
       }

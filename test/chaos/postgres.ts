@@ -9,8 +9,6 @@ import { until } from '../support/until.ts';
 export type Postgres = {
   /** The superuser's way in. */
   admin: RoleAddress;
-  /** The file to connect to. */
-  socketPath: string;
   /** Makes an empty database that belongs to the service's role. */
   createDatabase: (name: string) => Promise<void>;
   dropDatabase: (name: string) => Promise<void>;
@@ -37,7 +35,6 @@ export async function startPostgres(scope: Scope, folder: string): Promise<Postg
   const admin = await open();
   return {
     admin,
-    socketPath: join(admin.host, `.s.PGSQL.${admin.port}`),
     createDatabase: (name) =>
       withAdmin(admin, async (client) => void (await client.query(`create database ${name} owner ${OWNER}`))),
     dropDatabase: (name) =>

@@ -1,7 +1,8 @@
 // A network between the service and its database that can be cut, swallow what is sent, or be slow. It knows of the protocol no more
 // than how a commit and its answer look.
 import { once } from 'node:events';
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 
 /** What the service sends to make something durable: the end of a job, and an intake. */
 const COMMITS = [Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1'), Buffer.from('insert pending')];
@@ -29,16 +30,16 @@ export class Proxy {
   #drawBytes: (() => number) | null = null;
   #onLost: (() => void) | null = null;
 
-  /** Listens on a free port and passes everything on to the server's socket. */
-  static async open(socketPath: string): Promise<Proxy> {
-    const proxy = new Proxy(socketPath);
+  /** Listens on a free port and passes everything on to a PostgreSQL server; a host that is a folder holds its socket. */
+  static async open({ host, port }: { host: string; port: number }): Promise<Proxy> {
+    const proxy = new Proxy(host.startsWith('/') ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port });
     proxy.#listener.listen(0, '127.0.0.1');
     await once(proxy.#listener, 'listening');
     return proxy;
   }
 
-  private constructor(socketPath: string) {
-    this.#listener = createServer({ noDelay: true }, (client) => this.#join(client, socketPath));
+  private constructor(target: NetConnectOpts) {
+    this.#listener = createServer({ noDelay: true }, (client) => this.#join(client, target));
   }
 
   get port(): number {
@@ -100,8 +101,8 @@ export class Proxy {
     await once(this.#listener, 'close');
   }
 
-  #join(client: Socket, socketPath: string): void {
-    const server = createConnection(socketPath);
+  #join(client: Socket, target: NetConnectOpts): void {
+    const server = createConnection(target);
     const pair: Pair = {
       client,
       server,

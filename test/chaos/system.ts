@@ -66,7 +66,7 @@ export class System {
     await postgres.createDatabase(name);
     onEnd(scope, () => postgres.dropDatabase(name));
     const admin = { ...postgres.admin, database: name };
-    const proxy = shape.proxied ? await Proxy.open(postgres.socketPath) : null;
+    const proxy = shape.proxied ? await Proxy.open(postgres.admin) : null;
     if (proxy) onEnd(scope, () => proxy.close());
     const owner = { ...admin, user: 'gopherpay' };
     const databaseUrl = renderDatabaseUrl(proxy ? { ...owner, host: '127.0.0.1', port: proxy.port } : owner);
