@@ -11,7 +11,7 @@ import { summarise } from './judge.ts';
 import { beginRecord, type Result, runFault, withScope } from './run.ts';
 import { renderTable } from './table.ts';
 
-const EXIT = { wrongUsage: 2, violated: 3 };
+const EXIT = { wrongUsage: 2, violated: 3, interrupted: 130 };
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -50,12 +50,16 @@ async function main(): Promise<number> {
   const recordFolder = mkdtempSync(join(tmpdir(), 'gopherpay-chaos-'));
   print(`every answer is written to ${recordFolder}`);
   const results: Result[] = [];
+  const interruption = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interruption.abort());
   await withScope(async (scope) => {
     const postgres = await startPostgres(scope, join(await makeFolder(scope), 'postgres'));
     for (const fault of faults) {
+      if (interruption.signal.aborted) break;
       const recordPath = join(recordFolder, `${fault.name}.ndjson`);
       beginRecord(recordPath);
-      results.push(await runFault(fault, { postgres, rounds, seed, short, recordPath, tell: print }));
+      const { signal } = interruption;
+      results.push(await runFault(fault, { postgres, rounds, seed, short, recordPath, signal, tell: print }));
     }
   });
   print(`\n${renderTable(results)}`);
@@ -65,7 +69,7 @@ async function main(): Promise<number> {
   if (json !== undefined) writeFileSync(json, `${JSON.stringify({ seed, rounds, short, results }, null, 2)}\n`);
   if (results.some(({ violations }) => violations.length > 0)) return EXIT.violated;
   rmSync(recordFolder, { recursive: true });
-  return 0;
+  return interruption.signal.aborted ? EXIT.interrupted : 0;
 }
 
 try {

@@ -30,8 +30,9 @@ function look(): void {
   if (orders === null || orders.number === number) return;
   number = orders.number;
   offsetMs = orders.offsetMs;
+  if (!isMainThread) return;
   const until = performance.now() + orders.blockMs;
-  while (isMainThread && performance.now() < until);
+  while (performance.now() < until);
 }
 
 setInterval(look, POLL_MS).unref();

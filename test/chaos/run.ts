@@ -5,8 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { drawFrom, type Random } from '../stress/random.ts';
 import { until } from '../support/until.ts';
-import type { Attempt } from './attempt.ts';
-import { isAccepted } from './attempt.ts';
+import { type Attempt, isAccepted } from './attempt.ts';
 import { Callers } from './callers.ts';
 import type { Fault } from './fault.ts';
 import { judgeAnswers, judgeBooks, type Violation } from './judge.ts';
@@ -20,6 +19,8 @@ export type RunOptions = {
   short: boolean;
   /** The file to which every answer is written, a line each. */
   recordPath: string | null;
+  /** Ends the run: what is under way is not judged, and everything is put away. */
+  signal?: AbortSignal;
   tell: (sentence: string) => void;
 };
 
@@ -96,7 +97,7 @@ async function runStretch(
   await fault.prepare?.({ system, draw: drawAt('preparation'), short });
 
   let helped = 0;
-  for (let round = from; round < to && helped < HELPED_MAX; round += 1) {
+  for (let round = from; round < to && helped < HELPED_MAX && !options.signal?.aborted; round += 1) {
     const callers = callersAt(round);
     const blow = { system, callers, draw: drawAt(`round ${round}`), short };
     const violations: Violation[] = [];
@@ -104,10 +105,12 @@ async function runStretch(
     await sleep(blow.draw.whole(LOAD_MS.min, LOAD_MS.max));
     await fault.strike(blow);
     const over = performance.now();
-    const recovery = recover(system, callers, fault.recoverMs);
+    const recovery = recover(system, callers, fault.recoverMs, options.signal);
     await sleep(blow.draw.whole(LOAD_AFTER_MS.min, LOAD_AFTER_MS.max));
     await callers.stop();
     const recovered = await recovery;
+    // Whoever interrupts at a terminal interrupts the services, too.
+    if (options.signal?.aborted) return;
     const recoveryMs = Math.round((recovered.at ?? performance.now()) - over);
     result.recoveryMs.push(recoveryMs);
     if (recovered.at === null || recoveryMs > fault.recoverMs) {
@@ -140,6 +143,7 @@ async function runStretch(
     );
     for (const { rule, detail } of violations.slice(0, 5)) tell(`  ${rule}: ${detail.slice(0, 1000)}`);
   }
+  if (options.signal?.aborted) return;
   const evidence = { admin: system.admin, attempts: all };
   const final = [...(await judgeAnswers(evidence)), ...(await judgeBooks(evidence))];
   const known = new Set(result.violations.map(({ rule, detail }) => `${rule} ${detail}`));
@@ -147,11 +151,17 @@ async function runStretch(
 }
 
 /** Waits until every service is ready and settles a new transfer, and nothing is pending. `at` is null if that did not come. */
-async function recover(system: System, callers: Callers, boundMs: number): Promise<{ at: number | null; why: string }> {
+async function recover(
+  system: System,
+  callers: Callers,
+  boundMs: number,
+  signal: AbortSignal | undefined,
+): Promise<{ at: number | null; why: string }> {
   let why = '';
   try {
     const at = await until(
       async () => {
+        signal?.throwIfAborted();
         why = (await findAilment(system, callers)) ?? '';
         return why === '' && performance.now();
       },
@@ -181,7 +191,7 @@ async function findAilment(system: System, callers: Callers): Promise<string | n
 
 /** Does what an operator would in the end: kills the services and starts them again. */
 async function help(system: System, services: number): Promise<void> {
-  for (const place of [...system.services.keys()]) await system.kill(place);
+  for (const place of system.services.keys()) await system.kill(place);
   for (let place = 0; place < services; place += 1) await system.start(place);
 }
 

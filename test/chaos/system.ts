@@ -132,24 +132,13 @@ export class System {
   async start(place: number): Promise<Service> {
     const service = await startService(this.#scope, { ...this.#options(), env: this.env });
     this.#running.set(place, service);
-    void service.exited.then(({ code, signal }) => {
-      if (this.#running.get(place) === service) this.#running.delete(place);
-      if (this.#doomed.has(service)) return;
-      this.complaints.push(
-        `A service ended by itself, with ${signal ?? `code ${code}`}: ${service.output().slice(-500).trim()}`,
-      );
-    });
+    void this.#watch(place, service);
     return service;
   }
 
   /** Begins to start a service; `started` tells when it is ready. */
   begin(place: number): void {
-    const starting = this.start(place).then(
-      () => {},
-      (error: unknown) => {
-        this.complaints.push(`A service did not start: ${error instanceof Error ? error.message : String(error)}`);
-      },
-    );
+    const starting = this.#tryStart(place);
     this.#starting.add(starting);
     void starting.finally(() => this.#starting.delete(starting));
   }
@@ -208,6 +197,22 @@ export class System {
   async countPending(): Promise<number> {
     const [row] = await this.query('select count(*)::integer as count from pending_transfers');
     return Number(row?.['count']);
+  }
+
+  async #watch(place: number, service: Service): Promise<void> {
+    const { code, signal } = await service.exited;
+    if (this.#running.get(place) === service) this.#running.delete(place);
+    if (this.#doomed.has(service)) return;
+    const said = service.output().slice(-500).trim();
+    this.complaints.push(`A service ended by itself, with ${signal ?? `code ${code}`}: ${said}`);
+  }
+
+  async #tryStart(place: number): Promise<void> {
+    try {
+      await this.start(place);
+    } catch (error) {
+      this.complaints.push(`A service did not start: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   #options(): { folder: string; database?: { url: string } } {
