@@ -115,7 +115,7 @@ async function runStretch(
     result.recoveryMs.push(recoveryMs);
     if (recovered.at === null || recoveryMs > fault.recoverMs) {
       result.recovered = false;
-      const detail = `round ${round}: ${recovered.at === null ? 'helped' : 'well'} after ${recoveryMs} ms, ${recovered.why}`;
+      const detail = `round ${round}: ${recovered.at === null ? 'helped' : 'well'} after ${recoveryMs} ms; at last: ${recovered.why}`;
       violations.push({ rule: `well again within ${fault.recoverMs} ms`, detail });
     }
     if (recovered.at === null) {
@@ -157,17 +157,20 @@ async function recover(
   boundMs: number,
   signal: AbortSignal | undefined,
 ): Promise<{ at: number | null; why: string }> {
+  /** What was not well when it was last looked at. */
   let why = '';
   try {
     const at = await until(
       async () => {
         signal?.throwIfAborted();
-        why = (await findAilment(system, callers)) ?? '';
-        return why === '' && performance.now();
+        const ailment = await findAilment(system, callers);
+        if (ailment === null) return performance.now();
+        why = ailment;
+        return undefined;
       },
       { timeoutMs: boundMs + GRACE_MS, what: 'the system to be well again' },
     );
-    return { at, why: 'late' };
+    return { at, why };
   } catch {
     return { at: null, why };
   }
