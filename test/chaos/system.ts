@@ -98,7 +98,8 @@ export class System {
   }
 
   get env(): Record<string, string> {
-    return { LOG_LEVEL: 'warn', MAX_QUEUE: '600', ...this.#shape.env };
+    // So few places that callers are refused now and then: what a 429 says must be true, too.
+    return { LOG_LEVEL: 'warn', MAX_QUEUE: '100', ...this.#shape.env };
   }
 
   /** The services that are ready, for all that is known, by their place. */
