@@ -10,6 +10,8 @@ const COMMITS = [Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1'), Buffer.from('inse
 const COMMITTED = Buffer.from('Z\0\0\0\x05I', 'latin1');
 const SELECTED = /COMMIT\0|SELECT 1\0/;
 
+type Delayed = { dueAt: number; chunk: Buffer };
+
 type Pair = {
   client: Socket;
   server: Socket;
@@ -18,8 +20,8 @@ type Pair = {
   bytesLeft: number;
   /** A commit is on its way on this connection, and its answer shall be lost. */
   losing: boolean;
-  /** When the last delayed chunk in each direction is due, so that none overtakes another. */
-  due: { up: number; down: number };
+  /** What waits in each direction, in order: nothing overtakes what is before it. */
+  delayed: { up: Delayed[]; down: Delayed[] };
 };
 
 export class Proxy {
@@ -109,7 +111,7 @@ export class Proxy {
       black: this.#black,
       bytesLeft: this.#drawBytes?.() ?? Infinity,
       losing: false,
-      due: { up: 0, down: 0 },
+      delayed: { up: [], down: [] },
     };
     this.#pairs.add(pair);
     client.on('data', (chunk: Buffer) => {
@@ -137,12 +139,29 @@ export class Proxy {
     const target = way === 'up' ? pair.server : pair.client;
     const part = chunk.subarray(0, pair.bytesLeft);
     pair.bytesLeft -= part.length;
-    const now = performance.now();
+    const delayed = pair.delayed[way];
     if (pair.bytesLeft === 0) target.write(part, () => this.#reset(pair));
-    else if (this.#delayMs === 0 && pair.due[way] <= now) target.write(part);
+    else if (this.#delayMs === 0 && delayed.length === 0) target.write(part);
     else {
-      pair.due[way] = Math.max(pair.due[way], now + this.#delayMs);
-      setTimeout(() => !pair.black && !target.destroyed && target.write(part), pair.due[way] - now);
+      const last = delayed.at(-1)?.dueAt ?? 0;
+      delayed.push({ dueAt: Math.max(last, performance.now() + this.#delayMs), chunk: part });
+      if (delayed.length === 1) this.#release(pair, way, target);
+    }
+  }
+
+  /** Sends on what is due, and comes back for the rest. */
+  #release(pair: Pair, way: 'up' | 'down', target: Socket): void {
+    const delayed = pair.delayed[way];
+    for (;;) {
+      const [first] = delayed;
+      if (!first || pair.black || target.destroyed) return;
+      const leftMs = first.dueAt - performance.now();
+      if (leftMs > 0) {
+        setTimeout(() => this.#release(pair, way, target), leftMs);
+        return;
+      }
+      target.write(first.chunk);
+      delayed.shift();
     }
   }
 
