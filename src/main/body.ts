@@ -40,8 +40,11 @@ async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Bu
       const [only] = chunks;
       resolve(chunks.length === 1 && only ? only : Buffer.concat(chunks, length));
     });
-    request.on('error', reject);
-    request.on('close', () => reject(new Error('The caller hung up before the end of the body.')));
+    // A caller that hung up gets no answer, and is no fault of ours. Told here, where it is known whose connection it was: that of
+    // the database breaks with the same codes.
+    const refuse = (): void => reject(new Problem('request_timeout', 'The request did not arrive whole.'));
+    request.on('error', refuse);
+    request.on('close', refuse);
   });
 }
 

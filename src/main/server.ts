@@ -229,13 +229,6 @@ function send(
 
 function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
   if (error instanceof Problem) return error;
-  // A caller that hung up gets no answer, and is no fault of ours.
-  if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET' && sqlStateOf(error) === null) {
-    return new Problem('request_timeout', 'The request did not arrive whole.');
-  }
-  if (error instanceof Error && error.message.startsWith('The caller hung up')) {
-    return new Problem('request_timeout', 'The request did not arrive whole.');
-  }
   if (error instanceof CommitUnknownError) {
     logger.warn({ request_id: requestId, reason: error.message }, 'database error');
     return new Problem(

@@ -2,7 +2,9 @@
 // service's connections of one kind, and threads are killed; each time only after the service was seen to go on.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { Proxy } from '../chaos/proxy.ts';
+import { onEnd } from '../support/cleanup.ts';
+import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises.ts';
 import { awaitFinal, request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -244,4 +246,32 @@ test('connections: while the database lets nobody in, what was accepted waits an
   assert.deepEqual([transfer['status'], transfer['failure_code']], ['completed', null]);
   await assertWorks(service, { from_account: 'ANN', to_account: 'BOB', amount: 1 });
   await checkPromises(database, { accepted: [id], nothingPending: true });
+});
+
+test('connections: a database that resets a connection is answered for with 503, and not as if the caller had hung up', async (t) => {
+  const database = await createDatabase(t);
+  const proxy = await Proxy.open(database.admin);
+  onEnd(t, () => proxy.close());
+  const url = renderDatabaseUrl({ ...database.admin, ...database.settings, host: '127.0.0.1', port: proxy.port });
+  const service = await startService(t, { database: { url }, env: LOAD_ENV });
+  await openAccount(service, 'ANN', { balance: 1000 });
+  const locker = await database.connect();
+  await locker.query('begin');
+  await locker.query('lock table accounts in access exclusive mode');
+  const reading = request(service, 'GET', '/accounts/ANN');
+  await until(
+    async () =>
+      (
+        await database.query(
+          "select from pg_stat_activity where application_name = 'gopherpay' and wait_event_type = 'Lock'",
+        )
+      ).length > 0,
+    { what: 'the read to wait for the lock' },
+  );
+  proxy.cut();
+  const answer = await reading;
+  assert.deepEqual([answer.status, answer.body['code']], [503, 'database_unavailable'], answer.text);
+  await locker.query('rollback');
+  const again = await request(service, 'GET', '/accounts/ANN');
+  assert.equal(again.body['balance'], 1000);
 });

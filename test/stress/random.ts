@@ -20,6 +20,11 @@ export function drawFor(t: TestContext): Random {
     throw new Error(`STRESS_SEED is "${given}": set it to a whole number below ${2 ** 32}.`);
   }
   t.diagnostic(`to draw the same again: STRESS_SEED=${seed}`);
+  return drawFrom(seed);
+}
+
+/** Chance from a seed, a whole number below 2^32. */
+export function drawFrom(seed: number): Random {
   const next = mulberry32(seed);
   const whole = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1));
   const pick = <Item>(items: readonly Item[]): Item => {

@@ -1,14 +1,14 @@
 // Undoes what a test acquired. node:test runs its own `after` hooks in the order in which they were registered, which would
 // drop a database before the service that uses it is stopped; these run last in, first out.
-import type { SuiteContext, TestContext } from 'node:test';
-
-/**
- * What a cleanup belongs to: a test's `t`, or the context that a `before` hook is given, which lasts for the whole file. A
- * program that is no test gives one of its own.
- */
-export type Scope = TestContext | SuiteContext | { after: (cleanup: () => Promise<void>) => void };
+import type { SuiteContext } from 'node:test';
 
 type Cleanup = () => void | Promise<void>;
+
+/**
+ * What a cleanup belongs to: a test's `t`, the context that a `before` hook is given, which lasts for the whole file, or whatever
+ * else runs one function when it ends.
+ */
+export type Scope = { after: (cleanup: () => Promise<void>) => void } | SuiteContext;
 
 const cleanups = new WeakMap<Scope, Cleanup[]>();
 

@@ -104,6 +104,7 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
     child.kill('SIGKILL');
   };
   process.once('exit', killWithUs);
+  child.once('close', () => process.off('exit', killWithUs));
   const end = async (signal: NodeJS.Signals): Promise<Exit> => {
     child.kill(signal);
     return exited;
@@ -112,7 +113,6 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
     const patience = setTimeout(killWithUs, STOP_TIMEOUT_MS);
     if (!ended) await end('SIGTERM');
     clearTimeout(patience);
-    process.off('exit', killWithUs);
     if (!env['DATABASE_URL'] && !env['DB_HOST']) await stopOrphan(resolve(folder, env['DATA_DIR'] ?? '.gopherpay'));
   });
 

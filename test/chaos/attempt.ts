@@ -1,0 +1,103 @@
+// One request of a caller and the answer that the caller has read, essentials only: what the judge is given, and a line of the record.
+import { z } from 'zod';
+
+export type Order = { from_account: string; to_account: string; amount: number };
+
+/** What is ordered, the same for each time it is sent. */
+export type Intent = {
+  /** Its name: the idempotency key where there is one. Two intents never share it. */
+  name: string;
+  kind: 'transfer' | 'group' | 'hold' | 'capture' | 'void' | 'account' | 'refusable' | 'read';
+  /** Whether it is sent with an idempotency key, so that it may be sent again after any doubt. */
+  keyed: boolean;
+  path: string;
+  /** What each member of it moves, in order. */
+  orders: readonly Order[];
+  atomic: boolean;
+  /** The hold that is captured or voided. */
+  parentId: string | null;
+  account: { account_number: string; balance: number } | null;
+  /** The transfer that is read: one that was accepted before. */
+  readId: string | null;
+};
+
+/** What an answer says of one transfer. */
+const told = z.object({
+  id: z.string(),
+  kind: z.string(),
+  status: z.string(),
+  failure_code: z.string().nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  amount: z.number().nullable(),
+  journal_number: z.number().nullable(),
+});
+
+export type Told = z.infer<typeof told>;
+
+export type Attempt = {
+  intent: Intent;
+  round: number;
+  requestId: string;
+  /** Where it was sent. */
+  url: string;
+  /** Whether it asked for the final state (Prefer: wait). */
+  waits: boolean;
+  /** Whether the caller never sent the end of it. */
+  partial: boolean;
+  /** Milliseconds since 1970, by the caller's clock. */
+  sentAt: number;
+  readAt: number;
+  /** Null: no answer came. */
+  status: number | null;
+  /** How the connection ended where no answer came. */
+  broken: string | null;
+  /** The code of a problem. */
+  code: string | null;
+  /** What the answer names: the id of a transfer or of a group, or an account's number. */
+  named: string | null;
+  told: readonly Told[];
+  openingId: string | null;
+};
+
+const single = told;
+const group = z.object({ group_id: z.string(), transfers: z.array(told) });
+const account = z.object({ account_number: z.string(), opening_transfer_id: z.string().nullable() });
+const problem = z.object({ code: z.string() });
+
+type Essentials = Pick<Attempt, 'code' | 'named' | 'told' | 'openingId'>;
+const NOTHING: Essentials = { code: null, named: null, told: [], openingId: null };
+
+/** What matters of an answer's body. Throws if a success does not say what it must. */
+export function parseEssentials(intent: Intent, status: number, text: string): Essentials {
+  const body: unknown = JSON.parse(text);
+  if (status >= 300) return { ...NOTHING, code: problem.parse(body).code };
+  switch (intent.kind) {
+    case 'group': {
+      const { group_id, transfers } = group.parse(body);
+      return { ...NOTHING, named: group_id, told: transfers };
+    }
+    case 'account': {
+      const opened = account.parse(body);
+      return { ...NOTHING, named: opened.account_number, openingId: opened.opening_transfer_id };
+    }
+    default: {
+      const transfer = single.parse(body);
+      return { ...NOTHING, named: transfer.id, told: [transfer] };
+    }
+  }
+}
+
+export function isAccepted({ status }: Attempt): boolean {
+  return status !== null && status >= 200 && status < 300;
+}
+
+/** Whether it has to be sent again until it is known what became of it. */
+export function isUndecided({ status }: Attempt): boolean {
+  return status === null || status === 503;
+}
+
+/** Whether the answer says that nothing was stored. */
+export function isRefusal({ status, code }: Attempt): boolean {
+  return status !== null && status >= 400 && status !== 500 && code !== 'outcome_unknown';
+}

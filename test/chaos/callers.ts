@@ -1,0 +1,317 @@
+// Plays many callers at once, each with one request under way, and keeps every answer that they have read. What was not answered,
+// or with a 503, they send again under the same key.
+import { appendFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, request } from 'undici';
+import type { Random } from '../stress/random.ts';
+import { type Attempt, type Intent, isAccepted, isUndecided, type Order, parseEssentials } from './attempt.ts';
+
+/** Accounts that cannot run short, and such as can; what they begin with. The judge knows them by these names. */
+export const RICH = { prefix: 'RICH', count: 8, balance: 1_000_000_000 };
+export const POOR = { prefix: 'POOR', count: 4, balance: 2000 };
+/** An account that never is. */
+export const GHOST = 'GHOST';
+
+const CALLERS = 24;
+const GROUP_MAX = 12;
+/** How long a caller waits for an answer before it hangs up. */
+const PATIENCE_MS = 8000;
+/** What a caller does after it could not reach anybody, or was told to wait. */
+const PAUSE_MS = 50;
+const WAIT_SECONDS = 5;
+const RETRIES_MAX = 40;
+
+const RICH_NUMBERS = numbersOf(RICH);
+const POOR_NUMBERS = numbersOf(POOR);
+
+function numbersOf({ prefix, count }: { prefix: string; count: number }): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
+
+export class Callers {
+  readonly #targets: () => readonly string[];
+  readonly #draw: Random;
+  readonly #round: number;
+  readonly #recordPath: string | null;
+  readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 2000 } });
+  readonly #attempts: Attempt[] = [];
+  readonly #openHolds: { id: string; order: Order }[] = [];
+  readonly #knownHolds = new Set<string>();
+  readonly #accepted: string[] = [];
+  #running: Promise<void> | null = null;
+  #stopping = false;
+  #count = 0;
+
+  /** `targets` says where to send to just now. `recordPath`: the file to which a line is added for each answer. */
+  constructor(options: { targets: () => readonly string[]; draw: Random; round: number; recordPath: string | null }) {
+    this.#targets = options.targets;
+    this.#draw = options.draw;
+    this.#round = options.round;
+    this.#recordPath = options.recordPath;
+  }
+
+  get attempts(): readonly Attempt[] {
+    return this.#attempts;
+  }
+
+  /** Opens the accounts that the load moves money between. */
+  async openAccounts(): Promise<void> {
+    const accounts = [
+      ...RICH_NUMBERS.map((account_number) => ({ account_number, balance: RICH.balance })),
+      ...POOR_NUMBERS.map((account_number) => ({ account_number, balance: POOR.balance })),
+    ];
+    for (const account of accounts) {
+      const attempt = await this.send(this.#account(account));
+      if (attempt.status !== 201) throw new Error(`The account ${account.account_number} could not be opened.`);
+    }
+  }
+
+  /** Begins to send orders of all kinds, until `stop`. */
+  start(): void {
+    this.#stopping = false;
+    this.#running = this.#run();
+  }
+
+  /** Sends no more orders, and waits for the answers to those on their way. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#running;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await this.#agent.destroy();
+  }
+
+  /** Sends again what was left undecided, until it is decided, and some of what was accepted. Returns what stays undecided. */
+  async settleDoubts(): Promise<string[]> {
+    const byName = Map.groupBy(this.#attempts, ({ intent }) => intent.name);
+    const doubts = [...byName.values()].filter((attempts) => attempts.every(isUndecided) && attempts[0]?.intent.keyed);
+    const certain = [...byName.values()].filter((attempts) => attempts.some(isAccepted) && attempts[0]?.intent.keyed);
+    const again = [...doubts, ...certain.filter(() => this.#draw.whole(1, 10) === 1)].flatMap(
+      ([first]) => first?.intent ?? [],
+    );
+    const left: string[] = [];
+    const queue = again.values();
+    const call = async (): Promise<void> => {
+      for (const intent of queue) {
+        let attempt = await this.send(intent, { waits: this.#draw.whole(0, 1) === 1 });
+        for (let retries = 1; this.#mustRetry(attempt) && retries < RETRIES_MAX; retries += 1) {
+          await sleep(PAUSE_MS * Math.min(retries, 10));
+          attempt = await this.send(intent);
+        }
+        if (this.#mustRetry(attempt)) left.push(intent.name);
+      }
+    };
+    await Promise.all(Array.from({ length: CALLERS / 2 }, call));
+    return left;
+  }
+
+  /** A transfer that nothing can refuse, to one service, answered when it is final. */
+  async probe(url: string): Promise<Attempt> {
+    return await this.send(this.#transfer(this.#richOrder()), { url, waits: true });
+  }
+
+  /** An order for others to send; whoever does keeps the attempt. */
+  draft(): Intent {
+    return this.#transfer(this.#richOrder());
+  }
+
+  /** Keeps what somebody else has sent and never read an answer to. */
+  keepUnanswered(intent: Intent, requestId: string, url: string, how: { partial: boolean }): void {
+    const now = Date.now();
+    this.#keep({ ...this.#blank(intent, requestId, url), sentAt: now, readAt: now, broken: 'hung up', ...how });
+  }
+
+  requestId(): string {
+    this.#count += 1;
+    return `request-${this.#round}-${this.#count}`;
+  }
+
+  /** Sends an order once and keeps what came of it. */
+  async send(intent: Intent, options: { url?: string; waits?: boolean } = {}): Promise<Attempt> {
+    const targets = this.#targets();
+    const url = options.url ?? (targets.length > 0 ? this.#draw.pick(targets) : null);
+    const requestId = this.requestId();
+    const waits = options.waits ?? false;
+    const sentAt = Date.now();
+    const blank = { ...this.#blank(intent, requestId, url ?? ''), waits, sentAt, readAt: sentAt };
+    if (url === null) return { ...blank, broken: 'nobody is there' };
+    try {
+      const answer = await request(new URL(intent.path, url), {
+        dispatcher: this.#agent,
+        method: intent.kind === 'read' ? 'GET' : 'POST',
+        headers: {
+          'X-Request-ID': requestId,
+          ...(intent.kind === 'read' ? {} : { 'Content-Type': 'application/json' }),
+          ...(intent.keyed && intent.kind !== 'account' ? { 'Idempotency-Key': intent.name } : {}),
+          ...(waits ? { Prefer: `wait=${WAIT_SECONDS}` } : {}),
+        },
+        body: intent.kind === 'read' ? null : JSON.stringify(bodyOf(intent)),
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
+      const text = await answer.body.text();
+      const readAt = Date.now();
+      const essentials = parseEssentials(intent, answer.statusCode, text);
+      return this.#keep({ ...blank, readAt, status: answer.statusCode, ...essentials });
+    } catch (error) {
+      const timedOut = error instanceof Error && error.name === 'TimeoutError';
+      const code = timedOut
+        ? 'no patience'
+        : error instanceof Error && 'code' in error
+          ? String(error.code)
+          : String(error);
+      return this.#keep({ ...blank, readAt: Date.now(), broken: code });
+    }
+  }
+
+  #mustRetry(attempt: Attempt): boolean {
+    return isUndecided(attempt) || attempt.status === 429;
+  }
+
+  #keep(attempt: Attempt): Attempt {
+    this.#attempts.push(attempt);
+    if (this.#recordPath !== null) appendFileSync(this.#recordPath, `${JSON.stringify(attempt)}\n`);
+    const { intent, named } = attempt;
+    if (!isAccepted(attempt) || named === null) return attempt;
+    if (intent.kind === 'transfer') this.#accepted.push(named);
+    const [order] = intent.orders;
+    if (intent.kind === 'hold' && order && attempt.told[0]?.status === 'completed' && !this.#knownHolds.has(named)) {
+      this.#knownHolds.add(named);
+      this.#openHolds.push({ id: named, order });
+    }
+    return attempt;
+  }
+
+  #blank(intent: Intent, requestId: string, url: string): Attempt {
+    const nothing = { status: null, broken: null, code: null, named: null, told: [], openingId: null };
+    return {
+      intent,
+      round: this.#round,
+      requestId,
+      url,
+      waits: false,
+      partial: false,
+      sentAt: 0,
+      readAt: 0,
+      ...nothing,
+    };
+  }
+
+  async #run(): Promise<void> {
+    await Promise.all(Array.from({ length: CALLERS }, async () => await this.#call()));
+  }
+
+  async #call(): Promise<void> {
+    while (!this.#stopping) {
+      const intent = this.#nextIntent();
+      const waits = this.#draw.whole(1, 4) === 1 || intent.kind === 'hold';
+      // Now and then twice at the same time, as a caller does that has lost patience.
+      const twice = intent.keyed && intent.kind !== 'account' && this.#draw.whole(1, 15) === 1;
+      const attempts = await Promise.all([
+        this.send(intent, { waits }),
+        ...(twice ? [this.send(intent, { waits: !waits })] : []),
+      ]);
+      if (attempts.some(({ status }) => status === null || status === 503 || status === 429)) await sleep(PAUSE_MS);
+    }
+  }
+
+  #nextIntent(): Intent {
+    const die = this.#draw.whole(1, 100);
+    if (die <= 45) return this.#transfer(this.#richOrder());
+    if (die <= 55) return this.#transfer(this.#poorOrder());
+    if (die <= 58) return this.#transfer({ ...this.#richOrder(), to_account: GHOST });
+    if (die <= 65) return { ...this.#transfer(this.#richOrder()), keyed: false };
+    if (die <= 75) return this.#group();
+    if (die <= 80) return this.#hold();
+    if (die <= 85) return this.#endOfHold() ?? this.#hold();
+    if (die <= 88) return this.#refusable();
+    if (die <= 91) return this.#newAccount();
+    return this.#read() ?? this.#transfer(this.#richOrder());
+  }
+
+  #name(): string {
+    this.#count += 1;
+    return `order-${this.#round}-${this.#count}`;
+  }
+
+  #intent(kind: Intent['kind'], path: string, orders: readonly Order[]): Intent {
+    const nothing = { atomic: false, parentId: null, account: null, readId: null };
+    return { name: this.#name(), kind, keyed: true, path, orders, ...nothing };
+  }
+
+  #transfer(order: Order): Intent {
+    return this.#intent('transfer', '/transfers', [order]);
+  }
+
+  #richOrder(): Order {
+    const [from_account, to_account] = this.#draw.pickTwo(RICH_NUMBERS);
+    return { from_account, to_account, amount: this.#draw.whole(1, 1000) };
+  }
+
+  #poorOrder(): Order {
+    const poor = this.#draw.pick(POOR_NUMBERS);
+    const rich = this.#draw.pick(RICH_NUMBERS);
+    const amount = this.#draw.whole(1, 600);
+    return this.#draw.whole(1, 5) <= 3
+      ? { from_account: poor, to_account: rich, amount }
+      : { from_account: rich, to_account: poor, amount };
+  }
+
+  #group(): Intent {
+    const orders = Array.from({ length: this.#draw.whole(2, GROUP_MAX) }, () =>
+      this.#draw.whole(1, 12) === 1 ? this.#poorOrder() : this.#richOrder(),
+    );
+    return { ...this.#intent('group', '/transfers', orders), atomic: this.#draw.whole(0, 1) === 1 };
+  }
+
+  #hold(): Intent {
+    return this.#intent('hold', '/holds', [this.#richOrder()]);
+  }
+
+  /** Each hold is ended by one order only, so that none can find it ended before. */
+  #endOfHold(): Intent | null {
+    const hold = this.#openHolds.shift();
+    if (!hold) return null;
+    const kind = this.#draw.whole(0, 1) === 1 ? 'capture' : 'void';
+    return { ...this.#intent(kind, `/holds/${hold.id}/${kind}`, [hold.order]), parentId: hold.id };
+  }
+
+  #refusable(): Intent {
+    const order = this.#richOrder();
+    const bad = this.#draw.whole(0, 1) === 1 ? { ...order, amount: 0 } : { ...order, to_account: order.from_account };
+    return this.#intent('refusable', '/transfers', [bad]);
+  }
+
+  #newAccount(): Intent {
+    const balance = this.#draw.whole(0, 1) * 100;
+    return this.#account({ account_number: `NEW-${this.#round}-${(this.#count += 1)}`, balance });
+  }
+
+  #account(account: { account_number: string; balance: number }): Intent {
+    const intent = this.#intent('account', '/accounts', []);
+    // The number is what tells one account from another, as the key does for transfers.
+    return { ...intent, name: account.account_number, account };
+  }
+
+  #read(): Intent | null {
+    if (this.#accepted.length === 0) return null;
+    const readId = this.#draw.pick(this.#accepted.slice(-50));
+    return { ...this.#intent('read', `/transfers/${readId}`, []), keyed: false, readId };
+  }
+}
+
+/** What is sent for an order. */
+export function bodyOf({ kind, orders, atomic, account }: Intent): unknown {
+  switch (kind) {
+    case 'group':
+      return { transfers: orders, atomic };
+    case 'account':
+      return { ...account, name: 'Somebody' };
+    case 'capture':
+    case 'void':
+      return {};
+    default:
+      return orders[0];
+  }
+}

@@ -1,0 +1,70 @@
+// A small disk of its own for a database, in memory, that can be filled up.
+import { execFile } from 'node:child_process';
+import { mkdtemp, open, rmdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { until } from '../support/until.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+
+const DISK = '512m';
+const MIB = 1024 * 1024;
+
+const run = promisify(execFile);
+
+/** A server on a small disk of its own, and the folder where that is mounted. Both go when the scope ends. */
+export async function startOnSmallDisk(scope: Scope): Promise<{ postgres: Postgres; folder: string }> {
+  const { folder, unmount } = await mountDisk();
+  onEnd(scope, unmount);
+  return { postgres: await startPostgres(scope, join(folder, 'data')), folder };
+}
+
+async function mountDisk(): Promise<{ folder: string; unmount: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'gopherpay-disk-'));
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK},mode=0755`, 'tmpfs', folder]).catch(async (error: unknown) => {
+    await rmdir(folder);
+    throw error;
+  });
+  const unmount = async (): Promise<void> => {
+    await until(
+      async () =>
+        await run('umount', [folder]).then(
+          () => true,
+          () => false,
+        ),
+      { what: 'the disk to be unmounted' },
+    );
+    await rmdir(folder);
+  };
+  return { folder, unmount };
+}
+
+/** Says why no disk can be mounted here, or null if one can. */
+export async function tryDisk(): Promise<string | null> {
+  try {
+    const { unmount } = await mountDisk();
+    await unmount();
+    return null;
+  } catch (error) {
+    return `No small disk can be mounted here, which takes root and the right to mount: ${String(error)}`;
+  }
+}
+
+/** Writes a file until there is no room for another byte. */
+export async function fillDisk(path: string): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    for (const size of [MIB, 4096]) {
+      const block = Buffer.alloc(size);
+      for (;;) {
+        const { bytesWritten } = await file.write(block);
+        if (bytesWritten < size) break;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,143 @@
+// What can happen at the service's edges: callers who hang up, dawdle or do not read, and exports that are cut off.
+import { existsSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bodyOf, RICH } from './callers.ts';
+import type { Blow, Fault } from './fault.ts';
+
+const RECOVER_MS = 15_000;
+const FORMER = 'the report of last month\n';
+const SIGNALLED = 128;
+const SIGTERM = 15;
+
+export const EDGE_FAULTS: readonly Fault[] = [
+  {
+    name: 'slow-callers',
+    shape: { services: 1, env: { REQUEST_TIMEOUT_MS: '2000' } },
+    recoverMs: RECOVER_MS,
+    strike: async (blow) => {
+      const sockets = [
+        ...times(60, () => hangUpAfterOrder(blow)),
+        ...times(40, () => hangUpInOrder(blow)),
+        ...times(40, () => dawdle(blow)),
+        ...times(40, () => doNotRead(blow)),
+      ];
+      await sleep(blow.draw.whole(500, blow.short ? 1500 : 4000));
+      for (const socket of sockets) socket.destroy();
+    },
+  },
+  {
+    name: 'export-cut',
+    shape: { services: 1 },
+    recoverMs: RECOVER_MS,
+    strike: async (blow) => {
+      await Promise.all([cutReport(blow, 'SIGKILL'), cutReport(blow, 'SIGTERM'), ...times(5, () => cutStream(blow))]);
+    },
+  },
+];
+
+function times<Item>(count: number, make: () => Item): Item[] {
+  return Array.from({ length: count }, make);
+}
+
+function dial({ system, draw }: Blow): { socket: Socket; url: string } {
+  const url = draw.pick(system.urls);
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.on('error', () => {});
+  return { socket, url };
+}
+
+/** An order, whole, from a caller who is gone before the answer. It may or may not be stored, as for any lost answer. */
+function hangUpAfterOrder(blow: Blow): Socket {
+  const { socket, request } = order(blow, { partial: false });
+  socket.write(request, () => setTimeout(() => socket.resetAndDestroy(), blow.draw.whole(0, 30)));
+  return socket;
+}
+
+/** Part of an order: nothing may come of it. */
+function hangUpInOrder(blow: Blow): Socket {
+  const { socket, request } = order(blow, { partial: true });
+  socket.write(request.slice(0, blow.draw.whole(1, request.length - 1)), () => socket.end());
+  return socket;
+}
+
+/** An order that comes byte by byte, too slowly ever to be whole in time. */
+function dawdle(blow: Blow): Socket {
+  const { socket, request } = order(blow, { partial: true });
+  let sent = 0;
+  const timer = setInterval(() => socket.write(request.slice(sent, (sent += 1))), 30);
+  socket.once('close', () => clearInterval(timer));
+  return socket;
+}
+
+/** Asks for large answers and takes none of them. */
+function doNotRead(blow: Blow): Socket {
+  const { socket } = dial(blow);
+  socket.pause();
+  socket.write('GET /transfers?limit=1000 HTTP/1.1\r\nHost: chaos\r\n\r\n'.repeat(5));
+  return socket;
+}
+
+/** An order of its own as HTTP, kept as one that was not answered. */
+function order(blow: Blow, how: { partial: boolean }): { socket: Socket; request: string } {
+  const { socket, url } = dial(blow);
+  const intent = blow.callers.draft();
+  const requestId = blow.callers.requestId();
+  const body = JSON.stringify(bodyOf(intent));
+  blow.callers.keepUnanswered(intent, requestId, url, how);
+  const head = [
+    `POST ${intent.path} HTTP/1.1`,
+    'Host: chaos',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `Idempotency-Key: ${intent.name}`,
+    `X-Request-ID: ${requestId}`,
+  ];
+  return { socket, request: `${head.join('\r\n')}\r\n\r\n${body}` };
+}
+
+/** A report that is stopped on its way: under its name is the former file or a whole new one, never a part. */
+async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  const path = join(system.folder, `${signal}.csv`);
+  await writeFile(path, FORMER);
+  const account = `${RICH.prefix}${draw.whole(0, RICH.count - 1)}`;
+  const report = await system.run(['report', `--user=${account}`, `--output=${path}`]);
+  await sleep(draw.whole(0, 1500));
+  if (!report.ended()) process.kill(report.pid, signal);
+  const exit = await report.exited;
+  const text = await readFile(path, 'utf8');
+  const complain = (what: string): void => void system.complaints.push(`A report that got ${signal} ${what}.`);
+  if (exit.code === 0) {
+    const rows = text.trimEnd().split('\n').length - 1;
+    if (!report.output().includes(`${rows} transfers written`))
+      complain(`left ${rows} rows and said: ${report.output()}`);
+    return;
+  }
+  if (text !== FORMER) complain(`failed, and left ${text.length} bytes under its name`);
+  // Before it has begun to listen for signals, a process ends by them.
+  const asTold = signal === 'SIGKILL' || exit.signal === signal || exit.code === SIGNALLED + SIGTERM;
+  if (!asTold) complain(`ended with code ${exit.code}: ${report.output()}`);
+  const parts = (await readdir(system.folder)).filter((name) => name.startsWith(`${signal}.csv.`));
+  if (signal === 'SIGTERM' && parts.length > 0) complain(`left ${parts.join(', ')}`);
+  if (!existsSync(path)) complain('took the former file away');
+}
+
+/** A statement or the feed over HTTP, from a reader who is gone in the middle. */
+async function cutStream(blow: Blow): Promise<void> {
+  const { draw } = blow;
+  const month = new Date().toISOString().slice(0, 7);
+  const path = draw.pick([`/accounts/${RICH.prefix}0/statements/${month}`, '/events?after=0', '/transfers?limit=1000']);
+  const accept = draw.pick(['text/csv', 'application/json', 'text/event-stream']);
+  const { socket } = dial(blow);
+  let left = draw.whole(1, 50_000);
+  socket.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left <= 0) socket.resetAndDestroy();
+  });
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: chaos\r\nAccept: ${accept}\r\n\r\n`);
+  await sleep(draw.whole(200, 1000));
+  socket.destroy();
+}

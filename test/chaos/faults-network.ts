@@ -1,0 +1,55 @@
+// What can happen between the service and its database.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fault } from './fault.ts';
+
+const RECOVER_MS = 15_000;
+/** Nobody is told of a connection that has gone silent: it has to be waited out. */
+const RECOVER_FROM_SILENCE_MS = 30_000;
+const DELAY_MS = 1000;
+
+export const NETWORK_FAULTS: readonly Fault[] = [
+  {
+    name: 'network-cut',
+    shape: { services: 1, proxied: true },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw }) => {
+      const times = draw.whole(1, 4);
+      for (let time = 0; time < times; time += 1) {
+        system.network.cut();
+        await sleep(draw.whole(0, 200));
+      }
+    },
+  },
+  {
+    name: 'network-black-hole',
+    shape: { services: 1, proxied: true },
+    recoverMs: RECOVER_FROM_SILENCE_MS,
+    strike: async ({ system, draw, short }) => {
+      system.network.beginBlackHole();
+      await sleep(short ? 1500 : draw.whole(1000, 15_000));
+      system.network.endBlackHole();
+    },
+    mend: async ({ system }) => system.network.bury(),
+  },
+  {
+    name: 'network-slow',
+    shape: { services: 1, proxied: true },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw, short }) => {
+      system.network.slow(DELAY_MS);
+      await sleep(short ? 2500 : draw.whole(2000, 10_000));
+      system.network.slow(0);
+    },
+  },
+  {
+    name: 'network-reset',
+    shape: { services: 1, proxied: true },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw }) => {
+      const bytesMax = draw.pick([50, 1000, 20_000, 200_000]);
+      system.network.resetAfter(() => draw.whole(1, bytesMax));
+      await sleep(draw.whole(300, 1000));
+      system.network.resetAfter(null);
+    },
+  },
+];

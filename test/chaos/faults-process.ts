@@ -1,0 +1,115 @@
+// What can happen to the service's process: killed, told to end, a thread that dies, a clock that jumps, a loop that stands still.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { KILLABLE_THREADS_ENV, killThread } from '../stress/trouble.ts';
+import type { Fault } from './fault.ts';
+import { CONTROL_FILE, type Orders } from './possession.ts';
+import type { System } from './system.ts';
+
+const RECOVER_MS = 15_000;
+const POSSESSED_ENV = { NODE_OPTIONS: `--import=${new URL('possessed.ts', import.meta.url).href}` };
+
+export const PROCESS_FAULTS: readonly Fault[] = [
+  {
+    name: 'kill',
+    shape: { services: 1 },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system }) => {
+      await system.kill(0);
+      system.begin(0);
+    },
+  },
+  {
+    name: 'kill-one-of-two',
+    shape: { services: 2 },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw }) => await system.kill(draw.whole(0, 1)),
+    mend: async ({ system }) => {
+      for (const place of [0, 1]) if (!system.services.has(place)) await system.start(place);
+    },
+  },
+  {
+    name: 'terminate',
+    shape: { services: 1 },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, callers, draw }) => {
+      // While an account is locked, callers that wait for the end of their transfers are in the middle of a request.
+      const unlock = await lockRows(system, 'RICH0');
+      await sleep(draw.whole(100, 400));
+      const signalledAt = Date.now();
+      const service = system.doom(0);
+      const stopping = service.stop();
+      await sleep(draw.whole(50, 300));
+      await unlock();
+      const { code, signal } = await stopping;
+      const endedAt = Date.now();
+      if (code !== 0) system.complaints.push(`SIGTERM ended the service with ${signal ?? `code ${code}`}.`);
+      const left = await system.countPending();
+      if (left > 0) system.complaints.push(`It ended in good order and left ${left} transfers pending.`);
+      system.begin(0);
+      // What was on its way for a while when the signal came had arrived, and must have been answered.
+      const cut = callers.attempts.filter(
+        ({ sentAt, readAt, broken, url }) =>
+          broken !== null &&
+          url === service.url &&
+          sentAt < signalledAt - 100 &&
+          readAt >= signalledAt &&
+          readAt <= endedAt + 1000,
+      );
+      for (const { requestId, broken } of cut)
+        system.complaints.push(`${requestId} was in flight and not answered: ${broken}.`);
+    },
+  },
+  {
+    name: 'thread',
+    shape: { services: 1, env: KILLABLE_THREADS_ENV },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw }) => {
+      const count = draw.whole(1, 5);
+      for (let killed = 0; killed < count; killed += 1) {
+        await killThread(system.service(0));
+        await sleep(draw.whole(0, 100));
+      }
+    },
+  },
+  {
+    name: 'clock',
+    shape: { services: 1, env: POSSESSED_ENV },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw }) => {
+      const hours = draw.whole(1, 48) * draw.pick([-1, 1]);
+      await possess(system, { offsetMs: hours * 3_600_000, blockMs: 0 });
+      await sleep(draw.whole(300, 1000));
+      // Back, or on to another wrong time, which then stays for the next round to begin with.
+      if (draw.whole(0, 1) === 1) await possess(system, { offsetMs: 0, blockMs: 0 });
+    },
+  },
+  {
+    name: 'blocked-loop',
+    shape: { services: 2, env: POSSESSED_ENV },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, short }) => {
+      const blockMs = short ? 2000 : 5000;
+      await possess(system, { offsetMs: 0, blockMs });
+      await sleep(blockMs);
+    },
+  },
+];
+
+/** Locks the row of an account until the returned function is called. */
+async function lockRows(system: System, accountNumber: string): Promise<() => Promise<void>> {
+  const holder = new Client(system.admin);
+  holder.on('error', () => {});
+  await holder.connect();
+  await holder.query('begin');
+  await holder.query('select from accounts where account_number = $1::text for update', [accountNumber]);
+  return async () => await holder.end();
+}
+
+/** Tells every service's process of a system what to do next, and waits until it must have read it. */
+async function possess(system: System, orders: Omit<Orders, 'number'>): Promise<void> {
+  writeFileSync(join(system.folder, CONTROL_FILE), JSON.stringify({ ...orders, number: Date.now() }));
+  await sleep(100);
+}

@@ -1,0 +1,15 @@
+// All faults, by name.
+import { DATABASE_FAULTS } from './faults-database.ts';
+import { EDGE_FAULTS } from './faults-edge.ts';
+import { NETWORK_FAULTS } from './faults-network.ts';
+import { PROCESS_FAULTS } from './faults-process.ts';
+import { START_FAULTS } from './faults-start.ts';
+import type { Fault } from './fault.ts';
+
+export const FAULTS: readonly Fault[] = [
+  ...PROCESS_FAULTS,
+  ...DATABASE_FAULTS,
+  ...NETWORK_FAULTS,
+  ...EDGE_FAULTS,
+  ...START_FAULTS,
+];

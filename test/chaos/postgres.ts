@@ -1,0 +1,65 @@
+// A PostgreSQL server of the harness's own, that it may crash and start again as it likes.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { type RoleAddress, withAdmin } from '../support/server.ts';
+import { until } from '../support/until.ts';
+
+export type Postgres = {
+  /** The superuser's way in. */
+  admin: RoleAddress;
+  /** Makes an empty database that belongs to the service's role. */
+  createDatabase: (name: string) => Promise<void>;
+  dropDatabase: (name: string) => Promise<void>;
+  /** Ends the server at once, without a checkpoint, and waits until it is gone. */
+  crash: () => Promise<void>;
+  /** Starts the server if it does not run, and waits until it is ready. */
+  start: () => Promise<void>;
+};
+
+const OWNER = 'gopherpay';
+
+/** Starts a server in a folder, which is made if need be. It is stopped when the scope ends. */
+export async function startPostgres(scope: Scope, folder: string): Promise<Postgres> {
+  const opened: EmbeddedServer[] = [];
+  onEnd(scope, async () => {
+    for (const server of opened.reverse()) await server.release();
+  });
+  const open = async (): Promise<RoleAddress> => {
+    const server = await openEmbeddedServer(folder);
+    opened.push(server);
+    if (!('host' in server.settings)) throw new Error('The embedded server must give its address as host and port.');
+    return { host: server.settings.host, port: server.settings.port, user: 'postgres' };
+  };
+  const admin = await open();
+  return {
+    admin,
+    createDatabase: (name) =>
+      withAdmin(admin, async (client) => void (await client.query(`create database ${name} owner ${OWNER}`))),
+    dropDatabase: (name) =>
+      withAdmin(admin, async (client) => void (await client.query(`drop database if exists ${name} with (force)`))),
+    crash: () => crash(folder),
+    start: async () => void (await open()),
+  };
+}
+
+/** Ends the server of a data folder as a crash would, and waits until it is gone. */
+export async function crash(folder: string): Promise<void> {
+  const processId = await findPostmaster(folder);
+  if (processId === null) return;
+  process.kill(processId, 'SIGQUIT');
+  await until(async () => !(await isRunning(processId)), { timeoutMs: 20_000, what: 'the database to be gone' });
+}
+
+/** The process id of the server of a data folder, or null if none runs. */
+export async function findPostmaster(folder: string): Promise<number | null> {
+  const text = await readFile(join(folder, 'postgres', 'postmaster.pid'), 'utf8').catch(() => '');
+  const processId = Number(text.split('\n')[0]);
+  return processId > 0 && (await isRunning(processId)) ? processId : null;
+}
+
+/** A process that has ended and was not collected has no command line. */
+async function isRunning(processId: number): Promise<boolean> {
+  return (await readFile(`/proc/${processId}/cmdline`, 'utf8').catch(() => '')).includes('postgres');
+}

@@ -1,0 +1,226 @@
+// What is put to the test: a database, the services on it, and the network between them.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { type AdminSettings, renderDatabaseUrl } from '../support/database.ts';
+import { makeFolder, type Service, startProgram, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import { startOnSmallDisk } from './disk.ts';
+import { findPostmaster, type Postgres } from './postgres.ts';
+import { Proxy } from './proxy.ts';
+
+export type Shape = {
+  /** How many services work on the database at the same time. */
+  services: number;
+  /** Whether the way to the database leads through a network that can be broken. */
+  proxied?: boolean;
+  /** Whether the services keep their own database in a folder of theirs, which they share. */
+  embedded?: boolean;
+  /** Whether the database has a small disk of its own, which can be filled up. */
+  ownDisk?: boolean;
+  env?: Record<string, string>;
+};
+
+export class System {
+  readonly #scope: Scope;
+  readonly #shape: Shape;
+  readonly #databaseUrl: string | null;
+  readonly #running = new Map<number, Service>();
+  readonly #starting = new Set<Promise<void>>();
+  readonly #doomed = new WeakSet<Service>();
+  /** What was seen that must not be, in sentences. Whoever judges takes them. */
+  readonly complaints: string[] = [];
+  readonly admin: AdminSettings;
+  readonly postgres: Postgres | null;
+  readonly proxy: Proxy | null;
+  /** Where the services are started; an embedded database is in its `.gopherpay`. */
+  readonly folder: string;
+  /** Where the small disk is mounted, or nothing. */
+  readonly diskFolder: string;
+
+  /** Makes a database and starts the services on it, all at the same time. Everything ends with the scope. */
+  static async open(scope: Scope, shared: Postgres, shape: Shape): Promise<System> {
+    const folder = await makeFolder(scope);
+    const disk = shape.ownDisk ? await startOnSmallDisk(scope) : null;
+    const postgres = disk?.postgres ?? shared;
+    if (shape.embedded) {
+      const admin = {
+        host: join(folder, '.gopherpay', 'socket'),
+        port: 5432,
+        user: 'postgres',
+        database: 'gopherpay',
+      };
+      const system = new System(scope, shape, {
+        folder,
+        admin,
+        diskFolder: '',
+        postgres: null,
+        proxy: null,
+        databaseUrl: null,
+      });
+      await system.#startAll();
+      return system;
+    }
+    const name = `chaos_${randomBytes(6).toString('hex')}`;
+    await postgres.createDatabase(name);
+    onEnd(scope, () => postgres.dropDatabase(name));
+    const admin = { ...postgres.admin, database: name };
+    const proxy = shape.proxied ? await Proxy.open(postgres.admin) : null;
+    if (proxy) onEnd(scope, () => proxy.close());
+    const owner = { ...admin, user: 'gopherpay' };
+    const databaseUrl = renderDatabaseUrl(proxy ? { ...owner, host: '127.0.0.1', port: proxy.port } : owner);
+    const system = new System(scope, shape, {
+      folder,
+      diskFolder: disk?.folder ?? '',
+      admin,
+      postgres,
+      proxy,
+      databaseUrl,
+    });
+    await system.#startAll();
+    return system;
+  }
+
+  private constructor(
+    scope: Scope,
+    shape: Shape,
+    parts: Pick<System, 'folder' | 'diskFolder' | 'admin' | 'postgres' | 'proxy'> & { databaseUrl: string | null },
+  ) {
+    this.#scope = scope;
+    this.#shape = shape;
+    this.#databaseUrl = parts.databaseUrl;
+    this.folder = parts.folder;
+    this.diskFolder = parts.diskFolder;
+    this.admin = parts.admin;
+    this.postgres = parts.postgres;
+    this.proxy = parts.proxy;
+  }
+
+  get env(): Record<string, string> {
+    // So few places that callers are refused now and then: what a 429 says must be true, too.
+    return { LOG_LEVEL: 'warn', MAX_QUEUE: '100', ...this.#shape.env };
+  }
+
+  /** The services that are ready, for all that is known, by their place. */
+  get services(): ReadonlyMap<number, Service> {
+    return this.#running;
+  }
+
+  get urls(): string[] {
+    return [...this.#running.values()].map(({ url }) => url);
+  }
+
+  /** The service at a place. */
+  service(place: number): Service {
+    const service = this.#running.get(place);
+    if (!service) throw new Error(`No service runs at place ${place}.`);
+    return service;
+  }
+
+  /** The PostgreSQL server of this system, where it is its own or the harness's. */
+  get database(): Postgres {
+    if (!this.postgres) throw new Error('This system keeps its own database.');
+    return this.postgres;
+  }
+
+  get network(): Proxy {
+    if (!this.proxy) throw new Error('This system has no network that could be broken.');
+    return this.proxy;
+  }
+
+  /** Starts a service at a place, and waits until it is ready. */
+  async start(place: number): Promise<Service> {
+    const service = await startService(this.#scope, { ...this.#options(), env: this.env });
+    this.#running.set(place, service);
+    void this.#watch(place, service);
+    return service;
+  }
+
+  /** Begins to start a service; `started` tells when it is ready. */
+  begin(place: number): void {
+    const starting = this.#tryStart(place);
+    this.#starting.add(starting);
+    void starting.finally(() => this.#starting.delete(starting));
+  }
+
+  /** Resolves when everything that was begun is ready, or has failed. */
+  async started(): Promise<void> {
+    await Promise.all(this.#starting);
+  }
+
+  /** Says that a service ends on purpose: no more callers are sent there, and its end is no complaint. */
+  doom(place: number): Service {
+    const service = this.service(place);
+    this.#doomed.add(service);
+    this.#running.delete(place);
+    return service;
+  }
+
+  /** Ends a service without warning. */
+  async kill(place: number): Promise<void> {
+    await this.doom(place).kill();
+  }
+
+  /** Runs the command line beside the services, in their folder and on their database, to its end. */
+  async run(args: string[], env: Record<string, string> = {}): ReturnType<typeof startProgram> {
+    return await startProgram(this.#scope, { ...this.#options(), args, env: { ...this.env, PORT: '0', ...env } });
+  }
+
+  /** Runs one statement as the superuser, on a connection of its own; waits for a database that is just starting. */
+  async query(sql: string, parameters: unknown[] = []): Promise<Record<string, unknown>[]> {
+    return await until(
+      async () => {
+        const client = new Client(this.admin);
+        client.on('error', () => {});
+        try {
+          await client.connect();
+        } catch (error) {
+          await client.end().catch(() => {});
+          if (error instanceof Error) return undefined;
+          throw error;
+        }
+        try {
+          return (await client.query<Record<string, unknown>>(sql, parameters)).rows;
+        } finally {
+          await client.end().catch(() => {});
+        }
+      },
+      { timeoutMs: 30_000, what: 'the database to let the superuser in' },
+    );
+  }
+
+  /** The process id of the embedded database, or null if it does not run. */
+  async findEmbedded(): Promise<number | null> {
+    return await findPostmaster(join(this.folder, '.gopherpay'));
+  }
+
+  async countPending(): Promise<number> {
+    const [row] = await this.query('select count(*)::integer as count from pending_transfers');
+    return Number(row?.['count']);
+  }
+
+  async #watch(place: number, service: Service): Promise<void> {
+    const { code, signal } = await service.exited;
+    if (this.#running.get(place) === service) this.#running.delete(place);
+    if (this.#doomed.has(service)) return;
+    const said = service.output().slice(-500).trim();
+    this.complaints.push(`A service ended by itself, with ${signal ?? `code ${code}`}: ${said}`);
+  }
+
+  async #tryStart(place: number): Promise<void> {
+    try {
+      await this.start(place);
+    } catch (error) {
+      this.complaints.push(`A service did not start: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #options(): { folder: string; database?: { url: string } } {
+    return { folder: this.folder, ...(this.#databaseUrl === null ? {} : { database: { url: this.#databaseUrl } }) };
+  }
+
+  async #startAll(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#shape.services }, async (_, place) => await this.start(place)));
+  }
+}
