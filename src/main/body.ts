@@ -36,13 +36,18 @@ async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Bu
       }
       chunks.push(chunk);
     });
+    let ended = false;
     request.on('end', () => {
+      ended = true;
       const [only] = chunks;
       resolve(chunks.length === 1 && only ? only : Buffer.concat(chunks, length));
     });
     // A caller that hung up gets no answer, and is no fault of ours. Told here, where it is known whose connection it was: that of
     // the database breaks with the same codes.
-    const refuse = (): void => reject(new Problem('request_timeout', 'The request did not arrive whole.'));
+    const refuse = (): void => {
+      // Every request closes, and an error is not made for nothing.
+      if (!ended) reject(new Problem('request_timeout', 'The request did not arrive whole.'));
+    };
     request.on('error', refuse);
     request.on('close', refuse);
   });

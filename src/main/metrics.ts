@@ -82,8 +82,10 @@ export function createMetrics(queue: Queue): Metrics {
       },
     }),
   );
+  const requestsOf = remembered((route, status) => requests.labels(route, String(status)));
+  const settledOf = remembered((ending) => settledCount.labels(ending));
   return {
-    request: (route, status, durationMs) => requests.labels(route, String(status)).observe(durationMs / 1000),
+    request: (route, status, durationMs) => requestsOf(route, status).observe(durationMs / 1000),
     stored(count, durationMs) {
       intakes.observe(count);
       intakeSeconds.observe(durationMs / 1000);
@@ -93,10 +95,22 @@ export function createMetrics(queue: Queue): Metrics {
       jobSeconds.observe(durationMs / 1000);
     },
     settled(ending, durationMs) {
-      settledCount.labels(ending ?? 'completed').inc();
+      settledOf(ending ?? 'completed').inc();
       settledSeconds.observe(durationMs / 1000);
     },
     streaming: (route, change) => streams.labels(route).inc(change),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
+
+/** Remembers what was made for a name and a number: prom-client sorts and joins labels every time. */
+function remembered<Made>(make: (name: string, number: number) => Made): (name: string, number?: number) => Made {
+  const byName = new Map<string, Map<number, Made>>();
+  return (name, number = 0) => {
+    const made = byName.get(name)?.get(number);
+    if (made !== undefined) return made;
+    const fresh = make(name, number);
+    byName.set(name, (byName.get(name) ?? new Map<number, Made>()).set(number, fresh));
+    return fresh;
   };
 }

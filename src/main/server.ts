@@ -35,14 +35,20 @@ export type ServerOptions = {
   stopping: () => boolean;
 };
 
+/** An exchange on a connection: its answer, and the id of its request. */
+type Latest = { readonly response: ServerResponse; readonly requestId: string };
+
 export function createHttpServer(options: ServerOptions): Server {
   const router = new Router<Route>();
   for (const route of options.routes) router.add(route.method, route.pattern, route);
   /** The last exchange that began on each connection; its answer comes after those of all before it. */
-  const latest = new WeakMap<Duplex, ServerResponse>();
+  const latest = new WeakMap<Duplex, Latest>();
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    latest.set(request.socket, response);
-    void exchange(request, response, router, options);
+    const given = request.headers['x-request-id'];
+    const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
+    const requestId = requestIdGiven ? given : randomUUIDv7();
+    latest.set(request.socket, { response, requestId });
+    void exchange({ request, response, requestId, requestIdGiven }, router, options);
   };
   const server = createServer(
     {
@@ -74,16 +80,11 @@ export function createHttpServer(options: ServerOptions): Server {
 }
 
 async function exchange(
-  request: IncomingMessage,
-  response: ServerResponse,
+  { request, response, requestId, requestIdGiven }: Latest & { request: IncomingMessage; requestIdGiven: boolean },
   router: Router<Route>,
   options: ServerOptions,
 ): Promise<void> {
   const startedAt = performance.now();
-  const given = request.headers['x-request-id'];
-  const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
-  const requestId = requestIdGiven ? given : randomUUIDv7();
-  response.setHeader('X-Request-ID', requestId);
   let pattern = 'none';
   let log: Answer['log'];
   let answeredMs: number | null = null;
@@ -105,7 +106,7 @@ async function exchange(
       answeredMs = performance.now() - startedAt;
       options.metrics.request(pattern, answer.status, answeredMs);
       log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
-    } else sendAnswer(response, answer);
+    } else sendAnswer(response, answer, requestId);
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
@@ -174,12 +175,12 @@ function parseQuery(search: string): Record<string, string> {
   return query;
 }
 
-function sendAnswer(response: ServerResponse, answer: Answer): void {
+function sendAnswer(response: ServerResponse, answer: Answer, requestId: string): void {
   const { contentType, text } = answer.text ?? {
     contentType: 'application/json',
     text: answer.json ? JSON.stringify(answer.json) : '',
   };
-  send(response, answer.status, text === '' ? null : contentType, text, answer.headers ?? {});
+  send(response, answer.status, text === '' ? null : contentType, text, answer.headers, requestId);
 }
 
 /** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
@@ -191,7 +192,11 @@ async function sendStream(
 ): Promise<Readonly<Record<string, unknown>>> {
   const { pattern, requestId, options } = about;
   if (!response.destroyed) {
-    response.writeHead(answer.status, { 'Content-Type': stream.contentType, ...answer.headers });
+    response.writeHead(answer.status, {
+      'Content-Type': stream.contentType,
+      ...answer.headers,
+      'X-Request-ID': requestId,
+    });
     response.flushHeaders();
   }
   options.metrics.streaming(pattern, 1);
@@ -203,7 +208,7 @@ async function sendStream(
 }
 
 function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem, requestId: string): void {
-  send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers);
+  send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers, requestId);
   if (request.complete) return;
   // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
   request.removeAllListeners('data');
@@ -216,14 +221,15 @@ function send(
   status: number,
   contentType: string | null,
   text: string,
-  headers: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string>> | undefined,
+  requestId: string,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  response.writeHead(status, {
-    ...(contentType === null ? {} : { 'Content-Type': contentType }),
-    ...(status === 204 ? {} : { 'Content-Length': Buffer.byteLength(text) }),
-    ...headers,
-  });
+  // All at once: headers that are set one by one before cost twice as much.
+  const all: Record<string, string | number> = { ...headers, 'X-Request-ID': requestId };
+  if (contentType !== null) all['Content-Type'] = contentType;
+  if (status !== 204) all['Content-Length'] = Buffer.byteLength(text);
+  response.writeHead(status, all);
   response.end(text);
 }
 
@@ -276,16 +282,17 @@ function toMalformed(error: NodeJS.ErrnoException): Problem {
  * Refuses what Node's parser could not read. What came before on the connection is answered first: whoever sent it would
  * take the refusal for its answer, and a transfer that was accepted for one that was not.
  */
-function refuseInOrder(latest: ServerResponse | undefined, socket: Duplex, problem: Problem): void {
+function refuseInOrder(latest: Latest | undefined, socket: Duplex, problem: Problem): void {
+  const response = latest?.response;
   // The rest of a request that is answered already: a second answer would be taken for the one to the next request.
-  if (latest?.writableFinished && !latest.req.complete) socket.end();
-  else if (!latest || latest.writableFinished || latest.destroyed) refuseMalformed(socket, problem);
-  else if (latest.req.complete) latest.once('finish', () => refuseMalformed(socket, problem));
-  else if (latest.headersSent) latest.once('finish', () => socket.end());
+  if (response?.writableFinished && !response.req.complete) socket.end();
+  else if (!latest || !response || response.writableFinished || response.destroyed) refuseMalformed(socket, problem);
+  else if (response.req.complete) response.once('finish', () => refuseMalformed(socket, problem));
+  else if (response.headersSent) response.once('finish', () => socket.end());
   else {
     // The body of this very request is what could not be read.
-    latest.setHeader('Connection', 'close');
-    sendProblem(latest.req, latest, problem, String(latest.getHeader('X-Request-ID')));
+    response.setHeader('Connection', 'close');
+    sendProblem(response.req, response, problem, latest.requestId);
   }
 }
 

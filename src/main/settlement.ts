@@ -21,7 +21,8 @@ export type Final = {
   readonly settledAt: string | null;
 };
 
-type Tracked = Durable & {
+type Tracked = {
+  readonly order: Durable;
   readonly acceptedAt: number;
   waiters: ((final: Final) => void)[] | null;
 };
@@ -80,12 +81,13 @@ export class Settlement {
   }
 
   /** Hands over transfers that are durable and have their places in the queue. */
-  push(transfers: readonly Durable[]): void {
+  push(orders: readonly Durable[]): void {
+    const acceptedAt = performance.now();
     let unit: Tracked[] = [];
-    for (const transfer of transfers) {
-      const tracked: Tracked = { ...transfer, acceptedAt: performance.now(), waiters: null };
-      this.#tracked.set(transfer.id, tracked);
-      const together = transfer.atomicGroupId !== null && unit[0]?.atomicGroupId === transfer.atomicGroupId;
+    for (const order of orders) {
+      const tracked: Tracked = { order, acceptedAt, waiters: null };
+      this.#tracked.set(order.id, tracked);
+      const together = order.atomicGroupId !== null && unit[0]?.order.atomicGroupId === order.atomicGroupId;
       if (together) {
         unit.push(tracked);
         continue;
@@ -93,7 +95,7 @@ export class Settlement {
       unit = [tracked];
       this.#ready.push(unit);
     }
-    this.#readyCount += transfers.length;
+    this.#readyCount += orders.length;
     this.#pump();
   }
 
@@ -171,7 +173,11 @@ export class Settlement {
     this.#running += 1;
     const startedAt = performance.now();
     const transfers = batch.units.flat();
-    const report = await this.#runInThread({ ...named(transfers), giveUp: batch.giveUp, dryRun: null });
+    const report = await this.#runInThread({
+      ...named(transfers.map(({ order }) => order)),
+      giveUp: batch.giveUp,
+      dryRun: null,
+    });
     this.#running -= 1;
     this.#log(transfers, batch.giveUp, report, performance.now() - startedAt);
     switch (report.result) {
@@ -202,7 +208,7 @@ export class Settlement {
     const now = performance.now();
     for (const [index, transfer] of transfers.entries()) {
       const ending = report.endings[index] ?? null;
-      this.#tracked.delete(transfer.id);
+      this.#tracked.delete(transfer.order.id);
       this.#metrics.settled(ending, now - transfer.acceptedAt);
       for (const waiter of transfer.waiters ?? []) waiter(finalOf(report, index));
     }
@@ -256,7 +262,7 @@ export class Settlement {
   #log(transfers: readonly Tracked[], gaveUp: boolean, report: JobReport, durationMs: number): void {
     const common = {
       transfers: transfers.length,
-      request_ids: [...new Set(transfers.map((transfer) => transfer.requestId))],
+      request_ids: [...new Set(transfers.map(({ order }) => order.requestId))],
       duration_ms: Math.round(durationMs * 1000) / 1000,
       result: report.result,
     };
@@ -271,7 +277,7 @@ export class Settlement {
         'job settled',
       );
       if (gaveUp) {
-        const ids = transfers.map((transfer) => transfer.id);
+        const ids = transfers.map(({ order }) => order.id);
         this.#logger.error({ ...common, transfer_ids: ids }, 'what could not be settled was failed');
       }
       return;
