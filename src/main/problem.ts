@@ -55,7 +55,11 @@ export class Problem extends Error {
     detail: string,
     more: { headers?: Record<string, string>; members?: Record<string, unknown> } = {},
   ) {
+    const { stackTraceLimit } = Error;
+    // Nobody looks at the stack of a refusal, and taking it down costs more than the rest of one: 429 must be cheap.
+    Error.stackTraceLimit = 0;
     super(detail);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.headers = more.headers ?? {};
     this.members = more.members ?? {};

@@ -39,6 +39,8 @@ export type Route = {
   readonly query: z.ZodType;
   /** NO_BODY: none is read. */
   readonly body: z.ZodType;
+  /** Whether it takes places in the queue: with none left it is refused before its body is read. */
+  readonly takesPlace?: boolean;
   /** The name of the schema of each answer that is not a problem, or null for an empty one; see openapi.ts. */
   readonly answers: Readonly<Record<number, string | null>>;
   readonly handle: (exchange: RawExchange) => Promise<Answer>;

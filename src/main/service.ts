@@ -22,6 +22,7 @@ import type { Route } from './route.ts';
 import { createHttpServer, unavailableProblem } from './server.ts';
 import { Settlement } from './settlement.ts';
 import { Places } from './stream.ts';
+import { queueFullProblem } from './submission.ts';
 
 const POOL_CONNECTIONS_MAX = 5;
 /** Long reads and the feed have connections of their own, made when first used: they must not hold up short reads. */
@@ -89,7 +90,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     ...eventRoutes({ feed, streams: new Places(config.eventStreamsMax) }),
   ];
   const routes: Route[] = [
-    ...bookRoutes.map((route) => refuseOutOfReach(route, recovery)),
+    ...bookRoutes.map((route) => refuseEarly(route, recovery, queue)),
     ...operationRoutes({
       pool,
       intake,
@@ -132,12 +133,16 @@ export async function startService(config: Config, database: DatabaseSettings, l
   return { url: urlOf(config.host, server.address()), stop };
 }
 
-/** A route that answers at once with 503 while it is known that the database cannot be reached, instead of finding out again. */
-function refuseOutOfReach(route: Route, recovery: Recovery): Route {
+/**
+ * A route that refuses what it can before it reads the body: with 503 while it is known that the database cannot be reached,
+ * and with 429 while no place in the queue is left, so that a storm costs as little as can be.
+ */
+function refuseEarly(route: Route, recovery: Recovery, queue: Queue): Route {
   return {
     ...route,
     handle: async (exchange) => {
       if (!recovery.reachable) throw unavailableProblem();
+      if (route.takesPlace && queue.room === 0) throw queueFullProblem(queue);
       return await route.handle(exchange);
     },
   };

@@ -1,8 +1,9 @@
 // Calls the service: opens the test's accounts, orders transfers, and follows the feed to see which are final.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool, request } from 'undici';
+import { request } from 'undici';
 import { z } from 'zod';
 import { CommandError, EXIT } from '../command.ts';
+import { Connections } from './connections.ts';
 import type { Tally } from './tally.ts';
 
 const OPENING_BALANCE = 1_000_000_000;
@@ -28,9 +29,11 @@ export type Order = { readonly from: number; readonly to: number; readonly amoun
 
 export class Caller {
   readonly #url: string;
-  readonly #pool: Pool;
+  readonly #connections: Connections;
   readonly #prefix: string;
   readonly #tally: Tally;
+  /** Whether the feed is followed; otherwise only answers tell what is final. */
+  #following = false;
   /** When the request of each transfer that is not known to be final was meant to start. */
   readonly #unsettled = new Map<string, number>();
   /** Transfers that were seen to be final before the answer to their request was read. */
@@ -40,7 +43,7 @@ export class Caller {
     this.#url = options.url;
     this.#prefix = options.prefix;
     this.#tally = options.tally;
-    this.#pool = new Pool(options.url, { connections: options.connections, pipelining: 1 });
+    this.#connections = new Connections(options.url, options.connections);
   }
 
   /** Transfers that are accepted and not known to be final. */
@@ -98,6 +101,7 @@ export class Caller {
 
   /** Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. */
   async follow(start: number, signal: AbortSignal): Promise<void> {
+    this.#following = true;
     let after = start;
     while (!signal.aborted) {
       const { body } = await request(`${this.#url}/events?after=${after}&limit=1000`);
@@ -118,12 +122,17 @@ export class Caller {
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await this.#connections.close();
   }
 
   #noteAccepted(text: string, intendedAt: number): void {
     const { id, status, transfers } = answer.parse(JSON.parse(text));
     const accepted = transfers ?? (id === undefined ? [] : [{ id, status: status ?? 'pending' }]);
+    if (!this.#following) {
+      const now = performance.now();
+      for (const transfer of accepted) if (transfer.status !== 'pending') this.#tally.final(now - intendedAt);
+      return;
+    }
     for (const transfer of accepted) {
       const finalAt = this.#early.get(transfer.id);
       if (finalAt === undefined) {
@@ -146,12 +155,6 @@ export class Caller {
   }
 
   async #post(path: string, body: unknown, headers: Record<string, string>): Promise<[status: number, text: string]> {
-    const answered = await this.#pool.request({
-      method: 'POST',
-      path,
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify(body),
-    });
-    return [answered.statusCode, await answered.body.text()];
+    return await this.#connections.post(path, { 'content-type': 'application/json', ...headers }, JSON.stringify(body));
   }
 }

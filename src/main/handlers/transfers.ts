@@ -34,6 +34,7 @@ export function transferRoutes(parts: Parts): Route[] {
       pattern: '/transfers',
       summary: 'Order a transfer, or several at once',
       query: MOVEMENT_PARAMETERS,
+      takesPlace: true,
       body: createTransferSchema.or(createGroupSchema),
       chooseBody: (input) =>
         typeof input === 'object' && input !== null && Object.hasOwn(input, 'transfers')
@@ -47,6 +48,7 @@ export function transferRoutes(parts: Parts): Route[] {
       pattern: '/transfers/:id/reversals',
       summary: 'Reverse a transfer, whole or in part',
       query: MOVEMENT_PARAMETERS,
+      takesPlace: true,
       body: reverseTransferSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
