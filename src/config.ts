@@ -24,7 +24,7 @@ const environment = z.object({
   DATA_DIR: z.string().min(1).default('.gopherpay'),
   THREADS: whole(1, 64).default(10),
   MAX_QUEUE: whole(1, 1_000_000).default(5000),
-  JOB_SIZE_MAX: whole(1, 10_000).default(1024),
+  JOB_SIZE_MAX: whole(1, 10_000).default(2048),
   CONNECTIONS_MAX: whole(1, 100_000).default(10_000),
   BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
   HEADERS_TIMEOUT_MS: whole(100, 600_000).default(10_000),
