@@ -1,5 +1,4 @@
 // gopherpay audit: proves the promises on the books as they are stored, and says which row of the journal was verified.
-import { pipeline } from 'node:stream/promises';
 import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
@@ -7,6 +6,7 @@ import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { type AuditEvent, type AuditOptions, type CheckResult, type Discrepancy, withAudit } from '../db/audit.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
+import { writeStandardOutput } from './file.ts';
 
 type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
 
@@ -37,8 +37,7 @@ export const audit = defineCommand({
         await withAudit(database, options, signal, async (events) => {
           const observed = observe(events, ended, process.stderr.isTTY && !(json && process.stdout.isTTY));
           const texts = json ? renderJson(observed, options) : renderText(observed, options);
-          // Standard output is not ours to close.
-          await pipeline(texts, process.stdout, { end: false, signal });
+          await writeStandardOutput(texts, signal);
         });
       });
     });

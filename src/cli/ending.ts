@@ -6,7 +6,7 @@ export type Ending = { readonly exitCode: number; readonly sentence: string };
 
 /** SQLSTATEs and classes of them with which a server refuses to let us in: no such user or database, starting, full. */
 const NO_ENTRY = /^(08|28|3D|53300|57P)/;
-const UNREACHABLE = /^(ECONN(REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|E(HOST|NET)UNREACH)$/;
+const UNREACHABLE = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|E(HOST|NET)UNREACH)$/;
 /** What pg says by itself, without a code. */
 const CONNECTION_LOST = /^(timeout expired|Connection terminated)/;
 const UNDEFINED_TABLE = '42P01';

@@ -10,11 +10,28 @@ import { CommandError, EXIT } from './command.ts';
 export async function writeOutput(output: string, texts: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
   const source = Readable.from(texts, { highWaterMark: 1 });
   if (output === '-') {
-    // Standard output is not ours to close.
-    await pipeline(source, process.stdout, { end: false, signal });
+    await writeStandardOutput(source, signal);
     return;
   }
   await writeWhole(resolve(output), async (file) => await pipeline(source, file, { signal }));
+}
+
+/** Writes to standard output, which is not ours to close. */
+export async function writeStandardOutput(texts: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
+  let lost: Error | undefined;
+  const note = (error: Error): void => {
+    lost = error;
+  };
+  process.stdout.once('error', note);
+  try {
+    await pipeline(texts, process.stdout, { end: false, signal });
+  } catch (error) {
+    // A reader that goes away is told in the words of a database that does.
+    if (lost !== undefined && error === lost) throw new CommandError(EXIT.failed, `Standard output: ${lost.message}`);
+    throw error;
+  } finally {
+    process.stdout.off('error', note);
+  }
 }
 
 /** Writes a file under another name first, and gives it its own when `write` is done and its content is on the disk. */

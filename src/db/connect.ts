@@ -66,6 +66,10 @@ const KEYED = [
 const CALLER_CHECK_MS = 1000;
 /** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
 const CALLER_SILENT_MS = 20_000;
+/** How often a connection that nobody uses is asked whether it lives, and how long it has for its answer. */
+const PROOF_MS = 2500;
+/** How long a pool keeps a connection that nobody uses. Nothing asks it: after a silence, it should be gone. */
+const POOLED_IDLE_MS = 10_000;
 /** How long a server may take to close a connection that it was told is over. */
 const GOODBYE_MS = 1000;
 
@@ -123,6 +127,7 @@ export async function connect(
   client.on('error', () => {});
   await client.connect();
   watchAnswers(client, timeouts.answerTimeoutMs);
+  if (timeouts.answerTimeoutMs > 0) proveAtRest(client);
   return client;
 }
 
@@ -145,6 +150,30 @@ function watchAnswers(client: Client, answerTimeoutMs: number): void {
   });
 }
 
+/**
+ * Asks a connection that is at rest whether it still lives, and destroys it if there is no answer. Otherwise whoever has work for
+ * it next would find out, and wait as long as for an answer, after the network was well again.
+ */
+function proveAtRest(client: Client): void {
+  const socket = socketOf(client);
+  if (socket === null) return;
+  let heard = socket.bytesRead;
+  let asked = false;
+  const look = (): void => {
+    if (socket.bytesRead !== heard) asked = false;
+    else if (asked) socket.destroy(new Error(`The database did not answer within ${PROOF_MS} ms`));
+    else if (isAtRest(client, socket)) {
+      asked = true;
+      // What fails here is told to whoever uses the connection next.
+      client.query('select 1').catch(() => {});
+    }
+    heard = socket.bytesRead;
+  };
+  // A process that was held up itself finds the timer first, and then the answer that has long been there.
+  const timer = setInterval(() => setImmediate(look), PROOF_MS).unref();
+  socket.once('close', () => clearInterval(timer));
+}
+
 /** Whether nothing is on its way to the server, and no answer from it. */
 function isAtRest(client: Client, socket: Socket): boolean {
   const answered = 'readyForQuery' in client && client.readyForQuery === true;
@@ -165,7 +194,7 @@ export function createPool(
   const pool = new Pool({
     ...configOf(settings, timeouts, { applicationName: 'gopherpay' }),
     max: connectionsMax,
-    idleTimeoutMillis: 60_000,
+    idleTimeoutMillis: POOLED_IDLE_MS,
     connectionTimeoutMillis: timeouts.connectTimeoutMs,
   });
   // Without listeners, a server that goes away takes the process with it: on the pool for idle connections, and on each

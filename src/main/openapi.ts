@@ -4,6 +4,7 @@ import { ACCOUNT_STATUSES } from '../domain/account.ts';
 import { FAILURE_CODES, TRANSFER_KINDS } from '../domain/transfer.ts';
 import { PROBLEMS } from './problem.ts';
 import { NO_BODY, type Route } from './route.ts';
+import { MOVEMENT_PARAMETERS } from './schemas.ts';
 
 const minorUnits = z.int().describe('Minor units (cents), an integer.');
 const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');
@@ -186,22 +187,27 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   }),
 };
 
-const HEADERS: Readonly<Record<string, { schema: Record<string, unknown>; description: string; on: RegExp }>> = {
-  'X-Request-ID': { schema: { type: 'string' }, description: 'Yours; one is made otherwise.', on: /./ },
+/** Whether a route orders a movement, and takes what counts for all of them. */
+const ordersMovement = ({ query }: Route): boolean => query === MOVEMENT_PARAMETERS;
+
+const HEADERS: Readonly<
+  Record<string, { schema: Record<string, unknown>; description: string; isTaken: (route: Route) => boolean }>
+> = {
+  'X-Request-ID': { schema: { type: 'string' }, description: 'Yours; one is made otherwise.', isTaken: () => true },
   'Last-Event-ID': {
     schema: { type: 'string' },
     description: 'With Accept: text/event-stream: the id of the last event you have; it outranks `after`.',
-    on: /^GET \/events$/,
+    isTaken: ({ answers }) => Object.values(answers).includes('EventPage'),
   },
   'Idempotency-Key': {
     schema: { type: 'string', maxLength: 255 },
     description: 'One key names one transfer, for ever.',
-    on: /^POST \/transfers$/,
+    isTaken: ordersMovement,
   },
   Prefer: {
     schema: { type: 'string', examples: ['wait=5'] },
     description: 'wait=n: answer when the transfer is final, or after n seconds (at most 30).',
-    on: /^POST \/transfers$/,
+    isTaken: ordersMovement,
   },
 };
 
@@ -235,7 +241,10 @@ function renderOperation(route: Route): Record<string, unknown> {
     summary: route.summary,
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
     ...(route.body !== NO_BODY && {
-      requestBody: { required: true, content: { 'application/json': { schema: renderSchema(route.body, 'input') } } },
+      requestBody: {
+        required: route.bodyOptional !== true,
+        content: { 'application/json': { schema: renderSchema(route.body, 'input') } },
+      },
     }),
     responses: {
       ...Object.fromEntries(answers),
@@ -278,9 +287,8 @@ function queryParameters(route: Route): Record<string, unknown>[] {
 }
 
 function headerParameters(route: Route): Record<string, unknown>[] {
-  const operation = `${route.method} ${route.pattern}`;
   return Object.entries(HEADERS)
-    .filter(([, header]) => header.on.test(operation))
+    .filter(([, header]) => header.isTaken(route))
     .map(([name, { schema, description }]) => ({ name, in: 'header', required: false, schema, description }));
 }
 

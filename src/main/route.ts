@@ -41,6 +41,8 @@ export type Route = {
   readonly body: z.ZodType;
   /** Whether it takes places in the queue: with none left it is refused before its body is read. */
   readonly takesPlace?: boolean;
+  /** Whether a request may leave the body out, which then counts as an empty object. */
+  readonly bodyOptional?: boolean;
   /** The name of the schema of each answer that is not a problem, or null for an empty one; see openapi.ts. */
   readonly answers: Readonly<Record<number, string | null>>;
   readonly handle: (exchange: RawExchange) => Promise<Answer>;
@@ -56,17 +58,17 @@ export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
     body: Body;
     /** Where several schemas are possible, the one that a body means: its flaws are told, not those of the others. */
     chooseBody?: (input: unknown) => z.ZodType<z.output<Body>>;
-    /** Whether a request may leave the body out, which then counts as an empty object. */
-    bodyOptional?: boolean;
     handle: (exchange: Exchange<z.output<Query>, z.output<Body>>) => Promise<Answer>;
   },
 ): Route {
-  const { handle, chooseBody, bodyOptional = false, ...rest } = route;
+  const { handle, chooseBody, ...rest } = route;
   return {
     ...rest,
     async handle({ readBody, ...exchange }) {
       const query = parseRequest(route.query, exchange.query);
-      const input = Object.is(route.body, NO_BODY) ? undefined : await readBody({ optional: bodyOptional });
+      const input = Object.is(route.body, NO_BODY)
+        ? undefined
+        : await readBody({ optional: route.bodyOptional ?? false });
       const body = parseRequest(chooseBody?.(input) ?? route.body, input);
       return await handle({ ...exchange, query, body });
     },

@@ -25,9 +25,9 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     shape: { services: 1, proxied: true },
     recoverMs: RECOVER_FROM_SILENCE_MS,
     strike: async ({ system, draw, short }) => {
-      system.network.beginBlackHole();
+      system.network.swallow();
       await sleep(short ? 1500 : draw.whole(1000, 15_000));
-      system.network.endBlackHole();
+      await system.network.heal();
     },
     mend: async ({ system }) => system.network.bury(),
   },

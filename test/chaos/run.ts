@@ -41,6 +41,15 @@ export type Result = {
 
 const LOAD_MS = { min: 300, max: 1200 };
 const LOAD_AFTER_MS = { min: 100, max: 400 };
+/** Shorter silences make shorter tests; a long run has the defaults. */
+const SHORT_SILENCES = {
+  HEARTBEAT_MS: '250',
+  ORPHANED_AFTER_MS: '1500',
+  DB_STATEMENT_TIMEOUT_MS: '5000',
+  DB_LOCK_TIMEOUT_MS: '2500',
+  DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: '4000',
+  DB_ANSWER_TIMEOUT_MS: '6000',
+};
 /** After its time to recover is over, how much longer a system is watched before it is helped. */
 const GRACE_MS = 30_000;
 /** A fault from which the system does not recover is not tried for ever. */
@@ -80,8 +89,7 @@ async function runStretch(
 ): Promise<void> {
   const { short, postgres, recordPath, tell } = options;
   const drawAt = (moment: string): Random => drawFrom(seedOf(`${options.seed} ${fault.name} ${moment}`));
-  // Shorter silences make shorter tests; a long run has the defaults.
-  const timing = short ? { HEARTBEAT_MS: '250', ORPHANED_AFTER_MS: '1500' } : {};
+  const timing = short ? SHORT_SILENCES : {};
   const shape = { ...fault.shape, env: { ...timing, ...fault.shape.env } };
   const system = await System.open(scope, postgres, shape);
   const all: Attempt[] = [];

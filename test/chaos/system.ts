@@ -8,7 +8,7 @@ import { makeFolder, type Service, startProgram, startService } from '../support
 import { until } from '../support/until.ts';
 import { startOnSmallDisk } from './disk.ts';
 import { findPostmaster, type Postgres } from './postgres.ts';
-import { Proxy } from './proxy.ts';
+import { Proxy } from '../support/proxy.ts';
 
 export type Shape = {
   /** How many services work on the database at the same time. */

@@ -84,6 +84,12 @@ const failures: { what: string; error: unknown; exitCode: number; sentence: RegE
     sentence: /^The database is out of reach/,
   },
   {
+    what: 'the server is gone when something is said to it',
+    error: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' }),
+    exitCode: 4,
+    sentence: /^The database is out of reach \(write EPIPE\): /,
+  },
+  {
     what: 'the server refuses the password',
     error: serverError('28P01', 'password authentication failed for user "ada"'),
     exitCode: 4,

@@ -1,13 +1,17 @@
 // gopherpay report on a long history: in little memory, and never half a file under the name of a whole one.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { before, test } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { makeFolder, type Program, startProgram } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const ROWS = 200_000;
 const FORMER = 'the report of last month\n';
 /** Far less than the rows would take at once (some 200 MB more), and more than the program itself (some 110 MB). */
@@ -91,8 +95,26 @@ test('report: one whose server goes away ends with 4 and leaves nothing', async 
      where datname = current_database() and application_name = 'gopherpay report'`,
   );
   assert.deepEqual(await program.exited, { code: 4, signal: null }, program.output());
-  assert.match(program.output(), /^The database is out of reach \(terminating connection.*\): .*\n$/);
+  // What the server said last is lost if it was gone when more was asked of it.
+  assert.match(
+    program.output(),
+    /^The database is out of reach \((terminating connection|write EPIPE|read ECONNRESET).*\): .*\n$/,
+  );
   assert.deepEqual(await readdir(folder), []);
+});
+
+test('report: one whose reader goes away does not blame the database', async () => {
+  const child = spawn(process.execPath, [MAIN, 'report', '--user=BIG', '--output=-'], {
+    env: { ...process.env, DATABASE_URL: database.url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  child.stdout.once('data', () => child.stdout.destroy());
+  const [code] = await once(child, 'close');
+  assert.deepEqual({ code, said }, { code: 1, said: 'Standard output: write EPIPE\n' });
 });
 
 for (const { signal, code } of [

@@ -14,7 +14,7 @@ type BodySchema = { properties?: Record<string, unknown> };
 
 type Operation = {
   parameters: { name: string; in: string }[];
-  requestBody?: { content: Record<string, { schema: BodySchema & { anyOf?: BodySchema[] } }> };
+  requestBody?: { required: boolean; content: Record<string, { schema: BodySchema & { anyOf?: BodySchema[] } }> };
   responses: Record<string, unknown>;
 };
 
@@ -70,6 +70,27 @@ test('problem: docs/API.md names each parameter and field of a route where it de
     // Where one of several bodies may be sent, the section names the fields of all.
     const fields = [body, ...(body?.anyOf ?? [])].flatMap((schema) => Object.keys(schema?.properties ?? {}));
     assert.deepEqual(named.toSorted(), [...parameters, ...fields].toSorted(), route);
+  }
+});
+
+test('openapi: what may be left out is not called required, and each header is named where it counts', () => {
+  const optional = ['POST /holds/{id}/capture', 'POST /holds/{id}/void', 'POST /transfers/{id}/reversals'];
+  const bodies = [...operations].flatMap(([route, { requestBody }]) => (requestBody ? [{ route, requestBody }] : []));
+  assert.deepEqual(
+    bodies
+      .filter(({ requestBody }) => !requestBody.required)
+      .map(({ route }) => route)
+      .toSorted(),
+    optional,
+  );
+  for (const name of ['Idempotency-Key', 'Prefer']) {
+    const routes = [...operations].filter(([, { parameters }]) =>
+      parameters.some((each) => each.in === 'header' && each.name === name),
+    );
+    assert.deepEqual(
+      routes.map(([route]) => route).toSorted(),
+      [...optional, 'POST /holds', 'POST /transfers'].toSorted(),
+    );
   }
 });
 

@@ -38,6 +38,8 @@ const BOUNDS = {
 };
 /** No answer, then three attempts to connect again, and what a busy machine takes. */
 const IN_FLIGHT_MS_MAX = ANSWER_MS + 3 * CONNECT_MS + 1500;
+/** What is at rest is asked every 2.5 s: once after it was last heard, and then it is given up. */
+const NOTICE_MS = 3 * 2500 + 500;
 /** Once the service knows: at once, on a busy machine. */
 const KNOWN_MS_MAX = 1000;
 
@@ -197,6 +199,39 @@ test('black hole: with the wire cut, every request is refused at once, and the s
   await proxy.heal();
   t.diagnostic(`ready ${await awaitReadiness(service, 200, 5000)} ms after the wire healed`);
   await load.finish(database);
+});
+
+test('black hole: a connection that was at rest when the wire failed costs nobody a wait once it has healed', async (t) => {
+  const database = await createDatabase(t);
+  const proxy = await startProxy(t, database);
+  const service = await startService(t, { database: proxy, env: { ...LOAD_ENV, ...BOUNDS, THREADS: '4' } });
+  await openAccounts(service, 'ACC', 2, { balance: 10 });
+  // An order that is only tried out has a thread to itself.
+  const order = { from_account: 'ACC0', to_account: 'ACC1', amount: 1 };
+  const tryOut = async (): Promise<void> => {
+    const startedAt = performance.now();
+    await Promise.all(
+      times(8, async () => {
+        const answer = await request(service, 'POST', '/transfers?dry_run=true', order);
+        assert.equal(answer.status, 200, answer.text);
+      }),
+    );
+    const tookMs = Math.round(performance.now() - startedAt);
+    t.diagnostic(`tried out in ${tookMs} ms`);
+    assert.ok(tookMs < KNOWN_MS_MAX, `It took ${tookMs} ms.`);
+  };
+  await tryOut();
+
+  const end = performance.now() + NOTICE_MS;
+  proxy.swallow();
+  await awaitReadiness(service, 503, SILENCE_MS + 1000);
+  await proxy.heal();
+  await awaitReadiness(service, 200, IN_FLIGHT_MS_MAX);
+  await until(() => performance.now() > end, { what: 'what is at rest to be asked' });
+  await tryOut();
+  await postAccepted(service, order);
+  await awaitNothingPending(database);
+  await checkPromises(database, { nothingPending: true });
 });
 
 test('black hole: a service whose wire swallows every byte still ends on SIGTERM', async (t) => {

@@ -2,10 +2,9 @@
 // service's connections of one kind, and threads are killed; each time only after the service was seen to go on.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { Proxy } from '../chaos/proxy.ts';
-import { onEnd } from '../support/cleanup.ts';
-import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises.ts';
+import { startProxy } from '../support/proxy.ts';
 import { awaitFinal, request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
@@ -250,10 +249,8 @@ test('connections: while the database lets nobody in, what was accepted waits an
 
 test('connections: a database that resets a connection is answered for with 503, and not as if the caller had hung up', async (t) => {
   const database = await createDatabase(t);
-  const proxy = await Proxy.open(database.admin);
-  onEnd(t, () => proxy.close());
-  const url = renderDatabaseUrl({ ...database.admin, ...database.settings, host: '127.0.0.1', port: proxy.port });
-  const service = await startService(t, { database: { url }, env: LOAD_ENV });
+  const proxy = await startProxy(t, database);
+  const service = await startService(t, { database: proxy, env: LOAD_ENV });
   await openAccount(service, 'ANN', { balance: 1000 });
   const locker = await database.connect();
   await locker.query('begin');

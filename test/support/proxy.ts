@@ -1,92 +1,228 @@
-// A wire between the service and its database that can fail in the two ways in which wires do: it swallows what it is given and
-// says nothing, or it is cut and refuses.
+// A network between the service and its database that can be cut, refuse, swallow what is sent, or be slow. It knows of the protocol
+// no more than how a commit and its answer look.
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { onEnd, type Scope } from './cleanup.ts';
 import { renderDatabaseUrl, type TestDatabase } from './database.ts';
 
-export type Proxy = {
-  /** The database, as it is reached through the wire. */
-  url: string;
-  /** From now on every byte is taken and none passed on, on connections old and new; none of them is closed. */
-  swallow: () => void;
-  /** Ends every connection and lets nobody in, as a server that is stopped. */
-  refuse: () => Promise<void>;
-  /** Lets new connections through. Those that were swallowed stay dead: what they said is lost. */
-  heal: () => Promise<void>;
+/** What the service sends to make something durable: the end of a job, and an intake. */
+const COMMITS = [Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1'), Buffer.from('insert pending')];
+/** What the server answers when it is durable: CommandComplete, and that it is idle outside any transaction. */
+const COMMITTED = Buffer.from('Z\0\0\0\x05I', 'latin1');
+const SELECTED = /COMMIT\0|SELECT 1\0/;
+
+type Delayed = { dueAt: number; chunk: Buffer };
+
+type Pair = {
+  client: Socket;
+  server: Socket;
+  /** Nothing passes any more, and neither end learns of it. */
+  black: boolean;
+  bytesLeft: number;
+  /** A commit is on its way on this connection, and its answer shall be lost. */
+  losing: boolean;
+  /** What waits in each direction, in order: nothing overtakes what is before it. */
+  delayed: { up: Delayed[]; down: Delayed[] };
+  /** Who has said all: the other end learns of it after what is delayed. */
+  ended: { up: boolean; down: boolean };
 };
 
-/** A caller's connection and ours to the server; `dead` ones pass nothing on any more. */
-type Pair = { caller: Socket; server: Socket | null; dead: boolean };
+/** Puts a network in front of a database, which is reached through it under `url`; it is taken away when the scope ends. */
+export async function startProxy(scope: Scope, database: TestDatabase): Promise<Proxy & { readonly url: string }> {
+  const proxy = await Proxy.open(database.admin);
+  onEnd(scope, () => proxy.close());
+  const url = renderDatabaseUrl({ ...database.admin, ...database.settings, host: '127.0.0.1', port: proxy.port });
+  return Object.assign(proxy, { url });
+}
 
-/** Puts a wire in front of a database; it is taken away when the scope ends. */
-export async function startProxy(scope: Scope, database: TestDatabase): Promise<Proxy> {
-  const { host, port } = database.admin;
-  const target = host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
-  const pairs = new Set<Pair>();
-  let swallowing = false;
+export class Proxy {
+  readonly #listener: Server;
+  readonly #pairs = new Set<Pair>();
+  #port = 0;
+  #black = false;
+  #delayMs = 0;
+  #drawBytes: (() => number) | null = null;
+  #onLost: (() => void) | null = null;
 
-  const join = (caller: Socket): void => {
-    const server = swallowing ? null : connect({ ...target, allowHalfOpen: true });
-    const pair: Pair = { caller, server, dead: swallowing };
-    pairs.add(pair);
-    relay(caller, server, pair);
-    if (server) relay(server, caller, pair);
-  };
-  const listener = createServer({ allowHalfOpen: true }, join);
-  await listen(listener, 0);
-  const address = listener.address();
-  if (typeof address !== 'object' || address === null) throw new Error('The proxy must listen on a port.');
-  const cut = (): void => {
-    for (const { caller, server } of pairs) {
-      caller.destroy();
-      server?.destroy();
+  /** Listens on a free port and passes everything on to a PostgreSQL server; a host that is a folder holds its socket. */
+  static async open({ host, port }: { host: string; port: number }): Promise<Proxy> {
+    const proxy = new Proxy(host.startsWith('/') ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port });
+    await proxy.#listen(0);
+    return proxy;
+  }
+
+  private constructor(target: NetConnectOpts) {
+    // Half open, because whoever closes a connection into a black hole must not be told that the other end has closed it, too.
+    this.#listener = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#join(client, target));
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get connectionCount(): number {
+    return this.#pairs.size;
+  }
+
+  /** Resets every connection. */
+  cut(): void {
+    for (const pair of this.#pairs) this.#reset(pair);
+  }
+
+  /** Resets every connection and lets nobody in, as a server that is stopped. */
+  async refuse(): Promise<void> {
+    const closed = once(this.#listener, 'close');
+    this.#listener.close();
+    this.cut();
+    await closed;
+  }
+
+  /** Takes every byte and passes none on, on new connections neither; those that are open until it heals never work again. */
+  swallow(): void {
+    this.#black = true;
+    for (const pair of this.#pairs) pair.black = true;
+  }
+
+  /** Lets new connections through. */
+  async heal(): Promise<void> {
+    this.#black = false;
+    if (!this.#listener.listening) await this.#listen(this.#port);
+  }
+
+  /** Closes what a black hole has left on the server's side, as its keep-alive would in the end. */
+  bury(): void {
+    for (const pair of this.#pairs) if (pair.black) this.#reset(pair);
+  }
+
+  /** Delays each chunk, in both directions; 0 is no delay. */
+  slow(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
+  /** Resets each connection after as many more bytes as `draw` says; null lets new ones live. */
+  resetAfter(draw: (() => number) | null): void {
+    this.#drawBytes = draw;
+    for (const pair of this.#pairs) pair.bytesLeft = draw?.() ?? Infinity;
+  }
+
+  /** Swallows the answer to the next commit, and then tells. The connection is silent from there on. */
+  async loseCommit(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#onLost = resolve;
+    });
+  }
+
+  /** Stops waiting for a commit to lose. */
+  disarm(): void {
+    this.#onLost = null;
+    for (const pair of this.#pairs) pair.losing = false;
+  }
+
+  async close(): Promise<void> {
+    if (this.#listener.listening) await this.refuse();
+  }
+
+  async #listen(port: number): Promise<void> {
+    this.#listener.listen(port, '127.0.0.1');
+    await once(this.#listener, 'listening');
+    const address = this.#listener.address();
+    if (typeof address !== 'object' || address === null) throw new Error('The proxy must listen on a port.');
+    this.#port = address.port;
+  }
+
+  #join(client: Socket, target: NetConnectOpts): void {
+    const server = createConnection({ ...target, allowHalfOpen: true });
+    const pair: Pair = {
+      client,
+      server,
+      black: this.#black,
+      bytesLeft: this.#drawBytes?.() ?? Infinity,
+      losing: false,
+      delayed: { up: [], down: [] },
+      ended: { up: false, down: false },
+    };
+    this.#pairs.add(pair);
+    client.on('data', (chunk: Buffer) => {
+      if (this.#onLost && COMMITS.some((commit) => chunk.includes(commit))) pair.losing = true;
+      this.#pass(pair, 'up', chunk);
+    });
+    server.on('data', (chunk: Buffer) => {
+      if (pair.losing && SELECTED.test(chunk.toString('latin1')) && chunk.includes(COMMITTED)) this.#lose(pair);
+      this.#pass(pair, 'down', chunk);
+    });
+    for (const way of ['up', 'down'] as const) {
+      const source = way === 'up' ? client : server;
+      const target = targetOf(pair, way);
+      source.on('error', () => {});
+      source.once('end', () => this.#end(pair, way));
+      source.on('close', () => {
+        // In a black hole an end is not heard either.
+        if (pair.black && !target.destroyed) return;
+        // What is delayed comes before the end.
+        if (pair.ended[way] && pair.delayed[way].length > 0) return;
+        this.#pairs.delete(pair);
+        target.destroySoon();
+      });
     }
-    pairs.clear();
-  };
-  onEnd(scope, async () => {
-    cut();
-    if (listener.listening) await close(listener);
-  });
-  if (!('user' in database.settings)) throw new Error('A test database must be named by its parts.');
-  return {
-    url: renderDatabaseUrl({ ...database.settings, host: '127.0.0.1', port: address.port }),
-    swallow: () => {
-      swallowing = true;
-      for (const pair of pairs) pair.dead = true;
-    },
-    refuse: async () => {
-      const closed = close(listener);
-      cut();
-      await closed;
-    },
-    heal: async () => {
-      swallowing = false;
-      if (!listener.listening) await listen(listener, address.port);
-    },
-  };
+  }
+
+  #end(pair: Pair, way: 'up' | 'down'): void {
+    pair.ended[way] = true;
+    if (!pair.black && pair.delayed[way].length === 0) targetOf(pair, way).end();
+  }
+
+  #pass(pair: Pair, way: 'up' | 'down', chunk: Buffer): void {
+    if (pair.black) return;
+    const target = targetOf(pair, way);
+    const part = chunk.subarray(0, pair.bytesLeft);
+    pair.bytesLeft -= part.length;
+    const delayed = pair.delayed[way];
+    if (pair.bytesLeft === 0) target.write(part, () => this.#reset(pair));
+    else if (this.#delayMs === 0 && delayed.length === 0) target.write(part);
+    else {
+      const last = delayed.at(-1)?.dueAt ?? 0;
+      delayed.push({ dueAt: Math.max(last, performance.now() + this.#delayMs), chunk: part });
+      if (delayed.length === 1) this.#release(pair, way);
+    }
+  }
+
+  /** Sends on what is due, and comes back for the rest. */
+  #release(pair: Pair, way: 'up' | 'down'): void {
+    const target = targetOf(pair, way);
+    const delayed = pair.delayed[way];
+    for (;;) {
+      const [first] = delayed;
+      if (pair.black || target.destroyed) return;
+      if (!first) {
+        if (pair.ended[way]) target.end();
+        return;
+      }
+      const leftMs = first.dueAt - performance.now();
+      if (leftMs > 0) {
+        setTimeout(() => this.#release(pair, way), leftMs);
+        return;
+      }
+      target.write(first.chunk);
+      delayed.shift();
+    }
+  }
+
+  #lose(pair: Pair): void {
+    pair.black = true;
+    const tell = this.#onLost;
+    this.#onLost = null;
+    for (const other of this.#pairs) other.losing = false;
+    tell?.();
+  }
+
+  #reset(pair: Pair): void {
+    this.#pairs.delete(pair);
+    pair.client.resetAndDestroy();
+    pair.server.destroy();
+  }
 }
 
-/** Passes on what one side says to the other, and its end; a dead pair's is read and thrown away. */
-function relay(from: Socket, to: Socket | null, pair: Pair): void {
-  from.on('error', () => {});
-  from.on('data', (bytes) => {
-    if (!pair.dead) to?.write(bytes);
-  });
-  const pass = (): void => {
-    if (!pair.dead) to?.end();
-  };
-  from.once('end', pass);
-  from.once('close', pass);
-}
-
-async function listen(listener: Server, port: number): Promise<void> {
-  listener.listen(port, '127.0.0.1');
-  await once(listener, 'listening');
-}
-
-async function close(listener: Server): Promise<void> {
-  const closed = once(listener, 'close');
-  listener.close();
-  await closed;
+function targetOf(pair: Pair, way: 'up' | 'down'): Socket {
+  return way === 'up' ? pair.server : pair.client;
 }

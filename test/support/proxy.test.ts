@@ -1,0 +1,118 @@
+// Goal: the network fails as it is told to and in no other way, or its tests would blame the service for what it did itself.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { onEnd } from './cleanup.ts';
+import { until } from './until.ts';
+import { Proxy } from './proxy.ts';
+
+test('proxy: a delay that comes and goes changes neither the order nor the number of bytes', async (t) => {
+  let received = '';
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (chunk) => {
+      received += chunk.toString();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onEnd(t, () => void server.close());
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const proxy = await Proxy.open({ host: '127.0.0.1', port: address.port });
+  onEnd(t, () => proxy.close());
+  const client = connect(proxy.port, '127.0.0.1').setNoDelay();
+  client.on('error', () => {});
+  await once(client, 'connect');
+  let sent = '';
+  for (let count = 0; count < 400; count += 1) {
+    if (count % 50 === 0) proxy.slow(count % 100 === 0 ? 60 : 0);
+    const piece = `${count};`;
+    sent += piece;
+    client.write(piece);
+    // Each piece shall travel alone.
+    await sleep(1);
+  }
+  proxy.slow(0);
+  await until(() => received.length >= sent.length, { what: 'all bytes to arrive' });
+  assert.equal(received, sent);
+});
+
+test('proxy: an end is heard after all that was said before it, and not at all in a black hole', async (t) => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    // Answers with what it was sent, and with the end when it has heard that.
+    socket.pipe(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onEnd(t, () => void server.close());
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const proxy = await Proxy.open({ host: '127.0.0.1', port: address.port });
+  onEnd(t, () => proxy.close());
+  const join = async () => {
+    const client = connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true });
+    client.on('error', () => {});
+    let heard = '';
+    client.on('data', (chunk) => {
+      heard += chunk.toString();
+    });
+    const ended = new Promise<string>((resolve) => {
+      client.once('end', () => resolve(heard));
+    });
+    await once(client, 'connect');
+    return { client, ended, heard: () => heard };
+  };
+
+  const slow = await join();
+  proxy.slow(50);
+  slow.client.end('all of it');
+  assert.equal(await slow.ended, 'all of it');
+  slow.client.destroy();
+  proxy.slow(0);
+
+  const lost = await join();
+  lost.client.write('before');
+  await until(() => lost.heard() === 'before', { what: 'the answer' });
+  proxy.swallow();
+  lost.client.end('never heard');
+  const late = await join();
+  late.client.write('never heard either');
+  await proxy.heal();
+  const well = await join();
+  well.client.end('well again');
+  assert.equal(await well.ended, 'well again');
+  assert.deepEqual([lost.heard(), late.heard()], ['before', '']);
+  assert.ok(!lost.client.readableEnded);
+  lost.client.destroy();
+  late.client.destroy();
+  await until(() => proxy.connectionCount <= 2, { what: 'what went well to be put away' });
+});
+
+test('proxy: a network that refuses lets nobody in until it heals', async (t) => {
+  const server = createServer((socket) => void socket.on('error', () => {}).pipe(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onEnd(t, () => void server.close());
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const proxy = await Proxy.open({ host: '127.0.0.1', port: address.port });
+  onEnd(t, () => proxy.close());
+  const before = connect(proxy.port, '127.0.0.1');
+  const reset = new Promise((resolve) => {
+    before.on('error', resolve);
+  });
+  before.write('x');
+  await once(before, 'data');
+  await proxy.refuse();
+  assert.match(String(await reset), /ECONNRESET/);
+  await assert.rejects(once(connect(proxy.port, '127.0.0.1'), 'connect'), /ECONNREFUSED/);
+  await proxy.heal();
+  const after = connect(proxy.port, '127.0.0.1');
+  after.write('y');
+  assert.equal(String((await once(after, 'data'))[0]), 'y');
+  after.destroy();
+});
