@@ -12,7 +12,7 @@ test('config: every setting has a default', () => {
     dataDir: '.gopherpay',
     threads: 10,
     maxQueue: 5000,
-    jobSizeMax: 512,
+    jobSizeMax: 2048,
     connectionsMax: 10_000,
     bodyBytesMax: 1_048_576,
     headersTimeoutMs: 10_000,
