@@ -4,7 +4,7 @@ import { defineCommand } from 'citty';
 import { type Config, readConfig } from '../config.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { createLogger, type Logger } from '../logger.ts';
-import { type Service, startService } from '../main/service.ts';
+import type { Service } from '../main/service.ts';
 import { CommandError, EXIT, parseArguments } from './command.ts';
 
 export const serve = defineCommand({
@@ -46,9 +46,12 @@ export const serve = defineCommand({
 
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
 async function start(config: Config, logger: Logger): Promise<Service> {
-  if (config.database) return await startService(config, config.database, logger);
+  // Loaded while the database starts, which takes as long.
+  const loading = import('../main/service.ts');
+  if (config.database) return await (await loading).startService(config, config.database, logger);
   const embedded = await openEmbeddedServer(config.dataDir);
   try {
+    const { startService } = await loading;
     const service = await startService(config, embedded.settings, logger);
     const stop = async (): Promise<void> => {
       try {

@@ -133,9 +133,14 @@ export async function withReport<Result>(
 /** The cursor ends with the connection: closing it first would wait for ever on one that is broken. */
 async function* readBatches(connection: Connection, values: readonly unknown[]): AsyncGenerator<readonly ReportRow[]> {
   const cursor = connection.query(new Cursor<ReportRow>(HISTORY, [...values], { rowMode: 'array', types }));
+  const read = async (): Promise<ReportRow[]> => await cursor.read(BATCH_ROWS);
+  let next = read();
   while (true) {
-    const rows = await cursor.read(BATCH_ROWS);
+    const rows = await next;
     if (rows.length === 0) return;
+    // The server works on the next batch while this one is written. Whoever does not come for it need not hear of its failure.
+    next = read();
+    next.catch(() => {});
     yield rows;
   }
 }

@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { stringify } from 'csv-stringify/sync';
+import fc from 'fast-check';
+import { renderCsv } from '../src/csv.ts';
+
+const cell = fc.option(
+  fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', ' ', '') })),
+);
+
+test('csv: rows look as csv-stringify renders them, whatever is in them', () => {
+  fc.assert(
+    fc.property(fc.array(fc.array(cell, { maxLength: 6 })), (rows) => {
+      assert.equal(renderCsv(rows), stringify(rows));
+    }),
+  );
+});
