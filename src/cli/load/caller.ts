@@ -99,13 +99,15 @@ export class Caller {
     }
   }
 
-  /** Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. */
+  /**
+   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. A service that is away
+   * for a while is followed again when it is back.
+   */
   async follow(start: number, signal: AbortSignal): Promise<void> {
     this.#following = true;
     let after = start;
     while (!signal.aborted) {
-      const { body } = await request(`${this.#url}/events?after=${after}&limit=1000`);
-      const { items, next } = page.parse(await body.json());
+      const { items, next } = await this.#readFeed(after).catch(() => ({ items: [], next: null }));
       const now = performance.now();
       for (const { transfers } of items) for (const { id } of transfers) this.#noteFinal(id, now);
       if (next !== null) after = next;
@@ -123,6 +125,11 @@ export class Caller {
 
   async close(): Promise<void> {
     await this.#connections.close();
+  }
+
+  async #readFeed(after: number): Promise<z.output<typeof page>> {
+    const { body } = await request(`${this.#url}/events?after=${after}&limit=1000`);
+    return page.parse(await body.json());
   }
 
   #noteAccepted(text: string, intendedAt: number): void {
