@@ -14,7 +14,7 @@ const SPECIAL = /["\r\n]/;
 
 /**
  * Renders rows as lines of CSV; null is an empty cell. A row in which nothing has to be quoted is its cells, joined: that is all
- * that csv-stringify makes of it, in a fifth of the time.
+ * that csv-stringify makes of it, in a quarter of the time (0.5 µs a row of a report instead of 2.2).
  */
 export function renderCsv(rows: readonly (readonly (string | null)[])[]): string {
   let text = '';

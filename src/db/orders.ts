@@ -29,8 +29,8 @@ export function orderArrays(first: number): string {
 export const ORDER_NAMES = Object.keys(COLUMNS).join(', ');
 
 /** The same columns under which a table has them: all but the kind, which is null for the most common. */
-export const ORDER_COLUMNS = Object.keys(COLUMNS).join(', ').replace('plain_kind', 'kind');
-export const ORDER_VALUES = Object.keys(COLUMNS).join(', ').replace('plain_kind', `coalesce(plain_kind, 'transfer')`);
+export const ORDER_COLUMNS = ORDER_NAMES.replace('plain_kind', 'kind');
+export const ORDER_VALUES = ORDER_NAMES.replace('plain_kind', `coalesce(plain_kind, 'transfer')`);
 
 /** Under which request id a row of either table is found: the caller's own, or else the id of its group, or its own. */
 export const REQUEST_ID = 'coalesce(request_id, group_id::text, id::text)';
