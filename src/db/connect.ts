@@ -66,12 +66,17 @@ const KEYED = [
 const CALLER_CHECK_MS = 1000;
 /** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
 const CALLER_SILENT_MS = 20_000;
-/** How often a connection that nobody uses is asked whether it lives, and how long it has for its answer. */
+/** How often a connection that nobody uses is asked whether it lives, and how long it, or any after a silence, has for an answer. */
 const PROOF_MS = 2500;
 /** How long a pool keeps a connection that nobody uses. Nothing asks it: after a silence, it should be gone. */
 const POOLED_IDLE_MS = 10_000;
 /** How long a server may take to close a connection that it was told is over. */
 const GOODBYE_MS = 1000;
+/** Where all connections of the process, in every thread, hear that they must prove that they live. */
+const DOUBTS = 'gopherpay doubts';
+
+/** A connection was given up because it owed an answer and nothing came. */
+export class SilenceError extends Error {}
 
 /**
  * What makes the server notice that we are gone without a word, and let go of our locks: unconfirmed bytes and unanswered probes
@@ -127,6 +132,7 @@ export async function connect(
   client.on('error', () => {});
   await client.connect();
   watchAnswers(client, timeouts.answerTimeoutMs);
+  proveWhenDoubted(client, timeouts.answerTimeoutMs);
   if (timeouts.answerTimeoutMs > 0) proveAtRest(client);
   return client;
 }
@@ -145,7 +151,7 @@ function watchAnswers(client: Client, answerTimeoutMs: number): void {
     // A process that was held up itself finds the timer first, and then the answer that has long been there.
     setImmediate(() => {
       if (socket.bytesRead !== bytesRead || isAtRest(client, socket)) return;
-      socket.destroy(new Error(`The database was silent for ${answerTimeoutMs} ms`));
+      socket.destroy(new SilenceError(`The database was silent for ${answerTimeoutMs} ms`));
     });
   });
 }
@@ -161,7 +167,7 @@ function proveAtRest(client: Client): void {
   let asked = false;
   const look = (): void => {
     if (socket.bytesRead !== heard) asked = false;
-    else if (asked) socket.destroy(new Error(`The database did not answer within ${PROOF_MS} ms`));
+    else if (asked) socket.destroy(silenceAfterProof());
     else if (isAtRest(client, socket)) {
       asked = true;
       // What fails here is told to whoever uses the connection next.
@@ -172,6 +178,38 @@ function proveAtRest(client: Client): void {
   // A process that was held up itself finds the timer first, and then the answer that has long been there.
   const timer = setInterval(() => setImmediate(look), PROOF_MS).unref();
   socket.once('close', () => clearInterval(timer));
+}
+
+/**
+ * Makes all connections of the process prove that they live, those of its threads too: any that gets no byte within 2.5 s is given
+ * up. For whoever has found that one fell silent, while a new one is answered: the others may have fallen silent with it.
+ */
+export function doubtConnections(): void {
+  const doubts = new BroadcastChannel(DOUBTS);
+  doubts.postMessage(null);
+  doubts.close();
+}
+
+/** Whoever waits for a statement that takes longer than the proof has to ask again: that is the price, and it is paid rarely. */
+function proveWhenDoubted(client: Client, answerTimeoutMs: number): void {
+  const socket = socketOf(client);
+  if (answerTimeoutMs === 0 || socket === null) return;
+  const doubts = new BroadcastChannel(DOUBTS);
+  doubts.onmessage = () => {
+    const { bytesRead } = socket;
+    // What fails here is told to whoever uses the connection next.
+    if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
+    const look = (): void => {
+      if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof());
+    };
+    setTimeout(() => setImmediate(look), PROOF_MS).unref();
+  };
+  doubts.unref();
+  socket.once('close', () => doubts.close());
+}
+
+function silenceAfterProof(): SilenceError {
+  return new SilenceError(`The database did not answer within ${PROOF_MS} ms`);
 }
 
 /** Whether nothing is on its way to the server, and no answer from it. */
@@ -203,6 +241,7 @@ export function createPool(
   pool.on('connect', (client) => {
     client.on('error', () => {});
     watchAnswers(client, timeouts.answerTimeoutMs);
+    proveWhenDoubted(client, timeouts.answerTimeoutMs);
   });
   return pool;
 }

@@ -2,7 +2,7 @@
 // end of holds whose time has come. Every process does all of it; the database sees to it that each is done once.
 import { randomUUIDv7 } from 'node:crypto';
 import { adoptOrphans, beat, orderExpiries } from '../db/intake.ts';
-import type { ConnectionPool } from '../db/connect.ts';
+import { type ConnectionPool, doubtConnections, SilenceError } from '../db/connect.ts';
 import { isOutOfReach, retryAfter, toError } from '../db/errors.ts';
 import type { Durable } from '../domain/job.ts';
 import type { Logger } from '../logger.ts';
@@ -16,15 +16,22 @@ const ADOPT_COUNT_MIN = 100;
 const EXPIRE_COUNT_MAX = 100;
 
 export type Recovery = {
-  /** Whether the last heartbeat was written, and none is waiting for its answer for so long that others take us for dead. */
+  /**
+   * Whether the last heartbeat was written, none is waiting for its answer for so long that others take us for dead, and what had
+   * to be adopted was.
+   */
   readonly healthy: boolean;
   /** Whether the database can be reached, for all that the heartbeat tells; it may be in other trouble, such as a full disk. */
   readonly reachable: boolean;
   stop(): Promise<void>;
 };
 
-/** Beats every `heartbeatMs`, and each time adopts what has been silent for `orphanedAfterMs`. */
+/**
+ * Beats every `heartbeatMs`, and after each adopts what has been silent for `orphanedAfterMs`. The heart has a connection of its own,
+ * and goes on beating while what is adopted waits for a lock.
+ */
 export function startRecovery(options: {
+  heartPool: ConnectionPool;
   pool: ConnectionPool;
   intake: Intake;
   queue: Queue;
@@ -33,48 +40,60 @@ export function startRecovery(options: {
   heartbeatMs: number;
   orphanedAfterMs: number;
 }): Recovery {
-  const { pool, intake, queue, settlement, logger } = options;
-  let healthy = true;
+  const { heartPool, pool, intake, queue, settlement, logger } = options;
+  let beating = true;
   let reachable = true;
-  /** When the statement was sent that has no answer yet. */
+  /** When the heartbeat was sent that has no answer yet. */
   let askedAt: number | null = null;
+  /** Whether a heartbeat's connection fell silent, and none was written since. */
+  let fellSilent = false;
+  let adopting: Promise<void> | null = null;
+  let adopted = true;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let round = Promise.resolve();
 
   async function runRound(): Promise<void> {
+    askedAt = performance.now();
     try {
-      await timed(beatOrRepeat());
-      if (!healthy) logger.info('the database is back');
-      healthy = true;
+      await beatOrRepeat();
+      if (!beating) logger.info('the database is back');
+      beating = true;
       reachable = true;
-      await timed(adopt());
-      await timed(expire());
+      // The database is there; what else was sent into the silence will not be answered, however long it is waited for.
+      if (fellSilent) doubtConnections();
+      fellSilent = false;
+      adopting ??= adoptAndExpire();
     } catch (error) {
-      if (healthy) logger.warn({ reason: toError(error).message }, 'the heartbeat could not be written');
-      healthy = false;
+      if (beating) logger.warn({ reason: toError(error).message }, 'the heartbeat could not be written');
+      beating = false;
       reachable = !isOutOfReach(error);
     }
+    askedAt = null;
     if (!stopped) timer = setTimeout(start, options.heartbeatMs);
   }
 
   /** A connection that broke says little about the database: what a new one is told counts. */
   async function beatOrRepeat(): Promise<void> {
     try {
-      await beat(pool, intake.intakeId);
+      await beat(heartPool, intake.intakeId);
     } catch (error) {
       if (retryAfter(error) !== 'new connection') throw error;
-      await beat(pool, intake.intakeId);
+      fellSilent ||= error instanceof SilenceError;
+      await beat(heartPool, intake.intakeId);
     }
   }
 
-  async function timed(work: Promise<void>): Promise<void> {
-    askedAt = performance.now();
+  async function adoptAndExpire(): Promise<void> {
     try {
-      await work;
-    } finally {
-      askedAt = null;
+      await adopt();
+      await expire();
+      adopted = true;
+    } catch (error) {
+      if (adopted) logger.warn({ reason: toError(error).message }, 'what others left cannot be looked for');
+      adopted = false;
     }
+    adopting = null;
   }
 
   function isSilent(): boolean {
@@ -119,7 +138,7 @@ export function startRecovery(options: {
   start();
   return {
     get healthy() {
-      return healthy && !isSilent();
+      return beating && adopted && !isSilent();
     },
     get reachable() {
       return reachable && !isSilent();
@@ -128,6 +147,7 @@ export function startRecovery(options: {
       stopped = true;
       clearTimeout(timer);
       await round;
+      await adopting;
     },
   };
 }

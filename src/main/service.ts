@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Config } from '../config.ts';
-import { createPool, type DatabaseSettings } from '../db/connect.ts';
+import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
 import { migrate } from '../db/migrate.ts';
 import type { Logger } from '../logger.ts';
 import { Feed } from './feed.ts';
@@ -43,6 +43,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
   // A heartbeat that waits in line behind callers would have the process taken for dead.
+  const heartPool = createPool(database, heartTimeoutsOf(config), 1);
   const recoveryPool = createPool(database, timeouts, 1);
   const readingPool = createPool(database, timeouts, READING_CONNECTIONS_MAX);
   const feedPool = createPool(database, timeouts, FEED_CONNECTIONS_MAX);
@@ -71,6 +72,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     onJournal: (number) => feed.advance(number),
   });
   const recovery = startRecovery({
+    heartPool,
     pool: recoveryPool,
     intake,
     queue,
@@ -122,6 +124,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
 
   async function close(): Promise<void> {
     await recovery.stop();
+    await heartPool.end();
     await recoveryPool.end();
     await threads.destroy();
     await intake.close();
@@ -131,6 +134,16 @@ export async function startService(config: Config, database: DatabaseSettings, l
   }
 
   return { url: urlOf(config.host, server.address()), stop };
+}
+
+/** A heartbeat that takes longer than others wait for it is none, so neither its answer nor a way to send it is waited for any longer. */
+function heartTimeoutsOf({ databaseTimeouts, orphanedAfterMs }: Config): DatabaseTimeouts {
+  const { connectTimeoutMs, answerTimeoutMs } = databaseTimeouts;
+  return {
+    ...databaseTimeouts,
+    connectTimeoutMs: Math.min(connectTimeoutMs, orphanedAfterMs),
+    answerTimeoutMs: Math.min(answerTimeoutMs, orphanedAfterMs),
+  };
 }
 
 /**

@@ -3,8 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
-/** Nobody is told of a connection that has gone silent: it has to be waited out. */
-const RECOVER_FROM_SILENCE_MS = 30_000;
 const DELAY_MS = 1000;
 
 export const NETWORK_FAULTS: readonly Fault[] = [
@@ -23,7 +21,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
   {
     name: 'network-black-hole',
     shape: { services: 1, proxied: true },
-    recoverMs: RECOVER_FROM_SILENCE_MS,
+    recoverMs: RECOVER_MS,
     strike: async ({ system, draw, short }) => {
       system.network.swallow();
       await sleep(short ? 1500 : draw.whole(1000, 15_000));

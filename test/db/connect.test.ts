@@ -7,6 +7,8 @@ import {
   createPool,
   type DatabaseTimeouts,
   disconnect,
+  doubtConnections,
+  SilenceError,
   withTransaction,
 } from '../../src/db/connect.ts';
 import { retryAfter } from '../../src/db/errors.ts';
@@ -110,6 +112,33 @@ test('connect: a pool gives up silent connections, and makes new ones when it ca
   assertBetween(performance.now() - startedAt, 500, 2500);
   await proxy.heal();
   await pool.query('select 1');
+});
+
+test('connect: in doubt, every connection must prove that it lives, and those that cannot are given up', async (t) => {
+  const database = await createDatabase(t);
+  const proxy = await startProxy(t, database);
+  const open = async (connectionString: string) => {
+    const connection = await connect({ connectionString }, patient, { applicationName: 'test' });
+    onEnd(t, () => disconnect(connection));
+    return connection;
+  };
+  const [asking, resting] = [await open(proxy.url), await open(proxy.url)];
+  const well = await connect(database.settings, patient, { applicationName: 'test' });
+  onEnd(t, () => disconnect(well));
+  const pool = createPool({ connectionString: proxy.url }, patient, 1);
+  onEnd(t, () => pool.end());
+  await pool.query('select 1');
+  proxy.swallow();
+  const asked = asking.query('select 1');
+  await proxy.heal();
+  const startedAt = performance.now();
+  doubtConnections();
+  await assert.rejects(asked, SilenceError);
+  await until(() => resting.connection.stream.destroyed, { what: 'the connection at rest to be given up' });
+  assertBetween(performance.now() - startedAt, 2000, 4500);
+  // The pool has made a new one, and what lives is as it was.
+  await pool.query('select 1');
+  await well.query('select 1');
 });
 
 test('connect: a commit without an answer is told from work that failed before it', async (t) => {

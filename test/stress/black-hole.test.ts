@@ -40,6 +40,8 @@ const BOUNDS = {
 const IN_FLIGHT_MS_MAX = ANSWER_MS + 3 * CONNECT_MS + 1500;
 /** What is at rest is asked every 2.5 s: once after it was last heard, and then it is given up. */
 const NOTICE_MS = 3 * 2500 + 500;
+/** A heartbeat that is missed, 2.5 s in which every connection must prove that it lives, and what a busy machine takes. */
+const SHORT_SILENCE_MS_MAX = SILENCE_MS + 2500 + 5000;
 /** Once the service knows: at once, on a busy machine. */
 const KNOWN_MS_MAX = 1000;
 
@@ -232,6 +234,31 @@ test('black hole: a connection that was at rest when the wire failed costs nobod
   await postAccepted(service, order);
   await awaitNothingPending(database);
   await checkPromises(database, { nothingPending: true });
+});
+
+test('black hole: after a short silence nobody waits until the bound on answers has passed', async (t) => {
+  const database = await createDatabase(t);
+  const proxy = await startProxy(t, database);
+  // The bound on answers is the default, 20 s. Reads, intake and settling go through other connections than the heartbeat.
+  const env = { ...LOAD_ENV, ...BOUNDS, DB_ANSWER_TIMEOUT_MS: '', DB_STATEMENT_TIMEOUT_MS: '' };
+  const service = await startService(t, { database: proxy, env });
+  const load = await startLoad(t, service);
+  proxy.swallow();
+  const startedAt = performance.now();
+  const reads = times(10, async () => await request(service, 'GET', '/accounts/ACC0'));
+  await awaitReadiness(service, 503, SILENCE_MS + 1000);
+  await proxy.heal();
+  const statuses = (await Promise.all(reads)).map(({ status }) => status);
+  assert.ok(
+    statuses.every((status) => status === 200 || status === 503),
+    statuses.join(),
+  );
+  await awaitReadiness(service, 200, SHORT_SILENCE_MS_MAX);
+  await awaitNothingPending(database);
+  const tookMs = Math.round(performance.now() - startedAt);
+  t.diagnostic(`the reads were answered, and all was settled, ${tookMs} ms after the silence began`);
+  assert.ok(tookMs < SHORT_SILENCE_MS_MAX, `It took ${tookMs} ms.`);
+  await load.finish(database);
 });
 
 test('black hole: a service whose wire swallows every byte still ends on SIGTERM', async (t) => {
