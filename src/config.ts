@@ -30,6 +30,7 @@ const environment = z.object({
   HEADERS_TIMEOUT_MS: whole(100, 600_000).default(10_000),
   REQUEST_TIMEOUT_MS: whole(100, 600_000).default(30_000),
   KEEP_ALIVE_TIMEOUT_MS: whole(100, 600_000).default(65_000),
+  LINGER_TIMEOUT_MS: whole(100, 600_000).default(2000),
   WAIT_TIMEOUT_MS: whole(1000, 600_000).default(30_000),
   DRAIN_TIMEOUT_MS: whole(100, 600_000).default(30_000),
   EVENT_STREAMS_MAX: whole(1, 10_000).default(100),
@@ -40,6 +41,8 @@ const environment = z.object({
   DB_LOCK_TIMEOUT_MS: whole(100, 600_000).default(5000),
   DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: whole(100, 600_000).default(10_000),
   DB_ANSWER_TIMEOUT_MS: whole(200, 700_000).optional(),
+  DB_PROOF_TIMEOUT_MS: whole(100, 600_000).default(2500),
+  DB_GOODBYE_TIMEOUT_MS: whole(100, 600_000).default(1000),
   HEARTBEAT_MS: whole(50, 60_000).default(1000),
   ORPHANED_AFTER_MS: whole(200, 600_000).default(5000),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
@@ -70,6 +73,8 @@ export type Config = {
   readonly requestTimeoutMs: number;
   /** How long a caller's connection may be idle between two requests. */
   readonly keepAliveTimeoutMs: number;
+  /** How long a caller whose answer is over may hold up the end of its connection. */
+  readonly lingerTimeoutMs: number;
   /** How long an answer waits for the end of a transfer at the most, however long `Prefer: wait` may ask for. */
   readonly waitTimeoutMs: number;
   readonly drainTimeoutMs: number;
@@ -122,6 +127,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     headersTimeoutMs: Math.min(values.HEADERS_TIMEOUT_MS, values.REQUEST_TIMEOUT_MS),
     requestTimeoutMs: values.REQUEST_TIMEOUT_MS,
     keepAliveTimeoutMs: values.KEEP_ALIVE_TIMEOUT_MS,
+    lingerTimeoutMs: values.LINGER_TIMEOUT_MS,
     waitTimeoutMs: values.WAIT_TIMEOUT_MS,
     drainTimeoutMs: values.DRAIN_TIMEOUT_MS,
     eventStreamsMax: values.EVENT_STREAMS_MAX,
@@ -133,6 +139,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       lockTimeoutMs: values.DB_LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: values.DB_IDLE_IN_TRANSACTION_TIMEOUT_MS,
       answerTimeoutMs,
+      proofTimeoutMs: values.DB_PROOF_TIMEOUT_MS,
+      goodbyeTimeoutMs: values.DB_GOODBYE_TIMEOUT_MS,
     },
     heartbeatMs: values.HEARTBEAT_MS,
     orphanedAfterMs: values.ORPHANED_AFTER_MS,

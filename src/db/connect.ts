@@ -19,6 +19,10 @@ export type DatabaseTimeouts = {
   idleInTransactionTimeoutMs: number;
   /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
   answerTimeoutMs: number;
+  /** How often a connection that nobody uses is asked whether it lives, and how long it, or any after a silence, has for an answer. */
+  proofTimeoutMs: number;
+  /** How long a server may take to close a connection that it was told is over. */
+  goodbyeTimeoutMs: number;
 };
 
 /**
@@ -31,6 +35,8 @@ export const READING_TIMEOUTS: DatabaseTimeouts = {
   lockTimeoutMs: 10_000,
   idleInTransactionTimeoutMs: 0,
   answerTimeoutMs: 0,
+  proofTimeoutMs: 2500,
+  goodbyeTimeoutMs: 1000,
 };
 
 export type Connection = Client;
@@ -66,14 +72,13 @@ const KEYED = [
 const CALLER_CHECK_MS = 1000;
 /** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
 const CALLER_SILENT_MS = 20_000;
-/** How often a connection that nobody uses is asked whether it lives, and how long it, or any after a silence, has for an answer. */
-const PROOF_MS = 2500;
 /** How long a pool keeps a connection that nobody uses. Nothing asks it: after a silence, it should be gone. */
 const POOLED_IDLE_MS = 10_000;
-/** How long a server may take to close a connection that it was told is over. */
-const GOODBYE_MS = 1000;
 /** Where all connections of the process, in every thread, hear that they must prove that they live. */
 const DOUBTS = 'gopherpay doubts';
+
+/** How long the goodbye of each connection may take. */
+const goodbyes = new WeakMap<Connection, number>();
 
 /** A connection was given up because it owed an answer and nothing came. */
 export class SilenceError extends Error {}
@@ -131,9 +136,10 @@ export async function connect(
   // Whoever uses the connection next sees it as an error of the statement.
   client.on('error', () => {});
   await client.connect();
-  watchAnswers(client, timeouts.answerTimeoutMs);
-  proveWhenDoubted(client, timeouts.answerTimeoutMs);
-  if (timeouts.answerTimeoutMs > 0) proveAtRest(client);
+  goodbyes.set(client, timeouts.goodbyeTimeoutMs);
+  watchAnswers(client, timeouts);
+  proveWhenDoubted(client, timeouts);
+  proveAtRest(client, timeouts);
   return client;
 }
 
@@ -141,7 +147,7 @@ export async function connect(
  * Destroys the socket of a connection that owes us something and was silent for so long; its statements then fail with an error of
  * the network. It costs no timer for each statement: the socket's own is set back whenever bytes come or go.
  */
-function watchAnswers(client: Client, answerTimeoutMs: number): void {
+function watchAnswers(client: Client, { answerTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   socket.setTimeout(answerTimeoutMs);
@@ -160,14 +166,14 @@ function watchAnswers(client: Client, answerTimeoutMs: number): void {
  * Asks a connection that is at rest whether it still lives, and destroys it if there is no answer. Otherwise whoever has work for
  * it next would find out, and wait as long as for an answer, after the network was well again.
  */
-function proveAtRest(client: Client): void {
+function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
-  if (socket === null) return;
+  if (answerTimeoutMs === 0 || socket === null) return;
   let heard = socket.bytesRead;
   let asked = false;
   const look = (): void => {
     if (socket.bytesRead !== heard) asked = false;
-    else if (asked) socket.destroy(silenceAfterProof());
+    else if (asked) socket.destroy(silenceAfterProof(proofTimeoutMs));
     else if (isAtRest(client, socket)) {
       asked = true;
       // What fails here is told to whoever uses the connection next.
@@ -176,12 +182,12 @@ function proveAtRest(client: Client): void {
     heard = socket.bytesRead;
   };
   // A process that was held up itself finds the timer first, and then the answer that has long been there.
-  const timer = setInterval(() => setImmediate(look), PROOF_MS).unref();
+  const timer = setInterval(() => setImmediate(look), proofTimeoutMs).unref();
   socket.once('close', () => clearInterval(timer));
 }
 
 /**
- * Makes all connections of the process prove that they live, those of its threads too: any that gets no byte within 2.5 s is given
+ * Makes all connections of the process prove that they live, those of its threads too: any that gets no byte within `proofTimeoutMs` is given
  * up. For whoever has found that one fell silent, while a new one is answered: the others may have fallen silent with it.
  */
 export function doubtConnections(): void {
@@ -191,7 +197,7 @@ export function doubtConnections(): void {
 }
 
 /** Whoever waits for a statement that takes longer than the proof has to ask again: that is the price, and it is paid rarely. */
-function proveWhenDoubted(client: Client, answerTimeoutMs: number): void {
+function proveWhenDoubted(client: Client, { answerTimeoutMs, proofTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   const doubts = new BroadcastChannel(DOUBTS);
@@ -200,16 +206,16 @@ function proveWhenDoubted(client: Client, answerTimeoutMs: number): void {
     // What fails here is told to whoever uses the connection next.
     if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
     const look = (): void => {
-      if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof());
+      if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(proofTimeoutMs));
     };
-    setTimeout(() => setImmediate(look), PROOF_MS).unref();
+    setTimeout(() => setImmediate(look), proofTimeoutMs).unref();
   };
   doubts.unref();
   socket.once('close', () => doubts.close());
 }
 
-function silenceAfterProof(): SilenceError {
-  return new SilenceError(`The database did not answer within ${PROOF_MS} ms`);
+function silenceAfterProof(proofTimeoutMs: number): SilenceError {
+  return new SilenceError(`The database did not answer within ${proofTimeoutMs} ms`);
 }
 
 /** Whether nothing is on its way to the server, and no answer from it. */
@@ -240,15 +246,15 @@ export function createPool(
   pool.on('error', () => {});
   pool.on('connect', (client) => {
     client.on('error', () => {});
-    watchAnswers(client, timeouts.answerTimeoutMs);
-    proveWhenDoubted(client, timeouts.answerTimeoutMs);
+    watchAnswers(client, timeouts);
+    proveWhenDoubted(client, timeouts);
   });
   return pool;
 }
 
 /** Closes a connection, and does not mind if it is broken already. A server that does not close its side is left to itself. */
 export async function disconnect(connection: Connection): Promise<void> {
-  const patience = setTimeout(() => socketOf(connection)?.destroy(), GOODBYE_MS);
+  const patience = setTimeout(() => socketOf(connection)?.destroy(), goodbyes.get(connection));
   await connection.end().catch(() => {});
   clearTimeout(patience);
 }

@@ -16,8 +16,6 @@ const PAGES_KEPT = 4;
 const POLL_MS = 200;
 const RETRY_MS = 1000;
 const KEEP_ALIVE_MS = 15_000;
-/** How long a follower that takes nothing may hold up the end of the service. */
-const STOP_MS = 1000;
 
 type Page = { readonly text: string; readonly next: bigint };
 type Follower = { readonly end: AbortController; readonly writer: StreamWriter };
@@ -25,6 +23,7 @@ type Follower = { readonly end: AbortController; readonly writer: StreamWriter }
 export class Feed {
   readonly #pool: ConnectionPool;
   readonly #logger: Logger;
+  readonly #lingerTimeoutMs: number;
   readonly #followers = new Set<Follower>();
   readonly #waiters = new Set<() => void>();
   readonly #pages = new Map<bigint, Promise<Page>>();
@@ -32,10 +31,11 @@ export class Feed {
   #polling: Promise<void> | null = null;
   #stopped = false;
 
-  /** The pool is the feed's own: its readers must not hold up the others, nor they it. */
-  constructor(options: { pool: ConnectionPool; logger: Logger }) {
+  /** The pool is the feed's own: its readers must not hold up the others, nor they it. `lingerTimeoutMs`: how long a follower that takes nothing may hold up the end. */
+  constructor(options: { pool: ConnectionPool; logger: Logger; lingerTimeoutMs: number }) {
     this.#pool = options.pool;
     this.#logger = options.logger;
+    this.#lingerTimeoutMs = options.lingerTimeoutMs;
   }
 
   /** A page of events after a number. */
@@ -78,7 +78,7 @@ export class Feed {
     for (const { end } of this.#followers) end.abort();
     setTimeout(() => {
       for (const { writer } of this.#followers) writer.breakOff();
-    }, STOP_MS).unref();
+    }, this.#lingerTimeoutMs).unref();
     await this.#polling;
   }
 

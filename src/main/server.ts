@@ -17,8 +17,6 @@ import { type Stream, writeStream } from './stream.ts';
 /** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
 const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
 const HEAD_BYTES_MAX = 16 * 1024;
-/** How long a caller that was refused may go on sending before its connection is cut. */
-const LINGER_MS = 2000;
 
 export type ServerOptions = {
   routes: readonly Route[];
@@ -29,6 +27,8 @@ export type ServerOptions = {
   headersTimeoutMs: number;
   requestTimeoutMs: number;
   keepAliveTimeoutMs: number;
+  /** How long a caller that was refused may go on sending before its connection is cut. */
+  lingerTimeoutMs: number;
   /** How long the reader of a streamed answer may take nothing of it. */
   streamTimeoutMs: number;
   /** Whether the service is about to stop: then every request is refused. */
@@ -74,7 +74,7 @@ export function createHttpServer(options: ServerOptions): Server {
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET') socket.destroy();
-    else refuseInOrder(latest.get(socket), socket, toMalformed(error));
+    else refuseInOrder(latest.get(socket), socket, toMalformed(error), options);
   });
   return server;
 }
@@ -111,7 +111,7 @@ async function exchange(
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
     closeIfStopping(response, options);
-    sendProblem(request, response, problem, requestId);
+    sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
   }
   const durationMs = performance.now() - startedAt;
   if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
@@ -207,13 +207,18 @@ async function sendStream(
   return { ended, bytes, ...(code && { code }) };
 }
 
-function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem, requestId: string): void {
+function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem,
+  { requestId, lingerTimeoutMs }: { requestId: string; lingerTimeoutMs: number },
+): void {
   send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers, requestId);
   if (request.complete) return;
   // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
   request.removeAllListeners('data');
   request.resume();
-  setTimeout(() => !request.complete && request.socket.destroy(), LINGER_MS).unref();
+  setTimeout(() => !request.complete && request.socket.destroy(), lingerTimeoutMs).unref();
 }
 
 function send(
@@ -282,7 +287,12 @@ function toMalformed(error: NodeJS.ErrnoException): Problem {
  * Refuses what Node's parser could not read. What came before on the connection is answered first: whoever sent it would
  * take the refusal for its answer, and a transfer that was accepted for one that was not.
  */
-function refuseInOrder(latest: Latest | undefined, socket: Duplex, problem: Problem): void {
+function refuseInOrder(
+  latest: Latest | undefined,
+  socket: Duplex,
+  problem: Problem,
+  { lingerTimeoutMs }: Pick<ServerOptions, 'lingerTimeoutMs'>,
+): void {
   const response = latest?.response;
   // The rest of a request that is answered already: a second answer would be taken for the one to the next request.
   if (response?.writableFinished && !response.req.complete) socket.end();
@@ -292,7 +302,7 @@ function refuseInOrder(latest: Latest | undefined, socket: Duplex, problem: Prob
   else {
     // The body of this very request is what could not be read.
     response.setHeader('Connection', 'close');
-    sendProblem(response.req, response, problem, latest.requestId);
+    sendProblem(response.req, response, problem, { requestId: latest.requestId, lingerTimeoutMs });
   }
 }
 

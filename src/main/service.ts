@@ -47,7 +47,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const recoveryPool = createPool(database, timeouts, 1);
   const readingPool = createPool(database, timeouts, READING_CONNECTIONS_MAX);
   const feedPool = createPool(database, timeouts, FEED_CONNECTIONS_MAX);
-  const feed = new Feed({ pool: feedPool, logger });
+  const feed = new Feed({ pool: feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
   const threads = createThreadPool({
     threads: config.threads,
     maxQueue: config.maxQueue,

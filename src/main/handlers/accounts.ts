@@ -33,9 +33,6 @@ import {
 import { renderAccount, renderEntry, renderPage } from '../wire.ts';
 import { admit, type Parts } from '../submission.ts';
 
-/** How long the answer to a new account waits for its opening balance. */
-const OPENING_TIMEOUT_MS = 10_000;
-
 export function accountRoutes(parts: Parts): Route[] {
   return [
     defineRoute({
@@ -151,7 +148,7 @@ async function createAccount(
   }
   if (opening) {
     parts.settlement.push([{ ...opening, requestId: exchange.requestId, atomicGroupId: null }]);
-    await parts.settlement.waitFor(opening.id, OPENING_TIMEOUT_MS);
+    await parts.settlement.waitFor(opening.id, parts.waitTimeoutMs);
     // It is there, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
     created = await findAccount(parts, account.accountNumber, account.currency).catch(() => created);
   }
