@@ -1,0 +1,8 @@
+#!/usr/bin/env node
+// What npm starts: the command line, with what Node compiled the last time, the packages that main.ts needs included. The one file
+// that is not TypeScript: it comes before the cache, and Node's type stripper alone takes 28 ms to load.
+import { enableCompileCache } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)));
+await import('./main.ts');
