@@ -12,7 +12,7 @@ export const serve = defineCommand({
   async run({ args }) {
     parseArguments({}, args);
     const config = readConfig();
-    const { logger, flush } = createLogger(config.logLevel);
+    const { logger, flush } = await createLogger(config.logLevel);
     const starting = start(config, logger);
     // Twice the time to drain: once for requests in flight, once for what they had accepted; then the last heartbeat and the
     // farewell of intake, which a silent database may leave without an answer; then some for stopping an embedded one.
@@ -46,12 +46,12 @@ export const serve = defineCommand({
 
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
 async function start(config: Config, logger: Logger): Promise<Service> {
-  // Loaded while the database starts, which takes as long.
-  const loading = import('../main/service.ts');
-  if (config.database) return await (await loading).startService(config, config.database, logger);
-  const embedded = await openEmbeddedServer(config.dataDir);
+  const load = async () => await import('../main/service.ts');
+  if (config.database) return await (await load()).startService(config, config.database, logger);
+  // Loaded while the database starts, which takes as long, but not before it does: loading keeps us from launching it.
+  const embedded = await openEmbeddedServer(config.dataDir, { onLaunch: () => void load().catch(() => {}) });
   try {
-    const { startService } = await loading;
+    const { startService } = await load();
     const service = await startService(config, embedded.settings, logger);
     const stop = async (): Promise<void> => {
       try {

@@ -37,12 +37,13 @@ const INTERLOCK_INTERVAL_MS = 100;
 
 /**
  * Opens the server of a data folder: makes it if there is none, starts it if it is stopped, waits for it if it is starting,
- * recovering or stopping, and adopts it if it runs. `startTimeoutMs` (60 000) bounds each of these waits.
+ * recovering or stopping, and adopts it if it runs. `startTimeoutMs` (60 000) bounds each of these waits;
+ * `onLaunch` is called when the server has been launched and is not ready yet.
  * Raises an error that says what to do about the folder, the disk, the binaries or the server.
  */
 export async function openEmbeddedServer(
   dataDir: string,
-  options: { startTimeoutMs?: number } = {},
+  options: { startTimeoutMs?: number; onLaunch?: () => void } = {},
 ): Promise<EmbeddedServer> {
   const startTimeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS;
   const programs = await findPrograms();
@@ -56,7 +57,7 @@ export async function openEmbeddedServer(
   try {
     const membership = joinUsers(place.usersLock);
     try {
-      const { socketDir, adopted } = await bringUp(place, programs, startTimeoutMs);
+      const { socketDir, adopted } = await bringUp(place, programs, startTimeoutMs, options.onLaunch);
       let released: Promise<void> | null = null;
       return {
         settings: settingsOf(socketDir),
@@ -91,6 +92,7 @@ async function bringUp(
   place: Place,
   programs: Programs,
   timeoutMs: number,
+  onLaunch?: () => void,
 ): Promise<{ socketDir: string; adopted: boolean }> {
   let launched: Launch | null = null;
   let deadline = performance.now() + timeoutMs;
@@ -114,6 +116,7 @@ async function bringUp(
       if ((await findServer(place)) === null) {
         await clearTraces(place);
         launched = await launchServer(place, programs);
+        onLaunch?.();
       }
     }
     if (performance.now() > deadline) {
