@@ -1,12 +1,13 @@
 // Brings a database to the schema this code knows, and refuses one that is newer.
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { PG_MIGRATE_LOCK_ID, runner } from 'node-pg-migrate';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from './connect.ts';
 import { sqlStateOf, toError } from './errors.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
 const SERVER_VERSION_MIN = 15;
+/** node-pg-migrate's PG_MIGRATE_LOCK_ID, known here so that the package is loaded only where there is something to migrate. */
+const MIGRATE_LOCK_ID = 7241865325823964n;
 /** Migrations may rewrite tables, and wait for another process that is migrating. */
 const TIMEOUTS: DatabaseTimeouts = {
   connectTimeoutMs: 10_000,
@@ -35,9 +36,10 @@ export async function migrate(
     await refuseOldServer(connection);
     // The same lock that the runner takes, so that nobody migrates between what is looked at here and what it does. A session may
     // hold it twice; it is given back with the connection.
-    await connection.query('select pg_advisory_lock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
+    await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
     await makeMigrationsTable(connection);
-    await refuseNewSchema(connection);
+    if (await isUpToDate(connection)) return;
+    const { runner } = await import('node-pg-migrate');
     await runner({
       dbClient: connection,
       dir: MIGRATIONS,
@@ -95,12 +97,14 @@ async function refuseOldServer(connection: Connection): Promise<void> {
   );
 }
 
-async function refuseNewSchema(connection: Connection): Promise<void> {
+/** Whether every migration has been applied. Throws a sentence if one has that this code does not know. */
+async function isUpToDate(connection: Connection): Promise<boolean> {
   const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
-  const applied = await connection.query<{ name: string }>('select name from migrations order by id');
-  const unknown = applied.rows.find((row) => !known.has(row.name));
-  if (unknown === undefined) return;
+  const { rows } = await connection.query<{ name: string }>('select name from migrations order by id');
+  const applied = new Set(rows.map((row) => row.name));
+  const [unknown] = applied.difference(known);
+  if (unknown === undefined) return known.isSubsetOf(applied);
   throw new Error(
-    `The database has the migration "${unknown.name}", which this version of GopherPay does not know: start the newer version.`,
+    `The database has the migration "${unknown}", which this version of GopherPay does not know: start the newer version.`,
   );
 }
