@@ -1,7 +1,6 @@
 // Makes the logger: one JSON object a line on standard error, readable colours where that is a terminal.
 // It keeps out of the log what the database says about a row that it refuses: those are a caller's words.
 import { type Logger, type LoggerOptions, pino } from 'pino';
-import pretty from 'pino-pretty';
 import type { LogLevel } from './config.ts';
 
 export type { Logger };
@@ -9,9 +8,10 @@ export type { Logger };
 const STANDARD_ERROR = 2;
 
 /** A logger, and how to write out what it still holds in memory. */
-export function createLogger(level: LogLevel): { logger: Logger; flush: () => void } {
+export async function createLogger(level: LogLevel): Promise<{ logger: Logger; flush: () => void }> {
   const options: LoggerOptions = { level, base: null, serializers: { err: renderError, reason: withoutValues } };
   if (process.stderr.isTTY) {
+    const { default: pretty } = await import('pino-pretty');
     const stream = pretty({ colorize: true, destination: STANDARD_ERROR, sync: true, ignore: 'pid,hostname' });
     return { logger: pino(options, stream), flush() {} };
   }

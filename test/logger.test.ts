@@ -16,7 +16,7 @@ async function run(
 ): Promise<{ written: string; code: number | null }> {
   const script = `
     import { createLogger } from ${JSON.stringify(LOGGER)};
-    const { logger, flush } = createLogger(${JSON.stringify(level)});
+    const { logger, flush } = await createLogger(${JSON.stringify(level)});
     ${statements}`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
@@ -68,7 +68,8 @@ test('logger: what is held in memory is written by flush, also when the process 
 test('logger: lines do not wait for flush for ever', async (t) => {
   const script = `
     import { createLogger } from ${JSON.stringify(LOGGER)};
-    createLogger('info').logger.info('a line');
+    const { logger } = await createLogger('info');
+    logger.info('a line');
     setInterval(() => {}, 60_000);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'ignore', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
