@@ -46,7 +46,7 @@ function makePool(options: ThreadPoolOptions): Piscina<Job, JobReport> {
     stricterFIFO: true,
     recordTiming: false,
     trackUnmanagedFds: false,
-    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 4 },
+    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 },
     workerData: { database: options.database, timeouts: options.timeouts },
   });
   // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
