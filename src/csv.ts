@@ -4,9 +4,16 @@ import { stringify } from 'csv-stringify/sync';
 /** What a spreadsheet would take for the beginning of a formula (OWASP, CSV injection); some read the full-width signs alike. */
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 
+const NOT_PLAIN = /^[=+\-@\t\r\n＝＋－＠]|[",\r\n]/;
+
 /** A cell with a caller's text: what looks like a formula gets an apostrophe, which spreadsheets do not show. */
 export function neutralise(text: string | null): string | null {
   return text !== null && FORMULA.test(text) ? `'${text}` : text;
+}
+
+/** Whether a cell may stand in a line of CSV as it is: it neither looks like a formula nor needs quotes. */
+export function isPlain(text: string | null): boolean {
+  return text === null || !NOT_PLAIN.test(text);
 }
 
 /** What has to be quoted, or may have to be. */

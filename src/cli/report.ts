@@ -4,17 +4,18 @@ import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { neutralise, renderCsv } from '../csv.ts';
-import { REPORT_COLUMNS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
+import { isPlain, neutralise, renderCsv } from '../csv.ts';
+import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
 import { writeOutput } from './file.ts';
 
 const DATE_OR_INSTANT = 'must be a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z';
 const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { error: DATE_OR_INSTANT }).optional();
 
-/** Columns that hold a caller's text; the others are numbers, times and words of our own. */
-const TEXT_COLUMNS = new Set(['from_account', 'to_account', 'request_id', 'description']);
-const IS_TEXT = REPORT_COLUMNS.map((column) => TEXT_COLUMNS.has(column));
+/** Cells that hold a caller's text; the others are numbers, times and words of our own, which need no quotes. */
+const TEXT_CELLS = new Set(['from_account', 'to_account', 'request_id', 'description']);
+const IS_TEXT = REPORT_CELLS.map((cell) => TEXT_CELLS.has(cell));
+const TEXT_AT = [...IS_TEXT.keys()].filter((index) => IS_TEXT[index]);
 
 export const report = defineCommand({
   meta: { name: 'report', description: "Write an account's history to a CSV file, reports/<user>.csv by default." },
@@ -90,17 +91,29 @@ async function writeCsv(
 ): Promise<number> {
   let count = 0;
   async function* render(): AsyncGenerator<string> {
-    yield renderCsv([REPORT_COLUMNS]);
+    yield `${REPORT_CELLS.join(',')}\n`;
     for await (const batch of batches) {
       count += batch.length;
       onRows(batch.length);
-      yield renderCsv(batch.map(neutraliseRow));
+      yield renderRows(batch);
     }
   }
   await writeOutput(output, render(), signal);
   return count;
 }
 
+/** A row whose texts are plain is its cells, joined. */
+function renderRows(rows: readonly ReportRow[]): string {
+  let text = '';
+  for (const row of rows) {
+    text += TEXT_AT.every((index) => isPlain(row[index] ?? null))
+      ? `${row.join(',')}\n`
+      : renderCsv([neutraliseRow(row)]);
+  }
+  return text;
+}
+
+/** A row with one cell a column. */
 function neutraliseRow(row: ReportRow): ReportRow {
-  return row.slice(0, REPORT_COLUMNS.length).map((cell, index) => (IS_TEXT[index] ? neutralise(cell) : cell));
+  return row.flatMap((cell, index) => (IS_TEXT[index] ? neutralise(cell) : (cell ?? '').split(',')));
 }
