@@ -43,6 +43,7 @@ const environment = z.object({
   DB_ANSWER_TIMEOUT_MS: whole(200, 700_000).optional(),
   DB_PROOF_TIMEOUT_MS: whole(100, 600_000).default(2500),
   DB_GOODBYE_TIMEOUT_MS: whole(100, 600_000).default(1000),
+  DB_READING_TIMEOUT_MS: whole(100, 86_400_000).default(600_000),
   HEARTBEAT_MS: whole(50, 60_000).default(1000),
   ORPHANED_AFTER_MS: whole(200, 600_000).default(5000),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
@@ -84,6 +85,8 @@ export type Config = {
   /** How long the reader of a streamed answer may take nothing of it. */
   readonly streamTimeoutMs: number;
   readonly databaseTimeouts: DatabaseTimeouts;
+  /** After what silence in an answer a command that reads gives up. */
+  readonly readingTimeoutMs: number;
   readonly heartbeatMs: number;
   /** How old a heartbeat must be for its intake to count as stopped. */
   readonly orphanedAfterMs: number;
@@ -142,6 +145,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       proofTimeoutMs: values.DB_PROOF_TIMEOUT_MS,
       goodbyeTimeoutMs: values.DB_GOODBYE_TIMEOUT_MS,
     },
+    readingTimeoutMs: values.DB_READING_TIMEOUT_MS,
     heartbeatMs: values.HEARTBEAT_MS,
     orphanedAfterMs: values.ORPHANED_AFTER_MS,
     logLevel: values.LOG_LEVEL,

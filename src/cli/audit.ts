@@ -4,6 +4,7 @@ import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
+import { readingTimeouts } from '../db/connect.ts';
 import { type AuditEvent, type AuditOptions, type CheckResult, type Discrepancy, withAudit } from '../db/audit.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
 import { writeStandardOutput } from './file.ts';
@@ -31,10 +32,11 @@ export const audit = defineCommand({
   async run({ args }) {
     const { json = false, ...options } = parseOptions(args);
     const config = readConfig();
+    const timeouts = readingTimeouts(config.readingTimeoutMs);
     const ended: { verdict?: Verdict } = {};
     await interruptible(async (signal) => {
       await withDatabase(config, async (database) => {
-        await withAudit(database, options, signal, async (events) => {
+        await withAudit(database, options, { timeouts, signal }, async (events) => {
           const observed = observe(events, ended, process.stderr.isTTY && !(json && process.stdout.isTTY));
           const texts = json ? renderJson(observed, options) : renderText(observed, options);
           await writeStandardOutput(texts, signal);

@@ -1,4 +1,5 @@
 // How a command ends that could not do its work: its exit code, and the sentence for standard error.
+import { SilenceError } from '../db/connect.ts';
 import { sqlStateOf, toError } from '../db/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
@@ -17,6 +18,10 @@ export function endingOf(thrown: unknown): Ending {
   if (error instanceof CommandError) return { exitCode: error.exitCode, sentence: error.message };
   // citty's own complaints: a missing or a malformed option.
   if (error.name === 'CLIError') return { exitCode: EXIT.wrongUsage, sentence: `${error.message}; see --help.` };
+  if (error instanceof SilenceError) {
+    const sentence = `${error.message}: see whether it can be reached, or wait longer, with DB_READING_TIMEOUT_MS (of serve: DB_ANSWER_TIMEOUT_MS).`;
+    return { exitCode: EXIT.outOfReach, sentence };
+  }
   if (isOutOfReach(error)) {
     const sentence = `The database is out of reach (${reasonOf(error)}): see whether it runs, and what DATABASE_URL or DB_HOST says.`;
     return { exitCode: EXIT.outOfReach, sentence };

@@ -5,6 +5,7 @@ import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { isPlain, neutralise, renderCsv } from '../csv.ts';
+import { readingTimeouts } from '../db/connect.ts';
 import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
 import { writeOutput } from './file.ts';
@@ -51,11 +52,12 @@ export const report = defineCommand({
     };
     const output = options.output ?? join('reports', `${options.user}.csv`);
     const config = readConfig();
+    const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
       const rows = await withDatabase(
         config,
         async (database) =>
-          await withReport(database, filter, signal, async (history) => {
+          await withReport(database, filter, { timeouts, signal }, async (history) => {
             if (!(await history.isKnown())) {
               throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
             }

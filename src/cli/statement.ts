@@ -4,7 +4,14 @@ import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { loadAccounts } from '../db/accounts.ts';
-import { connect, type DatabaseSettings, disconnect, type Queryable, READING_TIMEOUTS } from '../db/connect.ts';
+import {
+  connect,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+  type Queryable,
+  readingTimeouts,
+} from '../db/connect.ts';
 import { loadStatement, readStatement, type StatementSummary } from '../db/statements.ts';
 import { renderStatement, STATEMENT_FORMATS } from '../statement.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
@@ -41,11 +48,12 @@ export const statement = defineCommand({
     const { account, currency, month, format } = options;
     const output = options.output ?? join('reports', `${account}-${month}.${format}`);
     const config = readConfig();
+    const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
       const summary = await withDatabase(
         config,
         async (database) =>
-          await withConnection(database, signal, async (connection) => {
+          await withConnection(database, { timeouts, signal }, async (connection) => {
             const found = await findStatement(connection, { account, currency, month });
             await writeOutput(output, renderStatement(format, found, readStatement(connection, found)), signal);
             return found;
@@ -75,10 +83,10 @@ async function findStatement(connection: Queryable, { account, currency, month }
 /** Runs `work` on a connection of its own, which is closed whatever happens, or when `signal` is aborted. */
 async function withConnection<Result>(
   database: DatabaseSettings,
-  signal: AbortSignal,
+  { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, READING_TIMEOUTS, { applicationName: 'gopherpay statement' });
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay statement' });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

@@ -1,6 +1,6 @@
 // Reads the rows of an audit's statement through a cursor: the same little memory for any number of rows.
 import Cursor from 'pg-cursor';
-import type { Connection } from './connect.ts';
+import { type Connection, readRows } from './connect.ts';
 
 /** One cell a column, as PostgreSQL renders it. */
 export type Cells = readonly (string | null)[];
@@ -15,7 +15,7 @@ const types = { getTypeParser: () => String };
 export async function* readBatches(connection: Connection, statement: string): AsyncGenerator<readonly Cells[]> {
   const cursor = connection.query(new Cursor<Cells>(statement, [], { rowMode: 'array', types }));
   while (true) {
-    const rows = await cursor.read(BATCH_ROWS);
+    const rows = await readRows(connection, cursor, BATCH_ROWS);
     if (rows.length === 0) return;
     yield rows;
   }

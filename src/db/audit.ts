@@ -10,7 +10,7 @@ import { MONEY_CHECKS, reversedOriginals } from './audit-money.ts';
 import { type Counted, entriesIn, journalIn, type Scope, transfersIn } from './audit-rules.ts';
 import { SCHEMA_CHECKS } from './audit-schema.ts';
 import { STATE_CHECKS } from './audit-states.ts';
-import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from './connect.ts';
+import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from './connect.ts';
 
 export type AuditOptions = {
   /** Audit only what came after this row of the journal, which was verified earlier; null: everything. */
@@ -76,10 +76,10 @@ const WORK_MEMORY = '64MB';
 export async function withAudit<Result>(
   database: DatabaseSettings,
   options: AuditOptions,
-  signal: AbortSignal,
+  { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
   work: (events: AsyncGenerator<AuditEvent>) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, READING_TIMEOUTS, { applicationName: 'gopherpay audit' });
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay audit' });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

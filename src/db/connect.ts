@@ -1,6 +1,7 @@
 // Makes connections: the one place that knows how to reach the database and what every session is set to.
 import { Socket } from 'node:net';
 import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
+import type Cursor from 'pg-cursor';
 import { retryAfter, toError } from './errors.ts';
 
 /** How to reach a database: plain, so that it can be handed to a worker thread. */
@@ -25,10 +26,7 @@ export type DatabaseTimeouts = {
   goodbyeTimeoutMs: number;
 };
 
-/**
- * For commands that read as long as their reader takes, and a person at the terminal: only connecting and locks are bounded, and
- * keep-alive notices a server that is gone.
- */
+/** For what reads as long as it takes: only connecting and locks are bounded, and keep-alive notices a server that is gone. */
 export const READING_TIMEOUTS: DatabaseTimeouts = {
   connectTimeoutMs: 10_000,
   statementTimeoutMs: 0,
@@ -38,6 +36,11 @@ export const READING_TIMEOUTS: DatabaseTimeouts = {
   proofTimeoutMs: 2500,
   goodbyeTimeoutMs: 1000,
 };
+
+/** For commands, and the person at the terminal who waits for them: the server may not be silent for ever either. */
+export function readingTimeouts(answerTimeoutMs: number): DatabaseTimeouts {
+  return { ...READING_TIMEOUTS, answerTimeoutMs };
+}
 
 export type Connection = Client;
 export type ConnectionPool = Pool;
@@ -74,6 +77,8 @@ const CALLER_CHECK_MS = 1000;
 const CALLER_SILENT_MS = 20_000;
 /** How long a pool keeps a connection that nobody uses. Nothing asks it: after a silence, it should be gone. */
 const POOLED_IDLE_MS = 10_000;
+/** Connections whose cursor has answered and may be asked for more: nothing is awaited on them, though their statement is not over. */
+const pausing = new WeakSet<ClientBase>();
 /** Where all connections of the process, in every thread, hear that they must prove that they live. */
 const DOUBTS = 'gopherpay doubts';
 
@@ -87,8 +92,9 @@ export class SilenceError extends Error {}
  * What makes the server notice that we are gone without a word, and let go of our locks: unconfirmed bytes and unanswered probes
  * close its side of the connection, and a closed one ends the statement. Over a socket of the same machine only the latter matters.
  */
-function vanishingOf({ answerTimeoutMs }: DatabaseTimeouts): string[] {
-  const silentMs = answerTimeoutMs || CALLER_SILENT_MS;
+function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts): string[] {
+  // Where a statement may take as long as it takes, the bound on its answer is far longer than a caller is silent that lives.
+  const silentMs = statementTimeoutMs === 0 ? CALLER_SILENT_MS : answerTimeoutMs || CALLER_SILENT_MS;
   const probeSeconds = Math.max(1, Math.round(silentMs / 4000));
   return [
     `client_connection_check_interval=${CALLER_CHECK_MS}`,
@@ -156,7 +162,7 @@ function watchAnswers(client: Client, { answerTimeoutMs }: DatabaseTimeouts): vo
     const { bytesRead } = socket;
     // A process that was held up itself finds the timer first, and then the answer that has long been there.
     setImmediate(() => {
-      if (socket.bytesRead !== bytesRead || isAtRest(client, socket)) return;
+      if (socket.bytesRead !== bytesRead || isAtRest(client, socket) || pausing.has(client)) return;
       socket.destroy(new SilenceError(`The database was silent for ${answerTimeoutMs} ms`));
     });
   });
@@ -250,6 +256,17 @@ export function createPool(
     proveWhenDoubted(client, timeouts);
   });
   return pool;
+}
+
+/**
+ * Reads at most `count` more rows of a cursor; fewer are the last. Whoever reads may take any time until the next call: the bound on
+ * answers counts only while this one waits.
+ */
+export async function readRows<Row>(connection: Connection, cursor: Cursor<Row>, count: number): Promise<Row[]> {
+  pausing.delete(connection);
+  const rows = await cursor.read(count);
+  if (rows.length === count) pausing.add(connection);
+  return rows;
 }
 
 /** Closes a connection, and does not mind if it is broken already. A server that does not close its side is left to itself. */

@@ -1,7 +1,14 @@
 // Streams an account's whole history: every transfer that names it, with the account's own entry where there is one.
 // Rows come through a cursor in one read-only snapshot, so a report of any length needs the same little memory.
 import Cursor from 'pg-cursor';
-import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from './connect.ts';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+  readRows,
+} from './connect.ts';
 import { REQUEST_ID } from './orders.ts';
 
 export type ReportFilter = {
@@ -100,10 +107,10 @@ const types = {
 export async function withReport<Result>(
   database: DatabaseSettings,
   filter: ReportFilter,
-  signal: AbortSignal,
+  { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
   work: (report: Report) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, READING_TIMEOUTS, { applicationName: 'gopherpay report' });
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay report' });
   const values = [filter.account, filter.currency, filter.status, filter.since, filter.until];
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
@@ -132,7 +139,7 @@ export async function withReport<Result>(
 /** The cursor ends with the connection: closing it first would wait for ever on one that is broken. */
 async function* readBatches(connection: Connection, values: readonly unknown[]): AsyncGenerator<readonly ReportRow[]> {
   const cursor = connection.query(new Cursor<ReportRow>(HISTORY, [...values], { rowMode: 'array', types }));
-  const read = async (): Promise<ReportRow[]> => await cursor.read(BATCH_ROWS);
+  const read = async (): Promise<ReportRow[]> => await readRows(connection, cursor, BATCH_ROWS);
   let next = read();
   while (true) {
     const rows = await next;

@@ -1,6 +1,7 @@
 // Connections that fail without a word, on our side and on the server's.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import Cursor from 'pg-cursor';
 import {
   CommitUnknownError,
   connect,
@@ -8,6 +9,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
   doubtConnections,
+  readRows,
   SilenceError,
   withTransaction,
 } from '../../src/db/connect.ts';
@@ -141,6 +143,21 @@ test('connect: in doubt, every connection must prove that it lives, and those th
   // The pool has made a new one, and what lives is as it was.
   await pool.query('select 1');
   await well.query('select 1');
+});
+
+test('connect: a cursor that is asked for nothing more may rest, and one whose rows do not come may not', async (t) => {
+  const proxy = await startProxy(t, await createDatabase(t));
+  const connection = await connect({ connectionString: proxy.url }, timeouts, { applicationName: 'test' });
+  onEnd(t, () => disconnect(connection));
+  const cursor = connection.query(new Cursor('select generate_series(1, 100)'));
+  assert.equal((await readRows(connection, cursor, 10)).length, 10);
+  const end = performance.now() + 2.5 * ANSWER_MS;
+  await until(() => performance.now() > end, { what: 'more than twice the bound to pass' });
+  assert.equal((await readRows(connection, cursor, 10)).length, 10);
+  proxy.swallow();
+  const startedAt = performance.now();
+  await assert.rejects(readRows(connection, cursor, 10), /^Error: The database was silent for 600 ms$/);
+  assertBetween(performance.now() - startedAt, ANSWER_MS - 50, ANSWER_MS + 1000);
 });
 
 test('connect: a commit without an answer is told from work that failed before it', async (t) => {
