@@ -3,14 +3,12 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { MAY_BE_MISSING } from '../support/disk.ts';
 import { makeFolder } from '../support/service.ts';
 import { FAULTS } from './faults.ts';
 import { summarise } from './judge.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { runFault } from './run.ts';
-
-/** Set to 1 where a machine cannot make every fault: what was not made is then told, and fails nothing. */
-const MAY_BE_MISSING = process.env['CHAOS_FAULTS_MAY_BE_MISSING'] === '1';
 
 let postgres: Postgres;
 

@@ -3,7 +3,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fillDisk, tryDisk } from './disk.ts';
+import { fillDisk, tryDisk } from '../support/disk.ts';
 import type { Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;

@@ -1,5 +1,5 @@
 // A PostgreSQL server of the harness's own, that it may crash and start again as it likes.
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
@@ -12,6 +12,8 @@ export type Postgres = {
   /** Makes an empty database that belongs to the service's role. */
   createDatabase: (name: string) => Promise<void>;
   dropDatabase: (name: string) => Promise<void>;
+  /** Makes a role that may log in with a password only, whoever asks. */
+  askPassword: (role: string, password: string) => Promise<void>;
   /** Ends the server at once, without a checkpoint, and waits until it is gone. */
   crash: () => Promise<void>;
   /** Starts the server if it does not run, and waits until it is ready. */
@@ -39,9 +41,27 @@ export async function startPostgres(scope: Scope, folder: string): Promise<Postg
       withAdmin(admin, async (client) => void (await client.query(`create database ${name} owner ${OWNER}`))),
     dropDatabase: (name) =>
       withAdmin(admin, async (client) => void (await client.query(`drop database if exists ${name} with (force)`))),
+    askPassword: async (role, password) => {
+      const path = join(folder, 'postgres', 'pg_hba.conf');
+      await writeFile(path, `local all ${role} scram-sha-256\n${await readFile(path, 'utf8')}`);
+      await withAdmin(admin, async (client) => {
+        await client.query(`create role ${role} login password ${client.escapeLiteral(password)}`);
+        await client.query('select pg_reload_conf()');
+      });
+      await until(async () => await refuses({ ...admin, user: role, password: '' }), {
+        what: 'a password to be asked for',
+      });
+    },
     crash: () => crash(folder),
     start: async () => void (await open()),
   };
+}
+
+async function refuses(stranger: RoleAddress): Promise<boolean> {
+  return await withAdmin(stranger, async () => {}).then(
+    () => false,
+    () => true,
+  );
 }
 
 /** Ends the server of a data folder as a crash would, and waits until it is gone. */

@@ -6,9 +6,12 @@ import { onEnd, type Scope } from '../support/cleanup.ts';
 import { type AdminSettings, renderDatabaseUrl } from '../support/database.ts';
 import { makeFolder, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { startOnSmallDisk } from './disk.ts';
-import { findPostmaster, type Postgres } from './postgres.ts';
+import { mountSmallDisk } from '../support/disk.ts';
+import { findPostmaster, type Postgres, startPostgres } from './postgres.ts';
 import { Proxy } from '../support/proxy.ts';
+
+/** Room for a database and some load. */
+const DISK_MIB = 512;
 
 export type Shape = {
   /** How many services work on the database at the same time. */
@@ -42,8 +45,8 @@ export class System {
   /** Makes a database and starts the services on it, all at the same time. Everything ends with the scope. */
   static async open(scope: Scope, shared: Postgres, shape: Shape): Promise<System> {
     const folder = await makeFolder(scope);
-    const disk = shape.ownDisk ? await startOnSmallDisk(scope) : null;
-    const postgres = disk?.postgres ?? shared;
+    const diskFolder = shape.ownDisk ? await mountSmallDisk(scope, DISK_MIB) : '';
+    const postgres = diskFolder === '' ? shared : await startPostgres(scope, join(diskFolder, 'data'));
     if (shape.embedded) {
       const admin = {
         host: join(folder, '.gopherpay', 'socket'),
@@ -72,7 +75,7 @@ export class System {
     const databaseUrl = renderDatabaseUrl(proxy ? { ...owner, host: '127.0.0.1', port: proxy.port } : owner);
     const system = new System(scope, shape, {
       folder,
-      diskFolder: disk?.folder ?? '',
+      diskFolder,
       admin,
       postgres,
       proxy,

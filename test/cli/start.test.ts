@@ -1,7 +1,6 @@
 // A start that cannot be finished ends with one sentence that says what to do, with the exit code that is documented, and leaves
 // nothing running. See serve.test.ts for wrong settings, a port that is taken and a database that refuses connections.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,6 +10,8 @@ import { Client } from 'pg';
 import { migrate } from '../../src/db/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl } from '../support/database.ts';
+import { MAY_BE_MISSING, mountSmallDisk, tryDisk } from '../support/disk.ts';
+import { startPostgres } from '../chaos/postgres.ts';
 import { startImposter } from '../support/imposter.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
 import { makeFolder, type Program, request, startProgram, startService } from '../support/service.ts';
@@ -21,6 +22,19 @@ test('start: a password that the server refuses', async (t) => {
   const message = 'password authentication failed for user "ada"';
   const url = await startImposter(t, { refusal: { code: '28P01', message } });
   await endsWith(await serve(t, { DATABASE_URL: url }), 4, `The database is out of reach (${message}): see whether it`);
+});
+
+test('start: a password that a real server refuses', async (t) => {
+  // A server on this machine that vouches for its callers needs a line of its own, which asks for a password.
+  const server = await startPostgres(t, join(await makeFolder(t), 'data'));
+  await server.askPassword('ada', 'Right-4711');
+  const url = (password: string) =>
+    `postgres://ada:${password}@localhost:${server.admin.port}/postgres?host=${encodeURIComponent(server.admin.host)}`;
+  await withAdmin(server.admin, (client) => client.query('grant create on schema public to ada'));
+  const refused = 'The database is out of reach (password authentication failed for user "ada"): see whether it';
+  await endsWith(await serve(t, { DATABASE_URL: url('Geheim-4711') }), 4, refused);
+  const service = await startService(t, { database: { url: url('Right-4711') }, env: { THREADS: '1' } });
+  assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
 });
 
 test('start: a database that does not exist', async (t) => {
@@ -100,7 +114,7 @@ test('start: a data folder that cannot be written', async (t) => {
 });
 
 test('start: a disk without room for a new database', async (t) => {
-  const folder = await mountSmallDisk(t, 8);
+  const folder = await findSmallDisk(t, 8);
   if (folder === null) return;
   const dataDir = join(folder, 'data');
   const program = await serve(t, { DATA_DIR: dataDir });
@@ -109,7 +123,7 @@ test('start: a disk without room for a new database', async (t) => {
 });
 
 test('start: a disk without room for a database that is there, which is whole when there is room again', async (t) => {
-  const folder = await mountSmallDisk(t, 160);
+  const folder = await findSmallDisk(t, 160);
   if (folder === null) return;
   const dataDir = join(folder, 'data');
   const first = await startService(t, { env: { DATA_DIR: dataDir, THREADS: '1' } });
@@ -163,17 +177,13 @@ async function connectionsTo(database: string): Promise<unknown[]> {
   });
 }
 
-/** A folder on a disk of its own; null, and the test skipped, where this user may not mount one. */
-async function mountSmallDisk(t: TestContext, megabytes: number): Promise<string | null> {
-  const folder = await makeFolder(t);
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0755`, 'tmpfs', folder], { stdio: 'pipe' });
-  } catch {
-    t.skip('Only who may mount a small disk can fill one.');
-    return null;
-  }
-  onEnd(t, () => void execFileSync('umount', ['--lazy', folder]));
-  return folder;
+/** A folder on a disk of its own; null where none can be mounted, if that may be so. */
+async function findSmallDisk(t: TestContext, mebibytes: number): Promise<string | null> {
+  const impediment = await tryDisk();
+  if (impediment === null) return await mountSmallDisk(t, mebibytes);
+  t.diagnostic(`NOT RUN: ${impediment}`);
+  assert.ok(MAY_BE_MISSING, `${impediment} CHAOS_FAULTS_MAY_BE_MISSING=1 lets the tests pass without it.`);
+  return null;
 }
 
 /** The processes of this machine that have the folder on their command line. */

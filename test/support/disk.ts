@@ -1,31 +1,34 @@
-// A small disk of its own for a database, in memory, that can be filled up.
+// A small disk in memory that can be filled up.
 import { execFile } from 'node:child_process';
 import { mkdtemp, open, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { onEnd, type Scope } from '../support/cleanup.ts';
-import { until } from '../support/until.ts';
-import { type Postgres, startPostgres } from './postgres.ts';
+import { onEnd, type Scope } from './cleanup.ts';
+import { until } from './until.ts';
 
-const DISK = '512m';
 const MIB = 1024 * 1024;
 
 const run = promisify(execFile);
 
-/** A server on a small disk of its own, and the folder where that is mounted. Both go when the scope ends. */
-export async function startOnSmallDisk(scope: Scope): Promise<{ postgres: Postgres; folder: string }> {
-  const { folder, unmount } = await mountDisk();
+/** Set to 1 where a machine cannot make every fault: what was not made is then told, and fails nothing. */
+export const MAY_BE_MISSING = process.env['CHAOS_FAULTS_MAY_BE_MISSING'] === '1';
+
+/** Mounts a small disk and returns its folder. It goes when the scope ends. */
+export async function mountSmallDisk(scope: Scope, mebibytes: number): Promise<string> {
+  const { folder, unmount } = await mountDisk(mebibytes);
   onEnd(scope, unmount);
-  return { postgres: await startPostgres(scope, join(folder, 'data')), folder };
+  return folder;
 }
 
-async function mountDisk(): Promise<{ folder: string; unmount: () => Promise<void> }> {
+async function mountDisk(mebibytes: number): Promise<{ folder: string; unmount: () => Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'gopherpay-disk-'));
-  await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK},mode=0755`, 'tmpfs', folder]).catch(async (error: unknown) => {
-    await rmdir(folder);
-    throw error;
-  });
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m,mode=0755`, 'tmpfs', folder]).catch(
+    async (error: unknown) => {
+      await rmdir(folder);
+      throw error;
+    },
+  );
   const unmount = async (): Promise<void> => {
     await until(
       async () =>
@@ -43,7 +46,7 @@ async function mountDisk(): Promise<{ folder: string; unmount: () => Promise<voi
 /** Says why no disk can be mounted here, or null if one can. */
 export async function tryDisk(): Promise<string | null> {
   try {
-    const { unmount } = await mountDisk();
+    const { unmount } = await mountDisk(1);
     await unmount();
     return null;
   } catch (error) {
