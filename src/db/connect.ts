@@ -198,6 +198,7 @@ function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: Databa
  */
 export function doubtConnections(): void {
   const doubts = new BroadcastChannel(DOUBTS);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel of this process has no origin
   doubts.postMessage(null);
   doubts.close();
 }
@@ -207,7 +208,7 @@ function proveWhenDoubted(client: Client, { answerTimeoutMs, proofTimeoutMs }: D
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   const doubts = new BroadcastChannel(DOUBTS);
-  doubts.onmessage = () => {
+  doubts.addEventListener('message', () => {
     const { bytesRead } = socket;
     // What fails here is told to whoever uses the connection next.
     if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
@@ -215,7 +216,7 @@ function proveWhenDoubted(client: Client, { answerTimeoutMs, proofTimeoutMs }: D
       if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(proofTimeoutMs));
     };
     setTimeout(() => setImmediate(look), proofTimeoutMs).unref();
-  };
+  });
   doubts.unref();
   socket.once('close', () => doubts.close());
 }
