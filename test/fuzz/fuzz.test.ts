@@ -4,7 +4,7 @@ import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
 import { startService } from '../support/service.ts';
-import { fuzz, FUZZ_ENV, renderViolation } from './run.ts';
+import { FULL_QUEUE_ENV, fuzz, FUZZ_ENV, renderViolation } from './run.ts';
 
 const CASES = 2000;
 const SEED = 2026;
@@ -29,3 +29,13 @@ for (const seed of [SEED, randomInt(2 ** 31)]) {
     );
   });
 }
+
+test(`fuzz: with a queue that is full time and again, a 429 leaves nothing behind (seed ${SEED})`, async (t) => {
+  const database = await createDatabase(t);
+  const start = async () => await startService(t, { database, env: FULL_QUEUE_ENV });
+  const { violation, statuses } = await fuzz(start, database, { cases: CASES / 2, seed: SEED, queueMayFill: true });
+  if (violation) assert.fail(renderViolation(violation, true));
+  const refused = [...statuses.values()].reduce((sum, counts) => sum + (counts.get('429') ?? 0), 0);
+  t.diagnostic(`${refused} requests were answered with 429`);
+  assert.ok(refused > 0, 'The queue was full at times.');
+});

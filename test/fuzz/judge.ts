@@ -46,8 +46,8 @@ export function meantBy(method: string, target: string, { operations }: Interfac
   return matching.at(0) ?? null;
 }
 
-/** Everything that is wrong with the outcome, as sentences. */
-export function judge(sent: Sent, outcome: Outcome, described: Interface): string[] {
+/** Everything that is wrong with the outcome, as sentences. `queueMayFill`: whether 429 is an answer, or a defect. */
+export function judge(sent: Sent, outcome: Outcome, described: Interface, queueMayFill: boolean): string[] {
   if (outcome.ended === 'late') return ['there was no answer in time'];
   if (outcome.ended === 'closed') return [`the connection ended without an answer (${outcome.reason})`];
   const { answer, rest } = outcome;
@@ -58,15 +58,18 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface): strin
   const id = answer.headers.get('x-request-id');
   if (id === undefined || id === '') wrong.push('the answer has no X-Request-ID');
   if (answer.status >= 500) wrong.push(`status ${answer.status}: ${answer.body.toString().slice(0, 500)}`);
-  else if (answer.status >= 400) wrong.push(...judgeRefusal(sent, answer, described));
+  else if (answer.status >= 400) wrong.push(...judgeRefusal(sent, answer, described, queueMayFill));
   else wrong.push(...judgeSuccess(sent, answer, described));
   return wrong;
 }
 
-function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface): string[] {
+function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueMayFill: boolean): string[] {
   const wrong: string[] = [];
   const { method, spoilt } = sent.case;
   if (answer.headers.get('content-type') !== 'application/problem+json') wrong.push('a refusal is no problem+json');
+  if (answer.status === 429 && !/^[1-9]\d*$/.test(answer.headers.get('retry-after') ?? '')) {
+    wrong.push('429 without a Retry-After in whole seconds');
+  }
   if (answer.status === 405 && !answer.headers.has('allow')) wrong.push('405 without Allow');
   // What is wrong with its bytes may be seen before it is known what it asks for.
   if (method === 'HEAD') return wrong;
@@ -78,7 +81,7 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface): strin
   if (status !== answer.status) wrong.push(`the problem says ${status}`);
   if (STATUS_BY_CODE.get(code) !== answer.status) wrong.push(`${code} with ${answer.status} is not documented`);
   if (requestId !== answer.headers.get('x-request-id')) wrong.push('the request id differs from the header');
-  if (answer.status === 429) wrong.push('429, and the queue cannot be full');
+  if (answer.status === 429 && !queueMayFill) wrong.push('429, and the queue cannot be full');
   if (text.length > 10_000) wrong.push(`the problem has ${text.length} characters`);
   for (const said of [title, detail, ...errors.map((error) => withoutNames(error.detail))]) {
     const leak = INSIDE.find((pattern) => pattern.test(said));

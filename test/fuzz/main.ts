@@ -1,16 +1,22 @@
 // npm run fuzz: sends random requests, made from the service's own description of its interface, to a service on a database
-// of its own, and looks for anything that should not be. --cases N (100000), --seed N, --path P (of a case found before).
+// of its own, and looks for anything that should not be. A tenth goes to a service whose queue is full time and again. --cases N (100000),
+// --seed N, --path P (of a case found before), --full-queue (all to such a service).
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createDatabase } from '../support/database.ts';
 import { parseServerKind, startServer } from '../support/server.ts';
 import { startService } from '../support/service.ts';
-import { fuzz, FUZZ_ENV, renderStatuses, renderViolation } from './run.ts';
+import { FULL_QUEUE_ENV, fuzz, FUZZ_ENV, renderStatuses, renderViolation } from './run.ts';
 
 const VIOLATION_EXIT_CODE = 3;
 
 const { values } = parseArgs({
-  options: { cases: { type: 'string' }, seed: { type: 'string' }, path: { type: 'string' } },
+  options: {
+    cases: { type: 'string' },
+    seed: { type: 'string' },
+    path: { type: 'string' },
+    'full-queue': { type: 'boolean' },
+  },
 });
 const cases = parseWhole('cases', values.cases ?? '100000');
 const seed = values.seed === undefined ? randomInt(2 ** 31) : parseWhole('seed', values.seed);
@@ -36,18 +42,29 @@ try {
     say,
   );
   cleanups.push(() => server.stop());
-  const database = await createDatabase(scope, server);
-  const start = async () => await startService(scope, { database, env: FUZZ_ENV });
-  const startedAt = performance.now();
-  const report = await fuzz(start, database, { cases, seed, path: values.path, onProgress: showProgress });
-  const seconds = Math.round((performance.now() - startedAt) / 1000);
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  for (const line of renderStatuses(report)) say(line);
-  if (report.violation) {
-    say(renderViolation(report.violation));
-    process.exitCode = VIOLATION_EXIT_CODE;
+  const full = { queueMayFill: true, cases: values['full-queue'] ? cases : Math.floor(cases / 10) };
+  const roomy = { queueMayFill: false, cases: cases - full.cases };
+  // A case that was found before was found in one of the two.
+  const parts = values['full-queue'] ? [full] : values.path === undefined ? [roomy, full] : [roomy];
+  for (const { queueMayFill, cases: share } of parts) {
+    const database = await createDatabase(scope, server);
+    const env = queueMayFill ? FULL_QUEUE_ENV : FUZZ_ENV;
+    const start = async () => await startService(scope, { database, env });
+    const startedAt = performance.now();
+    const options = { cases: share, seed, path: values.path, queueMayFill, onProgress: showProgress };
+    const report = await fuzz(start, database, options);
+    const seconds = Math.round((performance.now() - startedAt) / 1000);
+    if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+    for (const line of renderStatuses(report)) say(line);
+    if (report.violation) {
+      say(renderViolation(report.violation, queueMayFill));
+      process.exitCode = VIOLATION_EXIT_CODE;
+    }
+    const queue = queueMayFill ? ', with a queue that is full time and again' : '';
+    say(
+      `${report.cases} cases in ${seconds} s, seed ${seed}${queue}: ${report.violation ? 'a violation' : 'no violation'}`,
+    );
   }
-  say(`${report.cases} cases in ${seconds} s, seed ${seed}: ${report.violation ? 'a violation' : 'no violation'}`);
 } finally {
   await cleanUp();
 }
