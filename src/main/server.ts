@@ -218,7 +218,11 @@ function sendProblem(
   // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
   request.removeAllListeners('data');
   request.resume();
-  setTimeout(() => !request.complete && request.socket.destroy(), lingerTimeoutMs).unref();
+  // Most bodies are there already and only not parsed yet: in a storm of refusals, timers would keep them all in memory.
+  setImmediate(() => {
+    if (request.complete) return;
+    setTimeout(() => !request.complete && request.socket.destroy(), lingerTimeoutMs).unref();
+  });
 }
 
 function send(
