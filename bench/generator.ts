@@ -1,14 +1,12 @@
 // A process that puts load on a service, with the caller and the tally of `gopherpay load`, on accounts that are there
 // already. It says `measuring` and `measured` where the window of time begins and ends that counts; what it then prints is
 // about the requests that were meant to start in that window.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Caller, type Order } from '../src/cli/load/caller.ts';
 import { createPicker, seeded } from '../src/cli/load/random.ts';
+import { closedLoop, openLoop } from '../src/cli/load/schedule.ts';
 import { Tally } from '../src/cli/load/tally.ts';
 
-/** Requests of an open loop that may be waiting for their answers; those beyond are not sent and count as failed. */
-const OUTSTANDING_MAX = 20_000;
 /** Few enough that the other answers' percentiles do not tell of them. */
 const SAMPLED = 256;
 /** The load goes on for so long after the window, so that its end is like its middle. */
@@ -63,7 +61,9 @@ tally.to = from + seconds * 1000;
 const stopAt = tally.to + AFTER_MS;
 setTimeout(() => process.stdout.write('measuring\n'), from - performance.now());
 setTimeout(() => process.stdout.write('measured\n'), tally.to - performance.now());
-await (rate > 0 ? openLoop() : closedLoop());
+await (rate > 0
+  ? openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut)
+  : closedLoop({ connections, endsAt: stopAt }, startOne));
 const { unbalanced } = await caller.readBalances();
 await caller.close();
 process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unbalanced })}\n`);
@@ -75,31 +75,9 @@ async function startOne(intendedAt: number): Promise<void> {
   await caller.order(Array.from({ length: bulk }, nextOrder), intendedAt, wait || count % SAMPLED === 0);
 }
 
-async function closedLoop(): Promise<void> {
-  const connection = async () => {
-    while (performance.now() < stopAt) await startOne(performance.now());
-  };
-  await Promise.all(Array.from({ length: connections }, connection));
-}
-
-/** Requests start on schedule, whether or not the service keeps up. */
-async function openLoop(): Promise<void> {
-  const outstanding = new Set<Promise<void>>();
-  const intervalMs = 1000 / rate;
-  let nextAt = performance.now();
-  while (nextAt < stopAt) {
-    for (; nextAt <= performance.now() && nextAt < stopAt; nextAt += intervalMs) {
-      if (outstanding.size >= OUTSTANDING_MAX) {
-        if (tally.counts(nextAt)) tally.offered += bulk;
-        tally.answered('failed', bulk, performance.now() - nextAt, 'not_sent');
-        continue;
-      }
-      const started = startOne(nextAt).finally(() => outstanding.delete(started));
-      outstanding.add(started);
-    }
-    await sleep(Math.max(0, nextAt - performance.now()));
-  }
-  await Promise.all(outstanding);
+function leaveOut(intendedAt: number): void {
+  if (tally.counts(intendedAt)) tally.offered += bulk;
+  tally.answered('failed', bulk, performance.now() - intendedAt, 'not_sent');
 }
 
 /** With hot accounts, each transfer is between one of them and one of the others, in either direction. */

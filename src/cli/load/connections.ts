@@ -7,9 +7,7 @@ export type Answered = [status: number, text: string];
 export class Connections {
   readonly #all: readonly Client[];
   readonly #free: Client[];
-  #waiting: ((client: Client) => void)[] = [];
-  /** How many at the front of the line have had their turn. Taking each out by itself would move all the others. */
-  #served = 0;
+  readonly #waiting: ((client: Client) => void)[] = [];
 
   constructor(url: string, count: number) {
     this.#all = Array.from({ length: count }, () => new Client(url, { pipelining: 1 }));
@@ -22,19 +20,10 @@ export class Connections {
     try {
       return await exchange(client, path, headers, body);
     } finally {
-      const next = this.#nextInLine();
+      const next = this.#waiting.shift();
       if (next) next(client);
       else this.#free.push(client);
     }
-  }
-
-  #nextInLine(): ((client: Client) => void) | undefined {
-    const next = this.#waiting[this.#served];
-    if (next === undefined || this.#served > 1000) {
-      this.#waiting = this.#waiting.slice(this.#served + 1);
-      this.#served = 0;
-    } else this.#served += 1;
-    return next;
   }
 
   async close(): Promise<void> {

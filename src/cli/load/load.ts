@@ -9,13 +9,12 @@ import { CommandError, EXIT, parseArguments } from '../command.ts';
 import { Caller, type Order } from './caller.ts';
 import { createPicker, seeded } from './random.ts';
 import { renderLine, renderTable } from './render.ts';
+import { closedLoop, openLoop } from './schedule.ts';
 import { type Summary, Tally } from './tally.ts';
 
 /** What the process ends with when a threshold was not met. */
 const EXIT_THRESHOLD = 99;
 const SETTLE_TIMEOUT_MS = 60_000;
-/** Requests of an open loop that may be waiting for their answers; those beyond count as failed at once. */
-const OUTSTANDING_MAX = 20_000;
 
 const number = (min: number, max: number) => z.coerce.number().min(min).max(max);
 const whole = (min: number, max: number) => number(min, max).int();
@@ -107,8 +106,13 @@ async function runLoad(options: LoadOptions, prefix: string): Promise<{ summary:
       tally.offered += options.bulk;
       await caller.order(nextOrders(), intendedAt, options.wait);
     };
-    if (options.rate === undefined) await closedLoop(options.connections, endsAt, start);
-    else await openLoop(options.rate, endsAt, start, () => tally.answered('failed', options.bulk, 0, 'not_sent'));
+    const onNotSent = () => {
+      tally.offered += options.bulk;
+      tally.answered('failed', options.bulk, 0, 'not_sent');
+    };
+    const { connections, rate } = options;
+    if (rate === undefined) await closedLoop({ connections, endsAt }, start);
+    else await openLoop({ connections, rate, endsAt }, start, onNotSent);
     const summary = await summariseWhenSettled(tally, caller);
     return { summary, unbalanced: (await caller.readBalances()).unbalanced };
   } finally {
@@ -117,40 +121,6 @@ async function runLoad(options: LoadOptions, prefix: string): Promise<{ summary:
     await following;
     await caller.close();
   }
-}
-
-async function closedLoop(
-  connections: number,
-  endsAt: number,
-  start: (intendedAt: number) => Promise<void>,
-): Promise<void> {
-  const connection = async () => {
-    while (performance.now() < endsAt) await start(performance.now());
-  };
-  await Promise.all(Array.from({ length: connections }, connection));
-}
-
-async function openLoop(
-  rate: number,
-  endsAt: number,
-  start: (intendedAt: number) => Promise<void>,
-  onNotSent: () => void,
-): Promise<void> {
-  const outstanding = new Set<Promise<void>>();
-  const intervalMs = 1000 / rate;
-  let nextAt = performance.now();
-  while (nextAt < endsAt) {
-    for (; nextAt <= performance.now() && nextAt < endsAt; nextAt += intervalMs) {
-      if (outstanding.size >= OUTSTANDING_MAX) {
-        onNotSent();
-        continue;
-      }
-      const started = start(nextAt).finally(() => outstanding.delete(started));
-      outstanding.add(started);
-    }
-    await sleep(Math.max(0, nextAt - performance.now()));
-  }
-  await Promise.all(outstanding);
 }
 
 async function summariseWhenSettled(tally: Tally, caller: Caller): Promise<Summary> {

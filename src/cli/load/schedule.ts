@@ -1,0 +1,40 @@
+// When the requests of a load test start.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A request of an open loop that found no free connection for so long is not sent. */
+const LATE_MAX_MS = 5000;
+
+/** Closed loop: every connection starts the next request when it has its answer. Times are those of `performance.now()`. */
+export async function closedLoop(
+  { connections, endsAt }: { connections: number; endsAt: number },
+  start: (intendedAt: number) => Promise<void>,
+): Promise<void> {
+  const connection = async () => {
+    while (performance.now() < endsAt) await start(performance.now());
+  };
+  await Promise.all(Array.from({ length: connections }, connection));
+}
+
+/**
+ * Open loop: `rate` requests a second are meant to start, whether or not the service keeps up. A connection that is free takes
+ * the next of them, and is late if its time is over; so those that wait for a connection are no more than a number.
+ */
+export async function openLoop(
+  { lateMaxMs = LATE_MAX_MS, ...options }: { connections: number; rate: number; endsAt: number; lateMaxMs?: number },
+  start: (intendedAt: number) => Promise<void>,
+  onNotSent: (intendedAt: number) => void,
+): Promise<void> {
+  const { connections, rate, endsAt } = options;
+  let nextAt = performance.now();
+  const connection = async () => {
+    while (nextAt < endsAt) {
+      const intendedAt = nextAt;
+      nextAt += 1000 / rate;
+      const aheadMs = intendedAt - performance.now();
+      if (aheadMs > 0) await sleep(aheadMs);
+      if (aheadMs < -lateMaxMs) onNotSent(intendedAt);
+      else await start(intendedAt);
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, connection));
+}

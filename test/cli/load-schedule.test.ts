@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
+import { closedLoop, openLoop } from '../../src/cli/load/schedule.ts';
+
+const RATE = 1000;
+const DURATION_MS = 50;
+
+/** Runs an open loop whose requests take so long, and returns when those that were sent, and those that were not, should have started. */
+async function runOpen(options: { connections: number; takesMs: number; lateMaxMs?: number }) {
+  const { takesMs, ...loop } = options;
+  const sent: number[] = [];
+  const notSent: number[] = [];
+  let [atOnce, atOnceMax] = [0, 0];
+  const start = async (intendedAt: number): Promise<void> => {
+    sent.push(intendedAt);
+    atOnce += 1;
+    atOnceMax = Math.max(atOnceMax, atOnce);
+    await sleep(takesMs);
+    atOnce -= 1;
+  };
+  const startedAt = performance.now();
+  await openLoop({ ...loop, rate: RATE, endsAt: startedAt + DURATION_MS }, start, (intendedAt) =>
+    notSent.push(intendedAt),
+  );
+  return { startedAt, sent, notSent, atOnceMax };
+}
+
+test('load: an open loop keeps to its schedule however slow the service is', async () => {
+  const { startedAt, sent, notSent, atOnceMax } = await runOpen({ connections: 2, takesMs: 10 });
+  assert.equal(atOnceMax, 2, 'no more at once than there are connections');
+  assert.deepEqual(notSent, []);
+  const first = sent[0] ?? 0;
+  assert.ok(first - startedAt < DURATION_MS);
+  // All that were due, those for which no connection was free in time included, each with the time that was meant for it.
+  assert.equal(sent.length, Math.ceil((startedAt + DURATION_MS - first) / (1000 / RATE)));
+  for (const [index, intendedAt] of sent.entries()) assert.ok(Math.abs(intendedAt - first - index) < 0.001);
+});
+
+test('load: what is too late in an open loop is not sent, and told', async () => {
+  const { sent, notSent } = await runOpen({ connections: 1, takesMs: 10, lateMaxMs: 20 });
+  assert.ok(sent.length > 0 && notSent.length > 0);
+  const all = [...sent, ...notSent].toSorted((a, b) => a - b);
+  for (const [index, intendedAt] of all.entries()) assert.ok(Math.abs(intendedAt - (all[0] ?? 0) - index) < 0.001);
+});
+
+test('load: a closed loop has one request at a time on each connection, until its end', async () => {
+  const endsAt = performance.now() + DURATION_MS;
+  let [atOnce, atOnceMax] = [0, 0];
+  await closedLoop({ connections: 3, endsAt }, async (intendedAt) => {
+    assert.ok(intendedAt < endsAt);
+    atOnce += 1;
+    atOnceMax = Math.max(atOnceMax, atOnce);
+    await sleep(5);
+    atOnce -= 1;
+  });
+  assert.equal(atOnceMax, 3);
+  assert.ok(performance.now() >= endsAt);
+});
