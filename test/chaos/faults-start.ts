@@ -65,7 +65,7 @@ export const START_FAULTS: readonly Fault[] = [
     strike: async ({ system }) => {
       await system.query('insert into migrations (name, run_on) values ($1::text, now())', [NEWER]);
       const program = await system.run(['serve']);
-      const patience = setTimeout(() => process.kill(program.pid, 'SIGKILL'), 20_000);
+      const patience = setTimeout(() => void program.kill(), 20_000);
       const { code, signal } = await program.exited;
       clearTimeout(patience);
       await system.query('delete from migrations where name = $1::text', [NEWER]);
