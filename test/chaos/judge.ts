@@ -284,18 +284,28 @@ async function judgeFailures(client: Client, rows: readonly Stored[]): Promise<V
   );
   // A member of an atomic group is judged on what earlier members would have left, which is nowhere to be seen.
   const groundless = await client.query<{ id: string }>(
-    `select t.id
-     from transfers t
-     cross join lateral (
-       select e.balance
+    `with moments as (
+       select e.account_number, x.journal_number, x.journal_position, e.entry_number, null::uuid as refused, null as amount
        from entries e join transfers x on x.id = e.transfer_id
-       where e.account_number = t.from_account
-         and (x.journal_number, x.journal_position) < (t.journal_number, t.journal_position)
-       order by e.entry_number desc
-       limit 1
-     ) as before
-     where t.id = any($1::uuid[]) and t.atomic is not true and before.balance >= t.amount`,
-    [poor.map(({ id }) => id)],
+       where e.account_number = any($2::text[])
+       union all
+       select from_account, journal_number, journal_position, null, id, amount
+       from transfers
+       where id = any($1::uuid[]) and atomic is not true
+     ), placed as (
+       select *, max(entry_number) over (
+         partition by account_number
+         order by journal_number, journal_position
+         rows between unbounded preceding and 1 preceding
+       ) as entry_number_before
+       from moments
+     )
+     select placed.refused as id
+     from placed
+     join entries before
+       on before.account_number = placed.account_number and before.entry_number = placed.entry_number_before
+     where placed.refused is not null and before.balance >= placed.amount`,
+    [poor.map(({ id }) => id), [...new Set(poor.map(({ from_account }) => from_account))]],
   );
   const rich = new Set(groundless.rows.map(({ id }) => id));
   const byGroup = Map.groupBy(failed, ({ group_id }) => group_id ?? '');
