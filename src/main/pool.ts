@@ -5,33 +5,19 @@ import type { DatabaseSettings, DatabaseTimeouts } from '../db/connect.ts';
 import type { Job, JobReport } from '../domain/job.ts';
 
 export type ThreadPool = {
-  /** Makes the threads, unless the first job has done so already. */
-  start(): void;
   /** Runs a job in an idle thread, or when one becomes idle. Rejects if the thread dies; the job may be run again. */
   run(job: Job): Promise<JobReport>;
   /** Ends the threads at once. Await the running jobs first. */
   destroy(): Promise<void>;
 };
 
-type ThreadPoolOptions = {
+export function createThreadPool(options: {
   threads: number;
   maxQueue: number;
   database: DatabaseSettings;
   timeouts: DatabaseTimeouts;
   onError: (error: Error) => void;
-};
-
-export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
-  let pool: Piscina<Job, JobReport> | null = null;
-  const start = (): Piscina<Job, JobReport> => (pool ??= makePool(options));
-  return {
-    start: () => void start(),
-    run: async (job) => await start().run(job),
-    destroy: async () => await pool?.destroy(),
-  };
-}
-
-function makePool(options: ThreadPoolOptions): Piscina<Job, JobReport> {
+}): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
     filename: new URL('../threads/settle.ts', import.meta.url).href,
     minThreads: options.threads,
@@ -51,5 +37,8 @@ function makePool(options: ThreadPoolOptions): Piscina<Job, JobReport> {
   });
   // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
   pool.on('error', options.onError);
-  return pool;
+  return {
+    run: async (job) => await pool.run(job),
+    destroy: async () => await pool.destroy(),
+  };
 }

@@ -107,10 +107,6 @@ export async function startService(config: Config, database: DatabaseSettings, l
     await close();
     throw error;
   });
-  // Ten threads that begin keep all cores busy: whoever waits for the service hears first that it listens.
-  setImmediate(() => {
-    if (!stopping) threads.start();
-  });
 
   async function stop(): Promise<void> {
     stopping = true;
