@@ -277,14 +277,22 @@ const RULES: Rule[] = [
       select h.id, h.state, h.amount, h.captured, h.released, said.*
       from holds h
       full join (select * from transfers where kind = 'hold' and status = 'completed') t on t.id = h.id
-      left join lateral (
+      left join (
         select
-          coalesce(sum(p.amount) filter (where p.kind = 'capture'), 0) as captures,
-          coalesce(sum(p.amount) filter (where p.kind in ('void', 'expiry')), 0) as releases,
-          coalesce(bool_or(p.final_capture), false) as final
-        from transfers p
-        where p.parent_id = t.id and p.status = 'completed'
-      ) as said on true
+          parent_id,
+          sum(amount) filter (where kind = 'capture') as captures,
+          sum(amount) filter (where kind in ('void', 'expiry')) as releases,
+          bool_or(final_capture) as final
+        from transfers
+        where kind in ('capture', 'void', 'expiry') and status = 'completed'
+        group by parent_id
+      ) as summed on summed.parent_id = t.id
+      cross join lateral (
+        select
+          coalesce(summed.captures, 0) as captures,
+          coalesce(summed.releases, 0) as releases,
+          coalesce(summed.final, false) as final
+      ) as said
       where (h.id, h.amount, h.from_account, h.to_account, h.currency, h.captured, h.released)
         is distinct from (
           t.id, t.amount, t.from_account, t.to_account, t.currency, said.captures,
