@@ -35,6 +35,13 @@ const ORDERS = 3000;
 /** What is accepted between two strikes, at the least: the service is seen to go on by itself. */
 const PROGRESS = 200;
 
+/** The last strike may have been just now: the service must come back by itself before it is read. */
+async function awaitReady(service: Service): Promise<void> {
+  await until(async () => (await request(service, 'GET', '/readyz')).status === 200, {
+    what: 'the service to be ready',
+  });
+}
+
 /** Sends orders while `strike` is done again and again, and then looks at all that was answered and stored. */
 async function underStrikes(
   t: TestContext,
@@ -74,6 +81,7 @@ async function underStrikes(
     );
   }
   assert.equal(listed.length, accounts.length + ORDERS, 'There is one transfer for each order, and no other.');
+  await awaitReady(service);
   assert.deepEqual(await listBalances(service), sumUp(listed, accounts));
   const refused = attempts.filter(({ answer }) => answer?.body.code === 'database_unavailable');
   const stored = await findByRequestId(
@@ -181,6 +189,7 @@ test('connections: accounts are read and opened while the connections for that b
     [...new Set(statuses)].filter((status) => !/^GET (200|503)$|^POST (201|409|503)$/.test(status)),
     [],
   );
+  await awaitReady(service);
   const balances = await listBalances(service);
   assert.deepEqual(
     numbers.map((number) => balances.get(number)),
@@ -216,6 +225,7 @@ test('connections: an answer never says that nothing was stored when something w
 
   assert.ok(isAccepted(ordered) || ordered.answer?.body.code === 'outcome_unknown', tell(ordered));
   assert.ok(opened.status === 201 || opened.body['code'] === 'outcome_unknown', opened.text);
+  await awaitReady(service);
   const balances = await listBalances(service);
   assert.deepEqual([balances.get('ANN'), balances.get('BOB'), balances.get('EVE')], [999, 1, 10]);
   await checkPromises(database, { nothingPending: true });
