@@ -22,16 +22,18 @@ export type Final = {
   readonly settledAt: string | null;
 };
 
-type Tracked = {
-  readonly order: Durable;
+type Tracked = Durable & {
   readonly acceptedAt: number;
-  waiters: ((final: Final) => void)[] | null;
+  /** Those who wait for it, and perhaps for others; null if nobody does. */
+  waiters: readonly Waiter[] | null;
+  /** How it ended; only kept where somebody waits. */
+  final: Final | null;
 };
 
-/** What is never torn apart: a transfer, or the members of an atomic group. */
-type Unit = readonly Tracked[];
+/** Somebody who waits for the end of several transfers: one timer, and a count of those that are still on their way. */
+type Waiter = { left: number; readonly resolve: () => void };
 
-type Batch = { readonly units: readonly Unit[]; readonly giveUp: boolean };
+type Batch = { readonly transfers: readonly Tracked[]; readonly giveUp: boolean };
 
 /**
  * How many jobs run at once as a rule. Two full jobs nearly always have accounts in common, so the second one waits for locks
@@ -56,8 +58,8 @@ export class Settlement {
   readonly #onJournal: (number: bigint) => void;
   readonly #tracked = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
-  #ready: Unit[] = [];
-  #readyCount = 0;
+  /** The members of an atomic group are next to each other, here and in every batch. */
+  #ready: Tracked[] = [];
   /** Jobs that were broken as a whole, in parts: each runs as it is, so that the culprit ends alone. */
   #parts: Batch[] = [];
   #running = 0;
@@ -87,19 +89,11 @@ export class Settlement {
   /** Hands over transfers that are durable and have their places in the queue. */
   push(orders: readonly Durable[]): void {
     const acceptedAt = performance.now();
-    let unit: Tracked[] = [];
     for (const order of orders) {
-      const tracked: Tracked = { order, acceptedAt, waiters: null };
+      const tracked: Tracked = { ...order, acceptedAt, waiters: null, final: null };
       this.#tracked.set(order.id, tracked);
-      const together = order.atomicGroupId !== null && unit[0]?.order.atomicGroupId === order.atomicGroupId;
-      if (together) {
-        unit.push(tracked);
-        continue;
-      }
-      unit = [tracked];
-      this.#ready.push(unit);
+      this.#ready.push(tracked);
     }
-    this.#readyCount += orders.length;
     this.#pump();
   }
 
@@ -113,17 +107,28 @@ export class Settlement {
     return this.#tracked.has(id);
   }
 
-  /** Resolves when the transfer is final, or with null after `timeoutMs`, or at once if it is not on its way here. */
-  async waitFor(id: string, timeoutMs: number): Promise<Final | null> {
-    const tracked = this.#tracked.get(id);
-    if (!tracked) return null;
-    return await new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs, null);
-      (tracked.waiters ??= []).push((final) => {
-        clearTimeout(timer);
-        resolve(final);
+  /**
+   * Resolves when all of these transfers are final, or after `timeoutMs`, with how each ended: null if it has not, or is not on its
+   * way here.
+   */
+  async waitFor(ids: readonly string[], timeoutMs: number): Promise<(Final | null)[]> {
+    const awaited = ids.map((id) => this.#tracked.get(id) ?? null);
+    const onTheirWay = awaited.filter((transfer) => transfer !== null);
+    if (onTheirWay.length > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        const waiter = {
+          left: onTheirWay.length,
+          resolve() {
+            clearTimeout(timer);
+            resolve();
+          },
+        };
+        const alone = [waiter];
+        for (const transfer of onTheirWay) transfer.waiters = transfer.waiters ? [...transfer.waiters, waiter] : alone;
       });
-    });
+    }
+    return awaited.map((transfer) => transfer?.final ?? null);
   }
 
   /** Resolves when nothing is on its way any more, with true, or with false after `timeoutMs`. */
@@ -145,23 +150,14 @@ export class Settlement {
       if (part) void this.#run(part);
       else if (this.#ready.length === 0) return;
       // A job is what has gathered while threads were busy: filling it beats waking another thread.
-      else if (busy === 0 || (busy < BUSY_MAX && this.#readyCount >= busy * FILL)) this.#runReady();
+      else if (busy === 0 || (busy < BUSY_MAX && this.#ready.length >= busy * FILL)) this.#runReady();
       else return;
     }
   }
 
   #runReady(): void {
-    let unitCount = 0;
-    let count = 0;
-    while (unitCount < this.#ready.length) {
-      const next = this.#ready[unitCount]?.length ?? 0;
-      // A group that is larger than a job may be is a job of its own.
-      if (unitCount > 0 && count + next > this.#jobSizeMax) break;
-      unitCount += 1;
-      count += next;
-    }
-    this.#readyCount -= count;
-    void this.#run({ units: this.#ready.splice(0, unitCount), giveUp: false });
+    const count = countWhole(this.#ready, this.#jobSizeMax);
+    void this.#run({ transfers: this.#ready.splice(0, count), giveUp: false });
   }
 
   async #run(batch: Batch): Promise<void> {
@@ -173,16 +169,12 @@ export class Settlement {
       this.#stalled += 1;
       this.#pump();
     }, STALLED_MS);
-    const transfers = batch.units.flat();
-    const report = await this.#runInThread({
-      ...named(transfers.map(({ order }) => order)),
-      giveUp: batch.giveUp,
-      dryRun: null,
-    });
+    const { transfers, giveUp } = batch;
+    const report = await this.#runInThread({ ...named(transfers), giveUp, dryRun: null });
     clearTimeout(timer);
     this.#running -= 1;
     this.#stalled -= stalled;
-    this.#log(transfers, batch.giveUp, report, performance.now() - startedAt);
+    this.#log(transfers, giveUp, report, performance.now() - startedAt);
     switch (report.result) {
       case 'settled':
         this.#pauseMs = 0;
@@ -211,9 +203,14 @@ export class Settlement {
     const now = performance.now();
     for (const [index, transfer] of transfers.entries()) {
       const ending = report.endings[index] ?? null;
-      this.#tracked.delete(transfer.order.id);
+      this.#tracked.delete(transfer.id);
       this.#metrics.settled(ending, now - transfer.acceptedAt);
-      for (const waiter of transfer.waiters ?? []) waiter(finalOf(report, index));
+      if (transfer.waiters === null) continue;
+      transfer.final = finalOf(report, index);
+      for (const waiter of transfer.waiters) {
+        waiter.left -= 1;
+        if (waiter.left === 0) waiter.resolve();
+      }
     }
     this.#queue.release(transfers.length, true);
     if (report.journalNumber !== null) this.#onJournal(report.journalNumber);
@@ -221,19 +218,18 @@ export class Settlement {
   }
 
   #again(batch: Batch): void {
-    if (batch.units.length === 1) {
-      this.#parts.push(batch);
-      return;
-    }
-    this.#ready = [...batch.units, ...this.#ready];
-    this.#readyCount += batch.units.reduce((count, unit) => count + unit.length, 0);
+    if (isWhole(batch.transfers)) this.#parts.push(batch);
+    else this.#ready = [...batch.transfers, ...this.#ready];
   }
 
   #split(batch: Batch): void {
-    const { units } = batch;
-    if (units.length > 1) {
-      const half = Math.ceil(units.length / 2);
-      this.#parts.push({ units: units.slice(0, half), giveUp: false }, { units: units.slice(half), giveUp: false });
+    const { transfers } = batch;
+    if (!isWhole(transfers)) {
+      const half = countWhole(transfers, Math.ceil(transfers.length / 2));
+      this.#parts.push(
+        { transfers: transfers.slice(0, half), giveUp: false },
+        { transfers: transfers.slice(half), giveUp: false },
+      );
       return;
     }
     if (batch.giveUp) {
@@ -245,7 +241,7 @@ export class Settlement {
       }, PAUSE_MS_MAX);
       return;
     }
-    this.#parts.push({ units, giveUp: true });
+    this.#parts.push({ transfers, giveUp: true });
   }
 
   /** Runs nothing for a while: each time longer, until a job succeeds. */
@@ -265,7 +261,7 @@ export class Settlement {
   #log(transfers: readonly Tracked[], gaveUp: boolean, report: JobReport, durationMs: number): void {
     const common = {
       transfers: transfers.length,
-      request_ids: [...new Set(transfers.map(({ order }) => order.requestId))],
+      request_ids: [...new Set(transfers.map(({ requestId }) => requestId))],
       duration_ms: Math.round(durationMs * 1000) / 1000,
       result: report.result,
     };
@@ -280,7 +276,7 @@ export class Settlement {
         'job settled',
       );
       if (gaveUp) {
-        const ids = transfers.map(({ order }) => order.id);
+        const ids = transfers.map(({ id }) => id);
         this.#logger.error({ ...common, transfer_ids: ids }, 'what could not be settled was failed');
       }
       return;
@@ -289,6 +285,30 @@ export class Settlement {
     if (report.result === 'broken') this.#logger.error(details, 'a job could not be settled and is split');
     else this.#logger.warn(details, 'a job is tried again');
   }
+}
+
+/**
+ * How many of these transfers come to at most `max` without tearing an atomic group apart; the first group as a whole, if it
+ * alone is larger.
+ */
+function countWhole(transfers: readonly Tracked[], max: number): number {
+  let count = Math.min(max, transfers.length);
+  while (count > 0 && tears(transfers, count)) count -= 1;
+  if (count > 0) return count;
+  count = 1;
+  while (tears(transfers, count)) count += 1;
+  return count;
+}
+
+/** Whether a cut before this index goes through an atomic group. */
+function tears(transfers: readonly Tracked[], index: number): boolean {
+  const group = transfers[index]?.atomicGroupId ?? null;
+  return group !== null && transfers[index - 1]?.atomicGroupId === group;
+}
+
+/** Whether these are what is never torn apart: one transfer, or the members of one atomic group. */
+function isWhole(transfers: readonly Tracked[]): boolean {
+  return countWhole(transfers, 1) === transfers.length;
 }
 
 /** The transfers of a job, and all that they name, each once. */

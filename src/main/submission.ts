@@ -43,7 +43,7 @@ const LOOK_AGAIN_MS = 50;
 
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
-  const transfer = toNewTransfer(submission, fields, null);
+  const transfer = toNewTransfer(submission, toIdempotency(submission), fields, null);
   if (submission.query.dry_run === 'true') return await dryRun(parts, [transfer], null);
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
   const accepted = await accept(parts, [transfer]);
@@ -56,12 +56,12 @@ export async function submitOne(parts: Parts, submission: Submission, fields: Or
     const [found] = await loadWhenFinal(parts, load, waitMs ?? 0);
     return answerOne(found, { ...headers, 'Idempotency-Replayed': 'true' });
   }
-  const pending = toPending(transfer, accepted.createdAt);
+  const pending = toTransfer(transfer, accepted.createdAt, null);
   if (waitMs === null) return answerOne(pending, headers);
-  const final = await parts.settlement.waitFor(transfer.id, waitMs);
+  const [final = null] = await parts.settlement.waitFor([transfer.id], waitMs);
+  if (isKnown(final)) return answerOne(toTransfer(transfer, accepted.createdAt, final), headers);
   // It is accepted, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
-  const read = async () => await findTransfer(parts.pool, transfer.id).catch(() => pending);
-  return answerOne(withFinal(pending, final) ?? (await read()), headers);
+  return answerOne(await findTransfer(parts.pool, transfer.id).catch(() => pending), headers);
 }
 
 /** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
@@ -72,7 +72,10 @@ export async function submitGroup(
   atomic: boolean,
 ): Promise<Answer> {
   const id = submission.requestIdGiven ? randomUUIDv7() : submission.requestId;
-  const transfers = members.map((fields, position) => toNewTransfer(submission, fields, { id, position, atomic }));
+  const idempotency = toIdempotency(submission);
+  const transfers = members.map((fields, position) =>
+    toNewTransfer(submission, idempotency, fields, { id, position, atomic }),
+  );
   if (submission.query.dry_run === 'true') return await dryRun(parts, transfers, { id, atomic });
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
   const accepted = await accept(parts, transfers);
@@ -83,13 +86,15 @@ export async function submitGroup(
     const found = await loadWhenFinal(parts, async () => await loadGroup(pool, groupId), waitMs ?? 0);
     return answerGroup(groupId, atomic, found, { ...headers, 'Idempotency-Replayed': 'true' });
   }
-  const pending = transfers.map((transfer) => toPending(transfer, accepted.createdAt));
-  if (waitMs === null) return answerGroup(id, atomic, pending, headers);
-  const finals = await Promise.all(transfers.map(async (transfer) => await settlement.waitFor(transfer.id, waitMs)));
-  const ended = pending.map((transfer, index) => withFinal(transfer, finals[index] ?? null));
-  const known = ended.every((transfer) => transfer !== null);
-  const read = async () => await loadGroup(pool, id).catch(() => pending);
-  return answerGroup(id, atomic, known ? ended : await read(), headers);
+  // Made when it is needed: what lives as long as the caller waits is a thousand objects fewer.
+  const pending = () => transfers.map((transfer) => toTransfer(transfer, accepted.createdAt, null));
+  if (waitMs === null) return answerGroup(id, atomic, pending(), headers);
+  const ids = transfers.map((transfer) => transfer.id);
+  const finals = await settlement.waitFor(ids, waitMs);
+  const ended = finals.every(isKnown)
+    ? transfers.map((transfer, index) => toTransfer(transfer, accepted.createdAt, finals[index] ?? null))
+    : await loadGroup(pool, id).catch(pending);
+  return answerGroup(id, atomic, ended, headers);
 }
 
 /** Loads transfers that were ordered before, again and again until all are final or `waitMs` are over. */
@@ -105,7 +110,7 @@ async function loadWhenFinal<Found extends readonly Transfer[]>(
     const leftMs = deadline - performance.now();
     if (!pending || leftMs <= 0) return found;
     // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
-    if (settlement.has(pending.id)) await settlement.waitFor(pending.id, leftMs);
+    if (settlement.has(pending.id)) await settlement.waitFor([pending.id], leftMs);
     else await sleep(Math.min(LOOK_AGAIN_MS, leftMs));
   }
 }
@@ -215,18 +220,20 @@ async function dryRun(
   const ended = transfers.map((transfer, index) => {
     const final = finalOf(report, index);
     // A number in the journal, and a time in it, belong to what has happened.
-    return (
-      withFinal(toPending(transfer, settledAt ?? ''), { ...final, journalNumber: null }) ?? toPending(transfer, '')
-    );
+    const told = isKnown(final) ? { ...final, journalNumber: null } : null;
+    return toTransfer(transfer, told === null ? '' : (settledAt ?? ''), told);
   });
   const [only] = ended;
   const json = group || !only ? renderGroup(group?.id ?? '', group?.atomic ?? false, ended) : renderTransfer(only);
   return { status: 200, json: { ...json, dry_run: true } };
 }
 
-function toNewTransfer(submission: Submission, fields: OrderFields, group: Group | null): NewTransfer {
-  const { requestId, requestIdGiven, headers, said } = submission;
-  const key = parseIdempotencyKey(headers);
+function toNewTransfer(
+  { requestId, requestIdGiven }: Submission,
+  idempotency: NewTransfer['idempotency'],
+  fields: OrderFields,
+  group: Group | null,
+): NewTransfer {
   return {
     kind: 'transfer',
     parentId: null,
@@ -240,30 +247,37 @@ function toNewTransfer(submission: Submission, fields: OrderFields, group: Group
     // A request id that was made here serves as the id of its group or its one transfer, so that it need not be stored twice.
     id: requestIdGiven || group ? randomUUIDv7() : requestId,
     requestId: requestIdGiven ? requestId : null,
-    idempotency: key === null ? null : { key, fingerprint: fingerprintOf(said) },
+    idempotency,
   };
 }
 
-function toPending(transfer: NewTransfer, createdAt: string): Transfer {
+/** Whether it is known how a transfer ended. Otherwise that has to be read: it has not, or somebody else settled it. */
+function isKnown(final: Final | null): final is Final {
+  return final !== null && final.ending !== 'gone';
+}
+
+/** A transfer as it ended, or pending if `final` is null. */
+function toTransfer(transfer: NewTransfer, createdAt: string, final: Final | null): Transfer {
+  const { id, kind, fromAccount, toAccount, parentId, group, description, metadata } = transfer;
   return {
-    ...transfer,
-    groupId: transfer.group?.id ?? null,
-    groupPosition: transfer.group?.position ?? null,
-    requestId: transfer.requestId ?? transfer.group?.id ?? transfer.id,
-    status: 'pending',
-    failureCode: null,
+    id,
+    kind,
+    status: final === null ? 'pending' : final.ending === null ? 'completed' : 'failed',
+    failureCode: final === null || final.ending === 'gone' ? null : final.ending,
+    fromAccount,
+    toAccount,
+    amount: final === null ? transfer.amount : final.amount,
+    currency: final === null ? transfer.currency : final.currency,
+    parentId,
+    groupId: group?.id ?? null,
+    groupPosition: group?.position ?? null,
+    description,
+    metadata,
+    requestId: transfer.requestId ?? group?.id ?? id,
     createdAt,
-    completedAt: null,
-    journalNumber: null,
+    completedAt: final === null ? null : final.settledAt,
+    journalNumber: final === null ? null : final.journalNumber,
   };
-}
-
-/** The transfer as it ended; null if that has to be read: it has not, or somebody else settled it. */
-function withFinal(pending: Transfer, final: Final | null): Transfer | null {
-  if (final === null || final.ending === 'gone') return null;
-  const { ending, currency, amount, settledAt, journalNumber } = final;
-  const status = ending === null ? 'completed' : 'failed';
-  return { ...pending, status, failureCode: ending, currency, amount, completedAt: settledAt, journalNumber };
 }
 
 function answerOne(transfer: Transfer, headers: Record<string, string>): Answer {
@@ -290,10 +304,10 @@ function answerGroup(
   };
 }
 
-function parseIdempotencyKey(headers: IncomingHttpHeaders): string | null {
+function toIdempotency({ headers, said }: Submission): NewTransfer['idempotency'] {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
-  if (typeof key === 'string' && KEY_FORM.test(key)) return key;
+  if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(said) };
   throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
 }
 

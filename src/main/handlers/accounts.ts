@@ -148,7 +148,7 @@ async function createAccount(
   }
   if (opening) {
     parts.settlement.push([{ ...opening, requestId: exchange.requestId, atomicGroupId: null }]);
-    await parts.settlement.waitFor(opening.id, parts.waitTimeoutMs);
+    await parts.settlement.waitFor([opening.id], parts.waitTimeoutMs);
     // It is there, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
     created = await findAccount(parts, account.accountNumber, account.currency).catch(() => created);
   }
