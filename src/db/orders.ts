@@ -3,6 +3,9 @@ import type { Order } from '../domain/transfer.ts';
 
 type Value = string | bigint | number | boolean | null;
 
+/** What has to be escaped between the quotes of an array's element. */
+const SPECIAL = /["\\]/;
+
 /** By their names in the tables. What a plain transfer does not have is null, and a column of nulls is sent as one null. */
 const COLUMNS: Readonly<Record<string, { type: string; valueOf: (order: Order) => Value }>> = {
   id: { type: 'uuid', valueOf: ({ id }) => id },
@@ -42,16 +45,18 @@ export function renderOrders(orders: readonly Order[]): (string | null)[] {
 
 /** A column of rows as PostgreSQL's text of an array; null if every value is: unnest fills shorter arrays up with nulls. */
 export function renderColumn<Row>(rows: readonly Row[], valueOf: (row: Row) => Value): string | null {
-  let some = false;
-  const values = rows.map((row) => {
-    const value = valueOf(row);
-    if (value === null) return 'NULL';
-    some = true;
-    return typeof value === 'string' ? quote(value) : value;
-  });
-  return some ? `{${values.join()}}` : null;
+  if (rows.every((row) => valueOf(row) === null)) return null;
+  const values = rows.map(valueOf);
+  // The quotes are part of what joins the values: a quoted copy of each would be garbage for the collector.
+  if (values.every(isPlainText)) return `{"${values.join('","')}"}`;
+  return `{${values.map(renderValue).join()}}`;
 }
 
-function quote(value: string): string {
-  return `"${/["\\]/.test(value) ? value.replaceAll(/["\\]/g, '\\$&') : value}"`;
+function isPlainText(value: Value): boolean {
+  return typeof value === 'string' && !SPECIAL.test(value);
+}
+
+function renderValue(value: Value): Value {
+  if (value === null) return 'NULL';
+  return typeof value === 'string' ? `"${value.replaceAll(/["\\]/g, '\\$&')}"` : value;
 }

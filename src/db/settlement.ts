@@ -11,7 +11,12 @@ import { appendToJournal } from './journal.ts';
 import { ORDER_COLUMNS, ORDER_NAMES, ORDER_VALUES, orderArrays, renderColumn, renderOrders } from './orders.ts';
 
 export type LockedOrder = { readonly order: Order; readonly details: OrderDetails };
-export type LockedJob = { readonly orders: readonly LockedOrder[]; readonly books: BooksContent };
+export type LockedJob = {
+  readonly orders: readonly LockedOrder[];
+  /** The orders as they will be written, one array for each column that no decision changes. */
+  readonly columns: readonly (string | null)[];
+  readonly books: BooksContent;
+};
 export type JournalRow = { readonly number: bigint; readonly settledAt: string };
 
 type OrderRow = [
@@ -153,41 +158,48 @@ export async function lockJob(
   const load = async <Row extends unknown[]>(name: string, text: string, keys: readonly string[]): Promise<Row[]> =>
     (await connection.query<Row>({ name, text, values: [renderColumn(keys, (key) => key)], rowMode: 'array' })).rows;
   const { transferIds, accountNumbers, parentIds } = job;
-  const [, orders, accounts, holds, originals] = await pipelined(connection, [
+  const named = new Set(accountNumbers);
+  const takeOrders = async () => {
+    const rows = await load<OrderRow>('take orders', TAKE_ORDERS, transferIds);
+    const byId = new Map(rows.map((row) => [row[0], toLockedOrder(row)]));
+    const orders = transferIds.flatMap((id) => byId.get(id) ?? []);
+    for (const { order } of orders) {
+      // An account that is not locked would be taken for one that does not exist, and the transfer would fail for it.
+      if (!named.has(order.fromAccount) || !named.has(order.toAccount))
+        throw new TypeError('A job names its accounts.');
+    }
+    // All that can be done before the accounts are known is done while the server locks them.
+    return { orders, columns: renderTaken(orders) };
+  };
+  const [, taken, accounts, holds, originals] = await pipelined(connection, [
     options.begun ? Promise.resolve() : beginJob(connection),
-    load<OrderRow>('take orders', TAKE_ORDERS, transferIds),
+    takeOrders(),
     load<AccountRow>('lock accounts', LOCK_ACCOUNTS, accountNumbers),
     parentIds.length > 0 ? load<HoldRow>('load holds', LOAD_HOLDS, parentIds) : Promise.resolve([]),
     parentIds.length > 0 ? load<OriginalRow>('load originals', LOAD_ORIGINALS, parentIds) : Promise.resolve([]),
   ]);
-  const byId = new Map(orders.map((row) => [row[0], toLockedOrder(row)]));
-  const named = new Set(accountNumbers);
-  for (const { order } of byId.values()) {
-    // An account that is not locked would be taken for one that does not exist, and the transfer would fail for it.
-    if (!named.has(order.fromAccount) || !named.has(order.toAccount)) throw new TypeError('A job names its accounts.');
-  }
   return {
-    orders: transferIds.flatMap((id) => byId.get(id) ?? []),
+    ...taken,
     books: { accounts: accounts.map(toAccount), holds: holds.map(toHold), originals: originals.map(toOriginal) },
   };
 }
 
 /**
- * Writes what was decided about locked orders, and commits, or for a dry run rolls back. `digest` is the SHA-256 of the
- * orders' records, in order. Throws if anything failed; then nothing was written, unless the answer to the commit was
- * lost on its way.
+ * Writes what was decided about locked orders, and commits, or for a dry run rolls back. `digest` makes the SHA-256 of the
+ * orders' records, in order; it is called while the server updates the accounts, and must not throw. Throws if anything
+ * failed; then nothing was written, unless the answer to the commit was lost on its way.
  */
 export async function writeJob(
   connection: Connection,
+  { orders, columns }: Pick<LockedJob, 'orders' | 'columns'>,
   written: {
-    orders: readonly LockedOrder[];
     outcomes: readonly Outcome[];
     changed: BooksContent;
-    digest: Buffer;
+    digest: () => Buffer;
     dryRun: boolean;
   },
 ): Promise<JournalRow> {
-  const { orders, outcomes, changed, dryRun } = written;
+  const { outcomes, changed, digest, dryRun } = written;
   const run = async (name: string, text: string, values: unknown[]) => await connection.query({ name, text, values });
   const { accounts, holds, originals } = changed;
   const sent: Promise<unknown>[] = [];
@@ -245,7 +257,7 @@ export async function writeJob(
     text: WRITE_ENDED,
     values: [
       orders.length,
-      written.digest,
+      digest(),
       column((outcome) => outcome.amount),
       column((outcome) => outcome.currency),
       column((outcome) => (outcome.ok ? null : outcome.code)),
@@ -253,11 +265,7 @@ export async function writeJob(
       entry('fromBalance'),
       entry('toEntryNumber'),
       entry('toBalance'),
-      renderColumn(orders, ({ details }) => details.createdAtMicros),
-      renderColumn(orders, ({ details }) => details.requestId),
-      renderColumn(orders, ({ details }) => details.description),
-      renderColumn(orders, ({ details }) => details.metadataText),
-      ...renderOrders(orders.map(({ order }) => order)),
+      ...columns,
     ],
   });
   const commit = connection.query(dryRun ? 'rollback' : 'commit');
@@ -307,10 +315,39 @@ async function pipelined<Sent extends readonly Promise<unknown>[] | []>(
   }
 }
 
+/** What `columns` of a locked job has, in the order in which WRITE_ENDED takes it. */
+function renderTaken(orders: readonly LockedOrder[]): (string | null)[] {
+  return [
+    renderColumn(orders, ({ details }) => details.createdAtMicros),
+    renderColumn(orders, ({ details }) => details.requestId),
+    renderColumn(orders, ({ details }) => details.description),
+    renderColumn(orders, ({ details }) => details.metadataText),
+    ...renderOrders(orders.map(({ order }) => order)),
+  ];
+}
+
 function toLockedOrder(row: OrderRow): LockedOrder {
-  const [id, kind, fromAccount, toAccount, amount, currency, parentId, groupId, groupPosition, atomic, ...rest] = row;
-  const [finalCapture, expiresIn, fromEntryNumber, minAvailableAfter, ...details] = rest;
-  const [requestId, description, metadataText, createdAtMicros] = details;
+  // Taken apart at once: each rest of a destructuring would be an array more for every order.
+  const [
+    id,
+    kind,
+    fromAccount,
+    toAccount,
+    amount,
+    currency,
+    parentId,
+    groupId,
+    groupPosition,
+    atomic,
+    finalCapture,
+    expiresIn,
+    fromEntryNumber,
+    minAvailableAfter,
+    requestId,
+    description,
+    metadataText,
+    createdAtMicros,
+  ] = row;
   return {
     order: {
       id,

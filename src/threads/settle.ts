@@ -6,7 +6,15 @@ import { workerData } from 'node:worker_threads';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
 import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import { insertPending } from '../db/intake.ts';
-import { abandonJob, beginJob, type LockedJob, lockJob, removeSettledTwin, writeJob } from '../db/settlement.ts';
+import {
+  abandonJob,
+  beginJob,
+  type LockedJob,
+  type LockedOrder,
+  lockJob,
+  removeSettledTwin,
+  writeJob,
+} from '../db/settlement.ts';
 import { type Decision, decide } from '../domain/decide.ts';
 import type { Job, JobReport } from '../domain/job.ts';
 import { renderRecord } from '../domain/record.ts';
@@ -56,22 +64,14 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
   }
   const orders = locked.orders.map(({ order }) => order);
   const { outcomes, changed } = job.giveUp ? giveUp(locked) : decide(orders, locked.books);
-  const hash = createHash('sha256');
-  const outcomeById = new Map<string, Outcome>();
-  for (const [index, { order, details }] of locked.orders.entries()) {
-    const outcome = outcomes[index];
-    if (outcome === undefined) throw new TypeError('A decision has an outcome for each order.');
-    hash.update(renderRecord(order, details, outcome));
-    outcomeById.set(order.id, outcome);
-  }
-  const digest = hash.digest();
-  const journal = await writeJob(connection, {
-    orders: locked.orders,
+  if (outcomes.length !== orders.length) throw new TypeError('A decision has an outcome for each order.');
+  const journal = await writeJob(connection, locked, {
     outcomes,
     changed,
-    digest,
+    digest: () => digestOf(locked.orders, outcomes),
     dryRun: job.dryRun !== null,
   });
+  const outcomeById = new Map(orders.map(({ id }, index) => [id, outcomes[index]]));
   const ended = job.transferIds.map((id) => outcomeById.get(id));
   return {
     result: 'settled',
@@ -83,6 +83,16 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
     accountCount: changed.accounts.length,
     attempts,
   };
+}
+
+/** The SHA-256 of the records of a job, which the journal keeps. */
+function digestOf(orders: readonly LockedOrder[], outcomes: readonly Outcome[]): Buffer {
+  const hash = createHash('sha256');
+  for (const [index, { order, details }] of orders.entries()) {
+    const outcome = outcomes[index];
+    if (outcome) hash.update(renderRecord(order, details, outcome));
+  }
+  return hash.digest();
 }
 
 async function storeForDryRun(connection: Connection, dryRun: NonNullable<Job['dryRun']>): Promise<void> {
