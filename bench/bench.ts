@@ -11,7 +11,7 @@ import { seedLedger } from './seed.ts';
 export const ROOT = dirname(import.meta.dirname);
 export const ACCOUNTS = 10_000;
 export const CONNECTIONS = 128;
-export const WARM_UP_SECONDS = 2;
+export const WARM_UP_SECONDS = 6;
 
 export type Bench = {
   readonly cluster: Cluster;
@@ -52,7 +52,7 @@ export async function startService(
 ): Promise<Started & { url: string; stop(): Promise<void> }> {
   // Not the project's folder, where a file of settings may lie.
   await mkdir(bench.folder, { recursive: true });
-  const started = start(process.execPath, [join(tree, 'src/cli/main.ts'), 'serve'], {
+  const started = start(process.execPath, [join(tree, 'src/cli/main.js'), 'serve'], {
     cwd: bench.folder,
     env: { ...databaseEnvironment(bench.cluster.settingsOf(database)), PORT: '0', ...settings },
     stderr: 'ignore',
@@ -90,7 +90,7 @@ export async function makeLedger(
 /** Audits a whole database with `gopherpay audit`, chain of hashes and all; null if the books are whole. */
 export async function audit(bench: Bench, tree: string, database: string): Promise<string | null> {
   try {
-    await runToEnd(process.execPath, [join(tree, 'src/cli/main.ts'), 'audit'], {
+    await runToEnd(process.execPath, [join(tree, 'src/cli/main.js'), 'audit'], {
       cwd: bench.folder,
       env: databaseEnvironment(bench.cluster.settingsOf(database)),
       stderr: 'ignore',

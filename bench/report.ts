@@ -32,7 +32,7 @@ export function report(bench: Bench, rows: number): Contestant {
       const file = join(bench.folder, 'report.csv');
       const options = ['report', `--user=${ACCOUNT}`, `--output=${file}`];
       return await timed(file, rows, `gopherpay ${options.slice(0, 2).join(' ')}`, async () => {
-        const started = start(process.execPath, [join(ROOT, 'src/cli/main.ts'), ...options], {
+        const started = start(process.execPath, [join(ROOT, 'src/cli/main.js'), ...options], {
           cwd: bench.folder,
           env: databaseEnvironment(bench.cluster.settingsOf(DATABASE)),
           stderr: 'ignore',
