@@ -11,7 +11,7 @@ import { seedLedger } from './seed.ts';
 export const ROOT = dirname(import.meta.dirname);
 export const ACCOUNTS = 10_000;
 export const CONNECTIONS = 128;
-export const WARM_UP_SECONDS = 6;
+export const WARM_UP_SECONDS = 2;
 
 export type Bench = {
   readonly cluster: Cluster;

@@ -21,8 +21,6 @@ export type Cluster = {
   close(): Promise<void>;
 };
 
-/** Seeding and proving take as long as they take. */
-
 const SHOWN = [
   'server_version',
   'fsync',
