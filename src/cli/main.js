@@ -5,8 +5,7 @@ import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 
-// Before the cache, which is kept apart by flags. What they are good for is in docs/ARCHITECTURE.md, with what was measured.
+// Before the cache, which is kept apart by flags. What it is good for is in docs/ARCHITECTURE.md, with what was measured.
 setFlagsFromString('--no-allocation-site-pretenuring');
-setFlagsFromString('--heap-growing-percent=70');
 enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)));
 await import('./main.ts');

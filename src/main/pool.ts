@@ -1,4 +1,4 @@
-// The ten threads: piscina, with every option stated, because several of its defaults are traps for a job that moves
+// The threads, at most ten: piscina, with every option stated, because several of its defaults are traps for a job that moves
 // money. Nothing else imports piscina.
 import { Piscina } from 'piscina';
 import type { DatabaseSettings, DatabaseTimeouts } from '../db/connect.ts';
@@ -20,7 +20,9 @@ export function createThreadPool(options: {
 }): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
     filename: new URL('../threads/settle.ts', import.meta.url).href,
-    minThreads: options.threads,
+    // One to work and one to spare. The others are made when they are first needed, which is when jobs wait for locks: most
+    // never are, and all at once they cost 85 MB and a fifth of the start.
+    minThreads: Math.min(2, options.threads),
     maxThreads: options.threads,
     idleTimeout: Infinity,
     // Admission has counted to this before anything was stored (see queue.ts); here it is the second line.
@@ -32,7 +34,7 @@ export function createThreadPool(options: {
     stricterFIFO: true,
     recordTiming: false,
     trackUnmanagedFds: false,
-    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 },
+    resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 32 },
     workerData: { database: options.database, timeouts: options.timeouts },
   });
   // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
