@@ -300,7 +300,7 @@ export async function removeSettledTwin(connection: Connection, transferId: stri
 
 /**
  * Awaits statements that were sent together. If one fails, all after it fail too (25P02): it rolls back and throws the
- * first error, which is the cause.
+ * error of the first, which is the cause. Where both come in one packet, that of the first need not be heard first.
  */
 async function pipelined<Sent extends readonly Promise<unknown>[] | []>(
   connection: Connection,
@@ -309,9 +309,10 @@ async function pipelined<Sent extends readonly Promise<unknown>[] | []>(
   try {
     return await Promise.all(sent);
   } catch (error) {
-    await Promise.allSettled(sent);
+    const ends = await Promise.allSettled(sent);
     await connection.query('rollback').catch(() => {});
-    throw error;
+    const [cause = error] = ends.flatMap((end): unknown[] => (end.status === 'rejected' ? [end.reason] : []));
+    throw cause;
   }
 }
 
