@@ -4,6 +4,11 @@ import { Piscina } from 'piscina';
 import type { DatabaseSettings, DatabaseTimeouts } from '../db/connect.ts';
 import type { Job, JobReport } from '../domain/job.ts';
 
+/** How often it is looked whether a thread is missing. */
+const LOOK_MS = 250;
+/** A job of no transfers, which a thread answers at once. */
+const NOTHING: Job = { transferIds: [], accountNumbers: [], parentIds: [], giveUp: false, dryRun: null };
+
 export type ThreadPool = {
   /** Runs a job in an idle thread, or when one becomes idle. Rejects if the thread dies; the job may be run again. */
   run(job: Job): Promise<JobReport>;
@@ -20,8 +25,7 @@ export function createThreadPool(options: {
 }): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
     filename: new URL('../threads/settle.ts', import.meta.url).href,
-    // One to work and one to spare. The others are made when they are first needed, which is when jobs wait for locks: most
-    // never are, and all at once they cost 85 MB and a fifth of the start.
+    // One to work and one to spare; the others follow (below). All at once, they take the cores from the rest of the start.
     minThreads: Math.min(2, options.threads),
     maxThreads: options.threads,
     idleTimeout: Infinity,
@@ -39,8 +43,18 @@ export function createThreadPool(options: {
   });
   // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
   pool.on('error', options.onError);
+  // Makes the threads that are missing, one or two at a time: after the start, and after one died while it loaded, which piscina
+  // does not replace; nor does it look again at a job that waited for that one. It does both when a job finds no idle thread.
+  const keeper = setInterval(() => {
+    if (pool.threads.length === options.threads) return;
+    const count = pool.queueSize > 0 ? 1 : pool.threads.length + 1;
+    for (let number = 0; number < count; number += 1) pool.run(NOTHING).catch(() => {});
+  }, LOOK_MS).unref();
   return {
     run: async (job) => await pool.run(job),
-    destroy: async () => await pool.destroy(),
+    async destroy() {
+      clearInterval(keeper);
+      await pool.destroy();
+    },
   };
 }

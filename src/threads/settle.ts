@@ -32,6 +32,7 @@ let connection: Connection | undefined;
 
 /** Settles one job. */
 export default async function settleJob(job: Job): Promise<JobReport> {
+  if (job.transferIds.length === 0) return everythingGone(job, 0);
   for (let attempt = 1; ; attempt += 1) {
     try {
       connection ??= await openConnection();
