@@ -50,16 +50,21 @@ const INSERT_PENDING = `
     -- The same orders may be sent again when the answer to the first time was lost.
     on conflict (id) do nothing
   )
-  select exists (select from intake) as intake_alive, now() as created_at`;
+  select exists (select from intake) as intake_alive, now() as created_at,
+    -- Until the end of this transaction, which is this statement.
+    case when $23::boolean then set_config('synchronous_commit', 'off', true) end`;
 
 /**
- * Makes orders durable under an intake, all in one statement and one commit. Those whose key is taken are left out;
- * the members of a group share one key, which names the group.
+ * Stores orders under an intake, all in one statement and one commit. Those whose key is taken are left out; the members of a
+ * group share one key, which names the group. They are durable then, unless `asynchronous`: then whatever is next flushed on
+ * this server, such as the commit of the job that settles them, makes them so; until that they survive everything but a crash
+ * of the server.
  */
 export async function insertPending(
   connection: Queryable,
   intakeId: string,
   transfers: readonly NewTransfer[],
+  { asynchronous = false } = {},
 ): Promise<Inserted> {
   // A key counts once, with the first member of its group.
   const keyed = transfers.filter(
@@ -83,6 +88,7 @@ export async function insertPending(
       renderColumn(transfers, ({ description }) => description),
       renderColumn(transfers, ({ metadata }) => metadata && JSON.stringify(metadata)),
       ...renderOrders(transfers),
+      asynchronous,
     ],
   });
   const row = result.rows[0];
@@ -108,7 +114,7 @@ export async function loadKeyHolders(connection: Queryable, keys: readonly strin
   return result.rows.map((row) => ({ key: row.key, transferId: row.transfer_id, fingerprint: row.fingerprint }));
 }
 
-/** Registers an intake, or renews its heartbeat. */
+/** Registers an intake, or renews its heartbeat. What this server committed before is on disk after it. */
 export async function beat(connection: Queryable, intakeId: string): Promise<void> {
   await connection.query({
     name: 'beat',

@@ -1,6 +1,10 @@
 // Intake makes transfers durable before their callers are answered. All that arrive while one INSERT runs form the next:
 // one statement, one commit, on one connection.
 //
+// Whoever waits for the end of a transfer is told of it after the commit of its job, which flushes all that was committed before
+// it. So an INSERT of nothing but such orders does not wait for the disk: its commit is asynchronous. If the wait ends before
+// the transfer does, flush() makes up for it.
+//
 // Each connection has an intake id of its own, registered in the database and kept alive by a heartbeat. When the
 // connection breaks, the next one gets a new id; whatever the old one may have stored without our hearing of it is then
 // an orphan, which recovery finds and settles.
@@ -12,17 +16,24 @@ import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from './metrics.ts';
 
+/** Under which intake id it was committed asynchronously; null if it is on the database's disk. */
+type Unflushed = string | null;
+
 export type Accepted =
-  | { readonly result: 'stored'; readonly createdAt: string }
+  | { readonly result: 'stored'; readonly createdAt: string; readonly unflushed: Unflushed }
   /** The idempotency key named a transfer or group before: this one, if `same`; otherwise the request was another. */
-  | { readonly result: 'replayed'; readonly namedId: string; readonly same: boolean }
+  | { readonly result: 'replayed'; readonly namedId: string; readonly same: boolean; readonly unflushed: Unflushed }
   /** The database refuses to store this transfer, alone. A schema let through what it should not have. */
   | { readonly result: 'broken' }
   /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
   | { readonly result: 'unavailable'; readonly unknown: boolean };
 
 /** What one request orders: a transfer, or a group of them under at most one idempotency key. */
-type Waiting = { readonly transfers: readonly NewTransfer[]; readonly resolve: (accepted: Accepted) => void };
+type Waiting = {
+  readonly transfers: readonly NewTransfer[];
+  readonly asynchronous: boolean;
+  readonly resolve: (accepted: Accepted) => void;
+};
 
 const BATCH_MAX = 1000;
 const ATTEMPTS_MAX = 3;
@@ -37,6 +48,9 @@ export class Intake {
   #connection: Connection | null = null;
   #intakeId: string = randomUUIDv7();
   #waiting: Waiting[] = [];
+  /** The flush that has been sent, and the one for those who came later. */
+  #flushing: Promise<unknown> = Promise.resolve();
+  #nextFlush: Promise<string> | null = null;
   #inserting = false;
   #reconnecting = false;
   #closed = false;
@@ -63,13 +77,26 @@ export class Intake {
     await this.#connect();
   }
 
-  /** Stores what one request orders, and resolves when it is durable or cannot be. Never rejects. */
-  async accept(transfers: readonly NewTransfer[]): Promise<Accepted> {
+  /**
+   * Stores what one request orders, and resolves when it is stored or cannot be. Never rejects. It is durable then, unless it may
+   * be committed asynchronously and was: `unflushed` tells.
+   */
+  async accept(transfers: readonly NewTransfer[], { asynchronous }: { asynchronous: boolean }): Promise<Accepted> {
     if (!this.#connection && !this.#inserting) return { result: 'unavailable', unknown: false };
     return await new Promise((resolve) => {
-      this.#waiting.push({ transfers, resolve });
+      this.#waiting.push({ transfers, asynchronous, resolve });
       if (!this.#inserting) void this.#drain();
     });
+  }
+
+  /**
+   * Resolves when all that the database had committed before is on its disk, with the intake id of the connection that was used.
+   * Whatever was stored under this id is durable then. What was stored under another one is if it is found there afterwards: the
+   * database may have crashed in between. Rejects if the database does not answer.
+   */
+  async flush(): Promise<string> {
+    this.#nextFlush ??= this.#flushAfter(this.#flushing);
+    return await this.#nextFlush;
   }
 
   /** Begins anew under another id: after another connection lost the answer to a commit under the present one. */
@@ -87,11 +114,24 @@ export class Intake {
     this.#connection = null;
   }
 
+  async #flushAfter(earlier: Promise<unknown>): Promise<string> {
+    await earlier.catch(() => {});
+    this.#nextFlush = null;
+    if (!this.#connection) throw new Error('Intake has no connection.');
+    const intakeId = this.#intakeId;
+    this.#flushing = beat(this.#connection, intakeId);
+    await this.#flushing;
+    return intakeId;
+  }
+
   async #drain(): Promise<void> {
     this.#inserting = true;
     while (this.#waiting.length > 0) {
       const batch = this.#nextBatch();
-      const accepted = await this.#store(batch.map(({ transfers }) => transfers));
+      const accepted = await this.#store(
+        batch.map(({ transfers }) => transfers),
+        batch.every(({ asynchronous }) => asynchronous),
+      );
       for (const [index, { resolve }] of batch.entries()) {
         resolve(accepted[index] ?? { result: 'unavailable', unknown: true });
       }
@@ -109,18 +149,18 @@ export class Intake {
     return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
   }
 
-  async #store(requests: readonly (readonly NewTransfer[])[]): Promise<Accepted[]> {
+  async #store(requests: readonly (readonly NewTransfer[])[], asynchronous: boolean): Promise<Accepted[]> {
     let sent = false;
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
       try {
         const connection = this.#connection ?? (attempt > 1 ? await this.#connect() : null);
         if (!connection) break;
         sent = true;
-        return await this.#insert(connection, requests);
+        return await this.#insert(connection, requests, asynchronous);
       } catch (error) {
         const retry = retryAfter(error);
         this.#logger.warn({ requests: requests.length, attempt, reason: toError(error).message }, 'intake failed');
-        if (retry === 'never') return await this.#storeInParts(requests);
+        if (retry === 'never') return await this.#storeInParts(requests, asynchronous);
         if (retry === 'new connection') await this.#drop();
       }
     }
@@ -128,26 +168,36 @@ export class Intake {
   }
 
   /** One request that cannot be stored must not take with it those that arrived at the same time. */
-  async #storeInParts(requests: readonly (readonly NewTransfer[])[]): Promise<Accepted[]> {
+  async #storeInParts(requests: readonly (readonly NewTransfer[])[], asynchronous: boolean): Promise<Accepted[]> {
     if (requests.length === 1) return [{ result: 'broken' }];
     const half = Math.ceil(requests.length / 2);
-    return [...(await this.#store(requests.slice(0, half))), ...(await this.#store(requests.slice(half)))];
+    return [
+      ...(await this.#store(requests.slice(0, half), asynchronous)),
+      ...(await this.#store(requests.slice(half), asynchronous)),
+    ];
   }
 
-  async #insert(connection: Connection, requests: readonly (readonly NewTransfer[])[]): Promise<Accepted[]> {
+  async #insert(
+    connection: Connection,
+    requests: readonly (readonly NewTransfer[])[],
+    asynchronous: boolean,
+  ): Promise<Accepted[]> {
     const startedAt = performance.now();
     const transfers = requests.flat();
-    const { intakeAlive, createdAt } = await insertPending(connection, this.#intakeId, transfers);
+    const intakeId = this.#intakeId;
+    const { intakeAlive, createdAt } = await insertPending(connection, intakeId, transfers, { asynchronous });
     if (!intakeAlive) {
       // This process was silent for so long that another took it for dead. Nothing was stored; it begins anew.
       await this.renew();
-      return await this.#insert(connection, requests);
+      return await this.#insert(connection, requests, asynchronous);
     }
     const keys = requests.flatMap(([first]) => first?.idempotency?.key ?? []);
     const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, keys);
     this.#metrics.stored(transfers.length, performance.now() - startedAt);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
-    return requests.map((request) => acceptedOf(request, byKey, createdAt));
+    return requests.map((request) =>
+      acceptedOf(request, byKey, { createdAt, unflushed: asynchronous ? intakeId : null }),
+    );
   }
 
   async #connect(): Promise<Connection> {
@@ -198,15 +248,15 @@ export class Intake {
 function acceptedOf(
   [first]: readonly NewTransfer[],
   byKey: ReadonlyMap<string, KeyHolder>,
-  createdAt: string,
+  { createdAt, unflushed }: { createdAt: string; unflushed: Unflushed },
 ): Accepted {
   if (first?.idempotency) {
     const holder = byKey.get(first.idempotency.key);
     if (!holder) return { result: 'unavailable', unknown: true };
     if (holder.transferId !== namedBy(first)) {
       const same = holder.fingerprint.equals(first.idempotency.fingerprint);
-      return { result: 'replayed', namedId: holder.transferId, same };
+      return { result: 'replayed', namedId: holder.transferId, same, unflushed };
     }
   }
-  return { result: 'stored', createdAt };
+  return { result: 'stored', createdAt, unflushed };
 }

@@ -46,22 +46,18 @@ export async function submitOne(parts: Parts, submission: Submission, fields: Or
   const transfer = toNewTransfer(submission, toIdempotency(submission), fields, null);
   if (submission.query.dry_run === 'true') return await dryRun(parts, [transfer], null);
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, [transfer]);
-  const headers: Record<string, string> = {
-    ...preferenceApplied(waitMs),
-    Location: `/transfers/${accepted.replayed ? accepted.namedId : transfer.id}`,
-  };
+  const accepted = await accept(parts, [transfer], { namedId: transfer.id, isGroup: false }, waitMs);
+  const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers/${accepted.namedId}` };
   if (accepted.replayed) {
-    const load = async () => [await findTransfer(parts.pool, accepted.namedId)] as const;
-    const [found] = await loadWhenFinal(parts, load, waitMs ?? 0);
+    const [found] = await loadReplayed(parts, accepted, waitMs);
     return answerOne(found, { ...headers, 'Idempotency-Replayed': 'true' });
   }
   const pending = toTransfer(transfer, accepted.createdAt, null);
   if (waitMs === null) return answerOne(pending, headers);
   const [final = null] = await parts.settlement.waitFor([transfer.id], waitMs);
   if (isKnown(final)) return answerOne(toTransfer(transfer, accepted.createdAt, final), headers);
-  // It is accepted, also where it cannot be read just now: a 503 would tell the caller that nothing was stored.
-  return answerOne(await findTransfer(parts.pool, transfer.id).catch(() => pending), headers);
+  const [found = pending] = await loadAccepted(parts, accepted);
+  return answerOne(found, headers);
 }
 
 /** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
@@ -78,41 +74,84 @@ export async function submitGroup(
   );
   if (submission.query.dry_run === 'true') return await dryRun(parts, transfers, { id, atomic });
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, transfers);
-  const groupId = accepted.replayed ? accepted.namedId : id;
-  const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${groupId}` };
-  const { pool, settlement } = parts;
+  const accepted = await accept(parts, transfers, { namedId: id, isGroup: true }, waitMs);
+  const { namedId } = accepted;
+  const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${namedId}` };
   if (accepted.replayed) {
-    const found = await loadWhenFinal(parts, async () => await loadGroup(pool, groupId), waitMs ?? 0);
-    return answerGroup(groupId, atomic, found, { ...headers, 'Idempotency-Replayed': 'true' });
+    const found = await loadReplayed(parts, accepted, waitMs);
+    return answerGroup(namedId, atomic, found, { ...headers, 'Idempotency-Replayed': 'true' });
   }
   // Made when it is needed: what lives as long as the caller waits is a thousand objects fewer.
   const pending = () => transfers.map((transfer) => toTransfer(transfer, accepted.createdAt, null));
   if (waitMs === null) return answerGroup(id, atomic, pending(), headers);
   const ids = transfers.map((transfer) => transfer.id);
-  const finals = await settlement.waitFor(ids, waitMs);
-  const ended = finals.every(isKnown)
-    ? transfers.map((transfer, index) => toTransfer(transfer, accepted.createdAt, finals[index] ?? null))
-    : await loadGroup(pool, id).catch(pending);
-  return answerGroup(id, atomic, ended, headers);
+  const finals = await parts.settlement.waitFor(ids, waitMs);
+  if (finals.every(isKnown)) {
+    const ended = transfers.map((transfer, index) => toTransfer(transfer, accepted.createdAt, finals[index] ?? null));
+    return answerGroup(id, atomic, ended, headers);
+  }
+  const found = await loadAccepted(parts, accepted);
+  return answerGroup(id, atomic, found.length === 0 ? pending() : found, headers);
 }
 
-/** Loads transfers that were ordered before, again and again until all are final or `waitMs` are over. */
-async function loadWhenFinal<Found extends readonly Transfer[]>(
-  { settlement }: Parts,
-  load: () => Promise<Found>,
-  waitMs: number,
-): Promise<Found> {
-  const deadline = performance.now() + waitMs;
+/**
+ * The orders of a request whose wait is over, as they are now; none if they are durable and cannot be read just now, in which case
+ * they are pending for all that is known. A 202 promises that they will be there, so what was not flushed is flushed first.
+ */
+async function loadAccepted(parts: Parts, accepted: AcceptedOrders): Promise<readonly Transfer[]> {
+  const { unflushed } = accepted;
+  const durable = unflushed === null || (await flush(parts, accepted)) === unflushed;
+  // A 503 would tell the caller that nothing was stored.
+  if (durable) return await loadNamed(parts, accepted).catch(() => []);
+  const found = await loadNamed(parts, accepted).catch(() => {
+    throw unknownProblem(accepted);
+  });
+  // Only settlement deletes an order, and writes the transfer with it: what is not there never was on the disk.
+  if (found.length === 0) throw unavailableProblem();
+  return found;
+}
+
+/**
+ * What an idempotency key named before, at once, or when all of it is final or `waitMs` are over. It is there, also where it cannot be
+ * read: a 503 must not tell the caller otherwise.
+ */
+async function loadReplayed(
+  parts: Parts,
+  accepted: AcceptedOrders,
+  waitMs: number | null,
+): Promise<readonly [Transfer, ...Transfer[]]> {
+  const { settlement } = parts;
+  const deadline = performance.now() + (waitMs ?? 0);
+  let found: readonly Transfer[];
   for (;;) {
-    const found = await load();
+    found = await loadNamed(parts, accepted).catch(() => []);
     const pending = found.find((transfer) => transfer.status === 'pending');
     const leftMs = deadline - performance.now();
-    if (!pending || leftMs <= 0) return found;
+    if (found.length > 0 && !pending) break;
+    if (leftMs <= 0) {
+      if (accepted.unflushed === null) break;
+      await flush(parts, accepted);
+      found = await loadNamed(parts, accepted).catch(() => []);
+      break;
+    }
     // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
-    if (settlement.has(pending.id)) await settlement.waitFor([pending.id], leftMs);
+    if (pending && settlement.has(pending.id)) await settlement.waitFor([pending.id], leftMs);
     else await sleep(Math.min(LOOK_AGAIN_MS, leftMs));
   }
+  const [first, ...others] = found;
+  if (!first) throw unknownProblem(accepted);
+  return [first, ...others];
+}
+
+/** See Intake.flush. Throws outcome_unknown if the database does not answer. */
+async function flush({ intake }: Parts, named: Named): Promise<string> {
+  return await intake.flush().catch(() => {
+    throw unknownProblem(named);
+  });
+}
+
+async function loadNamed({ pool }: Parts, { namedId, isGroup }: Named): Promise<readonly Transfer[]> {
+  return isGroup ? await loadGroup(pool, namedId) : await loadTransfers(pool, [namedId]);
 }
 
 /** Finds a transfer, or throws transfer_not_found. */
@@ -146,15 +185,28 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
   return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
 }
 
-type AcceptedOrders =
-  | { readonly replayed: true; readonly namedId: string }
-  | { readonly replayed: false; readonly createdAt: string };
+/** What a request orders, or ordered before under the same idempotency key: one transfer, or a group. */
+type Named = { readonly namedId: string; readonly isGroup: boolean };
+type AcceptedOrders = Named & {
+  readonly replayed: boolean;
+  readonly createdAt: string;
+  /** Under which intake id it was committed asynchronously; null if it is on the database's disk. */
+  readonly unflushed: string | null;
+};
 
-/** Takes places in the queue, makes the orders durable, and hands them to settlement. Throws the problem if it cannot. */
-async function accept(parts: Parts, transfers: readonly NewTransfer[]): Promise<AcceptedOrders> {
+/**
+ * Takes places in the queue, stores the orders, and hands them to settlement. Throws the problem if it cannot. They are durable then,
+ * unless their caller waits for `waitMs`: see intake.ts.
+ */
+async function accept(
+  parts: Parts,
+  transfers: readonly NewTransfer[],
+  named: Named,
+  waitMs: number | null,
+): Promise<AcceptedOrders> {
   const { intake, queue, settlement } = parts;
   admit(parts, transfers.length);
-  const accepted = await intake.accept(transfers);
+  const accepted = await intake.accept(transfers, { asynchronous: waitMs !== null && waitMs > 0 });
   if (accepted.result !== 'stored') queue.release(transfers.length, false);
   switch (accepted.result) {
     case 'stored':
@@ -168,9 +220,11 @@ async function accept(parts: Parts, transfers: readonly NewTransfer[]): Promise<
           atomicGroupId: group?.atomic ? group.id : null,
         })),
       );
-      return { replayed: false, createdAt: accepted.createdAt };
+      return { ...named, replayed: false, createdAt: accepted.createdAt, unflushed: accepted.unflushed };
     case 'replayed':
-      if (accepted.same) return { replayed: true, namedId: accepted.namedId };
+      if (accepted.same) {
+        return { ...named, namedId: accepted.namedId, replayed: true, createdAt: '', unflushed: accepted.unflushed };
+      }
       throw new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
         members: { transfer_id: accepted.namedId },
       });
@@ -178,7 +232,7 @@ async function accept(parts: Parts, transfers: readonly NewTransfer[]): Promise<
       throw new Problem('internal_error', 'The transfer could not be stored; nothing was. The log says why.');
     case 'unavailable':
       if (!accepted.unknown) throw unavailableProblem();
-      throw unknownProblem(transfers);
+      throw unknownProblem(named);
   }
 }
 
@@ -190,13 +244,13 @@ export function admit(parts: Pick<Parts, 'intake' | 'queue'>, count: number): vo
   throw new Problem('group_too_large', `At most ${parts.queue.maxQueue} transfers may wait; send them in parts.`);
 }
 
-/** 503: the database may have stored the orders, but its answer was lost. */
-function unknownProblem([first]: readonly NewTransfer[]): Problem {
-  const path = first?.group ? `/transfers?group_id=${first.group.id}` : `/transfers/${first?.id}`;
+/** 503: the database may have stored the orders, but did not say so, or not how they are. */
+function unknownProblem({ namedId, isGroup }: Named): Problem {
+  const path = isGroup ? `/transfers?group_id=${namedId}` : `/transfers/${namedId}`;
   return new Problem(
     'outcome_unknown',
     `The database went away before it answered. Look at ${path}, or send the same Idempotency-Key again.`,
-    { headers: { 'Retry-After': '1' }, members: { transfer_id: first?.group?.id ?? first?.id } },
+    { headers: { 'Retry-After': '1' }, members: { transfer_id: namedId } },
   );
 }
 
