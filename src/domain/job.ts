@@ -13,7 +13,7 @@ export type Durable = {
   readonly atomicGroupId: string | null;
 };
 
-/** A batch of accepted transfers. */
+/** A batch of accepted transfers; a thread answers one of none at once. */
 export type Job = {
   /** In the order in which they were accepted. */
   readonly transferIds: readonly string[];

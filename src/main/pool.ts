@@ -1,9 +1,11 @@
-// The threads, at most ten: piscina, with every option stated, because several of its defaults are traps for a job that moves
+// The threads: piscina, with every option stated, because several of its defaults are traps for a job that moves
 // money. Nothing else imports piscina.
 import { Piscina } from 'piscina';
 import type { DatabaseSettings, DatabaseTimeouts } from '../db/connect.ts';
 import type { Job, JobReport } from '../domain/job.ts';
 
+/** How many threads there are from the start on: one to work and one to spare. */
+const THREADS_MIN = 2;
 /** How often it is looked whether a thread is missing. */
 const LOOK_MS = 250;
 /** A job of no transfers, which a thread answers at once. */
@@ -25,8 +27,8 @@ export function createThreadPool(options: {
 }): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
     filename: new URL('../threads/settle.ts', import.meta.url).href,
-    // One to work and one to spare; the others follow (below). All at once, they take the cores from the rest of the start.
-    minThreads: Math.min(2, options.threads),
+    // The others are made when they are first needed, which is when jobs wait for locks: most never are, and would cost 110 MB.
+    minThreads: Math.min(THREADS_MIN, options.threads),
     maxThreads: options.threads,
     idleTimeout: Infinity,
     // Admission has counted to this before anything was stored (see queue.ts); here it is the second line.
@@ -43,12 +45,14 @@ export function createThreadPool(options: {
   });
   // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
   pool.on('error', options.onError);
-  // Makes the threads that are missing, one or two at a time: after the start, and after one died while it loaded, which piscina
-  // does not replace; nor does it look again at a job that waited for that one. It does both when a job finds no idle thread.
+  // A thread that dies while it loads is not replaced by piscina, and a job that waits for it is not looked at again until something
+  // else moves. A job that finds no idle thread makes piscina do both.
   const keeper = setInterval(() => {
-    if (pool.threads.length === options.threads) return;
-    const count = pool.queueSize > 0 ? 1 : pool.threads.length + 1;
-    for (let number = 0; number < count; number += 1) pool.run(NOTHING).catch(() => {});
+    const { threads, queueSize } = pool;
+    if (threads.length === options.threads) return;
+    if (queueSize > 0) pool.run(NOTHING).catch(() => {});
+    else if (threads.length < THREADS_MIN)
+      for (let n = 0; n <= threads.length; n += 1) pool.run(NOTHING).catch(() => {});
   }, LOOK_MS).unref();
   return {
     run: async (job) => await pool.run(job),
