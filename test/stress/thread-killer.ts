@@ -5,12 +5,18 @@ import { isMainThread, type Worker } from 'node:worker_threads';
 // The threads load this too, and do nothing.
 if (isMainThread) {
   const threads: Worker[] = [];
-  process.on('worker', (thread) => threads.push(thread));
-  // The longest running first, so that each gets its turn.
-  process.on('SIGALRM', () => {
-    void threads
-      .shift()
-      ?.terminate()
-      .then(() => process.stdout.write('a thread was killed\n'));
+  let owed = 0;
+  // The longest running first, so that each gets its turn; the next one that is made, if none is there.
+  const kill = (): void => {
+    const thread = threads.shift();
+    if (!thread) owed += 1;
+    else void thread.terminate().then(() => process.stdout.write('a thread was killed\n'));
+  };
+  process.on('worker', (thread) => {
+    threads.push(thread);
+    if (owed === 0) return;
+    owed -= 1;
+    kill();
   });
+  process.on('SIGALRM', kill);
 }
