@@ -109,6 +109,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (values.DATABASE_URL !== undefined && values.DB_HOST !== undefined) {
     throw new Error('The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.');
   }
+  const part = (['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const).find((name) => given[name] !== undefined);
+  if (part !== undefined && values.DB_HOST === undefined && values.DATABASE_URL === undefined) {
+    throw new Error(
+      `The setting ${part} needs DB_HOST, without which the embedded database is used: add it, or leave ${part} out.`,
+    );
+  }
   if (values.ORPHANED_AFTER_MS < 3 * values.HEARTBEAT_MS) {
     throw new Error('The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.');
   }

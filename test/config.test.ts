@@ -201,6 +201,13 @@ test('config: no error shows a secret, whatever else is wrong', () => {
   }
 });
 
+test('config: a part of a database is none', () => {
+  assert.throws(() => parseConfig({ DB_NAME: 'books' }), {
+    message:
+      'The setting DB_NAME needs DB_HOST, without which the embedded database is used: add it, or leave DB_NAME out.',
+  });
+});
+
 test('config: two databases are one too many', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {
     message: 'The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.',

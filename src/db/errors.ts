@@ -1,5 +1,8 @@
 // Tells what an error of the database means: try again, try again on a new connection, or never.
 
+/** What is stored contradicts itself: whoever reads it again is told the same. `gopherpay audit` says where. */
+export class DamagedBooksError extends Error {}
+
 /** SQLSTATEs after which the same transaction may be run again on the same connection. */
 const AGAIN = new Set([
   '40001', // serialization_failure
@@ -30,10 +33,10 @@ const AGAIN_ELSEWHERE = new Set([
 
 export type Retry = 'same connection' | 'new connection' | 'never';
 
-/** What may be done after an error that a connection raised. An error without SQLSTATE came from the network. */
+/** What may be done after an error that a connection raised. An error without SQLSTATE came from the network, unless it is ours. */
 export function retryAfter(error: unknown): Retry {
   const sqlState = sqlStateOf(error);
-  if (sqlState === null) return isProgrammingError(error) ? 'never' : 'new connection';
+  if (sqlState === null) return isOurs(error) ? 'never' : 'new connection';
   if (AGAIN.has(sqlState)) return 'same connection';
   if (AGAIN_ELSEWHERE.has(sqlState) || AGAIN_ELSEWHERE.has(sqlState.slice(0, 2))) return 'new connection';
   return 'never';
@@ -45,7 +48,7 @@ const OUT_OF_REACH = /^(08...|57P0[123])$/;
 /** Whether an error says that the database cannot be reached at all, whatever is asked of it. */
 export function isOutOfReach(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
-  return sqlState === null ? !isProgrammingError(error) : OUT_OF_REACH.test(sqlState);
+  return sqlState === null ? !isOurs(error) : OUT_OF_REACH.test(sqlState);
 }
 
 /**
@@ -54,7 +57,7 @@ export function isOutOfReach(error: unknown): boolean {
  */
 export function isFaultOfTheData(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
-  if (sqlState === null) return isProgrammingError(error);
+  if (sqlState === null) return isOurs(error);
   // Data exceptions, integrity constraint violations, program limits exceeded.
   return /^(22|23|54)/.test(sqlState);
 }
@@ -73,8 +76,8 @@ export function constraintOf(error: unknown): string | null {
     : null;
 }
 
-function isProgrammingError(error: unknown): boolean {
-  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+function isOurs(error: unknown): boolean {
+  return [TypeError, RangeError, ReferenceError, DamagedBooksError].some((kind) => error instanceof kind);
 }
 
 /** What was thrown, as an Error. */

@@ -1,6 +1,7 @@
 // Reads the journal as a feed: what was settled, in commit order. A number is given under the lock of the journal's head,
 // which is held to the commit, so a row that can be seen is never preceded by one that cannot yet: following the numbers
 // misses nothing. Rows and what belongs to them never change, so the statements here need no common snapshot.
+import { DamagedBooksError } from './errors.ts';
 import type { Queryable } from './connect.ts';
 import { SETTLED_COLUMNS, type Transfer, type TransferRow, toTransfer } from './transfers.ts';
 
@@ -69,7 +70,7 @@ export async function loadEvents(
   const last = rows.at(-1);
   if (last === undefined) return [];
   if (last.number !== after + BigInt(rows.length)) {
-    throw new Error(`The journal has a gap between ${after} and ${last.number}.`);
+    throw new DamagedBooksError(`The journal has a gap between ${after} and ${last.number}; run gopherpay audit.`);
   }
   const [transfers, changes] = await Promise.all([
     loadTransfersOf(connection, after, last.number),

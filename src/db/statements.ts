@@ -2,6 +2,7 @@
 // month's entry numbers; the entries of that range never change, so they are then read batch by batch, with no
 // transaction, snapshot or cursor held open however slow the reader is, and a million of them need the same little memory.
 import type { TransferKind } from '../domain/transfer.ts';
+import { DamagedBooksError } from './errors.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 
@@ -135,7 +136,7 @@ export async function* readStatement(
     const batch = await loadBatch(connection, summary, after);
     const last = batch.at(-1);
     if (last === undefined)
-      throw new Error(`The entries of ${summary.accountNumber} end at ${after}: they have a gap.`);
+      throw new DamagedBooksError(`The entries of an account end at ${after}: they have a gap; run gopherpay audit.`);
     yield batch;
     after = last.entryNumber;
   }

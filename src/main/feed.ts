@@ -2,7 +2,7 @@
 // runs only while there are any, and the pages they read; each has a cursor of its own, so nothing is missed or told twice.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../db/connect.ts';
-import { retryAfter, toError } from '../db/errors.ts';
+import { DamagedBooksError, retryAfter, toError } from '../db/errors.ts';
 import { type FeedEvent, loadEvents, loadJournalNumber } from '../db/feed.ts';
 import type { Logger } from '../logger.ts';
 import type { StreamWriter } from './stream.ts';
@@ -136,7 +136,7 @@ export class Feed {
   async #loadPage(after: bigint): Promise<Page> {
     const events = await this.load(after, PAGE_ROWS_MAX);
     const last = events.at(-1);
-    if (last === undefined) throw new TypeError(`The journal's head is beyond ${after}, and its rows are not.`);
+    if (last === undefined) throw new DamagedBooksError(`The journal's head is beyond ${after}, and its rows are not.`);
     return { text: events.map(renderServerSentEvent).join(''), next: last.journalNumber };
   }
 

@@ -4,7 +4,7 @@ import type { Ending } from '../domain/job.ts';
 import type { Queue } from './queue.ts';
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
-const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 
 export type Metrics = {
   /** One answered request; `route` is the pattern that matched. */

@@ -22,7 +22,9 @@ const account = z.object({
   balance: minorUnits,
   held: minorUnits,
   overdraft_limit: minorUnits,
-  available: minorUnits.nullable().describe('balance − held + overdraft_limit; null for @external.'),
+  available: minorUnits
+    .nullable()
+    .describe('balance − held + overdraft_limit, at most 9007199254740991; null for @external.'),
   entry_count: z.int(),
   metadata,
   created_at: instant,
@@ -182,8 +184,11 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
       .array(z.object({ pointer: z.string(), detail: z.string() }))
       .optional()
       .describe('With invalid_request: where.'),
-    transfer_id: z.uuid().optional().describe('With idempotency_key_reused and outcome_unknown: of which transfer.'),
-    account_number: z.string().optional().describe('With outcome_unknown: of which account.'),
+    transfer_id: z
+      .uuid()
+      .optional()
+      .describe('With idempotency_key_reused and outcome_unknown: of which transfer, or group of transfers.'),
+    account_number: z.string().optional().describe('With outcome_unknown of a new account: of which.'),
   }),
 };
 
@@ -206,7 +211,8 @@ const HEADERS: Readonly<
   },
   Prefer: {
     schema: { type: 'string', examples: ['wait=5'] },
-    description: 'wait=n: answer when the transfer is final, or after n seconds (at most 30).',
+    description:
+      'wait=n: answer when the transfer is final, or after n seconds (at most WAIT_TIMEOUT_MS, 30 s by default).',
     isTaken: ordersMovement,
   },
 };

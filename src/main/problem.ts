@@ -28,7 +28,7 @@ export const PROBLEMS = {
   headers_too_large: { status: 431, title: 'The head of the request is too large' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   database_unavailable: { status: 503, title: 'The database is out of reach' },
-  outcome_unknown: { status: 503, title: 'It is not known whether the transfer was stored' },
+  outcome_unknown: { status: 503, title: 'It is not known whether this was done' },
   too_many_streams: { status: 503, title: 'Too many answers are being streamed' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -1,7 +1,14 @@
 // What an error of the database allows: a table of what PostgreSQL, the network and our own mistakes raise.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isFaultOfTheData, isOutOfReach, type Retry, retryAfter, sqlStateOf } from '../../src/db/errors.ts';
+import {
+  DamagedBooksError,
+  isFaultOfTheData,
+  isOutOfReach,
+  type Retry,
+  retryAfter,
+  sqlStateOf,
+} from '../../src/db/errors.ts';
 
 type Case = { what: string; error: unknown; retry: Retry; data?: true; away?: true };
 
@@ -62,6 +69,7 @@ const cases: Case[] = [
     away: true,
   },
   { what: 'a mistake of ours', error: new TypeError('x is not a function'), retry: 'never', data: true },
+  { what: 'books that contradict themselves', error: new DamagedBooksError('a gap'), retry: 'never', data: true },
   { what: 'a value that is out of bounds', error: new RangeError('Invalid array length'), retry: 'never', data: true },
 ];
 

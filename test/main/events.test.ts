@@ -175,3 +175,19 @@ test('events: what is no place in the journal is refused, in both forms', async 
     );
   }
 });
+
+test('events: a journal with a row missing is not taken for a database that is away', async (t) => {
+  const damaged = await createDatabase(t);
+  const reader = await startService(t, { database: damaged, env: { THREADS: '1', LOG_LEVEL: 'error' } });
+  for (const name of ['ANN', 'BOB', 'EVE']) {
+    const account = { account_number: name, name, balance: 1 };
+    assert.equal((await request(reader, 'POST', '/accounts', account)).status, 201);
+  }
+  const client = await damaged.connect();
+  await client.query('set session_replication_role = replica');
+  await client.query('delete from journal where number = 2');
+  const { status, body, text } = await request(reader, 'GET', '/events?after=0');
+  assert.deepEqual([status, body['code']], [500, 'internal_error'], text);
+  const line = await until(() => reader.logs().find(({ level }) => level === 50), { what: 'the operator to be told' });
+  assert.match(JSON.stringify(line), /The journal has a gap between 0 and \d+; run gopherpay audit/);
+});

@@ -70,8 +70,9 @@ export function accountRoutes(parts: Parts): Route[] {
       pattern: '/accounts/:account_number',
       summary: 'Change an account: anything but its balance and its currency',
       query: NO_PARAMETERS,
+      body: updateAccountSchema,
       // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
-      body: z.looseObject(updateAccountSchema.shape),
+      chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
       handle: async ({ parameters, body }) => await changeAccount(parts, parameters[0], body),
     }),
