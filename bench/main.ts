@@ -5,6 +5,7 @@ import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CommandError, interruptible } from '../src/cli/command.ts';
+import { readOptions, wholeNumber } from '../test/support/options.ts';
 import { judge, listBars } from './bars.ts';
 import { type Bench } from './bench.ts';
 import { openCluster } from './cluster.ts';
@@ -18,7 +19,18 @@ import { proveAll, runRounds } from './rounds.ts';
 const EXIT_WRONG_USAGE = 2;
 const EXIT_BROKEN_PROMISE = 3;
 
-const options = parseOptions();
+const USAGE = `npm run bench -- [options]
+
+  --rounds=N       rounds, in each of which every contestant has one turn (5)
+  --seconds=N      seconds of each turn that count (8)
+  --only=NAME      this contestant, and those that it is compared with; as often as you like
+  --tree=NAME=PATH the service of another checkout as well, as "single, NAME" and "bulk, NAME"
+  --long=N         transfers that are there already for "long" (5000000)
+  --wide=N         accounts for "wide" (1000000)
+  --report=N       rows of the report (1000000)
+  --out=FOLDER     where RESULTS.md and results.json are written (bench)`;
+
+const options = readOptions(USAGE, parseOptions);
 const log = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)}  ${line}\n`);
 
 try {
@@ -148,14 +160,20 @@ function parseOptions() {
   });
   const trees = values.tree.map((text): Tree => {
     const [name = '', ...path] = text.split('=');
-    return { name, path: resolve(path.join('=')) };
+    if (name !== '' && path.length > 0) return { name, path: resolve(path.join('=')) };
+    throw new CommandError(
+      EXIT_WRONG_USAGE,
+      `The option --tree is "${text}": give a name and a path, as before=../before.`,
+    );
   });
+  const count = (name: 'rounds' | 'seconds' | 'long' | 'wide' | 'report', max: number) =>
+    wholeNumber(name, values[name], { min: 1, max });
   return {
-    rounds: Number(values.rounds),
-    seconds: Number(values.seconds),
+    rounds: count('rounds', 1000),
+    seconds: count('seconds', 3600),
     only: values.only,
     out: resolve(values.out),
     trees,
-    sizes: { long: Number(values.long), wide: Number(values.wide), report: 2 * Math.ceil(Number(values.report) / 2) },
+    sizes: { long: count('long', 1e9), wide: count('wide', 1e8), report: 2 * Math.ceil(count('report', 1e8) / 2) },
   };
 }

@@ -22,7 +22,7 @@ type Example = { readonly script: string; readonly expected: unknown };
 /** The documents whose examples run, each with a database and a service of its own. */
 const DOCUMENTS = ['README.md', 'docs/API.md', 'docs/AUDIT.md', 'docs/MOVEMENTS.md', 'docs/READING.md'];
 /** npx finds the command in the project's own folder; the examples run in an empty one. */
-const NPX = `npx() { shift; node '${join(ROOT, 'src/cli/main.ts')}' "$@"; }`;
+const NPX = `npx() { shift; node '${join(ROOT, 'src/cli/main.js')}' "$@"; }`;
 
 for (const document of DOCUMENTS) {
   test(`docs: every example of ${document} does what it says`, { timeout: TIMEOUT_MS }, async (t) => {

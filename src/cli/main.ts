@@ -1,7 +1,6 @@
 #!/usr/bin/env node
-// The command line: finds the command, runs it, and turns what it throws into a sentence and an exit code.
-import { enableCompileCache } from 'node:module';
-import { fileURLToPath } from 'node:url';
+// The command line, which main.js starts (and old links of npx do): finds the command, runs it, and turns what it throws into a sentence and an exit
+// code.
 import { stripVTControlCharacters } from 'node:util';
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
 import { EXIT, SIGNALLED } from './command.ts';
@@ -26,18 +25,6 @@ const commands = new Map([
   ['audit', async () => runnable((await import('./audit.ts')).audit)],
   ['load', async () => runnable((await import('./load/load.ts')).load)],
 ]);
-
-/**
- * Keeps what Node compiles beside the packages, for this process and its threads: stripping the types in each of them would
- * cost the service a hundred megabytes. Where nothing can be written, everything works without.
- */
-function keepCompiled(): void {
-  const { directory } = enableCompileCache(
-    fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)),
-  );
-  // Threads do not inherit it otherwise.
-  if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
-}
 
 /** A command without the types of its options, which only the command itself needs. */
 function runnable<Args extends ArgsDef>(command: CommandDef<Args>) {
@@ -72,7 +59,6 @@ function print(stream: NodeJS.WriteStream, text: string): void {
   stream.write(`${stream.isTTY ? text : stripVTControlCharacters(text)}\n`);
 }
 
-keepCompiled();
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -4,9 +4,11 @@ import { randomInt } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { CommandError } from '../../src/cli/command.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults.ts';
 import { startPostgres } from './postgres.ts';
+import { readOptions, wholeNumber } from '../support/options.ts';
 import { makeFolder } from '../support/service.ts';
 import { summarise } from './judge.ts';
 import { beginRecord, type Result, runFault, withScope } from './run.ts';
@@ -20,13 +22,16 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function parseWhole(name: string, text: string, min: number, max: number): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number >= min && number <= max) return number;
-  throw new TypeError(`--${name} is "${text}": it must be a whole number from ${min} to ${max}.`);
-}
+const USAGE = `npm run chaos -- [options]
 
-function readOptions() {
+  --fault=NAME  only this one; as often as you like: ${FAULTS.map(({ name }) => name).join(', ')}
+  --rounds=N    of each (50)
+  --at-once=N   faults that are made side by side, each on a database server of its own (1)
+  --seed=N      draws the same moments again
+  --short       short rounds, as in npm test
+  --json=FILE   what came of it, written after each fault`;
+
+function parseOptions() {
   const { values } = parseArgs({
     strict: true,
     options: {
@@ -42,20 +47,20 @@ function readOptions() {
   const faults = [...new Set(names)].map((name) => {
     const fault = FAULTS.find((each) => each.name === name);
     if (fault) return fault;
-    throw new TypeError(`There is no fault ${name}: there are ${FAULTS.map((each) => each.name).join(', ')}.`);
+    throw new CommandError(EXIT.wrongUsage, `There is no fault ${name}.`);
   });
   return {
     faults,
-    rounds: parseWhole('rounds', values.rounds, 0, 1_000_000),
-    atOnce: parseWhole('at-once', values['at-once'], 1, 100),
-    seed: parseWhole('seed', values.seed, 0, 2 ** 32 - 1),
+    rounds: wholeNumber('rounds', values.rounds, { min: 0, max: 1_000_000 }),
+    atOnce: wholeNumber('at-once', values['at-once'], { min: 1, max: 100 }),
+    seed: wholeNumber('seed', values.seed, { min: 0, max: 2 ** 32 - 1 }),
     json: values.json,
     short: values.short,
   };
 }
 
 async function main(): Promise<number> {
-  const { faults, rounds, atOnce, seed, json, short } = readOptions();
+  const { faults, rounds, atOnce, seed, json, short } = readOptions(USAGE, parseOptions);
   print(`to draw the same moments again: --seed=${seed}`);
   const recordFolder = mkdtempSync(join(tmpdir(), 'gopherpay-chaos-'));
   print(`every answer is written to ${recordFolder}`);
@@ -99,10 +104,4 @@ function renderJson(run: { seed: number; rounds: number; short: boolean; results
   return `${JSON.stringify(run, null, 2)}\n`;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  if (!(error instanceof TypeError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = EXIT.wrongUsage;
-}
+process.exitCode = await main();

@@ -7,14 +7,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { onEnd } from '../support/cleanup.ts';
-import { awaitFinal, makeFolder, request, startProgram, startService } from '../support/service.ts';
+import { MAIN, awaitFinal, makeFolder, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 /** More than the pipe to a reader that does not read takes. */
 const PENDING = 20_000;
 

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+import { MAIN } from '../support/service.ts';
 
 test('load: a feed that breaks off is followed again, and what was settled meanwhile is seen', async (t) => {
   const ids: string[] = [];

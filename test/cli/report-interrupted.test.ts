@@ -5,13 +5,11 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { before, test } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { makeFolder, type Program, startProgram } from '../support/service.ts';
+import { MAIN, makeFolder, type Program, startProgram } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const ROWS = 200_000;
 const FORMER = 'the report of last month\n';
 /** Far less than the rows would take at once (some 200 MB more), and more than the program itself (some 110 MB). */

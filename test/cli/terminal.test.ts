@@ -5,14 +5,12 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { makeFolder, request } from '../support/service.ts';
+import { MAIN, makeFolder, request } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const CTRL_C = '\u0003';
 const CYAN = '\u001b[36m';
 const GREEN = '\u001b[32m';

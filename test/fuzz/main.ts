@@ -1,25 +1,37 @@
 // npm run fuzz: sends random requests, made from the service's own description of its interface, to a service on a database
-// of its own, and looks for anything that should not be. A tenth goes to a service whose queue is full time and again. --cases N (100000),
-// --seed N, --path P (of a case found before), --full-queue (all to such a service).
+// of its own, and looks for anything that should not be. A tenth goes to a service whose queue is full time and again.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createDatabase } from '../support/database.ts';
+import { readOptions, wholeNumber } from '../support/options.ts';
 import { parseServerKind, startServer } from '../support/server.ts';
 import { startService } from '../support/service.ts';
 import { FULL_QUEUE_ENV, fuzz, FUZZ_ENV, renderStatuses, renderViolation } from './run.ts';
 
 const VIOLATION_EXIT_CODE = 3;
 
-const { values } = parseArgs({
-  options: {
-    cases: { type: 'string' },
-    seed: { type: 'string' },
-    path: { type: 'string' },
-    'full-queue': { type: 'boolean' },
-  },
+const USAGE = `npm run fuzz -- [options]
+
+  --cases=N     requests (100000)
+  --seed=N      sends the same again
+  --path=PATH   only the case that was found before
+  --full-queue  all to a service whose queue is full time and again, instead of a tenth`;
+
+const { values, cases, seed } = readOptions(USAGE, () => {
+  const { values } = parseArgs({
+    options: {
+      cases: { type: 'string', default: '100000' },
+      seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+      path: { type: 'string' },
+      'full-queue': { type: 'boolean' },
+    },
+  });
+  return {
+    values,
+    cases: wholeNumber('cases', values.cases, { min: 1, max: 1e9 }),
+    seed: wholeNumber('seed', values.seed, { min: 0, max: 2 ** 32 - 1 }),
+  };
 });
-const cases = parseWhole('cases', values.cases ?? '100000');
-const seed = values.seed === undefined ? randomInt(2 ** 31) : parseWhole('seed', values.seed);
 const cleanups: (() => Promise<void>)[] = [];
 const scope = { after: (cleanup: () => Promise<void>) => void cleanups.push(cleanup) };
 
@@ -71,12 +83,6 @@ try {
 
 function showProgress(done: number): void {
   if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${cases}`);
-}
-
-function parseWhole(name: string, text: string): number {
-  if (/^\d{1,10}$/.test(text)) return Number(text);
-  process.stderr.write(`--${name} is "${text}": give a whole number.\n`);
-  process.exit(2);
 }
 
 function say(line: string): void {

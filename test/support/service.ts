@@ -11,7 +11,8 @@ import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { until } from './until.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+/** What npm starts, and `npx gopherpay`. */
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const READY = /^gopherpay listening on (http:\/\/\S+)$/m;
 /** An embedded server may have to be made first. */
 const READY_TIMEOUT_MS = 60_000;
