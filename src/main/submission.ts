@@ -1,5 +1,5 @@
 // The way of an order from its handler to the answer: a place in the queue, durable intake, settlement, and for whoever
-// asks so, the wait for the end. All kinds of movements go through here.
+// asks so, the wait for the end. All kinds of movements go through here, but for opening balances, which come with their account.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,7 +43,7 @@ const LOOK_AGAIN_MS = 50;
 
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
-  const transfer = toNewTransfer(submission, toIdempotency(submission), fields, null);
+  const transfer = toNewTransfer(submission, toIdempotency(submission), fields);
   if (submission.query.dry_run === 'true') return await dryRun(parts, [transfer], null);
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
   const accepted = await accept(parts, [transfer], { namedId: transfer.id, isGroup: false }, waitMs);
@@ -282,11 +282,12 @@ async function dryRun(
   return { status: 200, json: { ...json, dry_run: true } };
 }
 
-function toNewTransfer(
-  { requestId, requestIdGiven }: Submission,
+/** An order as it will be stored. */
+export function toNewTransfer(
+  { requestId, requestIdGiven }: Pick<Submission, 'requestId' | 'requestIdGiven'>,
   idempotency: NewTransfer['idempotency'],
   fields: OrderFields,
-  group: Group | null,
+  group: Group | null = null,
 ): NewTransfer {
   return {
     kind: 'transfer',

@@ -9,6 +9,7 @@ import { type Decision, decide } from '../../src/domain/decide.ts';
 import { type Hold, remainingOf } from '../../src/domain/hold.ts';
 import { FAILURE_CODES, type Order } from '../../src/domain/transfer.ts';
 import { account, codesOf, order } from './books.ts';
+import { checkProperty } from '../support/property.ts';
 
 const NUMBERS = ['A', 'B', 'C', 'D', 'E'];
 /** Whose holds they are, and for whom: two of A, one each of B and C. */
@@ -254,14 +255,9 @@ test('decide: random jobs of movements reach every rule and every kind of succes
   assert.deepEqual([...reached].sort(), [...rules, ...successes].sort());
 });
 
-/** Checks a property on random jobs. The seed is new each time, and printed. */
+/** Checks a property on random jobs. */
 function property(name: string, check: (random: RandomJob) => void): void {
-  test(`decide: on random jobs of movements, ${name}`, (t) => {
-    const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
-    const path = process.env['FAST_CHECK_PATH'];
-    t.diagnostic(`FAST_CHECK_SEED=${seed}`);
-    fc.assert(fc.property(job, check), { seed, numRuns: 400, ...(path !== undefined && { path }) });
-  });
+  test(`decide: on random jobs of movements, ${name}`, (t) => checkProperty(t, fc.property(job, check), 400));
 }
 
 function afterwards(content: BooksContent, { changed }: Decision): BooksContent {

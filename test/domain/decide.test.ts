@@ -14,6 +14,7 @@ import {
   type Order,
   type Outcome,
 } from '../../src/domain/transfer.ts';
+import { checkProperty } from '../support/property.ts';
 
 /** What became of a transfer, with its entries beside it: all that these orders do is move money. */
 type Ended = (Extract<Outcome, { ok: true }> & EntryPair) | Extract<Outcome, { ok: false }>;
@@ -534,14 +535,9 @@ test('decide: random jobs reach every rule and every kind of success', () => {
   assert.deepEqual([...reached].toSorted(), [...RULES, 'completed'].toSorted());
 });
 
-/** Checks a property on random jobs. The seed is new each time, and printed. */
+/** Checks a property on random jobs. */
 function property(name: string, check: (random: RandomJob) => void): void {
-  test(`decide: on random jobs, ${name}`, (t) => {
-    const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
-    const path = process.env['FAST_CHECK_PATH'];
-    t.diagnostic(`FAST_CHECK_SEED=${seed}`);
-    fc.assert(fc.property(job, check), { seed, numRuns: 400, ...(path === undefined ? {} : { path }) });
-  });
+  test(`decide: on random jobs, ${name}`, (t) => checkProperty(t, fc.property(job, check), 400));
 }
 
 function account(given: Partial<Account> & { accountNumber: string }): Account {

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { type OrderDetails, renderRecord } from '../../src/domain/record.ts';
 import { FAILURE_CODES, type Order, type Outcome, TRANSFER_KINDS } from '../../src/domain/transfer.ts';
+import { checkProperty } from '../support/property.ts';
 
 const ORDER: Order = {
   id: '0192f0c4-0000-7000-8000-000000000001',
@@ -124,28 +125,30 @@ test('record: two records are the same only if all they cover is the same', (t) 
     if (part === 0) return [first, { ...first, order: other.order }];
     return [first, part === 1 ? { ...first, details: other.details } : { ...first, outcome: other.outcome }];
   });
-  check(
+  checkProperty(
     t,
     fc.property(pair, ([first, second]) => {
       assert.equal(render(first) === render(second), isDeepStrictEqual(first, second));
     }),
+    1000,
   );
 });
 
 test('record: what lies between two neighbouring fields cannot be shifted from one to the other', (t) => {
   const neighbours = fc.tuple(input, text, text, perhaps);
-  check(
+  checkProperty(
     t,
     fc.property(neighbours, ([base, left, right, other]) => {
       const together = { ...base, details: { ...base.details, requestId: left + right, description: other } };
       const apart = { ...base, details: { ...base.details, requestId: left, description: right + (other ?? '') } };
       assert.notEqual(render(together), render(apart));
     }),
+    1000,
   );
 });
 
 test('record: a row of records can be read back in one way only', (t) => {
-  check(
+  checkProperty(
     t,
     fc.property(fc.array(input, { maxLength: 5 }), (inputs) => {
       const rows = inputs.map(render).join('').split('\u001e');
@@ -156,16 +159,9 @@ test('record: a row of records can be read back in one way only', (t) => {
       );
       for (const row of rows) assert.equal(row.split('\u001f').length, 24);
     }),
+    1000,
   );
 });
-
-/** The seed is new each time, and printed: run again with FAST_CHECK_SEED and FAST_CHECK_PATH set to what a failure tells. */
-function check<Values>(t: { diagnostic: (message: string) => void }, property: fc.IProperty<Values>): void {
-  const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
-  const path = process.env['FAST_CHECK_PATH'];
-  t.diagnostic(`FAST_CHECK_SEED=${seed}`);
-  fc.assert(property, { seed, numRuns: 1000, ...(path === undefined ? {} : { path }) });
-}
 
 /** A record that is an ordinary object: fast-check would now and then make one without a prototype. */
 function plain<Value extends object>(fields: { [Key in keyof Value]: fc.Arbitrary<Value[Key]> }): fc.Arbitrary<Value> {

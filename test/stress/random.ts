@@ -2,6 +2,7 @@
 // The orders are then the same; how callers and threads interleave is not.
 import { randomInt } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { seeded } from '../../src/cli/load/random.ts';
 
 export type Random = {
   /** A whole number from `min` to `max`, both included. */
@@ -25,7 +26,7 @@ export function drawFor(t: TestContext): Random {
 
 /** Chance from a seed, a whole number below 2^32. */
 export function drawFrom(seed: number): Random {
-  const next = mulberry32(seed);
+  const next = seeded(seed);
   const whole = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1));
   const pick = <Item>(items: readonly Item[]): Item => {
     const item = items[whole(0, items.length - 1)];
@@ -39,16 +40,5 @@ export function drawFrom(seed: number): Random {
       const first = pick(items);
       return [first, pick(items.filter((item) => item !== first))];
     },
-  };
-}
-
-/** A generator of numbers from 0 up to 1 whose whole state is 32 bits. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }

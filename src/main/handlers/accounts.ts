@@ -1,5 +1,5 @@
 // The handlers of accounts: open, show, list, change, close, and what happened on them.
-import { randomInt, randomUUIDv7 } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { z } from 'zod';
 import {
   type AccountRecord,
@@ -31,7 +31,7 @@ import {
   updateAccountSchema,
 } from '../schemas.ts';
 import { renderAccount, renderEntry, renderPage } from '../wire.ts';
-import { admit, type Parts } from '../submission.ts';
+import { admit, type Parts, toNewTransfer } from '../submission.ts';
 
 export function accountRoutes(parts: Parts): Route[] {
   return [
@@ -172,23 +172,13 @@ function openingTransfer(
   balance: number,
   exchange: { requestId: string; requestIdGiven: boolean },
 ): NewTransfer {
-  return {
-    kind: 'transfer',
-    parentId: null,
-    group: null,
-    conditions: null,
-    finalCapture: false,
-    expiresIn: null,
-    id: exchange.requestIdGiven ? randomUUIDv7() : exchange.requestId,
-    requestId: exchange.requestIdGiven ? exchange.requestId : null,
+  return toNewTransfer(exchange, null, {
     fromAccount: EXTERNAL,
     toAccount: account.accountNumber,
     amount: BigInt(balance),
     currency: account.currency,
     description: 'Opening balance',
-    metadata: null,
-    idempotency: null,
-  };
+  });
 }
 
 async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
