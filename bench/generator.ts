@@ -9,6 +9,8 @@ import { Tally } from '../src/cli/load/tally.ts';
 
 /** Few enough that the other answers' percentiles do not tell of them. */
 const SAMPLED = 256;
+/** In an open loop, so long before the window the rate is the full one. */
+const FULL_BEFORE_MS = 1000;
 /** The load goes on for so long after the window, so that its end is like its middle. */
 const AFTER_MS = 300;
 
@@ -61,9 +63,12 @@ tally.to = from + seconds * 1000;
 const stopAt = tally.to + AFTER_MS;
 setTimeout(() => process.stdout.write('measuring\n'), from - performance.now());
 setTimeout(() => process.stdout.write('measured\n'), tally.to - performance.now());
-await (rate > 0
-  ? openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut)
-  : closedLoop({ connections, endsAt: stopAt }, startOne));
+if (rate > 0) {
+  // At half the rate at first: the line that forms while everything is cold would not get shorter at a rate that is just about
+  // answered, and nothing else would be measured.
+  await openLoop({ connections, rate: rate / 2, endsAt: from - FULL_BEFORE_MS }, startOne, leaveOut);
+  await openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut);
+} else await closedLoop({ connections, endsAt: stopAt }, startOne);
 const { unbalanced } = await caller.readBalances();
 await caller.close();
 process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unbalanced })}\n`);

@@ -58,7 +58,7 @@ const INSERT_PENDING = `
  * Stores orders under an intake, all in one statement and one commit. Those whose key is taken are left out; the members of a
  * group share one key, which names the group. They are durable then, unless `asynchronous`: then whatever is next flushed on
  * this server, such as the commit of the job that settles them, makes them so; until that they survive everything but a crash
- * of the server.
+ * of the server. Never within a larger transaction, which would then be asynchronous as a whole.
  */
 export async function insertPending(
   connection: Queryable,

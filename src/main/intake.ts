@@ -48,9 +48,6 @@ export class Intake {
   #connection: Connection | null = null;
   #intakeId: string = randomUUIDv7();
   #waiting: Waiting[] = [];
-  /** The flush that has been sent, and the one for those who came later. */
-  #flushing: Promise<unknown> = Promise.resolve();
-  #nextFlush: Promise<string> | null = null;
   #inserting = false;
   #reconnecting = false;
   #closed = false;
@@ -94,10 +91,12 @@ export class Intake {
    * Whatever was stored under this id is durable then. What was stored under another one is if it is found there afterwards: the
    * database may have crashed in between. Rejects if the database does not answer.
    */
-  async flush(): Promise<string> {
-    this.#nextFlush ??= this.#flushAfter(this.#flushing);
-    return await this.#nextFlush;
-  }
+  readonly flush = shareRuns(async (): Promise<string> => {
+    if (!this.#connection) throw new Error('Intake has no connection.');
+    const intakeId = this.#intakeId;
+    await beat(this.#connection, intakeId);
+    return intakeId;
+  });
 
   /** Begins anew under another id: after another connection lost the answer to a commit under the present one. */
   async renew(): Promise<void> {
@@ -112,16 +111,6 @@ export class Intake {
     await forgetIntake(this.#connection, this.#intakeId).catch(() => {});
     await disconnect(this.#connection);
     this.#connection = null;
-  }
-
-  async #flushAfter(earlier: Promise<unknown>): Promise<string> {
-    await earlier.catch(() => {});
-    this.#nextFlush = null;
-    if (!this.#connection) throw new Error('Intake has no connection.');
-    const intakeId = this.#intakeId;
-    this.#flushing = beat(this.#connection, intakeId);
-    await this.#flushing;
-    return intakeId;
   }
 
   async #drain(): Promise<void> {
@@ -259,4 +248,18 @@ function acceptedOf(
     }
   }
   return { result: 'stored', createdAt, unflushed };
+}
+
+/** Runs `work` once for all who ask before it begins; whoever asks later gets the next run, which begins when this one has ended. */
+export function shareRuns<Result>(work: () => Promise<Result>): () => Promise<Result> {
+  let running: Promise<unknown> = Promise.resolve();
+  let next: Promise<Result> | null = null;
+  const runAfter = async (earlier: Promise<unknown>): Promise<Result> => {
+    await earlier.catch(() => {});
+    next = null;
+    const run = work();
+    running = run;
+    return await run;
+  };
+  return async () => await (next ??= runAfter(running));
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
+import { beat } from '../db/intake.ts';
 import { migrate } from '../db/migrate.ts';
 import type { Logger } from '../logger.ts';
 import { Feed } from './feed.ts';
@@ -12,7 +13,7 @@ import { holdRoutes } from './handlers/holds.ts';
 import { operationRoutes } from './handlers/operations.ts';
 import { statementRoutes } from './handlers/statements.ts';
 import { transferRoutes } from './handlers/transfers.ts';
-import { Intake } from './intake.ts';
+import { Intake, shareRuns } from './intake.ts';
 import { createMetrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './pool.ts';
@@ -83,7 +84,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
 
   let stopping = false;
-  const parts = { pool, intake, queue, settlement, waitTimeoutMs: config.waitTimeoutMs };
+  const flush = shareRuns(async () => await beat(pool, intake.intakeId));
+  const parts = { pool, intake, queue, settlement, flush, waitTimeoutMs: config.waitTimeoutMs };
   const bookRoutes = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),

@@ -4,6 +4,7 @@ import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../db/connect.ts';
+import { retryAfter } from '../db/errors.ts';
 import { loadGroup, loadTransfers, type Transfer } from '../db/transfers.ts';
 import type { JobReport } from '../domain/job.ts';
 import type { Group, NewTransfer } from '../domain/transfer.ts';
@@ -20,6 +21,8 @@ export type Parts = {
   intake: Intake;
   queue: Queue;
   settlement: Settlement;
+  /** Makes durable what was committed before, over a connection that holds up nobody's order. */
+  flush: () => Promise<unknown>;
   /** How long an answer waits for the end of a transfer at the most. */
   waitTimeoutMs: number;
 };
@@ -99,16 +102,20 @@ export async function submitGroup(
  * they are pending for all that is known. A 202 promises that they will be there, so what was not flushed is flushed first.
  */
 async function loadAccepted(parts: Parts, accepted: AcceptedOrders): Promise<readonly Transfer[]> {
-  const { unflushed } = accepted;
-  const durable = unflushed === null || (await flush(parts, accepted)) === unflushed;
-  // A 503 would tell the caller that nothing was stored.
-  if (durable) return await loadNamed(parts, accepted).catch(() => []);
-  const found = await loadNamed(parts, accepted).catch(() => {
-    throw unknownProblem(accepted);
-  });
+  const found = await loadIfReachable(parts, accepted);
+  // What is final was flushed with its job.
+  if (found && found.length > 0 && !found.some(isPending)) return found;
+  if (accepted.unflushed === null || (await flushIntake(parts, accepted)) === accepted.unflushed) {
+    if (found?.length === 0) throw unknownProblem(accepted);
+    // A 503 would tell the caller that nothing was stored.
+    return found ?? [];
+  }
+  // Flushed over another connection: the database may have crashed in between, and what is there now counts.
+  const left = await loadIfReachable(parts, accepted);
+  if (!left) throw unknownProblem(accepted);
   // Only settlement deletes an order, and writes the transfer with it: what is not there never was on the disk.
-  if (found.length === 0) throw unavailableProblem();
-  return found;
+  if (left.length === 0) throw unavailableProblem();
+  return left;
 }
 
 /**
@@ -122,36 +129,62 @@ async function loadReplayed(
 ): Promise<readonly [Transfer, ...Transfer[]]> {
   const { settlement } = parts;
   const deadline = performance.now() + (waitMs ?? 0);
-  let found: readonly Transfer[];
   for (;;) {
-    found = await loadNamed(parts, accepted).catch(() => []);
-    const pending = found.find((transfer) => transfer.status === 'pending');
+    const found = await loadIfReachable(parts, accepted);
+    const [first, ...others] = found ?? [];
+    const pending = found?.find(isPending);
     const leftMs = deadline - performance.now();
-    if (found.length > 0 && !pending) break;
-    if (leftMs <= 0) {
-      if (accepted.unflushed === null) break;
-      await flush(parts, accepted);
-      found = await loadNamed(parts, accepted).catch(() => []);
-      break;
+    // Key and orders are one commit: if they are gone, a crash of the database has taken both.
+    if (found && !first) throw unknownProblem(accepted);
+    if (first && (!pending || leftMs <= 0)) {
+      const { unflushed } = accepted;
+      if (pending && unflushed !== null && (await flushIntake(parts, accepted)) !== unflushed)
+        throw unknownProblem(accepted);
+      return [first, ...others];
     }
+    if (leftMs <= 0) throw unknownProblem(accepted);
     // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
     if (pending && settlement.has(pending.id)) await settlement.waitFor([pending.id], leftMs);
     else await sleep(Math.min(LOOK_AGAIN_MS, leftMs));
   }
-  const [first, ...others] = found;
-  if (!first) throw unknownProblem(accepted);
-  return [first, ...others];
 }
 
 /** See Intake.flush. Throws outcome_unknown if the database does not answer. */
-async function flush({ intake }: Parts, named: Named): Promise<string> {
+async function flushIntake({ intake }: Parts, named: Named): Promise<string> {
   return await intake.flush().catch(() => {
     throw unknownProblem(named);
   });
 }
 
+/** The orders of a name, or null where the database cannot be asked. */
+async function loadIfReachable(parts: Parts, named: Named): Promise<readonly Transfer[] | null> {
+  return await loadNamed(parts, named).catch((error: unknown) => {
+    if (retryAfter(error) === 'never') throw error;
+    return null;
+  });
+}
+
 async function loadNamed({ pool }: Parts, { namedId, isGroup }: Named): Promise<readonly Transfer[]> {
   return isGroup ? await loadGroup(pool, namedId) : await loadTransfers(pool, [namedId]);
+}
+
+/**
+ * What `load` finds. An order that is shown as pending will be there, whatever crashes: if there is one among `transfersOf` it, all is
+ * flushed, and loaded again.
+ */
+export async function loadDurable<Found>(
+  { flush }: Parts,
+  load: () => Promise<Found>,
+  transfersOf: (found: Found) => readonly Transfer[],
+): Promise<Found> {
+  const found = await load();
+  if (!transfersOf(found).some(isPending)) return found;
+  await flush();
+  return await load();
+}
+
+function isPending({ status }: Transfer): boolean {
+  return status === 'pending';
 }
 
 /** Finds a transfer, or throws transfer_not_found. */
@@ -225,6 +258,9 @@ async function accept(
       if (accepted.same) {
         return { ...named, namedId: accepted.namedId, replayed: true, createdAt: '', unflushed: accepted.unflushed };
       }
+      // The one that has the key must not be gone after the caller has read of it.
+      if (accepted.unflushed !== null && (await flushIntake(parts, named)) !== accepted.unflushed)
+        throw unavailableProblem();
       throw new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
         members: { transfer_id: accepted.namedId },
       });

@@ -48,7 +48,12 @@ test('submission: the fingerprint of a key is made once for a request, however m
     query: {},
     said: [said],
   };
-  const submitted = submitGroup({ pool, intake, queue, settlement, waitTimeoutMs: 1000 }, submission, members, false);
+  const submitted = submitGroup(
+    { pool, intake, queue, settlement, flush: intake.flush, waitTimeoutMs: 1000 },
+    submission,
+    members,
+    false,
+  );
   // Intake has no connection: nothing else happens.
   await assert.rejects(submitted, (error) => error instanceof Problem && error.code === 'database_unavailable');
   assert.equal(read, 1);

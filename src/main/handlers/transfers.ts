@@ -13,7 +13,15 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
-import { findTransfer, isUuid, type OrderFields, type Parts, submitGroup, submitOne } from '../submission.ts';
+import {
+  findTransfer,
+  isUuid,
+  loadDurable,
+  type OrderFields,
+  type Parts,
+  submitGroup,
+  submitOne,
+} from '../submission.ts';
 import { renderPage, renderTransfer } from '../wire.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
@@ -63,7 +71,13 @@ export function transferRoutes(parts: Parts): Route[] {
       answers: { 200: 'Transfer' },
       handle: async ({ parameters }) => ({
         status: 200,
-        json: renderTransfer(await findTransfer(parts.pool, parameters[0])),
+        json: renderTransfer(
+          await loadDurable(
+            parts,
+            async () => await findTransfer(parts.pool, parameters[0]),
+            (transfer) => [transfer],
+          ),
+        ),
       }),
     }),
     defineRoute({
@@ -155,7 +169,11 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
-  const page = await listTransfers(parts.pool, filter, { limit, after });
+  const page = await loadDurable(
+    parts,
+    async () => await listTransfers(parts.pool, filter, { limit, after }),
+    ({ transfers }) => transfers,
+  );
   const next = page.next && Buffer.from(JSON.stringify(page.next)).toString('base64url');
   return { status: 200, json: renderPage(page.transfers.map(renderTransfer), next) };
 }
