@@ -2,27 +2,27 @@
 // asks so, the wait for the end. All kinds of movements go through here, but for opening balances, which come with their account.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConnectionPool } from '../db/connect.ts';
-import { retryAfter } from '../db/errors.ts';
-import { loadGroup, loadTransfers, type Transfer } from '../db/transfers.ts';
+import type { Transfer } from '../db/transfers.ts';
 import type { JobReport } from '../domain/job.ts';
 import type { Group, NewTransfer } from '../domain/transfer.ts';
-import type { Intake } from './intake.ts';
 import { Problem } from './problem.ts';
 import type { Queue } from './queue.ts';
 import type { Answer, Exchange } from './route.ts';
 import { unavailableProblem } from './server.ts';
-import { type Final, finalOf, type Settlement } from './settlement.ts';
+import { type Final, finalOf } from './settlement.ts';
+import {
+  type AcceptedOrders,
+  flushIntake,
+  loadAccepted,
+  loadReplayed,
+  type Named,
+  type StandingParts,
+  unknownProblem,
+} from './standing.ts';
 import { renderGroup, renderTransfer } from './wire.ts';
 
-export type Parts = {
-  pool: ConnectionPool;
-  intake: Intake;
+export type Parts = StandingParts & {
   queue: Queue;
-  settlement: Settlement;
-  /** Makes durable what was committed before, over a connection that holds up nobody's order. */
-  flush: () => Promise<unknown>;
   /** How long an answer waits for the end of a transfer at the most. */
   waitTimeoutMs: number;
 };
@@ -39,11 +39,7 @@ type Submission = Pick<
   readonly said: readonly unknown[];
 };
 
-const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
-/** How often a replay that waits looks whether another process has settled what it waits for. */
-const LOOK_AGAIN_MS = 50;
-
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
   const transfer = toNewTransfer(submission, toIdempotency(submission), fields);
@@ -97,108 +93,6 @@ export async function submitGroup(
   return answerGroup(id, atomic, found.length === 0 ? pending() : found, headers);
 }
 
-/**
- * The orders of a request whose wait is over, as they are now; none if they are durable and cannot be read just now, in which case
- * they are pending for all that is known. A 202 promises that they will be there, so what was not flushed is flushed first.
- */
-async function loadAccepted(parts: Parts, accepted: AcceptedOrders): Promise<readonly Transfer[]> {
-  const found = await loadIfReachable(parts, accepted);
-  // What is final was flushed with its job.
-  if (found && found.length > 0 && !found.some(isPending)) return found;
-  if (accepted.unflushed === null || (await flushIntake(parts, accepted)) === accepted.unflushed) {
-    if (found?.length === 0) throw unknownProblem(accepted);
-    // A 503 would tell the caller that nothing was stored.
-    return found ?? [];
-  }
-  // Flushed over another connection: the database may have crashed in between, and what is there now counts.
-  const left = await loadIfReachable(parts, accepted);
-  if (!left) throw unknownProblem(accepted);
-  // Only settlement deletes an order, and writes the transfer with it: what is not there never was on the disk.
-  if (left.length === 0) throw unavailableProblem();
-  return left;
-}
-
-/**
- * What an idempotency key named before, at once, or when all of it is final or `waitMs` are over. It is there, also where it cannot be
- * read: a 503 must not tell the caller otherwise.
- */
-async function loadReplayed(
-  parts: Parts,
-  accepted: AcceptedOrders,
-  waitMs: number | null,
-): Promise<readonly [Transfer, ...Transfer[]]> {
-  const { settlement } = parts;
-  const deadline = performance.now() + (waitMs ?? 0);
-  for (;;) {
-    const found = await loadIfReachable(parts, accepted);
-    const [first, ...others] = found ?? [];
-    const pending = found?.find(isPending);
-    const leftMs = deadline - performance.now();
-    // Key and orders are one commit: if they are gone, a crash of the database has taken both.
-    if (found && !first) throw unknownProblem(accepted);
-    if (first && (!pending || leftMs <= 0)) {
-      const { unflushed } = accepted;
-      if (pending && unflushed !== null && (await flushIntake(parts, accepted)) !== unflushed)
-        throw unknownProblem(accepted);
-      return [first, ...others];
-    }
-    if (leftMs <= 0) throw unknownProblem(accepted);
-    // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
-    if (pending && settlement.has(pending.id)) await settlement.waitFor([pending.id], leftMs);
-    else await sleep(Math.min(LOOK_AGAIN_MS, leftMs));
-  }
-}
-
-/** See Intake.flush. Throws outcome_unknown if the database does not answer. */
-async function flushIntake({ intake }: Parts, named: Named): Promise<string> {
-  return await intake.flush().catch(() => {
-    throw unknownProblem(named);
-  });
-}
-
-/** The orders of a name, or null where the database cannot be asked. */
-async function loadIfReachable(parts: Parts, named: Named): Promise<readonly Transfer[] | null> {
-  return await loadNamed(parts, named).catch((error: unknown) => {
-    if (retryAfter(error) === 'never') throw error;
-    return null;
-  });
-}
-
-async function loadNamed({ pool }: Parts, { namedId, isGroup }: Named): Promise<readonly Transfer[]> {
-  return isGroup ? await loadGroup(pool, namedId) : await loadTransfers(pool, [namedId]);
-}
-
-/**
- * What `load` finds. An order that is shown as pending will be there, whatever crashes: if there is one among `transfersOf` it, all is
- * flushed, and loaded again.
- */
-export async function loadDurable<Found>(
-  { flush }: Parts,
-  load: () => Promise<Found>,
-  transfersOf: (found: Found) => readonly Transfer[],
-): Promise<Found> {
-  const found = await load();
-  if (!transfersOf(found).some(isPending)) return found;
-  await flush();
-  return await load();
-}
-
-function isPending({ status }: Transfer): boolean {
-  return status === 'pending';
-}
-
-/** Finds a transfer, or throws transfer_not_found. */
-export async function findTransfer(pool: ConnectionPool, id: string | undefined): Promise<Transfer> {
-  const [transfer] = id !== undefined && UUID_FORM.test(id) ? await loadTransfers(pool, [id]) : [];
-  if (!transfer) throw new Problem('transfer_not_found', 'There is no transfer with this id.');
-  return transfer;
-}
-
-/** Whether a text is a UUID, in any case. */
-export function isUuid(text: string): boolean {
-  return UUID_FORM.test(text);
-}
-
 /** 429: nothing was stored. Retry-After comes from the rate at which the queue was seen to drain. */
 export function queueFullProblem(queue: Queue): Problem {
   return new Problem('queue_full', 'transfer queue is full, please retry later', {
@@ -217,15 +111,6 @@ function parseWait(headers: IncomingHttpHeaders, msMax: number): number | null {
 function preferenceApplied(waitMs: number | null): Record<string, string> {
   return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
 }
-
-/** What a request orders, or ordered before under the same idempotency key: one transfer, or a group. */
-type Named = { readonly namedId: string; readonly isGroup: boolean };
-type AcceptedOrders = Named & {
-  readonly replayed: boolean;
-  readonly createdAt: string;
-  /** Under which intake id it was committed asynchronously; null if it is on the database's disk. */
-  readonly unflushed: string | null;
-};
 
 /**
  * Takes places in the queue, stores the orders, and hands them to settlement. Throws the problem if it cannot. They are durable then,
@@ -278,16 +163,6 @@ export function admit(parts: Pick<Parts, 'intake' | 'queue'>, count: number): vo
   if (parts.queue.admit(count)) return;
   if (count <= parts.queue.maxQueue) throw queueFullProblem(parts.queue);
   throw new Problem('group_too_large', `At most ${parts.queue.maxQueue} transfers may wait; send them in parts.`);
-}
-
-/** 503: the database may have stored the orders, but did not say so, or not how they are. */
-function unknownProblem({ namedId, isGroup }: Named): Problem {
-  const path = isGroup ? `/transfers?group_id=${namedId}` : `/transfers/${namedId}`;
-  return new Problem(
-    'outcome_unknown',
-    `The database went away before it answered. Look at ${path}, or send the same Idempotency-Key again.`,
-    { headers: { 'Retry-After': '1' }, members: { transfer_id: namedId } },
-  );
 }
 
 async function dryRun(

@@ -5,7 +5,8 @@ import { loadTransfers } from '../../db/transfers.ts';
 import { Problem } from '../problem.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
-import { isUuid, loadDurable, type Parts, submitOne } from '../submission.ts';
+import { isUuid, loadDurable } from '../standing.ts';
+import { type Parts, submitOne } from '../submission.ts';
 import { renderHold, renderUnsettledHold } from '../wire.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 

@@ -13,15 +13,8 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
-import {
-  findTransfer,
-  isUuid,
-  loadDurable,
-  type OrderFields,
-  type Parts,
-  submitGroup,
-  submitOne,
-} from '../submission.ts';
+import { findTransfer, isUuid, loadDurable } from '../standing.ts';
+import { type OrderFields, type Parts, submitGroup, submitOne } from '../submission.ts';
 import { renderPage, renderTransfer } from '../wire.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
