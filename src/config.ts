@@ -24,6 +24,7 @@ const environment = z.object({
   DATA_DIR: z.string().min(1).default('.gopherpay'),
   THREADS: whole(1, 64).default(10),
   MAX_QUEUE: whole(1, 1_000_000).default(5000),
+  MAX_QUEUE_BYTES: whole(1024 * 1024, 64 * 1024 ** 3).default(64 * 1024 * 1024),
   JOB_SIZE_MAX: whole(1, 10_000).default(2048),
   CONNECTIONS_MAX: whole(1, 100_000).default(10_000),
   BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
@@ -66,6 +67,8 @@ export type Config = {
   readonly threads: number;
   /** How many transfers may be admitted and not yet final. */
   readonly maxQueue: number;
+  /** How many bytes of text the admitted transfers may have together. */
+  readonly maxQueueBytes: number;
   readonly jobSizeMax: number;
   readonly connectionsMax: number;
   readonly bodyBytesMax: number;
@@ -129,6 +132,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     dataDir: values.DATA_DIR,
     threads: values.THREADS,
     maxQueue: values.MAX_QUEUE,
+    maxQueueBytes: values.MAX_QUEUE_BYTES,
     jobSizeMax: values.JOB_SIZE_MAX,
     connectionsMax: values.CONNECTIONS_MAX,
     bodyBytesMax: values.BODY_BYTES_MAX,

@@ -415,7 +415,7 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
       ('ANN', 'EUR', 2, -300, 700, 2, '${PAYMENT}'),
       ('BOB', 'EUR', 1, 300, 300, 2, '${PAYMENT}')`);
   await query(`
-    insert into pending_transfers (id, intake_id, from_account, to_account, amount)
+    insert into pending_transfers (id, lease_id, from_account, to_account, amount)
     values ('${WAITING}', '${UNKNOWN}', 'ANN', 'BOB', 1)`);
   await query(`
     insert into idempotency_keys (key, transfer_id, fingerprint)

@@ -34,6 +34,7 @@ export type Counted =
   | 'holds'
   | 'reversed_amounts'
   | 'journal'
+  | 'leases'
   | 'pending_transfers'
   | 'idempotency_keys';
 

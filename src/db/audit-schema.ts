@@ -33,7 +33,8 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   account_changes: ['pkey', 'number_positive', 'seal_sized'],
   journal: ['pkey', 'number_positive', 'transfer_count_positive', 'hashes_sized'],
   journal_head: ['pkey', 'only_row'],
-  idempotency_keys: ['pkey', 'fingerprint_sized'],
+  idempotency_keys: ['pkey', 'fingerprint_sized', 'names_something'],
+  leases: ['pkey', 'accepted_count_positive', 'session_positive'],
 };
 
 const UNIQUE_INDEXES = ['accounts_one_currency', 'transfers_journal'];
@@ -65,7 +66,8 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   account_changes: [],
   journal: [],
   journal_head: [],
-  idempotency_keys: [],
+  idempotency_keys: ['transfer_id', 'account_number'],
+  leases: [],
 };
 
 /** What the trigger's function does, its white space apart. */

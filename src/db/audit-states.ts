@@ -166,11 +166,26 @@ function namesOfKeys(): string[] {
       from: `(
         select *
         from idempotency_keys
-        where ${named('transfers', 'id')} and ${named('pending_transfers', 'id')}
+        where transfer_id is not null
+          and ${named('transfers', 'id')} and ${named('pending_transfers', 'id')}
           and ${named('transfers', 'group_id')} and ${named('pending_transfers', 'group_id')}
       ) as keys`,
       transfer: 'transfer_id',
       facts: [must('what an idempotency key names', 'false', 'a transfer or a group', `'nothing; the key is ' || key`)],
+    }),
+    compare({
+      from: `(
+        select *
+        from idempotency_keys
+        where account_number is not null
+          and not exists (select from accounts where accounts.account_number = idempotency_keys.account_number)
+      ) as keys`,
+      account: 'account_number',
+      facts: [must('what an idempotency key names', 'false', 'an account', `'nothing; the key is ' || key`)],
+    }),
+    compare({
+      from: `(select * from idempotency_keys where transfer_id is null and account_number is null) as keys`,
+      facts: [must('what an idempotency key names', 'false', 'something', `'nothing; the key is ' || key`)],
     }),
     compare({
       from: '(select key, count(*) as total, min(octet_length(fingerprint)) as size from idempotency_keys group by key) as keys',
@@ -180,6 +195,18 @@ function namesOfKeys(): string[] {
       ],
     }),
   ];
+}
+
+// A lease counts what was accepted under it in the statement that stores it, and transfers leave pending_transfers only for
+// transfers. So whatever was accepted and is nowhere makes the two numbers differ.
+function keptOfAccepted(): string {
+  return compare({
+    from: `(
+      select (select coalesce(sum(accepted_count), 0) from leases) as accepted,
+        (select count(*) from pending_transfers) + (select count(*) from transfers) as kept
+    ) as counts`,
+    facts: [equal('accepted transfers that are pending or settled', 'accepted', 'kept')],
+  });
 }
 
 // The members of a group are numbered from 0 without gaps, and those of an atomic group ended alike.
@@ -226,6 +253,12 @@ function membersOfGroups(scope: Scope): string {
 }
 
 export const STATE_CHECKS: readonly Check[] = [
+  {
+    name: 'accepted.kept',
+    looksAt: ['leases', 'pending_transfers', 'transfers'],
+    // The counts of leases are of all time.
+    statements: ({ since }) => (since === null ? [keptOfAccepted()] : null),
+  },
   { name: 'once.settled', looksAt: ['pending_transfers', 'transfers'], statements: settledTwice },
   {
     name: 'once.keys',

@@ -220,6 +220,7 @@ async function countRows(connection: Connection, scope: Scope): Promise<Readonly
     ['holds', whole ? 'holds' : touchedHolds(scope)],
     ['reversed_amounts', whole ? 'reversed_amounts' : reversedOriginals(scope)],
     ['journal', journalIn(scope)],
+    ['leases', whole ? 'leases' : '(select where false)'],
     ['pending_transfers', 'pending_transfers'],
     ['idempotency_keys', whole ? 'idempotency_keys' : '(select where false)'],
   ];

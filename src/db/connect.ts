@@ -2,7 +2,6 @@
 import { Socket } from 'node:net';
 import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
 import type Cursor from 'pg-cursor';
-import { retryAfter, toError } from './errors.ts';
 
 /** How to reach a database: plain, so that it can be handed to a worker thread. */
 export type DatabaseSettings =
@@ -275,35 +274,4 @@ export async function disconnect(connection: Connection): Promise<void> {
   const patience = setTimeout(() => socketOf(connection)?.destroy(), goodbyes.get(connection));
   await connection.end().catch(() => {});
   clearTimeout(patience);
-}
-
-/** A commit whose answer never came: it is not known whether what it was to make durable is. */
-export class CommitUnknownError extends Error {}
-
-/**
- * Runs `work` in a transaction on a connection of the pool: commits what it returns, rolls back what it throws. Throws
- * CommitUnknownError if the answer to the commit was lost.
- */
-export async function withTransaction<Result>(
-  pool: ConnectionPool,
-  work: (connection: Queryable) => Promise<Result>,
-): Promise<Result> {
-  const connection = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    await connection.query('begin');
-    const result = await work(connection);
-    await connection.query('commit').catch((error: unknown) => {
-      if (retryAfter(error) !== 'new connection') throw error;
-      throw new CommitUnknownError(`The answer to a commit was lost: ${toError(error).message}`, { cause: error });
-    });
-    return result;
-  } catch (error) {
-    await connection.query('rollback').catch((failure: Error) => {
-      broken = failure;
-    });
-    throw error;
-  } finally {
-    connection.release(broken);
-  }
 }

@@ -1,14 +1,16 @@
-// The statements of one job: lock, and write. Two round trips, whatever the size of the job. What is decided between
-// them is the domain's business.
+// The statements of one job: lock, and write. Two round trips after BEGIN, whatever the size of the job. What is decided
+// between them is the domain's business.
 import type { Account, AccountStatus } from '../domain/account.ts';
 import type { BooksContent } from '../domain/books.ts';
 import type { Hold, HoldState, Original } from '../domain/hold.ts';
 import type { Job } from '../domain/job.ts';
 import type { OrderDetails } from '../domain/record.ts';
 import type { EntryPair, Order, Outcome, TransferKind } from '../domain/transfer.ts';
-import type { Connection } from './connect.ts';
+import type { Queryable } from './connect.ts';
+import { insertForDryRun } from './intake.ts';
 import { appendToJournal } from './journal.ts';
 import { ORDER_COLUMNS, ORDER_NAMES, ORDER_VALUES, orderArrays, renderColumn, renderOrders } from './orders.ts';
+import { allSent, type Transaction } from './transaction.ts';
 
 export type LockedOrder = { readonly order: Order; readonly details: OrderDetails };
 export type LockedJob = {
@@ -16,7 +18,14 @@ export type LockedJob = {
   /** The orders as they will be written, one array for each column that no decision changes. */
   readonly columns: readonly (string | null)[];
   readonly books: BooksContent;
+  /** Account numbers that no account had when the accounts were locked. */
+  readonly missing: readonly string[];
+  /** When the first of the holds that were not due when they were read will be, if soon: microseconds since the epoch. */
+  readonly nextExpiry: bigint | null;
 };
+/** What a job was decided on is no longer so at its place in the journal: it has to be decided again. */
+export class StaleDecisionError extends Error {}
+
 export type JournalRow = { readonly number: bigint; readonly settledAt: string };
 
 type OrderRow = [
@@ -40,8 +49,12 @@ type OrderRow = [
   createdAtMicros: bigint,
 ];
 type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint];
-type HoldRow = [string, HoldState, bigint, bigint, bigint, boolean];
+type HoldRow = [string, HoldState, bigint, bigint, bigint, boolean, bigint | null];
 type OriginalRow = [string, bigint, bigint];
+
+function micros(instant: string): string {
+  return `(extract(epoch from ${instant}) * 1000000)::bigint`;
+}
 
 // Taking the orders out of the queue is what locks them: whoever else holds the same ones waits here, and then finds them
 // gone. A transaction that ends in any other way than its commit puts them back.
@@ -63,7 +76,9 @@ const LOCK_ACCOUNTS = `
 
 // Holds and originals need no locks of their own: whatever changes them has locked their two accounts, as this job has.
 const LOAD_HOLDS = `
-  select id, state, amount, captured, released, coalesce(expires_at <= clock_timestamp(), false)
+  select id, state, amount, captured, released, coalesce(expires_at <= clock_timestamp(), false),
+    -- No job takes longer than a minute from here to its place in the journal.
+    case when expires_at < clock_timestamp() + interval '1 minute' then ${micros('expires_at')} end
   from holds
   where id = any($1::uuid[])`;
 
@@ -116,7 +131,7 @@ const WRITE_ENDED = `
     ) as side (entry_number, amount, balance, account_number)
     where from_entry_number is not null
   )
-  select number, settled_at
+  select number, settled_at, ${micros('settled_at')} as settled_micros
   from journaled`;
 
 const INSERT_HOLDS = `
@@ -140,20 +155,19 @@ const UPDATE_REVERSED = `
   from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as changed (transfer_id, amount, reversed)
   on conflict (transfer_id) do update set reversed = excluded.reversed`;
 
-/** Begins the transaction of a job. */
-export async function beginJob(connection: Connection): Promise<void> {
-  await connection.query('begin');
-}
+const FIND_OPENED = `
+  select account_number
+  from accounts
+  where account_number = any($1::text[])
+  limit 1`;
 
 /**
- * Begins a transaction (unless it is `begun`), takes the orders that are still pending out of the queue, locks the accounts
- * they name, and reads what else they are about. Orders come in the order of `transferIds`; one that is missing was settled
- * before. On an error the transaction is rolled back.
+ * Takes the job's transfers that are still pending out of the queue, locks the accounts they name, and reads what else they
+ * are about. They come in the order of `transferIds`; one that is missing was settled before.
  */
 export async function lockJob(
-  connection: Connection,
-  job: Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'>,
-  options: { begun: boolean },
+  { connection }: Transaction,
+  job: Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds' | 'dryRun'>,
 ): Promise<LockedJob> {
   const load = async <Row extends unknown[]>(name: string, text: string, keys: readonly string[]): Promise<Row[]> =>
     (await connection.query<Row>({ name, text, values: [renderColumn(keys, (key) => key)], rowMode: 'array' })).rows;
@@ -171,27 +185,31 @@ export async function lockJob(
     // All that can be done before the accounts are known is done while the server locks them.
     return { orders, columns: renderTaken(orders) };
   };
-  const [, taken, accounts, holds, originals] = await pipelined(connection, [
-    options.begun ? Promise.resolve() : beginJob(connection),
+  const [, taken, accounts, holds, originals] = await allSent([
+    job.dryRun ? insertForDryRun(connection, job.dryRun) : Promise.resolve(),
     takeOrders(),
     load<AccountRow>('lock accounts', LOCK_ACCOUNTS, accountNumbers),
     parentIds.length > 0 ? load<HoldRow>('load holds', LOAD_HOLDS, parentIds) : Promise.resolve([]),
     parentIds.length > 0 ? load<OriginalRow>('load originals', LOAD_ORIGINALS, parentIds) : Promise.resolve([]),
   ]);
+  const found = new Set(accounts.map(([accountNumber]) => accountNumber));
+  const expiries = holds.flatMap(([, , , , , due, expiresAt]) => (due || expiresAt === null ? [] : [expiresAt]));
   return {
     ...taken,
     books: { accounts: accounts.map(toAccount), holds: holds.map(toHold), originals: originals.map(toOriginal) },
+    missing: accountNumbers.filter((accountNumber) => !found.has(accountNumber)),
+    nextExpiry: expiries.reduce<bigint | null>((next, at) => (next !== null && next < at ? next : at), null),
   };
 }
 
 /**
- * Writes what was decided about locked orders, and commits, or for a dry run rolls back. `digest` makes the SHA-256 of the
- * orders' records, in order; it is called while the server updates the accounts, and must not throw. Throws if anything
- * failed; then nothing was written, unless the answer to the commit was lost on its way.
+ * Writes what was decided about locked transfers, and commits, or for a dry run rolls back. `digest` makes the SHA-256 of the
+ * transfers' records, in order; it is called while the server updates the accounts, and must not throw. Throws
+ * StaleDecisionError if the decision must be made again, and any other error if a statement failed. The caller rolls back.
  */
 export async function writeJob(
-  connection: Connection,
-  { orders, columns }: Pick<LockedJob, 'orders' | 'columns'>,
+  transaction: Transaction,
+  { orders, columns, missing, nextExpiry }: Omit<LockedJob, 'books'>,
   written: {
     outcomes: readonly Outcome[];
     changed: BooksContent;
@@ -200,6 +218,7 @@ export async function writeJob(
   },
 ): Promise<JournalRow> {
   const { outcomes, changed, digest, dryRun } = written;
+  const { connection } = transaction;
   const run = async (name: string, text: string, values: unknown[]) => await connection.query({ name, text, values });
   const { accounts, holds, originals } = changed;
   const sent: Promise<unknown>[] = [];
@@ -252,7 +271,7 @@ export async function writeJob(
   }
   const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes, valueOf);
   const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
-  const journaled = connection.query<{ number: bigint; settled_at: string }>({
+  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>({
     name: 'write ended',
     text: WRITE_ENDED,
     values: [
@@ -268,52 +287,53 @@ export async function writeJob(
       ...columns,
     ],
   });
-  const commit = connection.query(dryRun ? 'rollback' : 'commit');
-  await pipelined(connection, [...sent, journaled, commit]);
-
+  if (missing.length > 0 || nextExpiry !== null || dryRun) {
+    await allSent([...sent, journaled]);
+    await refuseStale(connection, {
+      missing,
+      nextExpiry,
+      settledMicros: (await journaled).rows[0]?.settled_micros ?? 0n,
+    });
+    if (!dryRun) await transaction.commit();
+  } else await transaction.commit([...sent, journaled]);
   const row = (await journaled).rows[0];
-  const { command } = await commit;
-  // A COMMIT in a failed transaction does not fail: it answers ROLLBACK.
-  if (command !== (dryRun ? 'ROLLBACK' : 'COMMIT') || row === undefined) {
-    throw new Error(`The job was not written: its end answered ${command}.`);
-  }
+  if (row === undefined) throw new Error('The journal has no head.');
   return { number: row.number, settledAt: row.settled_at };
 }
 
-/** Ends the transaction that lockJob began, and leaves everything as it was. */
-export async function abandonJob(connection: Connection): Promise<void> {
-  await connection.query('rollback');
+/**
+ * The head of the journal is locked now, so nothing can come before this job's row any more. An account that was missing
+ * may have been opened in an earlier row, and a hold that was not due may be due by the row's time.
+ */
+async function refuseStale(
+  connection: Queryable,
+  {
+    missing,
+    nextExpiry,
+    settledMicros,
+  }: { missing: readonly string[]; nextExpiry: bigint | null; settledMicros: bigint },
+): Promise<void> {
+  if (nextExpiry !== null && nextExpiry <= settledMicros) throw new StaleDecisionError('A hold became due.');
+  if (missing.length === 0) return;
+  const opened = await connection.query({
+    name: 'find opened',
+    text: FIND_OPENED,
+    values: [renderColumn(missing, (accountNumber) => accountNumber)],
+  });
+  if (opened.rows.length > 0) throw new StaleDecisionError('An account was opened.');
 }
 
 /**
- * Removes a pending order whose id is settled already, and says whether it was. It should never be needed: it is the
- * answer to the primary key of transfers having refused to settle an order a second time.
+ * Removes pending transfers whose ids are settled already, and says whether there were any. It should never be needed: it is
+ * the answer to the primary key of transfers having refused to settle one a second time.
  */
-export async function removeSettledTwin(connection: Connection, transferId: string): Promise<boolean> {
+export async function removeSettledTwins(connection: Queryable, transferIds: readonly string[]): Promise<boolean> {
   const removed = await connection.query(
     `delete from pending_transfers
-     where id = $1::uuid and exists (select from transfers where transfers.id = $1::uuid)`,
-    [transferId],
+     where id = any($1::uuid[]) and exists (select from transfers where transfers.id = pending_transfers.id)`,
+    [transferIds],
   );
-  return removed.rowCount === 1;
-}
-
-/**
- * Awaits statements that were sent together. If one fails, all after it fail too (25P02): it rolls back and throws the
- * error of the first, which is the cause. Where both come in one packet, that of the first need not be heard first.
- */
-async function pipelined<Sent extends readonly Promise<unknown>[] | []>(
-  connection: Connection,
-  sent: Sent,
-): Promise<{ -readonly [Index in keyof Sent]: Awaited<Sent[Index]> }> {
-  try {
-    return await Promise.all(sent);
-  } catch (error) {
-    const ends = await Promise.allSettled(sent);
-    await connection.query('rollback').catch(() => {});
-    const [cause = error] = ends.flatMap((end): unknown[] => (end.status === 'rejected' ? [end.reason] : []));
-    throw cause;
-  }
+  return (removed.rowCount ?? 0) > 0;
 }
 
 /** What `columns` of a locked job has, in the order in which WRITE_ENDED takes it. */

@@ -1,8 +1,8 @@
 // What the main process and a thread say to each other. Plain values only: errors lose their class and code on the way.
 import type { FailureCode, NewTransfer } from './transfer.ts';
 
-/** An order that is durable: what has to be known of it to put it into a job. */
-export type Durable = {
+/** A durable transfer on its way to settlement: what is needed to put it into a job. */
+export type QueuedTransfer = {
   readonly id: string;
   readonly requestId: string;
   readonly fromAccount: string;
@@ -11,6 +11,10 @@ export type Durable = {
   readonly parentId: string | null;
   /** Members of one atomic group come together, in order, and stay together. */
   readonly atomicGroupId: string | null;
+  /** How often a process died with it; then it is settled in smaller and smaller jobs. */
+  readonly adoptions: number;
+  /** About how much of a job's memory it takes. */
+  readonly bytes: number;
 };
 
 /** A batch of accepted transfers; a thread answers one of none at once. */
@@ -22,8 +26,8 @@ export type Job = {
   readonly parentIds: readonly string[];
   /** Fail the transfers without looking at the books: a last resort for one that broke settlement, alone in its job. */
   readonly giveUp: boolean;
-  /** Orders that are not stored: they are settled for real, in a transaction that is rolled back. */
-  readonly dryRun: { readonly intakeId: string; readonly transfers: readonly NewTransfer[] } | null;
+  /** Transfers that are not stored: they are settled for real, in a transaction that is rolled back. */
+  readonly dryRun: readonly NewTransfer[] | null;
 };
 
 /** How one transfer of a job ended: null is completed, gone is settled before by somebody else. */
@@ -46,5 +50,7 @@ export type JobReport =
     }
   /** The database is out of reach or too busy; nothing was decided, and the same job may be run again later. */
   | { readonly result: 'unavailable'; readonly reason: string; readonly sqlState: string | null }
+  /** The thread died with the job. It may be the job's doing, so it is run again in parts. */
+  | { readonly result: 'died'; readonly reason: string; readonly sqlState: null }
   /** Something in this job cannot be settled; its parts may. */
   | { readonly result: 'broken'; readonly reason: string; readonly sqlState: string | null };

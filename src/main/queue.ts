@@ -1,20 +1,28 @@
-// The queue: how many transfers may wait, and how fast they leave. It counts transfers, not jobs: a place is taken before
-// a transfer is stored and given back when it is final, so MAX_QUEUE=50 means that fifty are on their way at most.
+// Admission: how many transfers, and how many bytes of them, may be on their way, and how fast they leave. It counts
+// transfers, not jobs: a place is taken before a transfer is stored and released when it is final, so MAX_QUEUE=50 means
+// that fifty are on their way at most.
+
+/** How long the queue must have been busy before its speed is measured anew. */
+const MEASURE_MS = 250;
 
 export class Queue {
   /** How many transfers may be admitted and not yet final. */
   readonly maxQueue: number;
+  readonly #bytesMax: number;
   readonly #now: () => number;
   #taken = 0;
+  #bytes = 0;
+  /** Transfers that left per millisecond in which there were any; 0 until that is known. */
   #rate = 0;
   #released = 0;
-  #measuredFrom: number;
+  #busyMs = 0;
+  #busySince = 0;
 
-  /** `now` tells milliseconds on a clock that never goes back. */
-  constructor(maxQueue: number, now: () => number = () => performance.now()) {
+  /** `now` returns milliseconds on a clock that never goes back. */
+  constructor(maxQueue: number, bytesMax: number, now: () => number = () => performance.now()) {
     this.maxQueue = maxQueue;
+    this.#bytesMax = bytesMax;
     this.#now = now;
-    this.#measuredFrom = now();
   }
 
   /** Transfers that are admitted and not yet final. */
@@ -23,38 +31,45 @@ export class Queue {
   }
 
   get room(): number {
-    return Math.max(0, this.maxQueue - this.#taken);
+    return this.#bytes >= this.#bytesMax ? 0 : Math.max(0, this.maxQueue - this.#taken);
   }
 
-  /** Takes `count` places, or none and answers false. */
-  admit(count: number): boolean {
+  /** Takes `count` places for transfers of so many bytes together, or none and returns false. */
+  admit(count: number, bytes: number): boolean {
     if (count > this.room) return false;
-    this.#taken += count;
+    // One that does not fit is admitted if nothing else is on its way: no request may be refused for ever.
+    if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
+    this.admitAnyway(count, bytes);
     return true;
   }
 
   /** Takes places whether or not there is room: for transfers that are durable already. */
-  admitAnyway(count: number): void {
+  admitAnyway(count: number, bytes: number): void {
+    if (this.#taken === 0) this.#busySince = this.#now();
     this.#taken += count;
+    this.#bytes += bytes;
   }
 
-  /** Gives places back: of transfers that are final (`settled`), or that were never stored. */
-  release(count: number, settled: boolean): void {
+  /** Releases places: of transfers that are final (`settled`), or that were never stored. */
+  release(count: number, bytes: number, settled: boolean): void {
+    const now = this.#now();
+    // Time in which nothing was on its way says nothing of the speed.
+    this.#busyMs += now - this.#busySince;
+    this.#busySince = now;
     this.#taken -= count;
-    if (!settled) return;
-    this.#released += count;
-    const elapsedMs = this.#now() - this.#measuredFrom;
-    if (elapsedMs < 1000) return;
-    const rate = this.#released / (elapsedMs / 1000);
-    // The mean of the last second and of what was known before: a pause is forgotten within a few seconds.
+    this.#bytes -= bytes;
+    if (settled) this.#released += count;
+    if (this.#busyMs < MEASURE_MS || this.#released === 0) return;
+    const rate = this.#released / this.#busyMs;
+    // The mean of this measurement and of what was known before: a pause is forgotten within a few of them.
     this.#rate = this.#rate === 0 ? rate : (this.#rate + rate) / 2;
     this.#released = 0;
-    this.#measuredFrom = this.#now();
+    this.#busyMs = 0;
   }
 
   /** Whole seconds until the queue should have drained at the measured rate: 1 to 60. */
   retryAfterSeconds(): number {
     if (this.#rate === 0) return 1;
-    return Math.min(60, Math.max(1, Math.ceil(this.#taken / this.#rate)));
+    return Math.min(60, Math.max(1, Math.ceil(this.#taken / this.#rate / 1000)));
   }
 }

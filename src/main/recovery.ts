@@ -1,134 +1,77 @@
-// Recovery: keeps this process's intake alive in the database, adopts the orders of intakes that stopped, and orders the
-// end of holds whose time has come. Every process does all of it; the database sees to it that each is done once.
+// Recovery: writes the heartbeat of this process's lease, adopts what the holders of other leases left behind, and ends
+// holds whose time has come. Every process does all of it; the database sees to it that each thing is done once.
 import { randomUUIDv7 } from 'node:crypto';
-import { adoptOrphans, beat, orderExpiries } from '../db/intake.ts';
 import { type ConnectionPool, doubtConnections, SilenceError } from '../db/connect.ts';
 import { isOutOfReach, retryAfter, toError } from '../db/errors.ts';
-import type { Durable } from '../domain/job.ts';
+import { insertExpiries } from '../db/expiries.ts';
+import {
+  adoptPage,
+  loadPendingPage,
+  type ObservedLease,
+  observeLeases,
+  type PageBounds,
+  writeHeartbeat,
+} from '../db/leases.ts';
+import type { QueuedTransfer } from '../domain/job.ts';
 import type { Logger } from '../logger.ts';
-import type { Intake } from './intake.ts';
+import type { Lease } from './lease.ts';
 import type { Queue } from './queue.ts';
 import type { Settlement } from './settlement.ts';
 
-const ADOPT_COUNT_MAX = 1000;
-/** How many are taken on even if the queue is full: orphans and expiries must not starve behind a storm of new orders. */
-const ADOPT_COUNT_MIN = 100;
-const EXPIRE_COUNT_MAX = 100;
+/** What is taken on at once. The next page follows when this one is settled, so memory is bounded and nothing waits for a tick. */
+const PAGE: PageBounds = { countMax: 1000, bytesMax: 4 * 1024 * 1024 };
+/** How long the next page waits for one that is held up, by a lock for example. */
+const PAGE_WAIT_MS = 1000;
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 export type Recovery = {
-  /**
-   * Whether the last heartbeat was written, none is waiting for its answer for so long that others take us for dead, and what had
-   * to be adopted was.
-   */
+  /** Whether the last heartbeat was written, no answer is overdue for so long that others adopt, and the last adoption worked. */
   readonly healthy: boolean;
-  /** Whether the database can be reached, for all that the heartbeat tells; it may be in other trouble, such as a full disk. */
+  /** Whether the database can be reached, as far as the heartbeat shows; it may be in other trouble, such as a full disk. */
   readonly reachable: boolean;
+  /** Looks for what is pending under the own lease without this process knowing of it, without waiting for the next round. */
+  wake(): void;
   stop(): Promise<void>;
 };
 
-/**
- * Beats every `heartbeatMs`, and after each adopts what has been silent for `orphanedAfterMs`. The heart has a connection of its own,
- * and goes on beating while what is adopted waits for a lock.
- */
 export function startRecovery(options: {
   heartPool: ConnectionPool;
   pool: ConnectionPool;
-  intake: Intake;
+  lease: Lease;
   queue: Queue;
   settlement: Settlement;
   logger: Logger;
   heartbeatMs: number;
   orphanedAfterMs: number;
 }): Recovery {
-  const { heartPool, pool, intake, queue, settlement, logger } = options;
-  let beating = true;
-  let reachable = true;
-  /** When the heartbeat was sent that has no answer yet. */
-  let askedAt: number | null = null;
-  /** Whether a heartbeat's connection fell silent, and none was written since. */
-  let fellSilent = false;
-  let adopting: Promise<void> | null = null;
-  let adopted = true;
+  const { logger, heartbeatMs, orphanedAfterMs } = options;
+  const heart = new Heart(options);
+  const adoption = new Adoption(options);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let round = Promise.resolve();
+  let adopting: Promise<void> | null = null;
+  let adopted = true;
 
   async function runRound(): Promise<void> {
-    askedAt = performance.now();
-    try {
-      await beatOrRepeat();
-      if (!beating) logger.info('the database is back');
-      beating = true;
-      reachable = true;
-      // The database is there; what else was sent into the silence will not be answered, however long it is waited for.
-      if (fellSilent) doubtConnections();
-      fellSilent = false;
-      adopting ??= adoptAndExpire();
-    } catch (error) {
-      if (beating) logger.warn({ reason: toError(error).message }, 'the heartbeat could not be written');
-      beating = false;
-      reachable = !isOutOfReach(error);
-    }
-    askedAt = null;
-    if (!stopped) timer = setTimeout(start, options.heartbeatMs);
+    if (await heart.beat()) adopt();
+    if (!stopped) timer = setTimeout(start, heartbeatMs);
   }
 
-  /** A connection that broke says little about the database: what a new one is told counts. */
-  async function beatOrRepeat(): Promise<void> {
-    try {
-      await beat(heartPool, intake.intakeId);
-    } catch (error) {
-      if (retryAfter(error) !== 'new connection') throw error;
-      fellSilent ||= error instanceof SilenceError;
-      await beat(heartPool, intake.intakeId);
-    }
+  /** The heart goes on beating while what is adopted waits for a lock. */
+  function adopt(): void {
+    adopting ??= adoptAll();
   }
 
-  async function adoptAndExpire(): Promise<void> {
+  async function adoptAll(): Promise<void> {
     try {
-      await adopt();
-      await expire();
+      await adoption.run(() => stopped);
       adopted = true;
     } catch (error) {
-      if (adopted) logger.warn({ reason: toError(error).message }, 'what others left cannot be looked for');
+      if (adopted) logger.warn({ reason: toError(error).message }, 'orphan scan failed');
       adopted = false;
     }
     adopting = null;
-  }
-
-  function isSilent(): boolean {
-    return askedAt !== null && performance.now() - askedAt > options.orphanedAfterMs;
-  }
-
-  async function adopt(): Promise<void> {
-    const countMax = Math.max(ADOPT_COUNT_MIN, Math.min(ADOPT_COUNT_MAX, queue.room));
-    const orphans = await orRenew(
-      adoptOrphans(pool, intake.intakeId, { staleAfterMs: options.orphanedAfterMs, countMax }),
-    );
-    // What an earlier connection of this process stored may be on its way here already.
-    const settled = settle(orphans.filter(({ id }) => !settlement.has(id)));
-    if (settled > 0) logger.warn({ transfers: settled }, 'orders of a stopped intake were adopted');
-  }
-
-  async function expire(): Promise<void> {
-    const ids = Array.from({ length: EXPIRE_COUNT_MAX }, () => randomUUIDv7());
-    settle(await orRenew(orderExpiries(pool, intake.intakeId, ids)));
-  }
-
-  function settle(orders: readonly Durable[]): number {
-    queue.admitAnyway(orders.length);
-    settlement.push(orders);
-    return orders.length;
-  }
-
-  /** If only the answer was lost, the orders are ours without our knowing them: under another id, they are orphans again. */
-  async function orRenew<Result>(work: Promise<Result>): Promise<Result> {
-    try {
-      return await work;
-    } catch (error) {
-      await intake.renew();
-      throw error;
-    }
   }
 
   function start(): void {
@@ -138,10 +81,13 @@ export function startRecovery(options: {
   start();
   return {
     get healthy() {
-      return beating && adopted && !isSilent();
+      return heart.beating && adopted && !heart.isOverdue(orphanedAfterMs);
     },
     get reachable() {
-      return reachable && !isSilent();
+      return heart.reachable && !heart.isOverdue(orphanedAfterMs);
+    },
+    wake() {
+      if (!stopped && heart.beating) adopt();
     },
     async stop() {
       stopped = true;
@@ -150,4 +96,178 @@ export function startRecovery(options: {
       await adopting;
     },
   };
+}
+
+/** Writes the heartbeat on a connection of its own, and knows what that shows of the database. */
+class Heart {
+  readonly #pool: ConnectionPool;
+  readonly #lease: Lease;
+  readonly #logger: Logger;
+  beating = true;
+  reachable = true;
+  /** When the heartbeat was sent that has no answer yet. */
+  #sentAt: number | null = null;
+  /** Whether a heartbeat's connection fell silent, and none was written since. */
+  #fellSilent = false;
+
+  constructor({ heartPool, lease, logger }: { heartPool: ConnectionPool; lease: Lease; logger: Logger }) {
+    this.#pool = heartPool;
+    this.#lease = lease;
+    this.#logger = logger;
+  }
+
+  isOverdue(ms: number): boolean {
+    return this.#sentAt !== null && performance.now() - this.#sentAt > ms;
+  }
+
+  /** Whether it could be written. */
+  async beat(): Promise<boolean> {
+    this.#sentAt = performance.now();
+    try {
+      await this.#write();
+      if (!this.beating) this.#logger.info('database reachable again');
+      this.beating = true;
+      this.reachable = true;
+      // The database is there; what else was sent into the silence will not be answered.
+      if (this.#fellSilent) doubtConnections();
+      this.#fellSilent = false;
+    } catch (error) {
+      if (this.beating) this.#logger.warn({ reason: toError(error).message }, 'heartbeat failed');
+      this.beating = false;
+      this.reachable = !isOutOfReach(error);
+    }
+    this.#sentAt = null;
+    return this.beating;
+  }
+
+  /** A connection that broke shows little about the database: what a new one shows counts. */
+  async #write(): Promise<void> {
+    try {
+      await this.#writeOnce();
+    } catch (error) {
+      if (retryAfter(error) !== 'new connection') throw error;
+      this.#fellSilent ||= error instanceof SilenceError;
+      await this.#writeOnce();
+    }
+  }
+
+  async #writeOnce(): Promise<void> {
+    const { held } = this.#lease;
+    if (!(await writeHeartbeat(this.#pool, held.id))) await this.#lease.renew(this.#pool, held);
+  }
+}
+
+/** When a lease was first observed with the beat that it has; the time is this process's own and monotonic. */
+type Sighting = { readonly beat: bigint | null; readonly since: number };
+
+class Adoption {
+  readonly #pool: ConnectionPool;
+  readonly #lease: Lease;
+  readonly #queue: Queue;
+  readonly #settlement: Settlement;
+  readonly #logger: Logger;
+  readonly #orphanedAfterMs: number;
+  #sightings = new Map<string, Sighting>();
+
+  constructor(options: {
+    pool: ConnectionPool;
+    lease: Lease;
+    queue: Queue;
+    settlement: Settlement;
+    logger: Logger;
+    orphanedAfterMs: number;
+  }) {
+    this.#pool = options.pool;
+    this.#lease = options.lease;
+    this.#queue = options.queue;
+    this.#settlement = options.settlement;
+    this.#logger = options.logger;
+    this.#orphanedAfterMs = options.orphanedAfterMs;
+  }
+
+  /** Adopts until nothing is left, and ends holds until none is due. */
+  async run(stopped: () => boolean): Promise<void> {
+    await this.#findOwn(stopped);
+    await this.#adopt(stopped);
+    await this.#expire(stopped);
+  }
+
+  /** Settles what is pending under the own lease without this process knowing, because an answer was lost. */
+  async #findOwn(stopped: () => boolean): Promise<void> {
+    if (!this.#lease.takeDoubt()) return;
+    try {
+      // After the renewal, nothing that was sent before can be stored any more.
+      await this.#lease.renew(this.#pool, this.#lease.held);
+      const { id } = this.#lease.held;
+      let page = await loadPendingPage(this.#pool, id, FIRST_ID, PAGE);
+      while (page && !stopped()) {
+        await this.#settle(page.transfers, 'own transfers found');
+        page = await loadPendingPage(this.#pool, id, page.lastId, PAGE);
+      }
+    } catch (error) {
+      this.#lease.doubt();
+      throw error;
+    }
+  }
+
+  async #adopt(stopped: () => boolean): Promise<void> {
+    const orphaned = this.#judge(await observeLeases(this.#pool, this.#lease.held.id, this.#orphanedAfterMs));
+    if (orphaned.length === 0) return;
+    while (!stopped()) {
+      const page = await this.#doubting(async () => await adoptPage(this.#pool, this.#lease.held, orphaned, PAGE));
+      if (page === null) return;
+      await this.#settle(page, 'orphans adopted');
+    }
+  }
+
+  /**
+   * The leases whose holder stopped: closed ones, and those whose heartbeat did not change for so long. The time is measured
+   * here, because the database's clock may go back; that clock only makes it shorter, after a restart of this process.
+   */
+  #judge(observed: readonly ObservedLease[]): ObservedLease[] {
+    const now = performance.now();
+    const before = this.#sightings;
+    this.#sightings = new Map(
+      observed.map(({ id, beat }) => {
+        const seen = before.get(id);
+        return [id, seen && seen.beat === beat ? seen : { beat, since: now }];
+      }),
+    );
+    return observed.filter(({ id, ended, late }) => {
+      const since = this.#sightings.get(id)?.since ?? now;
+      return ended || late || now - since >= this.#orphanedAfterMs;
+    });
+  }
+
+  async #expire(stopped: () => boolean): Promise<void> {
+    while (!stopped()) {
+      const ids = Array.from({ length: PAGE.countMax }, () => randomUUIDv7());
+      const expiries = await this.#doubting(async () => await insertExpiries(this.#pool, this.#lease.held, ids));
+      if (expiries.length === 0) return;
+      await this.#settle(expiries, null);
+    }
+  }
+
+  /** If only the answer is lost, transfers are pending under the own lease without this process knowing of them. */
+  async #doubting<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#lease.doubt();
+      throw error;
+    }
+  }
+
+  /** Hands over a page, and waits until it is settled or held up. */
+  async #settle(page: readonly QueuedTransfer[], message: string | null): Promise<void> {
+    const fresh = page.filter(({ id }) => !this.#settlement.has(id));
+    if (fresh.length === 0) return;
+    for (const { bytes } of fresh) this.#queue.admitAnyway(1, bytes);
+    this.#settlement.push(fresh);
+    if (message !== null) this.#logger.warn({ transfers: fresh.length }, message);
+    await this.#settlement.waitFor(
+      fresh.map(({ id }) => id),
+      PAGE_WAIT_MS,
+    );
+  }
 }

@@ -3,8 +3,8 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { CommitUnknownError } from '../db/connect.ts';
 import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
+import { CommitUnknownError } from '../db/transaction.ts';
 import type { Logger } from '../logger.ts';
 import { readJson } from './body.ts';
 import type { Metrics } from './metrics.ts';

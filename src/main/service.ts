@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
-import { beat } from '../db/intake.ts';
 import { migrate } from '../db/migrate.ts';
 import type { Logger } from '../logger.ts';
 import { Feed } from './feed.ts';
@@ -13,7 +12,9 @@ import { holdRoutes } from './handlers/holds.ts';
 import { operationRoutes } from './handlers/operations.ts';
 import { statementRoutes } from './handlers/statements.ts';
 import { transferRoutes } from './handlers/transfers.ts';
-import { Intake, shareRuns } from './intake.ts';
+import { Intake } from './intake.ts';
+import { KeyLookup } from './keys.ts';
+import { Lease } from './lease.ts';
 import { createMetrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './pool.ts';
@@ -40,7 +41,7 @@ export type Service = {
 export async function startService(config: Config, database: DatabaseSettings, logger: Logger): Promise<Service> {
   const timeouts = config.databaseTimeouts;
   await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });
-  const queue = new Queue(config.maxQueue);
+  const queue = new Queue(config.maxQueue, config.maxQueueBytes);
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
   // A heartbeat that waits in line behind callers would have the process taken for dead.
@@ -56,7 +57,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
     timeouts,
     onError: (error) => logger.error({ reason: error.message }, 'a thread ended and is replaced'),
   });
-  const intake = new Intake({ database, timeouts, metrics, logger });
+  const lease = new Lease();
+  let wakeRecovery = (): void => {};
+  const intake = new Intake({ database, timeouts, lease, metrics, logger, onDoubt: () => wakeRecovery() });
   await intake.open().catch(async (error: unknown) => {
     await threads.destroy();
     await pool.end();
@@ -75,17 +78,18 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const recovery = startRecovery({
     heartPool,
     pool: recoveryPool,
-    intake,
+    lease,
     queue,
     settlement,
     logger,
     heartbeatMs,
     orphanedAfterMs,
   });
+  wakeRecovery = () => recovery.wake();
 
   let stopping = false;
-  const flush = shareRuns(async () => await beat(pool, intake.intakeId));
-  const parts = { pool, intake, queue, settlement, flush, waitTimeoutMs: config.waitTimeoutMs };
+  const keys = new KeyLookup(pool);
+  const parts = { pool, lease, intake, keys, queue, settlement, waitTimeoutMs: config.waitTimeoutMs, wakeRecovery };
   const bookRoutes = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),
@@ -157,7 +161,9 @@ function refuseEarly(route: Route, recovery: Recovery, queue: Queue): Route {
     ...route,
     handle: async (exchange) => {
       if (!recovery.reachable) throw unavailableProblem();
-      if (route.takesPlace && queue.room === 0) throw queueFullProblem(queue);
+      // With a key it may be answered although the queue is full: it may have been accepted before.
+      if (route.takesPlace && queue.room === 0 && exchange.headers['idempotency-key'] === undefined)
+        throw queueFullProblem(queue);
       return await route.handle(exchange);
     },
   };

@@ -2,11 +2,11 @@
 //
 //   ready ──job──▶ running ──▶ final
 //     ▲               │
-//     └───────────────┘  the database was away, the thread died, or the job was broken and is split
+//     └───────────────┘  the database was away, or the job was broken or killed its thread and is bisected
 //
 // No transfer leaves but as final: whatever goes wrong, it goes back to ready.
 import { availableParallelism } from 'node:os';
-import type { Durable, Ending, Job, JobReport } from '../domain/job.ts';
+import type { Ending, Job, JobReport, QueuedTransfer } from '../domain/job.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from './metrics.ts';
@@ -22,7 +22,7 @@ export type Final = {
   readonly settledAt: string | null;
 };
 
-type Tracked = Durable & {
+type Tracked = QueuedTransfer & {
   readonly acceptedAt: number;
   /** Those who wait for it, and perhaps for others; null if nobody does. */
   waiters: readonly Waiter[] | null;
@@ -33,7 +33,14 @@ type Tracked = Durable & {
 /** Somebody who waits for the end of several transfers: one timer, and a count of those that are still on their way. */
 type Waiter = { left: number; readonly resolve: () => void };
 
-type Batch = { readonly transfers: readonly Tracked[]; readonly giveUp: boolean };
+type Batch = {
+  readonly transfers: readonly Tracked[];
+  readonly giveUp: boolean;
+  /** How many threads died with these transfers alone. */
+  readonly deaths: number;
+  /** Threads or processes died with it: it runs while no other such batch does, so that a death accuses one batch only. */
+  readonly suspect: boolean;
+};
 
 /**
  * How many jobs run at once as a rule. Two full jobs nearly always have accounts in common, so the second one waits for locks
@@ -43,8 +50,18 @@ type Batch = { readonly transfers: readonly Tracked[]; readonly giveUp: boolean 
 const BUSY_MAX = Math.max(1, Math.floor(availableParallelism() / 2));
 /** How many transfers must be waiting for each busy thread before one more is woken: fuller jobs cost less. */
 const FILL = 256;
-/** A job that takes longer waits for somebody's lock, and must not hold up the others: its thread does not count as busy. */
-const STALLED_MS = 200;
+/**
+ * A job that takes so many times as long as jobs do, and at least so many milliseconds, waits for a lock, and must not hold up
+ * the others: its thread does not count as busy. With a fixed time alone, every job of a slow database counted as waiting; ten
+ * threads then waited for each other's locks.
+ */
+const STALLED_FACTOR = 4;
+const STALLED_MS_MIN = 200;
+/** About how much of a thread's memory one job may take, before copies are made of it. Most jobs have a tenth of it. */
+const JOB_BYTES_MAX = 4 * 1024 * 1024;
+/** After so many threads died with a transfer alone, or so many processes with it in ever smaller jobs, it is failed. */
+const THREAD_DEATHS_MAX = 3;
+const ADOPTIONS_MAX = 12;
 const PAUSE_MS_MIN = 100;
 const PAUSE_MS_MAX = 2000;
 
@@ -60,6 +77,9 @@ export class Settlement {
   readonly #idleWaiters: (() => void)[] = [];
   /** The members of an atomic group are next to each other, here and in every batch. */
   #ready: Tracked[] = [];
+  /** About how long a job takes, in milliseconds: a moving mean. */
+  #typicalMs = 0;
+  #suspectRuns = false;
   /** Jobs that were broken as a whole, in parts: each runs as it is, so that the culprit ends alone. */
   #parts: Batch[] = [];
   #running = 0;
@@ -86,20 +106,40 @@ export class Settlement {
     this.#onJournal = options.onJournal;
   }
 
-  /** Hands over transfers that are durable and have their places in the queue. */
-  push(orders: readonly Durable[]): void {
+  /** Hands over transfers that are durable and have their places in the queue. What is on its way already is left out. */
+  push(transfers: readonly QueuedTransfer[]): void {
     const acceptedAt = performance.now();
-    for (const order of orders) {
-      const tracked: Tracked = { ...order, acceptedAt, waiters: null, final: null };
-      this.#tracked.set(order.id, tracked);
-      this.#ready.push(tracked);
+    const suspects: Tracked[] = [];
+    for (const transfer of transfers) {
+      if (this.#tracked.has(transfer.id)) {
+        this.#queue.release(1, transfer.bytes, false);
+        continue;
+      }
+      const tracked: Tracked = { ...transfer, acceptedAt, waiters: null, final: null };
+      this.#tracked.set(transfer.id, tracked);
+      if (transfer.adoptions > 0) suspects.push(tracked);
+      else this.#ready.push(tracked);
     }
+    this.#addSuspects(suspects);
     this.#pump();
   }
 
+  /** Puts what dead processes left into jobs: the more processes died with it, the smaller. */
+  #addSuspects(suspects: readonly Tracked[]): void {
+    for (let start = 0; start < suspects.length;) {
+      const adoptions = suspects[start]?.adoptions ?? 0;
+      const rest = suspects.slice(start);
+      const count = countWhole(rest, Math.max(1, this.#jobSizeMax >> (2 * adoptions)));
+      const transfers = rest.slice(0, count);
+      const giveUp = adoptions >= ADOPTIONS_MAX && isWhole(transfers);
+      this.#parts.push({ transfers, giveUp, deaths: 0, suspect: true });
+      start += count;
+    }
+  }
+
   /** Settles orders for real, in a transaction that is rolled back. They have their places in the queue, and keep them. */
-  async dryRun(intakeId: string, transfers: readonly NewTransfer[]): Promise<JobReport> {
-    return await this.#runInThread({ ...named(transfers), giveUp: false, dryRun: { intakeId, transfers } });
+  async dryRun(transfers: readonly NewTransfer[]): Promise<JobReport> {
+    return await this.#runInThread({ ...named(transfers), giveUp: false, dryRun: transfers });
   }
 
   /** Whether a transfer is on its way in this process. */
@@ -145,7 +185,7 @@ export class Settlement {
 
   #pump(): void {
     while (!this.#paused && this.#running < this.#threads) {
-      const part = this.#parts.shift();
+      const part = this.#takePart();
       const busy = this.#running - this.#stalled;
       if (part) void this.#run(part);
       else if (this.#ready.length === 0) return;
@@ -155,48 +195,59 @@ export class Settlement {
     }
   }
 
+  #takePart(): Batch | undefined {
+    const index = this.#parts.findIndex(({ suspect }) => !suspect || !this.#suspectRuns);
+    return index === -1 ? undefined : this.#parts.splice(index, 1)[0];
+  }
+
   #runReady(): void {
     const count = countWhole(this.#ready, this.#jobSizeMax);
-    void this.#run({ transfers: this.#ready.splice(0, count), giveUp: false });
+    void this.#run({ transfers: this.#ready.splice(0, count), giveUp: false, deaths: 0, suspect: false });
   }
 
   async #run(batch: Batch): Promise<void> {
     this.#running += 1;
+    if (batch.suspect) this.#suspectRuns = true;
     const startedAt = performance.now();
     let stalled = 0;
-    const timer = setTimeout(() => {
-      stalled = 1;
-      this.#stalled += 1;
-      this.#pump();
-    }, STALLED_MS);
+    const timer = setTimeout(
+      () => {
+        stalled = 1;
+        this.#stalled += 1;
+        this.#pump();
+      },
+      Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs),
+    );
     const { transfers, giveUp } = batch;
     const report = await this.#runInThread({ ...named(transfers), giveUp, dryRun: null });
+    const durationMs = performance.now() - startedAt;
     clearTimeout(timer);
     this.#running -= 1;
     this.#stalled -= stalled;
-    this.#log(transfers, giveUp, report, performance.now() - startedAt);
+    if (batch.suspect) this.#suspectRuns = false;
+    this.#log(transfers, giveUp, report, durationMs);
     switch (report.result) {
       case 'settled':
         this.#pauseMs = 0;
+        this.#typicalMs += (durationMs - this.#typicalMs) / 8;
         this.#finish(transfers, report);
         break;
       case 'unavailable':
         this.#again(batch);
         this.#pause();
         break;
+      case 'died':
       case 'broken':
-        this.#split(batch);
+        this.#bisect(batch, report.result);
         break;
     }
     this.#pump();
   }
 
   async #runInThread(job: Job): Promise<JobReport> {
-    return await this.#pool.run(job).catch((error: Error) => ({
-      result: 'unavailable',
-      reason: `A thread died: ${error.message}`,
-      sqlState: null,
-    }));
+    return await this.#pool
+      .run(job)
+      .catch((error: Error) => ({ result: 'died', reason: `A thread died: ${error.message}`, sqlState: null }));
   }
 
   #finish(transfers: readonly Tracked[], report: Extract<JobReport, { result: 'settled' }>): void {
@@ -212,36 +263,39 @@ export class Settlement {
         if (waiter.left === 0) waiter.resolve();
       }
     }
-    this.#queue.release(transfers.length, true);
+    this.#queue.release(transfers.length, sumBytes(transfers), true);
     if (report.journalNumber !== null) this.#onJournal(report.journalNumber);
     if (this.#tracked.size === 0) for (const idle of this.#idleWaiters.splice(0)) idle();
   }
 
   #again(batch: Batch): void {
-    if (isWhole(batch.transfers)) this.#parts.push(batch);
+    if (batch.suspect || isWhole(batch.transfers)) this.#parts.push(batch);
     else this.#ready = [...batch.transfers, ...this.#ready];
   }
 
-  #split(batch: Batch): void {
+  /** Runs a job again in halves until the culprit is alone, or the members of its atomic group are; those are then failed. */
+  #bisect(batch: Batch, why: 'died' | 'broken'): void {
     const { transfers } = batch;
+    const suspect = batch.suspect || why === 'died';
     if (!isWhole(transfers)) {
       const half = countWhole(transfers, Math.ceil(transfers.length / 2));
-      this.#parts.push(
-        { transfers: transfers.slice(0, half), giveUp: false },
-        { transfers: transfers.slice(half), giveUp: false },
-      );
+      for (const part of [transfers.slice(0, half), transfers.slice(half)]) {
+        if (part.length > 0) this.#parts.push({ transfers: part, giveUp: false, deaths: 0, suspect });
+      }
       return;
     }
-    if (batch.giveUp) {
-      // Not even its failure can be written. It stays pending, and is tried again until somebody looks; alone, because a pause
-      // of all would have the others wait for it.
-      setTimeout(() => {
-        this.#parts.push(batch);
-        this.#pump();
-      }, PAUSE_MS_MAX);
+    const deaths = batch.deaths + (why === 'died' ? 1 : 0);
+    const giveUp = why === 'broken' || deaths >= THREAD_DEATHS_MAX;
+    if (!batch.giveUp) {
+      this.#parts.push({ transfers, giveUp, deaths, suspect });
       return;
     }
-    this.#parts.push({ transfers, giveUp: true });
+    // Even the failure cannot be written. Retry this transfer alone, so that the others are not delayed, until an operator
+    // intervenes.
+    setTimeout(() => {
+      this.#parts.push(batch);
+      this.#pump();
+    }, PAUSE_MS_MAX);
   }
 
   /** Runs nothing for a while: each time longer, until a job succeeds. */
@@ -277,22 +331,36 @@ export class Settlement {
       );
       if (gaveUp) {
         const ids = transfers.map(({ id }) => id);
-        this.#logger.error({ ...common, transfer_ids: ids }, 'what could not be settled was failed');
+        this.#logger.error({ ...common, transfer_ids: ids }, 'poison transfer quarantined');
       }
       return;
     }
     const details = { ...common, reason: report.reason, sqlstate: report.sqlState };
-    if (report.result === 'broken') this.#logger.error(details, 'a job could not be settled and is split');
-    else this.#logger.warn(details, 'a job is tried again');
+    if (report.result === 'unavailable') this.#logger.warn(details, 'job retried');
+    else this.#logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
   }
 }
 
+function sumBytes(transfers: readonly Tracked[]): number {
+  return transfers.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** How many of these transfers fit into the memory of one job. */
+function countFitting(transfers: readonly Tracked[], max: number): number {
+  let bytes = 0;
+  for (let count = 0; count < max; count += 1) {
+    bytes += transfers[count]?.bytes ?? 0;
+    if (bytes > JOB_BYTES_MAX) return count;
+  }
+  return max;
+}
+
 /**
- * How many of these transfers come to at most `max` without tearing an atomic group apart; the first group as a whole, if it
- * alone is larger.
+ * How many of these transfers come to at most `max`, and fit into a job, without tearing an atomic group apart; the first
+ * group as a whole, if it alone is larger.
  */
 function countWhole(transfers: readonly Tracked[], max: number): number {
-  let count = Math.min(max, transfers.length);
+  let count = countFitting(transfers, Math.min(max, transfers.length));
   while (count > 0 && tears(transfers, count)) count -= 1;
   if (count > 0) return count;
   count = 1;
@@ -313,7 +381,7 @@ function isWhole(transfers: readonly Tracked[]): boolean {
 
 /** The transfers of a job, and all that they name, each once. */
 function named(
-  transfers: readonly Pick<Durable, 'id' | 'fromAccount' | 'toAccount' | 'parentId'>[],
+  transfers: readonly Pick<QueuedTransfer, 'id' | 'fromAccount' | 'toAccount' | 'parentId'>[],
 ): Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'> {
   const accountNumbers = new Set<string>();
   const parentIds = new Set<string>();

@@ -1,30 +1,31 @@
-// The way of an order from its handler to the answer: a place in the queue, durable intake, settlement, and for whoever
-// asks so, the wait for the end. All kinds of movements go through here, but for opening balances, which come with their account.
+// The way of a transfer from its handler to the answer: admission, durable intake, settlement, and the wait for its end if
+// the caller asks for it. Transfers of all kinds go through here, except opening balances, which come with their account.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { KeyHolder } from '../db/intake.ts';
 import type { Transfer } from '../db/transfers.ts';
-import type { JobReport } from '../domain/job.ts';
+import type { JobReport, QueuedTransfer } from '../domain/job.ts';
 import type { Group, NewTransfer } from '../domain/transfer.ts';
 import { Problem } from './problem.ts';
 import type { Queue } from './queue.ts';
 import type { Answer, Exchange } from './route.ts';
 import { unavailableProblem } from './server.ts';
+import type { Intake } from './intake.ts';
+import type { KeyLookup } from './keys.ts';
+import type { Lease } from './lease.ts';
 import { type Final, finalOf } from './settlement.ts';
-import {
-  type AcceptedOrders,
-  flushIntake,
-  loadAccepted,
-  loadReplayed,
-  type Named,
-  type StandingParts,
-  unknownProblem,
-} from './standing.ts';
+import { loadStored, type Named, type StandingParts, unknownProblem } from './standing.ts';
 import { renderGroup, renderTransfer } from './wire.ts';
 
 export type Parts = StandingParts & {
+  lease: Lease;
+  intake: Intake;
+  keys: KeyLookup;
   queue: Queue;
   /** How long an answer waits for the end of a transfer at the most. */
   waitTimeoutMs: number;
+  /** Has recovery resolve a doubt about the lease at once. */
+  wakeRecovery: () => void;
 };
 
 /** What a handler says of an order; the rest has defaults. */
@@ -39,23 +40,26 @@ type Submission = Pick<
   readonly said: readonly unknown[];
 };
 
+/** What a transfer takes besides its text. */
+const FIXED_BYTES = 200;
+export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
   const transfer = toNewTransfer(submission, toIdempotency(submission), fields);
   if (submission.query.dry_run === 'true') return await dryRun(parts, [transfer], null);
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, [transfer], { namedId: transfer.id, isGroup: false }, waitMs);
+  const accepted = await accept(parts, [transfer], { namedId: transfer.id, isGroup: false });
   const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers/${accepted.namedId}` };
-  if (accepted.replayed) {
-    const [found] = await loadReplayed(parts, accepted, waitMs);
-    return answerOne(found, { ...headers, 'Idempotency-Replayed': 'true' });
+  if (accepted.state !== 'stored') {
+    const [found] = await loadStored(parts, accepted, waitMs);
+    return answerOne(found, { ...headers, ...(accepted.state === 'replayed' && REPLAYED) });
   }
   const pending = toTransfer(transfer, accepted.createdAt, null);
   if (waitMs === null) return answerOne(pending, headers);
   const [final = null] = await parts.settlement.waitFor([transfer.id], waitMs);
   if (isKnown(final)) return answerOne(toTransfer(transfer, accepted.createdAt, final), headers);
-  const [found = pending] = await loadAccepted(parts, accepted);
+  const [found] = await loadStored(parts, accepted, null);
   return answerOne(found, headers);
 }
 
@@ -73,24 +77,24 @@ export async function submitGroup(
   );
   if (submission.query.dry_run === 'true') return await dryRun(parts, transfers, { id, atomic });
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, transfers, { namedId: id, isGroup: true }, waitMs);
+  const accepted = await accept(parts, transfers, { namedId: id, isGroup: true });
   const { namedId } = accepted;
   const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${namedId}` };
-  if (accepted.replayed) {
-    const found = await loadReplayed(parts, accepted, waitMs);
-    return answerGroup(namedId, atomic, found, { ...headers, 'Idempotency-Replayed': 'true' });
+  if (accepted.state !== 'stored') {
+    const found = await loadStored(parts, accepted, waitMs);
+    return answerGroup(namedId, atomic, found, { ...headers, ...(accepted.state === 'replayed' && REPLAYED) });
   }
-  // Made when it is needed: what lives as long as the caller waits is a thousand objects fewer.
-  const pending = () => transfers.map((transfer) => toTransfer(transfer, accepted.createdAt, null));
-  if (waitMs === null) return answerGroup(id, atomic, pending(), headers);
+  if (waitMs === null) {
+    const pending = transfers.map((transfer) => toTransfer(transfer, accepted.createdAt, null));
+    return answerGroup(id, atomic, pending, headers);
+  }
   const ids = transfers.map((transfer) => transfer.id);
   const finals = await parts.settlement.waitFor(ids, waitMs);
   if (finals.every(isKnown)) {
     const ended = transfers.map((transfer, index) => toTransfer(transfer, accepted.createdAt, finals[index] ?? null));
     return answerGroup(id, atomic, ended, headers);
   }
-  const found = await loadAccepted(parts, accepted);
-  return answerGroup(id, atomic, found.length === 0 ? pending() : found, headers);
+  return answerGroup(id, atomic, await loadStored(parts, accepted, null), headers);
 }
 
 /** 429: nothing was stored. Retry-After comes from the rate at which the queue was seen to drain. */
@@ -112,43 +116,33 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
   return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
 }
 
-/**
- * Takes places in the queue, stores the orders, and hands them to settlement. Throws the problem if it cannot. They are durable then,
- * unless their caller waits for `waitMs`: see intake.ts.
- */
-async function accept(
-  parts: Parts,
-  transfers: readonly NewTransfer[],
-  named: Named,
-  waitMs: number | null,
-): Promise<AcceptedOrders> {
+/** What became of a request at intake; `stored_before` by an attempt whose answer was lost. */
+type AcceptedRequest = Named &
+  ({ readonly state: 'stored'; readonly createdAt: string } | { readonly state: 'stored_before' | 'replayed' });
+
+/** Takes places in the queue, makes the transfers durable, and hands them to settlement. Throws the problem if it cannot. */
+async function accept(parts: Parts, transfers: readonly NewTransfer[], named: Named): Promise<AcceptedRequest> {
   const { intake, queue, settlement } = parts;
-  admit(parts, transfers.length);
-  const accepted = await intake.accept(transfers, { asynchronous: waitMs !== null && waitMs > 0 });
-  if (accepted.result !== 'stored') queue.release(transfers.length, false);
+  const bytes = transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
+  const [first] = transfers;
+  try {
+    admit(parts, transfers.length, bytes);
+  } catch (problem) {
+    // A full queue must not hide the answer to a request that was accepted before.
+    const holder = first?.idempotency && (await parts.keys.find(first.idempotency.key));
+    if (!holder) throw problem;
+    return replayOf(holder, first.idempotency, named);
+  }
+  const accepted = await intake.accept(transfers);
+  if (accepted.result !== 'stored') queue.release(transfers.length, bytes, false);
   switch (accepted.result) {
     case 'stored':
-      settlement.push(
-        transfers.map(({ id, requestId, fromAccount, toAccount, parentId, group }) => ({
-          id,
-          requestId: requestId ?? group?.id ?? id,
-          fromAccount,
-          toAccount,
-          parentId,
-          atomicGroupId: group?.atomic ? group.id : null,
-        })),
-      );
-      return { ...named, replayed: false, createdAt: accepted.createdAt, unflushed: accepted.unflushed };
+      settlement.push(transfers.map(toQueued));
+      return { ...named, state: 'stored', createdAt: accepted.createdAt };
+    case 'stored_before':
+      return { ...named, state: 'stored_before' };
     case 'replayed':
-      if (accepted.same) {
-        return { ...named, namedId: accepted.namedId, replayed: true, createdAt: '', unflushed: accepted.unflushed };
-      }
-      // The one that has the key must not be gone after the caller has read of it.
-      if (accepted.unflushed !== null && (await flushIntake(parts, named)) !== accepted.unflushed)
-        throw unavailableProblem();
-      throw new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
-        members: { transfer_id: accepted.namedId },
-      });
+      return replayOf(accepted.holder, first?.idempotency ?? null, named);
     case 'broken':
       throw new Problem('internal_error', 'The transfer could not be stored; nothing was. The log says why.');
     case 'unavailable':
@@ -157,10 +151,54 @@ async function accept(
   }
 }
 
-/** Takes places in the queue, or throws the problem that says why not. */
-export function admit(parts: Pick<Parts, 'intake' | 'queue'>, count: number): void {
+/** The request that a key names already, or idempotency_key_reused if it was another one. */
+function replayOf(holder: KeyHolder, idempotency: NewTransfer['idempotency'], named: Named): AcceptedRequest {
+  const { transferId, accountNumber } = holder;
+  if (
+    transferId !== null &&
+    accountNumber === null &&
+    idempotency &&
+    holder.fingerprint.equals(idempotency.fingerprint)
+  )
+    return { ...named, namedId: transferId, state: 'replayed' };
+  throw keyReusedProblem(holder);
+}
+
+/** 422: the key names an earlier request that was not the same. */
+export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
+  return new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
+    members: {
+      ...(transferId !== null && { transfer_id: transferId }),
+      ...(accountNumber !== null && { account_number: accountNumber }),
+    },
+  });
+}
+
+/** A stored transfer, for settlement. */
+export function toQueued(transfer: NewTransfer): QueuedTransfer {
+  const { id, requestId, fromAccount, toAccount, parentId, group } = transfer;
+  return {
+    id,
+    requestId: requestId ?? group?.id ?? id,
+    fromAccount,
+    toAccount,
+    parentId,
+    atomicGroupId: group?.atomic ? group.id : null,
+    adoptions: 0,
+    bytes: bytesOf(transfer),
+  };
+}
+
+/** About how many bytes a transfer takes on its way: its text, and a little for the rest. */
+export function bytesOf({ description, metadata }: Pick<NewTransfer, 'description' | 'metadata'>): number {
+  const own = FIXED_BYTES + (description === null ? 0 : Buffer.byteLength(description));
+  return metadata === null ? own : own + Buffer.byteLength(JSON.stringify(metadata));
+}
+
+/** Takes places in the queue for transfers of so many bytes together, or throws the problem that says why not. */
+export function admit(parts: Pick<Parts, 'intake' | 'queue'>, count: number, bytes: number): void {
   if (!parts.intake.available) throw unavailableProblem();
-  if (parts.queue.admit(count)) return;
+  if (parts.queue.admit(count, bytes)) return;
   if (count <= parts.queue.maxQueue) throw queueFullProblem(parts.queue);
   throw new Problem('group_too_large', `At most ${parts.queue.maxQueue} transfers may wait; send them in parts.`);
 }
@@ -170,15 +208,16 @@ async function dryRun(
   transfers: readonly NewTransfer[],
   group: { id: string; atomic: boolean } | null,
 ): Promise<Answer> {
-  admit(parts, transfers.length);
+  const bytes = transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
+  admit(parts, transfers.length, bytes);
   let report: JobReport;
   try {
     const unkeyed = transfers.map((transfer) => ({ ...transfer, idempotency: null }));
-    report = await parts.settlement.dryRun(parts.intake.intakeId, unkeyed);
+    report = await parts.settlement.dryRun(unkeyed);
   } finally {
-    parts.queue.release(transfers.length, false);
+    parts.queue.release(transfers.length, bytes, false);
   }
-  if (report.result === 'unavailable') throw unavailableProblem();
+  if (report.result === 'unavailable' || report.result === 'died') throw unavailableProblem();
   if (report.result === 'broken')
     throw new Problem('internal_error', 'These orders cannot be settled; the log says why.');
   const { settledAt } = report;
@@ -270,7 +309,8 @@ function answerGroup(
   };
 }
 
-function toIdempotency({ headers, said }: Submission): NewTransfer['idempotency'] {
+/** The idempotency key of a request, with the fingerprint of its content; null if it has none. */
+export function toIdempotency({ headers, said }: Pick<Submission, 'headers' | 'said'>): NewTransfer['idempotency'] {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
   if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(said) };

@@ -5,16 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
 import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
-import { insertPending } from '../db/intake.ts';
 import {
-  abandonJob,
-  beginJob,
   type LockedJob,
   type LockedOrder,
   lockJob,
-  removeSettledTwin,
+  removeSettledTwins,
+  StaleDecisionError,
   writeJob,
 } from '../db/settlement.ts';
+import { Transaction } from '../db/transaction.ts';
 import { type Decision, decide } from '../domain/decide.ts';
 import type { Job, JobReport } from '../domain/job.ts';
 import { renderRecord } from '../domain/record.ts';
@@ -34,22 +33,21 @@ let connection: Connection | undefined;
 export default async function settleJob(job: Job): Promise<JobReport> {
   if (job.transferIds.length === 0) return everythingGone(job, 0);
   for (let attempt = 1; ; attempt += 1) {
+    let isConnected = false;
     try {
       connection ??= await openConnection();
+      isConnected = true;
       return await attemptJob(connection, job, attempt);
     } catch (error) {
-      const isConnected = connection !== undefined;
+      if (error instanceof StaleDecisionError) continue;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       if (connection && isFaultOfTheData(error)) {
-        // Whatever failed between the two round trips left its transaction open.
-        await abandonJob(connection).catch(dropConnection);
-        if (!connection) return { result: 'unavailable', ...failure };
-        if (await settledBefore(connection, job, error)) return everythingGone(job, attempt);
+        if (await settledBefore(connection, job, error)) continue;
         return { result: 'broken', ...failure };
       }
       if (retryAfter(error) !== 'same connection') await dropConnection();
-      // Where nobody lets us in, others wait for this job's end: the main process tries again.
-      if (!isConnected || attempt === ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
+      // While the database refuses connections, other callers wait for this job to end: the main process tries again.
+      if (!isConnected || attempt >= ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }
@@ -57,16 +55,29 @@ export default async function settleJob(job: Job): Promise<JobReport> {
 }
 
 async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
-  if (job.dryRun) await storeForDryRun(connection, job.dryRun);
-  const locked = await lockJob(connection, job, { begun: job.dryRun !== null });
-  if (locked.orders.length === 0) {
-    await abandonJob(connection);
-    return everythingGone(job, attempts);
+  const transaction = await Transaction.begin(connection);
+  let committed = false;
+  try {
+    const report = await settleIn(transaction, job, attempts);
+    committed = job.dryRun === null && report.journalNumber !== null;
+    return report;
+  } finally {
+    // A connection whose transaction may still be open must not get another one.
+    if (!committed && !(await transaction.rollback())) await dropConnection();
   }
+}
+
+async function settleIn(
+  transaction: Transaction,
+  job: Job,
+  attempts: number,
+): Promise<Extract<JobReport, { result: 'settled' }>> {
+  const locked = await lockJob(transaction, job);
+  if (locked.orders.length === 0) return everythingGone(job, attempts);
   const orders = locked.orders.map(({ order }) => order);
   const { outcomes, changed } = job.giveUp ? giveUp(locked) : decide(orders, locked.books);
   if (outcomes.length !== orders.length) throw new TypeError('A decision has an outcome for each order.');
-  const journal = await writeJob(connection, locked, {
+  const journal = await writeJob(transaction, locked, {
     outcomes,
     changed,
     digest: () => digestOf(locked.orders, outcomes),
@@ -96,17 +107,6 @@ function digestOf(orders: readonly LockedOrder[], outcomes: readonly Outcome[]):
   return hash.digest();
 }
 
-async function storeForDryRun(connection: Connection, dryRun: NonNullable<Job['dryRun']>): Promise<void> {
-  await beginJob(connection);
-  try {
-    const { intakeAlive } = await insertPending(connection, dryRun.intakeId, dryRun.transfers);
-    if (!intakeAlive) throw new Error('The intake of this process is not registered at the moment.');
-  } catch (error) {
-    await abandonJob(connection).catch(() => {});
-    throw error;
-  }
-}
-
 function giveUp(locked: LockedJob): Decision {
   const outcomes = locked.orders.map(({ order }) => ({
     ok: false as const,
@@ -117,7 +117,7 @@ function giveUp(locked: LockedJob): Decision {
   return { outcomes, changed: { accounts: [], holds: [], originals: [] } };
 }
 
-function everythingGone(job: Job, attempts: number): JobReport {
+function everythingGone(job: Job, attempts: number): Extract<JobReport, { result: 'settled' }> {
   return {
     result: 'settled',
     endings: job.transferIds.map(() => 'gone'),
@@ -130,11 +130,10 @@ function everythingGone(job: Job, attempts: number): JobReport {
   };
 }
 
-/** Whether a job of one failed because its transfer is settled already; then its second copy is removed. */
+/** Whether a job failed because some of its transfers are settled already; then their second copies are removed. */
 async function settledBefore(connection: Connection, job: Job, error: unknown): Promise<boolean> {
-  const [id, ...others] = job.transferIds;
-  if (id === undefined || others.length > 0 || constraintOf(error) !== 'transfers_pkey') return false;
-  return await removeSettledTwin(connection, id).catch(() => false);
+  if (constraintOf(error) !== 'transfers_pkey') return false;
+  return await removeSettledTwins(connection, job.transferIds).catch(() => false);
 }
 
 async function openConnection(): Promise<Connection> {

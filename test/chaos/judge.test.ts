@@ -169,7 +169,7 @@ const PLANTS: readonly Plant[] = [
   },
   {
     what: 'a transfer that is left pending',
-    sql: `insert into pending_transfers (id, intake_id, ${COLUMNS}, request_id)
+    sql: `insert into pending_transfers (id, lease_id, ${COLUMNS}, request_id)
       select gen_random_uuid(), gen_random_uuid(), ${COLUMNS}, 'left' from ${PAID} as paid`,
     rule: /^nothing is left pending$/,
   },

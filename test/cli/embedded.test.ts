@@ -126,7 +126,7 @@ async function orderForNobody(folder: string): Promise<void> {
     const client = new Client(server.settings);
     await client.connect();
     await client.query(
-      `insert into pending_transfers (id, intake_id, from_account, to_account, amount, description)
+      `insert into pending_transfers (id, lease_id, from_account, to_account, amount, description)
        select gen_random_uuid(), gen_random_uuid(), 'MANY', 'ANN', 1, repeat('words ', 50)
        from generate_series(1, ${PENDING})`,
     );

@@ -290,7 +290,7 @@ test('report: a text is quoted where CSV needs it, and no spreadsheet takes it f
   const books = await createDatabase(t);
   const ids = cells.map((_, index) => `${UUID}${String(index).padStart(2, '0')}`);
   await books.query(
-    `insert into pending_transfers (id, intake_id, from_account, to_account, amount, currency, created_at, request_id, description)
+    `insert into pending_transfers (id, lease_id, from_account, to_account, amount, currency, created_at, request_id, description)
      select id, '${UUID}99', 'ANN', 'BOB', 5, 'EUR', '2026-01-31T12:00:00.123456Z', text, text
      from unnest($1::uuid[], $2::text[]) as texts (id, text)`,
     [ids, cells.map(({ text }) => text)],

@@ -117,7 +117,8 @@ test('serve: a port that is taken stops the start with a sentence, and nothing i
     `Port ${address.port} of 127.0.0.1 is in use: end what listens there, or set PORT to another; 0 picks a free one.\n`,
   );
   assert.deepEqual(await connectionsTo(database), []);
-  assert.deepEqual(await database.query('select from intakes'), [], 'Its intake is signed off.');
+  assert.deepEqual(await database.query('select from heartbeats'), [], 'Its lease is closed.');
+  assert.deepEqual(await database.query('select from leases where not closed'), []);
 });
 
 test('serve: an address that is none stops the start with a sentence', async (t) => {
@@ -213,7 +214,7 @@ test('serve: logs are lines of JSON that tell what was done, and nothing about p
   await database.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'gopherpay%'`,
   );
-  await until(() => service.output().includes('"intake is connected again"'), { what: 'the service to be back' });
+  await until(() => service.output().includes('"intake reconnected"'), { what: 'the service to be back' });
   assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
 
   for (const word of [

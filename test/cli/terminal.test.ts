@@ -29,7 +29,7 @@ let database: TestDatabase;
 before(async (t) => {
   database = await createDatabase(t);
   await database.query(
-    `insert into pending_transfers (id, intake_id, from_account, to_account, amount)
+    `insert into pending_transfers (id, lease_id, from_account, to_account, amount)
      select gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 1
      from generate_series(1, ${ROWS})`,
   );

@@ -194,6 +194,14 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['once.keys'],
   },
   {
+    what: 'a pending transfer without a key gone',
+    statements: [
+      `delete from idempotency_keys where transfer_id = '${idOf(200)}'`,
+      `delete from pending_transfers where id = '${idOf(200)}'`,
+    ],
+    checks: ['accepted.kept'],
+  },
+  {
     what: 'a pending member of a group gone',
     statements: [`delete from pending_transfers where id = '${idOf(201)}'`],
     checks: ['once.groups'],

@@ -118,12 +118,13 @@ export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> 
   if (ledger.journal.length !== JOURNAL_ROWS) throw new Error(`The ledger has ${ledger.journal.length} rows.`);
   // A hold whose time has come, and whose expiry is not settled yet.
   Object.assign(ledger.holds.get(IDS.holdDue) ?? {}, { expiry_id: IDS.expiryPending });
-  const intake = idOf(900);
+  const lease = idOf(900);
   const pending = (id: string, fields: Row) => ({
     kind: 'transfer',
     created_at: ledger.instant(99).text,
     id,
-    intake_id: intake,
+    lease_id: lease,
+    adoptions: 0,
     ...fields,
   });
   const tables: Record<string, Row[]> = {
@@ -134,7 +135,6 @@ export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> 
     journal: ledger.journal,
     holds: [...ledger.holds.values()],
     reversed_amounts: [...ledger.reversed.values()],
-    intakes: [{ id: intake, heartbeat_at: ledger.instant(99).text }],
     pending_transfers: [
       pending(idOf(200), { amount: 7, from_account: 'ANN', to_account: 'BOB' }),
       pending(idOf(201), {
@@ -168,6 +168,9 @@ export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> 
       fingerprint: `\\x${'ab'.repeat(32)}`,
     })),
   };
+  const accepted = ledger.transfers.length + (tables['pending_transfers']?.length ?? 0);
+  tables['leases'] = [{ id: lease, session: 1, closed: false, accepted_count: accepted }];
+  tables['heartbeats'] = [{ lease_id: lease, beat: 1, written_at: ledger.instant(99).text }];
   for (const [table, rows] of Object.entries(tables)) {
     await client.query(`insert into ${table} select * from jsonb_populate_recordset(null::${table}, $1::jsonb)`, [
       JSON.stringify(rows),

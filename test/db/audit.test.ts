@@ -115,7 +115,14 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
   journal_head: Object.fromEntries(
     ['number', 'settled_at', 'hash', 'only_row'].map((column) => [column, 'journal.head']),
   ),
-  idempotency_keys: { transfer_id: 'once.keys', key: null, created_at: null, fingerprint: null },
+  idempotency_keys: {
+    transfer_id: 'once.keys',
+    account_number: 'once.keys',
+    key: null,
+    created_at: null,
+    fingerprint: null,
+  },
+  leases: { accepted_count: 'accepted.kept', session: null, closed: null, id: null },
 };
 
 /** Where a text is emptied that was null, the journal cannot tell: the two have one form in it. */
@@ -132,6 +139,8 @@ const FINDS_DELETED: Record<string, string[]> = {
   // Without its last row the chain is whole, but the head has no row.
   journal: ['journal.chain', 'journal.head'],
   journal_head: ['journal.head'],
+  leases: ['accepted.kept'],
+  pending_transfers: ['accepted.kept'],
 };
 
 /** Which check finds it when a row is there twice. */
@@ -145,6 +154,8 @@ const FINDS_DOUBLED: Record<string, string> = {
   journal: 'journal.chain',
   journal_head: 'journal.head',
   idempotency_keys: 'once.keys',
+  leases: 'accepted.kept',
+  pending_transfers: 'accepted.kept',
 };
 
 /** What a column of a type may be changed to. */

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Cursor from 'pg-cursor';
 import {
-  CommitUnknownError,
   connect,
   createPool,
   type DatabaseTimeouts,
@@ -11,9 +10,9 @@ import {
   doubtConnections,
   readRows,
   SilenceError,
-  withTransaction,
 } from '../../src/db/connect.ts';
 import { retryAfter } from '../../src/db/errors.ts';
+import { CommitUnknownError, withTransaction } from '../../src/db/transaction.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Client } from 'pg';
 import { lockJob, writeJob } from '../../src/db/settlement.ts';
+import { Transaction } from '../../src/db/transaction.ts';
 
 const ABORTED = '25P02';
 
@@ -21,14 +22,14 @@ function failingAt(statement: string, code: string): { connection: Client; sent:
       const ownCode = name === statement ? code : failed ? ABORTED : null;
       failed ||= name === statement;
       answers.push(() =>
-        ownCode === null ? resolve({ rows: [] }) : reject(Object.assign(new Error(), { code: ownCode })),
+        ownCode === null ? resolve({ rows: [] }) : reject(Object.assign(new Error(), { code: ownCode, severity: 'ERROR' })),
       );
     });
   };
   return { connection: Object.assign(new Client(), { query }), sent };
 }
 
-const JOB = { transferIds: ['id'], accountNumbers: ['ANN', 'BOB'], parentIds: [] };
+const JOB = { transferIds: ['id'], accountNumbers: ['ANN', 'BOB'], parentIds: [], dryRun: null };
 const ACCOUNT = {
   accountNumber: 'ANN',
   currency: 'USD',
@@ -39,24 +40,32 @@ const ACCOUNT = {
   entryCount: 0n,
 } as const;
 
-for (const statement of ['begin', 'take orders', 'lock accounts']) {
-  test(`settlement: a job that cannot be locked says why: ${statement}`, async () => {
-    const { connection, sent } = failingAt(statement, '55P03');
-    await assert.rejects(lockJob(connection, JOB, { begun: false }), { code: '55P03' });
-    assert.equal(sent.at(-1), 'rollback');
+test('settlement: nothing is sent before BEGIN is answered, and nothing after it failed', async () => {
+  const { connection, sent } = failingAt('begin', '57014');
+  const beginning = Transaction.begin(connection);
+  assert.deepEqual(sent, ['begin']);
+  await assert.rejects(beginning, { code: '57014' });
+  assert.deepEqual(sent, ['begin']);
+});
+
+for (const statement of ['take orders', 'lock accounts']) {
+  test(`settlement: a job that cannot be locked throws the first error: ${statement}`, async () => {
+    const { connection } = failingAt(statement, '55P03');
+    await assert.rejects(lockJob(await Transaction.begin(connection), JOB), { code: '55P03' });
   });
 }
 
 for (const statement of ['update accounts', 'write ended', 'commit']) {
-  test(`settlement: a job that cannot be written says why: ${statement}`, async () => {
-    const { connection, sent } = failingAt(statement, '23514');
+  test(`settlement: a job that cannot be written throws the first error: ${statement}`, async () => {
+    const { connection } = failingAt(statement, '23514');
     const written = {
       outcomes: [],
       changed: { accounts: [ACCOUNT], holds: [], originals: [] },
       digest: () => Buffer.alloc(32),
       dryRun: false,
     };
-    await assert.rejects(writeJob(connection, { orders: [], columns: [] }, written), { code: '23514' });
-    assert.equal(sent.at(-1), 'rollback');
+    const transaction = await Transaction.begin(connection);
+    const locked = { orders: [], columns: [], missing: [], nextExpiry: null };
+    await assert.rejects(writeJob(transaction, locked, written), { code: '23514' });
   });
 }

@@ -1,7 +1,7 @@
 // How transfers are gathered into jobs and what becomes of a job that fails, with threads that the test plays itself.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Durable, Ending, Job, JobReport } from '../../src/domain/job.ts';
+import type { QueuedTransfer, Ending, Job, JobReport } from '../../src/domain/job.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createMetrics } from '../../src/main/metrics.ts';
 import { Queue } from '../../src/main/queue.ts';
@@ -65,8 +65,8 @@ test('settlement: who has waited long enough is told which have ended', async (t
 /** Settlement with one thread, which runs a job until `end` is called with its report. */
 async function start({ jobSizeMax }: { jobSizeMax: number }) {
   const { logger } = await createLogger('silent');
-  const queue = new Queue(1000);
-  queue.admit(1000);
+  const queue = new Queue(1000, 1e9);
+  queue.admit(1000, 1000);
   const jobs: Job[] = [];
   let end: (report: JobReport) => void = () => {};
   const settlement = new Settlement({
@@ -91,7 +91,7 @@ async function start({ jobSizeMax }: { jobSizeMax: number }) {
 
 /** Ends each job as `reportOf` says, or settled, until none of the orders is on its way. */
 async function endAll(
-  orders: readonly Durable[],
+  orders: readonly QueuedTransfer[],
   { settlement, jobs, end }: Awaited<ReturnType<typeof start>>,
   reportOf: (job: Job) => JobReport | null = () => null,
 ): Promise<void> {
@@ -121,10 +121,10 @@ function settled(job: Job | undefined, ending: Ending): JobReport {
   };
 }
 
-function order(id: string, atomicGroupId: string | null = null): Durable {
-  return { id, requestId: id, fromAccount: 'A', toAccount: 'B', parentId: null, atomicGroupId };
+function order(id: string, atomicGroupId: string | null = null): QueuedTransfer {
+  return { id, requestId: id, fromAccount: 'A', toAccount: 'B', parentId: null, atomicGroupId, adoptions: 0, bytes: 1 };
 }
 
-function group(name: string, size: number): Durable[] {
+function group(name: string, size: number): QueuedTransfer[] {
   return Array.from({ length: size }, (_, index) => order(`${name}${index}`, name));
 }

@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { createPool, READING_TIMEOUTS } from '../../src/db/connect.ts';
 import { createLogger } from '../../src/logger.ts';
 import { Intake } from '../../src/main/intake.ts';
+import { KeyLookup } from '../../src/main/keys.ts';
+import { Lease } from '../../src/main/lease.ts';
 import { createMetrics } from '../../src/main/metrics.ts';
 import { Problem } from '../../src/main/problem.ts';
 import { Queue } from '../../src/main/queue.ts';
@@ -14,7 +16,7 @@ const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' }
 
 test('submission: the fingerprint of a key is made once for a request, however many transfers it has', async (t) => {
   const { logger } = await createLogger('silent');
-  const queue = new Queue(5000);
+  const queue = new Queue(5000, 1e9);
   const metrics = createMetrics(queue);
   const pool = createPool(NOWHERE, READING_TIMEOUTS, 1);
   t.after(async () => await pool.end());
@@ -27,7 +29,8 @@ test('submission: the fingerprint of a key is made once for a request, however m
     jobSizeMax: 1,
     onJournal() {},
   });
-  const intake = new Intake({ database: NOWHERE, timeouts: READING_TIMEOUTS, metrics, logger });
+  const lease = new Lease();
+  const intake = new Intake({ database: NOWHERE, timeouts: READING_TIMEOUTS, lease, metrics, logger, onDoubt() {} });
   let read = 0;
   const said = {
     toJSON() {
@@ -49,7 +52,7 @@ test('submission: the fingerprint of a key is made once for a request, however m
     said: [said],
   };
   const submitted = submitGroup(
-    { pool, intake, queue, settlement, flush: intake.flush, waitTimeoutMs: 1000 },
+    { pool, lease, intake, keys: new KeyLookup(pool), queue, settlement, waitTimeoutMs: 1000, wakeRecovery() {} },
     submission,
     members,
     false,

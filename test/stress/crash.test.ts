@@ -230,12 +230,12 @@ test('crash: a service that was frozen and taken for dead does nothing twice whe
 
   const targets = times(300, (index) => accounts[index % 10] ?? '');
   await inParallel(20, targets, send);
-  const [first] = await database.query('select intake_id from pending_transfers limit 1');
+  const [first] = await database.query('select lease_id from pending_transfers limit 1');
   const thaw = freeze(t, sleeper);
   await until(
     async () => {
-      const left = await database.query('select from pending_transfers where intake_id = $1::uuid', [
-        first?.['intake_id'],
+      const left = await database.query('select from pending_transfers where lease_id = $1::uuid', [
+        first?.['lease_id'],
       ]);
       return left.length === 0;
     },

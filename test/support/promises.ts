@@ -109,7 +109,7 @@ function optionalRules({ limitsChanged = false, accepted = [], nothingPending = 
     rules.push({
       promise: 4,
       rule: 'nothing is pending',
-      sql: 'select id, intake_id, created_at from pending_transfers',
+      sql: 'select id, lease_id, created_at from pending_transfers',
     });
   }
   return rules;

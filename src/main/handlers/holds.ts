@@ -5,7 +5,7 @@ import { loadTransfers } from '../../db/transfers.ts';
 import { Problem } from '../problem.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
-import { isUuid, loadDurable } from '../standing.ts';
+import { isUuid } from '../standing.ts';
 import { type Parts, submitOne } from '../submission.ts';
 import { renderHold, renderUnsettledHold } from '../wire.ts';
 import { refuseAmount, toFields } from './transfers.ts';
@@ -116,8 +116,7 @@ async function voidHold(
 async function showHold(parts: Parts, id: string | undefined): Promise<Answer> {
   const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
   if (hold) return { status: 200, json: renderHold(hold) };
-  const load = async () => (id !== undefined && isUuid(id) ? await loadTransfers(parts.pool, [id]) : []);
-  const [transfer] = await loadDurable(parts, load, (transfers) => transfers);
+  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(parts.pool, [id]) : [];
   if (transfer?.kind !== 'hold') throw new Problem('hold_not_found', 'There is no hold with this id.');
   return { status: 200, json: renderUnsettledHold(transfer) };
 }

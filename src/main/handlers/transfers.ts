@@ -13,7 +13,7 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
-import { findTransfer, isUuid, loadDurable } from '../standing.ts';
+import { findTransfer, isUuid } from '../standing.ts';
 import { type OrderFields, type Parts, submitGroup, submitOne } from '../submission.ts';
 import { renderPage, renderTransfer } from '../wire.ts';
 
@@ -64,13 +64,7 @@ export function transferRoutes(parts: Parts): Route[] {
       answers: { 200: 'Transfer' },
       handle: async ({ parameters }) => ({
         status: 200,
-        json: renderTransfer(
-          await loadDurable(
-            parts,
-            async () => await findTransfer(parts.pool, parameters[0]),
-            (transfer) => [transfer],
-          ),
-        ),
+        json: renderTransfer(await findTransfer(parts.pool, parameters[0])),
       }),
     }),
     defineRoute({
@@ -162,11 +156,7 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
-  const page = await loadDurable(
-    parts,
-    async () => await listTransfers(parts.pool, filter, { limit, after }),
-    ({ transfers }) => transfers,
-  );
+  const page = await listTransfers(parts.pool, filter, { limit, after });
   const next = page.next && Buffer.from(JSON.stringify(page.next)).toString('base64url');
   return { status: 200, json: renderPage(page.transfers.map(renderTransfer), next) };
 }

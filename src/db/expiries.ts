@@ -1,0 +1,67 @@
+// Ends holds whose time has come: stores, under a lease, a transfer of kind expiry for each.
+import type { QueuedTransfer } from '../domain/job.ts';
+import type { ConnectionPool } from './connect.ts';
+import { type HeldLease, lockOwn } from './leases.ts';
+import { withTransaction } from './transaction.ts';
+
+/** How many bytes an expiry counts for: it has no words of a caller. */
+const EXPIRY_BYTES = 200;
+
+const INSERT_EXPIRIES = `
+  with due as (
+    select id, from_account, to_account, currency
+    from holds
+    -- The time that stands in the transfers, so that none was accepted before its hold was due.
+    where state = 'open' and expiry_id is null and expires_at <= now()
+    order by expires_at
+    limit cardinality($2::uuid[])
+    for update skip locked
+  ), numbered as (
+    select due.*, ($2::uuid[])[(row_number() over ())::integer] as transfer_id
+    from due
+  ), claimed as (
+    update holds
+    set expiry_id = numbered.transfer_id
+    from numbered
+    where holds.id = numbered.id
+  ), inserted as (
+    insert into pending_transfers (id, lease_id, parent_id, kind, from_account, to_account, currency, description)
+    select transfer_id, $1::uuid, id, 'expiry', from_account, to_account, currency, 'Hold expired'
+    from numbered
+    returning id, parent_id, from_account, to_account
+  ), counted as (
+    update leases
+    set accepted_count = accepted_count + (select count(*) from inserted)
+    where id = $1::uuid
+  )
+  select id, parent_id, from_account, to_account
+  from inserted`;
+
+/**
+ * Stores the expiry of holds that are due by the database's clock, at most one per id offered, each hold once over all
+ * processes. Returns what it stored. Throws LeaseLostError if the lease was lost.
+ */
+export async function insertExpiries(
+  pool: ConnectionPool,
+  lease: HeldLease,
+  ids: readonly string[],
+): Promise<QueuedTransfer[]> {
+  const inserted = await withTransaction(pool, async (connection) => {
+    await lockOwn(connection, lease);
+    return await connection.query<{ id: string; parent_id: string; from_account: string; to_account: string }>({
+      name: 'insert expiries',
+      text: INSERT_EXPIRIES,
+      values: [lease.id, ids],
+    });
+  });
+  return inserted.rows.map((row) => ({
+    id: row.id,
+    requestId: row.id,
+    fromAccount: row.from_account,
+    toAccount: row.to_account,
+    parentId: row.parent_id,
+    atomicGroupId: null,
+    adoptions: 0,
+    bytes: EXPIRY_BYTES,
+  }));
+}

@@ -1,0 +1,268 @@
+// Leases: a process's claim on the transfers that it accepted.
+//
+//   open ──the holder stops, or another process takes over──▶ closed
+//
+// Everything that stores pending transfers under a lease locks the lease's row until its commit, and finds nothing to store
+// under when the lease is closed or has another session. So after renewLease or a take-over has locked the row, no
+// statement that was sent before can store anything more, and all that was stored is visible.
+import type { QueuedTransfer } from '../domain/job.ts';
+import type { ConnectionPool, Queryable } from './connect.ts';
+import { REQUEST_ID } from './orders.ts';
+import { withTransaction } from './transaction.ts';
+
+/** A lease as its holder knows it. */
+export type HeldLease = { readonly id: string; readonly session: number };
+
+/** What another process observes of a lease. */
+export type ObservedLease = {
+  readonly id: string;
+  /** The number of its last heartbeat; null if it has none. */
+  readonly beat: bigint | null;
+  /** Whether it is closed, or not even known, and transfers are pending under it. */
+  readonly ended: boolean;
+  /** Whether its last heartbeat is older than the bound, by the database's clock. */
+  readonly late: boolean;
+};
+
+/** A lease was closed by another process, or has another session: nothing was stored under it. */
+export class LeaseLostError extends Error {}
+
+export type PageBounds = { readonly countMax: number; readonly bytesMax: number };
+
+/** Registers a new lease, with its first heartbeat. */
+export async function openLease(connection: Queryable, id: string): Promise<HeldLease> {
+  await connection.query({
+    name: 'open lease',
+    text: `
+      with opened as (
+        insert into leases (id)
+        values ($1::uuid)
+      )
+      insert into heartbeats (lease_id)
+      values ($1::uuid)`,
+    values: [id],
+  });
+  return { id, session: 1 };
+}
+
+/** Begins a new session of a lease that is open; null if it is closed. Waits for all that is being stored under it. */
+export async function renewLease(connection: Queryable, id: string): Promise<HeldLease | null> {
+  const renewed = await connection.query<{ session: number }>({
+    name: 'renew lease',
+    text: `
+      with held as materialized (
+        select id
+        from leases
+        where id = $1::uuid and not closed
+        for update
+      )
+      update leases
+      set session = session + 1
+      from held
+      where leases.id = held.id
+      returning leases.session`,
+    values: [id],
+  });
+  const session = renewed.rows[0]?.session;
+  return session === undefined ? null : { id, session };
+}
+
+/** Closes a lease whose holder stops. What is left under it is adopted by the next process that looks. */
+export async function closeLease(connection: Queryable, id: string): Promise<void> {
+  await connection.query(
+    `with closed as (
+       update leases
+       set closed = true
+       where id = $1::uuid
+     )
+     delete from heartbeats
+     where lease_id = $1::uuid`,
+    [id],
+  );
+}
+
+/** Writes the heartbeat of a lease. False if the lease is closed: another process has taken it over. */
+export async function writeHeartbeat(connection: Queryable, id: string): Promise<boolean> {
+  const written = await connection.query({
+    name: 'write heartbeat',
+    text: `
+      insert into heartbeats (lease_id)
+      select id
+      from leases
+      where id = $1::uuid and not closed
+      on conflict (lease_id) do update set beat = heartbeats.beat + 1, written_at = clock_timestamp()`,
+    values: [id],
+  });
+  return written.rowCount === 1;
+}
+
+/** All leases but `ownId` that have a heartbeat or pending transfers. */
+export async function observeLeases(
+  connection: Queryable,
+  ownId: string,
+  orphanedAfterMs: number,
+): Promise<ObservedLease[]> {
+  const observed = await connection.query<ObservedLease>({
+    name: 'observe leases',
+    text: `
+      select held.lease_id as id, heartbeats.beat, coalesce(leases.closed, true) as ended,
+        coalesce(heartbeats.written_at < clock_timestamp() - $2::integer * interval '1 millisecond', false) as late
+      from (
+        select lease_id
+        from heartbeats
+        union
+        select lease_id
+        from pending_transfers
+      ) as held
+      left join leases on leases.id = held.lease_id
+      left join heartbeats on heartbeats.lease_id = held.lease_id
+      where held.lease_id <> $1::uuid`,
+    values: [ownId, orphanedAfterMs],
+  });
+  return observed.rows;
+}
+
+/**
+ * Closes leases whose heartbeat is still the one observed, and takes over a page of what is pending under closed ones,
+ * oldest first; atomic groups come whole. Null: nothing is left. Throws LeaseLostError if `own` was lost.
+ */
+export async function adoptPage(
+  pool: ConnectionPool,
+  own: HeldLease,
+  orphaned: readonly ObservedLease[],
+  bounds: PageBounds,
+): Promise<QueuedTransfer[] | null> {
+  return await withTransaction(pool, async (connection) => {
+    const ids = orphaned.map(({ id }) => id);
+    // In order of id, so that two processes that adopt at once wait for each other instead of deadlocking.
+    await connection.query('select id from leases where id = any($1::uuid[]) order by id for update', [ids]);
+    await connection.query(
+      `update leases
+       set closed = true
+       from unnest($1::uuid[], $2::bigint[]) as observed (id, beat)
+       left join heartbeats on heartbeats.lease_id = observed.id
+       where leases.id = observed.id and not leases.closed and heartbeats.beat is not distinct from observed.beat`,
+      [ids, orphaned.map(({ beat }) => beat)],
+    );
+    const died = orphaned.filter(({ ended }) => !ended).map(({ id }) => id);
+    const page = await takePage(connection, own, { ids, died }, bounds);
+    if (page === null) {
+      await connection.query(
+        `delete from heartbeats
+         where lease_id in (select id from leases where id = any($1::uuid[]) and closed)`,
+        [ids],
+      );
+    }
+    return page;
+  });
+}
+
+async function takePage(
+  connection: Queryable,
+  own: HeldLease,
+  { ids, died }: { ids: readonly string[]; died: readonly string[] },
+  bounds: PageBounds,
+): Promise<QueuedTransfer[] | null> {
+  await lockOwn(connection, own);
+  const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
+    PAGE(`
+      left join leases on leases.id = pending_transfers.lease_id
+      where lease_id = any($1::uuid[]) and coalesce(leases.closed, true)`),
+    [ids, bounds.countMax, bounds.bytesMax],
+  );
+  if (page.rows.length === 0) return null;
+  const taken = await connection.query<QueuedRow>(
+    `update pending_transfers
+     set lease_id = $1::uuid, adoptions = adoptions + (lease_id = any($4::uuid[]))::integer
+     where id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[]))
+     returning ${QUEUED_COLUMNS}`,
+    [own.id, page.rows.map(({ id }) => id), page.rows.flatMap((row) => row.atomic_group_id ?? []), died],
+  );
+  return toQueued(taken.rows);
+}
+
+/** Keeps the own lease from being renewed until the commit, so that a renewal sees what this transaction did. */
+export async function lockOwn(connection: Queryable, own: HeldLease): Promise<void> {
+  const locked = await connection.query(
+    'select from leases where id = $1::uuid and session = $2::integer and not closed for key share',
+    [own.id, own.session],
+  );
+  if (locked.rowCount === 0) throw new LeaseLostError('The lease of this process was closed or renewed.');
+}
+
+/** A page of what is pending under a lease, in order of id after `afterId`; atomic groups come whole. Empty: there is no more. */
+export async function loadPendingPage(
+  connection: Queryable,
+  leaseId: string,
+  afterId: string,
+  bounds: PageBounds,
+): Promise<{ transfers: QueuedTransfer[]; lastId: string } | null> {
+  const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
+    PAGE('where lease_id = $1::uuid and id > $4::uuid'),
+    [leaseId, bounds.countMax, bounds.bytesMax, afterId],
+  );
+  const lastId = page.rows.at(-1)?.id;
+  if (lastId === undefined) return null;
+  const found = await connection.query<QueuedRow>(
+    `select ${QUEUED_COLUMNS}
+     from pending_transfers
+     where id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))`,
+    [page.rows.map(({ id }) => id), page.rows.flatMap((row) => row.atomic_group_id ?? [])],
+  );
+  return { transfers: toQueued(found.rows), lastId };
+}
+
+/** How many bytes a row holds of a caller's words, about; the rest of a row has a bound of its own. */
+const ROW_BYTES = `(
+    200 + coalesce(octet_length(pending_transfers.description), 0)
+    + coalesce(octet_length(pending_transfers.metadata::text), 0)
+  )`;
+
+/** The ids of a page: at most $2 rows and $3 bytes, but at least one row. `source` joins and restricts pending_transfers. */
+const PAGE = (source: string) => `
+  select id, atomic_group_id
+  from (
+    select id, atomic_group_id, sum(bytes) over (order by id) as bytes_so_far, row_number() over (order by id) as position
+    from (
+      select pending_transfers.id, case when atomic then group_id end as atomic_group_id, ${ROW_BYTES} as bytes
+      from pending_transfers
+      ${source}
+      order by pending_transfers.id
+      limit $2::integer
+    ) as oldest
+  ) as counted
+  where position = 1 or bytes_so_far <= $3::bigint
+  order by id`;
+
+const QUEUED_COLUMNS = `
+  id, ${REQUEST_ID} as request_id, from_account, to_account, parent_id, case when atomic then group_id end as atomic_group_id,
+  group_position, adoptions, ${ROW_BYTES} as bytes`;
+
+type QueuedRow = {
+  id: string;
+  request_id: string;
+  from_account: string;
+  to_account: string;
+  parent_id: string | null;
+  atomic_group_id: string | null;
+  group_position: number | null;
+  adoptions: number;
+  bytes: number;
+};
+
+/** In order of id, and the members of an atomic group next to each other in theirs. */
+function toQueued(rows: QueuedRow[]): QueuedTransfer[] {
+  const order = (row: QueuedRow) => row.atomic_group_id ?? row.id;
+  return rows
+    .sort((a, b) => order(a).localeCompare(order(b)) || (a.group_position ?? 0) - (b.group_position ?? 0))
+    .map((row) => ({
+      id: row.id,
+      requestId: row.request_id,
+      fromAccount: row.from_account,
+      toAccount: row.to_account,
+      parentId: row.parent_id,
+      atomicGroupId: row.atomic_group_id,
+      adoptions: row.adoptions,
+      bytes: row.bytes,
+    }));
+}

@@ -1,0 +1,85 @@
+// Transactions. One exists only once the server has answered BEGIN, so no statement can travel together with BEGIN: if the
+// server canceled such a BEGIN alone, what follows it would take effect by itself, outside any transaction.
+import type { ConnectionPool, Queryable } from './connect.ts';
+import { retryAfter, toError } from './errors.ts';
+
+/** The answer to a commit was lost: whether the transaction took effect is unknown. */
+export class CommitUnknownError extends Error {}
+
+/** An open transaction on a connection, which may pipeline. */
+export class Transaction {
+  /** Statements that are sent over it belong to the transaction. If one fails, all after it fail with 25P02. */
+  readonly connection: Queryable;
+
+  private constructor(connection: Queryable) {
+    this.connection = connection;
+  }
+
+  /** Resolves when the transaction is open on the server. Throws the server's error; nothing was begun then. */
+  static async begin(connection: Queryable): Promise<Transaction> {
+    await connection.query('begin');
+    return new Transaction(connection);
+  }
+
+  /** Commits, pipelined behind `sent`. Throws the first error; unless it is a CommitUnknownError, nothing took effect. */
+  async commit(sent: readonly Promise<unknown>[] = []): Promise<void> {
+    const commit = this.connection.query('commit').catch((error: unknown) => {
+      if (retryAfter(error) !== 'new connection') throw error;
+      throw new CommitUnknownError(`The answer to a commit was lost: ${toError(error).message}`, { cause: error });
+    });
+    await allSent([...sent, commit]);
+    const { command } = await commit;
+    // A COMMIT in a failed transaction does not fail: it answers ROLLBACK.
+    if (command !== 'COMMIT') throw new Error(`The transaction was not committed: its end answered ${command}.`);
+  }
+
+  /** Rolls back. False if the server did not confirm it: the connection must not be used again then. */
+  async rollback(): Promise<boolean> {
+    return await this.connection.query('rollback').then(
+      () => true,
+      () => false,
+    );
+  }
+}
+
+/**
+ * Awaits statements that were sent together. Throws the error of the first that failed, which is the cause of the others;
+ * where several errors come in one packet, that of the first need not be received first.
+ */
+export async function allSent<Sent extends readonly Promise<unknown>[] | []>(
+  sent: Sent,
+): Promise<{ -readonly [Index in keyof Sent]: Awaited<Sent[Index]> }> {
+  try {
+    return await Promise.all(sent);
+  } catch (error) {
+    const ends = await Promise.allSettled(sent);
+    const [cause = error] = ends.flatMap((end): unknown[] => (end.status === 'rejected' ? [end.reason] : []));
+    throw cause;
+  }
+}
+
+/**
+ * Runs `work` in a transaction on a connection of the pool: commits when it returns, rolls back when it throws. Throws
+ * CommitUnknownError if the answer to the commit was lost.
+ */
+export async function withTransaction<Result>(
+  pool: ConnectionPool,
+  work: (connection: Queryable) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect();
+  let usable = false;
+  let transaction: Transaction | undefined;
+  try {
+    transaction = await Transaction.begin(client);
+    const result = await work(transaction.connection);
+    await transaction.commit();
+    usable = true;
+    return result;
+  } catch (error) {
+    usable = (await transaction?.rollback()) ?? false;
+    throw error;
+  } finally {
+    // A connection whose transaction may still be open is closed, not returned.
+    client.release(!usable);
+  }
+}
