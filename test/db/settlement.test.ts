@@ -22,7 +22,9 @@ function failingAt(statement: string, code: string): { connection: Client; sent:
       const ownCode = name === statement ? code : failed ? ABORTED : null;
       failed ||= name === statement;
       answers.push(() =>
-        ownCode === null ? resolve({ rows: [] }) : reject(Object.assign(new Error(), { code: ownCode, severity: 'ERROR' })),
+        ownCode === null
+          ? resolve({ rows: [] })
+          : reject(Object.assign(new Error(), { code: ownCode, severity: 'ERROR' })),
       );
     });
   };

@@ -62,14 +62,14 @@ test('poison: one transfer that cannot be written fails alone, with an alarm, an
   );
   assert.equal(ended.length, ids.length + waiting.length);
   const logs = service.logs();
-  const split = logs.filter(({ msg }) => msg === 'a job could not be settled and is split');
+  const split = logs.filter(({ msg }) => msg === 'job broken, bisected');
   assert.ok(
     split.some(({ transfers }) => Number(transfers) > 1),
     'It was found by splitting a job.',
   );
   for (const { level, sqlstate } of split) assert.deepEqual([level, sqlstate], [50, '23514']);
   // The line comes right after the commit.
-  const findAlarms = () => service.logs().filter(({ msg }) => msg === 'what could not be settled was failed');
+  const findAlarms = () => service.logs().filter(({ msg }) => msg === 'poison transfer quarantined');
   await until(() => findAlarms().length > 0, { what: 'the alarm' });
   const alarms = findAlarms();
   assert.deepEqual(
@@ -91,7 +91,7 @@ test('poison: one whose failure cannot be written either stays pending, holds up
   const order = { from_account: 'ANN', to_account: 'BOB', amount: 1 };
   const poison = await postAccepted(service, { ...order, amount: 13 });
   const countAlarms = (): number =>
-    service.logs().filter(({ msg, sqlstate }) => String(msg).endsWith('is split') && sqlstate === '23514').length;
+    service.logs().filter(({ msg, sqlstate }) => msg === 'job broken, bisected' && sqlstate === '23514').length;
   await until(() => countAlarms() >= 4, { timeoutMs: 20_000, what: 'it to have been tried again' });
   for (let turn = 0; turn < 3; turn += 1) await assertWorks(service, order);
   assert.equal(await countPending(database), 1);

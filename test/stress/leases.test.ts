@@ -1,0 +1,174 @@
+// Goal: an answer that is lost, and a process that dies, neither hide nor double a transfer, whatever the database's clock does.
+// Method: a network that loses the answer to an intake, a second service that adopts, and heartbeats that lie ahead of time.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { startProxy } from '../support/proxy.ts';
+import { awaitFinal, request, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import {
+  awaitNothingPending,
+  countPending,
+  idOf,
+  inParallel,
+  LOAD_ENV,
+  openAccount,
+  openAccounts,
+  post,
+  postAccepted,
+  times,
+} from './callers.ts';
+import { lockAccount } from './trouble.ts';
+
+const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
+/** Answers are given up soon; heartbeats are not missed meanwhile. */
+const HASTY = { DB_STATEMENT_TIMEOUT_MS: '400', DB_ANSWER_TIMEOUT_MS: '600', DB_LOCK_TIMEOUT_MS: '200' };
+
+for (const prefer of ['', 'wait=5']) {
+  test(`leases: a transfer whose intake was answered too late is answered as it is stored: ${prefer || 'no wait'}`, async (t) => {
+    const database = await createDatabase(t);
+    const proxy = await startProxy(t, database);
+    const service = await startService(t, { database: proxy, env: { ...HASTY, LOG_LEVEL: 'warn' } });
+    await openAccounts(service, 'ACC', 2, { balance: 100 });
+    const lost = proxy.loseCommit();
+    const answering = post(service, ORDER, prefer === '' ? {} : { Prefer: prefer });
+    await lost;
+    const answer = await answering;
+    const final = await awaitFinal(service, idOf(answer));
+    const told = await request(service, 'GET', `/transfers/${idOf(answer)}`);
+    const rows = await database.query('select id from transfers where amount = 7');
+    assert.equal(rows.length, 1, 'It was stored once.');
+    assert.equal(final['status'], 'completed');
+    for (const field of ['created_at', 'request_id', 'amount']) {
+      assert.equal(JSON.parse(answer.text)[field], told.body[field], field);
+    }
+    if (prefer !== '') assert.equal(JSON.parse(answer.text)['status'], 'completed', answer.text);
+    await checkPromises(database, { accepted: [idOf(answer)], nothingPending: true });
+  });
+}
+
+test('leases: a transfer that another process settled is never pending again at the one that lost the answer', async (t) => {
+  const database = await createDatabase(t);
+  const proxy = await startProxy(t, database);
+  const silent = { HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500' };
+  // It waits for the lost answer longer than the other one waits for its heartbeat.
+  const patient = { DB_STATEMENT_TIMEOUT_MS: '3000', DB_ANSWER_TIMEOUT_MS: '4000', DB_CONNECT_TIMEOUT_MS: '500' };
+  const cutOff = await startService(t, { database: proxy, env: { ...silent, ...patient, LOG_LEVEL: 'warn' } });
+  await openAccounts(cutOff, 'ACC', 2, { balance: 100 });
+  const other = await startService(t, { database, env: { ...silent, LOG_LEVEL: 'warn' } });
+  const lost = proxy.loseCommit();
+  const group = { transfers: [ORDER, { ...ORDER, amount: 8 }], atomic: true };
+  const answering = Promise.all([
+    request(cutOff, 'POST', '/transfers', group, { 'X-Request-ID': 'the-group' }),
+    lost.then(() => proxy.swallow()),
+  ]);
+  const settled = await until(
+    async () => {
+      const rows = await database.query<{ id: string }>('select id from transfers where amount in (7, 8)');
+      return rows.length === 2 && rows;
+    },
+    { timeoutMs: 20_000, what: 'the other process to adopt and settle' },
+  );
+  await proxy.heal();
+  const [answer] = await answering;
+  // Known to be final since before the answer: it must say so, or that it does not know.
+  if (answer.status !== 503) {
+    const statuses = JSON.parse(answer.text).transfers.map(({ status }: { status: string }) => status);
+    assert.deepEqual(statuses, ['completed', 'completed'], answer.text);
+  } else assert.equal(answer.body['code'], 'outcome_unknown');
+  await until(async () => (await request(cutOff, 'GET', '/readyz')).status === 200, {
+    timeoutMs: 20_000,
+    what: 'the one that was cut off to be ready',
+  });
+  assert.equal(await countPending(database), 0);
+  for (const service of [cutOff, other]) {
+    const found = await request(service, 'GET', '/transfers?request_id=the-group');
+    const items = JSON.parse(found.text).items;
+    assert.deepEqual(
+      items.map(({ status }: { status: string }) => status),
+      ['completed', 'completed'],
+    );
+  }
+  await checkPromises(database, { accepted: settled.map(({ id }) => id), nothingPending: true });
+});
+
+test('leases: a process that died is noticed although the clock of the database went back', async (t) => {
+  const database = await createDatabase(t);
+  const env = { HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500', LOG_LEVEL: 'warn' };
+  const first = await startService(t, { database, env });
+  await openAccounts(first, 'ACC', 2, { balance: 100 });
+  const unlock = await lockAccount(database, 'ACC0');
+  const id = await postAccepted(first, ORDER);
+  await first.kill();
+  await unlock();
+  // As it looks after the clock went back by an hour.
+  await database.query(`update heartbeats set written_at = clock_timestamp() + interval '1 hour'`);
+  const second = await startService(t, { database, env });
+  assert.equal((await awaitFinal(second, id))['status'], 'completed');
+  await checkPromises(database, { accepted: [id], nothingPending: true });
+});
+
+test('leases: what a stopped process left is adopted until nothing is left, whatever a round may take', async (t) => {
+  const database = await createDatabase(t);
+  const env = { ...LOAD_ENV, HEARTBEAT_MS: '5000', ORPHANED_AFTER_MS: '15000' };
+  const first = await startService(t, { database, env: { ...env, DRAIN_TIMEOUT_MS: '100' } });
+  await openAccount(first, 'HOT', { balance: 100_000 });
+  const accounts = await openAccounts(first, 'ACC', 10);
+  const unlock = await lockAccount(database, 'HOT');
+  const transfers = (start: number) =>
+    times(1000, (index) => ({ from_account: 'HOT', to_account: accounts[(start + index) % 10] ?? '', amount: 1 }));
+  const ids: string[] = [];
+  await inParallel(
+    4,
+    times(4, (index) => index),
+    async (index) => {
+      const answer = await request(first, 'POST', '/transfers', { transfers: transfers(index) });
+      assert.equal(answer.status, 202, answer.text);
+      ids.push(...JSON.parse(answer.text).transfers.map(({ id }: { id: string }) => id));
+    },
+  );
+  // It gives up draining, and closes its lease: the next process adopts at its first look, 5 s before the second one.
+  await first.stop();
+  await unlock();
+  assert.equal(await countPending(database), 4000);
+  const startedAt = performance.now();
+  await startService(t, { database, env });
+  await awaitNothingPending(database, 60_000);
+  const [observed] = await database.query<{ beat: bigint }>('select beat from heartbeats');
+  assert.ok((observed?.beat ?? 0n) <= 2n + BigInt(Math.floor((performance.now() - startedAt) / 5000)));
+  await checkPromises(database, { accepted: ids, nothingPending: true });
+});
+
+test('leases: each death of a process makes the jobs smaller in which its transfers are settled', async (t) => {
+  const database = await createDatabase(t);
+  const env = { ...LOAD_ENV, LOG_LEVEL: 'info', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500' };
+  const first = await startService(t, { database, env });
+  await openAccount(first, 'HOT', { balance: 100_000 });
+  await openAccount(first, 'ANN');
+  const unlock = await lockAccount(database, 'HOT');
+  const order = { from_account: 'HOT', to_account: 'ANN', amount: 1 };
+  const answer = await request(first, 'POST', '/transfers', { transfers: times(1000, () => order) });
+  assert.equal(answer.status, 202, answer.text);
+  await first.kill();
+  const second = await startService(t, { database, env });
+  await until(async () => (await database.query('select from pending_transfers where adoptions = 1')).length === 1000, {
+    timeoutMs: 20_000,
+    what: 'the second process to adopt',
+  });
+  await second.kill();
+  await unlock();
+  const third = await startService(t, { database, env });
+  await awaitNothingPending(database, 60_000);
+  const sizes = await until(
+    () => {
+      const jobs = third.logs().filter(({ msg }) => msg === 'job settled');
+      const total = jobs.reduce((sum, { transfers }) => sum + Number(transfers), 0);
+      return total >= 1000 && jobs.map(({ transfers }) => Number(transfers));
+    },
+    { what: 'the log of the jobs' },
+  );
+  // A sixteenth of 2048, twice adopted.
+  assert.equal(Math.max(...sizes), 128);
+  await checkPromises(database, { nothingPending: true });
+});
