@@ -79,6 +79,32 @@ test('queue: tells at least one second and at most sixty', () => {
   assert.equal(queue.retryAfterSeconds(), 1);
 });
 
+test('queue: time in which nothing was on its way does not count', () => {
+  const { queue, advance } = measuredQueue(1000);
+  for (let burst = 0; burst < 10; burst += 1) {
+    queue.admit(500, 500);
+    advance(50);
+    queue.release(500, 500, true);
+    advance(60_000);
+  }
+  queue.admit(1000, 1000);
+  // 500 in 50 ms, whatever lies between.
+  assert.equal(queue.retryAfterSeconds(), 1);
+});
+
+test('queue: bytes are bounded like places, and a request larger than the bound is admitted alone', () => {
+  const queue = new Queue(1000, 100);
+  assert.equal(queue.admit(1, 60), true);
+  assert.equal(queue.admit(1, 60), false);
+  assert.equal(queue.admit(1, 40), true);
+  assert.equal(queue.room, 0);
+  queue.release(2, 100, true);
+  assert.equal(queue.admit(2, 500), true);
+  assert.equal(queue.admit(1, 1), false);
+  queue.release(2, 500, true);
+  assert.equal(queue.admit(1, 1), true);
+});
+
 function measuredQueue(maxQueue: number): { queue: Queue; advance: (milliseconds: number) => void } {
   let now = 5000;
   const advance = (milliseconds: number): void => {

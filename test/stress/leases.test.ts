@@ -140,6 +140,34 @@ test('leases: what a stopped process left is adopted until nothing is left, what
   await checkPromises(database, { accepted: ids, nothingPending: true });
 });
 
+test('leases: thousands of holds that are due together end in one round', async (t) => {
+  const HOLDS = 2500;
+  const database = await createDatabase(t);
+  const env = { ...LOAD_ENV, HEARTBEAT_MS: '15000', ORPHANED_AFTER_MS: '45000' };
+  const service = await startService(t, { database, env });
+  await openAccounts(service, 'ACC', 2, { balance: HOLDS });
+  const hold = { from_account: 'ACC0', to_account: 'ACC1', amount: 1, expires_in: 600 };
+  await inParallel(
+    32,
+    times(HOLDS, () => hold),
+    async (body) => {
+      assert.equal((await request(service, 'POST', '/holds', body)).status, 202);
+    },
+  );
+  await awaitNothingPending(database);
+  await database.query(`update holds set expires_at = clock_timestamp()`);
+  await until(async () => (await database.query(`select from holds where state = 'open' limit 1`)).length === 0, {
+    timeoutMs: 30_000,
+    what: 'every hold to have ended',
+  });
+  const [spread] = await database.query<{ ms: number }>(
+    `select extract(epoch from max(completed_at) - min(completed_at)) * 1000 as ms from transfers where kind = 'expiry'`,
+  );
+  assert.ok(Number(spread?.ms) < 15_000, `They ended within ${spread?.ms} ms, without waiting for the next round.`);
+  const account = await request(service, 'GET', '/accounts/ACC0');
+  assert.deepEqual([account.body['held'], account.body['available']], [0, HOLDS]);
+});
+
 test('leases: each death of a process makes the jobs smaller in which its transfers are settled', async (t) => {
   const database = await createDatabase(t);
   const env = { ...LOAD_ENV, LOG_LEVEL: 'info', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500' };
