@@ -206,8 +206,8 @@ const HEADERS: Readonly<
   },
   'Idempotency-Key': {
     schema: { type: 'string', maxLength: 255 },
-    description: 'One key names one transfer, for ever.',
-    isTaken: ordersMovement,
+    description: 'One key names one request, for ever.',
+    isTaken: ({ method }) => method === 'POST',
   },
   Prefer: {
     schema: { type: 'string', examples: ['wait=5'] },

@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import type { Ending, Job, JobReport, QueuedTransfer } from '../domain/job.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
+import { countWhole, isWhole, named, sumBytes } from './batch.ts';
 import type { Metrics } from './metrics.ts';
 import type { ThreadPool } from './pool.ts';
 import type { Queue } from './queue.ts';
@@ -57,8 +58,6 @@ const FILL = 256;
  */
 const STALLED_FACTOR = 4;
 const STALLED_MS_MIN = 200;
-/** About how much of a thread's memory one job may take, before copies are made of it. Most jobs have a tenth of it. */
-const JOB_BYTES_MAX = 4 * 1024 * 1024;
 /** After so many threads died with a transfer alone, or so many processes with it in ever smaller jobs, it is failed. */
 const THREAD_DEATHS_MAX = 3;
 const ADOPTIONS_MAX = 12;
@@ -339,61 +338,6 @@ export class Settlement {
     if (report.result === 'unavailable') this.#logger.warn(details, 'job retried');
     else this.#logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
   }
-}
-
-function sumBytes(transfers: readonly Tracked[]): number {
-  return transfers.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-/** How many of these transfers fit into the memory of one job. */
-function countFitting(transfers: readonly Tracked[], max: number): number {
-  let bytes = 0;
-  for (let count = 0; count < max; count += 1) {
-    bytes += transfers[count]?.bytes ?? 0;
-    if (bytes > JOB_BYTES_MAX) return count;
-  }
-  return max;
-}
-
-/**
- * How many of these transfers come to at most `max`, and fit into a job, without tearing an atomic group apart; the first
- * group as a whole, if it alone is larger.
- */
-function countWhole(transfers: readonly Tracked[], max: number): number {
-  let count = countFitting(transfers, Math.min(max, transfers.length));
-  while (count > 0 && tears(transfers, count)) count -= 1;
-  if (count > 0) return count;
-  count = 1;
-  while (tears(transfers, count)) count += 1;
-  return count;
-}
-
-/** Whether a cut before this index goes through an atomic group. */
-function tears(transfers: readonly Tracked[], index: number): boolean {
-  const group = transfers[index]?.atomicGroupId ?? null;
-  return group !== null && transfers[index - 1]?.atomicGroupId === group;
-}
-
-/** Whether these are what is never torn apart: one transfer, or the members of one atomic group. */
-function isWhole(transfers: readonly Tracked[]): boolean {
-  return countWhole(transfers, 1) === transfers.length;
-}
-
-/** The transfers of a job, and all that they name, each once. */
-function named(
-  transfers: readonly Pick<QueuedTransfer, 'id' | 'fromAccount' | 'toAccount' | 'parentId'>[],
-): Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'> {
-  const accountNumbers = new Set<string>();
-  const parentIds = new Set<string>();
-  for (const { fromAccount, toAccount, parentId } of transfers) {
-    accountNumbers.add(fromAccount).add(toAccount);
-    if (parentId !== null) parentIds.add(parentId);
-  }
-  return {
-    transferIds: transfers.map((transfer) => transfer.id),
-    accountNumbers: [...accountNumbers],
-    parentIds: [...parentIds],
-  };
 }
 
 /** How the transfer at an index of a settled job ended. */

@@ -5,14 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
 import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
-import {
-  type LockedJob,
-  type LockedOrder,
-  lockJob,
-  removeSettledTwins,
-  StaleDecisionError,
-  writeJob,
-} from '../db/settlement.ts';
+import { type LockedJob, type LockedOrder, lockJob } from '../db/locked-job.ts';
+import { removeSettledTwins, StaleDecisionError, writeJob } from '../db/settlement.ts';
 import { Transaction } from '../db/transaction.ts';
 import { type Decision, decide } from '../domain/decide.ts';
 import type { Job, JobReport } from '../domain/job.ts';

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Client } from 'pg';
-import { lockJob, writeJob } from '../../src/db/settlement.ts';
+import { lockJob } from '../../src/db/locked-job.ts';
+import { writeJob } from '../../src/db/settlement.ts';
 import { Transaction } from '../../src/db/transaction.ts';
 
 const ABORTED = '25P02';

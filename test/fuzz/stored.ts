@@ -81,6 +81,8 @@ export class Stored {
       return;
     }
     if (said.dry_run === true || answer.headers.has('idempotency-replayed')) return;
+    const key = headers.find(([name]) => name.toLowerCase() === 'idempotency-key')?.[1].trim();
+    if (key !== undefined) this.#keys.add(key);
     if (operation.name === 'POST /accounts') {
       this.#accounts.set(said.account_number ?? '', said);
       this.#freshAccounts.push(said);
@@ -91,8 +93,6 @@ export class Stored {
     const transfers = said.transfers ?? [said];
     for (const transfer of transfers) this.#transfers.set(transfer.id ?? '', transfer);
     this.#freshTransfers.push(...transfers);
-    const key = headers.find(([name]) => name.toLowerCase() === 'idempotency-key')?.[1].trim();
-    if (key !== undefined) this.#keys.add(key);
   }
 
   /** What is stored and was not told, or told and not stored, or not stored as told; as sentences. */

@@ -1,0 +1,60 @@
+// How transfers are put into jobs: by count, by bytes, and without tearing an atomic group apart. Pure.
+import type { Job, QueuedTransfer } from '../domain/job.ts';
+
+/** About how much of a thread's memory one job may take, before copies are made of it. Most jobs have a tenth of it. */
+const JOB_BYTES_MAX = 4 * 1024 * 1024;
+
+/** The transfers of a job, and all that they name, each once. */
+export function named(
+  transfers: readonly Pick<QueuedTransfer, 'id' | 'fromAccount' | 'toAccount' | 'parentId'>[],
+): Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'> {
+  const accountNumbers = new Set<string>();
+  const parentIds = new Set<string>();
+  for (const { fromAccount, toAccount, parentId } of transfers) {
+    accountNumbers.add(fromAccount).add(toAccount);
+    if (parentId !== null) parentIds.add(parentId);
+  }
+  return {
+    transferIds: transfers.map((transfer) => transfer.id),
+    accountNumbers: [...accountNumbers],
+    parentIds: [...parentIds],
+  };
+}
+
+export function sumBytes(transfers: readonly QueuedTransfer[]): number {
+  return transfers.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** How many of these transfers fit into the memory of one job. */
+function countFitting(transfers: readonly QueuedTransfer[], max: number): number {
+  let bytes = 0;
+  for (let count = 0; count < max; count += 1) {
+    bytes += transfers[count]?.bytes ?? 0;
+    if (bytes > JOB_BYTES_MAX) return count;
+  }
+  return max;
+}
+
+/**
+ * How many of these transfers come to at most `max`, and fit into a job, without tearing an atomic group apart; the first
+ * group as a whole, if it alone is larger.
+ */
+export function countWhole(transfers: readonly QueuedTransfer[], max: number): number {
+  let count = countFitting(transfers, Math.min(max, transfers.length));
+  while (count > 0 && tears(transfers, count)) count -= 1;
+  if (count > 0) return count;
+  count = 1;
+  while (tears(transfers, count)) count += 1;
+  return count;
+}
+
+/** Whether a cut before this index goes through an atomic group. */
+function tears(transfers: readonly QueuedTransfer[], index: number): boolean {
+  const group = transfers[index]?.atomicGroupId ?? null;
+  return group !== null && transfers[index - 1]?.atomicGroupId === group;
+}
+
+/** Whether these are what is never torn apart: one transfer, or the members of one atomic group. */
+export function isWhole(transfers: readonly QueuedTransfer[]): boolean {
+  return countWhole(transfers, 1) === transfers.length;
+}
