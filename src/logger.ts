@@ -1,26 +1,28 @@
 // Makes the logger: one JSON object a line on standard error, readable colours where that is a terminal.
 // It keeps out of the log what the database says about a row that it refuses: those are a caller's words.
-import { type Logger, type LoggerOptions, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { LogLevel } from './config.ts';
+import { LogDestination } from './log-destination.ts';
 
 export type { Logger };
 
-const STANDARD_ERROR = 2;
+/** How long the end of the process may wait for a log that takes no lines. */
+const FLUSH_TIMEOUT_MS = 1000;
 
-/** A logger, and how to write out what it still holds in memory. */
-export async function createLogger(level: LogLevel): Promise<{ logger: Logger; flush: () => void }> {
+/** Creates a logger. `flush` writes what it still holds in memory; it takes a second at most, whatever reads the log. */
+export async function createLogger(level: LogLevel): Promise<{ logger: Logger; flush: () => Promise<void> }> {
   const options: LoggerOptions = { level, base: null, serializers: { err: renderError, reason: withoutValues } };
-  if (process.stderr.isTTY) {
-    const { default: pretty } = await import('pino-pretty');
-    const stream = pretty({ colorize: true, destination: STANDARD_ERROR, sync: true, ignore: 'pid,hostname' });
-    return { logger: pino(options, stream), flush() {} };
-  }
-  // Lines gather until 4 KiB are together or a tenth of a second has gone by, so that a line is not a system call.
-  const destination = pino.destination({ fd: STANDARD_ERROR, minLength: 4096, sync: true, periodicFlush: 100 });
-  return {
-    logger: pino({ ...options, timestamp: renderTime }, destination),
-    flush: () => destination.flushSync(),
-  };
+  const destination = new LogDestination(2, (lines) => logger.warn({ lines }, 'log lines dropped'));
+  const logger = process.stderr.isTTY
+    ? pino(options, await prettyStream(destination))
+    : pino({ ...options, timestamp: renderTime }, destination);
+  return { logger, flush: async () => await destination.flush(FLUSH_TIMEOUT_MS) };
+}
+
+async function prettyStream(destination: LogDestination): Promise<DestinationStream> {
+  const { prettyFactory } = await import('pino-pretty');
+  const render = prettyFactory({ colorize: true, ignore: 'pid,hostname' });
+  return { write: (line) => destination.write(render(line)) };
 }
 
 let renderedAt = 0;

@@ -1,6 +1,8 @@
 // The logger writes to standard error, so each test runs it in a process of its own.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { z } from 'zod';
@@ -31,7 +33,7 @@ function parse(line: string): Record<string, unknown> {
 }
 
 test('logger: a line is a JSON object with level, time and message, and nothing of this machine', async (t) => {
-  const { written } = await run(t, 'info', `logger.info({ transfers: 2 }, 'two "lines"\\nin one'); flush();`);
+  const { written } = await run(t, 'info', `logger.info({ transfers: 2 }, 'two "lines"\\nin one'); await flush();`);
   const [line = '', rest] = written.split('\n');
   assert.equal(rest, '');
   const { time, ...others } = parse(line);
@@ -41,7 +43,7 @@ test('logger: a line is a JSON object with level, time and message, and nothing 
 });
 
 test('logger: a level lets through what is as grave, and silent lets through nothing', async (t) => {
-  const statements = `for (const level of ['trace', 'info', 'warn', 'fatal']) logger[level](level); flush();`;
+  const statements = `for (const level of ['trace', 'info', 'warn', 'fatal']) logger[level](level); await flush();`;
   const [atWarn, atTrace, atSilent] = await Promise.all([
     run(t, 'warn', statements),
     run(t, 'trace', statements),
@@ -58,7 +60,7 @@ test('logger: what is held in memory is written by flush, also when the process 
   const { written, code } = await run(
     t,
     'info',
-    `for (let n = 1; n <= ${lines}; n += 1) logger.info({ n }, 'a line'); flush(); process.exit(3);`,
+    `for (let n = 1; n <= ${lines}; n += 1) logger.info({ n }, 'a line'); await flush(); process.exit(3);`,
   );
   assert.equal(code, 3);
   assert.equal(written.trimEnd().split('\n').length, lines);
@@ -93,7 +95,7 @@ test('logger: an error is told without the words of the caller that PostgreSQL q
     logger.error({ err: error, transfers: 1 }, 'failed');
     logger.warn({ reason: error.message }, 'again');
     logger.warn({ err: 'Ada Lovelace' }, 'thrown');
-    flush();`,
+    await flush();`,
   );
   assert.doesNotMatch(written, /Ada|Lovelace|1815/);
   const [failed, again] = written.trimEnd().split('\n').map(parse);
@@ -108,4 +110,68 @@ test('logger: an error is told without the words of the caller that PostgreSQL q
   });
   assert.match(JSON.stringify(failed), /"stack":" {4}at file:.*:\d+:\d+/);
   assert.equal(again?.['reason'], 'invalid input syntax for type date');
+});
+
+/** Runs a script that has a logger and a flood of lines, with a standard error that nothing reads. */
+async function runUnread(t: TestContext, stderr: 'pipe' | number, statements: string) {
+  const script = `
+    import { createLogger } from ${JSON.stringify(LOGGER)};
+    import { droppedLogLines } from ${JSON.stringify(new URL('../src/log-destination.ts', import.meta.url).href)};
+    import { once } from 'node:events';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    const { logger, flush } = await createLogger('info');
+    const flood = () => { for (let n = 0; n < 100_000; n += 1) logger.info({ n }, 'a line of a flood'); };
+    ${statements}`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', stderr] });
+  t.after(() => child.kill('SIGKILL'));
+  const ended = new Promise<number | null>((resolve) => void child.once('exit', resolve));
+  return { child, ended };
+}
+
+test('logger: a reader that stalls delays neither the process nor its end', async (t) => {
+  const { child, ended } = await runUnread(
+    t,
+    'pipe',
+    `flood(); await sleep(200); flood(); console.log(droppedLogLines()); await flush(); process.exit(3);`,
+  );
+  assert.ok(child.stdout);
+  assert.ok(Number(await text(child.stdout)) > 50_000, 'Memory is bounded: most lines are dropped.');
+  assert.equal(await ended, 3);
+});
+
+test('logger: a reader that comes back is told how many lines are missing', async (t) => {
+  const { child, ended } = await runUnread(
+    t,
+    'pipe',
+    `flood(); process.stdout.write(droppedLogLines() + '\\n'); await once(process.stdin, 'data'); for (let n = 0; n < 20; n += 1) await flush(); process.exit();`,
+  );
+  assert.ok(child.stdout && child.stderr && child.stdin);
+  const [count] = await once(child.stdout.setEncoding('utf8'), 'data');
+  const written = text(child.stderr);
+  child.stdin.end('read');
+  const lines = (await written).trimEnd().split('\n').map(parse);
+  assert.equal(await ended, 0);
+  const { lines: dropped } = lines.find(({ msg }) => msg === 'log lines dropped') ?? {};
+  assert.equal(dropped, Number(count));
+  assert.equal(lines.length - 1 + Number(count), 100_000, 'Each line is either written or counted.');
+});
+
+test('logger: a reader that goes away does not end the process', async (t) => {
+  const { child, ended } = await runUnread(
+    t,
+    'pipe',
+    `console.log('started'); await once(process.stdin, 'data'); flood(); await sleep(300); flood(); await flush(); process.exit(3);`,
+  );
+  assert.ok(child.stdout && child.stderr && child.stdin);
+  await once(child.stdout, 'data');
+  child.stderr.destroy();
+  child.stdin.end('go on');
+  assert.equal(await ended, 3);
+});
+
+test('logger: a full disk does not end the process', { skip: !existsSync('/dev/full') }, async (t) => {
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+  const { ended } = await runUnread(t, full, `flood(); await sleep(300); flood(); await flush(); process.exit(3);`);
+  assert.equal(await ended, 3);
 });

@@ -3,6 +3,7 @@
 // code.
 import { stripVTControlCharacters } from 'node:util';
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
+import { LogDestination } from '../log-destination.ts';
 import { EXIT, SIGNALLED } from './command.ts';
 import { endingOf } from './ending.ts';
 
@@ -59,11 +60,16 @@ function print(stream: NodeJS.WriteStream, text: string): void {
   stream.write(`${stream.isTTY ? text : stripVTControlCharacters(text)}\n`);
 }
 
+// A reader that has gone away must not turn the end of a command into an uncaught error.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const { exitCode, sentence } = endingOf(error);
-  process.stderr.write(`${sentence}\n`);
+  // Not process.stderr.write: what a reader that stalls does not take would keep the process alive.
+  const output = new LogDestination(2, () => {});
+  output.write(`${sentence}\n`);
+  await output.flush(1000);
   process.exitCode = exitCode;
   // What a reader does not take from standard output would keep the process alive.
   if (exitCode > SIGNALLED) process.exit();

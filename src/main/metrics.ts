@@ -1,6 +1,7 @@
 // What the service counts and times, in Prometheus' form.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Ending } from '../domain/job.ts';
+import { droppedLogLines } from '../log-destination.ts';
 import type { Queue } from './queue.ts';
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
@@ -72,6 +73,17 @@ export function createMetrics(queue: Queue): Metrics {
     labelNames: ['route'],
     registers,
   });
+  registry.registerMetric(
+    new Counter({
+      name: 'gopherpay_log_lines_dropped_total',
+      help: 'Log lines that were dropped because standard error did not take them.',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(droppedLogLines());
+      },
+    }),
+  );
   registry.registerMetric(
     new Gauge({
       name: 'gopherpay_queue_transfers',

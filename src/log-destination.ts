@@ -1,0 +1,113 @@
+// Where log lines go. A log that cannot be written, or a reader that stalls, must never hold up the service or its end: lines wait
+// in bounded memory, further ones are dropped and counted, and no write blocks.
+import { constants, openSync, write } from 'node:fs';
+
+/** Lines gather until so much is together, or until so much time has passed, so that a line is not a system call. */
+const GATHERED_CHARACTERS = 16 * 1024;
+const GATHERED_MS = 100;
+/** More than a second of a busy service's lines. As many again may be in the write under way. */
+const HELD_CHARACTERS_MAX = 4 * 1024 * 1024;
+/** The longest pause after a write that failed: the pipe is full, the disk is full, the reader is gone. The first is 1 ms. */
+const RETRY_MAX_MS = 100;
+
+/** Lines dropped by all destinations of this process. */
+let dropped = 0;
+
+/** The number of log lines that this process has dropped since it started. */
+export function droppedLogLines(): number {
+  return dropped;
+}
+
+export class LogDestination {
+  readonly #fd: number;
+  readonly #onDropped: (lines: number) => void;
+  #held = '';
+  #writing = false;
+  #timer: NodeJS.Timeout | null = null;
+  #unreported = 0;
+  #whenEmpty: (() => void) | null = null;
+
+  /** `onDropped` is called with the number of dropped lines as soon as lines can be written again. */
+  constructor(fd: 1 | 2, onDropped: (lines: number) => void) {
+    this.#fd = openWithoutBlocking(fd);
+    this.#onDropped = onDropped;
+  }
+
+  write(line: string): void {
+    if (this.#held.length + line.length > HELD_CHARACTERS_MAX) {
+      dropped += 1;
+      this.#unreported += 1;
+      return;
+    }
+    this.#held += line;
+    if (this.#writing) return;
+    if (this.#held.length >= GATHERED_CHARACTERS) this.#begin();
+    else this.#timer ??= setTimeout(() => this.#begin(), GATHERED_MS).unref();
+  }
+
+  /** Resolves when all lines are written, or after `timeoutMs`, whichever comes first. Never rejects. */
+  async flush(timeoutMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.#whenEmpty = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (!this.#writing) this.#begin();
+    });
+  }
+
+  #begin(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#held === '') {
+      this.#whenEmpty?.();
+      return;
+    }
+    const bytes = Buffer.from(this.#held);
+    this.#held = '';
+    this.#writing = true;
+    this.#write(bytes);
+  }
+
+  #write(bytes: Buffer, retryMs = 1): void {
+    write(this.#fd, bytes, (error, written) => {
+      if (error) {
+        setTimeout(() => this.#write(bytes, Math.min(2 * retryMs, RETRY_MAX_MS)), retryMs).unref();
+      } else if (written < bytes.length) {
+        this.#write(bytes.subarray(written));
+      } else {
+        this.#writing = false;
+        this.#reportDropped();
+        if (this.#whenEmpty || this.#held.length >= GATHERED_CHARACTERS) this.#begin();
+        else if (this.#held !== '') this.#timer ??= setTimeout(() => this.#begin(), GATHERED_MS).unref();
+      }
+    });
+  }
+
+  #reportDropped(): void {
+    const lines = this.#unreported;
+    // The report is a line as well, and must not be dropped.
+    if (lines === 0 || this.#held.length > HELD_CHARACTERS_MAX / 2) return;
+    this.#unreported = 0;
+    this.#onDropped(lines);
+  }
+}
+
+/**
+ * Returns a descriptor of the stream whose writes fail with EAGAIN instead of blocking. A blocked write holds a thread of libuv
+ * for ever, and the process cannot exit while it does.
+ */
+function openWithoutBlocking(fd: 1 | 2): number {
+  // Touching Node's stream makes a pipe or a socket non-blocking. Its error event would end the process if nothing listened.
+  const stream = fd === 1 ? process.stdout : process.stderr;
+  if (stream.listenerCount('error') === 0) stream.on('error', () => {});
+  if (!stream.isTTY) return fd;
+  // A terminal stays blocking, because other programs share it: open it a second time.
+  const path = process.platform === 'linux' ? `/proc/self/fd/${fd}` : '/dev/tty';
+  try {
+    return openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    return fd;
+  }
+}
