@@ -1,16 +1,47 @@
 #!/usr/bin/env node
-// What npm starts: the command line, with what Node compiled the last time, the packages that main.ts needs included. The one file
-// that is not TypeScript: it comes before the cache, and Node's type stripper alone takes 28 ms to load.
-import { enableCompileCache } from 'node:module';
+// What npm starts: the command line, with what Node compiled the last time, the packages that main.ts needs included. This file is
+// not TypeScript: it comes before the cache, Node's type stripper alone takes 28 ms to load, and it must run on an older Node.
+import { spawn } from 'node:child_process';
+// Not by name: an older Node has no enableCompileCache, and would end in a SyntaxError.
+import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
+import { findPinnedNode } from './pinned-node.js';
 
-// Before the cache, which is kept apart by flags. What it is good for is in docs/ARCHITECTURE.md, with what was measured.
-setFlagsFromString('--no-allocation-site-pretenuring');
-const { directory } = enableCompileCache(
-  fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)),
-);
-// Threads do not inherit it otherwise: stripping the types in each of them would cost the service a hundred megabytes. Where nothing
-// can be written, everything works without.
-if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
-await import('./main.ts');
+const NODE_MIN = 26;
+
+if (Number.parseInt(process.versions.node, 10) >= NODE_MIN) await run();
+else runOnPinnedNode();
+
+async function run() {
+  // Before the cache, which is kept apart by flags. What it is good for is in docs/ARCHITECTURE.md, with what was measured.
+  setFlagsFromString('--no-allocation-site-pretenuring');
+  const { directory } = module.enableCompileCache(
+    fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)),
+  );
+  // Threads do not inherit it otherwise: stripping the types in each of them would cost the service a hundred megabytes. Where
+  // nothing can be written, everything works without.
+  if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
+  await import('./main.ts');
+}
+
+/** Runs the same command on the Node that was installed with the packages, and ends as it does. */
+function runOnPinnedNode() {
+  const node = findPinnedNode();
+  if (node === null) {
+    process.stderr.write(
+      `GopherPay needs Node ${NODE_MIN}, and this is ${process.version}: run "npm install" without --omit=optional, or install Node ${NODE_MIN}.\n`,
+    );
+    process.exitCode = 1;
+    return;
+  }
+  const args = [...process.execArgv, ...process.argv.slice(1)];
+  if (process.execve) process.execve(node, [node, ...args], process.env);
+  const child = spawn(node, args, { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.once('exit', (code, signal) => {
+    if (signal === null) process.exit(code);
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
+    process.kill(process.pid, signal);
+  });
+}
