@@ -1,6 +1,8 @@
 // The settings: the only place that reads the environment. Each has a default; a wrong value stops the start.
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { DatabaseSettings, DatabaseTimeouts } from './db/connect.ts';
+import { parseEnvFile, refuseMisspelt } from './env-file.ts';
 
 const whole = (min: number, max: number) =>
   z
@@ -33,6 +35,7 @@ const environment = z.object({
   KEEP_ALIVE_TIMEOUT_MS: whole(100, 600_000).default(65_000),
   LINGER_TIMEOUT_MS: whole(100, 600_000).default(2000),
   WAIT_TIMEOUT_MS: whole(1000, 600_000).default(30_000),
+  SHUTDOWN_DELAY_MS: whole(0, 600_000).default(0),
   DRAIN_TIMEOUT_MS: whole(100, 600_000).default(30_000),
   EVENT_STREAMS_MAX: whole(1, 10_000).default(100),
   STATEMENT_STREAMS_MAX: whole(1, 1000).default(16),
@@ -52,6 +55,9 @@ const environment = z.object({
 
 /** The names of all settings. */
 export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
+
+/** The settings that say which books these are. */
+const NAMES_OF_BOOKS = ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR'] as const;
 
 /** What a server gets beyond its own bound of a statement to say that it was reached. */
 const ANSWER_MARGIN_MS = 5000;
@@ -81,6 +87,8 @@ export type Config = {
   readonly lingerTimeoutMs: number;
   /** How long an answer waits for the end of a transfer at the most, however long `Prefer: wait` may ask for. */
   readonly waitTimeoutMs: number;
+  /** How long requests are still served after a signal to stop, while `/readyz` says 503. */
+  readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;
   /** How many may follow the feed at once, and how many statements may be written at once. */
   readonly eventStreamsMax: number;
@@ -98,7 +106,11 @@ export type Config = {
 
 /** Parses the environment. Throws an error of one sentence that names the setting. */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  // An empty value is what `NAME=` in a file leaves: not set.
+  for (const name of Object.keys(env)) refuseMisspelt(name, SETTING_NAMES, 'the environment');
+  // The default would be other books than those that were meant.
+  const empty = NAMES_OF_BOOKS.find((name) => env[name] === '');
+  if (empty !== undefined) throw new Error(`The setting ${empty} is empty: give it a value, or remove it.`);
+  // Any other empty value is what `NAME=` in a file leaves: not set.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = environment.safeParse(given);
   if (!parsed.success) {
@@ -142,6 +154,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     keepAliveTimeoutMs: values.KEEP_ALIVE_TIMEOUT_MS,
     lingerTimeoutMs: values.LINGER_TIMEOUT_MS,
     waitTimeoutMs: values.WAIT_TIMEOUT_MS,
+    shutdownDelayMs: values.SHUTDOWN_DELAY_MS,
     drainTimeoutMs: values.DRAIN_TIMEOUT_MS,
     eventStreamsMax: values.EVENT_STREAMS_MAX,
     statementStreamsMax: values.STATEMENT_STREAMS_MAX,
@@ -162,14 +175,21 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   };
 }
 
-/** The settings as this process was given them, `.env` included. */
+/** The settings of this process, from its environment and from `.env`; the environment takes precedence. */
 export function readConfig(): Config {
+  return parseConfig({ ...readEnvFile(), ...process.env });
+}
+
+function readEnvFile(): Record<string, string> {
   try {
-    process.loadEnvFile();
+    return parseEnvFile(readFileSync('.env'), SETTING_NAMES);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    if (error.code === 'ENOENT') return {};
+    throw new Error(`The file .env cannot be read (${String(error.code)}): correct that, or remove it.`, {
+      cause: error,
+    });
   }
-  return parseConfig(process.env);
 }
 
 function databaseOf(values: z.infer<typeof environment>): DatabaseSettings | null {

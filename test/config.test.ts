@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { parseConfig, SETTING_NAMES } from '../src/config.ts';
+import { parseEnvFile } from '../src/env-file.ts';
 
 test('config: every setting has a default', () => {
   assert.deepEqual(parseConfig({}), {
@@ -21,6 +22,7 @@ test('config: every setting has a default', () => {
     keepAliveTimeoutMs: 65_000,
     lingerTimeoutMs: 2000,
     waitTimeoutMs: 30_000,
+    shutdownDelayMs: 0,
     drainTimeoutMs: 30_000,
     databaseTimeouts: {
       connectTimeoutMs: 5000,
@@ -57,6 +59,7 @@ test('config: every setting is taken from the environment', () => {
     REQUEST_TIMEOUT_MS: '107',
     KEEP_ALIVE_TIMEOUT_MS: '109',
     WAIT_TIMEOUT_MS: '1010',
+    SHUTDOWN_DELAY_MS: '115',
     DRAIN_TIMEOUT_MS: '101',
     DB_CONNECT_TIMEOUT_MS: '102',
     DB_STATEMENT_TIMEOUT_MS: '103',
@@ -92,6 +95,7 @@ test('config: every setting is taken from the environment', () => {
     keepAliveTimeoutMs: 109,
     lingerTimeoutMs: 113,
     waitTimeoutMs: 1010,
+    shutdownDelayMs: 115,
     drainTimeoutMs: 101,
     databaseTimeouts: {
       connectTimeoutMs: 102,
@@ -130,7 +134,7 @@ test('config: a database is named by its parts where there is a host', () => {
 });
 
 test('config: an empty setting is one that is not set', () => {
-  assert.deepEqual(parseConfig({ HOST: '', PORT: '', DATABASE_URL: '', DB_HOST: '', LOG_LEVEL: '' }), parseConfig({}));
+  assert.deepEqual(parseConfig({ HOST: '', PORT: '', DB_PASSWORD: '', LOG_LEVEL: '' }), parseConfig({}));
 });
 
 const WRONG: { name: string; value: string; message: RegExp }[] = [
@@ -245,3 +249,78 @@ test('config: an intake must have missed three heartbeats before it counts as st
   });
   assert.equal(parseConfig({ HEARTBEAT_MS: '1000', ORPHANED_AFTER_MS: '3000' }).orphanedAfterMs, 3000);
 });
+
+for (const name of ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR']) {
+  test(`config: an empty ${name} is refused, because the default would be other books`, () => {
+    assert.throws(() => parseConfig({ [name]: '' }), {
+      message: `The setting ${name} is empty: give it a value, or remove it.`,
+    });
+  });
+}
+
+const MISSPELT = {
+  DATABASE_ULR: 'DATABASE_URL',
+  DATABASE_URI: 'DATABASE_URL',
+  DATABSE_URL: 'DATABASE_URL',
+  database_url: 'DATABASE_URL',
+  DB_HSOT: 'DB_HOST',
+  DATADIR: 'DATA_DIR',
+  MAXQUEUE: 'MAX_QUEUE',
+  port: 'PORT',
+};
+
+for (const [name, meant] of Object.entries(MISSPELT)) {
+  test(`config: ${name} is refused as a misspelt ${meant}`, () => {
+    const sentence = (place: string) => ({
+      message: `There is no setting ${name}, which is in ${place}: did you mean ${meant}?`,
+    });
+    assert.throws(() => parseConfig({ [name]: '1' }), sentence('the environment'));
+    assert.throws(() => parseEnvFile(Buffer.from(`${name}=1\n`), SETTING_NAMES), sentence('the file .env'));
+  });
+}
+
+test('config: names of other programs pass, in the environment and in .env', () => {
+  const others = ['PATH', 'HOSTNAME', 'POST', 'PWD', 'http_proxy', 'PGHOST', 'LOGNAME', 'DEBUG'];
+  parseConfig(Object.fromEntries(others.map((name) => [name, '1'])));
+  parseConfig({ DB_SERVICE_HOST: '10.0.0.1', GOPHERPAY_PORT_80_TCP: 'tcp://10.0.0.1' });
+  parseEnvFile(Buffer.from(others.map((name) => `${name}=1\n`).join('')), SETTING_NAMES);
+});
+
+test('config: .env is read with a byte order mark, CRLF, comments, quotes and export', () => {
+  const text = '\uFEFFDATABASE_URL=postgres://db/books\r\n# PORT: 1\r\nexport PORT=0\r\nDB_PASSWORD="a b"\r\n';
+  assert.deepEqual(parseEnvFile(Buffer.from(text), SETTING_NAMES), {
+    DATABASE_URL: 'postgres://db/books',
+    PORT: '0',
+    DB_PASSWORD: 'a b',
+  });
+});
+
+const UNREADABLE: { what: string; bytes: Buffer; message: RegExp }[] = [
+  {
+    what: 'UTF-16 with a mark',
+    bytes: Buffer.from('\uFEFFPORT=0\n', 'utf16le'),
+    message: /in UTF-16: save it as UTF-8\.$/,
+  },
+  {
+    what: 'UTF-16 without a mark',
+    bytes: Buffer.from('PORT=0\n', 'utf16le'),
+    message: /in UTF-16: save it as UTF-8\.$/,
+  },
+  { what: 'Latin-1', bytes: Buffer.from('DB_PASSWORD=\xe4\n', 'latin1'), message: /not in UTF-8: save it as UTF-8\.$/ },
+  {
+    what: 'a colon for =',
+    bytes: Buffer.from('\nDATABASE_URL: postgres://db\n'),
+    message: /^Line 2 .* DATABASE_URL=value\.$/,
+  },
+  {
+    what: 'an unknown DB_ name',
+    bytes: Buffer.from('DB_DATABASE=books\n'),
+    message: /no setting DB_DATABASE, .* remove it\.$/,
+  },
+];
+
+for (const { what, bytes, message } of UNREADABLE) {
+  test(`config: a .env with ${what} is refused`, () => {
+    assert.throws(() => parseEnvFile(bytes, SETTING_NAMES), { message });
+  });
+}
