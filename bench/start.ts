@@ -54,7 +54,7 @@ export function bareStart(bench: Bench): Contestant {
     const identity = await findIdentity(await findAccount(clusterDir), postgres, [dataDir]);
     const program = join(dirname(postgres), 'pg_ctl');
     return async (...options: string[]) =>
-      await runAs(identity, program, ['-D', clusterDir, '-w', ...options], TIMEOUT_MS);
+      await runAs(identity, program, ['-D', clusterDir, '-w', ...options], { timeoutMs: TIMEOUT_MS });
   };
   return {
     name: 'bare start',

@@ -1,10 +1,10 @@
 // What all commands share: strict arguments, exit codes, an end on Ctrl-C that leaves nothing behind, and a way to the database.
-import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import type { DatabaseSettings } from '../db/connect.ts';
-import { openEmbeddedServer } from '../db/embedded/server.ts';
+import { holdsCluster, openEmbeddedServer } from '../db/embedded/server.ts';
+import { onStopSignal } from './signals.ts';
 
 /** What the process ends with. */
 export const EXIT = {
@@ -55,11 +55,9 @@ export function parseArguments<Shape extends z.ZodRawShape>(
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
-  const interrupt = (name: NodeJS.Signals): void => {
+  const uninstall = onStopSignal((name) => {
     controller.abort(new CommandError(SIGNALLED + constants.signals[name], `Stopped by ${name}.`));
-  };
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const name of names) process.once(name, interrupt);
+  });
   try {
     await work(controller.signal);
   } catch (error) {
@@ -67,7 +65,7 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
     controller.signal.throwIfAborted();
     throw error;
   } finally {
-    for (const name of names) process.off(name, interrupt);
+    uninstall();
   }
 }
 
@@ -80,9 +78,9 @@ export async function withDatabase<Result>(
   work: (database: DatabaseSettings) => Promise<Result>,
 ): Promise<Result> {
   if (config.database) return await work(config.database);
-  if (!existsSync(config.dataDir)) {
+  if (!holdsCluster(config.dataDir)) {
     throw new CommandError(
-      EXIT.failed,
+      EXIT.outOfReach,
       `There is no database in ${config.dataDir}: start the service once, or name one with DATABASE_URL or DATA_DIR.`,
     );
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
@@ -81,15 +81,38 @@ test('embedded: Ctrl-C on a report whose reader does not read stops the server t
   await assertNothingRuns(folder);
 });
 
-test('embedded: a report where there has never been a database makes none', async (t) => {
+for (const args of [['report', '--user=ANN'], ['statement', '--account=ANN', '--month=2026-01'], ['audit']]) {
+  test(`embedded: ${args[0]} creates no database where there is none`, async (t) => {
+    for (const content of [[], ['.gopherpay']]) {
+      const empty = await makeFolder(t);
+      for (const name of content) await mkdir(join(empty, name));
+      const program = await startProgram(t, { folder: empty, args });
+      assert.deepEqual(await program.exited, { code: 4, signal: null });
+      assert.equal(
+        program.output(),
+        'There is no database in .gopherpay: start the service once, or name one with DATABASE_URL or DATA_DIR.\n',
+      );
+      assert.deepEqual(await readdir(empty, { recursive: true }), content);
+    }
+  });
+}
+
+test('embedded: Ctrl-C while the database is created ends well, and the next start creates it', async (t) => {
   const empty = await makeFolder(t);
-  const report = await startProgram(t, { folder: empty, args: ['report', '--user=ANN'] });
-  assert.deepEqual(await report.exited, { code: 1, signal: null });
-  assert.equal(
-    report.output(),
-    'There is no database in .gopherpay: start the service once, or name one with DATABASE_URL or DATA_DIR.\n',
+  const first = await startProgram(t, { folder: empty, args: ['serve'], env: { PORT: '0' } });
+  const initdb = async () =>
+    (await readdir(join(empty, '.gopherpay')).catch(() => [])).some((name) => name.startsWith('postgres.new-'));
+  await until(initdb, { what: 'the creation to begin' });
+  process.kill(first.pid, 'SIGINT');
+  assert.deepEqual(await first.exited, { code: 0, signal: null }, first.output());
+  assert.deepEqual(
+    first.logs().map(({ msg }) => msg),
+    ['creating the database, which takes some seconds', 'stopping', 'stopped'],
   );
-  assert.deepEqual(await readdir(empty), []);
+  assert.equal(await initdb(), false);
+  assert.deepEqual(await serverProcesses(empty), []);
+  const second = await startService(t, { folder: empty, env: { THREADS: '1' } });
+  assert.deepEqual(await second.stop(), { code: 0, signal: null }, second.output());
 });
 
 test('embedded: a service that finds its port taken stops the server it has started', async (t) => {

@@ -8,6 +8,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { prepareCluster } from '../../src/db/embedded/cluster.ts';
+import { preparePlace } from '../../src/db/embedded/place.ts';
 import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -347,4 +349,24 @@ test('embedded: what cannot be opened is refused with what to do about it', asyn
     openEmbeddedServer(dataDir, { startTimeoutMs: 50 }),
     /Another process has been starting or stopping the database in .* for 0\.05 s: wait/,
   );
+});
+
+test('embedded: what stands in the path of the programs is not run by a shell', async (t) => {
+  const place = await preparePlace(await makeFolder(t));
+  for (const part of ['`touch run`', '$(touch run)', 'a"b', 'a\\b', 'a\nb']) {
+    const folder = join(place.dataDir, part);
+    const programs = { postgres: join(folder, 'postgres'), initdb: join(folder, 'initdb') };
+    await assert.rejects(
+      prepareCluster(place, programs, { timeoutMs: 10_000 }),
+      /^Error: PostgreSQL cannot be run from /,
+    );
+  }
+});
+
+test('embedded: a data folder may have any characters in its path but a line break', async (t) => {
+  const dataDir = await makeFolder(t, 'a `touch run` $(touch run) $HOME "b" \'c\' %d');
+  const server = await openEmbeddedServer(dataDir);
+  assert.equal(await valueOf(t, server, 'select 1'), 1);
+  await server.release();
+  await assert.rejects(openEmbeddedServer(await makeFolder(t, 'a\nb')), /has a line break in its path/);
 });

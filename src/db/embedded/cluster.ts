@@ -7,6 +7,14 @@ import { cannotRun, codeOf, explainFolder, explainOutput, lastLines } from './er
 import { syncFolder, type Place } from './place.ts';
 import { findIdentity, runToEnd, type Programs } from './programs.ts';
 
+/** What a caller may want to know or stop while the server is opened. */
+export type OpenOptions = {
+  /** Ends the opening; what was begun is put away. */
+  signal?: AbortSignal | undefined;
+  /** Called with the data folder before a database is created in it. */
+  onCreate?: ((folder: string) => void) | undefined;
+};
+
 /** The superuser of every cluster made here. */
 export const SUPERUSER = 'postgres';
 
@@ -14,7 +22,11 @@ export const SUPERUSER = 'postgres';
  * Makes the cluster if there is none, within `timeoutMs`. The new folder gets its name when it is complete, so that one that a
  * process was killed over is never taken for a database. Raises an error that says what to do.
  */
-export async function prepareCluster(place: Place, programs: Programs, timeoutMs: number): Promise<void> {
+export async function prepareCluster(
+  place: Place,
+  programs: Programs,
+  { timeoutMs, signal, onCreate }: { timeoutMs: number } & OpenOptions,
+): Promise<void> {
   try {
     for (const name of await readdir(place.dataDir)) {
       // A killed process may have left an initdb that still writes: whatever it adds now, the next start removes.
@@ -30,12 +42,24 @@ export async function prepareCluster(place: Place, programs: Programs, timeoutMs
         `${place.clusterDir} is not a database (it has no PG_VERSION): restore it from a backup, or move it away to begin with an empty one.`,
       );
     }
+    // initdb hands its own path to a shell, which would run what stands in it.
+    if (/["$`\\\n]/.test(programs.initdb)) {
+      throw new Error(
+        `PostgreSQL cannot be run from ${programs.initdb}: move the project to a folder without " $ \` \\ in its path, or set DATABASE_URL.`,
+      );
+    }
+    onCreate?.(place.dataDir);
     const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
     const newDir = await mkdtemp(join(place.dataDir, 'postgres.new-'));
     await handOver(newDir, place.account);
     const encoding = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
     const access = [`--username=${SUPERUSER}`, '--auth-local=trust', '--auth-host=reject'];
-    await runToEnd(identity, programs.initdb, ['-D', newDir, ...encoding, ...access], timeoutMs);
+    try {
+      await runToEnd(identity, programs.initdb, ['-D', newDir, ...encoding, ...access], { timeoutMs, signal });
+    } catch (error) {
+      await rm(newDir, { recursive: true, force: true });
+      throw error;
+    }
     await rename(newDir, place.clusterDir);
     // Otherwise a power cut could bring the old name back, and the next start would take a full database for an unfinished one.
     await syncFolder(place.dataDir);

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readFile, realpath } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { findAccount, handOver, type Account } from './account.ts';
 import { codeOf, explainFolder } from './errors.ts';
 import { prepareLock } from './locks.ts';
@@ -28,6 +28,10 @@ const SOCKET_PATH_BYTES_MAX = 103;
  * the disk.
  */
 export async function preparePlace(wanted: string): Promise<Place> {
+  if (resolve(wanted).includes('\n')) {
+    // PostgreSQL's own files have a path a line.
+    throw new Error('The data folder has a line break in its path: set DATA_DIR to another folder.');
+  }
   try {
     await mkdir(dirname(wanted), { recursive: true });
     const made = await makeFolder(wanted);

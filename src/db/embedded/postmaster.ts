@@ -53,6 +53,13 @@ async function isServer(processId: number, place: Place): Promise<boolean> {
   return `${commandLine.replaceAll('\0', ' ')} `.includes(` -D ${place.clusterDir} `);
 }
 
+/** Whether a process has given up its memory, and with it its command line, but still holds its files. */
+async function isExiting(processId: number): Promise<boolean> {
+  if (process.platform !== 'linux') return false;
+  const status = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
+  return status !== '' && !/^State:\s+Z/m.test(status) && !/^VmSize:/m.test(status) && !/^Kthread:\s+1/m.test(status);
+}
+
 async function accepts(path: string): Promise<boolean> {
   const socket = connect(path);
   try {
@@ -100,7 +107,7 @@ async function signalServer(
     if (codeOf(error) !== 'ESRCH') throw error;
   }
   const deadline = performance.now() + timeoutMs;
-  while (await isServer(processId, place)) {
+  while ((await isServer(processId, place)) || (await isExiting(processId))) {
     if (performance.now() > deadline) return false;
     await sleep(POLL_INTERVAL_MS);
   }

@@ -1,8 +1,8 @@
 // PostgreSQL's own programs: finds them, and runs them as the user whom the server belongs to. Must not know what they do.
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import type { Account } from './account.ts';
 import { cannotRun } from './errors.ts';
 
@@ -11,8 +11,6 @@ export type Programs = { postgres: string; initdb: string };
 
 /** How to run a program of the server: as ourselves, or as another user, directly or through a prefix such as setpriv. */
 type Identity = { account: Account | null; prefix: readonly string[] };
-
-const run = promisify(execFile);
 
 /** Nothing of ours is passed on: PGDATA or PGOPTIONS would change the server, and secrets are none of its business. */
 const ENVIRONMENT = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' };
@@ -84,21 +82,43 @@ export async function findIdentity(
 /** Tries it instead of reading modes, which know nothing of access control lists. Null means yes. */
 async function reaches(identity: Identity, program: string, folders: readonly string[]): Promise<unknown> {
   const script = 'program="$0"; "$program" --version && for folder; do cd "$folder" || exit 1; done';
-  return runToEnd(identity, '/bin/sh', ['-c', script, program, ...folders], 10_000).then(
+  return runToEnd(identity, '/bin/sh', ['-c', script, program, ...folders], { timeoutMs: 10_000 }).then(
     () => null,
     (refusal: unknown) => refusal,
   );
 }
 
-/** Runs a program to its end. Raises an error that carries its `stderr` if it fails or takes longer than `timeoutMs`. */
+/**
+ * Runs a program to its end, in a session of its own, so that Ctrl-C does not reach it. Throws an error that carries its `stderr`
+ * if it fails or takes longer than `timeoutMs`, and the reason of `signal` if that is aborted; then it has ended as well.
+ */
 export async function runToEnd(
   identity: Identity,
   program: string,
   options: readonly string[],
-  timeoutMs: number,
+  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal | undefined },
 ): Promise<void> {
+  signal?.throwIfAborted();
   const [command, ...rest] = commandOf(identity, program, options);
-  await run(command, rest, { ...settingsOf(identity), timeout: timeoutMs });
+  const child = spawn(command, rest, { ...settingsOf(identity), detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('close', resolve);
+    child.once('error', reject);
+  });
+  // Its children too: it runs others.
+  const end = (): void => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+  };
+  const timer = setTimeout(end, timeoutMs);
+  signal?.addEventListener('abort', end);
+  try {
+    const [code, stderr] = await Promise.all([ended, text(child.stderr)]);
+    signal?.throwIfAborted();
+    if (code !== 0) throw Object.assign(new Error(`${program} ended with ${code}`), { stderr });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', end);
+  }
 }
 
 /**

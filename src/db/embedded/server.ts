@@ -11,10 +11,12 @@
 //                                    ▲                      └─ crashed: recovers at the next launch ─┘
 //
 // All steps are taken under the start lock. This file decides which one is next; the others know how it is done.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseSettings } from '../connect.ts';
-import { prepareCluster } from './cluster.ts';
+import { type OpenOptions, prepareCluster } from './cluster.ts';
 import { lastLines } from './errors.ts';
 import { explainEnd, hasEnded, isInterlocked, launchServer, type Launch } from './launch.ts';
 import { joinUsers, leaveUsers, lockStart, tryLock } from './locks.ts';
@@ -38,12 +40,12 @@ const INTERLOCK_INTERVAL_MS = 100;
 /**
  * Opens the server of a data folder: makes it if there is none, starts it if it is stopped, waits for it if it is starting,
  * recovering or stopping, and adopts it if it runs. `startTimeoutMs` (60 000) bounds each of these waits;
- * `onLaunch` is called when the server has been launched and is not ready yet.
+ * `onLaunch` is called when the server has been launched and is not ready yet. When `signal` is aborted, it throws the reason.
  * Raises an error that says what to do about the folder, the disk, the binaries or the server.
  */
 export async function openEmbeddedServer(
   dataDir: string,
-  options: { startTimeoutMs?: number; onLaunch?: () => void } = {},
+  options: { startTimeoutMs?: number; onLaunch?: () => void } & OpenOptions = {},
 ): Promise<EmbeddedServer> {
   const startTimeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS;
   const programs = await findPrograms();
@@ -57,7 +59,7 @@ export async function openEmbeddedServer(
   try {
     const membership = joinUsers(place.usersLock);
     try {
-      const { socketDir, adopted } = await bringUp(place, programs, startTimeoutMs, options.onLaunch);
+      const { socketDir, adopted } = await bringUp(place, programs, startTimeoutMs, options);
       let released: Promise<void> | null = null;
       return {
         settings: settingsOf(socketDir),
@@ -66,6 +68,7 @@ export async function openEmbeddedServer(
       };
     } catch (error) {
       leaveUsers(membership);
+      if (options.signal?.aborted) await stopUnused(place);
       throw error;
     }
   } finally {
@@ -79,32 +82,44 @@ async function leave(place: Place, membership: DatabaseSync): Promise<void> {
   // Whoever holds the lock for so long is a user of the server, or about to stop it: it is theirs.
   if (startLock === null) return;
   try {
-    const everybody = tryLock(place.usersLock);
-    if (everybody === null) return;
-    everybody.close();
-    await stopServer(place);
+    await stopUnused(place);
   } finally {
     startLock.close();
   }
+}
+
+/** Stops the server if no process uses it. The caller holds the start lock. */
+async function stopUnused(place: Place): Promise<void> {
+  const everybody = tryLock(place.usersLock);
+  if (everybody === null) return;
+  everybody.close();
+  await stopServer(place);
+}
+
+/** Whether there is a database in the data folder. */
+export function holdsCluster(dataDir: string): boolean {
+  return existsSync(join(dataDir, 'postgres', 'PG_VERSION'));
 }
 
 async function bringUp(
   place: Place,
   programs: Programs,
   timeoutMs: number,
-  onLaunch?: () => void,
+  { signal, onCreate, onLaunch }: { onLaunch?: () => void } & OpenOptions,
 ): Promise<{ socketDir: string; adopted: boolean }> {
   let launched: Launch | null = null;
   let deadline = performance.now() + timeoutMs;
   for (;;) {
     const server = await findServer(place);
     const isOurs = launched !== null && !hasEnded(launched);
+    // One that was launched is stopped as soon as it has shown itself.
+    if (server !== null || !isOurs) signal?.throwIfAborted();
     if (server?.ready && (await provisionOrStop(place, server.socketDir, isOurs))) {
       return { socketDir: server.socketDir, adopted: !isOurs };
     }
     if (server === null && !isOurs) {
       if (launched === null) {
-        await prepareCluster(place, programs, timeoutMs);
+        await prepareCluster(place, programs, { timeoutMs, signal, onCreate });
         // An initialisation is not part of the wait for the server.
         deadline = performance.now() + timeoutMs;
       } else {

@@ -1,0 +1,25 @@
+// Which signals stop a command, and what SIGHUP means.
+import { isatty } from 'node:tty';
+
+/** npm passes on the SIGINT that the terminal has sent to us as well: within this time, two signals are one. */
+const REPEAT_MS = 1000;
+
+/**
+ * Calls `stop` at the first SIGINT, SIGTERM or SIGHUP, and exits at once at the next. SIGHUP is ignored without a terminal: under
+ * nohup it must be, and Node resets at its start what it inherits, so that cannot be asked for. Returns how to undo all that.
+ */
+export function onStopSignal(stop: (signal: NodeJS.Signals) => void): () => void {
+  let stoppedAt: number | null = null;
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP' && ![0, 1, 2].some((descriptor) => isatty(descriptor))) return;
+    if (stoppedAt === null) {
+      stoppedAt = performance.now();
+      stop(signal);
+    } else if (performance.now() - stoppedAt > REPEAT_MS) process.exit(1);
+  };
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const name of names) process.on(name, interrupt);
+  return () => {
+    for (const name of names) process.off(name, interrupt);
+  };
+}
