@@ -3,9 +3,11 @@ import closeWithGrace from 'close-with-grace';
 import { defineCommand } from 'citty';
 import { type Config, readConfig } from '../config.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
+import { LogDestination } from '../log-destination.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import type { Service } from '../main/service.ts';
 import { CommandError, EXIT, parseArguments } from './command.ts';
+import { onStopSignal } from './signals.ts';
 
 export const serve = defineCommand({
   meta: { name: 'serve', description: 'Run the service. Settings come from the environment and from .env.' },
@@ -13,43 +15,59 @@ export const serve = defineCommand({
     parseArguments({}, args);
     const config = readConfig();
     const { logger, flush } = await createLogger(config.logLevel);
-    const starting = start(config, logger);
-    // Twice the time to drain: once for requests in flight, once for what they had accepted; then the last heartbeat and the
-    // farewell of intake, which a silent database may leave without an answer; then some for stopping an embedded one.
+    const stopping = new AbortController();
+    const starting = start(config, logger, stopping.signal);
+    // The delay, then twice the time to drain: once for requests in flight, once for what they had accepted; then the last heartbeat
+    // and the end of the lease, which a silent database may leave without an answer; then some for stopping an embedded one.
     const { answerTimeoutMs, connectTimeoutMs } = config.databaseTimeouts;
-    const delay = 2 * config.drainTimeoutMs + 2 * (answerTimeoutMs + connectTimeoutMs) + 25_000;
-    const grace = closeWithGrace({ delay, logger: false }, async ({ signal, err }) => {
-      if (err) logger.fatal({ err }, 'the service ends because of an error nobody caught');
-      else logger.info({ signal }, 'stopping');
+    const delay =
+      config.shutdownDelayMs + 2 * config.drainTimeoutMs + 2 * (answerTimeoutMs + connectTimeoutMs) + 25_000;
+    const grace = closeWithGrace({ delay, logger: false, skip: ['SIGINT', 'SIGTERM', 'SIGHUP'] }, async ({ err }) => {
+      if (err) logger.fatal({ err }, 'uncaught error');
+      stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
       try {
-        // What is not ready yet is stopped as soon as it is.
+        // Past the start of the database, what is not ready yet is stopped as soon as it is.
         const service = await starting.catch(() => null);
         await service?.stop();
         logger.info('stopped');
       } catch (error) {
-        logger.fatal({ err: error }, 'the service could not stop in good order');
+        logger.fatal({ err: error }, 'stop failed');
         throw error;
       } finally {
-        flush();
+        await flush();
       }
+    });
+    const uninstall = onStopSignal((signal) => {
+      logger.info({ signal }, 'stopping');
+      grace.close();
     });
     try {
       const { url } = await starting;
-      process.stdout.write(`gopherpay listening on ${url}\n`);
+      // Not process.stdout.write, which waits for a terminal that is halted.
+      const output = new LogDestination(1, () => {});
+      output.write(`gopherpay listening on ${url}\n`);
+      void output.flush(1000);
     } catch (error) {
+      // The process exits as soon as the stop is done.
+      if (stopping.signal.aborted) return;
+      uninstall();
       grace.uninstall();
-      flush();
+      await flush();
       throw explainListening(error, config);
     }
   },
 });
 
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
-async function start(config: Config, logger: Logger): Promise<Service> {
+async function start(config: Config, logger: Logger, signal: AbortSignal): Promise<Service> {
   const load = async () => await import('../main/service.ts');
   if (config.database) return await (await load()).startService(config, config.database, logger);
   // Loaded while the database starts, which takes as long, but not before it does: loading keeps us from launching it.
-  const embedded = await openEmbeddedServer(config.dataDir, { onLaunch: () => void load().catch(() => {}) });
+  const embedded = await openEmbeddedServer(config.dataDir, {
+    signal,
+    onCreate: (folder) => logger.info({ folder }, 'creating the database, which takes some seconds'),
+    onLaunch: () => void load().catch(() => {}),
+  });
   try {
     const { startService } = await load();
     const service = await startService(config, embedded.settings, logger);

@@ -1,7 +1,9 @@
 // The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns
 // whatever is thrown on the way into a problem. Raw node:http; every bound is stated.
 import { randomUUIDv7 } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import { CommitUnknownError } from '../db/transaction.ts';
@@ -17,6 +19,11 @@ import { type Stream, writeStream } from './stream.ts';
 /** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
 const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
 const HEAD_BYTES_MAX = 16 * 1024;
+/** How long a connection may stay idle when the server closes: longer than a caller in the midst of its work pauses. */
+const IDLE_GRACE_MS = 500;
+
+/** The connections of each server. One that has sent nothing yet counts as busy for Node. */
+const connections = new WeakMap<Server, Set<Socket>>();
 
 export type ServerOptions = {
   routes: readonly Route[];
@@ -66,6 +73,12 @@ export function createHttpServer(options: ServerOptions): Server {
     answer,
   );
   server.maxConnections = options.connectionsMax;
+  const sockets = new Set<Socket>();
+  connections.set(server, sockets);
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   // All that fit into a head: past its default of 2000, Node would leave headers out without a word.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
@@ -127,6 +140,26 @@ async function exchange(
     },
     'request',
   );
+}
+
+/**
+ * Closes the server so that no request breaks: from now on new connections are refused, a request on an old one is answered with
+ * `Connection: close`, and connections that stay idle are closed. Node's own close() ends idle connections at once, and resets those
+ * whose next request is on its way. Resolves when no connection is left.
+ */
+export async function closeGently(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  // After the events of this turn: a connection that waits to be accepted would be reset.
+  await new Promise((resolve) => setImmediate(resolve));
+  NetServer.prototype.close.call(server);
+  const sweep = setInterval(() => setImmediate(() => closeIdle(server)), IDLE_GRACE_MS);
+  await closed;
+  clearInterval(sweep);
+}
+
+function closeIdle(server: Server): void {
+  server.closeIdleConnections();
+  for (const socket of connections.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
 }
 
 /** A connection that is kept alive after its answer would keep the service from stopping. */
@@ -272,7 +305,7 @@ export function unavailableProblem(): Problem {
   });
 }
 
-function stoppingProblem(): Problem {
+export function stoppingProblem(): Problem {
   return new Problem('shutting_down', 'The service is stopping; nothing was stored. Try again.', {
     headers: { 'Retry-After': '1', Connection: 'close' },
   });

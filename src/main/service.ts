@@ -1,6 +1,7 @@
 // The service: puts its parts together, starts them in order, and stops them in the reverse one.
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
 import { migrate } from '../db/migrate.ts';
@@ -21,7 +22,7 @@ import { createThreadPool } from './pool.ts';
 import { Queue } from './queue.ts';
 import { type Recovery, startRecovery } from './recovery.ts';
 import type { Route } from './route.ts';
-import { createHttpServer, unavailableProblem } from './server.ts';
+import { closeGently, createHttpServer, unavailableProblem } from './server.ts';
 import { Settlement } from './settlement.ts';
 import { Places } from './stream.ts';
 import { queueFullProblem } from './submission.ts';
@@ -87,7 +88,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
   wakeRecovery = () => recovery.wake();
 
-  let stopping = false;
+  /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
+  let phase: 'serving' | 'leaving' | 'closing' = 'serving';
   const keys = new KeyLookup(pool);
   const parts = { pool, lease, intake, keys, queue, settlement, waitTimeoutMs: config.waitTimeoutMs, wakeRecovery };
   const bookRoutes = [
@@ -104,10 +106,11 @@ export async function startService(config: Config, database: DatabaseSettings, l
       intake,
       metrics,
       healthy: () => recovery.healthy,
+      stopping: () => phase !== 'serving',
       openapi: () => renderOpenApi(routes),
     }),
   ];
-  const server = createHttpServer({ ...config, routes, metrics, logger, stopping: () => stopping });
+  const server = createHttpServer({ ...config, routes, metrics, logger, stopping: () => phase === 'closing' });
   server.listen(config.port, config.host);
   await once(server, 'listening').catch(async (error: unknown) => {
     await close();
@@ -115,9 +118,10 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
 
   async function stop(): Promise<void> {
-    stopping = true;
-    const closed = once(server, 'close');
-    server.close();
+    phase = 'leaving';
+    if (config.shutdownDelayMs > 0) await sleep(config.shutdownDelayMs);
+    phase = 'closing';
+    const closed = closeGently(server);
     await feed.stop();
     const inFlight = setTimeout(() => server.closeAllConnections(), config.drainTimeoutMs);
     await closed;

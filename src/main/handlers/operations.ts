@@ -4,7 +4,7 @@ import type { Intake } from '../intake.ts';
 import type { Metrics } from '../metrics.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';
-import { unavailableProblem } from '../server.ts';
+import { stoppingProblem, unavailableProblem } from '../server.ts';
 
 export function operationRoutes(parts: {
   pool: ConnectionPool;
@@ -12,6 +12,8 @@ export function operationRoutes(parts: {
   metrics: Metrics;
   /** Whether the database answered the last heartbeat. */
   healthy: () => boolean;
+  /** Whether the service has been asked to stop. */
+  stopping: () => boolean;
   openapi: () => Record<string, unknown>;
 }): Route[] {
   return [
@@ -32,6 +34,7 @@ export function operationRoutes(parts: {
       body: NO_BODY,
       answers: { 200: 'Health' },
       async handle() {
+        if (parts.stopping()) throw stoppingProblem();
         if (!parts.intake.available || !parts.healthy()) throw unavailableProblem();
         return { status: 200, json: { status: 'ready' } };
       },
