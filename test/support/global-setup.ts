@@ -1,5 +1,5 @@
 // Runs once before all test files and once after them: node --test --test-global-setup=test/support/global-setup.ts
-// TEST_DATABASE=container or embedded says where PostgreSQL must run; TEST_POSTGRES_IMAGE names the container's image.
+// TEST_DATABASE=container, embedded or installed says where PostgreSQL must run; TEST_POSTGRES_IMAGE names the container's image.
 import { ADDRESS_VARIABLE, parseServerKind, startServer, type TestServer } from './server.ts';
 
 let server: TestServer | undefined;

@@ -10,6 +10,7 @@ import { getContainerRuntimeClient, ImageName } from 'testcontainers';
 import { z } from 'zod';
 import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { migrate } from '../../src/db/migrate.ts';
+import { startInstalled } from './installed.ts';
 
 const address = z.strictObject({
   host: z.string(),
@@ -46,7 +47,7 @@ type RunningServer = Pick<ServerAddress, 'admin' | 'owner'> & {
   stop: () => Promise<void>;
 };
 
-export type ServerKind = 'container' | 'embedded' | 'either';
+export type ServerKind = 'container' | 'embedded' | 'installed' | 'either';
 
 /** What `globalSetup` puts into the environment of every test file: where the server of this run is. */
 export const ADDRESS_VARIABLE = 'GOPHERPAY_TEST_SERVER';
@@ -69,11 +70,11 @@ export function parseServerAddress(text: string | undefined): ServerAddress {
 /** Parses TEST_DATABASE: which server the tests must run on. Empty or absent: a container if possible. */
 export function parseServerKind(text: string | undefined): ServerKind {
   const kind = z
-    .enum(['container', 'embedded', 'either'])
+    .enum(['container', 'embedded', 'installed', 'either'])
     .safeParse(text === undefined || text === '' ? 'either' : text);
   if (!kind.success) {
     throw new Error(
-      `TEST_DATABASE is "${text}": set it to container or embedded, or leave it out for whichever works.`,
+      `TEST_DATABASE is "${text}": set it to container, embedded or installed, or leave it out for whichever works.`,
     );
   }
   return kind.data;
@@ -107,6 +108,7 @@ export async function startServer(
 
 async function startEither(kind: ServerKind, image: string, tell: (sentence: string) => void): Promise<RunningServer> {
   if (kind === 'embedded') return startEmbedded();
+  if (kind === 'installed') return startStock();
   try {
     return await startContainer(image);
   } catch (cause) {
@@ -177,6 +179,19 @@ async function startEmbedded(): Promise<RunningServer> {
     await removeFolder();
     throw error;
   }
+}
+
+async function startStock(): Promise<RunningServer> {
+  const { host, port, stop } = await startInstalled(CONNECTIONS_MAX);
+  return {
+    home: 'on this machine (installed, stock settings)',
+    admin: { host, port, user: 'postgres' },
+    owner: { host, port, user: OWNER },
+    kill: async (pid) => {
+      process.kill(pid, 'SIGKILL');
+    },
+    stop,
+  };
 }
 
 /** Makes the owner where it is missing, and the migrated template. Returns the server's version, such as 18.4. */
