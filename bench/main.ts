@@ -23,6 +23,7 @@ const USAGE = `npm run bench -- [options]
 
   --rounds=N       rounds, in each of which every contestant has one turn (5)
   --seconds=N      seconds of each turn that count (8)
+  --server=KIND    embedded, as gopherpay serve starts it, or stock: the machine's own PostgreSQL with its default settings (embedded)
   --only=NAME      this contestant, and those that it is compared with; as often as you like
   --tree=NAME=PATH the service of another checkout as well, as "single, NAME" and "bulk, NAME"
   --long=N         transfers that are there already for "long" (5000000)
@@ -36,7 +37,7 @@ const log = (line: string) => void process.stderr.write(`${new Date().toISOStrin
 try {
   await interruptible(async (signal) => {
     await withFolder(async (folder) => {
-      const cluster = await openCluster(join(folder, 'data'));
+      const cluster = await openCluster(join(folder, 'data'), options.server);
       // Whatever waits for a process or the database fails as soon as they are gone, and puts away what it has begun.
       signal.addEventListener('abort', () => {
         endAll();
@@ -150,6 +151,7 @@ function parseOptions() {
     options: {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '8' },
+      server: { type: 'string', default: 'embedded' },
       only: { type: 'string', multiple: true, default: [] },
       out: { type: 'string', default: import.meta.dirname },
       tree: { type: 'string', multiple: true, default: [] },
@@ -166,11 +168,16 @@ function parseOptions() {
       `The option --tree is "${text}": give a name and a path, as before=../before.`,
     );
   });
+  const server = (['embedded', 'stock'] as const).find((kind) => kind === values.server);
+  if (server === undefined) {
+    throw new CommandError(EXIT_WRONG_USAGE, `The option --server is "${values.server}": choose embedded or stock.`);
+  }
   const count = (name: 'rounds' | 'seconds' | 'long' | 'wide' | 'report', max: number) =>
     wholeNumber(name, values[name], { min: 1, max });
   return {
     rounds: count('rounds', 1000),
     seconds: count('seconds', 3600),
+    server,
     only: values.only,
     out: resolve(values.out),
     trees,
