@@ -22,6 +22,8 @@ async function run() {
   // Threads do not inherit it otherwise: stripping the types in each of them would cost the service a hundred megabytes. Where
   // nothing can be written, everything works without.
   if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
+  // pg reads it while it is loaded, and would look for a package that is not there.
+  delete process.env['NODE_PG_FORCE_NATIVE'];
   await import('./main.ts');
 }
 

@@ -86,7 +86,7 @@ async function withConnection<Result>(
   { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, timeouts, { applicationName: 'gopherpay statement' });
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay statement', readOnly: true });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

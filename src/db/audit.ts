@@ -79,7 +79,7 @@ export async function withAudit<Result>(
   { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
   work: (events: AsyncGenerator<AuditEvent>) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, timeouts, { applicationName: 'gopherpay audit' });
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay audit', readOnly: true });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

@@ -2,28 +2,11 @@
 import { Socket } from 'node:net';
 import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
 import type Cursor from 'pg-cursor';
+import { type Address, type DatabaseSettings, readAddress } from './address.ts';
+import { refuseSharedServers } from './pooler.ts';
+import { type DatabaseTimeouts, prepareSession, type SessionOptions } from './session.ts';
 
-/** How to reach a database: plain, so that it can be handed to a worker thread. */
-export type DatabaseSettings =
-  | { connectionString: string }
-  | { host: string; port: number; user: string; database: string; password?: string };
-
-/**
- * The bounds of every wait on the database, in milliseconds; 0 is none. The server keeps those of statements, locks and idle
- * transactions. The one of answers is ours, for a server that cannot be heard any more.
- */
-export type DatabaseTimeouts = {
-  connectTimeoutMs: number;
-  statementTimeoutMs: number;
-  lockTimeoutMs: number;
-  idleInTransactionTimeoutMs: number;
-  /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
-  answerTimeoutMs: number;
-  /** How often a connection that nobody uses is asked whether it lives, and how long it, or any after a silence, has for an answer. */
-  proofTimeoutMs: number;
-  /** How long a server may take to close a connection that it was told is over. */
-  goodbyeTimeoutMs: number;
-};
+export type { DatabaseSettings, DatabaseTimeouts };
 
 /** For what reads as long as it takes: only connecting and locks are bounded, and keep-alive notices a server that is gone. */
 export const READING_TIMEOUTS: DatabaseTimeouts = {
@@ -41,6 +24,7 @@ export function readingTimeouts(answerTimeoutMs: number): DatabaseTimeouts {
   return { ...READING_TIMEOUTS, answerTimeoutMs };
 }
 
+export type ConnectOptions = SessionOptions & { applicationName: string; pipeline?: boolean };
 export type Connection = Client;
 export type ConnectionPool = Pool;
 /** Whatever can run a statement: a connection, a pool, or a connection borrowed from it. */
@@ -60,20 +44,6 @@ function renderInstant(text: string): string {
   return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
 }
 
-// The threads and intake run nothing but look-ups by key. A generic plan saves planning each time, and without these a plan
-// made while the tables were empty would read them whole when they no longer are.
-const KEYED = [
-  'plan_cache_mode=force_generic_plan',
-  'enable_seqscan=off',
-  'enable_bitmapscan=off',
-  'enable_hashjoin=off',
-  'enable_mergejoin=off',
-];
-
-/** How often the server looks, in the middle of a statement, whether its caller is still there. */
-const CALLER_CHECK_MS = 1000;
-/** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
-const CALLER_SILENT_MS = 20_000;
 /** How long a pool keeps a connection that nobody uses. Nothing asks it: after a silence, it should be gone. */
 const POOLED_IDLE_MS = 10_000;
 /** Connections whose cursor has answered and may be asked for more: nothing is awaited on them, though their statement is not over. */
@@ -87,65 +57,92 @@ const goodbyes = new WeakMap<Connection, number>();
 /** A connection was given up because it owed an answer and nothing came. */
 export class SilenceError extends Error {}
 
-/**
- * What makes the server notice that we are gone without a word, and let go of our locks: unconfirmed bytes and unanswered probes
- * close its side of the connection, and a closed one ends the statement. Over a socket of the same machine only the latter matters.
- */
-function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts): string[] {
-  // Where a statement may take as long as it takes, the bound on its answer is far longer than a caller is silent that lives.
-  const silentMs = statementTimeoutMs === 0 ? CALLER_SILENT_MS : answerTimeoutMs || CALLER_SILENT_MS;
-  const probeSeconds = Math.max(1, Math.round(silentMs / 4000));
-  return [
-    `client_connection_check_interval=${CALLER_CHECK_MS}`,
-    `tcp_user_timeout=${silentMs}`,
-    `tcp_keepalives_idle=${probeSeconds}`,
-    `tcp_keepalives_interval=${probeSeconds}`,
-    'tcp_keepalives_count=3',
-  ];
-}
+/** How long a second connection may wait for a server of a pooler. */
+const SECOND_SERVER_MS = 2000;
 
-function configOf(
-  settings: DatabaseSettings,
-  timeouts: DatabaseTimeouts,
-  options: { applicationName: string; keyed?: boolean },
-): ClientConfig {
-  const parameters = ['timezone=UTC', 'datestyle=ISO', ...vanishingOf(timeouts), ...(options.keyed ? KEYED : [])];
-  return {
-    ...settings,
-    types,
-    application_name: options.applicationName,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    connectionTimeoutMillis: timeouts.connectTimeoutMs,
-    statement_timeout: timeouts.statementTimeoutMs,
-    lock_timeout: timeouts.lockTimeoutMs,
-    idle_in_transaction_session_timeout: timeouts.idleInTransactionTimeoutMs,
-    options: parameters.map((parameter) => `-c ${parameter}`).join(' '),
-  };
+/** A client that says to a server what the settings say, and nothing of the environment. */
+class PlainClient extends Client {
+  readonly #startup: Readonly<Record<string, string>>;
+
+  constructor({ client, startupOptions }: Address, options: ClientConfig & { applicationName: string }) {
+    const { applicationName, ...others } = options;
+    super({ ...client, ...others, types, keepAlive: true, keepAliveInitialDelayMillis: 10_000 });
+    this.#startup = {
+      user: client.user,
+      database: client.database,
+      application_name: applicationName,
+      ...(startupOptions === null ? {} : { options: startupOptions }),
+    };
+    // Without a listener, a server that goes away between two statements takes the process with it.
+    // Whoever uses the connection next sees it as an error of the statement.
+    this.on('error', () => {});
+  }
+
+  /** What pg sends first. Its own would add PGOPTIONS and PGREPLICATION, and settings, most of which PgBouncer refuses here. */
+  getStartupConf(): Readonly<Record<string, string>> {
+    return this.#startup;
+  }
 }
 
 /**
- * Opens a connection. `pipeline`: statements are sent without waiting for the answers to those before. `keyed`: every
- * statement is a look-up by key. Raises what the server or the network said; see errors.ts for what may be tried again.
+ * Opens a connection. `pipeline`: statements are sent without waiting for the answers to those before. Raises what the server or the
+ * network said, see errors.ts for what may be tried again, or a SessionError if the session cannot be what the code relies on.
  */
 export async function connect(
   settings: DatabaseSettings,
   timeouts: DatabaseTimeouts,
-  options: { applicationName: string; pipeline?: boolean; keyed?: boolean },
+  options: ConnectOptions,
 ): Promise<Connection> {
-  const client = new Client({
-    ...configOf(settings, timeouts, options),
-    pipeline: options.pipeline ?? false,
-  });
-  // Without a listener, a server that goes away between two statements takes the process with it.
-  // Whoever uses the connection next sees it as an error of the statement.
-  client.on('error', () => {});
-  await client.connect();
+  const address = readAddress(settings);
+  const { applicationName, pipeline = false } = options;
+  const client = new PlainClient(address, { applicationName, pipeline });
+  let processId: number;
+  try {
+    processId = await within(client, timeouts.connectTimeoutMs, async () => {
+      await client.connect();
+      return await prepareSession(client, timeouts, options, address.own);
+    });
+  } catch (error) {
+    client.connection.stream.destroy();
+    throw error;
+  }
   goodbyes.set(client, timeouts.goodbyeTimeoutMs);
   watchAnswers(client, timeouts);
   proveWhenDoubted(client, timeouts);
   proveAtRest(client, timeouts);
+  // A service asks with its first connection, which is not keyed, on behalf of its threads.
+  if (!options.keyed && isPooled(client, processId)) await refuseTransactionPooling(client, address, applicationName);
   return client;
+}
+
+async function refuseTransactionPooling(client: Client, address: Address, applicationName: string): Promise<void> {
+  try {
+    await refuseSharedServers(client, async () => await openSecond(address, applicationName));
+  } catch (error) {
+    await disconnect(client);
+    throw error;
+  }
+}
+
+/** Destroys the connection if `work` on it takes longer, and `work` then fails. */
+async function within<Result>(client: Client, timeoutMs: number, work: () => Promise<Result>): Promise<Result> {
+  const patience = setTimeout(() => client.connection.stream.destroy(new Error('timeout expired')), timeoutMs);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(patience);
+  }
+}
+
+/** Whether the other end of a connection is not the server itself: a pooler tells a process id of its own. */
+function isPooled(client: Client, processId: number): boolean {
+  return !('processID' in client) || client.processID !== processId;
+}
+
+/** A connection as a pooler gives it, for a look at the server behind it. */
+async function openSecond(address: Address, applicationName: string): Promise<Client> {
+  const client = new PlainClient(address, { applicationName, query_timeout: SECOND_SERVER_MS });
+  return await within(client, SECOND_SERVER_MS, async () => await client.connect());
 }
 
 /**
@@ -241,17 +238,25 @@ export function createPool(
   timeouts: DatabaseTimeouts,
   connectionsMax: number,
 ): ConnectionPool {
+  const address = readAddress(settings);
   const pool = new Pool({
-    ...configOf(settings, timeouts, { applicationName: 'gopherpay' }),
+    Client: class extends PlainClient {
+      constructor() {
+        super(address, { applicationName: 'gopherpay' });
+      }
+    },
     max: connectionsMax,
     idleTimeoutMillis: POOLED_IDLE_MS,
     connectionTimeoutMillis: timeouts.connectTimeoutMs,
+    // Runs once for each connection, before any statement of a caller.
+    verify: (client, report) => {
+      const prepare = async () => await prepareSession(client, timeouts, {}, address.own);
+      within(client, timeouts.connectTimeoutMs, prepare).then(() => report(), report);
+    },
   });
-  // Without listeners, a server that goes away takes the process with it: on the pool for idle connections, and on each
-  // connection for the time in which somebody has it.
+  // Without a listener, a server that goes away while a connection is idle takes the process with it.
   pool.on('error', () => {});
   pool.on('connect', (client) => {
-    client.on('error', () => {});
     watchAnswers(client, timeouts);
     proveWhenDoubted(client, timeouts);
   });

@@ -3,6 +3,9 @@
 /** What is stored contradicts itself: whoever reads it again is told the same. `gopherpay audit` says where. */
 export class DamagedBooksError extends Error {}
 
+/** A session cannot be what the code relies on. The message is a sentence that says what to do; a new connection may do better. */
+export class SessionError extends Error {}
+
 /** SQLSTATEs after which the same transaction may be run again on the same connection. */
 const AGAIN = new Set([
   '40001', // serialization_failure
@@ -28,6 +31,7 @@ const AGAIN_ELSEWHERE = new Set([
   '25P03', // idle_in_transaction_session_timeout
   '25P04', // transaction_timeout
   '26000', // invalid_sql_statement_name: the connection lost a prepared statement
+  '42P05', // duplicate_prepared_statement: a pooler handed out a server with another session's statements
   '0A000', // feature_not_supported: a cached plan changed its result type
 ]);
 

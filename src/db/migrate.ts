@@ -5,7 +5,6 @@ import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts,
 import { sqlStateOf, toError } from './errors.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
-const SERVER_VERSION_MIN = 15;
 /** node-pg-migrate's PG_MIGRATE_LOCK_ID, known here so that the package is loaded only where there is something to migrate. */
 const MIGRATE_LOCK_ID = 7241865325823964n;
 /** Migrations may rewrite tables, and wait for another process that is migrating. */
@@ -23,8 +22,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Applies the migrations that the database has not seen, each once, also if several processes start together.
- * Throws a sentence if the server is older than PostgreSQL 15, the schema newer than this code, the role may not make tables, or
- * another process has been migrating for `lockTimeoutMs` (60 000).
+ * Throws a sentence if the session cannot be what the code relies on, the schema is newer than this code, the role may not make tables,
+ * or another process has been migrating for `lockTimeoutMs` (60 000).
  */
 export async function migrate(
   settings: DatabaseSettings,
@@ -33,17 +32,18 @@ export async function migrate(
   const timeouts = { ...TIMEOUTS, ...options };
   const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
   try {
-    await refuseOldServer(connection);
     // The same lock that the runner takes, so that nobody migrates between what is looked at here and what it does. A session may
     // hold it twice; it is given back with the connection.
     await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
-    await makeMigrationsTable(connection);
-    if (await isUpToDate(connection)) return;
+    const schema = await findSchema(connection);
+    await makeMigrationsTable(connection, schema);
+    if (await isUpToDate(connection, schema)) return;
     const { runner } = await import('node-pg-migrate');
     await runner({
       dbClient: connection,
       dir: MIGRATIONS,
       direction: 'up',
+      schema,
       migrationsTable: 'migrations',
       advisoryLockMode: 'wait',
       checkOrder: false,
@@ -73,34 +73,43 @@ function explain(error: unknown, lockTimeoutMs: number): unknown {
   }
 }
 
+/** The schema of the books: where they are already, otherwise where the search path makes tables. Throws a sentence if there is none. */
+async function findSchema(connection: Connection): Promise<string> {
+  const { rows } = await connection.query<{ schema: string | null; path: string }>(`
+    select coalesce(
+        (select nspname from pg_namespace where oid = (select relnamespace from pg_class where oid = to_regclass('journal_head'))),
+        current_schema()
+      )::text as schema,
+      current_setting('search_path') as path`);
+  const [found] = rows;
+  if (typeof found?.schema === 'string') return found.schema;
+  throw new Error(
+    `The search_path ${found?.path} names no schema of the database that the role may use: create the schema, or correct search_path.`,
+  );
+}
+
 /** Makes the table as the runner would: where that may not, its error would hold a stack trace and no SQLSTATE. */
-async function makeMigrationsTable(connection: Connection): Promise<void> {
-  const found = await connection.query<{ missing: boolean }>(`select to_regclass('migrations') is null as missing`);
+async function makeMigrationsTable(connection: Connection, schema: string): Promise<void> {
+  const found = await connection.query<{ missing: boolean }>(
+    `select to_regclass(quote_ident($1) || '.migrations') is null as missing`,
+    [schema],
+  );
   // A role that may make no tables can do with those that are there.
   if (!found.rows[0]?.missing) return;
   await connection.query(`
-    create table migrations (
+    create table ${connection.escapeIdentifier(schema)}.migrations (
       id serial primary key,
       name varchar(255) not null,
       run_on timestamp not null
     )`);
 }
 
-async function refuseOldServer(connection: Connection): Promise<void> {
-  const { rows } = await connection.query<{ number: number; text: string }>(
-    `select current_setting('server_version_num')::integer as number, current_setting('server_version') as text`,
-  );
-  const [version] = rows;
-  if (version === undefined || version.number >= SERVER_VERSION_MIN * 10_000) return;
-  throw new Error(
-    `The server is PostgreSQL ${version.text}, and GopherPay needs ${SERVER_VERSION_MIN} or newer: upgrade it, or name another with DATABASE_URL.`,
-  );
-}
-
 /** Whether every migration has been applied. Throws a sentence if one has that this code does not know. */
-async function isUpToDate(connection: Connection): Promise<boolean> {
+async function isUpToDate(connection: Connection, schema: string): Promise<boolean> {
   const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
-  const { rows } = await connection.query<{ name: string }>('select name from migrations order by id');
+  const { rows } = await connection.query<{ name: string }>(
+    `select name from ${connection.escapeIdentifier(schema)}.migrations order by id`,
+  );
   const applied = new Set(rows.map((row) => row.name));
   const [unknown] = applied.difference(known);
   if (unknown === undefined) return known.isSubsetOf(applied);

@@ -110,7 +110,7 @@ export async function withReport<Result>(
   { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
   work: (report: Report) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, timeouts, { applicationName: 'gopherpay report' });
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay report', readOnly: true });
   const values = [filter.account, filter.currency, filter.status, filter.since, filter.until];
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });

@@ -32,6 +32,7 @@ const sqlStates: (Omit<Case, 'error'> & { code: string })[] = [
   { code: '25P04', what: 'a transaction that took too long', retry: 'new connection' },
   { code: '25006', what: 'a standby', retry: 'new connection' },
   { code: '26000', what: 'a prepared statement that is gone', retry: 'new connection' },
+  { code: '42P05', what: 'a prepared statement of another session', retry: 'new connection' },
   { code: '0A000', what: 'a cached plan that no longer fits', retry: 'new connection' },
   { code: '28000', what: 'a role that may not log in', retry: 'new connection' },
   { code: '28P01', what: 'a password that does not fit any more', retry: 'new connection' },

@@ -1,12 +1,10 @@
 // Our role and our database on the server. Must not start or stop the server, nor know what is in the database.
-import { Client } from 'pg';
-import type { DatabaseSettings } from '../connect.ts';
+import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from '../connect.ts';
 import { SUPERUSER } from './cluster.ts';
 import { codeOf, diskFull } from './errors.ts';
 import { PORT, type Place } from './place.ts';
 
 const NAME = 'gopherpay';
-const CONNECT_TIMEOUT_MS = 10_000;
 const DISK_FULL = '53100';
 
 /** What the server answers if our role or database is missing. */
@@ -69,13 +67,11 @@ async function isProvisioned(socketDir: string): Promise<boolean> {
   }
 }
 
-async function withClient(settings: DatabaseSettings, work: (client: Client) => Promise<void>): Promise<void> {
-  const client = new Client({ ...settings, ssl: false, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
-  client.on('error', () => {});
+async function withClient(settings: DatabaseSettings, work: (client: Connection) => Promise<void>): Promise<void> {
+  const client = await connect(settings, READING_TIMEOUTS, { applicationName: 'gopherpay start' });
   try {
-    await client.connect();
     await work(client);
   } finally {
-    await client.end().catch(() => {});
+    await disconnect(client);
   }
 }

@@ -1,0 +1,91 @@
+// Where the database is and what its URL asks of a session. Only the settings count: pg would fill the gaps from PG* variables of the
+// environment and from ~/.pgpass, so every value that it looks up there is stated.
+import { userInfo } from 'node:os';
+import type { ClientConfig } from 'pg';
+import { parse, toClientConfig } from 'pg-connection-string';
+import { SessionError } from './errors.ts';
+
+/** How to reach a database: plain, so that it can be handed to a worker thread. */
+export type DatabaseSettings =
+  | { connectionString: string }
+  | { host: string; port: number; user: string; database: string; password?: string };
+
+export type Address = {
+  readonly client: ClientConfig & { user: string; database: string };
+  /** Session settings that the URL names (`options=-c name=value`), by their names in lower case. */
+  readonly own: Readonly<Record<string, string>>;
+  /** What else the URL's `options` hold, for the server or a proxy to understand. */
+  readonly startupOptions: string | null;
+};
+
+/** What other clients call the search path in a URL. Ignoring it would begin new, empty books in another schema. */
+const SCHEMA_PARAMETERS = ['schema', 'currentSchema', 'search_path'];
+
+/**
+ * Reads what a URL or the single settings say. Parameters of a URL that are not about the address or the session are ignored.
+ * Throws a SessionError for one that would name a schema in vain.
+ */
+export function readAddress(settings: DatabaseSettings): Address {
+  if (!('connectionString' in settings)) return { client: clientOf(settings), own: {}, startupOptions: null };
+  const url = parse(settings.connectionString);
+  const inVain = SCHEMA_PARAMETERS.find((name) => name in url);
+  if (inVain !== undefined) {
+    throw new SessionError(
+      `The setting DATABASE_URL is wrong: its parameter "${inVain}" is not one of PostgreSQL's; name the schema with options=-c%20search_path%3Dname.`,
+    );
+  }
+  const { host, port, user, database, password, ssl, sslnegotiation } = toClientConfig(url);
+  const client = clientOf({ host, port, user, database, password });
+  const { own, rest } = splitOptions(url.options ?? '');
+  return {
+    client: {
+      ...client,
+      ssl: url.ssl === 'no-verify' ? { rejectUnauthorized: false } : (ssl ?? false),
+      sslnegotiation: sslnegotiation ?? 'postgres',
+    },
+    own,
+    startupOptions: rest === '' ? null : rest,
+  };
+}
+
+function clientOf(given: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
+  // Without a user, the one who runs the process, as every other client of PostgreSQL has it.
+  const user = given.user || userInfo().username;
+  const { password } = given;
+  return {
+    host: given.host || 'localhost',
+    port: given.port || 5432,
+    user,
+    database: given.database || user,
+    // A function, because pg looks for any other password that is missing in PGPASSWORD and ~/.pgpass.
+    password: typeof password === 'string' && password !== '' ? () => password : refuseWithoutPassword,
+    ssl: false,
+    sslnegotiation: 'postgres',
+    client_encoding: 'UTF8',
+  };
+}
+
+function refuseWithoutPassword(): never {
+  throw new SessionError(
+    'The database asks for a password and the settings have none: add it to DATABASE_URL, or set DB_PASSWORD.',
+  );
+}
+
+/**
+ * Splits the `options` of a URL as the server does: words between white space, where a backslash takes the next character as it is.
+ * `-c name=value`, `-cname=value` and `--name=value` are session settings.
+ */
+function splitOptions(text: string): { own: Record<string, string>; rest: string } {
+  const own: Record<string, string> = {};
+  const rest: string[] = [];
+  const words = text.match(/(?:\\[^]|\S)+/g) ?? [];
+  for (let index = 0; index < words.length; index += 1) {
+    const separated = words[index] === '-c';
+    const word = words[separated ? (index += 1) : index] ?? '';
+    const [, name, value] = /^(?:-c|--)?([\w.-]+)=([^]*)$/.exec(word) ?? [];
+    const isSetting = name !== undefined && value !== undefined && (separated || word.startsWith('-'));
+    if (isSetting) own[name.toLowerCase().replaceAll('-', '_')] = value.replaceAll(/\\([^])/g, '$1');
+    else rest.push(separated ? `-c ${word}` : word);
+  }
+  return { own, rest: rest.join(' ') };
+}

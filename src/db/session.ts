@@ -1,0 +1,213 @@
+// What every session is set to. The settings are made after connecting and read back, because what is sent with the startup packet is
+// refused or dropped by poolers, and a role, a database or a URL may have settings of its own.
+import type { ClientBase } from 'pg';
+import { SessionError, sqlStateOf, toError } from './errors.ts';
+
+/**
+ * The bounds of every wait on the database, in milliseconds; 0 is none. The server keeps those of statements, locks and idle
+ * transactions. The one of answers is ours, for a server that cannot be heard any more.
+ */
+export type DatabaseTimeouts = {
+  connectTimeoutMs: number;
+  statementTimeoutMs: number;
+  lockTimeoutMs: number;
+  idleInTransactionTimeoutMs: number;
+  /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
+  answerTimeoutMs: number;
+  /** How often a connection that nobody uses is asked whether it lives, and how long it, or any after a silence, has for an answer. */
+  proofTimeoutMs: number;
+  /** How long a server may take to close a connection that it was told is over. */
+  goodbyeTimeoutMs: number;
+};
+
+export type SessionOptions = {
+  /** Every statement is a look-up by key. */
+  keyed?: boolean;
+  /** The session only reads, so that a standby or a database that is read-only will do. */
+  readOnly?: boolean;
+};
+
+type Settings = Readonly<Record<string, string>>;
+
+const SERVER_VERSION_MIN = 15;
+
+/** What the code relies on, whatever the session is for. */
+const FIXED: Settings = {
+  // How values are written and read.
+  client_encoding: 'UTF8',
+  timezone: 'UTC',
+  timezone_abbreviations: 'Default',
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+  array_nulls: 'on',
+  transform_null_equals: 'off',
+  quote_all_identifiers: 'off',
+  // Nothing that a statement should see is left out: a policy that would hide rows is an error, and searches return every match.
+  row_security: 'off',
+  gin_fuzzy_search_limit: '0',
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  exit_on_error: 'off',
+  // The sessions of threads and pools rest between two uses.
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
+  // With Debian's jit=on, the settling statement is compiled for every job: 848 of 849 ms.
+  jit: 'off',
+};
+
+const FREE_PLANS: Settings = {
+  plan_cache_mode: 'auto',
+  enable_indexscan: 'on',
+  enable_nestloop: 'on',
+  enable_seqscan: 'on',
+  enable_bitmapscan: 'on',
+  enable_hashjoin: 'on',
+  enable_mergejoin: 'on',
+};
+
+// The threads and intake run nothing but look-ups by key. A generic plan saves planning each time, and without these a plan
+// made while the tables were empty would read them whole when they no longer are.
+const KEYED_PLANS: Settings = {
+  ...FREE_PLANS,
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+};
+
+/** How often the server looks, in the middle of a statement, whether its caller is still there. */
+const CALLER_CHECK_MS = 1000;
+/** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
+const CALLER_SILENT_MS = 20_000;
+
+/**
+ * What makes the server notice that we are gone without a word, and let go of our locks: unconfirmed bytes and unanswered probes
+ * close its side of the connection, and a closed one ends the statement. Over a socket of the same machine only the latter matters.
+ */
+function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts): Settings {
+  // Where a statement may take as long as it takes, the bound on its answer is far longer than a caller is silent that lives.
+  const silentMs = statementTimeoutMs === 0 ? CALLER_SILENT_MS : answerTimeoutMs || CALLER_SILENT_MS;
+  const probeSeconds = String(Math.max(1, Math.round(silentMs / 4000)));
+  return {
+    client_connection_check_interval: String(CALLER_CHECK_MS),
+    tcp_user_timeout: String(silentMs),
+    tcp_keepalives_idle: probeSeconds,
+    tcp_keepalives_interval: probeSeconds,
+    tcp_keepalives_count: '3',
+  };
+}
+
+function settingsOf(timeouts: DatabaseTimeouts, { keyed, readOnly }: SessionOptions): Settings {
+  return {
+    ...FIXED,
+    ...(keyed ? KEYED_PLANS : FREE_PLANS),
+    ...vanishingOf(timeouts),
+    statement_timeout: String(timeouts.statementTimeoutMs),
+    lock_timeout: String(timeouts.lockTimeoutMs),
+    idle_in_transaction_session_timeout: String(timeouts.idleInTransactionTimeoutMs),
+    // Sessions that write do not switch it off: whoever made the database read-only, before moving it for example, meant it.
+    ...(readOnly ? { default_transaction_read_only: 'on' } : {}),
+  };
+}
+
+type Facts = { number: number; text: string; encoding: string; pid: number; commit: string };
+
+// No parameters, and the version alone decides first: an old server must be able to answer.
+const FACTS = `
+  select current_setting('server_version_num')::integer as number, current_setting('server_version') as text,
+    current_setting('server_encoding') as encoding, pg_backend_pid() as pid, current_setting('synchronous_commit') as commit`;
+
+// A setting of a newer version of PostgreSQL is passed over where there is none; what the URL names is not.
+const SET = `
+  select name, set_config(name, value, false) as value
+  from unnest($1::text[], $2::text[], $3::boolean[]) as setting (name, value, own)
+  where own or current_setting(name, true) is not null`;
+
+const READ_BACK = `
+  select pg_backend_pid() as pid, current_setting('transaction_read_only') = 'on' as read_only,
+    current_setting('session_replication_role') = 'replica' as without_triggers,
+    array(
+      select name from unnest($1::text[], $2::text[]) as setting (name, value)
+      where current_setting(name, true) is distinct from value
+    ) as lost`;
+
+/**
+ * Sets a session that has just connected to what the code relies on, keeps what else the URL names (`own`), and reads it back in
+ * another transaction. Returns the process id of the server's side. Throws a SessionError that says what to do.
+ */
+export async function prepareSession(
+  client: ClientBase,
+  timeouts: DatabaseTimeouts,
+  options: SessionOptions,
+  own: Settings,
+): Promise<number> {
+  const facts = await client.query<Facts>(FACTS);
+  const [server] = facts.rows;
+  if (server === undefined) throw new SessionError('The server says nothing of itself: name a PostgreSQL server.');
+  refuseServer(server);
+  const strictest = [server.commit, own['synchronous_commit']].includes('remote_apply') ? 'remote_apply' : 'on';
+  const settings = { ...own, ...settingsOf(timeouts, options), synchronous_commit: strictest };
+  const made = await setAll(client, settings, own);
+  const { rows } = await client.query<{ pid: number; read_only: boolean; without_triggers: boolean; lost: string[] }>(
+    READ_BACK,
+    [made.map(({ name }) => name), made.map(({ value }) => value)],
+  );
+  const [found] = rows;
+  if (found === undefined || found.pid !== server.pid || found.lost.length > 0) throw sharedServers(found?.lost);
+  if (!options.readOnly && found.read_only) throw new SessionError(READ_ONLY);
+  if (!options.readOnly && found.without_triggers) throw new SessionError(WITHOUT_TRIGGERS);
+  return server.pid;
+}
+
+async function setAll(
+  client: ClientBase,
+  settings: Settings,
+  own: Settings,
+): Promise<{ name: string; value: string }[]> {
+  const names = Object.keys(settings);
+  try {
+    const result = await client.query<{ name: string; value: string }>(SET, [
+      names,
+      names.map((name) => settings[name]),
+      names.map((name) => name in own),
+    ]);
+    return result.rows;
+  } catch (error) {
+    // Unknown names, wrong values, missing rights, and what can only be set when the server starts.
+    if (!/^(22|42|55P02)/.test(sqlStateOf(error) ?? '')) throw error;
+    throw new SessionError(
+      `The server refuses a setting of the session (${toError(error).message}): correct the options of DATABASE_URL, or let the role set it.`,
+      { cause: error },
+    );
+  }
+}
+
+function refuseServer({ number, text, encoding }: Facts): void {
+  if (number < SERVER_VERSION_MIN * 10_000) {
+    throw new SessionError(
+      `The server is PostgreSQL ${text}, and GopherPay needs ${SERVER_VERSION_MIN} or newer: upgrade it, or name another with DATABASE_URL.`,
+    );
+  }
+  if (encoding !== 'UTF8') {
+    throw new SessionError(
+      `The database stores text as ${encoding}, and GopherPay needs UTF8: make it anew with "create database … encoding 'UTF8' template template0", or name another.`,
+    );
+  }
+}
+
+const READ_ONLY =
+  'The database is read-only (a standby, or default_transaction_read_only is on): name the primary with DATABASE_URL, or let it be written again.';
+const WITHOUT_TRIGGERS =
+  'The session runs without the triggers that keep the books append-only: take session_replication_role=replica from the role or the database.';
+
+/** The error for transactions of one connection that meet the sessions of others. `lost` names settings that were not kept. */
+export function sharedServers(lost: readonly string[] = []): SessionError {
+  const which = lost.length === 0 ? '' : ` (lost: ${lost.join(', ')})`;
+  return new SessionError(
+    `A pooler in front of the database hands out its servers by the transaction${which}: set pool_mode=session for this database in PgBouncer, or name the server itself in DATABASE_URL.`,
+  );
+}
