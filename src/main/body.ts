@@ -1,25 +1,50 @@
 // Reads the body of a request: bounded, UTF-8, JSON, and with every number exactly as it was written.
 import { isUtf8 } from 'node:buffer';
-import type { IncomingMessage } from 'node:http';
-import { Problem, renderPointer } from './problem.ts';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { MIMEType } from 'node:util';
+import { Problem } from './problem.ts';
+import { parseStrictJson } from './strict-json.ts';
 
-const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+const UTF_8 = new Set(['utf-8', 'utf8', 'us-ascii']);
+
 /**
- * What may be a number that is no integer (a digit, then a point or an exponent) or a member named __proto__ (which an
- * escape can spell, too). Either may also stand in some text: a second look tells.
+ * The JSON body of a request. Throws the problem that says what is wrong with it. `optional`: an empty body, also one in
+ * chunks, is an empty object, and needs no type.
  */
-const SUSPECT = /\d[.eE]|__proto__|\\u00/;
-const INTEGER = /^-?\d+$/;
+export async function readJson(
+  request: IncomingMessage,
+  bytesMax: number,
+  { optional = false }: { optional?: boolean } = {},
+): Promise<unknown> {
+  const { headers } = request;
+  refuseOtherTypes(headers);
+  if (headers['content-type'] === undefined && !optional) throw otherType();
+  const bytes = await readBytes(request, bytesMax);
+  if (optional && bytes.length === 0) return {};
+  if (headers['content-type'] === undefined) throw otherType();
+  return parseJson(bytes);
+}
 
-/** The JSON body of a request. Throws the problem that says what is wrong with it. */
-export async function readJson(request: IncomingMessage, bytesMax: number): Promise<unknown> {
-  if (!JSON_TYPE.test(request.headers['content-type'] ?? '')) {
-    throw new Problem('unsupported_media_type', 'Send the body as application/json, in UTF-8.');
-  }
-  if (request.headers['content-encoding'] !== undefined) {
+/** Refuses a body that is declared as anything but JSON, an empty one as well: a form of another site always declares one. */
+export function refuseOtherTypes({ 'content-type': type, 'content-encoding': encoding }: IncomingHttpHeaders): void {
+  if (type !== undefined && !isJsonType(type)) throw otherType();
+  if (encoding !== undefined) {
     throw new Problem('unsupported_media_type', 'Send the body without a content encoding.');
   }
-  return parseJson(await readBytes(request, bytesMax));
+}
+
+function isJsonType(type: string): boolean {
+  if (type === 'application/json') return true;
+  try {
+    const { essence, params } = new MIMEType(type);
+    return essence === 'application/json' && UTF_8.has((params.get('charset') ?? 'utf-8').toLowerCase());
+  } catch {
+    return false;
+  }
+}
+
+function otherType(): Problem {
+  return new Problem('unsupported_media_type', 'Send the body as application/json, in UTF-8.');
 }
 
 async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
@@ -53,31 +78,10 @@ async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Bu
   });
 }
 
-/**
- * Parses JSON text. A number that is not written as an integer is refused, because reading it would round it; a member
- * named __proto__ is refused, because schemas would leave it out without a word.
- */
+/** Parses JSON text, and refuses what JSON.parse would change or lose; see strict-json.ts. */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new Problem('malformed_json', 'The body is not UTF-8.');
-  const text = bytes.toString('utf8');
-  try {
-    const value: unknown = JSON.parse(text);
-    return SUSPECT.test(text) ? JSON.parse(text, refuseSuspect) : value;
-  } catch (error) {
-    if (error instanceof Problem) throw error;
-    throw new Problem('malformed_json', 'The body is not JSON.');
-  }
-}
-
-/** `context.source` is the number as it stood in the text (ECMAScript's JSON.parse source text access). */
-function refuseSuspect(this: unknown, key: string, value: unknown, context?: { source?: string }): unknown {
-  if (key === '__proto__') throw new Problem('invalid_request', 'No member may have the name __proto__.');
-  if (typeof value === 'number' && !INTEGER.test(context?.source ?? '')) {
-    throw new Problem('invalid_request', 'Numbers are written as integers: no fraction and no exponent.', {
-      members: { errors: [{ pointer: renderPointer([key]), detail: 'must be written as an integer' }] },
-    });
-  }
-  return value;
+  return parseStrictJson(bytes.toString('utf8'));
 }
 
 function tooLarge(bytesMax: number): Problem {
