@@ -16,22 +16,37 @@ const DETAIL_MAX = 300;
 /** The form of a request id that a caller may choose. */
 export const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
 
-/** Text as PostgreSQL can keep it: no control characters, no lone surrogates, not empty. `max` counts code points. */
+/**
+ * What no text may contain, because it ends lines, hides, or changes how what stands around it is read (terminals, CSV, the
+ * statement page): control characters of both sets, line separators, text-direction controls, byte order marks, annotations,
+ * noncharacters. The joiners of emoji and of many scripts stay. Code points above U+FFFF are looked at by `isPlain`.
+ */
+const REFUSED =
+  '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u206f\\ufdd0-\\ufdef\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff';
+const REFUSED_DETAIL = 'must not contain control characters, line separators, text-direction controls or noncharacters';
+
+/** Whether a text is well-formed Unicode without noncharacters, so that PostgreSQL and every reader can take it. */
+const isPlain = (value: string): boolean => !/[\p{Cs}\p{Noncharacter_Code_Point}]/u.test(value);
+
+/** Text that is not empty. `max` counts code points. */
 const text = (max: number) =>
   z
     .string()
     .min(1)
     .max(max)
-    // oxlint-disable-next-line no-control-regex -- control characters are what this refuses
-    .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
-    .refine((value) => value.isWellFormed(), 'must be well-formed Unicode');
+    .regex(new RegExp(`^[^${REFUSED}]*$`), REFUSED_DETAIL)
+    .refine(isPlain, 'must be well-formed Unicode');
 
 const money = z.int().min(0).max(MONEY_MAX_NUMBER).describe('Minor units (cents), an integer.');
 
+/** Not `.` and `..`: clients take these out of a path (RFC 3986, section 5.2.4), so that no URL could name the account. */
 const accountNumber = z
   .string()
-  .regex(/^[A-Za-z0-9._-]{1,34}$/, 'must be 1 to 34 of A-Z a-z 0-9 . _ -')
-  .describe('1 to 34 of A-Z a-z 0-9 . _ -');
+  .regex(
+    /^(?:[A-Za-z0-9._-]{3,34}|[A-Za-z0-9_-][A-Za-z0-9._-]?|\.[A-Za-z0-9_-])$/,
+    'must be 1 to 34 of A-Z a-z 0-9 . _ -, and neither . nor ..',
+  )
+  .describe('1 to 34 of A-Z a-z 0-9 . _ -, neither . nor ..');
 
 const party = z
   .string()
@@ -64,9 +79,14 @@ const limit = z
   .describe(`How many at most: 1 to ${LIMIT_MAX}.`);
 const after = z.string().max(200).optional().describe('The `next` of the page before.');
 
+/** The dot-atom of RFC 5322, at a domain name of at least two labels, the last of which begins with a letter. */
+const EMAIL_FORM =
+  /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$/;
+const EMAIL_DETAIL = 'must be an address such as ann@example.com, an international domain in its ASCII form (xn--)';
+
 const person = {
   name: text(200),
-  email: z.email().max(254).nullable().optional(),
+  email: z.email({ pattern: EMAIL_FORM, message: EMAIL_DETAIL }).max(254).nullable().optional(),
   phone: z
     .string()
     .regex(/^\+?[0-9 ().-]{3,30}$/, 'must be a telephone number')
@@ -170,10 +190,10 @@ export const MOVEMENT_PARAMETERS = z.strictObject({
 const metadataFilter = z
   .string()
   .regex(
-    // oxlint-disable-next-line no-control-regex -- control characters are what this refuses, as the schema of metadata does
-    /^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^\u0000-\u001f\u007f]{1,500})?$/u,
-    'must be a key, or a key, a colon and a value',
+    new RegExp(`^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^${REFUSED}]{1,500})?$`, 'u'),
+    'must be a key, or a key, a colon and a value as metadata can have it',
   )
+  .refine(isPlain, 'must be well-formed Unicode')
   .transform((filter): MetadataFilter => {
     const colon = filter.indexOf(':');
     return colon === -1

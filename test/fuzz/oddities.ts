@@ -16,13 +16,13 @@ const ODD_TEXTS = [
   'Ünïcödé',
   '🧀👩‍👩‍👧‍👦🏳️‍🌈',
   'שלום עולם',
-  'مرحبا \u202eright to left\u202c',
+  'مرحبا right to left',
   'e\u0301 é \u1e9b\u0323',
   `Z${'\u0336\u0489'.repeat(40)}`,
-  '\u200b\u2060\ufeff',
-  '\u2028\u2029\u0085\u00a0',
-  '\ufffd\ufffe\uffff',
-  '\u{10ffff}\u{1f4a9}\u{20000}',
+  '\u200b\u200c\u200d\u2060\u00ad',
+  '\u00a0\u3000',
+  '\ufffd',
+  '\u{10fffd}\u{1f4a9}\u{20000}\u{e0001}',
   "'; drop table accounts; --",
   '\\u0000 \\ " / %00 %s ${x} {{x}} <b>&amp;',
   '__proto__',
@@ -35,10 +35,13 @@ const ODD_TEXTS = [
   '\\N',
 ];
 
+/** What no text may have: docs/API.md says which characters these are. */
+const REFUSED =
+  /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\u206a-\u206f\ufeff\ufff9-\ufffb]/gu;
+
 const wellFormed = fc
   .string({ unit: 'binary', minLength: 1, maxLength: 30 })
-  // oxlint-disable-next-line no-control-regex -- control characters are what no text may have
-  .map((value) => value.replaceAll(/[\u0000-\u001f\u007f]/g, '·'));
+  .map((value) => value.replaceAll(REFUSED, '·'));
 
 /** Text that the schema accepts: free text as odd as can be, or what its pattern says. */
 export function text(schema: Schema): fc.Arbitrary<string> {
@@ -59,7 +62,7 @@ export function text(schema: Schema): fc.Arbitrary<string> {
 const account = fc.oneof(
   { arbitrary: fc.constantFrom('F0', 'F1', 'F2', 'F3'), weight: 12 },
   { arbitrary: fc.constantFrom(...ACCOUNTS), weight: 3 },
-  { arbitrary: fc.constantFrom('@external', 'NOBODY', '.', '..', '-', '_', 'a'), weight: 2 },
+  { arbitrary: fc.constantFrom('@external', 'NOBODY', '...', '.a', '-', '_', 'a'), weight: 2 },
 );
 
 const instant = fc.oneof(
@@ -86,10 +89,11 @@ export function knownText(name: string, schema: Schema): fc.Arbitrary<string> {
     case 'email':
       return fc
         .tuple(
-          fc.stringMatching(/^[A-Za-z0-9_'+-]{0,10}[A-Za-z0-9_+-]$/),
-          fc.stringMatching(/^[A-Za-z0-9][a-z0-9-]{0,20}$/),
+          fc.stringMatching(/^[A-Za-z0-9_'+&/=?-]{1,10}$/),
+          fc.stringMatching(/^[A-Za-z0-9][a-z0-9-]{0,20}[a-z0-9]$/),
+          fc.constantFrom('example', 'xn--p1ai'),
         )
-        .map(([user, host]) => `${user}@${host}.example`);
+        .map(([user, host, top]) => `${user}@${host}.${top}`);
     case 'date_of_birth':
       return fc
         .date({ min: new Date('1850-01-01T00:00:00Z'), max: new Date('9999-12-31T00:00:00Z'), noInvalidDate: true })
