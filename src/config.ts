@@ -14,6 +14,10 @@ const whole = (min: number, max: number) =>
 const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: whole(0, 65_535).default(8080),
+  ALLOWED_HOSTS: z
+    .string()
+    .regex(/^[\sA-Za-z0-9.,_-]*$/, 'must be host names separated by commas, without a scheme or a port')
+    .default(''),
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
@@ -67,6 +71,8 @@ export type LogLevel = z.infer<typeof environment>['LOG_LEVEL'];
 export type Config = {
   readonly host: string;
   readonly port: number;
+  /** By which names callers may address the service, besides addresses and names of this network. */
+  readonly allowedHosts: readonly string[];
   /** Null: the service keeps a PostgreSQL of its own in `dataDir`. */
   readonly database: DatabaseSettings | null;
   readonly dataDir: string;
@@ -140,6 +146,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   return {
     host: values.HOST,
     port: values.PORT,
+    allowedHosts: values.ALLOWED_HOSTS.toLowerCase()
+      .split(/[\s,]+/)
+      .filter((name) => name !== ''),
     database: databaseOf(values),
     dataDir: values.DATA_DIR,
     threads: values.THREADS,

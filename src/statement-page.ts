@@ -3,8 +3,9 @@
 import { renderMoney } from './domain/currency.ts';
 import type { StatementEntry, StatementSummary } from './db/statements.ts';
 
-/** What the page may load or run: nothing but its own style. */
-export const PAGE_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'";
+/** What the page may load or run: nothing but its own style. No other page may frame it. */
+export const PAGE_SECURITY_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const MONTHS = [
   'January',

@@ -9,6 +9,7 @@ test('config: every setting has a default', () => {
   assert.deepEqual(parseConfig({}), {
     host: '127.0.0.1',
     port: 8080,
+    allowedHosts: [],
     database: null,
     dataDir: '.gopherpay',
     threads: 10,
@@ -47,6 +48,7 @@ test('config: every setting is taken from the environment', () => {
   const config = parseConfig({
     HOST: '::1',
     PORT: '0',
+    ALLOWED_HOSTS: 'Pay.example.com, pay.internal,',
     DATABASE_URL: 'postgres://someone@db/books',
     DATA_DIR: '/srv/pay',
     THREADS: '64',
@@ -82,6 +84,7 @@ test('config: every setting is taken from the environment', () => {
   assert.deepEqual(config, {
     host: '::1',
     port: 0,
+    allowedHosts: ['pay.example.com', 'pay.internal'],
     database: { connectionString: 'postgres://someone@db/books' },
     dataDir: '/srv/pay',
     threads: 64,
@@ -174,6 +177,11 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
   { name: 'DB_READING_TIMEOUT_MS', value: '99', message: /must be from 100 to 86400000\.$/ },
   { name: 'HEARTBEAT_MS', value: '49', message: /must be from 50 to 60000\.$/ },
   { name: 'ORPHANED_AFTER_MS', value: '199', message: /must be from 200 to 600000\.$/ },
+  ...['http://pay.example.com', 'pay.example.com:80', '*'].map((value) => ({
+    name: 'ALLOWED_HOSTS',
+    value,
+    message: /is wrong: must be host names separated by commas, without a scheme or a port\.$/,
+  })),
   { name: 'LOG_LEVEL', value: 'loud', message: /"loud" is wrong: .*"debug".*\.$/ },
 ];
 

@@ -28,8 +28,23 @@ export class Router<Route> {
     node.methods.set(method, route);
   }
 
-  /** The route for a request. Throws the problems not_found, method_not_allowed (with Allow) and invalid_request. */
+  /** The route for a request; that of GET for HEAD. Throws not_found, method_not_allowed (with Allow) and invalid_request. */
   find(method: string, path: string): Match<Route> {
+    const { methods, parameters } = this.#look(path);
+    const route = methods.get(method === 'HEAD' ? 'GET' : method);
+    if (route === undefined) {
+      const allow = renderAllow(methods);
+      throw new Problem('method_not_allowed', `This path has ${allow}.`, { headers: { Allow: allow } });
+    }
+    return { route, parameters };
+  }
+
+  /** The methods that a path has, or all there are for `*`, as the header Allow lists them. */
+  allowOf(path: string): string {
+    return renderAllow(path === '*' ? this.#allMethods() : this.#look(path).methods);
+  }
+
+  #look(path: string): { methods: ReadonlyMap<string, Route>; parameters: string[] } {
     const parameters: string[] = [];
     let node: Node<Route> | null = this.#root;
     for (const segment of path.split('/').slice(1)) {
@@ -45,13 +60,24 @@ export class Router<Route> {
     if (node === null || node.methods.size === 0) {
       throw new Problem('not_found', 'There is nothing at this path; /openapi.json lists what there is.');
     }
-    const route = node.methods.get(method);
-    if (route === undefined) {
-      const allow = [...node.methods.keys()].join(', ');
-      throw new Problem('method_not_allowed', `This path has ${allow}.`, { headers: { allow } });
-    }
-    return { route, parameters };
+    return { methods: node.methods, parameters };
   }
+
+  #allMethods(): ReadonlyMap<string, Route> {
+    const all = new Map<string, Route>();
+    const visit = (node: Node<Route>): void => {
+      for (const [method, route] of node.methods) all.set(method, route);
+      for (const child of node.children.values()) visit(child);
+      if (node.parameter) visit(node.parameter);
+    };
+    visit(this.#root);
+    return all;
+  }
+}
+
+function renderAllow(methods: ReadonlyMap<string, unknown>): string {
+  const own = [...methods.keys()].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  return [...own, 'OPTIONS'].join(', ');
 }
 
 function createNode<Route>(): Node<Route> {

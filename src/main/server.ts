@@ -8,16 +8,16 @@ import type { Duplex } from 'node:stream';
 import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import { CommitUnknownError } from '../db/transaction.ts';
 import type { Logger } from '../logger.ts';
-import { readJson } from './body.ts';
+import { readJson, refuseOtherTypes } from './body.ts';
+import { readHead } from './head.ts';
+import type { AllowedHosts } from './hosts.ts';
 import type { Metrics } from './metrics.ts';
 import { Problem, type ProblemCode } from './problem.ts';
 import type { Answer, Route } from './route.ts';
 import { Router } from './router.ts';
 import { REQUEST_ID_FORM } from './schemas.ts';
-import { type Stream, writeStream } from './stream.ts';
+import { releaseStream, type Stream, writeStream } from './stream.ts';
 
-/** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
-const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
 const HEAD_BYTES_MAX = 16 * 1024;
 /** How long a connection may stay idle when the server closes: longer than a caller in the midst of its work pauses. */
 const IDLE_GRACE_MS = 500;
@@ -25,10 +25,23 @@ const IDLE_GRACE_MS = 500;
 /** The connections of each server. One that has sent nothing yet counts as busy for Node. */
 const connections = new WeakMap<Server, Set<Socket>>();
 
+/** What every answer says to browsers: it is data for the caller alone, to be neither kept, guessed at, framed nor included. */
+const SECURITY_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
+const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
+  .map(([name, value]) => `${name}: ${value}\r\n`)
+  .join('');
+
 export type ServerOptions = {
   routes: readonly Route[];
   metrics: Metrics;
   logger: Logger;
+  hosts: AllowedHosts;
   bodyBytesMax: number;
   connectionsMax: number;
   headersTimeoutMs: number;
@@ -45,17 +58,26 @@ export type ServerOptions = {
 /** An exchange on a connection: its answer, and the id of its request. */
 type Latest = { readonly response: ServerResponse; readonly requestId: string };
 
+/** Requests or connections that end with the answer under way: what comes behind it is neither answered nor done. */
+type Ending = WeakSet<IncomingMessage | Duplex>;
+
 export function createHttpServer(options: ServerOptions): Server {
   const router = new Router<Route>();
   for (const route of options.routes) router.add(route.method, route.pattern, route);
   /** The last exchange that began on each connection; its answer comes after those of all before it. */
   const latest = new WeakMap<Duplex, Latest>();
+  const ending: Ending = new WeakSet();
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    if (ending.has(request.socket)) return;
+    if (ending.has(request)) {
+      ending.add(request.socket);
+      response.setHeader('Connection', 'close');
+    }
     const given = request.headers['x-request-id'];
     const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
     const requestId = requestIdGiven ? given : randomUUIDv7();
     latest.set(request.socket, { response, requestId });
-    void exchange({ request, response, requestId, requestIdGiven }, router, options);
+    void exchange({ request, response, requestId, requestIdGiven }, router, ending, options);
   };
   const server = createServer(
     {
@@ -65,8 +87,12 @@ export function createHttpServer(options: ServerOptions): Server {
       // Node looks for late requests only this often; at its default of 30 s the timeouts above would be late.
       connectionsCheckingInterval: 2000,
       maxHeaderSize: HEAD_BYTES_MAX,
-      // An answer in another protocol is never given, so the request is answered as if it had not asked.
-      shouldUpgradeCallback: () => false,
+      // An answer in another protocol is never given, so the request is answered as if it had not asked. But Node's parser
+      // drops what came in one packet behind it, maybe half a request: the connection cannot be used any longer.
+      shouldUpgradeCallback: (request) => {
+        ending.add(request);
+        return false;
+      },
       // Node's own refusal would have no body; refuseHeaders has one.
       requireHostHeader: false,
     },
@@ -83,7 +109,10 @@ export function createHttpServer(options: ServerOptions): Server {
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
   server.on('connect', (_, socket) => {
-    refuseMalformed(socket, new Problem('invalid_request', 'The request target must be a path: this is no proxy.'));
+    // Node has taken its own listener away, and a connection that breaks would end the process.
+    socket.on('error', () => socket.destroy());
+    const problem = new Problem('method_not_implemented', 'The service is not a proxy: it has no CONNECT.');
+    refuseInOrder(latest.get(socket), socket, problem, options);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET') socket.destroy();
@@ -95,6 +124,7 @@ export function createHttpServer(options: ServerOptions): Server {
 async function exchange(
   { request, response, requestId, requestIdGiven }: Latest & { request: IncomingMessage; requestIdGiven: boolean },
   router: Router<Route>,
+  ending: Ending,
   options: ServerOptions,
 ): Promise<void> {
   const startedAt = performance.now();
@@ -103,15 +133,19 @@ async function exchange(
   let answeredMs: number | null = null;
   try {
     if (options.stopping()) throw stoppingProblem();
-    refuseHeaders(request);
-    const [path, search] = splitTarget(request.url ?? '');
-    const { route, parameters } = router.find(request.method ?? '', path);
-    pattern = route.pattern;
-    const query = parseQuery(search);
-    const readBody = async ({ optional }: { optional: boolean }) =>
-      optional && isBodyAbsent(request) ? {} : await readJson(request, options.bodyBytesMax);
-    const { headers } = request;
-    const answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
+    const { method = '', headers } = request;
+    const { path, search } = readHead(request, options.hosts);
+    let answer: Answer;
+    if (method === 'OPTIONS') answer = { status: 204, headers: { Allow: router.allowOf(path) } };
+    else {
+      const { route, parameters } = router.find(method, path);
+      pattern = route.pattern;
+      if (route.method !== 'GET') refuseOtherTypes(headers);
+      const query = parseQuery(search);
+      const readBody = async ({ optional }: { optional: boolean }) =>
+        await readJson(request, options.bodyBytesMax, { optional });
+      answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
+    }
     log = answer.log;
     closeIfStopping(response, options);
     if (answer.stream) {
@@ -123,6 +157,7 @@ async function exchange(
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
+    if (problem.headers['Connection'] === 'close') ending.add(request.socket);
     closeIfStopping(response, options);
     sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
   }
@@ -167,37 +202,6 @@ function closeIfStopping(response: ServerResponse, options: ServerOptions): void
   if (options.stopping() && !response.headersSent) response.setHeader('Connection', 'close');
 }
 
-function isBodyAbsent({ headers }: IncomingMessage): boolean {
-  const length = headers['content-length'];
-  return headers['transfer-encoding'] === undefined && (length === undefined || length === '0');
-}
-
-function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {
-  // Node's parser also takes 0.9 and 2.0, which are written otherwise.
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') {
-    throw new Problem('malformed_http', 'The request must be HTTP/1.1.', { headers: { Connection: 'close' } });
-  }
-  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
-    throw new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
-  }
-  if (headers.host === undefined && httpVersion === '1.1') {
-    throw new Problem('invalid_request', 'The header host is missing.');
-  }
-  const seen = new Set<string>();
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]?.toLowerCase() ?? '';
-    if (!SINGLE_HEADERS.has(name)) continue;
-    if (seen.has(name)) throw new Problem('invalid_request', `The header ${name} may come once only.`);
-    seen.add(name);
-  }
-}
-
-function splitTarget(target: string): [path: string, search: string] {
-  if (!target.startsWith('/')) throw new Problem('invalid_request', 'The request target must be a path.');
-  const mark = target.indexOf('?');
-  return mark === -1 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)];
-}
-
 function parseQuery(search: string): Record<string, string> {
   const query: Record<string, string> = {};
   if (search === '') return query;
@@ -226,11 +230,17 @@ async function sendStream(
   const { pattern, requestId, options } = about;
   if (!response.destroyed) {
     response.writeHead(answer.status, {
+      ...SECURITY_HEADERS,
       'Content-Type': stream.contentType,
       ...answer.headers,
       'X-Request-ID': requestId,
     });
     response.flushHeaders();
+  }
+  if (response.req.method === 'HEAD') {
+    await releaseStream(stream);
+    response.end();
+    return { ended: 'whole', bytes: 0 };
   }
   options.metrics.streaming(pattern, 1);
   const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
@@ -268,7 +278,7 @@ function send(
 ): void {
   if (response.headersSent || response.destroyed) return;
   // All at once: headers that are set one by one before cost twice as much.
-  const all: Record<string, string | number> = { ...headers, 'X-Request-ID': requestId };
+  const all: Record<string, string | number> = { ...SECURITY_HEADERS, ...headers, 'X-Request-ID': requestId };
   if (contentType !== null) all['Content-Type'] = contentType;
   if (status !== 204) all['Content-Length'] = Buffer.byteLength(text);
   response.writeHead(status, all);
@@ -311,13 +321,30 @@ export function stoppingProblem(): Problem {
   });
 }
 
+/** A request line as such, after which Node's parser would have gone on if it knew the method (RFC 9112, section 3). */
+const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP\/1\.[01]\r?$/;
+const LINE_MAX = 4096;
+
 const MALFORMED: Readonly<Record<string, ProblemCode>> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 };
 
-function toMalformed(error: NodeJS.ErrnoException): Problem {
+type ParseError = NodeJS.ErrnoException & { rawPacket?: Buffer; bytesParsed?: number };
+
+function toMalformed(error: ParseError): Problem {
+  if (error.code === 'HPE_INVALID_METHOD' && REQUEST_LINE.test(lineOf(error))) {
+    return new Problem('method_not_implemented', 'There is no such method; names of methods are in capital letters.');
+  }
   return new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
+}
+
+/** The line in which the parser stopped; of a very long one only a part. */
+function lineOf({ rawPacket, bytesParsed = 0 }: ParseError): string {
+  const text = rawPacket?.toString('latin1', Math.max(0, bytesParsed - LINE_MAX), bytesParsed + LINE_MAX) ?? '';
+  const start = text.lastIndexOf('\n', Math.min(bytesParsed, LINE_MAX) - 1) + 1;
+  const end = text.indexOf('\n', start);
+  return end === -1 ? '' : text.slice(start, end);
 }
 
 /**
@@ -353,6 +380,7 @@ function refuseMalformed(socket: Duplex, problem: Problem): void {
   const body = problem.render(requestId);
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nX-Request-ID: ${requestId}\r\n` +
+      SECURITY_LINES +
       `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }

@@ -21,6 +21,7 @@ import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './pool.ts';
 import { Queue } from './queue.ts';
 import { type Recovery, startRecovery } from './recovery.ts';
+import { AllowedHosts } from './hosts.ts';
 import type { Route } from './route.ts';
 import { closeGently, createHttpServer, unavailableProblem } from './server.ts';
 import { Settlement } from './settlement.ts';
@@ -110,7 +111,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
       openapi: () => renderOpenApi(routes),
     }),
   ];
-  const server = createHttpServer({ ...config, routes, metrics, logger, stopping: () => phase === 'closing' });
+  const hosts = new AllowedHosts(config.host, config.allowedHosts);
+  const server = createHttpServer({ ...config, routes, metrics, logger, hosts, stopping: () => phase === 'closing' });
   server.listen(config.port, config.host);
   await once(server, 'listening').catch(async (error: unknown) => {
     await close();

@@ -62,6 +62,12 @@ export async function writeStream(response: ServerResponse, stream: Stream, time
   }
 }
 
+/** Lets a stream give back what it holds, unwritten: the answer to HEAD has no body. Never throws. */
+export async function releaseStream(stream: Stream): Promise<void> {
+  const send = async (): Promise<void> => await Promise.reject(new CallerGone());
+  await stream.write({ gone: AbortSignal.abort(), send, breakOff: () => {} }).catch(() => {});
+}
+
 /** Waits until what was written is taken. */
 async function takes(
   response: ServerResponse,

@@ -36,12 +36,13 @@ const problemForm = z.object({
 
 export type Sent = { readonly case: Case; readonly target: string; readonly body: Buffer | null };
 
-/** The operation that a request means, found by its method and path as they were sent; null if there is none. */
+/** The operation that a request means, found by its method (GET for HEAD) and its target; null if there is none. */
 export function meantBy(method: string, target: string, { operations }: Interface): Operation | null {
-  const [path = ''] = target.split('?');
+  const [path = ''] = target.replace(/^http:\/\/x(?=\/)/, '').split('?');
+  const meant = method === 'HEAD' ? 'GET' : method;
   const matching = operations.filter(
     (operation) =>
-      operation.method === method && new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
+      operation.method === meant && new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
   );
   return matching.at(0) ?? null;
 }
@@ -57,7 +58,8 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface, queueM
   if (rest.length > 0 && !isUnread) wrong.push(`${rest.length} bytes came behind the answer`);
   const id = answer.headers.get('x-request-id');
   if (id === undefined || id === '') wrong.push('the answer has no X-Request-ID');
-  if (answer.status >= 500) wrong.push(`status ${answer.status}: ${answer.body.toString().slice(0, 500)}`);
+  if (answer.status >= 500 && answer.status !== 501)
+    wrong.push(`status ${answer.status}: ${answer.body.toString().slice(0, 500)}`);
   else if (answer.status >= 400) wrong.push(...judgeRefusal(sent, answer, described, queueMayFill));
   else wrong.push(...judgeSuccess(sent, answer, described));
   return wrong;
@@ -87,7 +89,7 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
     const leak = INSIDE.find((pattern) => pattern.test(said));
     if (leak) wrong.push(`the answer tells of the inside (${leak.source.slice(0, 30)}…): ${said.slice(0, 300)}`);
   }
-  const isIllFormed = [400, 413, 415, 417, 431, 405].includes(answer.status);
+  const isIllFormed = [400, 403, 405, 413, 415, 417, 421, 431, 501].includes(answer.status);
   const isTooLarge = (sent.body?.length ?? 0) > BODY_BYTES_MAX;
   // @external has an account per currency, and a request may have to say which.
   const isUnclear = sent.target.includes('external') && detail.startsWith('@external has one account per currency');
@@ -104,6 +106,7 @@ function withoutNames(detail: string): string {
 
 function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[] {
   const { method } = sent.case;
+  if (method === 'OPTIONS') return answer.headers.has('allow') ? [] : ['the answer to OPTIONS has no Allow'];
   const operation = meantBy(method, sent.target, described);
   if (!operation) return [`${answer.status}, and there is no such operation`];
   const types = operation.answers.get(answer.status);
@@ -113,7 +116,7 @@ function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[
   const schema = types.get(contentType);
   if (types.size > 0 && !schema) wrong.push(`${contentType} is not described for ${operation.name}`);
   if (types.size === 0 && answer.body.length > 0) wrong.push('there is a body where none is described');
-  if (schema && contentType === 'application/json') {
+  if (schema && contentType === 'application/json' && method !== 'HEAD') {
     const flaw = flawOf(schema, parse(answer.body.toString()), described.schemas);
     if (flaw !== null) wrong.push(`the answer is not as described: ${flaw}`);
   }

@@ -84,6 +84,13 @@ const answered = (name: string, bytes: string, status: number = 200): Entry => (
   afterwards: 'open',
   stored: 0,
 });
+const last = (name: string, bytes: string): Entry => ({
+  name,
+  steps: [bytes],
+  answers: [200],
+  afterwards: 'closed',
+  stored: 0,
+});
 const withHead = (line: string): string => GET.replace('Host: x\r\n', `Host: x\r\n${line}\r\n`);
 const drip = (text: string, waitMs: number): Step[] => Array.from(text).flatMap((character) => [character, { waitMs }]);
 
@@ -113,8 +120,11 @@ const SIMPLE: Entry[] = [
   // The request line.
   answered('empty lines before the request line', `\r\n\r\n${GET}`),
   refused('a space before the request line', ` ${GET}`),
-  refused('a method in small letters', GET.replace('GET', 'get')),
-  refused('a method of its own', GET.replace('GET', 'FROB')),
+  refused('a method in small letters', GET.replace('GET', 'get'), 501),
+  refused('a method of its own', GET.replace('GET', 'FROB'), 501),
+  refused('a method of its own behind an empty line', `\r\n${GET.replace('GET', 'FROB')}`, 501),
+  refused('a method that begins like another', GET.replace('GET', 'GETX'), 501),
+  refused('a method of its own without a version', 'FROB /healthz\r\n\r\n'),
   refused('a method without end', 'A'.repeat(100_000)),
   // RFC 9112, section 3: a server may take any white space.
   answered('two spaces in the request line', GET.replace(' /', '  /')),
@@ -131,15 +141,40 @@ const SIMPLE: Entry[] = [
   refused('a path without end', `GET /${'x'.repeat(100_000)}`, 431),
   { name: 'HTTP/1.0', steps: ['GET /healthz HTTP/1.0\r\n\r\n'], answers: [200], afterwards: 'closed', stored: 0 },
   answered('HTTP/1.0 that is kept alive', 'GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'),
-  // Targets (RFC 9112, section 3.2). A server must understand the absolute form; this one says clearly that it does not.
-  answered('the absolute form', GET.replace('/healthz', 'http://x/healthz'), 400),
-  answered('the absolute form without a path', GET.replace('/healthz', 'http://x'), 400),
-  answered('the asterisk form', GET.replace('GET /healthz', 'OPTIONS *'), 400),
-  refused('the authority form', GET.replace('GET /healthz', 'CONNECT x:80')),
+  // Targets (RFC 9112, section 3.2).
+  answered('the absolute form', GET.replace('/healthz', 'http://x/healthz')),
+  answered('the absolute form of https', GET.replace('/healthz', 'HTTPS://x:443/healthz')),
+  answered('the absolute form without a path', GET.replace('/healthz', 'http://x'), 404),
+  answered('the absolute form with a user', GET.replace('/healthz', 'http://u@x/healthz'), 400),
+  answered('the absolute form without a host', GET.replace('/healthz', 'http:///healthz'), 400),
+  answered('the absolute form with a port alone', GET.replace('/healthz', 'http://:80/healthz'), 400),
+  answered('the absolute form of another scheme', GET.replace('/healthz', 'ftp://x/healthz'), 400),
+  answered('the absolute form of a foreign host', GET.replace('/healthz', 'http://attacker.example/healthz'), 421),
+  answered('the asterisk form', GET.replace('GET /healthz', 'OPTIONS *'), 204),
+  answered('the asterisk form of another method', GET.replace('/healthz', '*'), 400),
+  answered('the asterisk form of a proxy', GET.replace('GET /healthz', 'OPTIONS http://x'), 204),
+  refused('the authority form', GET.replace('GET /healthz', 'CONNECT x:80'), 501),
+  {
+    name: 'the authority form behind a request',
+    steps: [`${GET}${GET.replace('GET /healthz', 'CONNECT x:80')}`],
+    answers: [200, 501],
+    afterwards: 'closed',
+    stored: 0,
+  },
+  {
+    name: 'a cut behind the authority form',
+    steps: [GET.replace('GET /healthz', 'CONNECT x:80'), RST],
+    answers: [501],
+    unheard: true,
+    afterwards: 'closed',
+    stored: 0,
+  },
   // Headers.
   answered('no Host', 'GET /healthz HTTP/1.1\r\n\r\n', 400),
   answered('two Hosts', withHead('Host: x'), 400),
   answered('two Hosts that differ', withHead('host: y'), 400),
+  answered('a foreign Host', GET.replace('Host: x', 'Host: attacker.example'), 421),
+  answered('a Host that is none', GET.replace('Host: x', 'Host: a b'), 400),
   answered('bytes above 127 in a header', withHead('X-Odd: \u00ff\u0080\u00e9')),
   answered('an empty header', withHead('X-Odd:')),
   answered('very many headers', withHead(Array.from({ length: 2500 }, () => 'a:').join('\r\n'))),
@@ -160,11 +195,9 @@ const SIMPLE: Entry[] = [
   refused('a space before the colon', withHead('X-Odd : a')),
   refused('a header without a name', withHead(': a')),
   refused('a header without a colon', withHead('nothing')),
-  answered('an upgrade', withHead('Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x')),
-  answered(
-    'an upgrade to HTTP/2',
-    withHead('Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA'),
-  ),
+  last('an upgrade', withHead('Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x')),
+  last('an upgrade to HTTP/2', withHead('Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA')),
+  answered('an upgrade that is not asked for', withHead('Upgrade: h2c')),
   answered('an expectation that is unknown', withHead('Expect: nothing'), 417),
   answered('100-continue without a body', withHead('Expect: 100-continue')),
   {
@@ -235,7 +268,7 @@ const SIMPLE: Entry[] = [
   {
     name: 'HEAD and GET in one packet',
     steps: [`HEAD${GET.slice(3)}${GET}`],
-    answers: [405, 200],
+    answers: [200, 200],
     heads: [0],
     afterwards: 'open',
     stored: 0,
@@ -287,10 +320,12 @@ const ORDERS: Ordering[] = [
     ({ body, head }) => `${head('Transfer-Encoding: CHUNKED')}${chunk(body)}0\r\n\r\n`,
   ),
   accepted('a length with zeros in front', ({ body, head }) => `${head(`Content-Length: 000${body.length}`)}${body}`),
-  accepted(
-    'an upgrade of an order',
-    ({ body, head }) => `${head(`Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: ${body.length}`)}${body}`,
-  ),
+  order('an upgrade of an order', ({ body, head, order }) => ({
+    steps: [`${head(`Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: ${body.length}`)}${body}${order}`],
+    answers: [202],
+    afterwards: 'closed',
+    stored: 1,
+  })),
   accepted(
     '100-continue that is not waited for',
     ({ body, head }) => `${head(`Expect: 100-continue\r\nContent-Length: ${body.length}`)}${body}`,
@@ -336,6 +371,12 @@ const ORDERS: Ordering[] = [
   ),
   ...['+5', '-5', '0x5', '5e0', '5.0', 'abc', '', '5 5', '5\u0000', '\u000b5', '9'.repeat(30)].flatMap((length) =>
     unclear(`the length ${JSON.stringify(length)}`, ({ body, head }) => `${head(`Content-Length: ${length}`)}${body}`),
+  ),
+  ...['identity, chunked', 'gzip, chunked', 'identity\r\nTransfer-Encoding: chunked', ', chunked'].flatMap((coding) =>
+    unclear(
+      `the transfer encoding ${JSON.stringify(coding)}`,
+      ({ body, head }) => `${head(`Transfer-Encoding: ${coding}`)}${chunk(body)}0\r\n\r\n`,
+    ),
   ),
   ...['x', 'chunked, x', 'x, chunked, x', 'identity', 'chunkedx', '"chunked"', 'chun\tked', 'chunked\u0000'].flatMap(
     (coding) =>
@@ -391,10 +432,10 @@ const ORDERS: Ordering[] = [
   })),
   order('chunks on HTTP/1.0', ({ body, chunked }) => ({
     steps: [chunked(`${chunk(body)}0\r\n\r\n`).replace('HTTP/1.1', 'HTTP/1.0')],
-    // RFC 9112, section 6.1: the framing is faulty even if it can be read; at least the connection ends.
-    answers: [[202, 400]],
+    // RFC 9112, section 6.1: the framing is faulty even if it can be read.
+    answers: [400],
     afterwards: 'closed',
-    stored: [0, 1],
+    stored: 0,
   })),
   // A length that is too short: what is left over is no request.
   order('a length that is too short', ({ body, head }) => ({
@@ -424,29 +465,51 @@ const ORDERS: Ordering[] = [
   })),
   order('an order in the body of HEAD', ({ order }) => ({
     steps: [`HEAD /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: ${order.length}\r\n\r\n${order}`],
-    answers: [405],
+    answers: [200],
     heads: [0],
     afterwards: 'open',
     stored: 0,
   })),
   order('an order behind CONNECT', ({ order }) => ({
     steps: [`CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n${order}`],
-    answers: [400],
+    answers: [501],
     afterwards: 'closed',
     stored: 0,
   })),
-  // Node drops what comes in one packet with an upgrade that is not made: it is neither answered nor done.
+  // Node drops what comes in one packet with an upgrade that is not made. Nothing behind it is done, however it is cut.
   order('an order behind an upgrade', ({ order }) => ({
     steps: [`${withHead('Connection: Upgrade\r\nUpgrade: h2c')}${order}`],
     answers: [200],
-    afterwards: 'open',
+    afterwards: 'closed',
     stored: 0,
+  })),
+  ...[0, 30, 100].map((cut) =>
+    order(`an order behind an upgrade, cut after ${cut} bytes`, ({ order }) => ({
+      steps: [
+        `${withHead('Connection: Upgrade\r\nUpgrade: h2c')}${order.slice(0, cut)}`,
+        `${order.slice(cut)}${order}`,
+      ],
+      answers: [200],
+      unheard: true,
+      afterwards: 'closed',
+      stored: 0,
+    })),
+  ),
+  order('an order in a packet of its own behind an upgrade that waits', ({ body, head, order }) => ({
+    steps: [
+      `${head(`Prefer: wait=5\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: ${body.length}`)}${body}`,
+      order,
+    ],
+    answers: [200],
+    unheard: true,
+    afterwards: 'closed',
+    stored: 1,
   })),
   order('an order in the absolute form', ({ order }) => ({
     steps: [order.replace('/transfers', 'http://x/transfers')],
-    answers: [400],
+    answers: [202],
     afterwards: 'open',
-    stored: 0,
+    stored: 1,
   })),
   // Pipelines.
   order('orders in one packet', ({ order }) => ({

@@ -47,11 +47,12 @@ const INDIFFERENT: Header[] = [
   ['If-None-Match', '*'],
   ['If-Modified-Since', 'yesterday'],
   ['Range', 'bytes=0-0,5-,-1'],
-  ['Origin', 'null'],
   ['TE', 'trailers'],
   ['Last-Event-ID', ''],
   ['Host', ''],
-  ['Host', 'a b\u00ff:99999'],
+  ['Host', 'localhost.:1'],
+  ['Host', '[::1]:99999'],
+  ['Sec-Fetch-Site', 'none'],
   ['X-Long', 'x'.repeat(9000)],
   ['__proto__', 'x'],
   ['constructor', 'x'],
@@ -61,6 +62,8 @@ const TYPES = [
   'Application/JSON',
   'application/json;charset="UTF-8"',
   'application/json ',
+  'application/json;',
+  'application/json; charset=utf8; x="y;z"',
 ];
 
 /** Headers that no request is refused for. */
@@ -105,6 +108,13 @@ export const oddHeader: fc.Arbitrary<Header> = fc.oneof(
   fc
     .constantFrom('0', '1', '-1', '+1', '1e1', '0x10', '9'.repeat(25), '')
     .map((length): Header => ['Content-Length', length]),
+  fc
+    .constantFrom('a b\u00ff:99999', 'attacker.example', 'a.b:80', '192.0.2.1', '@', 'x:x')
+    .map((host): Header => ['Host', host]),
+  fc
+    .constantFrom('null', 'http://attacker.example', 'http://localhost', '', 'http://x', 'x')
+    .map((origin): Header => ['Origin', origin]),
+  fc.constantFrom('cross-site', 'same-site', '', 'x').map((site): Header => ['Sec-Fetch-Site', site]),
   fc.constantFrom('\u0000', 'a\u0001b', '\u007f', 'x'.repeat(17_000)).map((value): Header => ['X-Odd', value]),
   fc.constantFrom('', ' ', 'X Y', 'X(', '\u00e9', '\u0000', ':').map((name): Header => [name, 'x']),
   fc.tuple(fc.stringMatching(/^[A-Za-z-]{1,20}$/), fc.stringMatching(/^[\u0020-\u007e\u0080-\u00ff]{0,50}$/)),

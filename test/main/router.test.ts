@@ -17,6 +17,7 @@ router.add('GET', '/accounts/summary', 'summary');
 const FOUND: { method: string; path: string; route: string; parameters: string[] }[] = [
   { method: 'GET', path: '/', route: 'home', parameters: [] },
   { method: 'GET', path: '/accounts', route: 'list', parameters: [] },
+  { method: 'HEAD', path: '/accounts', route: 'list', parameters: [] },
   { method: 'POST', path: '/accounts', route: 'open', parameters: [] },
   { method: 'GET', path: '/accounts/ACC1', route: 'show', parameters: ['ACC1'] },
   { method: 'DELETE', path: '/accounts/ACC1', route: 'close', parameters: ['ACC1'] },
@@ -64,7 +65,7 @@ test('router: another method is told which there are', () => {
     (error) => {
       assert.ok(error instanceof Problem);
       assert.equal(error.code, 'method_not_allowed');
-      assert.deepEqual(error.headers, { allow: 'GET, DELETE' });
+      assert.deepEqual(error.headers, { Allow: 'GET, HEAD, DELETE, OPTIONS' });
       return true;
     },
   );
@@ -74,6 +75,16 @@ test('router: the name of an inherited property is no method', () => {
   assert.equal(
     codeOf(() => router.find('constructor', '/accounts')),
     'method_not_allowed',
+  );
+});
+
+test('router: allowOf lists the methods of a path, and those of all paths for an asterisk', () => {
+  assert.equal(router.allowOf('/accounts'), 'GET, HEAD, POST, OPTIONS');
+  assert.equal(router.allowOf('/accounts/x'), 'GET, HEAD, DELETE, OPTIONS');
+  assert.equal(router.allowOf('*'), 'GET, HEAD, POST, DELETE, OPTIONS');
+  assert.equal(
+    codeOf(() => router.allowOf('/nothing')),
+    'not_found',
   );
 });
 

@@ -1,0 +1,41 @@
+// The names under which the service may be addressed. A page of another site can point a name of its own at this machine
+// (DNS rebinding). Its requests then look same-origin to the browser, but they carry that name, so only known names are served.
+import { isIPv4 } from 'node:net';
+
+/** A host and a port as they stand in `Host`, in `Origin` and in an absolute-form target; the host in lower case. */
+export type Authority = { readonly host: string; readonly port: string };
+
+const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=%-]*)(?::(\d{0,5}))?$/i;
+
+/** Parses `host`, `host:port` or nothing. Returns null for any other text. */
+export function parseAuthority(text: string): Authority | null {
+  const match = AUTHORITY.exec(text);
+  if (!match) return null;
+  const [, host = '', port = ''] = match;
+  return { host: host.toLowerCase().replace(/\.$/, ''), port };
+}
+
+export class AllowedHosts {
+  readonly #named: ReadonlySet<string>;
+  readonly #listening: string;
+
+  /** `listening` is the setting HOST, `named` the setting ALLOWED_HOSTS. */
+  constructor(listening: string, named: readonly string[]) {
+    this.#listening = listening.toLowerCase();
+    this.#named = new Set(named);
+  }
+
+  /**
+   * Whether a request may name this host. An address cannot be rebound: its page comes from that address itself. Nor can a
+   * single label such as `localhost` or `gopherpay`, or a name under `.localhost` (RFC 6761): no stranger can register one.
+   */
+  allows(host: string): boolean {
+    if (!host.includes('.') || host.startsWith('[') || isIPv4(host)) return true;
+    return host.endsWith('.localhost') || host === this.#listening || this.names(host);
+  }
+
+  /** Whether the operator named this host. */
+  names(host: string): boolean {
+    return this.#named.has(host);
+  }
+}
