@@ -1,10 +1,11 @@
-// Writes what a command makes: to standard output, or to a file that has its name only when it is whole.
-import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+// Writes the output of a command: to standard output, or to a file that gets its name only when it is whole.
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CommandError, EXIT } from './command.ts';
+import { CommandError, EXIT, SIGNALLED } from './command.ts';
 
 /** Writes the texts to `output`, a path or `-` for standard output, until `signal` is aborted. */
 export async function writeOutput(output: string, texts: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
@@ -16,46 +17,77 @@ export async function writeOutput(output: string, texts: AsyncIterable<string>, 
   await writeWhole(resolve(output), async (file) => await pipeline(source, file, { signal }));
 }
 
-/** Writes to standard output, which is not ours to close. */
-export async function writeStandardOutput(texts: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
+/**
+ * Writes to standard output, which stays open, and resolves when everything has been passed on. A reader that goes away (`| head`)
+ * ends the command silently, with the exit code that a shell gives to other tools then.
+ */
+export async function writeStandardOutput(
+  texts: AsyncIterable<string> | Iterable<string>,
+  signal = new AbortController().signal,
+): Promise<void> {
   let lost: Error | undefined;
   const note = (error: Error): void => {
-    lost = error;
+    lost ??= error;
   };
   process.stdout.once('error', note);
   try {
     await pipeline(texts, process.stdout, { end: false, signal });
+    await flushStandardOutput(signal);
   } catch (error) {
-    // A reader that goes away is told in the words of a database that does.
-    if (lost !== undefined && error === lost) throw new CommandError(EXIT.failed, `Standard output: ${lost.message}`);
+    signal.throwIfAborted();
+    if (isBrokenPipe(lost ?? error)) throw new CommandError(SIGNALLED + constants.signals.SIGPIPE, '');
+    if (lost !== undefined) throw new CommandError(EXIT.failed, `Standard output: ${lost.message}`);
     throw error;
   } finally {
     process.stdout.off('error', note);
   }
 }
 
-/** Writes a file under another name first, and gives it its own when `write` is done and its content is on the disk. */
-async function writeWhole(path: string, write: (file: Writable) => Promise<void>): Promise<void> {
-  const former = await stat(path).catch(() => null);
-  // A device or a pipe would be replaced by a file of its name.
-  if (former !== null && !former.isFile()) {
-    throw new CommandError(
-      EXIT.failed,
-      `${path} is there and is no file: name another, or use --output=- and redirect.`,
-    );
-  }
-  const partial = `${path}.${process.pid}.partial`;
-  await mkdir(dirname(path), { recursive: true });
+/** The pipeline ends when the stream has taken its last text, which may fail after that. */
+async function flushStandardOutput(signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const stop = (): void => reject(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  process.stdout.write('', (error) => (error ? reject(error) : resolve()));
   try {
-    await write(createWriteStream(partial, { flags: 'w', mode: 0o600 }));
-    const handle = await open(partial, 'r+');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await promise;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE';
+}
+
+/**
+ * Writes a file under a temporary name, and renames it when `write` is done and its content is on the disk. Another user may be able to
+ * write to the folder: exclusive creation follows no link, and the name cannot be predicted.
+ * The rename replaces a link instead of following it.
+ */
+async function writeWhole(path: string, write: (file: Writable) => Promise<void>): Promise<void> {
+  await refuseOther(path);
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  const partial = join(folder, `.gopherpay-${randomBytes(12).toString('hex')}.partial`);
+  const file = await open(partial, 'wx', 0o600);
+  try {
+    await write(file.createWriteStream({ flush: true }));
     await rename(partial, path);
   } finally {
     await rm(partial, { force: true });
   }
+}
+
+/** Refuses a path that names something other than a file, which the rename would replace: a link, a device, a pipe. */
+async function refuseOther(path: string): Promise<void> {
+  const former = await lstat(path).catch(() => null);
+  if (former === null || former.isFile()) return;
+  if (former.isSymbolicLink()) {
+    throw new CommandError(
+      EXIT.failed,
+      `${path} is a symbolic link, and reports follow none: name the file that it leads to, or use --output=- and redirect.`,
+    );
+  }
+  throw new CommandError(EXIT.failed, `${path} is there and is no file: name another, or use --output=- and redirect.`);
 }

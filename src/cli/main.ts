@@ -6,6 +6,7 @@ import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand }
 import { LogDestination } from '../log-destination.ts';
 import { EXIT, SIGNALLED } from './command.ts';
 import { endingOf } from './ending.ts';
+import { writeStandardOutput } from './file.ts';
 
 const gopherpay = defineCommand({
   meta: { name: 'gopherpay', version: '0.1.0', description: 'A payment and wallet service on PostgreSQL.' },
@@ -38,38 +39,43 @@ function runnable<Args extends ArgsDef>(command: CommandDef<Args>) {
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...rest] = words;
   if (name === '--version') {
-    process.stdout.write('0.1.0\n');
+    await writeStandardOutput(['0.1.0\n']);
     return EXIT.ok;
   }
   const command = await commands.get(name ?? '')?.();
   if (words.includes('--help') || words.includes('-h')) {
-    print(process.stdout, command ? await command.usage() : await renderUsage(gopherpay));
+    await writeStandardOutput([
+      forStream(process.stdout, command ? await command.usage() : await renderUsage(gopherpay)),
+    ]);
     return EXIT.ok;
   }
   if (!command) {
     const complaint = name === undefined ? 'A command is missing.' : `There is no command "${name}".`;
-    print(process.stderr, `${complaint}\n${await renderUsage(gopherpay)}`);
+    process.stderr.write(forStream(process.stderr, `${complaint}\n${await renderUsage(gopherpay)}`));
     return EXIT.wrongUsage;
   }
   await command.run(rest);
   return EXIT.ok;
 }
 
-/** citty colours its usage for whatever reads it; here only terminals get colours. */
-function print(stream: NodeJS.WriteStream, text: string): void {
-  stream.write(`${stream.isTTY ? text : stripVTControlCharacters(text)}\n`);
+/** citty colors its usage for every reader; here only terminals get colors. */
+function forStream(stream: NodeJS.WriteStream, text: string): string {
+  return `${stream.isTTY ? text : stripVTControlCharacters(text)}\n`;
 }
 
-// A reader that has gone away must not turn the end of a command into an uncaught error.
+// Each write reports a lost reader to its own caller. Without a listener, Node would end the process with a stack trace. What
+// standard error does not take is no failure of the command.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const { exitCode, sentence } = endingOf(error);
-  // Not process.stderr.write: what a reader that stalls does not take would keep the process alive.
-  const output = new LogDestination(2, () => {});
-  output.write(`${sentence}\n`);
-  await output.flush(1000);
+  if (sentence !== '') {
+    // Not process.stderr.write: what a reader that stalls does not take would keep the process alive.
+    const output = new LogDestination(2, () => {});
+    output.write(`${sentence}\n`);
+    await output.flush(1000);
+  }
   process.exitCode = exitCode;
   // What a reader does not take from standard output would keep the process alive.
   if (exitCode > SIGNALLED) process.exit();

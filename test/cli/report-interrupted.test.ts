@@ -1,11 +1,12 @@
 // gopherpay report on a long history: in little memory, and never half a file under the name of a whole one.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { MAIN, makeFolder, type Program, startProgram } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -101,18 +102,24 @@ test('report: one whose server goes away ends with 4 and leaves nothing', async 
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('report: one whose reader goes away does not blame the database', async () => {
-  const child = spawn(process.execPath, [MAIN, 'report', '--user=BIG', '--output=-'], {
-    env: { ...process.env, DATABASE_URL: database.url },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+test('report: a reader that goes away ends it silently, as it ends other tools', async (t) => {
+  for (const args of [['report', '--user=BIG', '--output=-'], ['report', '--help'], ['--version']]) {
+    const { code, said } = await endReading(t, args);
+    assert.deepEqual({ code, said }, { code: 141, said: '' }, args.join(' '));
+  }
+});
+
+test('report: a standard output that cannot be written to is named', async () => {
+  const full = await open('/dev/full', 'w');
+  const child = spawn(process.execPath, [MAIN, '--version'], { stdio: ['ignore', full.fd, 'pipe'] });
+  await full.close();
   let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said += text;
   });
-  child.stdout.once('data', () => child.stdout.destroy());
   const [code] = await once(child, 'close');
-  assert.deepEqual({ code, said }, { code: 1, said: 'Standard output: write EPIPE\n' });
+  assert.equal(code, 1);
+  assert.match(said, /^Standard output: ENOSPC/);
 });
 
 for (const { signal, code } of [
@@ -133,6 +140,28 @@ for (const { signal, code } of [
 
 async function startReport(t: Parameters<typeof startProgram>[0], folder: string): Promise<Program> {
   return await startProgram(t, { database, folder, args: ['report', '--user=BIG', '--output=big.csv'] });
+}
+
+/** Runs a command whose standard output has no reader from the start. */
+async function endReading(t: Parameters<typeof startProgram>[0], args: readonly string[]) {
+  const folder = await makeFolder(t);
+  const pipe = join(folder, 'pipe');
+  await promisify(execFile)('mkfifo', [pipe]);
+  // Opened for both first, because opening a pipe for one direction alone waits for the other.
+  const both = await open(pipe, 'r+');
+  const writing = await open(pipe, 'w');
+  await both.close();
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, DATABASE_URL: database.url },
+    stdio: ['ignore', writing.fd, 'pipe'],
+  });
+  await writing.close();
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const [code] = await once(child, 'close');
+  return { code, said };
 }
 
 /** Waits until there is something of the report, under whatever name, and far from all of it. */
