@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -306,6 +306,10 @@ test(
     const state = (await stateOf(processId)) ?? '';
     const owner = (await stat(join(dataDir, 'postgres'))).uid;
     assert.notEqual(owner, 0);
+    for (const name of ['start.lock', 'users.lock', 'postgres.log']) {
+      const status = await stat(join(dataDir, name));
+      assert.deepEqual([status.uid, status.mode & 0o777], [owner, 0o600], name);
+    }
     assert.match(state, new RegExp(`^Uid:\\t${owner}\\t${owner}\\t`, 'm'));
     // dac_override, and nothing else.
     assert.match(state, /^CapEff:\t0000000000000002$/m);
@@ -319,6 +323,32 @@ test(
     await again.release();
   },
 );
+
+test('embedded: links in the data folder are not followed, and what they point to is neither made nor given away', async (t) => {
+  const dataDir = await makeFolder(t);
+  const secret = join(dirname(dataDir), 'secret');
+  await writeFile(secret, 'before', { mode: 0o644 });
+  const absent = join(dirname(dataDir), 'absent');
+  const before = await stat(secret);
+  for (const name of ['start.lock', 'users.lock', 'postgres.log']) {
+    for (const target of [absent, secret]) {
+      await mkdir(dataDir, { recursive: true });
+      await symlink(target, join(dataDir, name));
+      await assert.rejects(
+        openEmbeddedServer(dataDir),
+        name === 'postgres.log' ? /cannot be created/ : /is not a file/,
+      );
+      await rm(dataDir, { recursive: true });
+    }
+  }
+  await mkdir(dataDir);
+  await link(secret, join(dataDir, 'postgres.log'));
+  await assert.rejects(openEmbeddedServer(dataDir), /postgres\.log is not a file of the database alone/);
+  await assert.rejects(lstat(absent), { code: 'ENOENT' });
+  const after = await stat(secret);
+  assert.equal(await readFile(secret, 'utf8'), 'before');
+  assert.deepEqual([after.uid, after.mode], [before.uid, before.mode]);
+});
 
 test('embedded: what cannot be opened is refused with what to do about it', async (t) => {
   const dataDir = await makeFolder(t);

@@ -1,7 +1,7 @@
 // The user of this machine who runs the server. PostgreSQL refuses to run as root, so that root hands the server, and the folders it
 // owns, to another user. Must not touch what this folder's other files did not make.
 import { execFile } from 'node:child_process';
-import { lchown, readFile, stat } from 'node:fs/promises';
+import { constants, open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 /** The user who owns the data folder and runs the server. */
@@ -35,9 +35,15 @@ function findUser(users: string, name: string): Account | null {
   return userId === 0 ? null : { userId, groupId };
 }
 
-/** Makes the account the owner of a file or folder of ours, if we run as root; never of what a link in its place points to. */
+/** Makes the account the owner of a folder, if we run as root. Opened first, so that it cannot be exchanged for a link meanwhile. */
 export async function handOver(path: string, account: Account | null): Promise<void> {
-  if (account !== null) await lchown(path, account.userId, account.groupId);
+  if (account === null) return;
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    await folder.chown(account.userId, account.groupId);
+  } finally {
+    await folder.close();
+  }
 }
 
 /** Makes the account the owner of a whole folder that root put there, such as one restored from a backup. */

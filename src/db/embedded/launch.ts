@@ -1,7 +1,7 @@
 // One launch of the server: with which settings, and what became of it. Must not decide whether it may be launched.
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
-import { open, rename, stat } from 'node:fs/promises';
+import { lstat, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { explainFolder, explainOutput, lastLines } from './errors.ts';
 import { PORT, readFrom, type Place } from './place.ts';
@@ -10,7 +10,7 @@ import { findIdentity, launch, type Programs } from './programs.ts';
 /** What it says begins at the byte `logStart` of the log. */
 export type Launch = { child: ChildProcess; logStart: number };
 
-const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
+const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** What differs from PostgreSQL's defaults. Everything that makes a commit durable is on by default and stays so. */
@@ -38,12 +38,17 @@ const SETTINGS = [
 export async function launchServer(place: Place, programs: Programs): Promise<Launch> {
   try {
     const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
-    const before = await stat(place.logFile).catch(() => null);
+    const before = await lstat(place.logFile).catch(() => null);
     if (before !== null && before.size > LOG_BYTES_MAX) await rename(place.logFile, `${place.logFile}.1`);
     // The folder may be another user's, who must not have root write to, or give away, whatever a link there points to.
-    const log = await open(place.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+    const log = await open(place.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
-      const logStart = (await log.stat()).size;
+      const status = await log.stat();
+      const logStart = status.size;
+      // A second name would be that of another file, and a pipe without a reader would hold us up.
+      if (!status.isFile() || status.nlink !== 1) {
+        throw new Error(`${place.logFile} is not a file of the database alone: remove it and start again.`);
+      }
       if (place.account !== null) await log.chown(place.account.userId, place.account.groupId);
       const settings = [...SETTINGS, `unix_socket_directories="${place.socketDir.replaceAll('"', '""')}"`];
       const options = ['-D', place.clusterDir, ...settings.flatMap((setting) => ['-c', setting])];

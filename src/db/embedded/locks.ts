@@ -3,10 +3,13 @@
 // Both are SQLite's: locks of the kernel, which end with the process that holds them, however it ends. A file with a process id in
 // it would outlive its process, and the id be given to another one. Closing any descriptor of a lock file drops the locks of the
 // whole process, so that nothing here may open them but SQLite, which knows.
-import { chmod, lstat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { access, constants, link, lstat, open, rm } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { handOver, type Account } from './account.ts';
+import { pathToFileURL } from 'node:url';
+import type { Account } from './account.ts';
+import { codeOf } from './errors.ts';
 
 const POLL_INTERVAL_MS = 10;
 const SQLITE_BUSY = 5;
@@ -15,14 +18,47 @@ const SQLITE_BUSY = 5;
 const memberships = new Set<DatabaseSync>();
 
 /**
- * Makes a lock file if there is none. SQLite would fall back to reading, and to a lock that excludes nobody, if it may not write:
- * chmod raises before that.
+ * Makes a lock file if there is none. Root may make it in a folder of another user, who must not have it create, open or give away what
+ * a link there points to: the file is made under a name that cannot be predicted, handed over while it is open, and then linked to its
+ * own name, which fails if that is taken. So its descriptor is closed before it is a lock.
  */
 export async function prepareLock(path: string, account: Account | null): Promise<void> {
-  new DatabaseSync(path).close();
-  await handOver(path, account);
+  if (!(await isThere(path))) {
+    const unnamed = `${path}.${randomBytes(12).toString('hex')}`;
+    const file = await open(unnamed, 'wx', 0o600);
+    try {
+      if (account !== null) await file.chown(account.userId, account.groupId);
+    } finally {
+      await file.close();
+    }
+    try {
+      await link(unnamed, path);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    } finally {
+      await rm(unnamed, { force: true });
+    }
+  }
   if (!(await lstat(path)).isFile()) throw new Error(`${path} is not a file: remove it and start again.`);
-  await chmod(path, 0o600);
+  // SQLite would fall back to reading, and to a lock that excludes no other process, if it may not write.
+  await access(path, constants.R_OK | constants.W_OK);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** Opens a lock file. Without `mode=rw`, SQLite would make one that is gone again, and as root through a link. */
+function openLock(path: string): DatabaseSync {
+  const url = pathToFileURL(path);
+  url.searchParams.set('mode', 'rw');
+  return new DatabaseSync(url, { timeout: 0 });
 }
 
 /** Waits for the start lock, and returns null if somebody else still has it after `timeoutMs`. */
@@ -37,7 +73,7 @@ export async function lockStart(path: string, timeoutMs: number): Promise<Databa
 
 /** Takes the exclusive lock, until it is closed, or returns null if somebody else has it. */
 export function tryLock(path: string): DatabaseSync | null {
-  const lock = new DatabaseSync(path, { timeout: 0 });
+  const lock = openLock(path);
   try {
     // Without a journal file, which a full disk would have no room for.
     lock.exec('pragma journal_mode = memory; begin exclusive');
@@ -51,7 +87,7 @@ export function tryLock(path: string): DatabaseSync | null {
 
 /** Takes the shared lock: whoever gets the exclusive one knows that nobody uses the server. */
 export function joinUsers(path: string): DatabaseSync {
-  const membership = new DatabaseSync(path, { timeout: 0 });
+  const membership = openLock(path);
   membership.exec('begin');
   membership.prepare('select count(*) from sqlite_schema').get();
   memberships.add(membership);
