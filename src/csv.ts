@@ -1,19 +1,37 @@
-// CSV as people open it: with a spreadsheet, which must not take a caller's text for a formula.
+// CSV for spreadsheets, which must not take a caller's text for a formula.
 import { stringify } from 'csv-stringify/sync';
+import { EXTERNAL } from './domain/account.ts';
 
-/** What a spreadsheet would take for the beginning of a formula (OWASP, CSV injection); some read the full-width signs alike. */
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
+/** How a CSV is written. `decimals`: amounts in major units instead of minor ones. */
+export type CsvStyle = { readonly byteOrderMark: boolean; readonly decimals: boolean };
 
-const NOT_PLAIN = /^[=+\-@\t\r\n＝＋－＠]|[",\r\n]/;
+export const PLAIN_STYLE: CsvStyle = { byteOrderMark: false, decimals: false };
 
-/** A cell with a caller's text: what looks like a formula gets an apostrophe, which spreadsheets do not show. */
+/** LibreOffice and Excel take a file without it for one in an old character set. */
+export const BYTE_ORDER_MARK = '\uFEFF';
+
+/**
+ * A sign that starts a formula (OWASP, CSV injection; some programs read the full-width signs alike), where a cell may begin: at the
+ * beginning of the text, or after what another locale or import dialog takes for a separator of cells or rows. White space and quotes
+ * in between do not count, because readers drop them. A separator behind a quote still separates where cells are split at semicolons:
+ * our quotes are not at the beginning of a cell there.
+ */
+const FORMULA = /(^|[;,\t\r\n])([\s"]*)([=+\-@＝＋－＠])/g;
+
+/** The same, or what CSV has to quote. */
+const NOT_PLAIN = /^\s*[=+\-@＝＋－＠]|[;\t][\s"]*[=+\-@＝＋－＠]|[",\r\n]/;
+
+/**
+ * A cell with a caller's text: every sign that could start a formula gets an apostrophe in front. Spreadsheets show the apostrophe, so
+ * the name of our own account is left as it is: it is no formula.
+ */
 export function neutralise(text: string | null): string | null {
-  return text !== null && FORMULA.test(text) ? `'${text}` : text;
+  return text === null || text === EXTERNAL ? text : text.replaceAll(FORMULA, "$1$2'$3");
 }
 
 /** Whether a cell may stand in a line of CSV as it is: it neither looks like a formula nor needs quotes. */
 export function isPlain(text: string | null): boolean {
-  return text === null || !NOT_PLAIN.test(text);
+  return text === null || text === EXTERNAL || !NOT_PLAIN.test(text);
 }
 
 /** What has to be quoted, or may have to be. */

@@ -1,7 +1,8 @@
 // A statement as text, bit by bit: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
 // Whoever gets one that breaks off can tell: its end has the closing balance.
-import { neutralise, renderCsv } from './csv.ts';
+import { BYTE_ORDER_MARK, type CsvStyle, neutralise, PLAIN_STYLE, renderCsv } from './csv.ts';
 import type { StatementEntry, StatementSummary } from './db/statements.ts';
+import { renderDecimal } from './domain/currency.ts';
 import { exactInteger } from './json.ts';
 import { renderPageEnd, renderPageRows, renderPageStart } from './statement-page.ts';
 
@@ -33,7 +34,7 @@ type Form = {
   end(summary: StatementSummary): string;
 };
 
-const FORMS: Readonly<Record<StatementFormat, Form>> = {
+const FORMS: Readonly<Record<Exclude<StatementFormat, 'csv'>, Form>> = {
   json: {
     // The head without its closing brace, so that the list of entries can follow.
     start: (summary) => `${JSON.stringify(renderSummary(summary)).slice(0, -1)},"entries":[`,
@@ -41,22 +42,52 @@ const FORMS: Readonly<Record<StatementFormat, Form>> = {
       `${isFirst ? '' : ','}${entries.map((entry) => JSON.stringify(renderEntry(entry))).join(',')}`,
     end: (summary) => `],"closing_balance":${summary.closingBalance}}\n`,
   },
-  csv: {
-    start: (summary) =>
-      renderCsv([CSV_COLUMNS, boundary(summary, 'opening_balance', summary.begins, summary.openingBalance)]),
-    rows: (summary, entries) => renderCsv(entries.map((entry) => renderRow(summary, entry))),
-    end: (summary) => renderCsv([boundary(summary, 'closing_balance', summary.ends, summary.closingBalance)]),
-  },
   html: { start: renderPageStart, rows: renderPageRows, end: renderPageEnd },
 };
+
+function csvForm({ byteOrderMark, decimals }: CsvStyle): Form {
+  const money = (amount: bigint, currency: string) => (decimals ? renderDecimal(amount, currency) : String(amount));
+  const boundary = (summary: StatementSummary, kind: string, at: string, balance: bigint) => [
+    null,
+    at,
+    null,
+    kind,
+    null,
+    null,
+    summary.currency,
+    null,
+    money(balance, summary.currency),
+  ];
+  return {
+    start: (summary) =>
+      (byteOrderMark ? BYTE_ORDER_MARK : '') +
+      renderCsv([CSV_COLUMNS, boundary(summary, 'opening_balance', summary.begins, summary.openingBalance)]),
+    rows: ({ currency }, entries) =>
+      renderCsv(
+        entries.map((entry) => [
+          String(entry.entryNumber),
+          entry.settledAt,
+          entry.transferId,
+          entry.kind,
+          neutralise(entry.counterparty),
+          neutralise(entry.description),
+          currency,
+          money(entry.amount, currency),
+          money(entry.balance, currency),
+        ]),
+      ),
+    end: (summary) => renderCsv([boundary(summary, 'closing_balance', summary.ends, summary.closingBalance)]),
+  };
+}
 
 /** Renders a statement whose entries come in batches. */
 export async function* renderStatement(
   format: StatementFormat,
   summary: StatementSummary,
   batches: AsyncIterable<readonly StatementEntry[]>,
+  style: CsvStyle = PLAIN_STYLE,
 ): AsyncGenerator<string> {
-  const form = FORMS[format];
+  const form = format === 'csv' ? csvForm(style) : FORMS[format];
   yield form.start(summary);
   let isFirst = true;
   for await (const batch of batches) {
@@ -96,23 +127,4 @@ function renderEntry(entry: StatementEntry): Record<string, unknown> {
     amount: Number(entry.amount),
     balance: Number(entry.balance),
   };
-}
-
-function renderRow(summary: StatementSummary, entry: StatementEntry): (string | null)[] {
-  return [
-    String(entry.entryNumber),
-    entry.settledAt,
-    entry.transferId,
-    entry.kind,
-    neutralise(entry.counterparty),
-    neutralise(entry.description),
-    summary.currency,
-    String(entry.amount),
-    String(entry.balance),
-  ];
-}
-
-/** The first or the last row of a CSV, which no transfer made. */
-function boundary(summary: StatementSummary, kind: string, at: string, balance: bigint): (string | null)[] {
-  return [null, at, null, kind, null, null, summary.currency, null, String(balance)];
 }

@@ -17,11 +17,86 @@ test('csv: rows look as csv-stringify renders them, whatever is in them', () => 
 });
 
 test('csv: a plain cell is one that neither a spreadsheet nor csv-stringify sees anything in', () => {
-  const beginning = fc.constantFrom('', '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠', "'");
+  const beginning = fc.constantFrom(
+    '',
+    '=',
+    '+',
+    '-',
+    '@',
+    '\t',
+    '\r',
+    '\n',
+    '＝',
+    '＋',
+    '－',
+    '＠',
+    "'",
+    ';=',
+    ' -',
+    '\t=',
+    '; +',
+  );
   fc.assert(
     fc.property(beginning, cell, (first, rest) => {
       const text = rest === null ? null : `${first}${rest}`;
       assert.equal(isPlain(text), stringify([[text, 'x']]) === `${text ?? ''},x\n` && neutralise(text) === text);
     }),
   );
+});
+
+/** The cells of a text as a spreadsheet reads it that separates them at `delimiter`, and rows at line breaks, quotes or not. */
+function splitCells(csv: string, delimiter: string): string[] {
+  return csv.split(/[\r\n]/).flatMap((row) => row.split(delimiter));
+}
+
+test('csv: no cell is a formula, whichever separator the reader splits at', () => {
+  const piece = fc.constantFrom(
+    '=',
+    '+',
+    '-',
+    '@',
+    '＝',
+    ';',
+    ',',
+    '\t',
+    '\r',
+    '\n',
+    '"',
+    ' ',
+    "'",
+    'a',
+    '1',
+    '@external',
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const text = pieces.join('');
+      if (text === '@external') return;
+      const csv = renderCsv([['x', neutralise(text), 'x']]);
+      for (const delimiter of [';', '\t']) {
+        for (const cell of splitCells(csv, delimiter))
+          assert.doesNotMatch(cell, /^[\s"]*[=+\-@＝]/, JSON.stringify(csv));
+      }
+      // A reader that splits at commas honors the quotes.
+      assert.doesNotMatch(neutralise(text) ?? '', /^\s*[=+\-@＝]/);
+    }),
+  );
+});
+
+test('csv: an apostrophe stands before each sign that could start a formula, and nowhere else', () => {
+  const cases: [text: string, cell: string][] = [
+    ['=1+1', "'=1+1"],
+    ['rent;=1+1;+2;@SUM(A1)', "rent;'=1+1;'+2;'@SUM(A1)"],
+    ['rent; -2', "rent; '-2"],
+    ['a,=1', "a,'=1"],
+    ['a\t=1\n=2', "a\t'=1\n'=2"],
+    ['x;"=1"', `x;"'=1"`],
+    [' =1', " '=1"],
+    ['@SUM(A1)', "'@SUM(A1)"],
+    ['@external', '@external'],
+    ['@externals', "'@externals"],
+    ['2=1+1; a-b, c@d', '2=1+1; a-b, c@d'],
+  ];
+  for (const [text, cell] of cases) assert.equal(neutralise(text), cell);
+  assert.equal(neutralise(null), null);
 });

@@ -4,22 +4,33 @@ import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { isPlain, neutralise, renderCsv } from '../csv.ts';
+import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralise, renderCsv } from '../csv.ts';
 import { readingTimeouts } from '../db/connect.ts';
 import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
+import { renderDecimal } from '../domain/currency.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
 import { writeOutput } from './file.ts';
 
 const DATE_OR_INSTANT = 'must be a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z';
-const instant = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { error: DATE_OR_INSTANT }).optional();
+const instant = z
+  .union([z.iso.date(), z.iso.datetime({ offset: true })], { error: DATE_OR_INSTANT })
+  // PostgreSQL would round more digits, up as well as down.
+  .refine((text) => !/\.\d{7}/.test(text), 'must have at most six digits behind the seconds')
+  .optional();
 
 /** Cells that hold a caller's text; the others are numbers, times and words of our own, which need no quotes. */
 const TEXT_CELLS = new Set(['from_account', 'to_account', 'request_id', 'description']);
 const IS_TEXT = REPORT_CELLS.map((cell) => TEXT_CELLS.has(cell));
+const AMOUNT_AT = REPORT_CELLS.indexOf('amount,currency,status,failure_code');
+const ENTRY_AT = REPORT_CELLS.indexOf('entry_number,signed_amount,balance_after,kind,parent_id');
 const TEXT_AT = [...IS_TEXT.keys()].filter((index) => IS_TEXT[index]);
 
 export const report = defineCommand({
-  meta: { name: 'report', description: "Write an account's history to a CSV file, reports/<user>.csv by default." },
+  meta: {
+    name: 'report',
+    description:
+      "Write an account's history to a CSV file, reports/<user>.csv by default; with a filter, its name says so.",
+  },
   args: {
     user: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
@@ -27,6 +38,8 @@ export const report = defineCommand({
     to: { type: 'string', description: 'Only what was accepted before this date or instant (UTC)' },
     status: { type: 'string', description: 'Only pending, completed or failed transfers' },
     currency: { type: 'string', description: 'With --user=@external: which of its accounts' },
+    bom: { type: 'boolean', description: 'Begin with a byte order mark, by which spreadsheets recognize UTF-8' },
+    decimals: { type: 'boolean', description: 'Amounts in major units (25.00) instead of minor units (2500)' },
   },
   async run({ args }) {
     const options = parseArguments(
@@ -40,9 +53,12 @@ export const report = defineCommand({
           .string()
           .regex(/^[A-Z]{3}$/, 'must be a currency such as USD')
           .optional(),
+        bom: z.boolean().default(false),
+        decimals: z.boolean().default(false),
       },
       args,
     );
+    refuseReversed(options);
     const filter: ReportFilter = {
       account: options.user,
       currency: options.currency ?? null,
@@ -50,7 +66,8 @@ export const report = defineCommand({
       since: options.from ?? null,
       until: options.to ?? null,
     };
-    const output = options.output ?? join('reports', `${options.user}.csv`);
+    const output = options.output ?? join('reports', `${options.user}${suffixOf(options)}.csv`);
+    const style: CsvStyle = { byteOrderMark: options.bom, decimals: options.decimals };
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
@@ -58,12 +75,17 @@ export const report = defineCommand({
         config,
         async (database) =>
           await withReport(database, filter, { timeouts, signal }, async (history) => {
-            if (!(await history.isKnown())) {
+            const currency = await history.currency();
+            if (currency === undefined) {
               throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
             }
             const progress = process.stderr.isTTY ? startProgress(await history.count()) : null;
             try {
-              return await writeCsv(output, history.batches(), signal, (count) => progress?.increment(count));
+              const [count, texts] = renderReport(history.batches(), style, currency, (rows) =>
+                progress?.increment(rows),
+              );
+              await writeOutput(output, texts, signal);
+              return count();
             } finally {
               progress?.stop();
             }
@@ -73,6 +95,37 @@ export const report = defineCommand({
     });
   },
 });
+
+type Choice = { from?: string | undefined; to?: string | undefined; status?: string | undefined };
+
+function refuseReversed({ from, to }: Choice): void {
+  if (from === undefined || to === undefined || microsecondsOf(from) <= microsecondsOf(to)) return;
+  throw new CommandError(EXIT.wrongUsage, 'The option --from is after --to, so no transfer can match: swap them.');
+}
+
+/** Date.parse reads a date as UTC, as PostgreSQL does here, and three digits behind the seconds. */
+function microsecondsOf(instant: string): number {
+  const digits = /\.(\d+)/.exec(instant)?.[1] ?? '';
+  return Date.parse(instant) * 1000 + Number(digits.padEnd(6, '0').slice(3));
+}
+
+/**
+ * What distinguishes the file of a part of the history, or of another unit, from that of the whole. A tilde is in no account number, so
+ * no other account's file has this name. Colons are left out, because not all systems allow them in names.
+ */
+function suffixOf({
+  from,
+  to,
+  status,
+  currency,
+  decimals,
+}: Choice & { currency?: string | undefined; decimals: boolean }): string {
+  const parts = [currency, from && `from-${from}`, to && `to-${to}`, status, decimals && 'decimals'];
+  return parts
+    .filter((part) => typeof part === 'string')
+    .map((part) => `~${part.replaceAll(':', '')}`)
+    .join('');
+}
 
 function startProgress(total: number): SingleBar {
   const bar = new SingleBar({
@@ -84,24 +137,23 @@ function startProgress(total: number): SingleBar {
   return bar;
 }
 
-/** Writes the batches as CSV and returns the number of rows. Standard output is `-`. */
-async function writeCsv(
-  output: string,
+/** Renders the batches as CSV, and counts their rows. */
+function renderReport(
   batches: AsyncIterable<readonly ReportRow[]>,
-  signal: AbortSignal,
+  { byteOrderMark, decimals }: CsvStyle,
+  currency: string | null,
   onRows: (count: number) => void,
-): Promise<number> {
+): [count: () => number, texts: AsyncGenerator<string>] {
   let count = 0;
   async function* render(): AsyncGenerator<string> {
-    yield `${REPORT_CELLS.join(',')}\n`;
+    yield `${byteOrderMark ? BYTE_ORDER_MARK : ''}${REPORT_CELLS.join(',')}\n`;
     for await (const batch of batches) {
       count += batch.length;
       onRows(batch.length);
-      yield renderRows(batch);
+      yield renderRows(decimals ? batch.map((row) => withDecimals(row, currency)) : batch);
     }
   }
-  await writeOutput(output, render(), signal);
-  return count;
+  return [() => count, render()];
 }
 
 /** A row whose texts are plain is its cells, joined. */
@@ -118,4 +170,16 @@ function renderRows(rows: readonly ReportRow[]): string {
 /** A row with one cell a column. */
 function neutraliseRow(row: ReportRow): ReportRow {
   return row.flatMap((cell, index) => (IS_TEXT[index] ? neutralise(cell) : (cell ?? '').split(',')));
+}
+
+/** A transfer that is pending may name no currency; then it is that of the account. Without any, its amount would be a guess. */
+function withDecimals(row: ReportRow, accountCurrency: string | null): ReportRow {
+  const cells = [...row];
+  const [amount = '', named = '', ...outcome] = cells[AMOUNT_AT]?.split(',') ?? [];
+  const [entryNumber, signedAmount = '', balance = '', ...kind] = cells[ENTRY_AT]?.split(',') ?? [];
+  const currency = named === '' ? accountCurrency : named;
+  const money = (text: string) => (text === '' || currency === null ? '' : renderDecimal(BigInt(text), currency));
+  cells[AMOUNT_AT] = [money(amount), named, ...outcome].join(',');
+  cells[ENTRY_AT] = [entryNumber, money(signedAmount), money(balance), ...kind].join(',');
+  return cells;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
+import type { CsvStyle } from '../csv.ts';
 import { loadAccounts } from '../db/accounts.ts';
 import {
   connect,
@@ -30,6 +31,8 @@ export const statement = defineCommand({
     format: { type: 'string', description: 'csv (if left out), json, or html for a page that prints well' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
     currency: { type: 'string', description: 'With --account=@external: which of its accounts' },
+    bom: { type: 'boolean', description: 'CSV: begin with a byte order mark, by which spreadsheets recognize UTF-8' },
+    decimals: { type: 'boolean', description: 'CSV: amounts in major units (25.00) instead of minor units (2500)' },
   },
   async run({ args }) {
     const options = parseArguments(
@@ -42,11 +45,19 @@ export const statement = defineCommand({
           .string()
           .regex(/^[A-Z]{3}$/, 'must be a currency such as USD')
           .optional(),
+        bom: z.boolean().default(false),
+        decimals: z.boolean().default(false),
       },
       args,
     );
-    const { account, currency, month, format } = options;
-    const output = options.output ?? join('reports', `${account}-${month}.${format}`);
+    const { account, currency, month, format, decimals } = options;
+    const style: CsvStyle = { byteOrderMark: options.bom, decimals };
+    if (format !== 'csv' && (options.bom || decimals)) {
+      throw new CommandError(EXIT.wrongUsage, `--bom and --decimals are for --format=csv, not for ${format}.`);
+    }
+    // A tilde is in no account number, so no other account's file has this name.
+    const chosen = `${currency ? `~${currency}` : ''}${decimals ? '~decimals' : ''}`;
+    const output = options.output ?? join('reports', `${account}${chosen}-${month}.${format}`);
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
@@ -55,7 +66,8 @@ export const statement = defineCommand({
         async (database) =>
           await withConnection(database, { timeouts, signal }, async (connection) => {
             const found = await findStatement(connection, { account, currency, month });
-            await writeOutput(output, renderStatement(format, found, readStatement(connection, found)), signal);
+            const texts = renderStatement(format, found, readStatement(connection, found), style);
+            await writeOutput(output, texts, signal);
             return found;
           }),
       );

@@ -41,8 +41,11 @@ export const REPORT_CELLS = [
 export type ReportRow = readonly (string | null)[];
 
 export type Report = {
-  /** Whether there is an account of this number, or a transfer that names it, whatever the filter says. */
-  isKnown(): Promise<boolean>;
+  /**
+   * The account's currency, or null if it has none (a number that only transfers name) or several (@external). Undefined if there is no
+   * account of this number and no transfer names it. The filter does not count.
+   */
+  currency(): Promise<string | null | undefined>;
   /** How many rows there will be. It takes a pass over the history, so ask only to show progress. */
   count(): Promise<number>;
   batches(): AsyncGenerator<readonly ReportRow[]>;
@@ -92,7 +95,7 @@ const HISTORY = `
   order by journal_number nulls last, journal_position, id`;
 
 const KNOWN = `
-  select
+  select (select currency from accounts where account_number = $1::text and account_number <> '@external') as currency,
     exists (select from accounts where account_number = $1::text)
     or exists (select from transfers where from_entry_number is null and from_account = $1::text)
     or exists (select from transfers where from_entry_number is null and to_account = $1::text)
@@ -120,9 +123,9 @@ export async function withReport<Result>(
     // The history is put into order by the server, in memory as long as it fits.
     await connection.query("set local work_mem = '64MB'");
     return await work({
-      async isKnown() {
-        const result = await connection.query<{ known: boolean }>(KNOWN, [filter.account]);
-        return result.rows[0]?.known === true;
+      async currency() {
+        const result = await connection.query<{ known: boolean; currency: string | null }>(KNOWN, [filter.account]);
+        return result.rows[0]?.known === true ? result.rows[0].currency : undefined;
       },
       async count() {
         const result = await connection.query<{ count: bigint }>(`select count(*) from (${ROWS}) as history`, values);

@@ -15,6 +15,14 @@ export function minorDigitsOf(currency: string): number {
   return MINOR_DIGITS.find(([, currencies]) => currencies.test(currency))?.[0] ?? 2;
 }
 
+/** An amount in minor units as programs read it in major units: −123456 US cents are "-1234.56". */
+export function renderDecimal(amount: bigint, currency: string): string {
+  const digits = minorDigitsOf(currency);
+  if (digits === 0) return String(amount);
+  const text = String(amount < 0n ? -amount : amount).padStart(digits + 1, '0');
+  return `${amount < 0n ? '-' : ''}${text.slice(0, -digits)}.${text.slice(-digits)}`;
+}
+
 /** An amount in minor units as people read it, without its currency: −123456 US cents are "−1,234.56". */
 export function renderMoney(amount: bigint, currency: string): string {
   const digits = minorDigitsOf(currency);

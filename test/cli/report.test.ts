@@ -1,7 +1,7 @@
 // gopherpay report: what is in the file, which transfers it has, and what it does when it cannot be written.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -85,7 +85,7 @@ function line(made: Made, fields: readonly (string | number)[]): string {
 function linesOfAnn(): Record<'completed' | 'failed' | 'pending', string[]> {
   return {
     completed: [
-      line(opening, ["'@external", 'ANN', 10_000, 'completed', '', 'open-ann', 'Opening balance', 1, 10_000, 10_000]),
+      line(opening, ['@external', 'ANN', 10_000, 'completed', '', 'open-ann', 'Opening balance', 1, 10_000, 10_000]),
       line(rent, ['ANN', 'BOB', 2500, 'completed', '', 'rent-2026-01', '"Rent, ""flat 7""; café ☕"', 2, -2500, 7500]),
       line(refund, ['BOB', 'ANN', 100, 'completed', '', refund.id, "'=1+1", 3, 100, 7600]),
       line(toMinusFive, ['ANN', "'-5", 600, 'completed', '', toMinusFive.id, '', 4, -600, 7000]),
@@ -151,9 +151,9 @@ test('report: --status, --from and --to choose transfers', async (t) => {
 test('report: --currency chooses among the accounts of @external', async (t) => {
   const columns = async (args: string[]) =>
     (await reportLines(t, ['--user=@external', ...args])).map((text) => text.split(',').slice(1, 5).join(','));
-  assert.deepEqual(await columns(['--currency=EUR']), ["'@external,EVE,7,EUR"]);
-  assert.deepEqual(await columns(['--currency=USD']), ["'@external,ANN,10000,USD"]);
-  assert.deepEqual(await columns([]), ["'@external,ANN,10000,USD", "'@external,EVE,7,EUR"]);
+  assert.deepEqual(await columns(['--currency=EUR']), ['@external,EVE,7,EUR']);
+  assert.deepEqual(await columns(['--currency=USD']), ['@external,ANN,10000,USD']);
+  assert.deepEqual(await columns([]), ['@external,ANN,10000,USD', '@external,EVE,7,EUR']);
 });
 
 test('report: standard output gets the data and nothing else', async (t) => {
@@ -180,7 +180,7 @@ test('report: --output names the file, and replaces it', async (t) => {
   const contents = await Promise.all(
     ['a/b.csv', 'new/folders/c.csv', 'absolute.csv'].map((name) => readFile(join(folder, name), 'utf8')),
   );
-  assert.match(contents[0] ?? '', new RegExp(`^${HEADER}\n.*,'@external,EVE,7,EUR,completed,.*,1,7,7,transfer,\n$`));
+  assert.match(contents[0] ?? '', new RegExp(`^${HEADER}\n.*,@external,EVE,7,EUR,completed,.*,1,7,7,transfer,\n$`));
   assert.deepEqual(new Set(contents).size, 1);
   assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), [
     'a',
@@ -241,6 +241,88 @@ test('report: what is not a file is never replaced by one', async (t) => {
   assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), ['folder', 'pipe']);
 });
 
+test('report: a symbolic link in place of the file is refused, and what it points to stays as it is', async (t) => {
+  const folder = await makeFolder(t);
+  await writeFile(join(folder, 'secret'), 'what was here before\n');
+  await mkdir(join(folder, 'reports'));
+  await symlink('../secret', join(folder, 'reports', 'ANN.csv'));
+  await symlink('nowhere', join(folder, 'dangling.csv'));
+  for (const [args, path] of [
+    [[], 'reports/ANN.csv'],
+    [['--output=dangling.csv'], 'dangling.csv'],
+  ] as const) {
+    const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', ...args] });
+    assert.deepEqual(await program.exited, { code: 1, signal: null });
+    assert.equal(
+      program.output(),
+      `${join(folder, path)} is a symbolic link, and reports follow none: name the file that it leads to, or use --output=- and redirect.\n`,
+    );
+  }
+  assert.equal(await readFile(join(folder, 'secret'), 'utf8'), 'what was here before\n');
+  assert.equal(await readlink(join(folder, 'reports', 'ANN.csv')), '../secret');
+  const left = ['dangling.csv', 'reports', 'reports/ANN.csv', 'secret'];
+  assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), left);
+});
+
+test('report: a part of the history, or another unit, does not replace the whole report', async (t) => {
+  const folder = await makeFolder(t);
+  const choices: { args: string[]; name: string }[] = [
+    { args: [], name: 'ANN.csv' },
+    { args: ['--status=failed'], name: 'ANN~failed.csv' },
+    {
+      args: ['--from=2026-01-31', '--to=2999-01-31T12:00:00+05:30'],
+      name: 'ANN~from-2026-01-31~to-2999-01-31T120000+0530.csv',
+    },
+    { args: ['--currency=USD', '--decimals', '--bom'], name: 'ANN~USD~decimals.csv' },
+  ];
+  for (const { args, name } of choices) {
+    const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', ...args] });
+    assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+    assert.match(program.output(), new RegExp(` transfers written to reports/${RegExp.escape(name)}\n$`));
+  }
+  assert.deepEqual((await readdir(join(folder, 'reports'))).toSorted(), choices.map(({ name }) => name).toSorted());
+  assert.equal((await readFile(join(folder, 'reports', 'ANN.csv'), 'utf8')).split('\n').length, 1 + 8 + 1);
+});
+
+test('report: --bom begins the file with a byte order mark', async (t) => {
+  const program = await startProgram(t, { database, args: ['report', '--user=EVE', '--bom', '--output=-'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  assert.ok(program.stdout().startsWith(`\uFEFF${HEADER}\n`), program.stdout());
+});
+
+test('report: --decimals shows amounts in major units of their currency', async (t) => {
+  const money = async (args: string[]) =>
+    (await reportLines(t, [...args, '--decimals'])).map((text) => {
+      const cells = text.split(',');
+      return [...cells.slice(3, 5), ...cells.slice(-5, -2)].join(',');
+    });
+  assert.deepEqual(await money(['--user=ANN', '--status=completed', `--to=${refund.completed}`]), [
+    '100.00,USD,1,100.00,100.00',
+    '25.00,USD,2,-25.00,75.00',
+    '1.00,USD,3,1.00,76.00',
+  ]);
+  // A pending transfer that names no currency is in that of the account.
+  assert.deepEqual((await money(['--user=ANN', '--status=pending'])).toSorted(), ['0.01,,,,', '0.02,,,,']);
+
+  const books = await createDatabase(t);
+  await books.query(
+    `insert into pending_transfers (id, intake_id, from_account, to_account, amount, currency)
+     select gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 12345, currency
+     from unnest('{JPY,KWD,HUF,null}'::text[]) as currencies (currency)`,
+  );
+  const program = await startProgram(t, {
+    database: books,
+    args: ['report', '--user=ANN', '--output=-', '--decimals'],
+  });
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  const amounts = program.stdout().trimEnd().split('\n').slice(1);
+  // Without any currency the amount would be a guess.
+  assert.deepEqual(
+    amounts.map((text) => text.split(',').slice(3, 5).join(' ')).toSorted(),
+    [' ', '12.345 KWD', '12345 JPY', '123.45 HUF'].toSorted(),
+  );
+});
+
 const misunderstood: { args: string[]; sentence: RegExp }[] = [
   { args: [], sentence: /^Missing required argument: --user; see --help\.$/ },
   { args: ['--user=../../etc/passwd'], sentence: /^The option --user is wrong: must be an account number\.$/ },
@@ -251,6 +333,18 @@ const misunderstood: { args: string[]; sentence: RegExp }[] = [
   {
     args: ['--user=ANN', '--from=yesterday'],
     sentence: /^The option --from is wrong: must be a date such as 2026-01-31, or /,
+  },
+  {
+    args: ['--user=ANN', '--from=2026-01-31T12:00:00.1234567Z'],
+    sentence: /^The option --from is wrong: must have at most six digits behind the seconds\.$/,
+  },
+  {
+    args: ['--user=ANN', '--from=2026-02-01', '--to=2026-01-31'],
+    sentence: /^The option --from is after --to, so no transfer can match: swap them\.$/,
+  },
+  {
+    args: ['--user=ANN', '--from=2026-01-31T12:00:00.000002Z', '--to=2026-01-31T13:00:00.000001+01:00'],
+    sentence: /^The option --from is after --to/,
   },
   { args: ['--user=ANN', '--status=done'], sentence: /^The option --status is wrong: .*pending.*completed.*failed/ },
 ];
@@ -273,9 +367,10 @@ const cells: { text: string; cell: string }[] = [
   { text: '+1', cell: "'+1" },
   { text: '-5', cell: "'-5" },
   { text: '@SUM(A1:A9)', cell: "'@SUM(A1:A9)" },
-  { text: '\t=1', cell: "'\t=1" },
-  { text: '\r=1', cell: `"'\r=1"` },
-  { text: '\n=1', cell: `"'\n=1"` },
+  { text: '\t=1', cell: "\t'=1" },
+  { text: '\r=1', cell: `"\r'=1"` },
+  { text: '\n=1', cell: `"\n'=1"` },
+  { text: 'rent;=1+1', cell: "rent;'=1+1" },
   { text: '＝1+1', cell: "'＝1+1" },
   { text: '=HYPERLINK("http://x","y")', cell: `"'=HYPERLINK(""http://x"",""y"")"` },
   { text: '2=1+1', cell: '2=1+1' },

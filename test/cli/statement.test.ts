@@ -72,6 +72,8 @@ test('statement: what is wrong is said in a sentence, and no file is written', a
     [['--account=A/../B', '--month=2025-01'], 2, /--account is wrong/],
     [['--account=ANN', '--month=2999-01'], 2, /The month 2999-01 has not begun/],
     [['--account=ANN', '--month=2025-01', '--format=pdf'], 2, /--format is wrong/],
+    [['--account=ANN', '--month=2025-01', '--format=json', '--bom'], 2, /--bom and --decimals are for --format=csv/],
+    [['--account=ANN', '--month=2025-01', '--format=html', '--decimals'], 2, /are for --format=csv, not for html/],
     [['--account=ANN', '--month=2025-01', '--fromat=csv'], 2, /There is no option --fromat/],
     [['--account=ANN', '--month=2025-01', 'BOB'], 2, /"BOB" is not understood/],
     [['--account=@external', '--month=2025-01'], 2, /say which with --currency/],
@@ -85,6 +87,24 @@ test('statement: what is wrong is said in a sentence, and no file is written', a
     assert.match(program.output(), sentence);
     assert.deepEqual(await readdir(folder), []);
   }
+});
+
+test('statement: --decimals and --bom are for CSV, and a file in another unit has a name of its own', async (t) => {
+  const folder = await makeFolder(t);
+  const { code, output } = await run(t, ['--account=ANN', '--month=2025-01', '--decimals', '--bom'], folder);
+  assert.equal(code, 0, output());
+  assert.equal(output(), '3 entries written to reports/ANN~decimals-2025-01.csv\n');
+  const text = await readFile(join(folder, 'reports', 'ANN~decimals-2025-01.csv'), 'utf8');
+  assert.ok(text.startsWith('\uFEFFentry_number,'), text);
+  const rows = text.trimEnd().split('\n').slice(1);
+  assert.deepEqual(
+    rows.map((row) => /,USD,(.*)$/.exec(row)?.[1]),
+    [',5.00', '123.45,128.45', '-20.00,108.45', '-0.45,108.00', ',108.00'],
+  );
+  const yen = ['--account=@external', '--currency=JPY', '--month=2024-11'];
+  const external = await run(t, [...yen, '--decimals', '--output=-'], folder);
+  assert.match(external.stdout(), /closing_balance,,,JPY,,-1234567\n$/);
+  assert.equal((await run(t, yen, folder)).output(), '1 entries written to reports/@external~JPY-2024-11.csv\n');
 });
 
 test('statement: a file that was there stays as it is until the new one is whole', async (t) => {

@@ -1,7 +1,7 @@
 // Money as people read it: the digits of ISO 4217, and the points and commas.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { minorDigitsOf, renderMoney } from '../../src/domain/currency.ts';
+import { minorDigitsOf, renderDecimal, renderMoney } from '../../src/domain/currency.ts';
 
 test('currency: has the minor-unit digits of ISO 4217, which are not those of Intl', () => {
   const expected = {
@@ -47,4 +47,17 @@ test('currency: an amount is rendered with all its digits, grouped by three', ()
     [10n ** 20n, 'EUR', '1,000,000,000,000,000,000.00'],
   ];
   for (const [amount, currency, text] of cases) assert.equal(renderMoney(amount, currency), text);
+});
+
+test('currency: an amount for programs has a point and a minus sign, and no grouping', () => {
+  const cases: [bigint, string, string][] = [
+    [0n, 'USD', '0.00'],
+    [-5n, 'USD', '-0.05'],
+    [-123_456n, 'USD', '-1234.56'],
+    [-1_234_567n, 'JPY', '-1234567'],
+    [100n, 'HUF', '1.00'],
+    [1n, 'KWD', '0.001'],
+    [9_007_199_254_740_991n, 'EUR', '90071992547409.91'],
+  ];
+  for (const [amount, currency, text] of cases) assert.equal(renderDecimal(amount, currency), text);
 });

@@ -181,7 +181,7 @@ test('statements: CSV has a row for each entry between the two balances, and no 
     [
       'entry_number,settled_at,transfer_id,kind,counterparty,description,currency,amount,balance',
       ',2025-01-01T00:00:00Z,,opening_balance,,,USD,,500',
-      `2,2025-01-01T00:00:00Z,${first},transfer,'@external,first,USD,12345,12845`,
+      `2,2025-01-01T00:00:00Z,${first},transfer,@external,first,USD,12345,12845`,
       `3,2025-01-15T12:34:56.5Z,${second},transfer,BOB,"'${HOSTILE.replaceAll('"', '""')}",USD,-2000,10845`,
       `4,2025-01-31T23:59:59.999999Z,${third},transfer,'-SHOP,,USD,-45,10800`,
       ',2025-02-01T00:00:00Z,,closing_balance,,,USD,,10800',
