@@ -49,7 +49,7 @@ function isOutOfReach(error: Error): boolean {
 }
 
 /** A host with several addresses fails with an error for each of them, and none of its own. */
-function reasonOf(error: Error): string {
+export function reasonOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map((each) => toError(each).message).join(', ') : error.message;
 }
 

@@ -57,3 +57,20 @@ test('load: a closed loop has one request at a time on each connection, until it
   assert.equal(atOnceMax, 3);
   assert.ok(performance.now() >= endsAt);
 });
+
+test('load: both loops end when they are stopped, and await what is under way', async () => {
+  const stopped = new AbortController();
+  let [started, done] = [0, 0];
+  const start = async (): Promise<void> => {
+    started += 1;
+    await sleep(1);
+    stopped.abort();
+    done += 1;
+  };
+  const endless = { connections: 3, endsAt: Infinity, signal: stopped.signal };
+  await closedLoop(endless, start);
+  assert.deepEqual([started, done], [3, 3]);
+  // Its next request is due in a thousand seconds.
+  await openLoop({ ...endless, rate: 0.001 }, start, () => {});
+  assert.deepEqual([started, done], [3, 3]);
+});

@@ -2,19 +2,26 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { MAIN } from '../support/service.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { MAIN, type Program, request, startProgram, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 test('load: a feed that breaks off is followed again, and what was settled meanwhile is seen', async (t) => {
   const ids: string[] = [];
   let broken = 0;
   const send = (response: ServerResponse, status: number, body: unknown) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    response
+      .writeHead(status, { 'content-type': 'application/json' })
+      .end(body === undefined ? '' : JSON.stringify(body));
   const service = createServer((request, response) => {
     request.resume();
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://service');
     if (pathname === '/accounts') send(response, 201, {});
+    else if (request.method === 'DELETE') send(response, 204, undefined);
+    else if (pathname.startsWith('/accounts/')) send(response, 200, { balance: 0, status: 'open' });
     else if (pathname === '/balances') send(response, 200, { journal_number: 0, currencies: [] });
     else if (pathname === '/transfers') {
       const id = `transfer-${ids.length}`;
@@ -38,10 +45,117 @@ test('load: a feed that breaks off is followed again, and what was settled meanw
   const address = service.address();
   assert.ok(typeof address === 'object' && address !== null);
   const url = `http://127.0.0.1:${address.port}`;
-  const options = ['--url', url, '--duration', '1', '--connections', '2', '--accounts', '2', '--json'];
+  const options = ['--url', url, '--duration', '1', '--connections', '2', '--accounts', '2', '--json', '--yes'];
   const { stdout } = await promisify(execFile)(process.execPath, [MAIN, 'load', ...options]);
   const { accepted, settled } = JSON.parse(stdout);
   assert.equal(broken, 3);
   assert.equal(accepted, ids.length);
   assert.equal(settled, accepted);
 });
+
+test('load: uses accounts of its own, takes the money back and closes them', async (t) => {
+  const { database, url } = await startBooks(t);
+  const program = await startLoad(t, url, ['--yes', '--json', '--duration=1', '--accounts=7', '--skew=1']);
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  const { accepted, settled, swept, left, prefix } = JSON.parse(program.stdout());
+  assert.ok(accepted > 0);
+  assert.equal(settled, accepted);
+  assert.deepEqual(left, []);
+  const accounts = await assertSwept(database);
+  assert.deepEqual(
+    accounts,
+    Array.from({ length: 7 }, (_, index) => `${prefix}-${index}`),
+  );
+  const [funded] = await database.query<{ sum: string; max: bigint }>(
+    `select sum(amount)::text as sum, max(amount) as max from transfers where description = 'Opening balance' and amount <> 12345`,
+  );
+  assert.equal(Number(funded?.sum), swept, 'All that came from @external went back.');
+  assert.ok(Number(funded?.max) < 10_000_000);
+  const failed = await database.query(`select from transfers where status = 'failed'`);
+  assert.equal(failed.length, 0, 'The funds were enough.');
+  await checkPromises(database, { nothingPending: true });
+});
+
+test('load: a run that is stopped by Ctrl-C shows its summary and takes the money back', async (t) => {
+  const { database, url } = await startBooks(t);
+  const program = await startLoad(t, url, ['--yes', '--duration=600', '--accounts=20']);
+  await until(() => /\n1 s .*accepted [1-9]/.test(program.output()), { what: 'the first second of the load' });
+  process.kill(program.pid, 'SIGINT');
+  assert.deepEqual(await program.exited, { code: 130, signal: null }, program.output());
+  assert.match(program.stdout(), /^offered +\d+ transfers in .*\naccepted +[1-9]/);
+  assert.match(program.output(), /Stopped by SIGINT\.\n$/);
+  assert.equal((await assertSwept(database)).length, 20);
+  await checkPromises(database, { nothingPending: true });
+});
+
+test('load: a run that is stopped while it opens accounts takes the money back', async (t) => {
+  const { database, url } = await startBooks(t);
+  const program = await startLoad(t, url, ['--yes', '--accounts=100000']);
+  await until(async () => (await countAccounts(database)) > 10, { what: 'the first accounts' });
+  process.kill(program.pid, 'SIGTERM');
+  assert.deepEqual(await program.exited, { code: 143, signal: null }, program.output());
+  assert.equal(program.stdout(), '');
+  assert.ok((await assertSwept(database)).length < 100_000);
+});
+
+test('load: without a terminal it needs --yes, and writes nothing without', async (t) => {
+  const { database, url } = await startBooks(t);
+  const program = await startLoad(t, url, ['--accounts=2']);
+  assert.deepEqual(await program.exited, { code: 2, signal: null });
+  assert.match(
+    program.output(),
+    /^A load test needs --yes where it cannot ask\. It opens accounts in the books of http.*\n$/,
+  );
+  assert.equal(await countAccounts(database), 0);
+});
+
+test('load: a service that is away is named, and not mistaken for the database', async (t) => {
+  const away = await startLoad(t, 'http://127.0.0.1:1/', ['--yes']);
+  assert.deepEqual(await away.exited, { code: 4, signal: null });
+  assert.match(
+    away.output(),
+    /^The service at http:\/\/127\.0\.0\.1:1 is out of reach \(.*ECONNREFUSED.*\): see whether it runs \("npm start" starts one\), and what --url says\.\n$/,
+  );
+
+  const other = createServer((_request, response) => void response.end('<p>Hello'));
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.after(() => other.close());
+  const address = other.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const stranger = await startLoad(t, `http://127.0.0.1:${address.port}`, ['--yes']);
+  assert.deepEqual(await stranger.exited, { code: 1, signal: null });
+  assert.match(stranger.output(), /is not GopherPay: see what --url says\.\n$/);
+});
+
+/** A service, and books in which another account has money already. */
+async function startBooks(t: TestContext): Promise<{ database: TestDatabase; url: string }> {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database, env: { THREADS: '2' } });
+  const body = { account_number: 'ANN', name: 'Ann', balance: 12_345 };
+  assert.equal((await request(service, 'POST', '/accounts', body)).status, 201);
+  return { database, url: service.url };
+}
+
+async function startLoad(t: TestContext, url: string, args: string[]): Promise<Program> {
+  return await startProgram(t, { args: ['load', `--url=${url}`, '--connections=4', ...args] });
+}
+
+async function countAccounts(database: TestDatabase): Promise<number> {
+  return (await database.query(`select from accounts where account_number like 'LOAD-%'`)).length;
+}
+
+/** Asserts that only ANN and @external have money, and returns the numbers of the test's accounts. */
+async function assertSwept(database: TestDatabase): Promise<string[]> {
+  const rows = await database.query<{ account_number: string; balance: bigint; status: string }>(
+    'select account_number, balance, status from accounts order by length(account_number), account_number',
+  );
+  const [ann, external, ...tested] = rows;
+  assert.deepEqual(ann, { account_number: 'ANN', balance: 12_345n, status: 'open' });
+  assert.deepEqual(external, { account_number: '@external', balance: -12_345n, status: 'open' });
+  for (const { account_number: number, balance, status } of tested) {
+    assert.match(number, /^LOAD-/);
+    assert.deepEqual({ balance, status }, { balance: 0n, status: 'closed' }, number);
+  }
+  return tested.map(({ account_number: number }) => number);
+}

@@ -8,7 +8,7 @@ import { before, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { MAIN, makeFolder, request } from '../support/service.ts';
+import { MAIN, makeFolder, request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const CTRL_C = '\u0003';
@@ -77,6 +77,25 @@ test('terminal: the log is for people, in colours, to its last line, and Ctrl-C 
   assert.match(shown, /^ +route: "\/healthz"\r\n/m);
   assert.match(shown, /^(?:\^C)?\[.*\] INFO: stopping\r\n +signal: "SIGINT"\r\n\[.*\] INFO: stopped\r\n$/m);
   assert.doesNotMatch(shown, /^\{/m, 'There is no JSON.');
+});
+
+test('terminal: a load test asks before it moves money, and takes only yes for an answer', async (t) => {
+  const books = await createDatabase(t);
+  const { url } = await startService(t, { database: books, env: { THREADS: '2' } });
+  const words = `load --url=${url} --duration=1 --accounts=2 --connections=1`;
+  for (const { key, code, shown } of [
+    { key: 'n\r', code: 1, shown: /Nothing was written\.\r\n$/ },
+    { key: CTRL_C, code: 130, shown: /Stopped by SIGINT\.\r\n$/ },
+    { key: 'y\r', code: 0, shown: /2 accounts closed\r\noffered +[1-9]/ },
+  ]) {
+    assert.equal((await books.query('select from accounts')).length, 0);
+    const session = await openTerminal(t, words, books);
+    await until(() => session.screen().includes('[y/N]'), { what: 'the question' });
+    session.press(key);
+    assert.equal(await session.exited, code, session.screen());
+    assert.match(session.screen(), shown);
+  }
+  assert.equal((await books.query(`select from accounts where status = 'closed'`)).length, 2);
 });
 
 /** Runs the command line on a terminal of its own, in an empty folder. */

@@ -1,13 +1,11 @@
-// Calls the service: opens the test's accounts, orders transfers, and follows the feed to see which are final.
+// Calls the service: orders transfers between the test's accounts, and follows the feed to see which are final.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { z } from 'zod';
 import { CommandError, EXIT } from '../command.ts';
-import { Connections } from './connections.ts';
+import { Connections, serviceAway } from './connections.ts';
 import type { Tally } from './tally.ts';
 
-const OPENING_BALANCE = 1_000_000_000;
-const OPENING_AT_ONCE = 64;
 const FEED_PAUSE_MS = 20;
 
 const answer = z.object({
@@ -55,26 +53,6 @@ export class Caller {
     return `${this.#prefix}-${index}`;
   }
 
-  /** Opens the accounts of the test, each with plenty of money. */
-  async openAccounts(count: number, onOpened: () => void): Promise<void> {
-    let next = 0;
-    const opener = async () => {
-      while (next < count) {
-        const index = next;
-        next += 1;
-        const body = { account_number: this.accountNumber(index), name: 'Load test', balance: OPENING_BALANCE };
-        let [status, text] = await this.#post('/accounts', body, {});
-        while (status === 429) {
-          await sleep(FEED_PAUSE_MS);
-          [status, text] = await this.#post('/accounts', body, {});
-        }
-        if (status !== 201) throw new CommandError(EXIT.failed, `An account could not be opened: ${text}`);
-        onOpened();
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(OPENING_AT_ONCE, count) }, opener));
-  }
-
   /** Orders one transfer, or several in one request, that were meant to start at `intendedAt`. Never rejects. */
   async order(orders: readonly Order[], intendedAt: number, wait: boolean): Promise<void> {
     const transfers = orders.map(({ from, to, amount }) => ({
@@ -117,10 +95,25 @@ export class Caller {
 
   /** The books as the service shows them: the end of the journal, and the currencies whose balances do not sum to zero. */
   async readBalances(): Promise<{ journalNumber: number; unbalanced: string[] }> {
-    const { body } = await request(`${this.#url}/balances`);
-    const read = balances.parse(await body.json());
-    const unbalanced = read.currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
-    return { journalNumber: read.journal_number, unbalanced };
+    const read = balances.safeParse(await this.#readJson('/balances'));
+    if (!read.success) throw new CommandError(EXIT.failed, `${this.#url} is not GopherPay: see what --url says.`);
+    const { journal_number: journalNumber, currencies } = read.data;
+    const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
+    return { journalNumber, unbalanced };
+  }
+
+  /** Reads JSON, or null where the answer is something else. Throws a sentence where the service or its database is away. */
+  async #readJson(path: string): Promise<unknown> {
+    const { statusCode, body } = await request(`${this.#url}${path}`).catch((error: unknown) => {
+      throw serviceAway(this.#url, error);
+    });
+    const text = await body.text();
+    if (statusCode === 503) throw serviceAway(this.#url, `it answers 503: ${text}`);
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null;
+    }
   }
 
   async close(): Promise<void> {
@@ -162,6 +155,6 @@ export class Caller {
   }
 
   async #post(path: string, body: unknown, headers: Record<string, string>): Promise<[status: number, text: string]> {
-    return await this.#connections.post(path, { 'content-type': 'application/json', ...headers }, JSON.stringify(body));
+    return await this.#connections.post(path, headers, JSON.stringify(body));
   }
 }

@@ -1,6 +1,9 @@
 // The connections of a load test: one request at a time on each, and whoever finds none free waits in line. It uses undici
 // below its pool, which looks through all connections for each request, and below its streams.
 import { Client } from 'undici';
+import { toError } from '../../db/errors.ts';
+import { CommandError, EXIT } from '../command.ts';
+import { reasonOf } from '../ending.ts';
 
 export type Answered = [status: number, text: string];
 
@@ -14,11 +17,21 @@ export class Connections {
     this.#free = [...this.#all];
   }
 
-  /** Sends a request when a connection is free, and resolves with its answer. Rejects with undici's error if there is none. */
+  /** Posts JSON when a connection is free, and resolves with the answer. Rejects with undici's error if there is none. */
   async post(path: string, headers: Record<string, string>, body: string): Promise<Answered> {
+    return await this.send('POST', path, { 'content-type': 'application/json', ...headers }, body);
+  }
+
+  /** The same for any method. */
+  async send(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    headers: Record<string, string> = {},
+    body: string | null = null,
+  ): Promise<Answered> {
     const client = this.#free.pop() ?? (await new Promise<Client>((resolve) => this.#waiting.push(resolve)));
     try {
-      return await exchange(client, path, headers, body);
+      return await exchange(client, { method, path, headers, body });
     } finally {
       const next = this.#waiting.shift();
       if (next) next(client);
@@ -33,31 +46,32 @@ export class Connections {
 
 async function exchange(
   client: Client,
-  path: string,
-  headers: Record<string, string>,
-  body: string,
+  request: { method: 'GET' | 'POST' | 'DELETE'; path: string; headers: Record<string, string>; body: string | null },
 ): Promise<Answered> {
   return await new Promise((resolve, reject) => {
     let status = 0;
     let text = '';
     const decoder = new TextDecoder();
-    client.dispatch(
-      { method: 'POST', path, headers, body },
-      {
-        onRequestStart() {},
-        onResponseStart(_controller, statusCode) {
-          status = statusCode;
-        },
-        onResponseData(_controller, chunk) {
-          text += decoder.decode(chunk, { stream: true });
-        },
-        onResponseEnd() {
-          resolve([status, text + decoder.decode()]);
-        },
-        onResponseError(_controller, error) {
-          reject(error);
-        },
+    client.dispatch(request, {
+      onRequestStart() {},
+      onResponseStart(_controller, statusCode) {
+        status = statusCode;
       },
-    );
+      onResponseData(_controller, chunk) {
+        text += decoder.decode(chunk, { stream: true });
+      },
+      onResponseEnd() {
+        resolve([status, text + decoder.decode()]);
+      },
+      onResponseError(_controller, error) {
+        reject(error);
+      },
+    });
   });
+}
+
+/** The error for a service that does not answer. The database is no concern of this command. */
+export function serviceAway(url: string, error: unknown): CommandError {
+  const sentence = `The service at ${url} is out of reach (${reasonOf(toError(error))}): see whether it runs ("npm start" starts one), and what --url says.`;
+  return new CommandError(EXIT.outOfReach, sentence, { cause: error });
 }

@@ -1,41 +1,20 @@
 // gopherpay load: a load tester of its own. Closed loop: every connection sends the next request when it has its answer.
 // Open loop (--rate): requests start on schedule whether or not the service keeps up, and every latency counts from the
 // intended start, so that a stalled service cannot hide.
-import { randomInt } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
 import { defineCommand } from 'citty';
-import { z } from 'zod';
-import { CommandError, EXIT, parseArguments } from '../command.ts';
-import { Caller, type Order } from './caller.ts';
-import { createPicker, seeded } from './random.ts';
-import { renderLine, renderTable } from './render.ts';
-import { closedLoop, openLoop } from './schedule.ts';
+import { toError } from '../../db/errors.ts';
+import { CommandError, EXIT, interruptible, parseArguments } from '../command.ts';
+import { writeStandardOutput } from '../file.ts';
+import type { Swept } from './accounts.ts';
+import { Caller } from './caller.ts';
+import { type LoadOptions, OPTIONS } from './options.ts';
+import { renderTable } from './render.ts';
+import { runTest } from './run.ts';
 import { type Summary, Tally } from './tally.ts';
 
 /** What the process ends with when a threshold was not met. */
 const EXIT_THRESHOLD = 99;
-const SETTLE_TIMEOUT_MS = 60_000;
-
-const number = (min: number, max: number) => z.coerce.number().min(min).max(max);
-const whole = (min: number, max: number) => number(min, max).int();
-
-const OPTIONS = {
-  url: z.url({ protocol: /^http$/ }).default('http://127.0.0.1:8080'),
-  connections: whole(1, 10_000).default(64),
-  rate: number(0.1, 1_000_000).optional(),
-  duration: number(1, 86_400).default(10),
-  accounts: whole(2, 1_000_000).default(1000),
-  skew: number(0, 5).default(0),
-  bulk: whole(1, 1000).default(1),
-  wait: z.boolean().default(false),
-  json: z.boolean().default(false),
-  seed: whole(0, 2 ** 32 - 1).default(() => randomInt(2 ** 32)),
-  'max-p99-final-ms': number(0, 1e9).optional(),
-  'min-settled-per-second': number(0, 1e9).optional(),
-  'max-failed': whole(0, 1e9).optional(),
-};
-
-type LoadOptions = z.output<z.ZodObject<typeof OPTIONS>>;
 
 export const load = defineCommand({
   meta: {
@@ -44,6 +23,7 @@ export const load = defineCommand({
   },
   args: {
     url: { type: 'string', description: 'The service (http://127.0.0.1:8080)' },
+    yes: { type: 'boolean', description: 'Do not ask before money is moved; needed where there is no terminal' },
     connections: { type: 'string', description: 'Connections (64)' },
     rate: { type: 'string', description: 'Open loop: requests per second, on schedule. Closed loop if left out' },
     duration: { type: 'string', description: 'Seconds (10)' },
@@ -62,26 +42,27 @@ export const load = defineCommand({
   },
   async run({ args }) {
     const options = parseArguments(OPTIONS, dropAliases(args));
-    const { seed } = options;
-    process.stderr.write(`seed ${seed}\n`);
-    const tally = new Tally();
-    const prefix = `LOAD${Date.now().toString(36)}`;
-    const setup = new Caller({ ...options, prefix, tally });
-    process.stderr.write(`opening ${options.accounts} accounts\n`);
-    await setup.openAccounts(options.accounts, () => {});
-    await setup.close();
-    const { summary, unbalanced } = await runLoad(options, prefix);
-    process.stdout.write(
-      options.json ? `${JSON.stringify({ seed, options, ...summary, unbalanced })}\n` : renderTable(summary),
-    );
-    if (unbalanced.length > 0) {
-      throw new CommandError(EXIT.discrepancy, `The balances in ${unbalanced.join(', ')} do not sum to zero.`);
+    if (!options.yes && !(process.stdin.isTTY && process.stderr.isTTY)) {
+      const why = `It opens accounts in the books of ${options.url} and moves money between them.`;
+      throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
     }
-    if (summary.settled < summary.accepted) {
-      const missing = summary.accepted - summary.settled;
-      throw new CommandError(EXIT.discrepancy, `${missing} accepted transfers were not final a minute after the end.`);
-    }
-    refuseThresholds(options, summary);
+    await interruptible(async (signal) => {
+      const caller = new Caller({ url: options.url, connections: 1, prefix: '', tally: new Tally() });
+      // Before it asks: there is nothing to confirm if the service is away.
+      await caller.readBalances();
+      if (!options.yes) await confirm(options, signal);
+      const { prefix, summary, swept } = await runTest(options, signal);
+      const books = await caller.readBalances().catch((error: unknown) => toError(error));
+      const unbalanced = books instanceof Error ? null : books.unbalanced;
+      if (summary) {
+        const { seed } = options;
+        const result = { seed, options, prefix, ...summary, unbalanced, swept: swept.amount, left: swept.left };
+        await writeStandardOutput([options.json ? `${JSON.stringify(result)}\n` : renderTable(summary)]);
+      }
+      signal.throwIfAborted();
+      if (books instanceof Error) throw books;
+      refuseFindings(options, summary, books.unbalanced, swept);
+    });
   },
 });
 
@@ -90,52 +71,40 @@ function dropAliases(args: Readonly<Record<string, unknown>>): Record<string, un
   return Object.fromEntries(Object.entries(args).filter(([name]) => !/[A-Z]/.test(name)));
 }
 
-async function runLoad(options: LoadOptions, prefix: string): Promise<{ summary: Summary; unbalanced: string[] }> {
-  const tally = new Tally();
-  const caller = new Caller({ ...options, prefix, tally });
-  const random = seeded(options.seed);
-  const pick = createPicker(options.accounts, options.skew, random);
-  const nextOrders = () => Array.from({ length: options.bulk }, () => nextOrder(pick, random, options.accounts));
-  const ended = new AbortController();
-  // The feed is followed from before the first order on, so that none can be final unseen.
-  const following = caller.follow((await caller.readBalances()).journalNumber, ended.signal);
-  const ticker = setInterval(() => process.stderr.write(renderLine(tally, caller.unsettled)), 1000);
-  try {
-    const endsAt = performance.now() + options.duration * 1000;
-    const start = async (intendedAt: number) => {
-      tally.offered += options.bulk;
-      await caller.order(nextOrders(), intendedAt, options.wait);
-    };
-    const onNotSent = () => {
-      tally.offered += options.bulk;
-      tally.answered('failed', options.bulk, 0, 'not_sent');
-    };
-    const { connections, rate } = options;
-    if (rate === undefined) await closedLoop({ connections, endsAt }, start);
-    else await openLoop({ connections, rate, endsAt }, start, onNotSent);
-    const summary = await summariseWhenSettled(tally, caller);
-    return { summary, unbalanced: (await caller.readBalances()).unbalanced };
-  } finally {
-    clearInterval(ticker);
-    ended.abort();
-    await following;
-    await caller.close();
+/** Asks on the terminal. Throws unless the answer is yes. */
+async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void> {
+  process.stderr.write(
+    `This opens ${options.accounts} accounts in the books of ${options.url}, funds them from @external, moves money between\n` +
+      'them and takes it back. Then it closes the accounts; their history stays. Go on? [y/N] ',
+  );
+  // Without `terminal`, Ctrl-C stays the signal that it is.
+  const lines = createInterface({ input: process.stdin, terminal: false, signal });
+  let answer = '';
+  for await (const line of lines) {
+    answer = line;
+    break;
   }
+  lines.close();
+  signal.throwIfAborted();
+  if (!/^\s*y(es)?\s*$/i.test(answer)) throw new CommandError(EXIT.failed, 'Nothing was written.');
 }
 
-async function summariseWhenSettled(tally: Tally, caller: Caller): Promise<Summary> {
-  const summary = tally.summarise();
-  const giveUpAt = performance.now() + SETTLE_TIMEOUT_MS;
-  while (caller.unsettled > 0 && performance.now() < giveUpAt) await sleep(20);
-  const { settled, settledPerSecond, finalMs } = tally.summarise();
-  // The rates of what was offered and accepted are those of the load; settling goes on after it.
-  return { ...summary, settled, settledPerSecond, finalMs };
-}
-
-function nextOrder(pick: () => number, random: () => number, accounts: number): Order {
-  const from = pick();
-  const to = pick();
-  return { from, to: to === from ? (to + 1) % accounts : to, amount: 1 + Math.floor(random() * 100) };
+/** Ends the command with the worst of what was found, if anything was. */
+function refuseFindings(
+  options: LoadOptions,
+  summary: Summary | null,
+  unbalanced: readonly string[],
+  { left }: Swept,
+): void {
+  if (unbalanced.length > 0) {
+    throw new CommandError(EXIT.discrepancy, `The balances in ${unbalanced.join(', ')} do not sum to zero.`);
+  }
+  if (summary && summary.settled < summary.accepted) {
+    const missing = summary.accepted - summary.settled;
+    throw new CommandError(EXIT.discrepancy, `${missing} accepted transfers were not final a minute after the end.`);
+  }
+  if (left.length > 0) throw new CommandError(EXIT.failed, `${left.length} accounts are not empty and closed.`);
+  if (summary) refuseThresholds(options, summary);
 }
 
 function refuseThresholds(options: LoadOptions, summary: Summary): void {

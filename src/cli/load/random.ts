@@ -34,3 +34,10 @@ export function createPicker(count: number, skew: number, random: () => number):
     return low;
   };
 }
+
+/** How often each of them is picked, as a share of all picks. */
+export function sharesOf(count: number, skew: number): (index: number) => number {
+  let sum = 0;
+  for (let index = 0; index < count; index += 1) sum += (index + 1) ** -skew;
+  return (index) => (index + 1) ** -skew / sum;
+}

@@ -1,16 +1,24 @@
-// When the requests of a load test start.
+// When the requests of a load test start. Its signal ends a loop early: requests under way are still awaited.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A request of an open loop that found no free connection for so long is not sent. */
 const LATE_MAX_MS = 5000;
 
+type OpenLoopOptions = {
+  connections: number;
+  rate: number;
+  endsAt: number;
+  lateMaxMs?: number;
+  signal?: AbortSignal;
+};
+
 /** Closed loop: every connection starts the next request when it has its answer. Times are those of `performance.now()`. */
 export async function closedLoop(
-  { connections, endsAt }: { connections: number; endsAt: number },
+  { connections, endsAt, signal }: { connections: number; endsAt: number; signal?: AbortSignal },
   start: (intendedAt: number) => Promise<void>,
 ): Promise<void> {
   const connection = async () => {
-    while (performance.now() < endsAt) await start(performance.now());
+    while (performance.now() < endsAt && !signal?.aborted) await start(performance.now());
   };
   await Promise.all(Array.from({ length: connections }, connection));
 }
@@ -20,18 +28,19 @@ export async function closedLoop(
  * the next of them, and is late if its time is over; so those that wait for a connection are no more than a number.
  */
 export async function openLoop(
-  { lateMaxMs = LATE_MAX_MS, ...options }: { connections: number; rate: number; endsAt: number; lateMaxMs?: number },
+  { lateMaxMs = LATE_MAX_MS, signal, ...options }: OpenLoopOptions,
   start: (intendedAt: number) => Promise<void>,
   onNotSent: (intendedAt: number) => void,
 ): Promise<void> {
   const { connections, rate, endsAt } = options;
   let nextAt = performance.now();
   const connection = async () => {
-    while (nextAt < endsAt) {
+    while (nextAt < endsAt && !signal?.aborted) {
       const intendedAt = nextAt;
       nextAt += 1000 / rate;
       const aheadMs = intendedAt - performance.now();
-      if (aheadMs > 0) await sleep(aheadMs);
+      if (aheadMs > 0) await sleep(aheadMs, undefined, signal && { signal }).catch(() => {});
+      if (signal?.aborted) return;
       if (aheadMs < -lateMaxMs) onNotSent(intendedAt);
       else await start(intendedAt);
     }

@@ -1,0 +1,93 @@
+// One run of a load test: accounts of its own, the load on them, and the money back.
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Swept, TestAccounts } from './accounts.ts';
+import { Caller, type Order } from './caller.ts';
+import type { LoadOptions } from './options.ts';
+import { createPicker, seeded, sharesOf } from './random.ts';
+import { renderLine, renderSwept } from './render.ts';
+import { closedLoop, openLoop } from './schedule.ts';
+import { type Summary, Tally } from './tally.ts';
+
+const SETTLE_TIMEOUT_MS = 60_000;
+const AMOUNT_MAX = 100;
+/** More transfers than any service here has settled, for what a closed loop may move. */
+const CLOSED_LOOP_PER_SECOND = 50_000;
+/** What an account may send beyond its share, which is an average. */
+const SPARE_TRANSFERS = 10;
+
+/** What a run found out. Without a summary, it was stopped before the load began. */
+export type RunResult = { readonly prefix: string; readonly summary: Summary | null; readonly swept: Swept };
+
+/** Opens accounts of its own, puts them under load, and takes the money back, also after a failure or when `signal` is aborted. */
+export async function runTest(options: LoadOptions, signal: AbortSignal): Promise<RunResult> {
+  const prefix = `LOAD-${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
+  process.stderr.write(`seed ${options.seed}\nopening ${options.accounts} accounts, ${prefix}-0 and so on\n`);
+  const accounts = new TestAccounts({ url: options.url, prefix });
+  let summary: Summary | null = null;
+  let swept: Swept;
+  try {
+    await accounts.open(options.accounts, fundsFor(options), signal);
+    if (!signal.aborted) summary = await runLoad(options, prefix, signal);
+  } finally {
+    process.stderr.write('moving the money back to @external\n');
+    swept = await accounts.sweep();
+    process.stderr.write(`${renderSwept(swept)}\n`);
+  }
+  return { prefix, summary, swept };
+}
+
+/** What each account can need at the most: the largest amount in every transfer of its share, even if it receives nothing. */
+function fundsFor({ accounts, bulk, duration, rate, skew }: LoadOptions): (index: number) => number {
+  const shareOf = sharesOf(accounts, skew);
+  const transfers = duration * (rate === undefined ? CLOSED_LOOP_PER_SECOND : rate * bulk);
+  return (index) => AMOUNT_MAX * (Math.ceil(transfers * shareOf(index)) + SPARE_TRANSFERS);
+}
+
+/** Puts the accounts under load until the time is over or `signal` is aborted. */
+async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal): Promise<Summary> {
+  const tally = new Tally();
+  const caller = new Caller({ ...options, prefix, tally });
+  const random = seeded(options.seed);
+  const pick = createPicker(options.accounts, options.skew, random);
+  const nextOrders = () => Array.from({ length: options.bulk }, () => nextOrder(pick, random, options.accounts));
+  const ended = new AbortController();
+  // The feed is followed from before the first transfer on, so that none can be final unseen.
+  const following = caller.follow((await caller.readBalances()).journalNumber, ended.signal);
+  const ticker = setInterval(() => process.stderr.write(renderLine(tally, caller.unsettled)), 1000);
+  try {
+    const endsAt = performance.now() + options.duration * 1000;
+    const start = async (intendedAt: number) => {
+      tally.offered += options.bulk;
+      await caller.order(nextOrders(), intendedAt, options.wait);
+    };
+    const onNotSent = () => {
+      tally.offered += options.bulk;
+      tally.answered('failed', options.bulk, 0, 'not_sent');
+    };
+    const { connections, rate } = options;
+    if (rate === undefined) await closedLoop({ connections, endsAt, signal }, start);
+    else await openLoop({ connections, rate, endsAt, signal }, start, onNotSent);
+    return await summariseWhenSettled(tally, caller);
+  } finally {
+    clearInterval(ticker);
+    ended.abort();
+    await following;
+    await caller.close();
+  }
+}
+
+async function summariseWhenSettled(tally: Tally, caller: Caller): Promise<Summary> {
+  const summary = tally.summarise();
+  const giveUpAt = performance.now() + SETTLE_TIMEOUT_MS;
+  while (caller.unsettled > 0 && performance.now() < giveUpAt) await sleep(20);
+  const { settled, settledPerSecond, finalMs } = tally.summarise();
+  // The rates of what was offered and accepted are those of the load; settling goes on after it.
+  return { ...summary, settled, settledPerSecond, finalMs };
+}
+
+function nextOrder(pick: () => number, random: () => number, accounts: number): Order {
+  const from = pick();
+  const to = pick();
+  return { from, to: to === from ? (to + 1) % accounts : to, amount: 1 + Math.floor(random() * AMOUNT_MAX) };
+}
