@@ -22,7 +22,8 @@ const MONTHS = [
   'December',
 ];
 
-// The table's head comes again on every printed page, and no entry is torn apart between two.
+// The table's head comes again on every printed page, and no entry is torn apart between two. On a phone, five columns would push
+// amount and balance off the screen, so each entry is a small grid there.
 const STYLE = `
 :root { color-scheme: light; --ink: #1b1f24; --faint: #667085; --line: #d0d5dd; --band: #f5f6f8; }
 * { box-sizing: border-box; }
@@ -31,14 +32,13 @@ body { margin: 0 auto; padding: 2.5rem 1.5rem; max-width: 62rem; color: var(--in
 header { display: flex; flex-wrap: wrap; gap: 0.5rem 2rem; justify-content: space-between; align-items: baseline; }
 h1 { margin: 0; font-size: 1.6rem; }
 header p { margin: 0; color: var(--faint); }
-.holder { margin: 0.75rem 0 1.5rem; }
-.holder strong { overflow-wrap: anywhere; }
+.holder { margin: 0.75rem 0 1.5rem; overflow-wrap: anywhere; }
 .notice { margin: 0 0 1.5rem; padding: 0.5rem 0.75rem; border: 1px solid #b54708; color: #93370d; border-radius: 4px; }
 dl { display: grid; grid-template-columns: repeat(4, 1fr); margin: 0 0 2rem; border: 1px solid var(--line); border-radius: 6px; }
-dl div { padding: 0.75rem 1rem; }
+dl div { padding: 0.75rem; }
 dl div + div { border-left: 1px solid var(--line); }
 dt { color: var(--faint); font-size: 0.85em; }
-dd { margin: 0; font-size: 1.15em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+dd { margin: 0; font-size: 1.05em; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; }
 thead { display: table-header-group; }
 th { text-align: left; font-size: 0.85em; color: var(--faint); border-bottom: 2px solid var(--ink); }
@@ -51,15 +51,31 @@ tr { break-inside: avoid; }
 .text { overflow-wrap: anywhere; }
 small { display: block; color: var(--faint); overflow-wrap: anywhere; }
 footer { margin-top: 1.5rem; color: var(--faint); font-size: 0.85em; }
-@media (max-width: 40rem) {
-  dl { grid-template-columns: 1fr 1fr; }
-  dl div:nth-child(3) { border-left: 0; }
-  dl div:nth-child(n + 3) { border-top: 1px solid var(--line); }
+@media screen and (max-width: 40rem) {
+  body { padding: 1.25rem 1rem; }
+  dl { display: block; }
+  dl div { display: flex; justify-content: space-between; align-items: baseline; gap: 0.75rem; padding: 0.5rem 0.75rem; }
+  dl div + div { border-left: 0; border-top: 1px solid var(--line); }
+  table, tbody { display: block; }
+  thead { position: absolute; clip-path: inset(50%); }
+  tr { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 0.75rem; padding: 0.6rem 0; border-bottom: 1px solid var(--line); }
+  td { padding: 0; border: 0; }
+  td:nth-child(1) { grid-area: 3 / 1; text-align: left; color: var(--faint); font-size: 0.85em; }
+  td:nth-child(1)::before { content: "No. "; }
+  td:nth-child(2) { grid-area: 2 / 1; white-space: normal; color: var(--faint); font-size: 0.85em; }
+  td:nth-child(3) { grid-area: 1 / 1; }
+  td:nth-child(4) { grid-area: 1 / 2; font-weight: 600; }
+  td:nth-child(5) { grid-area: 2 / 2; }
+  td:nth-child(5)::before { content: "Balance "; color: var(--faint); font-size: 0.85em; font-weight: 400; }
+  .boundary { padding: 0.6rem; background: var(--band); }
+  .boundary td:empty, .boundary td::before { display: none; }
+  .boundary td:nth-child(5) { grid-area: 1 / 2; }
 }
 @page { size: A4; margin: 16mm 14mm 18mm; @bottom-right { content: counter(page) " / " counter(pages); font: 9pt sans-serif; } }
 @media print {
   body { max-width: none; padding: 0; font-size: 9.5pt; }
-  dl { break-inside: avoid; grid-template-columns: repeat(4, 1fr); }
+  dl { break-inside: avoid; }
+  dd { font-size: 1em; }
   .boundary td { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   footer { break-before: avoid; }
 }`;
@@ -81,7 +97,7 @@ export function renderPageStart(summary: StatementSummary): string {
 </head>
 <body>
 <header><h1>${title}</h1><p>Amounts in ${escapeText(currency)}, times in UTC</p></header>
-<p class="holder"><strong>${escapeText(summary.name)}</strong><br>Account ${escapeText(summary.accountNumber)}</p>
+<p class="holder"><strong>${isolate(summary.name)}</strong><br>Account ${isolate(summary.accountNumber)}</p>
 ${summary.final ? '' : '<p class="notice">This month is not closed yet: entries may still be added.</p>\n'}<dl>
 ${figure('Opening balance', summary.openingBalance)}
 ${figure('Money in', summary.totalIn)}
@@ -112,13 +128,13 @@ export function renderPageEnd(summary: StatementSummary): string {
 
 function renderPageRow({ currency }: StatementSummary, entry: StatementEntry): string {
   const direction = entry.amount < 0n ? 'to' : 'from';
-  const what = `${titled(entry.kind)} ${direction} ${entry.counterparty}`;
-  const described = entry.description === null ? '' : `${escapeText(entry.description)}<br>`;
+  const what = `${escapeText(titled(entry.kind))} ${direction} ${isolate(entry.counterparty)}`;
+  const described = entry.description === null ? '' : `${isolate(entry.description)}<br>`;
   const time = `${entry.settledAt.slice(0, 10)} ${entry.settledAt.slice(11, 19)}`;
   return (
     `<tr><td class="number">${entry.entryNumber}</td>` +
     `<td class="time"><time datetime="${escapeText(entry.settledAt)}">${escapeText(time)}</time></td>` +
-    `<td class="text">${described}${escapeText(what)}<small>${escapeText(entry.transferId)}</small></td>` +
+    `<td class="text">${described}${what}<small>${escapeText(entry.transferId)}</small></td>` +
     `<td class="number">${renderMoney(entry.amount, currency)}</td>` +
     `<td class="number">${renderMoney(entry.balance, currency)}</td></tr>\n`
   );
@@ -147,6 +163,11 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '&quot;',
   "'": '&#39;',
 };
+
+/** A caller's text, which may run from right to left, or override its direction: nothing around it follows. */
+function isolate(text: string): string {
+  return `<bdi>${escapeText(text)}</bdi>`;
+}
 
 function escapeText(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
