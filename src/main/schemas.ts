@@ -240,6 +240,8 @@ export const balancesSchema = z.strictObject({ at: balanceSchema.shape.at });
 export const statementSchema = z.strictObject({
   currency: readAccountSchema.shape.currency,
   format: z.enum(STATEMENT_FORMATS).optional().describe('Outranks the Accept header; json if neither is given.'),
+  bom: z.enum(['true', 'false']).optional().describe('CSV only: begin with a byte order mark, for spreadsheets.'),
+  decimals: z.enum(['true', 'false']).optional().describe('CSV only: amounts in major units, with a point.'),
 });
 
 export const eventsSchema = z.strictObject({

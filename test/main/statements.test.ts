@@ -191,6 +191,16 @@ test('statements: CSV has a row for each entry between the two balances, and no 
   assert.equal(answer.headers['content-disposition'], 'attachment; filename="ANN-USD-2025-01.csv"');
 });
 
+test('statements: bom and decimals change the CSV, and nothing else', async () => {
+  const answer = await fetch(`${service.url}${JANUARY}?format=csv&bom=true&decimals=true`);
+  // A reader of text drops the mark.
+  const csv = Buffer.from(await answer.arrayBuffer()).toString('utf8');
+  assert.match(csv, /^\uFEFFentry_number,.*\n.*,USD,,5\.00\n/);
+  assert.match(csv, /,USD,-0\.45,108\.00\n.*,closing_balance,,,USD,,108\.00\n$/);
+  const json = await request(service, 'GET', `${JANUARY}?bom=true&decimals=true`);
+  assert.equal(json.text, (await request(service, 'GET', JANUARY)).text);
+});
+
 test('statements: the page shows money as people read it, runs nothing and loads nothing', async () => {
   const { text, headers } = await request(service, 'GET', `${JANUARY}?format=html`);
   assert.equal(headers['content-security-policy'], "default-src 'none'; style-src 'unsafe-inline'");

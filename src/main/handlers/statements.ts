@@ -56,6 +56,7 @@ async function showStatement(
   const summary = await loadStatement(pool, account, month);
   if (!summary) throw new Problem('invalid_request', `The month ${month} has not begun (UTC).`);
   const format = query.format ?? formatOf(headers.accept);
+  const style = { byteOrderMark: query.bom === 'true', decimals: query.decimals === 'true' };
   const release = streams.take();
   return {
     status: 200,
@@ -64,7 +65,7 @@ async function showStatement(
       contentType: STATEMENT_CONTENT_TYPES[format],
       async write(writer) {
         try {
-          for await (const text of renderStatement(format, summary, readStatement(pool, summary))) {
+          for await (const text of renderStatement(format, summary, readStatement(pool, summary), style)) {
             await writer.send(text);
           }
         } finally {
