@@ -1,7 +1,14 @@
 // One request of a caller and the answer that the caller has read, essentials only: what the judge is given, and a line of the record.
 import { z } from 'zod';
 
-export type Order = { from_account: string; to_account: string; amount: number };
+export type Order = {
+  from_account: string;
+  to_account: string;
+  amount: number;
+  /** Of a hold, in seconds. */
+  expires_in?: number;
+  metadata?: Readonly<Record<string, string>>;
+};
 
 /** What is ordered, the same for each time it is sent. */
 export type Intent = {
@@ -31,6 +38,7 @@ const told = z.object({
   to_account: z.string(),
   amount: z.number().nullable(),
   journal_number: z.number().nullable(),
+  created_at: z.string(),
 });
 
 export type Told = z.infer<typeof told>;

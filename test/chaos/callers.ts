@@ -11,6 +11,8 @@ export const RICH = { prefix: 'RICH', count: 8, balance: 1_000_000_000 };
 export const POOR = { prefix: 'POOR', count: 4, balance: 2000 };
 /** An account that never is. */
 export const GHOST = 'GHOST';
+/** How the numbers of accounts begin that are opened under load. A transfer may reach one before it is opened. */
+export const NEWCOMER = 'NEW-';
 
 const CALLERS = 24;
 const GROUP_MAX = 12;
@@ -38,6 +40,7 @@ export class Callers {
   readonly #openHolds: { id: string; order: Order }[] = [];
   readonly #knownHolds = new Set<string>();
   readonly #accepted: string[] = [];
+  readonly #newcomers: string[] = [];
   #running: Promise<void> | null = null;
   #stopping = false;
   #count = 0;
@@ -60,15 +63,17 @@ export class Callers {
       ...RICH_NUMBERS.map((account_number) => ({ account_number, balance: RICH.balance })),
       ...POOR_NUMBERS.map((account_number) => ({ account_number, balance: POOR.balance })),
     ];
-    for (const account of accounts) {
-      const intent = this.#account(account);
-      let attempt = await this.send(intent);
-      // A harness that judges another fault at the same time may be late for an answer, and then asks again.
-      for (let retries = 1; this.#mustRetry(attempt) && retries < RETRIES_MAX; retries += 1)
-        attempt = await this.send(intent);
-      const isOpen = attempt.status === 201 || attempt.code === 'account_exists';
-      if (!isOpen) throw new Error(`The account ${account.account_number} could not be opened: ${attempt.status}.`);
-    }
+    for (const account of accounts) await this.#openOne(account);
+  }
+
+  async #openOne(account: { account_number: string; balance: number }): Promise<void> {
+    const intent = this.#account(account);
+    let attempt = await this.send(intent);
+    // A harness that judges another fault at the same time may be late for an answer, and then asks again.
+    for (let retries = 1; this.#mustRetry(attempt) && retries < RETRIES_MAX; retries += 1)
+      attempt = await this.send(intent);
+    const isOpen = attempt.status === 201 || attempt.code === 'account_exists';
+    if (!isOpen) throw new Error(`The account ${account.account_number} could not be opened: ${attempt.status}.`);
   }
 
   /** Begins to send orders of all kinds, until `stop`. */
@@ -115,6 +120,26 @@ export class Callers {
   /** A transfer that nothing can refuse, to one service, answered when it is final. */
   async probe(url: string): Promise<Attempt> {
     return await this.send(this.#transfer(this.#richOrder()), { url, waits: true });
+  }
+
+  /** Opens an account beside those of the load. Throws if it cannot. */
+  async open(account: { account_number: string; balance: number }): Promise<void> {
+    await this.#openOne(account);
+  }
+
+  /** A transfer of exactly this, for others to send. */
+  draftTransfer(order: Order): Intent {
+    return this.#transfer(order);
+  }
+
+  /** A hold of exactly this, which nothing but its expiry ends. */
+  draftHold(order: Order): Intent {
+    return this.#intent('hold', '/holds', [order]);
+  }
+
+  /** A group of exactly these, for others to send. */
+  draftGroup(orders: readonly Order[]): Intent {
+    return this.#intent('group', '/transfers', orders);
   }
 
   /** An order for others to send; whoever does keeps the attempt. */
@@ -176,12 +201,18 @@ export class Callers {
 
   #keep(attempt: Attempt): Attempt {
     this.#attempts.push(attempt);
-    if (this.#recordPath !== null) appendFileSync(this.#recordPath, `${JSON.stringify(attempt)}\n`);
+    if (this.#recordPath !== null) appendFileSync(this.#recordPath, `${JSON.stringify(attempt, withoutMetadata)}\n`);
     const { intent, named } = attempt;
     if (!isAccepted(attempt) || named === null) return attempt;
     if (intent.kind === 'transfer') this.#accepted.push(named);
     const [order] = intent.orders;
-    if (intent.kind === 'hold' && order && attempt.told[0]?.status === 'completed' && !this.#knownHolds.has(named)) {
+    if (
+      intent.kind === 'hold' &&
+      order &&
+      order.expires_in === undefined &&
+      attempt.told[0]?.status === 'completed' &&
+      !this.#knownHolds.has(named)
+    ) {
       this.#knownHolds.add(named);
       this.#openHolds.push({ id: named, order });
     }
@@ -225,7 +256,8 @@ export class Callers {
     const die = this.#draw.whole(1, 100);
     if (die <= 45) return this.#transfer(this.#richOrder());
     if (die <= 55) return this.#transfer(this.#poorOrder());
-    if (die <= 58) return this.#transfer({ ...this.#richOrder(), to_account: GHOST });
+    if (die <= 57) return this.#transfer({ ...this.#richOrder(), to_account: GHOST });
+    if (die <= 60) return this.#transfer({ ...this.#richOrder(), to_account: this.#newcomer() });
     if (die <= 65) return { ...this.#transfer(this.#richOrder()), keyed: false };
     if (die <= 75) return this.#group();
     if (die <= 80) return this.#hold();
@@ -290,7 +322,15 @@ export class Callers {
 
   #newAccount(): Intent {
     const balance = this.#draw.whole(0, 1) * 100;
-    return this.#account({ account_number: `NEW-${this.#round}-${(this.#count += 1)}`, balance });
+    const account_number = `${NEWCOMER}${this.#round}-${(this.#count += 1)}`;
+    this.#newcomers.push(account_number);
+    return this.#account({ account_number, balance });
+  }
+
+  /** An account that was opened a moment ago, or is being opened now. */
+  #newcomer(): string {
+    const recent = this.#newcomers.slice(-3);
+    return recent.length > 0 ? this.#draw.pick(recent) : GHOST;
   }
 
   #account(account: { account_number: string; balance: number }): Intent {
@@ -319,4 +359,9 @@ export function bodyOf({ kind, orders, atomic, account }: Intent): unknown {
     default:
       return orders[0];
   }
+}
+
+/** The record leaves out what is large and judged by nobody. */
+function withoutMetadata(key: string, value: unknown): unknown {
+  return key === 'metadata' ? undefined : value;
 }

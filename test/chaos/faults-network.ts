@@ -4,6 +4,15 @@ import type { Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
 const DELAY_MS = 1000;
+/** Timeouts that let a service notice within the round that it was cut off. */
+const QUICK_ENV = {
+  HEARTBEAT_MS: '250',
+  ORPHANED_AFTER_MS: '1000',
+  DB_STATEMENT_TIMEOUT_MS: '2000',
+  DB_LOCK_TIMEOUT_MS: '1000',
+  DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: '2000',
+  DB_ANSWER_TIMEOUT_MS: '2500',
+};
 
 export const NETWORK_FAULTS: readonly Fault[] = [
   {
@@ -49,5 +58,18 @@ export const NETWORK_FAULTS: readonly Fault[] = [
       await sleep(draw.whole(300, 1000));
       system.network.resetAfter(null);
     },
+  },
+  {
+    name: 'partition-one-of-two',
+    shape: { services: 2, proxied: true, partitioned: true, env: QUICK_ENV },
+    recoverMs: RECOVER_MS,
+    strike: async ({ system, draw }) => {
+      if (draw.whole(0, 1) === 1) system.network.loseAnswers();
+      else system.network.swallow();
+      // Longer than it takes the other service to adopt, so that it settles what the first one may still want to store.
+      await sleep(draw.whole(2000, 3500));
+      await system.network.heal();
+    },
+    mend: async ({ system }) => system.network.bury(),
   },
 ];

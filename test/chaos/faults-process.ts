@@ -2,7 +2,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
 import { KILLABLE_THREADS_ENV, killThread } from '../stress/trouble.ts';
 import type { Fault } from './fault.ts';
 import { CONTROL_FILE, type Orders } from './possession.ts';
@@ -36,7 +35,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     recoverMs: RECOVER_MS,
     strike: async ({ system, callers, draw }) => {
       // While an account is locked, callers that wait for the end of their transfers are in the middle of a request.
-      const unlock = await lockRows(system, 'RICH0');
+      const unlock = await system.lock('RICH0');
       await sleep(draw.whole(100, 400));
       const signalledAt = Date.now();
       const service = system.doom(0);
@@ -97,16 +96,6 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     },
   },
 ];
-
-/** Locks the row of an account until the returned function is called. */
-async function lockRows(system: System, accountNumber: string): Promise<() => Promise<void>> {
-  const holder = new Client(system.admin);
-  holder.on('error', () => {});
-  await holder.connect();
-  await holder.query('begin');
-  await holder.query('select from accounts where account_number = $1::text for update', [accountNumber]);
-  return async () => await holder.end();
-}
 
 /** Tells every service's process of a system what to do next, and waits until it must have read it. */
 async function possess(system: System, orders: Omit<Orders, 'number'>): Promise<void> {

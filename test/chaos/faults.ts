@@ -1,6 +1,8 @@
 // All faults, by name.
 import { DATABASE_FAULTS } from './faults-database.ts';
 import { EDGE_FAULTS } from './faults-edge.ts';
+import { LOAD_FAULTS } from './faults-load.ts';
+import { LOG_FAULTS } from './faults-log.ts';
 import { NETWORK_FAULTS } from './faults-network.ts';
 import { PROCESS_FAULTS } from './faults-process.ts';
 import { START_FAULTS } from './faults-start.ts';
@@ -11,5 +13,7 @@ export const FAULTS: readonly Fault[] = [
   ...DATABASE_FAULTS,
   ...NETWORK_FAULTS,
   ...EDGE_FAULTS,
+  ...LOG_FAULTS,
+  ...LOAD_FAULTS,
   ...START_FAULTS,
 ];

@@ -121,6 +121,29 @@ const PLANTS: readonly Plant[] = [
     rule: LOST,
   },
   {
+    what: 'a transfer that is pending again after it was final',
+    fits: (attempt) => isPayment(attempt) && attempt.status === 202,
+    answer: (attempt) => ({ sentAt: attempt.sentAt + 60_000, readAt: attempt.readAt + 60_000 }),
+    rule: /^what is final is never pending again$/,
+  },
+  {
+    what: 'a created_at that is not the stored one',
+    fits: isFinal,
+    answer: ({ told }) => ({ told: told.map((each) => ({ ...each, created_at: '2026-01-01T00:00:00.000001Z' })) }),
+    rule: /^a transfer has one created_at$/,
+  },
+  {
+    what: 'an account that was refused as unknown after the row that opened it',
+    sql: `update transfers set status = 'failed', failure_code = 'destination_not_found', from_entry_number = null, to_entry_number = null
+      where id in (
+        select id from transfers join account_changes opened on opened.account_number = transfers.to_account
+        where to_account like 'NEW-%' and status = 'completed' and from_account <> '@external'
+          and opened.journal_number < transfers.journal_number
+        limit 1
+      )`,
+    rule: MADE_UP,
+  },
+  {
     what: 'an amount that was not ordered',
     sql: `update transfers set amount = amount + 1 where id in (select id from ${PAID} as paid)`,
     rule: /^what is stored is what was sent$/,
@@ -230,7 +253,9 @@ before(async (t) => {
   onEnd(t, () => callers.close());
   await callers.openAccounts();
   callers.start();
-  await until(async () => callers.attempts.length > 600 && (await hasRefusedPoor()), { what: 'answers of all kinds' });
+  await until(async () => callers.attempts.length > 600 && (await hasRefusedPoor()) && (await hasPaidNewcomer()), {
+    what: 'answers of all kinds',
+  });
   await callers.stop();
   await callers.settleDoubts();
   await service.stop();
@@ -291,6 +316,14 @@ async function copyBooks(t: Parameters<typeof createDatabase>[0]): Promise<TestD
 async function hasRefusedPoor(): Promise<boolean> {
   const rows = await healthy.query(
     `select from transfers where failure_code = 'insufficient_funds' and atomic is not true limit 1`,
+  );
+  return rows.length > 0;
+}
+
+/** Whether an account that was opened under load has received money. */
+async function hasPaidNewcomer(): Promise<boolean> {
+  const rows = await healthy.query(
+    `select from transfers where to_account like 'NEW-%' and status = 'completed' and from_account <> '@external' limit 1`,
   );
   return rows.length > 0;
 }

@@ -4,7 +4,8 @@ import { Client, TypeOverrides } from 'pg';
 import type { AdminSettings } from '../support/database.ts';
 import { findViolations } from '../support/promises.ts';
 import { type Attempt, type Intent, isAccepted, isRefusal, type Order, type Told } from './attempt.ts';
-import { GHOST, POOR } from './callers.ts';
+import { GHOST, NEWCOMER, POOR } from './callers.ts';
+import { judgeChronology } from './chronology.ts';
 
 export type Evidence = { admin: AdminSettings; attempts: readonly Attempt[] };
 
@@ -25,13 +26,16 @@ type Stored = {
   failure_code: string | null;
   request_id: string;
   journal_number: number | null;
+  created_at: string;
 };
 
 type Account = { account_number: string; opening_id: string | null };
 
 const INT8 = 20;
-const COLUMNS =
-  'id, group_id, group_position, atomic, kind, parent_id, from_account, to_account, amount, coalesce(request_id, id::text) as request_id';
+const COLUMNS = `
+  id, group_id, group_position, atomic, kind, parent_id, from_account, to_account, amount,
+  to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as created_at,
+  coalesce(request_id, id::text) as request_id`;
 const ALL = `
   select ${COLUMNS}, status, failure_code, journal_number from transfers
   union all
@@ -68,6 +72,7 @@ export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Viola
       ...judgeIntents(attempts, stored.rows, new Map(holders.rows.map((row) => [row.key, row.transfer_id]))),
       ...judgeReads(attempts, stored.rows),
       ...judgeAccounts(attempts, stored.rows, new Set(accounts.rows.map((row) => row.account_number))),
+      ...judgeChronology(attempts, stored.rows),
       ...(await judgeFailures(client, stored.rows)),
     ];
     return findings;
@@ -308,13 +313,26 @@ async function judgeFailures(client: Client, rows: readonly Stored[]): Promise<V
     [poor.map(({ id }) => id), [...new Set(poor.map(({ from_account }) => from_account))]],
   );
   const rich = new Set(groundless.rows.map(({ id }) => id));
+  // An account whose first change stands in an earlier row of the journal exists where the refusal stands.
+  const present = await client.query<{ id: string }>(
+    `select refused.id
+     from transfers refused
+     join account_changes opened
+       on opened.account_number =
+         case refused.failure_code when 'destination_not_found' then refused.to_account else refused.from_account end
+       and opened.change_number = 1
+       and opened.journal_number < refused.journal_number
+     where refused.id = any($1::uuid[]) and refused.failure_code in ('destination_not_found', 'source_not_found')`,
+    [failed.map(({ id }) => id)],
+  );
+  const refuted = new Set(present.rows.map(({ id }) => id));
   const byGroup = Map.groupBy(failed, ({ group_id }) => group_id ?? '');
   const earned = (row: Stored): boolean => {
     switch (row.failure_code) {
       case 'insufficient_funds':
         return row.from_account.startsWith(POOR.prefix) && !rich.has(row.id);
       case 'destination_not_found':
-        return row.to_account === GHOST;
+        return (row.to_account === GHOST || row.to_account.startsWith(NEWCOMER)) && !refuted.has(row.id);
       case 'group_failed':
         return (
           row.atomic === true &&

@@ -8,7 +8,9 @@ import { makeFolder, type Service, startProgram, startService } from '../support
 import { until } from '../support/until.ts';
 import { mountSmallDisk } from '../support/disk.ts';
 import { findPostmaster, type Postgres, startPostgres } from './postgres.ts';
+import { Canceller } from '../support/canceller.ts';
 import { Proxy } from '../support/proxy.ts';
+import { preloadClock, type Clock } from './clock.ts';
 
 /** Room for a database and some load. */
 const DISK_MIB = 512;
@@ -18,6 +20,12 @@ export type Shape = {
   services: number;
   /** Whether the way to the database leads through a network that can be broken. */
   proxied?: boolean;
+  /** Whether only the first service reaches the database through that network, and the others directly. */
+  partitioned?: boolean;
+  /** Whether single statements on the way to the database can be canceled. */
+  cancelled?: boolean;
+  /** Whether the database has a clock of its own, which can be set. */
+  ownClock?: boolean;
   /** Whether the services keep their own database in a folder of theirs, which they share. */
   embedded?: boolean;
   /** Whether the database has a small disk of its own, which can be filled up. */
@@ -28,7 +36,8 @@ export type Shape = {
 export class System {
   readonly #scope: Scope;
   readonly #shape: Shape;
-  readonly #databaseUrl: string | null;
+  /** How each service reaches the database, by its place; without one, it keeps its own. */
+  readonly #urlOf: (place: number) => string | null;
   readonly #running = new Map<number, Service>();
   readonly #starting = new Set<Promise<void>>();
   readonly #doomed = new WeakSet<Service>();
@@ -37,6 +46,8 @@ export class System {
   readonly admin: AdminSettings;
   readonly postgres: Postgres | null;
   readonly proxy: Proxy | null;
+  readonly #canceller: Canceller | null;
+  readonly #clock: Clock | null;
   /** Where the services are started; an embedded database is in its `.gopherpay`. */
   readonly folder: string;
   /** Where the small disk is mounted, or nothing. */
@@ -46,7 +57,9 @@ export class System {
   static async open(scope: Scope, shared: Postgres, shape: Shape): Promise<System> {
     const folder = await makeFolder(scope);
     const diskFolder = shape.ownDisk ? await mountSmallDisk(scope, DISK_MIB) : '';
-    const postgres = diskFolder === '' ? shared : await startPostgres(scope, join(diskFolder, 'data'));
+    const ownFolder = shape.ownDisk ? diskFolder : shape.ownClock ? folder : null;
+    const postgres = ownFolder === null ? shared : await startPostgres(scope, join(ownFolder, 'data'));
+    const clock = shape.ownClock ? await preloadClock(scope, join(folder, 'data')) : null;
     if (shape.embedded) {
       const admin = {
         host: join(folder, '.gopherpay', 'socket'),
@@ -60,7 +73,9 @@ export class System {
         diskFolder: '',
         postgres: null,
         proxy: null,
-        databaseUrl: null,
+        canceller: null,
+        clock: null,
+        urlOf: () => null,
       });
       await system.#startAll();
       return system;
@@ -71,15 +86,21 @@ export class System {
     const admin = { ...postgres.admin, database: name };
     const proxy = shape.proxied ? await Proxy.open(postgres.admin) : null;
     if (proxy) onEnd(scope, () => proxy.close());
+    const canceller = shape.cancelled ? await Canceller.open(postgres.admin) : null;
+    if (canceller) onEnd(scope, () => canceller.close());
     const owner = { ...admin, user: 'gopherpay' };
-    const databaseUrl = renderDatabaseUrl(proxy ? { ...owner, host: '127.0.0.1', port: proxy.port } : owner);
+    const between = proxy ?? canceller;
+    const directUrl = renderDatabaseUrl(owner);
+    const indirectUrl = between ? renderDatabaseUrl({ ...owner, host: '127.0.0.1', port: between.port }) : directUrl;
     const system = new System(scope, shape, {
       folder,
       diskFolder,
       admin,
       postgres,
       proxy,
-      databaseUrl,
+      canceller,
+      clock,
+      urlOf: (place) => (shape.partitioned && place > 0 ? directUrl : indirectUrl),
     });
     await system.#startAll();
     return system;
@@ -88,11 +109,17 @@ export class System {
   private constructor(
     scope: Scope,
     shape: Shape,
-    parts: Pick<System, 'folder' | 'diskFolder' | 'admin' | 'postgres' | 'proxy'> & { databaseUrl: string | null },
+    parts: Pick<System, 'folder' | 'diskFolder' | 'admin' | 'postgres' | 'proxy'> & {
+      canceller: Canceller | null;
+      clock: Clock | null;
+      urlOf: (place: number) => string | null;
+    },
   ) {
     this.#scope = scope;
     this.#shape = shape;
-    this.#databaseUrl = parts.databaseUrl;
+    this.#urlOf = parts.urlOf;
+    this.#canceller = parts.canceller;
+    this.#clock = parts.clock;
     this.folder = parts.folder;
     this.diskFolder = parts.diskFolder;
     this.admin = parts.admin;
@@ -132,9 +159,19 @@ export class System {
     return this.proxy;
   }
 
+  get canceller(): Canceller {
+    if (!this.#canceller) throw new Error('No statements of this system can be canceled.');
+    return this.#canceller;
+  }
+
+  get clock(): Clock {
+    if (!this.#clock) throw new Error('The database of this system has the clock of the machine.');
+    return this.#clock;
+  }
+
   /** Starts a service at a place, and waits until it is ready. */
   async start(place: number): Promise<Service> {
-    const service = await startService(this.#scope, { ...this.#options(), env: this.env });
+    const service = await startService(this.#scope, { ...this.#options(place), env: this.env });
     this.#running.set(place, service);
     void this.#watch(place, service);
     return service;
@@ -167,7 +204,7 @@ export class System {
 
   /** Runs the command line beside the services, in their folder and on their database, to its end. */
   async run(args: string[], env: Record<string, string> = {}): ReturnType<typeof startProgram> {
-    return await startProgram(this.#scope, { ...this.#options(), args, env: { ...this.env, PORT: '0', ...env } });
+    return await startProgram(this.#scope, { ...this.#options(0), args, env: { ...this.env, PORT: '0', ...env } });
   }
 
   /** Runs one statement as the superuser, on a connection of its own; waits for a database that is just starting. */
@@ -191,6 +228,16 @@ export class System {
       },
       { timeoutMs: 30_000, what: 'the database to let the superuser in' },
     );
+  }
+
+  /** Locks the row of an account until the returned function is called. */
+  async lock(accountNumber: string): Promise<() => Promise<void>> {
+    const holder = new Client(this.admin);
+    holder.on('error', () => {});
+    await holder.connect();
+    await holder.query('begin');
+    await holder.query('select from accounts where account_number = $1::text for update', [accountNumber]);
+    return async () => await holder.end();
   }
 
   /** The process id of the embedded database, or null if it does not run. */
@@ -219,8 +266,9 @@ export class System {
     }
   }
 
-  #options(): { folder: string; database?: { url: string } } {
-    return { folder: this.folder, ...(this.#databaseUrl === null ? {} : { database: { url: this.#databaseUrl } }) };
+  #options(place: number): { folder: string; database?: { url: string } } {
+    const url = this.#urlOf(place);
+    return { folder: this.folder, ...(url === null ? {} : { database: { url } }) };
   }
 
   async #startAll(): Promise<void> {

@@ -19,6 +19,8 @@ type Pair = {
   server: Socket;
   /** Nothing passes any more, and neither end learns of it. */
   black: boolean;
+  /** What the server answers does not arrive, and what the client sends does. */
+  deaf: boolean;
   bytesLeft: number;
   /** A commit is on its way on this connection, and its answer shall be lost. */
   losing: boolean;
@@ -41,6 +43,7 @@ export class Proxy {
   readonly #pairs = new Set<Pair>();
   #port = 0;
   #black = false;
+  #deaf = false;
   #delayMs = 0;
   #drawBytes: (() => number) | null = null;
   #onLost: (() => void) | null = null;
@@ -84,15 +87,22 @@ export class Proxy {
     for (const pair of this.#pairs) pair.black = true;
   }
 
+  /** Loses all answers of the server, on new connections too; those that are open until it heals never work again. */
+  loseAnswers(): void {
+    this.#deaf = true;
+    for (const pair of this.#pairs) pair.deaf = true;
+  }
+
   /** Lets new connections through. */
   async heal(): Promise<void> {
     this.#black = false;
+    this.#deaf = false;
     if (!this.#listener.listening) await this.#listen(this.#port);
   }
 
   /** Closes what a black hole has left on the server's side, as its keep-alive would in the end. */
   bury(): void {
-    for (const pair of this.#pairs) if (pair.black) this.#reset(pair);
+    for (const pair of this.#pairs) if (pair.black || pair.deaf) this.#reset(pair);
   }
 
   /** Delays each chunk, in both directions; 0 is no delay. */
@@ -137,6 +147,7 @@ export class Proxy {
       client,
       server,
       black: this.#black,
+      deaf: this.#deaf,
       bytesLeft: this.#drawBytes?.() ?? Infinity,
       losing: false,
       delayed: { up: [], down: [] },
@@ -173,7 +184,7 @@ export class Proxy {
   }
 
   #pass(pair: Pair, way: 'up' | 'down', chunk: Buffer): void {
-    if (pair.black) return;
+    if (pair.black || (pair.deaf && way === 'down')) return;
     const target = targetOf(pair, way);
     const part = chunk.subarray(0, pair.bytesLeft);
     pair.bytesLeft -= part.length;

@@ -36,6 +36,10 @@ export type Program = {
   stdout: () => string;
   /** The lines of its output that are JSON objects: its log. */
   logs: () => Record<string, unknown>[];
+  /** Stops reading its standard error, as a log collector that hangs. What is in the way is read after its end. */
+  stallErrors: () => void;
+  /** Closes the reading end of its standard error, as a log collector that died. */
+  cutErrors: () => void;
   /** Asks it to end (SIGTERM), and waits until it has. */
   stop: () => Promise<Exit>;
   /** Ends it without warning (SIGKILL), and waits until it has. */
@@ -101,6 +105,8 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
     });
     child.once('error', () => settle({ code: null, signal: null }));
   });
+  // A stream that is not read to its end would keep the child from being closed.
+  child.once('exit', () => child.stderr.resume());
   const killWithUs = (): void => {
     child.kill('SIGKILL');
   };
@@ -138,6 +144,8 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
         .split('\n')
         .filter((line) => line.startsWith('{'))
         .map(parseLine),
+    stallErrors: () => void child.stderr.pause(),
+    cutErrors: () => void child.stderr.destroy(),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
   };

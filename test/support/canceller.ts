@@ -1,0 +1,199 @@
+// A network in front of a database that makes single statements fail with 57014, as if they were canceled, while everything sent
+// before and after them passes unchanged. It strikes each statement of each sequence once, so that a test can go through all of them.
+import { once } from 'node:events';
+import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { onEnd, type Scope } from './cleanup.ts';
+import { renderDatabaseUrl, type TestDatabase } from './database.ts';
+
+/** Replaces a statement: it fails on the server, so a transaction that is open there is aborted, as by a true cancel. */
+const CANCELED = frame(
+  'Q',
+  `do $$ begin raise exception 'canceling statement due to user request' using errcode = '57014'; end $$\0`,
+);
+const HEADER_LENGTH = 5;
+const STARTUP_PROTOCOL = 196_608;
+
+type Session = {
+  application: string;
+  /** Sequences of statements end where nothing awaits its answer and the server is outside any transaction. */
+  unanswered: number;
+  idle: boolean;
+  /** Position of the next statement in its sequence. */
+  position: number;
+  /** The messages of an extended query, up to its Sync. */
+  unit: Buffer[];
+  /** A cursor flushes in the middle of its unit, which then cannot be replaced any more. */
+  flushed: boolean;
+};
+
+/** Puts a canceller in front of a test's database, which is reached through it under `url`. */
+export async function startCanceller(
+  scope: Scope,
+  database: TestDatabase,
+): Promise<{ canceller: Canceller; url: string }> {
+  const canceller = await Canceller.open(database.admin);
+  onEnd(scope, () => canceller.close());
+  const url = renderDatabaseUrl({ ...database.admin, ...database.settings, host: '127.0.0.1', port: canceller.port });
+  return { canceller, url };
+}
+
+export class Canceller {
+  readonly #listener: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #struck = new Set<string>();
+  #onStrike: ((statement: string) => void) | null = null;
+
+  /** Listens on a free port and passes everything on to a PostgreSQL server; a host that is a folder holds its socket. */
+  static async open({ host, port }: { host: string; port: number }): Promise<Canceller> {
+    const canceller = new Canceller(host.startsWith('/') ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port });
+    canceller.#listener.listen(0, '127.0.0.1');
+    await once(canceller.#listener, 'listening');
+    return canceller;
+  }
+
+  private constructor(target: NetConnectOpts) {
+    this.#listener = createServer({ noDelay: true }, (client) => this.#join(client, target));
+  }
+
+  get port(): number {
+    const address = this.#listener.address();
+    if (typeof address !== 'object' || address === null) throw new Error('The canceller must listen on a port.');
+    return address.port;
+  }
+
+  /**
+   * Cancels the next statement that was not canceled before at its position in a sequence, and resolves to its name, such as
+   * `gopherpay thread 1: take orders`.
+   */
+  async strike(): Promise<string> {
+    return await new Promise((resolve) => {
+      this.#onStrike = resolve;
+    });
+  }
+
+  /** Stops waiting for a statement to cancel. */
+  disarm(): void {
+    this.#onStrike = null;
+  }
+
+  /** Forgets what was canceled, so that it is canceled again. */
+  forget(): void {
+    this.#struck.clear();
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#listener, 'close');
+    this.#listener.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #join(client: Socket, target: NetConnectOpts): void {
+    const server = createConnection(target);
+    const session: Session = {
+      application: '',
+      unanswered: 1,
+      idle: true,
+      position: 0,
+      unit: [],
+      flushed: false,
+    };
+    for (const [source, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      this.#sockets.add(source);
+      source.on('error', () => {});
+      source.on('close', () => {
+        this.#sockets.delete(source);
+        other.destroySoon();
+      });
+    }
+    const up = splitFrames({ startup: true }, (message) => this.#passUp(session, message, server));
+    const down = splitFrames({ startup: false }, (message) => {
+      if (typeOf(message) === 'Z') {
+        session.unanswered -= 1;
+        session.idle = message.toString('latin1', HEADER_LENGTH) === 'I';
+      }
+      client.write(message);
+    });
+    client.on('data', up);
+    server.on('data', down);
+  }
+
+  #passUp(session: Session, message: Buffer, server: Socket): void {
+    const type = typeOf(message);
+    if (type === '') {
+      session.application = /application_name\0([^\0]*)/.exec(message.toString('utf8'))?.[1] ?? '';
+      server.write(message);
+    } else if (type === 'Q') this.#endUnit(session, [message], server);
+    else if ('PBDECFS'.includes(type)) {
+      session.unit.push(message);
+      if (type === 'S') this.#endUnit(session, session.unit.splice(0), server);
+    } else {
+      // Flush, a password, the end: what was held back comes before it.
+      if (type === 'H') session.flushed = true;
+      server.write(Buffer.concat([...session.unit.splice(0), message]));
+    }
+  }
+
+  /** One statement, whole: sends it on, or what fails in its place. */
+  #endUnit(session: Session, unit: readonly Buffer[], server: Socket): void {
+    if (session.unanswered === 0 && session.idle) session.position = 0;
+    const place = `${session.application} ${session.position}: ${nameOf(unit[0])}`;
+    const strikes = this.#onStrike !== null && !session.flushed && !this.#struck.has(place);
+    session.unanswered += 1;
+    session.position += 1;
+    session.flushed = false;
+    server.write(strikes ? CANCELED : Buffer.concat(unit));
+    if (!strikes) return;
+    this.#struck.add(place);
+    const tell = this.#onStrike;
+    this.#onStrike = null;
+    tell?.(place);
+  }
+}
+
+/** Cuts a stream of bytes into the protocol's messages. The first of a client is one without a type, unless it needs no startup. */
+function splitFrames({ startup }: { startup: boolean }, take: (message: Buffer) => void): (chunk: Buffer) => void {
+  let rest = Buffer.alloc(0);
+  let starting = startup;
+  return (chunk) => {
+    rest = Buffer.concat([rest, chunk]);
+    for (;;) {
+      const typeLength = starting ? 0 : 1;
+      if (rest.length < typeLength + 4) return;
+      const end = typeLength + rest.readInt32BE(typeLength);
+      if (rest.length < end) return;
+      const message = rest.subarray(0, end);
+      rest = rest.subarray(end);
+      starting = false;
+      take(message);
+    }
+  };
+}
+
+/** The type of a message; the startup message has none. */
+function typeOf(message: Buffer): string {
+  const isStartup =
+    message.length >= 8 && message.readInt32BE(0) === message.length && message.readInt32BE(4) === STARTUP_PROTOCOL;
+  return isStartup ? '' : message.toString('latin1', 0, 1);
+}
+
+/** The name of a prepared statement, or how the text begins. */
+function nameOf(message: Buffer | undefined): string {
+  if (!message) return '';
+  const words = message.toString('utf8', HEADER_LENGTH).split('\0');
+  // Parse: the name, the text. Bind: the portal, the name. Query: the text.
+  const [first = '', second = ''] = words;
+  const name = typeOf(message) === 'B' ? second : first || second;
+  return name.replace(/\s+/g, ' ').trim().slice(0, 60);
+}
+
+function frame(type: string, body: string): Buffer {
+  const bytes = Buffer.from(body);
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(bytes.length + 4);
+  return Buffer.concat([Buffer.from(type), length, bytes]);
+}
