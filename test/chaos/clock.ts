@@ -1,15 +1,14 @@
 // A clock for a PostgreSQL server that can be set while the server runs: Debian's libfaketime, loaded into the server's processes. The
 // monotonic clock stays right, so timeouts stay right, too.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { onEnd, type Scope } from '../support/cleanup.ts';
+import { preparePlace } from '../../src/db/embedded/place.ts';
+import { findIdentity, findPrograms, launch } from '../../src/db/embedded/programs.ts';
 import { until } from '../support/until.ts';
-import { crash } from './postgres.ts';
+import { crash, findPostmaster } from './postgres.ts';
 
 export type Clock = {
   /** Sets the clock so far off, forward or back, and waits until the server goes by it. */
@@ -34,35 +33,26 @@ function findLibrary(): string | null {
 }
 
 /** Starts the server of a data folder anew, as it was started, but with a clock that can be set. */
-export async function preloadClock(scope: Scope, folder: string): Promise<Clock> {
+export async function preloadClock(folder: string): Promise<Clock> {
   const library = findLibrary();
   if (library === null) throw new Error('There is no libfaketime.');
-  const clusterFolder = join(folder, 'postgres');
-  const [program = '', ...options] = parseCommand(await readFile(join(clusterFolder, 'postmaster.opts'), 'utf8'));
+  const commandLine = await readFile(`/proc/${await findPostmaster(folder)}/cmdline`, 'utf8');
   const controlPath = join(folder, CONTROL_FILE);
   await writeOffset(controlPath, 0);
   await crash(folder);
-  const { uid, gid } = await stat(clusterFolder);
-  const server = spawn(program, options, {
-    cwd: '/',
-    uid,
-    gid,
-    stdio: 'ignore',
-    env: {
-      LC_ALL: 'C',
-      LD_PRELOAD: library,
-      FAKETIME_TIMESTAMP_FILE: controlPath,
-      FAKETIME_CACHE_DURATION: '1',
-      FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      DONT_FAKE_MONOTONIC: '1',
-      FAKETIME_DONT_RESET: '1',
-    },
-  });
-  const ended = once(server, 'exit');
-  onEnd(scope, async () => {
-    server.kill('SIGINT');
-    await ended;
-  });
+  const place = await preparePlace(folder);
+  const { postgres } = await findPrograms();
+  const identity = await findIdentity(place.account, postgres, [place.dataDir, place.socketDir]);
+  const environment = [
+    `LD_PRELOAD=${library}`,
+    `FAKETIME_TIMESTAMP_FILE=${controlPath}`,
+    'FAKETIME_CACHE_DURATION=1',
+    'FAKETIME_DONT_FAKE_MONOTONIC=1',
+  ];
+  const log = await open(join(folder, 'clock.log'), 'a');
+  // It is stopped with the server that was started first: by whoever that belongs to.
+  await launch(identity, '/usr/bin/env', [...environment, ...commandLine.split('\0').slice(0, -1)], log.fd);
+  await log.close();
   const admin = { host: join(folder, 'socket'), port: 5432, user: 'postgres', database: 'postgres' };
   const offset = async (): Promise<number | undefined> => {
     const client = new Client(admin);
@@ -94,13 +84,4 @@ export async function preloadClock(scope: Scope, folder: string): Promise<Clock>
 async function writeOffset(path: string, offsetMs: number): Promise<void> {
   await writeFile(`${path}.new`, `${offsetMs < 0 ? '-' : '+'}${Math.abs(offsetMs) / 1000}s\n`, { mode: 0o644 });
   await rename(`${path}.new`, path);
-}
-
-/** A command line as PostgreSQL writes it down: the program, and its options in quotes. */
-function parseCommand(text: string): string[] {
-  const [program = ''] = text.split(' "', 1);
-  return [
-    program,
-    ...[...text.slice(program.length).matchAll(/"((?:[^"\\]|\\.)*)"/g)].flatMap(([, option]) => option ?? []),
-  ];
 }

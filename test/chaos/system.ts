@@ -59,7 +59,7 @@ export class System {
     const diskFolder = shape.ownDisk ? await mountSmallDisk(scope, DISK_MIB) : '';
     const ownFolder = shape.ownDisk ? diskFolder : shape.ownClock ? folder : null;
     const postgres = ownFolder === null ? shared : await startPostgres(scope, join(ownFolder, 'data'));
-    const clock = shape.ownClock ? await preloadClock(scope, join(folder, 'data')) : null;
+    const clock = shape.ownClock ? await preloadClock(join(folder, 'data')) : null;
     if (shape.embedded) {
       const admin = {
         host: join(folder, '.gopherpay', 'socket'),
