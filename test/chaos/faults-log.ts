@@ -1,11 +1,14 @@
 // What can happen to the reader of the service's log: it stops reading, or it goes away. The service must go on and stop as ever.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/until.ts';
 import { isAccepted } from './attempt.ts';
 import type { Blow, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
 /** How long SIGTERM may take with a reader that is of no use. */
 const STOP_MS = 10_000;
+/** How long an answer may take meanwhile. */
+const ANSWER_MS = 3000;
 /** Each request is a line of the log, so that the way to the reader fills up within a second. */
 const LOG_ENV = { LOG_LEVEL: 'info', DRAIN_TIMEOUT_MS: '5000' };
 
@@ -24,35 +27,61 @@ export const LOG_FAULTS: readonly Fault[] = [
     shape: { services: 1, env: LOG_ENV },
     recoverMs: RECOVER_MS,
     strike: async (blow) => {
-      blow.system.service(0).cutErrors();
-      await workAndStop(blow, 'went away');
+      const { system, draw } = blow;
+      if (draw.whole(0, 1) === 1) {
+        system.service(0).cutErrors();
+        await workAndStop(blow, 'went away');
+        return;
+      }
+      // While an account is locked, the service waits for transfers after SIGTERM, and still has lines to write.
+      const unlock = await system.lock('RICH0');
+      await sleep(draw.whole(100, 400));
+      const service = system.service(0);
+      const stopping = stop(blow, 'went away during the stop');
+      await sleep(draw.whole(50, 300));
+      service.cutErrors();
+      await sleep(draw.whole(0, 200));
+      await unlock();
+      await stopping;
+      system.begin(0);
     },
   },
 ];
 
 /** Sees that the service works without its log, and then that SIGTERM ends it in good order. */
-async function workAndStop({ system, callers, draw }: Blow, what: string): Promise<void> {
-  const complain = (outcome: string): void =>
-    void system.complaints.push(`After the reader of the log ${what}, ${outcome}.`);
+async function workAndStop(blow: Blow, what: string): Promise<void> {
+  const { system, callers, draw } = blow;
+  const countAccepted = (): number => callers.attempts.filter(isAccepted).length;
+  // The lines of this time fill up whatever lies between the service and the reader.
   await sleep(draw.whole(1500, 2500));
-  const before = callers.attempts.filter(isAccepted).length;
-  if (!system.services.has(0)) return system.begin(0);
-  const health = await fetch(new URL('/healthz', system.service(0).url), { signal: AbortSignal.timeout(3000) }).catch(
-    () => null,
-  );
-  await health?.arrayBuffer();
-  if (health?.status !== 200) complain(`/healthz is answered ${health?.status ?? 'not at all'}`);
-  await sleep(500);
-  if (callers.attempts.filter(isAccepted).length === before) complain('no request is accepted any more');
+  if (system.services.has(0)) {
+    const before = countAccepted();
+    const url = new URL('/healthz', system.service(0).url);
+    const health = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
+    await health?.arrayBuffer();
+    if (health?.status !== 200) complain(blow, what, `/healthz is answered ${health?.status ?? 'not at all'}`);
+    await until(() => countAccepted() > before, { timeoutMs: ANSWER_MS, what: 'an accepted request' }).catch(() =>
+      complain(blow, what, 'no request is accepted any more'),
+    );
+    await stop(blow, what);
+  }
+  system.begin(0);
+}
+
+async function stop(blow: Blow, what: string): Promise<void> {
+  const { system } = blow;
   const service = system.doom(0);
   const stopped = await Promise.race([service.stop(), sleep(STOP_MS, null)]);
   if (stopped === null) {
-    complain(`SIGTERM has not ended the service within ${STOP_MS} ms`);
+    complain(blow, what, `SIGTERM has not ended the service within ${STOP_MS} ms`);
     await service.kill();
-  } else {
-    if (stopped.code !== 0) complain(`SIGTERM ended the service with ${stopped.signal ?? `code ${stopped.code}`}`);
-    const left = await system.countPending();
-    if (left > 0) complain(`the service ended and left ${left} transfers pending`);
+    return;
   }
-  system.begin(0);
+  if (stopped.code !== 0) complain(blow, what, `SIGTERM ended the service with ${stopped.signal ?? stopped.code}`);
+  const left = await system.countPending();
+  if (left > 0) complain(blow, what, `the service ended and left ${left} transfers pending`);
+}
+
+function complain({ system }: Blow, what: string, outcome: string): void {
+  system.complaints.push(`After the reader of the log ${what}, ${outcome}.`);
 }
