@@ -38,7 +38,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
   },
   {
     name: 'cancel',
-    shape: { services: 1, cancelled: true },
+    shape: { services: 1, cancelable: true },
     recoverMs: RECOVER_MS,
     strike: async (blow) => {
       await cancelAtRandom(blow);
@@ -74,7 +74,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
   },
   {
     name: 'clock-back',
-    shape: { services: 2, ownClock: true },
+    shape: { services: 2, ownClock: true, env: { HEARTBEAT_MS: '250', ORPHANED_AFTER_MS: '1500' } },
     recoverMs: RECOVER_MS,
     impediment: tryClock,
     strike: async ({ system, draw }) => {
@@ -170,10 +170,10 @@ async function cancelAtRandom({ system, draw }: Blow): Promise<void> {
 /** Cancels single statements, each position of each sequence once before any is canceled again. */
 async function cancelInTurn({ system, draw }: Blow): Promise<void> {
   for (let count = draw.whole(5, 15); count > 0; count -= 1) {
-    const struck = await Promise.race([system.canceller.strike().then(() => true), sleep(300, false)]);
+    const struck = await Promise.race([system.canceler.strike().then(() => true), sleep(300, false)]);
     if (struck) continue;
-    system.canceller.disarm();
-    system.canceller.forget();
+    system.canceler.disarm();
+    system.canceler.forget();
   }
 }
 

@@ -8,7 +8,7 @@ import { makeFolder, type Service, startProgram, startService } from '../support
 import { until } from '../support/until.ts';
 import { mountSmallDisk } from '../support/disk.ts';
 import { findPostmaster, type Postgres, startPostgres } from './postgres.ts';
-import { Canceller } from '../support/canceller.ts';
+import { Canceler } from '../support/canceler.ts';
 import { Proxy } from '../support/proxy.ts';
 import { preloadClock, type Clock } from './clock.ts';
 
@@ -23,7 +23,7 @@ export type Shape = {
   /** Whether only the first service reaches the database through that network, and the others directly. */
   partitioned?: boolean;
   /** Whether single statements on the way to the database can be canceled. */
-  cancelled?: boolean;
+  cancelable?: boolean;
   /** Whether the database has a clock of its own, which can be set. */
   ownClock?: boolean;
   /** Whether the services keep their own database in a folder of theirs, which they share. */
@@ -46,7 +46,7 @@ export class System {
   readonly admin: AdminSettings;
   readonly postgres: Postgres | null;
   readonly proxy: Proxy | null;
-  readonly #canceller: Canceller | null;
+  readonly #canceler: Canceler | null;
   readonly #clock: Clock | null;
   /** Where the services are started; an embedded database is in its `.gopherpay`. */
   readonly folder: string;
@@ -73,7 +73,7 @@ export class System {
         diskFolder: '',
         postgres: null,
         proxy: null,
-        canceller: null,
+        canceler: null,
         clock: null,
         urlOf: () => null,
       });
@@ -86,10 +86,10 @@ export class System {
     const admin = { ...postgres.admin, database: name };
     const proxy = shape.proxied ? await Proxy.open(postgres.admin) : null;
     if (proxy) onEnd(scope, () => proxy.close());
-    const canceller = shape.cancelled ? await Canceller.open(postgres.admin) : null;
-    if (canceller) onEnd(scope, () => canceller.close());
+    const canceler = shape.cancelable ? await Canceler.open(postgres.admin) : null;
+    if (canceler) onEnd(scope, () => canceler.close());
     const owner = { ...admin, user: 'gopherpay' };
-    const between = proxy ?? canceller;
+    const between = proxy ?? canceler;
     const directUrl = renderDatabaseUrl(owner);
     const indirectUrl = between ? renderDatabaseUrl({ ...owner, host: '127.0.0.1', port: between.port }) : directUrl;
     const system = new System(scope, shape, {
@@ -98,7 +98,7 @@ export class System {
       admin,
       postgres,
       proxy,
-      canceller,
+      canceler,
       clock,
       urlOf: (place) => (shape.partitioned && place > 0 ? directUrl : indirectUrl),
     });
@@ -110,7 +110,7 @@ export class System {
     scope: Scope,
     shape: Shape,
     parts: Pick<System, 'folder' | 'diskFolder' | 'admin' | 'postgres' | 'proxy'> & {
-      canceller: Canceller | null;
+      canceler: Canceler | null;
       clock: Clock | null;
       urlOf: (place: number) => string | null;
     },
@@ -118,7 +118,7 @@ export class System {
     this.#scope = scope;
     this.#shape = shape;
     this.#urlOf = parts.urlOf;
-    this.#canceller = parts.canceller;
+    this.#canceler = parts.canceler;
     this.#clock = parts.clock;
     this.folder = parts.folder;
     this.diskFolder = parts.diskFolder;
@@ -159,9 +159,9 @@ export class System {
     return this.proxy;
   }
 
-  get canceller(): Canceller {
-    if (!this.#canceller) throw new Error('No statements of this system can be canceled.');
-    return this.#canceller;
+  get canceler(): Canceler {
+    if (!this.#canceler) throw new Error('No statements of this system can be canceled.');
+    return this.#canceler;
   }
 
   get clock(): Clock {

@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
-import { startCanceller } from '../support/canceller.ts';
+import { startCanceler } from '../support/canceler.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises.ts';
 import { type Answer, request, startProgram, startService, type Service } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { awaitNothingPending, openAccounts, times } from './callers.ts';
+import { lockAccount } from './trouble.ts';
 
 /** After so many batches that contained no statement that was not canceled yet, all were. */
 const QUIET_BATCHES = 3;
@@ -85,7 +86,7 @@ async function findEmptyKeys(database: TestDatabase): Promise<string[]> {
 
 test('cancel: each statement canceled in turn loses no accepted transfer', async (t) => {
   const database = await createDatabase(t);
-  const { canceller, url } = await startCanceller(t, database);
+  const { canceler, url } = await startCanceler(t, database);
   const service = await startService(t, { database: { url }, env: { THREADS: '1', LOG_LEVEL: 'warn' } });
   await openAccounts(service, 'ACC', 3, { balance: 1_000_000 });
   const struck: string[] = [];
@@ -93,9 +94,9 @@ test('cancel: each statement canceled in turn loses no accepted transfer', async
   for (let batch = 0; quiet < QUIET_BATCHES; batch += 1) {
     assert.ok(batch < BATCHES_MAX, `There is always another statement: ${struck.join(', ')}`);
     const canceledNow: string[] = [];
-    void canceller.strike().then((name) => canceledNow.push(name));
+    void canceler.strike().then((name) => canceledNow.push(name));
     const accepted = await sendBatch(service, batch);
-    canceller.disarm();
+    canceler.disarm();
     const canceled = canceledNow[0] ?? 'nothing';
     await awaitNothingPending(database);
     assert.deepEqual(await findMissing(database, accepted), [], `accepted and lost after the cancel of ${canceled}`);
@@ -120,4 +121,40 @@ test('cancel: each statement canceled in turn loses no accepted transfer', async
   await checkPromises(database);
   const audit = await startProgram(t, { database, args: ['audit'] });
   assert.equal((await audit.exited).code, 0, audit.output());
+});
+
+test('cancel: each statement canceled in turn strands no transfer of a killed process', async (t) => {
+  const database = await createDatabase(t);
+  const { canceler, url } = await startCanceler(t, database);
+  const env = { THREADS: '1', LOG_LEVEL: 'warn', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500' };
+  const heir = await startService(t, { database: { url }, env });
+  await openAccounts(heir, 'ACC', 2, { balance: 1_000_000 });
+  const order = { from_account: 'ACC0', to_account: 'ACC1', amount: 1 };
+  const struck: string[] = [];
+  for (let quiet = 0, round = 0; quiet < 2; round += 1) {
+    assert.ok(round < BATCHES_MAX, `There is always another statement: ${struck.join(', ')}`);
+    const service = await startService(t, { database, env });
+    const unlock = await lockAccount(database, 'ACC0');
+    const answers = await Promise.all([
+      ...times(3, (index) => request(service, 'POST', '/transfers', order, { 'Idempotency-Key': `${round}-${index}` })),
+      request(service, 'POST', '/transfers', { transfers: [order, order], atomic: true }),
+    ]);
+    const accepted = answers.map(({ body, text }) => {
+      const { id, group_id } = named.parse(body);
+      return group_id ?? id ?? assert.fail(text);
+    });
+    const canceledNow: string[] = [];
+    void canceler.strike().then((name) => canceledNow.push(name));
+    await service.kill();
+    await unlock();
+    await awaitNothingPending(database);
+    canceler.disarm();
+    const canceled = canceledNow[0] ?? 'nothing';
+    assert.deepEqual(await findMissing(database, accepted), [], `accepted and lost after the cancel of ${canceled}`);
+    assert.deepEqual(await findEmptyKeys(database), [], `keys that name nothing after the cancel of ${canceled}`);
+    quiet = canceledNow.length === 0 ? quiet + 1 : 0;
+    struck.push(...canceledNow);
+  }
+  t.diagnostic(`canceled: ${struck.join('; ')}`);
+  await checkPromises(database);
 });

@@ -27,29 +27,29 @@ type Session = {
   flushed: boolean;
 };
 
-/** Puts a canceller in front of a test's database, which is reached through it under `url`. */
-export async function startCanceller(
+/** Puts a canceler in front of a test's database, which is reached through it under `url`. */
+export async function startCanceler(
   scope: Scope,
   database: TestDatabase,
-): Promise<{ canceller: Canceller; url: string }> {
-  const canceller = await Canceller.open(database.admin);
-  onEnd(scope, () => canceller.close());
-  const url = renderDatabaseUrl({ ...database.admin, ...database.settings, host: '127.0.0.1', port: canceller.port });
-  return { canceller, url };
+): Promise<{ canceler: Canceler; url: string }> {
+  const canceler = await Canceler.open(database.admin);
+  onEnd(scope, () => canceler.close());
+  const url = renderDatabaseUrl({ ...database.admin, ...database.settings, host: '127.0.0.1', port: canceler.port });
+  return { canceler, url };
 }
 
-export class Canceller {
+export class Canceler {
   readonly #listener: Server;
   readonly #sockets = new Set<Socket>();
   readonly #struck = new Set<string>();
   #onStrike: ((statement: string) => void) | null = null;
 
   /** Listens on a free port and passes everything on to a PostgreSQL server; a host that is a folder holds its socket. */
-  static async open({ host, port }: { host: string; port: number }): Promise<Canceller> {
-    const canceller = new Canceller(host.startsWith('/') ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port });
-    canceller.#listener.listen(0, '127.0.0.1');
-    await once(canceller.#listener, 'listening');
-    return canceller;
+  static async open({ host, port }: { host: string; port: number }): Promise<Canceler> {
+    const canceler = new Canceler(host.startsWith('/') ? { path: join(host, `.s.PGSQL.${port}`) } : { host, port });
+    canceler.#listener.listen(0, '127.0.0.1');
+    await once(canceler.#listener, 'listening');
+    return canceler;
   }
 
   private constructor(target: NetConnectOpts) {
@@ -58,7 +58,7 @@ export class Canceller {
 
   get port(): number {
     const address = this.#listener.address();
-    if (typeof address !== 'object' || address === null) throw new Error('The canceller must listen on a port.');
+    if (typeof address !== 'object' || address === null) throw new Error('The canceler must listen on a port.');
     return address.port;
   }
 
