@@ -2,6 +2,7 @@
 import { type AccountStatus, EXTERNAL } from '../domain/account.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
+import { roundDown } from './instants.ts';
 import { appendToJournal } from './journal.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
 
@@ -259,7 +260,10 @@ const BALANCE_AT = `
   cross join ${lastEntryUpTo('instant.journal_number')} as last
   where account_number = $1::text and currency = $2::text`;
 
-/** The balance at an instant (RFC 3339), and the number of the last entry before it (0: none). */
+/**
+ * The balance at an instant (RFC 3339), and the number of the last entry up to it (0: none). It is final if the instant was
+ * closed before.
+ */
 export async function loadBalanceAt(
   connection: Queryable,
   account: { accountNumber: string; currency: string },
@@ -268,7 +272,7 @@ export async function loadBalanceAt(
   const result = await connection.query<{ balance: bigint; entry_number: bigint }>({
     name: 'load balance at',
     text: BALANCE_AT,
-    values: [account.accountNumber, account.currency, at],
+    values: [account.accountNumber, account.currency, roundDown(at)],
   });
   const row = result.rows[0];
   return { balance: row?.balance ?? 0n, entryNumber: row?.entry_number ?? 0n };

@@ -2,6 +2,7 @@
 // leave the database.
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
+import { roundDown } from './instants.ts';
 
 /** All accounts of one currency that have entries. Money in minor units; the sums have no upper bound. */
 export type CurrencyTotals = {
@@ -50,7 +51,7 @@ const TRIAL_BALANCE = ({ point, last }: typeof NOW) => `
   left join totals on true
   order by totals.currency`;
 
-/** The trial balance at an instant (RFC 3339), or now. */
+/** The trial balance at an instant (RFC 3339), or now. It is final if the instant was closed before. */
 export async function loadTrialBalance(connection: Queryable, at: string | null): Promise<TrialBalance> {
   const result = await connection.query<{
     journal_number: bigint;
@@ -59,7 +60,7 @@ export async function loadTrialBalance(connection: Queryable, at: string | null)
     account_count: bigint;
     positive: string;
     negative: string;
-  }>(TRIAL_BALANCE(at === null ? NOW : AT), at === null ? [] : [at]);
+  }>(TRIAL_BALANCE(at === null ? NOW : AT), at === null ? [] : [roundDown(at)]);
   const [first] = result.rows;
   return {
     journalNumber: first?.journal_number ?? 0n,

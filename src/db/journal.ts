@@ -8,7 +8,7 @@
 export function appendToJournal(transferCount: string, digest: string): string {
   return `
   head as materialized (
-    select number + 1 as number, greatest(clock_timestamp(), settled_at) as settled_at, hash as previous_hash
+    select number + 1 as number, greatest(clock_timestamp(), settled_at, closed_until) as settled_at, hash as previous_hash
     from journal_head
     for update
   ), advanced as (

@@ -9,6 +9,7 @@ import {
   disconnect,
   readRows,
 } from './connect.ts';
+import { roundUp } from './instants.ts';
 import { REQUEST_ID } from './orders.ts';
 
 export type ReportFilter = {
@@ -114,7 +115,13 @@ export async function withReport<Result>(
   work: (report: Report) => Promise<Result>,
 ): Promise<Result> {
   const connection = await connect(database, timeouts, { applicationName: 'gopherpay report', readOnly: true });
-  const values = [filter.account, filter.currency, filter.status, filter.since, filter.until];
+  const values = [
+    filter.account,
+    filter.currency,
+    filter.status,
+    filter.since && roundUp(filter.since),
+    filter.until && roundUp(filter.until),
+  ];
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {

@@ -5,6 +5,7 @@ import type { TransferKind } from '../domain/transfer.ts';
 import { DamagedBooksError } from './errors.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
+import { CLOSED_UNTIL } from './instants.ts';
 
 /** All of a statement but its entries. Money in minor units. */
 export type StatementSummary = {
@@ -16,7 +17,7 @@ export type StatementSummary = {
   /** The month's first instant, and the next month's. */
   readonly begins: string;
   readonly ends: string;
-  /** Whether the journal has gone on past the month, so that nothing can be added to it any more. */
+  /** Whether the journal is closed past the month, so that nothing can be added to it any more. */
   readonly final: boolean;
   readonly openingBalance: bigint;
   readonly closingBalance: bigint;
@@ -50,7 +51,7 @@ const SUMMARY = `
     select begins, ends,
       ${lastJournalNumber('<', 'begins')} as opening,
       ${lastJournalNumber('<', 'ends')} as closing,
-      exists (select from journal where settled_at >= ends) as final
+      (select ${CLOSED_UNTIL} from journal_head) >= ends as final
     from month
     where begins <= clock_timestamp()
   )

@@ -2,6 +2,7 @@
 import { EXTERNAL } from '../domain/account.ts';
 import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
+import { roundUp } from './instants.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
 import { REQUEST_ID } from './orders.ts';
 
@@ -41,12 +42,16 @@ export type TransferFilter = {
   readonly until?: string | undefined;
 };
 
-/** Where a page ended. Pending transfers come first, newest first; then the settled ones, last settled first. */
+/**
+ * Where a page ended. Transfers that were pending when the walk began come first, newest first; then those that were settled,
+ * last settled first. `head` is the end of the journal when the walk began: a transfer that is settled during the walk keeps its
+ * place, so that each is shown once.
+ */
 export type TransferCursor =
-  | { readonly stage: 'pending'; readonly id: string }
+  | { readonly stage: 'pending'; readonly id: string; readonly head: string }
   | { readonly stage: 'settled'; readonly number: string; readonly position: number; readonly entry: string };
 
-type SettledCursor = Extract<TransferCursor, { stage: 'settled' }>;
+type PendingCursor = Extract<TransferCursor, { stage: 'pending' }>;
 
 export type TransferPage = { readonly transfers: readonly Transfer[]; readonly next: TransferCursor | null };
 
@@ -79,8 +84,10 @@ export type TransferRow = {
   completed_at: string | null;
   journal_number: bigint | null;
   journal_position: number | null;
-  entry_number?: bigint | null;
 };
+
+/** A row of a list. `section`: 1 was pending when the walk began, 2 was settled. */
+type ListedRow = TransferRow & { section: number; entry_number: bigint | null; head: bigint };
 
 /** The transfers with these ids, in no order; unknown ids are left out. */
 export async function loadTransfers(connection: Queryable, ids: readonly string[]): Promise<Transfer[]> {
@@ -117,146 +124,125 @@ export async function loadGroup(connection: Queryable, groupId: string): Promise
   return result.rows.map(toTransfer);
 }
 
-/** One page of the transfers that match the filter. */
+/** One page of the transfers that match the filter: one statement, so none is seen both before and after it is settled. */
 export async function listTransfers(
   connection: Queryable,
   filter: TransferFilter,
   page: { limit: number; after: TransferCursor | null },
 ): Promise<TransferPage> {
-  const rows: TransferRow[] = [];
-  const wanted = page.limit + 1;
-  if (page.after?.stage !== 'settled' && (filter.status ?? 'pending') === 'pending') {
-    rows.push(...(await listPending(connection, filter, page.after?.id ?? null, wanted)));
-  }
-  if (rows.length < wanted && filter.status !== 'pending') {
-    const after = page.after?.stage === 'settled' ? page.after : null;
-    const list = filter.account === undefined ? listSettled : listSettledOfAccount;
-    rows.push(...(await list(connection, filter, after, wanted - rows.length)));
-  }
-  const shown = rows.slice(0, page.limit);
+  const { limit, after } = page;
+  const values: unknown[] = [];
+  const bind = (value: unknown) => `$${values.push(value)}`;
+  const count = `${bind(limit + 1)}::integer`;
+  const sections = [
+    ...(after?.stage === 'settled' ? [] : unsettledSection(filter, after, bind)),
+    ...(filter.status === 'pending' ? [] : settledSection(filter, after, bind)),
+  ];
+  if (sections.length === 0) return { transfers: [], next: null };
+  const result = await connection.query<ListedRow>(
+    `select *, (select number from journal_head) as head
+     from (${sections.map((section) => `(${section} limit ${count})`).join(' union all ')}) as listed
+     order by section, case section when 1 then id end desc, journal_number desc, journal_position desc
+     limit ${count}`,
+    values,
+  );
+  const shown = result.rows.slice(0, limit);
   const last = shown.at(-1);
   return {
     transfers: shown.map(toTransfer),
-    next: rows.length > page.limit && last ? cursorAt(last, shown, page.after) : null,
+    next: result.rows.length > limit && last ? cursorAt(last, shown, after) : null,
   };
 }
 
-async function listPending(
-  connection: Queryable,
-  filter: TransferFilter,
-  afterId: string | null,
-  limit: number,
-): Promise<TransferRow[]> {
-  const where = new Conditions(filter);
-  if (afterId !== null) where.add((value) => `id < ${value}::uuid`, afterId);
-  if (filter.account !== undefined) {
-    where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
+type Bind = (value: unknown) => string;
+
+/** Section 1: what was not settled when the walk began. It may be settled by now. */
+function unsettledSection(filter: TransferFilter, after: PendingCursor | null, bind: Bind): string[] {
+  const statementOf = (table: string, columns: string, currency: string, conditions: readonly string[]) => {
+    const where = new Conditions(filter, bind);
+    for (const condition of conditions) where.addText(condition);
+    if (after) where.add((value) => `id < ${value}::uuid`, after.id);
+    if (filter.account !== undefined) {
+      where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
+    }
+    if (filter.currency !== undefined) where.add((value) => `${currency} = ${value}::text`, filter.currency);
+    return `select 1 as section, null::bigint as entry_number, ${columns} from ${table} where ${where.text()} order by id desc`;
+  };
+  // A pending transfer that names no currency has that of its accounts.
+  const ofAccounts = `
+    select currency
+    from accounts
+    where account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
+    limit 1`;
+  const statements: string[] = [];
+  if ((filter.status ?? 'pending') === 'pending') {
+    statements.push(statementOf('pending_transfers', PENDING_COLUMNS, `coalesce(currency, (${ofAccounts}))`, []));
   }
-  if (filter.currency !== undefined) {
-    // An order that names no currency has that of its accounts.
-    const own = `
-      select currency
-      from accounts
-      where account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
-      limit 1`;
-    where.add((value) => `coalesce(currency, (${own})) = ${value}::text`, filter.currency);
+  if (after && filter.status !== 'pending') {
+    const conditions = [`journal_number > ${bind(after.head)}::bigint`];
+    if (filter.status !== undefined) conditions.push(`status = ${bind(filter.status)}::text`);
+    statements.push(statementOf('transfers', SETTLED_COLUMNS, 'currency', conditions));
   }
-  const result = await connection.query<TransferRow>(
-    `select ${PENDING_COLUMNS}
-     from pending_transfers
-     where ${where.text()}
-     order by id desc
-     limit ${where.bind(limit)}::integer`,
-    where.values,
-  );
-  return result.rows;
+  return statements;
 }
 
-/** What a settled transfer must be to stand in a list, and where the list goes on. */
-function settledConditions(filter: TransferFilter, after: SettledCursor | null): Conditions {
-  const where = new Conditions(filter);
+/** Section 2: what was settled when the walk began. */
+function settledSection(filter: TransferFilter, after: TransferCursor | null, bind: Bind): string[] {
+  const where = new Conditions(filter, bind);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
   if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
-  if (after) where.addBefore(after);
-  return where;
-}
-
-async function listSettled(
-  connection: Queryable,
-  filter: TransferFilter,
-  after: SettledCursor | null,
-  limit: number,
-): Promise<TransferRow[]> {
-  const where = settledConditions(filter, after);
-  const result = await connection.query<TransferRow>(
-    `select ${SETTLED_COLUMNS}
-     from transfers
-     where ${where.text()}
-     order by journal_number desc, journal_position desc
-     limit ${where.bind(limit)}::integer`,
-    where.values,
-  );
-  return result.rows;
+  if (after?.stage === 'settled') where.addBefore(after);
+  if (after?.stage === 'pending') where.add((value) => `journal_number <= ${value}::bigint`, after.head);
+  return filter.account === undefined
+    ? [
+        `select 2 as section, null::bigint as entry_number, ${SETTLED_COLUMNS}
+         from transfers
+         where ${where.text()}
+         order by journal_number desc, journal_position desc`,
+      ]
+    : settledOfAccount(filter, after, where);
 }
 
 // Transfers that moved money are found through the account's entries, whose numbers run in journal order; failed ones,
 // and holds and their ends, through two partial indexes. Each branch is limited on its own, in the order of the whole.
-async function listSettledOfAccount(
-  connection: Queryable,
-  filter: TransferFilter,
-  after: SettledCursor | null,
-  limit: number,
-): Promise<TransferRow[]> {
-  const where = settledConditions(filter, after);
-  const account = `${where.bind(filter.account)}::text`;
-  const count = `${where.bind(limit)}::integer`;
+function settledOfAccount(filter: TransferFilter, after: TransferCursor | null, where: Conditions): string[] {
+  const { bind } = where;
+  const account = `${bind(filter.account)}::text`;
   const entryless = (column: string) => `
-    (select null::bigint as entry_number, ${SETTLED_COLUMNS}
-     from transfers
-     where from_entry_number is null and ${column} = ${account} and ${where.text()}
-     order by journal_number desc, journal_position desc
-     limit ${count})`;
+    select 2 as section, null::bigint as entry_number, ${SETTLED_COLUMNS}
+    from transfers
+    where from_entry_number is null and ${column} = ${account} and ${where.text()}
+    order by journal_number desc, journal_position desc`;
   const moving = () => {
-    const currency = `${where.bind(filter.currency ?? null)}::text`;
-    const bound = after ? `and entry_number < ${where.bind(after.entry)}::bigint` : '';
+    const currency = `${bind(filter.currency ?? null)}::text`;
+    const bound = after?.stage === 'settled' ? `and entry_number < ${bind(after.entry)}::bigint` : '';
     return `
-    (select entry_number, ${SETTLED_COLUMNS}
-     from (
-       select entry_number, transfer_id
-       from entries
-       where account_number = ${account}
-         and currency = coalesce(${currency}, (select currency from accounts where account_number = ${account} limit 1))
-         ${bound}
-     ) as own
-     join transfers on transfers.id = own.transfer_id
-     where ${where.text()}
-     order by entry_number desc
-     limit ${count})`;
+    select 2 as section, entry_number, ${SETTLED_COLUMNS}
+    from (
+      select entry_number, transfer_id
+      from entries
+      where account_number = ${account}
+        and currency = coalesce(${currency}, (select currency from accounts where account_number = ${account} limit 1))
+        ${bound}
+    ) as own
+    join transfers on transfers.id = own.transfer_id
+    where ${where.text()}
+    order by entry_number desc`;
   };
   // A value that no branch refers to would be one whose type PostgreSQL cannot tell.
-  const branches = [
-    ...(filter.status === 'failed' ? [] : [moving()]),
-    entryless('from_account'),
-    entryless('to_account'),
-  ];
-  const result = await connection.query<TransferRow>(
-    `select *
-     from (${branches.join(' union all ')}) as settled
-     order by journal_number desc, journal_position desc
-     limit ${count}`,
-    where.values,
-  );
-  return result.rows;
+  return [...(filter.status === 'failed' ? [] : [moving()]), entryless('from_account'), entryless('to_account')];
 }
 
 const UUID_FORM = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The conditions of a list, with their values as parameters. */
 class Conditions {
-  readonly values: unknown[] = [];
+  readonly bind: Bind;
   readonly #conditions: string[] = ['true'];
 
-  constructor(filter: TransferFilter) {
+  /** `bind` takes a value and returns its parameter. */
+  constructor(filter: TransferFilter, bind: Bind) {
+    this.bind = bind;
     const { requestId, groupId, parentId, metadata, since, until } = filter;
     if (requestId !== undefined) {
       // A request that named no id of its own has the id of its group, or of its transfer.
@@ -270,16 +256,16 @@ class Conditions {
     if (metadata !== undefined) {
       this.#conditions.push(metadataCondition(metadata, (value) => this.bind(value)));
     }
-    if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, since);
-    if (until !== undefined) this.add((value) => `created_at < ${value}::timestamptz`, until);
-  }
-
-  bind(value: unknown): string {
-    return `$${this.values.push(value)}`;
+    if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, roundUp(since));
+    if (until !== undefined) this.add((value) => `created_at < ${value}::timestamptz`, roundUp(until));
   }
 
   add(condition: (value: string) => string, value: unknown): void {
     this.#conditions.push(condition(this.bind(value)));
+  }
+
+  addText(condition: string): void {
+    this.#conditions.push(condition);
   }
 
   addBefore(cursor: { number: string; position: number }): void {
@@ -292,8 +278,10 @@ class Conditions {
   }
 }
 
-function cursorAt(last: TransferRow, shown: readonly TransferRow[], before: TransferCursor | null): TransferCursor {
-  if (last.journal_number === null) return { stage: 'pending', id: last.id };
+function cursorAt(last: ListedRow, shown: readonly ListedRow[], before: TransferCursor | null): TransferCursor {
+  if (last.section === 1) {
+    return { stage: 'pending', id: last.id, head: before?.stage === 'pending' ? before.head : String(last.head) };
+  }
   const entries = shown.flatMap((row) => row.entry_number ?? []);
   return {
     stage: 'settled',

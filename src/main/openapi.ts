@@ -111,7 +111,7 @@ const statement = z.object({
   month: z.string().describe('Such as 2026-11, in UTC.'),
   begins: instant,
   ends: instant.describe('The next month begins.'),
-  final: z.boolean().describe('Whether nothing can be added any more: the journal has gone on past the month.'),
+  final: z.boolean().describe('Whether nothing can be added any more: the journal is closed past the month.'),
   entry_count: z.int(),
   first_entry_number: z.int().nullable(),
   last_entry_number: z.int().nullable(),

@@ -17,6 +17,7 @@ export const PROBLEMS = {
   account_not_empty: { status: 409, title: 'There is money or a hold on the account' },
   overdraft_in_use: { status: 409, title: 'The account has drawn more than this limit' },
   not_settled: { status: 409, title: 'It is still pending' },
+  instant_not_closed: { status: 409, title: 'The instant is not over' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be application/json' },
   expectation_failed: { status: 417, title: 'This expectation cannot be met' },

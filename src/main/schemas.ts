@@ -218,7 +218,7 @@ export const listEntriesSchema = z.strictObject({
 
 export const balanceSchema = z.strictObject({
   currency: readAccountSchema.shape.currency,
-  at: instant.optional().describe('RFC 3339; now if left out.'),
+  at: instant.optional().describe('RFC 3339, an instant that is over; the answer is final. Now if left out.'),
 });
 
 export const listTransfersSchema = z.strictObject({

@@ -72,34 +72,17 @@ export function renderHold(hold: HoldRecord): Record<string, unknown> {
   return {
     id: hold.id,
     state: hold.state,
-    failure_code: null,
+    failure_code: hold.failureCode,
     from_account: hold.fromAccount,
     to_account: hold.toAccount,
     currency: hold.currency,
     amount: Number(hold.amount),
     captured: Number(hold.captured),
     released: Number(hold.released),
-    remaining: Number(remainingOf(hold)),
+    // Nothing is held before the hold is open, nor if it was refused.
+    remaining: hold.state === 'pending' || hold.state === 'failed' ? 0 : Number(remainingOf(hold)),
     created_at: hold.createdAt,
     expires_at: hold.expiresAt,
-  };
-}
-
-/** A hold that is not settled yet, or was refused. */
-export function renderUnsettledHold(transfer: Transfer): Record<string, unknown> {
-  return {
-    id: transfer.id,
-    state: transfer.status,
-    failure_code: transfer.failureCode,
-    from_account: transfer.fromAccount,
-    to_account: transfer.toAccount,
-    currency: transfer.currency,
-    amount: Number(transfer.amount ?? 0n),
-    captured: 0,
-    released: 0,
-    remaining: 0,
-    created_at: transfer.createdAt,
-    expires_at: null,
   };
 }
 

@@ -112,9 +112,11 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
       'journal.chain',
     ]),
   ),
-  journal_head: Object.fromEntries(
-    ['number', 'settled_at', 'hash', 'only_row'].map((column) => [column, 'journal.head']),
-  ),
+  journal_head: {
+    ...Object.fromEntries(['number', 'settled_at', 'hash', 'only_row'].map((column) => [column, 'journal.head'])),
+    // Says what was asked about the past, and nothing about the books.
+    closed_until: null,
+  },
   idempotency_keys: {
     transfer_id: 'once.keys',
     account_number: 'once.keys',

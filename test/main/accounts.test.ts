@@ -380,15 +380,17 @@ test('accounts: the balance at an instant is that of the last entry up to then',
 
 test('accounts: an instant may be told in any zone', async () => {
   const account = await open({ balance: 7 });
-  const soon = new Date(Date.now() + 3_600_000);
-  const zoned = (offsetHours: number, zone: string) =>
-    new Date(soon.getTime() + offsetHours * 3_600_000).toISOString().replace('Z', zone);
+  const [entry] = itemsOf(await look('EntryPage', `${pathOf(account)}/entries`));
+  const settledAt = Number(microsOf(String(entry?.['settled_at'])) / 1000n);
+  const zoned = (ms: number, offsetHours: number, zone: string) =>
+    new Date(settledAt + ms + offsetHours * 3_600_000).toISOString().replace('Z', zone);
   for (const [at, balance] of [
-    [zoned(14, '+14:00'), 7],
-    [zoned(-12, '-12:00'), 7],
-    [zoned(-2, '+00:00'), 0],
-    [zoned(0, '+14:00'), 0],
-    [zoned(0, '-12:00'), 7],
+    [zoned(1, 14, '+14:00'), 7],
+    [zoned(1, -12, '-12:00'), 7],
+    [zoned(1, 0, '-00:00'), 7],
+    [zoned(-1, 14, '+14:00'), 0],
+    [zoned(-1, -12, '-12:00'), 0],
+    [zoned(0, 0, '+14:00'), 0],
   ] as const) {
     const answer = await look('Balance', `${pathOf(account)}/balance?at=${encodeURIComponent(at)}`);
     assert.deepEqual([answer['at'], answer['balance']], [at, balance]);

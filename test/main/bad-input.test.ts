@@ -753,7 +753,9 @@ for (const instant of [
       `/transfers?account=ANN&until=${value}`,
     ]) {
       const answer = await request(service, 'GET', path);
-      assert.equal(answer.status, 200, answer.text);
+      // A balance of the future is not known yet.
+      const isRefused = path.includes('at=9999');
+      assert.equal(answer.status, isRefused ? 409 : 200, answer.text);
     }
   });
 }

@@ -81,10 +81,11 @@ test('balances: nothing has happened, then every step is there for ever after', 
   assert.deepEqual(await balances('2001-01-01T00:00:00Z'), { ...empty, at: '2001-01-01T00:00:00Z' });
 });
 
-test('balances: an instant that is now or to come says what now says', async () => {
+test('balances: the instant of the last settlement says what now says, and one to come is refused', async () => {
   const now = await balances();
-  const later = await balances('2999-01-01T00:00:00+02:00');
-  assert.deepEqual({ ...later, at: null }, now);
+  assert.deepEqual({ ...(await balances(now.settled_at ?? '')), at: null }, now);
+  const later = await request(service, 'GET', '/balances?at=2999-01-01T00:00:00%2B02:00');
+  assert.deepEqual([later.status, later.body['code']], [409, 'instant_not_closed']);
 });
 
 test('balances: every row of the journal has its own state, found by adding up the entries before it', async () => {

@@ -131,6 +131,7 @@ test('problem: a pointer escapes what has a meaning in it, and cuts off what is 
 
 test('problem: what may be tried again says when', () => {
   const again: ProblemCode[] = [
+    'instant_not_closed',
     'queue_full',
     'database_unavailable',
     'outcome_unknown',

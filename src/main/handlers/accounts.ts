@@ -29,6 +29,7 @@ import {
 } from '../schemas.ts';
 import { renderAccount, renderEntry, renderPage } from '../wire.ts';
 import type { Parts } from '../submission.ts';
+import { awaitClosed } from './instants.ts';
 
 export function accountRoutes(parts: Parts): Route[] {
   return [
@@ -197,6 +198,7 @@ async function showBalance(
 ): Promise<Answer> {
   const account = await findAccount(parts, accountNumber, query.currency);
   const at = query.at ?? null;
+  if (at !== null) await awaitClosed(parts.pool, at);
   const { balance, entryNumber } =
     at === null
       ? { balance: account.balance, entryNumber: account.entryCount }

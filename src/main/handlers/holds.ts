@@ -1,13 +1,12 @@
 // The handlers of holds: authorise, capture in one or several parts, void, show.
 import type { z } from 'zod';
 import { type HoldRecord, loadHold } from '../../db/holds.ts';
-import { loadTransfers } from '../../db/transfers.ts';
 import { Problem } from '../problem.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
 import { isUuid } from '../standing.ts';
 import { type Parts, submitOne } from '../submission.ts';
-import { renderHold, renderUnsettledHold } from '../wire.ts';
+import { renderHold } from '../wire.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
@@ -78,7 +77,7 @@ async function captureHold(
   exchange: Exchange<MovementQuery, z.output<typeof captureHoldSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const hold = await findHold(parts, exchange.parameters[0]);
+  const hold = await findOpened(parts, exchange.parameters[0]);
   refuseAmount(body.amount);
   return await submitOne(
     parts,
@@ -99,7 +98,7 @@ async function voidHold(
   exchange: Exchange<MovementQuery, z.output<typeof voidHoldSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const hold = await findHold(parts, exchange.parameters[0]);
+  const hold = await findOpened(parts, exchange.parameters[0]);
   return await submitOne(
     parts,
     { ...exchange, said: ['void', hold.id, body] },
@@ -114,11 +113,7 @@ async function voidHold(
 }
 
 async function showHold(parts: Parts, id: string | undefined): Promise<Answer> {
-  const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
-  if (hold) return { status: 200, json: renderHold(hold) };
-  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(parts.pool, [id]) : [];
-  if (transfer?.kind !== 'hold') throw new Problem('hold_not_found', 'There is no hold with this id.');
-  return { status: 200, json: renderUnsettledHold(transfer) };
+  return { status: 200, json: renderHold(await findHold(parts, id)) };
 }
 
 function partiesOf(hold: HoldRecord) {
@@ -127,13 +122,14 @@ function partiesOf(hold: HoldRecord) {
 
 async function findHold(parts: Parts, id: string | undefined): Promise<HoldRecord> {
   const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
-  if (hold) return hold;
-  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(parts.pool, [id]) : [];
-  if (transfer?.kind === 'hold' && transfer.status === 'pending') {
-    throw new Problem(
-      'not_settled',
-      'The hold is still pending; try again in a moment, or order it with Prefer: wait.',
-    );
-  }
-  throw new Problem('hold_not_found', 'There is no hold with this id, or it was refused.');
+  if (!hold) throw new Problem('hold_not_found', 'There is no hold with this id.');
+  return hold;
+}
+
+/** A hold that a capture or a void may name, whatever became of it since it was opened. */
+async function findOpened(parts: Parts, id: string | undefined): Promise<HoldRecord> {
+  const hold = await findHold(parts, id);
+  if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so there is none.');
+  if (hold.state !== 'pending') return hold;
+  throw new Problem('not_settled', 'The hold is still pending; try again in a moment, or order it with Prefer: wait.');
 }

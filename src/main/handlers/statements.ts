@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { z } from 'zod';
 import { loadTrialBalance } from '../../db/balances.ts';
 import type { ConnectionPool } from '../../db/connect.ts';
+import { closeInstant } from '../../db/instants.ts';
 import { loadStatement, readStatement } from '../../db/statements.ts';
 import { renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '../../statement.ts';
 import { PAGE_SECURITY_POLICY } from '../../statement-page.ts';
@@ -13,6 +14,7 @@ import { balancesSchema, statementSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
 import { renderTrialBalance } from '../wire.ts';
 import { findAccount } from './accounts.ts';
+import { awaitClosed } from './instants.ts';
 
 /** The pool is for long reads alone, so that they do not hold up short ones. */
 type ReadingParts = { pool: ConnectionPool; streams: Places };
@@ -30,6 +32,7 @@ export function statementRoutes(parts: ReadingParts): Route[] {
       answers: { 200: 'TrialBalance' },
       async handle({ query }) {
         const at = query.at ?? null;
+        if (at !== null) await awaitClosed(parts.pool, at);
         return { status: 200, json: renderTrialBalance(at, await loadTrialBalance(parts.pool, at)) };
       },
     }),
@@ -53,7 +56,11 @@ async function showStatement(
 ): Promise<Answer> {
   if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
   const account = await findAccount({ pool }, accountNumber, query.currency);
-  const summary = await loadStatement(pool, account, month);
+  let summary = await loadStatement(pool, account, month);
+  // A month is not final by itself while the journal is idle.
+  if (summary && !summary.final && (await closeInstant(pool, summary.ends)).closed) {
+    summary = await loadStatement(pool, account, month);
+  }
   if (!summary) throw new Problem('invalid_request', `The month ${month} has not begun (UTC).`);
   const format = query.format ?? formatOf(headers.accept);
   const style = { byteOrderMark: query.bom === 'true', decimals: query.decimals === 'true' };

@@ -24,7 +24,7 @@ const bigintText = z
   .regex(/^\d{1,19}$/)
   .refine((digits) => BigInt(digits) < 2n ** 63n);
 const cursorSchema = z.discriminatedUnion('stage', [
-  z.strictObject({ stage: z.literal('pending'), id: z.string().refine(isUuid) }),
+  z.strictObject({ stage: z.literal('pending'), id: z.string().refine(isUuid), head: bigintText }),
   z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
 ]);
 

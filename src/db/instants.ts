@@ -1,0 +1,51 @@
+// Instants in queries: rounded without loss of meaning, and closed once no later journal row can be settled at or before them.
+import type { Queryable } from './connect.ts';
+
+// PostgreSQL keeps microseconds and rounds to the nearest, so 23:59:59.9999999 would be the next day.
+const EXTRA_DIGITS = /(\.\d{6})(\d+)/;
+
+/** The last microsecond at or before an instant (RFC 3339): for `<=`. */
+export function roundDown(instant: string): string {
+  return instant.replace(EXTRA_DIGITS, '$1');
+}
+
+/** The first microsecond at or after an instant: for `>=` and `<`. */
+export function roundUp(instant: string): string {
+  // PostgreSQL rounds a seventh digit of 9 up, with the carry into the seconds, minutes and date.
+  return instant.replace(EXTRA_DIGITS, (_, kept: string, extra: string) => (/[1-9]/.test(extra) ? `${kept}9` : kept));
+}
+
+/** SQL over a row of journal_head: every later row of the journal is settled at or after this instant. */
+export const CLOSED_UNTIL = 'greatest(settled_at, closed_until)';
+
+// A journal that is written to closes its past by itself. Closing an idle one takes the lock of its head, so it is done at
+// most ten times a second, however many callers ask.
+const CLOSE = `
+  with closed as (
+    update journal_head
+    set closed_until = greatest(clock_timestamp(), ${CLOSED_UNTIL})
+    where ${CLOSED_UNTIL} <= $1::timestamptz
+      and $1::timestamptz < clock_timestamp()
+      and ${CLOSED_UNTIL} < clock_timestamp() - interval '100 milliseconds'
+    returning closed_until
+  )
+  select greatest(${CLOSED_UNTIL}, (select closed_until from closed)) > $1::timestamptz as closed,
+    extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
+  from journal_head`;
+
+/**
+ * Closes an instant that is over: afterwards every journal row settled at or before it is committed, and no other will come.
+ * It is not closed while it is to come (`secondsLeft`), or while the journal is busy: then ask again in a moment.
+ */
+export async function closeInstant(
+  connection: Queryable,
+  instant: string,
+): Promise<{ closed: boolean; secondsLeft: number }> {
+  const result = await connection.query<{ closed: boolean; seconds_left: number }>({
+    name: 'close instant',
+    text: CLOSE,
+    values: [roundDown(instant)],
+  });
+  const row = result.rows[0];
+  return { closed: row?.closed ?? false, secondsLeft: row?.seconds_left ?? 0 };
+}
