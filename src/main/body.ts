@@ -2,8 +2,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
+import { countMembers, explainMembers } from './json-members.ts';
+import { inspectJson } from './json-shape.ts';
 import { Problem } from './problem.ts';
-import { parseStrictJson } from './strict-json.ts';
 
 const UTF_8 = new Set(['utf-8', 'utf8', 'us-ascii']);
 
@@ -78,10 +79,20 @@ async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Bu
   });
 }
 
-/** Parses JSON text, and refuses what JSON.parse would change or lose; see strict-json.ts. */
+/** Parses JSON text, and refuses what JSON.parse would change or lose; see json-shape.ts and json-members.ts. */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new Problem('malformed_json', 'The body is not UTF-8.');
-  return parseStrictJson(bytes.toString('utf8'));
+  const { members, flaw } = inspectJson(bytes);
+  const text = bytes.toString('utf8');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Problem('malformed_json', 'The body is not JSON.');
+  }
+  if (flaw) throw flaw;
+  if (countMembers(value) !== members) throw explainMembers(text);
+  return value;
 }
 
 function tooLarge(bytesMax: number): Problem {

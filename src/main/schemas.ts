@@ -55,13 +55,65 @@ const party = z
 
 const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
+const METADATA_KEYS_MAX = 50;
+/** Keys and values together. A full queue of the largest transfers has to fit into memory, and so has a page of them. */
+const METADATA_BYTES_MAX = 8192;
+const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
+const metadataKey = z.string().regex(METADATA_KEY, 'must be a letter, then at most 39 of A-Z a-z 0-9 _ . -');
+const metadataValue = text(500);
+/** Texts that are valid for certain: the schema of texts takes several times as long to find that out. */
+const PLAIN_TEXT = /^[ -~]{1,500}$/;
+
 const metadata = z
-  .record(
-    z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,39}$/, 'must be a letter, then at most 39 of A-Z a-z 0-9 _ . -'),
-    text(500),
+  .custom<Record<string, string>>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'Invalid input: expected record',
   )
-  .refine((value) => Object.keys(value).length <= 50, 'must have at most 50 keys')
-  .describe('At most 50 keys, each with a text of at most 500 characters.');
+  .superRefine((value, context) => {
+    for (const { message, path } of metadataFlaws(value)) context.addIssue({ code: 'custom', message, path });
+  })
+  .meta({
+    ...jsonSchemaOf(z.record(metadataKey, metadataValue)),
+    maxProperties: METADATA_KEYS_MAX,
+    description:
+      `At most ${METADATA_KEYS_MAX} keys, each with a text of at most 500 characters; ` +
+      `keys and values together at most ${METADATA_BYTES_MAX} bytes of UTF-8.`,
+  });
+
+/** What is wrong with metadata: at most FLAWS_MAX flaws, because a body has room for 50,000. A record of zod collects all. */
+function metadataFlaws(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
+  const members = Object.entries(value);
+  if (members.length > METADATA_KEYS_MAX) {
+    return [{ message: `must have at most ${METADATA_KEYS_MAX} keys`, path: [] }];
+  }
+  const flaws: { message: string; path: PropertyKey[] }[] = [];
+  let bytes = 0;
+  for (const [key, member] of members) {
+    const isPlain = typeof member === 'string' && PLAIN_TEXT.test(member);
+    const issues = [
+      ...(METADATA_KEY.test(key) ? [] : issuesOf(metadataKey, key)),
+      ...(isPlain ? [] : issuesOf(metadataValue, member)),
+    ];
+    flaws.push(...issues.map(({ message }) => ({ message, path: [key] })));
+    if (flaws.length >= FLAWS_MAX) return flaws;
+    if (typeof member === 'string') bytes += key.length + (isPlain ? member.length : Buffer.byteLength(member));
+  }
+  if (flaws.length === 0 && bytes > METADATA_BYTES_MAX) {
+    const message = `must have at most ${METADATA_BYTES_MAX} bytes of UTF-8, keys and values together`;
+    return [{ message, path: [] }];
+  }
+  return flaws;
+}
+
+function issuesOf(schema: z.ZodType, value: unknown): readonly z.core.$ZodIssue[] {
+  return schema.safeParse(value).error?.issues ?? [];
+}
+
+/** What a schema that checks its members itself says of them in the OpenAPI document. */
+function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  return rest;
+}
 
 const INSTANT_EXPECTED = 'must be an instant such as 2026-01-31T12:00:00Z';
 const instant = z.iso
@@ -159,7 +211,22 @@ export const createTransferSchema = z.strictObject({
 });
 
 export const createGroupSchema = z.strictObject({
-  transfers: z.array(createTransferSchema).min(1).max(GROUP_MAX),
+  transfers: z
+    .array(z.unknown())
+    .min(1)
+    .max(GROUP_MAX)
+    // One by one: an array of zod collects the issues of all its members, which are more than a body may cost.
+    .transform((members, context) => {
+      const transfers: z.output<typeof createTransferSchema>[] = [];
+      for (const [index, member] of members.entries()) {
+        const parsed = createTransferSchema.safeParse(member);
+        if (parsed.success) transfers.push(parsed.data);
+        else for (const issue of parsed.error.issues) context.addIssue({ ...issue, path: [index, ...issue.path] });
+        if (context.issues.length >= FLAWS_MAX) break;
+      }
+      return transfers;
+    })
+    .meta({ items: jsonSchemaOf(createTransferSchema) }),
   atomic: z.boolean().default(false).describe('Settle all or none.'),
 });
 
