@@ -34,6 +34,8 @@ const environment = z.object({
   JOB_SIZE_MAX: whole(1, 10_000).default(2048),
   CONNECTIONS_MAX: whole(1, 100_000).default(10_000),
   BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
+  BODY_BYTES_IN_FLIGHT_MAX: whole(1024, 2 ** 40).default(64 * 1024 * 1024),
+  ANSWER_BYTES_IN_FLIGHT_MAX: whole(1024, 2 ** 40).default(64 * 1024 * 1024),
   HEADERS_TIMEOUT_MS: whole(100, 600_000).default(10_000),
   REQUEST_TIMEOUT_MS: whole(100, 600_000).default(30_000),
   KEEP_ALIVE_TIMEOUT_MS: whole(100, 600_000).default(65_000),
@@ -84,6 +86,9 @@ export type Config = {
   readonly jobSizeMax: number;
   readonly connectionsMax: number;
   readonly bodyBytesMax: number;
+  /** How many bytes of bodies that arrive, and of answers that are sent, the process may hold at once. */
+  readonly bodyBytesInFlightMax: number;
+  readonly answerBytesInFlightMax: number;
   /** How long the head of a request may take to arrive, and how long all of it. */
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
@@ -157,6 +162,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     jobSizeMax: values.JOB_SIZE_MAX,
     connectionsMax: values.CONNECTIONS_MAX,
     bodyBytesMax: values.BODY_BYTES_MAX,
+    // One body must fit.
+    bodyBytesInFlightMax: Math.max(values.BODY_BYTES_IN_FLIGHT_MAX, values.BODY_BYTES_MAX),
+    answerBytesInFlightMax: values.ANSWER_BYTES_IN_FLIGHT_MAX,
     // The head is a part of the request.
     headersTimeoutMs: Math.min(values.HEADERS_TIMEOUT_MS, values.REQUEST_TIMEOUT_MS),
     requestTimeoutMs: values.REQUEST_TIMEOUT_MS,

@@ -18,6 +18,8 @@ test('config: every setting has a default', () => {
     jobSizeMax: 2048,
     connectionsMax: 10_000,
     bodyBytesMax: 1_048_576,
+    bodyBytesInFlightMax: 67_108_864,
+    answerBytesInFlightMax: 67_108_864,
     headersTimeoutMs: 10_000,
     requestTimeoutMs: 30_000,
     keepAliveTimeoutMs: 65_000,
@@ -57,6 +59,8 @@ test('config: every setting is taken from the environment', () => {
     JOB_SIZE_MAX: '1',
     CONNECTIONS_MAX: '7',
     BODY_BYTES_MAX: '1024',
+    BODY_BYTES_IN_FLIGHT_MAX: '2048',
+    ANSWER_BYTES_IN_FLIGHT_MAX: '4096',
     HEADERS_TIMEOUT_MS: '100',
     REQUEST_TIMEOUT_MS: '107',
     KEEP_ALIVE_TIMEOUT_MS: '109',
@@ -93,6 +97,8 @@ test('config: every setting is taken from the environment', () => {
     jobSizeMax: 1,
     connectionsMax: 7,
     bodyBytesMax: 1024,
+    bodyBytesInFlightMax: 2048,
+    answerBytesInFlightMax: 4096,
     headersTimeoutMs: 100,
     requestTimeoutMs: 107,
     keepAliveTimeoutMs: 109,
@@ -239,6 +245,11 @@ test('config: the server has time to end a statement before it is given up', () 
 
 test('config: the head of a request has no more time than all of it', () => {
   assert.equal(parseConfig({ REQUEST_TIMEOUT_MS: '500' }).headersTimeoutMs, 500);
+});
+
+test('config: one body fits into what all bodies may take', () => {
+  const config = parseConfig({ BODY_BYTES_MAX: '67108864', BODY_BYTES_IN_FLIGHT_MAX: '1024' });
+  assert.equal(config.bodyBytesInFlightMax, 67_108_864);
 });
 
 test('config: every setting stands in the table of the README, and nothing else does', async () => {

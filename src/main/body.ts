@@ -2,11 +2,21 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
+import type { ByteBudget } from './byte-budget.ts';
 import { countMembers, explainMembers } from './json-members.ts';
 import { inspectJson } from './json-shape.ts';
 import { Problem } from './problem.ts';
 
 const UTF_8 = new Set(['utf-8', 'utf8', 'us-ascii']);
+
+/** Most bodies are smaller, and need nothing of the budget. CONNECTIONS_MAX bounds what these take together. */
+const FREE_BYTES = 4096;
+
+export type BodyLimits = {
+  readonly bytesMax: number;
+  /** For the bodies of all requests while they arrive. */
+  readonly budget: ByteBudget;
+};
 
 /**
  * The JSON body of a request. Throws the problem that says what is wrong with it. `optional`: an empty body, also one in
@@ -14,16 +24,23 @@ const UTF_8 = new Set(['utf-8', 'utf8', 'us-ascii']);
  */
 export async function readJson(
   request: IncomingMessage,
-  bytesMax: number,
+  limits: BodyLimits,
   { optional = false }: { optional?: boolean } = {},
 ): Promise<unknown> {
   const { headers } = request;
   refuseOtherTypes(headers);
   if (headers['content-type'] === undefined && !optional) throw otherType();
-  const bytes = await readBytes(request, bytesMax);
-  if (optional && bytes.length === 0) return {};
-  if (headers['content-type'] === undefined) throw otherType();
-  return parseJson(bytes);
+  if (Number(headers['content-length'] ?? 0) > limits.bytesMax) throw tooLarge(limits.bytesMax);
+  const body = new GrowingBuffer(limits);
+  try {
+    await readInto(body, request);
+    const bytes = body.bytes();
+    if (optional && bytes.length === 0) return {};
+    if (headers['content-type'] === undefined) throw otherType();
+    return parseJson(bytes);
+  } finally {
+    body.release();
+  }
 }
 
 /** Refuses a body that is declared as anything but JSON, an empty one as well: a form of another site always declares one. */
@@ -48,35 +65,87 @@ function otherType(): Problem {
   return new Problem('unsupported_media_type', 'Send the body as application/json, in UTF-8.');
 }
 
-async function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
-  const chunks: Buffer[] = [];
-  let length = 0;
-  return await new Promise((resolve, reject) => {
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      if (length > bytesMax) {
-        request.removeAllListeners('data');
-        reject(tooLarge(bytesMax));
-        return;
-      }
-      chunks.push(chunk);
-    });
-    let ended = false;
-    request.on('end', () => {
-      ended = true;
-      const [only] = chunks;
-      resolve(chunks.length === 1 && only ? only : Buffer.concat(chunks, length));
-    });
-    // A caller that hung up gets no answer, and is no fault of ours. Told here, where it is known whose connection it was: that of
-    // the database breaks with the same codes.
-    const refuse = (): void => {
-      // Every request closes, and an error is not made for nothing.
-      if (!ended) reject(new Problem('request_timeout', 'The request did not arrive whole.'));
-    };
-    request.on('error', refuse);
-    request.on('close', refuse);
+/**
+ * The bytes of a body so far, in one buffer that doubles when it is full. A Buffer costs some 340 bytes of memory however
+ * small it is, so chunks of one byte must not be kept as they come.
+ */
+class GrowingBuffer {
+  readonly #limits: BodyLimits;
+  #taken = 0;
+  #buffer: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  constructor(limits: BodyLimits) {
+    this.#limits = limits;
+  }
+
+  /** Throws body_too_large or too_many_bodies if there is no room for more. */
+  append(chunk: Buffer): void {
+    const { bytesMax } = this.#limits;
+    const length = this.#length + chunk.length;
+    if (length > bytesMax) throw tooLarge(bytesMax);
+    if (this.#length === 0) {
+      // Most bodies come in one chunk, which need not be copied.
+      this.#take(length);
+      this.#buffer = chunk;
+    } else {
+      if (length > this.#buffer.length)
+        this.#grow(Math.min(bytesMax, Math.max(length, 2 * this.#buffer.length, FREE_BYTES)));
+      chunk.copy(this.#buffer, this.#length);
+    }
+    this.#length = length;
+  }
+
+  bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  release(): void {
+    this.#limits.budget.release(this.#taken);
+    this.#taken = 0;
+    this.#buffer = Buffer.alloc(0);
+  }
+
+  #grow(size: number): void {
+    this.#take(size);
+    const larger = Buffer.allocUnsafeSlow(size);
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+
+  #take(size: number): void {
+    const more = Math.max(0, size - FREE_BYTES) - this.#taken;
+    if (more <= 0) return;
+    this.#limits.budget.take(more);
+    this.#taken += more;
+  }
+}
+
+async function readInto(body: GrowingBuffer, request: IncomingMessage): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const append = (chunk: Buffer): void => {
+    try {
+      body.append(chunk);
+    } catch (error) {
+      request.off('data', append);
+      reject(error);
+    }
+  };
+  // A caller that hung up gets no answer, and is no fault of ours. Told here, where it is known whose connection it was: that of
+  // the database breaks with the same codes.
+  const refuse = (): void => {
+    // Every request closes, and an error is not made for nothing.
+    if (!ended) reject(new Problem('request_timeout', 'The request did not arrive whole.'));
+  };
+  let ended = false;
+  request.on('data', append);
+  request.on('end', () => {
+    ended = true;
+    resolve();
   });
+  request.on('error', refuse);
+  request.on('close', refuse);
+  await promise;
 }
 
 /** Parses JSON text, and refuses what JSON.parse would change or lose; see json-shape.ts and json-members.ts. */

@@ -33,6 +33,8 @@ export const PROBLEMS = {
   method_not_implemented: { status: 501, title: 'There is no such method' },
   database_unavailable: { status: 503, title: 'The database is out of reach' },
   outcome_unknown: { status: 503, title: 'It is not known whether this was done' },
+  too_many_bodies: { status: 503, title: 'Too many large bodies arrive at once' },
+  too_many_answers: { status: 503, title: 'Too many large answers are being sent' },
   too_many_streams: { status: 503, title: 'Too many answers are being streamed' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;

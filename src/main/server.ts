@@ -2,21 +2,29 @@
 // whatever is thrown on the way into a problem. Raw node:http; every bound is stated.
 import { randomUUIDv7 } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import { CommitUnknownError } from '../db/transaction.ts';
 import type { Logger } from '../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { readHead } from './head.ts';
 import type { AllowedHosts } from './hosts.ts';
 import type { Metrics } from './metrics.ts';
 import { Problem, type ProblemCode } from './problem.ts';
-import type { Answer, Route } from './route.ts';
+import { type Answer, NO_BODY, type Route } from './route.ts';
 import { Router } from './router.ts';
 import { REQUEST_ID_FORM } from './schemas.ts';
-import { releaseStream, type Stream, writeStream } from './stream.ts';
+import { cutIfStalled, releaseStream, type Stream, writeStream } from './stream.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
 /** How long a connection may stay idle when the server closes: longer than a caller in the midst of its work pauses. */
@@ -36,6 +44,8 @@ const SECURITY_HEADERS = {
 const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
   .map(([name, value]) => `${name}: ${value}\r\n`)
   .join('');
+/** Larger answers need a share of the budget for answers, and are written piece by piece. */
+const SMALL_ANSWER_BYTES = 16 * 1024;
 
 export type ServerOptions = {
   routes: readonly Route[];
@@ -43,17 +53,23 @@ export type ServerOptions = {
   logger: Logger;
   hosts: AllowedHosts;
   bodyBytesMax: number;
+  /** For all requests together. */
+  bodyBytesInFlightMax: number;
+  answerBytesInFlightMax: number;
   connectionsMax: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
   keepAliveTimeoutMs: number;
   /** How long a caller that was refused may go on sending before its connection is cut. */
   lingerTimeoutMs: number;
-  /** How long the reader of a streamed answer may take nothing of it. */
+  /** How long the reader of an answer may take nothing of it. */
   streamTimeoutMs: number;
   /** Whether the service is about to stop: then every request is refused. */
   stopping: () => boolean;
 };
+
+/** What bounds the memory of all exchanges together. */
+type Budgets = { readonly bodies: ByteBudget; readonly answers: ByteBudget };
 
 /** An exchange on a connection: its answer, and the id of its request. */
 type Latest = { readonly response: ServerResponse; readonly requestId: string };
@@ -64,6 +80,10 @@ type Ending = WeakSet<IncomingMessage | Duplex>;
 export function createHttpServer(options: ServerOptions): Server {
   const router = new Router<Route>();
   for (const route of options.routes) router.add(route.method, route.pattern, route);
+  const budgets: Budgets = {
+    bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies'),
+    answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers'),
+  };
   /** The last exchange that began on each connection; its answer comes after those of all before it. */
   const latest = new WeakMap<Duplex, Latest>();
   const ending: Ending = new WeakSet();
@@ -77,7 +97,7 @@ export function createHttpServer(options: ServerOptions): Server {
     const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
     const requestId = requestIdGiven ? given : randomUUIDv7();
     latest.set(request.socket, { response, requestId });
-    void exchange({ request, response, requestId, requestIdGiven }, router, ending, options);
+    void exchange({ request, response, requestId, requestIdGiven }, router, ending, { ...options, budgets });
   };
   const server = createServer(
     {
@@ -125,7 +145,7 @@ async function exchange(
   { request, response, requestId, requestIdGiven }: Latest & { request: IncomingMessage; requestIdGiven: boolean },
   router: Router<Route>,
   ending: Ending,
-  options: ServerOptions,
+  options: ServerOptions & { budgets: Budgets },
 ): Promise<void> {
   const startedAt = performance.now();
   let pattern = 'none';
@@ -142,8 +162,10 @@ async function exchange(
       pattern = route.pattern;
       if (route.method !== 'GET') refuseOtherTypes(headers);
       const query = parseQuery(search);
-      const readBody = async ({ optional }: { optional: boolean }) =>
-        await readJson(request, options.bodyBytesMax, { optional });
+      const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
+      const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
+      // Node keeps up to 64 KiB of a body that is not read, which are 22 MB in chunks of one byte.
+      if (route.body === NO_BODY && hasBody(headers)) request.resume();
       answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
     }
     log = answer.log;
@@ -153,7 +175,7 @@ async function exchange(
       answeredMs = performance.now() - startedAt;
       options.metrics.request(pattern, answer.status, answeredMs);
       log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
-    } else sendAnswer(response, answer, requestId);
+    } else sendAnswer(response, answer, { requestId, options });
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
@@ -161,6 +183,7 @@ async function exchange(
     closeIfStopping(response, options);
     sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
   }
+  cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
   if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
   options.logger.info(
@@ -202,6 +225,10 @@ function closeIfStopping(response: ServerResponse, options: ServerOptions): void
   if (options.stopping() && !response.headersSent) response.setHeader('Connection', 'close');
 }
 
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
 function parseQuery(search: string): Record<string, string> {
   const query: Record<string, string> = {};
   if (search === '') return query;
@@ -212,12 +239,39 @@ function parseQuery(search: string): Record<string, string> {
   return query;
 }
 
-function sendAnswer(response: ServerResponse, answer: Answer, requestId: string): void {
+/** Throws too_many_answers if the answer is large and no memory is left for it; but only if it is to a read. */
+function sendAnswer(
+  response: ServerResponse,
+  answer: Answer,
+  { requestId, options }: { requestId: string; options: ServerOptions & { budgets: Budgets } },
+): void {
   const { contentType, text } = answer.text ?? {
     contentType: 'application/json',
     text: answer.json ? JSON.stringify(answer.json) : '',
   };
-  send(response, answer.status, text === '' ? null : contentType, text, answer.headers, requestId);
+  if (text.length <= SMALL_ANSWER_BYTES) {
+    send(response, answer.status, text === '' ? null : contentType, text, answer.headers, requestId);
+    return;
+  }
+  const bytes = Buffer.from(text);
+  const headers = { ...answer.headers, 'Content-Length': String(bytes.length) };
+  if (response.req.method === 'HEAD') {
+    writeHead(response, { ...answer, headers }, contentType, requestId);
+    response.end();
+    return;
+  }
+  const { answers } = options.budgets;
+  if (response.req.method === 'GET') answers.take(bytes.length);
+  else answers.takeAnyway(bytes.length);
+  writeHead(response, { ...answer, headers }, contentType, requestId);
+  const stream: Stream = { contentType, write: async (writer) => await writer.send(bytes) };
+  void writeStream(response, stream, options.streamTimeoutMs).finally(() => answers.release(bytes.length));
+}
+
+function writeHead(response: ServerResponse, answer: Answer, contentType: string, requestId: string): void {
+  if (response.destroyed) return;
+  const own = { ...SECURITY_HEADERS, 'Content-Type': contentType };
+  response.writeHead(answer.status, { ...own, ...answer.headers, 'X-Request-ID': requestId });
 }
 
 /** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
@@ -228,15 +282,8 @@ async function sendStream(
   about: { pattern: string; requestId: string; options: ServerOptions },
 ): Promise<Readonly<Record<string, unknown>>> {
   const { pattern, requestId, options } = about;
-  if (!response.destroyed) {
-    response.writeHead(answer.status, {
-      ...SECURITY_HEADERS,
-      'Content-Type': stream.contentType,
-      ...answer.headers,
-      'X-Request-ID': requestId,
-    });
-    response.flushHeaders();
-  }
+  writeHead(response, answer, stream.contentType, requestId);
+  if (!response.destroyed) response.flushHeaders();
   if (response.req.method === 'HEAD') {
     await releaseStream(stream);
     response.end();

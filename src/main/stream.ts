@@ -1,4 +1,5 @@
-// Answers that are written bit by bit: in bounded memory, at the reader's pace, and to nobody who does not read.
+// Large and streamed answers: bounded memory, backpressure, and a timeout for readers that stall.
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
 
@@ -13,7 +14,7 @@ export type StreamWriter = {
   /** Aborted when the caller is gone. */
   readonly gone: AbortSignal;
   /** Sends text and resolves when there is room for more. Throws if the caller is gone or takes nothing. */
-  readonly send: (text: string) => Promise<void>;
+  readonly send: (content: string | Buffer) => Promise<void>;
   /** Ends the connection at once, with what was not taken yet. */
   readonly breakOff: () => void;
 };
@@ -38,8 +39,8 @@ export async function writeStream(response: ServerResponse, stream: Stream, time
   response.once('close', leave);
   if (response.destroyed) leave();
   let bytes = 0;
-  const send = async (text: string): Promise<void> => {
-    const all = Buffer.from(text);
+  const send = async (content: string | Buffer): Promise<void> => {
+    const all = typeof content === 'string' ? Buffer.from(content) : content;
     for (let start = 0; start < all.length; start += PIECE_BYTES) {
       if (gone.signal.aborted) throw new CallerGone();
       const piece = all.subarray(start, start + PIECE_BYTES);
@@ -48,6 +49,7 @@ export async function writeStream(response: ServerResponse, stream: Stream, time
     }
   };
   try {
+    await turnOf(response, gone.signal);
     await stream.write({ gone: gone.signal, send, breakOff: () => response.destroy() });
     response.end();
     await takes(response, 'finish', gone.signal, timeoutMs);
@@ -66,6 +68,24 @@ export async function writeStream(response: ServerResponse, stream: Stream, time
 export async function releaseStream(stream: Stream): Promise<void> {
   const send = async (): Promise<void> => await Promise.reject(new CallerGone());
   await stream.write({ gone: AbortSignal.abort(), send, breakOff: () => {} }).catch(() => {});
+}
+
+/** Waits until the answers before this one on the connection have ended: until then its reader cannot take any of it. */
+async function turnOf(response: ServerResponse, gone: AbortSignal): Promise<void> {
+  if (response.socket || gone.aborted) return;
+  await once(response, 'socket', { signal: gone }).catch(() => {});
+}
+
+/** Cuts the connection of an answer that was written at once if its reader does not take it within the timeout. */
+export function cutIfStalled(response: ServerResponse, timeoutMs: number): void {
+  // The system took most answers whole.
+  if (!response.writableEnded || response.writableLength === 0) return;
+  const watch = () => {
+    const timer = setTimeout(() => response.destroy(), timeoutMs);
+    response.once('close', () => clearTimeout(timer));
+  };
+  if (response.socket) watch();
+  else response.once('socket', watch);
 }
 
 /** Waits until what was written is taken. */

@@ -9,6 +9,9 @@ export type Json =
   | { readonly kind: 'list'; readonly items: readonly Json[] }
   | { readonly kind: 'object'; readonly members: readonly (readonly [name: string, value: Json])[] };
 
+/** Names and values of metadata together. */
+const METADATA_BYTES_MAX = 8192;
+
 const literal = (value: unknown): Json => ({ kind: 'literal', text: JSON.stringify(value) });
 
 export function render(json: Json): string {
@@ -93,7 +96,16 @@ function validRecord(schema: Schema, schemas: Schemas): fc.Arbitrary<Json> {
       { arbitrary: fc.uniqueArray(member, { ...options, maxLength: 3 }), weight: 30 },
       { arbitrary: fc.uniqueArray(member, { ...options, minLength: 50, maxLength: 50, size: 'max' }), weight: 1 },
     )
-    .map((members): Json => ({ kind: 'object', members }));
+    .map((members): Json => ({ kind: 'object', members: withinBytes(members) }));
+}
+
+/** The first members that have at most METADATA_BYTES_MAX together, which no JSON schema can say. */
+function withinBytes(members: readonly [string, Json][]): [string, Json][] {
+  let bytes = 0;
+  return members.filter(([name, value]) => {
+    bytes += Buffer.byteLength(name) + (value.kind === 'literal' ? Buffer.byteLength(value.text) : 0);
+    return bytes <= METADATA_BYTES_MAX;
+  });
 }
 
 /** The same text with every character as an escape. */

@@ -8,17 +8,19 @@ import { before, test } from 'node:test';
 import * as fc from 'fast-check';
 import { request } from 'undici';
 import { parseJson, readJson } from '../../src/main/body.ts';
+import { ByteBudget } from '../../src/main/byte-budget.ts';
 import { Problem } from '../../src/main/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 
 const BYTES_MAX = 64;
+const budget = new ByteBudget(BYTES_MAX, 'too_many_bodies');
 
 /** A server that answers with the body it was sent as it reads it, or with the code of the problem. */
 let url: string;
 
 before(async (t) => {
   const server = createServer((incoming, answer) => {
-    readJson(incoming, BYTES_MAX)
+    readJson(incoming, { bytesMax: BYTES_MAX, budget })
       .then((value) => answer.end(JSON.stringify({ value })))
       .catch((error: unknown) => {
         incoming.resume();

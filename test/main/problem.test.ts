@@ -135,6 +135,8 @@ test('problem: what may be tried again says when', () => {
     'queue_full',
     'database_unavailable',
     'outcome_unknown',
+    'too_many_bodies',
+    'too_many_answers',
     'too_many_streams',
     'shutting_down',
   ];

@@ -1,0 +1,34 @@
+// Bounds the bytes that all requests of a kind hold in memory together.
+import { Problem, type ProblemCode } from './problem.ts';
+
+const RETRY_AFTER_SECONDS = 1;
+
+export class ByteBudget {
+  readonly #code: ProblemCode;
+  #free: number;
+
+  /** `code`: of the problem that refuses what does not fit. */
+  constructor(bytesMax: number, code: ProblemCode) {
+    this.#free = bytesMax;
+    this.#code = code;
+  }
+
+  /** Takes bytes. Throws the problem if there are not enough. */
+  take(bytes: number): void {
+    if (bytes > this.#free) {
+      throw new Problem(this.#code, 'The memory for this is in use; nothing was stored. Try again, or ask for less.', {
+        headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
+      });
+    }
+    this.#free -= bytes;
+  }
+
+  /** Takes bytes for what can no longer be refused. */
+  takeAnyway(bytes: number): void {
+    this.#free -= bytes;
+  }
+
+  release(bytes: number): void {
+    this.#free += bytes;
+  }
+}
