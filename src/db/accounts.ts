@@ -148,7 +148,13 @@ export async function loadAccounts(connection: Queryable, accountNumber: string)
   return result.rows.map(toAccount);
 }
 
-/** At most `limit` accounts in order of number, then currency, after the one given; only those with this metadata. */
+/** A page of accounts that is sent has half of this. Metadata takes less in it than as text of the database. */
+const PAGE_METADATA_BYTES_MAX = 2 * 1024 * 1024;
+
+/**
+ * At most `limit` accounts in order of number, then currency, after the one given; only those with this metadata. There are
+ * fewer if they have more metadata than fits into a page, but one that does not fit is among them.
+ */
 export async function listAccounts(
   connection: Queryable,
   page: {
@@ -164,10 +170,19 @@ export async function listAccounts(
     : '';
   const result = await connection.query<AccountRow>(
     `select ${COLUMNS}
-     from accounts
-     where (account_number, currency) > ($1::text, $2::text) ${matches}
-     order by account_number, currency
-     limit $3::integer`,
+     from (
+       select ${COLUMNS}, sum(octet_length(metadata::text)) over (order by account_number, currency) as bytes,
+         row_number() over (order by account_number, currency) as place
+       from (
+         select ${COLUMNS}
+         from accounts
+         where (account_number, currency) > ($1::text, $2::text) ${matches}
+         order by account_number, currency
+         limit $3::integer
+       ) as page
+     ) as sized
+     where place <= 2 or bytes - octet_length(metadata::text) <= ${PAGE_METADATA_BYTES_MAX}
+     order by account_number, currency`,
     values,
   );
   return result.rows.map(toAccount);

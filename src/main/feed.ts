@@ -9,15 +9,19 @@ import type { StreamWriter } from './stream.ts';
 import { renderEvent } from './wire.ts';
 
 /** A page is read and rendered at once, so it is bounded by rows and by transfers; one job may have more than these. */
-const PAGE_TRANSFERS_MAX = 500;
+const PAGE_TRANSFERS_MAX = 128;
 const PAGE_ROWS_MAX = 100;
-/** Followers who have caught up are at the same place and want the same page; few others do. */
-const PAGES_KEPT = 4;
+/** Followers that have caught up want the same page. A follower whose page is no longer kept reads it again. */
+const PAGES_KEPT = 64;
+const PAGES_BYTES_MAX = 32 * 1024 * 1024;
+/** Each piece has memory of its own, so a follower that is slow keeps one piece alive and not a page. */
+const PIECE_BYTES = 64 * 1024;
 const POLL_MS = 200;
 const RETRY_MS = 1000;
 const KEEP_ALIVE_MS = 15_000;
 
-type Page = { readonly text: string; readonly next: bigint };
+/** A page as it is sent, rendered once for all followers. The same page read again has the same bytes, and perhaps more. */
+type Page = { readonly pieces: readonly Buffer[]; readonly bytes: number; readonly next: bigint };
 type Follower = { readonly end: AbortController; readonly writer: StreamWriter };
 
 export class Feed {
@@ -26,7 +30,9 @@ export class Feed {
   readonly #lingerTimeoutMs: number;
   readonly #followers = new Set<Follower>();
   readonly #waiters = new Set<() => void>();
+  /** By the number that they follow, least recently used first. */
   readonly #pages = new Map<bigint, Promise<Page>>();
+  readonly #pageBytes = new Map<bigint, number>();
   #head = 0n;
   #polling: Promise<void> | null = null;
   #stopped = false;
@@ -84,23 +90,48 @@ export class Feed {
 
   async #send(after: bigint, writer: StreamWriter, end: AbortSignal): Promise<void> {
     let cursor = after;
+    /** How many pieces of the page after the cursor were sent. A follower that is slow must not keep the page alive. */
+    let sent = 0;
+    let page: WeakRef<Page> | undefined;
     // The first bytes tell the caller that it is connected, while there may be nothing to tell yet.
     await writer.send(': the journal follows\n\n');
-    while (!end.aborted) {
-      if (this.#head <= cursor) {
+    while (!end.aborted || sent > 0) {
+      if (sent === 0 && this.#head <= cursor) {
         const moved = await this.#waitBeyond(cursor, end);
         if (!moved && !end.aborted) await writer.send(': nothing new\n\n');
         continue;
       }
-      const page = await this.#page(cursor).catch((error: unknown) => {
-        if (retryAfter(error) === 'never') throw error;
-        return null;
-      });
-      if (page === null) await sleep(RETRY_MS, null, { signal: end }).catch(() => {});
-      else if (!end.aborted) {
-        await writer.send(page.text);
-        cursor = page.next;
+      const next = await this.#piece(cursor, sent, page?.deref());
+      page = next?.page;
+      if (next === null) {
+        // Without the rest of its page, a follower cannot be ended between two events.
+        if (end.aborted) return;
+        await sleep(RETRY_MS, null, { signal: end }).catch(() => {});
+      } else if (!end.aborted || sent > 0) {
+        await writer.send(next.piece);
+        sent = next.isLast ? 0 : sent + 1;
+        if (next.isLast) {
+          cursor = next.cursor;
+          page = undefined;
+        }
       }
+    }
+  }
+
+  /** A piece of a page, and where the next page begins; null if the database cannot be read just now. */
+  async #piece(
+    after: bigint,
+    index: number,
+    known: Page | undefined,
+  ): Promise<{ page: WeakRef<Page>; piece: Buffer; isLast: boolean; cursor: bigint } | null> {
+    try {
+      const page = known ?? (await this.#page(after));
+      const piece = page.pieces[index];
+      if (piece === undefined) throw new DamagedBooksError(`The journal after ${after} has changed.`);
+      return { page: new WeakRef(page), piece, isLast: index === page.pieces.length - 1, cursor: page.next };
+    } catch (error) {
+      if (retryAfter(error) === 'never') throw error;
+      return null;
     }
   }
 
@@ -119,13 +150,13 @@ export class Feed {
   }
 
   async #page(after: bigint): Promise<Page> {
-    const known = this.#pages.get(after);
-    if (known) return await known;
-    const page = this.#loadPage(after);
+    const page = this.#pages.get(after) ?? this.#loadPage(after);
+    this.#pages.delete(after);
     this.#pages.set(after, page);
-    const [oldest] = this.#pages.keys();
-    if (this.#pages.size > PAGES_KEPT && oldest !== undefined) this.#pages.delete(oldest);
     try {
+      const { bytes } = await page;
+      if (this.#pages.get(after) === page) this.#pageBytes.set(after, bytes);
+      this.#forgetPages();
       return await page;
     } catch (error) {
       this.#pages.delete(after);
@@ -133,11 +164,26 @@ export class Feed {
     }
   }
 
+  /** Forgets the least recently used pages until few enough are kept, but not the last one. */
+  #forgetPages(): void {
+    let bytes = this.#pageBytes.values().reduce((sum, each) => sum + each, 0);
+    for (const after of this.#pages.keys()) {
+      if (this.#pages.size === 1 || (this.#pages.size <= PAGES_KEPT && bytes <= PAGES_BYTES_MAX)) return;
+      bytes -= this.#pageBytes.get(after) ?? 0;
+      this.#pages.delete(after);
+      this.#pageBytes.delete(after);
+    }
+  }
+
   async #loadPage(after: bigint): Promise<Page> {
     const events = await this.load(after, PAGE_ROWS_MAX);
     const last = events.at(-1);
     if (last === undefined) throw new DamagedBooksError(`The journal's head is beyond ${after}, and its rows are not.`);
-    return { text: events.map(renderServerSentEvent).join(''), next: last.journalNumber };
+    const all = Buffer.from(events.map(renderServerSentEvent).join(''));
+    const pieces = Array.from({ length: Math.ceil(all.length / PIECE_BYTES) }, (_, index) =>
+      Buffer.from(all.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES)),
+    );
+    return { pieces, bytes: all.length, next: last.journalNumber };
   }
 
   async #poll(): Promise<void> {
@@ -154,6 +200,7 @@ export class Feed {
     }
     this.#polling = null;
     this.#pages.clear();
+    this.#pageBytes.clear();
   }
 }
 

@@ -8,6 +8,7 @@ import type { CurrencyTotals, TrialBalance } from '../db/balances.ts';
 import type { FeedEvent, SettledTransfer } from '../db/feed.ts';
 import type { Transfer } from '../db/transfers.ts';
 import { exactInteger } from '../json.ts';
+import type { Answer } from './route.ts';
 
 export function renderAccount(account: AccountRecord): Record<string, unknown> {
   // What one transfer may send at most: more than the largest amount is never of use, nor exact in JSON.
@@ -131,7 +132,28 @@ function renderTotals(totals: CurrencyTotals): Record<string, unknown> {
   };
 }
 
-/** A page of a list: the items, and the cursor of the next page, or null at the end. */
-export function renderPage(items: readonly Record<string, unknown>[], next: string | null): Record<string, unknown> {
-  return { items, next };
+/** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
+const PAGE_BYTES_MAX = 1024 * 1024;
+
+/** Renders the first items as JSON: at most `limit`, and no more than PAGE_BYTES_MAX has room for, but at least one. */
+export function renderItems<Item>(
+  items: readonly Item[],
+  limit: number,
+  render: (item: Item) => Record<string, unknown>,
+): string[] {
+  const texts: string[] = [];
+  let bytes = 0;
+  for (const item of items.slice(0, limit)) {
+    const text = JSON.stringify(render(item));
+    bytes += Buffer.byteLength(text) + 1;
+    if (bytes > PAGE_BYTES_MAX && texts.length > 0) break;
+    texts.push(text);
+  }
+  return texts;
+}
+
+/** A page of a list: the rendered items, and the cursor of the next page, or null at the end. */
+export function renderPage(items: readonly string[], next: string | number | null): Pick<Answer, 'text'> {
+  const text = `{"items":[${items.join(',')}],"next":${JSON.stringify(next)}}`;
+  return { text: { contentType: 'application/json', text } };
 }

@@ -27,7 +27,7 @@ import {
   readAccountSchema,
   updateAccountSchema,
 } from '../schemas.ts';
-import { renderAccount, renderEntry, renderPage } from '../wire.ts';
+import { renderAccount, renderEntry, renderItems, renderPage } from '../wire.ts';
 import type { Parts } from '../submission.ts';
 import { awaitClosed } from './instants.ts';
 
@@ -116,10 +116,10 @@ async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSch
     after,
     metadata: query.metadata ?? null,
   });
-  const shown = accounts.slice(0, query.limit);
-  const last = accounts.length > query.limit ? shown.at(-1) : undefined;
+  const items = renderItems(accounts, query.limit, renderAccount);
+  const last = accounts.length > items.length ? accounts[items.length - 1] : undefined;
   const next = last ? `${last.accountNumber}:${last.currency}` : null;
-  return { status: 200, json: renderPage(shown.map(renderAccount), next) };
+  return { status: 200, ...renderPage(items, next) };
 }
 
 async function changeAccount(
@@ -186,9 +186,9 @@ async function showEntries(
     after: query.after === undefined ? null : BigInt(query.after),
     newestFirst: query.order === 'newest',
   });
-  const shown = entries.slice(0, query.limit);
-  const next = entries.length > query.limit ? String(shown.at(-1)?.entryNumber) : null;
-  return { status: 200, json: renderPage(shown.map(renderEntry), next) };
+  const items = renderItems(entries, query.limit, renderEntry);
+  const next = entries.length > items.length ? String(entries[items.length - 1]?.entryNumber) : null;
+  return { status: 200, ...renderPage(items, next) };
 }
 
 async function showBalance(

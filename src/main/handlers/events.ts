@@ -6,7 +6,7 @@ import { Problem } from '../problem.ts';
 import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import { eventsSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
-import { renderEvent } from '../wire.ts';
+import { renderEvent, renderItems, renderPage } from '../wire.ts';
 
 type FeedParts = { feed: Feed; streams: Places };
 
@@ -32,8 +32,9 @@ export function eventRoutes(parts: FeedParts): Route[] {
 async function showEvents({ feed }: FeedParts, after: bigint, limit: number): Promise<Answer> {
   const events = await feed.load(after, limit);
   if (events.length === 0) await refuseBeyondEnd(feed, after);
-  const next = events.at(-1)?.journalNumber ?? after;
-  return { status: 200, json: { items: events.map(renderEvent), next: Number(next) } };
+  const items = renderItems(events, limit, renderEvent);
+  const next = events[items.length - 1]?.journalNumber ?? after;
+  return { status: 200, ...renderPage(items, Number(next)) };
 }
 
 async function followEvents({ feed, streams }: FeedParts, after: bigint): Promise<Answer> {

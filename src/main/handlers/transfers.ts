@@ -15,7 +15,7 @@ import {
 } from '../schemas.ts';
 import { findTransfer, isUuid } from '../standing.ts';
 import { type OrderFields, type Parts, submitGroup, submitOne } from '../submission.ts';
-import { renderPage, renderTransfer } from '../wire.ts';
+import { renderItems, renderPage, renderTransfer } from '../wire.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
 
@@ -156,9 +156,16 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
-  const page = await listTransfers(parts.pool, filter, { limit, after });
+  const load = async (count: number) => await listTransfers(parts.pool, filter, { limit: count, after });
+  let page = await load(limit);
+  let items = renderItems(page.transfers, limit, renderTransfer);
+  // Where a page ends is known to the database alone, so one that is too large is read again. Few are.
+  if (items.length < page.transfers.length) {
+    page = await load(items.length);
+    items = page.transfers.map((transfer) => JSON.stringify(renderTransfer(transfer)));
+  }
   const next = page.next && Buffer.from(JSON.stringify(page.next)).toString('base64url');
-  return { status: 200, json: renderPage(page.transfers.map(renderTransfer), next) };
+  return { status: 200, ...renderPage(items, next) };
 }
 
 function parseCursor(text: string): TransferCursor {
