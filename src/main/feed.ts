@@ -180,9 +180,12 @@ export class Feed {
     const last = events.at(-1);
     if (last === undefined) throw new DamagedBooksError(`The journal's head is beyond ${after}, and its rows are not.`);
     const all = Buffer.from(events.map(renderServerSentEvent).join(''));
-    const pieces = Array.from({ length: Math.ceil(all.length / PIECE_BYTES) }, (_, index) =>
-      Buffer.from(all.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES)),
-    );
+    const pieces: Buffer[] = [];
+    for (let start = 0; start < all.length; start += PIECE_BYTES) {
+      const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, all.length - start));
+      all.copy(piece, 0, start);
+      pieces.push(piece);
+    }
     return { pieces, bytes: all.length, next: last.journalNumber };
   }
 
