@@ -74,7 +74,7 @@ class PlainClient extends Client {
       ...(startupOptions === null ? {} : { options: startupOptions }),
     };
     // Without a listener, a server that goes away between two statements takes the process with it.
-    // Whoever uses the connection next sees it as an error of the statement.
+    // The next statement on the connection fails with the error.
     this.on('error', () => {});
   }
 
