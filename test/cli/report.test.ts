@@ -306,7 +306,7 @@ test('report: --decimals shows amounts in major units of their currency', async 
 
   const books = await createDatabase(t);
   await books.query(
-    `insert into pending_transfers (id, intake_id, from_account, to_account, amount, currency)
+    `insert into pending_transfers (id, lease_id, from_account, to_account, amount, currency)
      select gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 12345, currency
      from unnest('{JPY,KWD,HUF,null}'::text[]) as currencies (currency)`,
   );
