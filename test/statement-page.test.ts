@@ -103,12 +103,15 @@ async function measure(t: Parameters<typeof makeFolder>[0], width: number) {
   const path = join(folder, 'frame.html');
   const frame = `<iframe id="frame" style="border: 0; width: ${width}px; height: 600px" srcdoc="${page}"></iframe>`;
   await writeFile(path, `<!DOCTYPE html><meta charset="utf-8">${frame}<script>${script}</script>`);
-  const quiet = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
+  const switches =
+    'headless no-sandbox hide-scrollbars disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync';
   const { stdout } = await promisify(execFile)(
     CHROMIUM,
     [
-      ...['--headless', '--no-sandbox', '--hide-scrollbars', '--disable-component-update', '--disable-sync', ...quiet],
-      ...[`--user-data-dir=${join(folder, 'profile')}`, '--dump-dom', pathToFileURL(path).href],
+      ...switches.split(' ').map((name) => `--${name}`),
+      `--user-data-dir=${join(folder, 'profile')}`,
+      '--dump-dom',
+      pathToFileURL(path).href,
     ],
     { timeout: 60_000 },
   );

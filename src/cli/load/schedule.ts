@@ -18,7 +18,10 @@ export async function closedLoop(
   start: (intendedAt: number) => Promise<void>,
 ): Promise<void> {
   const connection = async () => {
-    while (performance.now() < endsAt && !signal?.aborted) await start(performance.now());
+    while (performance.now() < endsAt) {
+      if (signal?.aborted) return;
+      await start(performance.now());
+    }
   };
   await Promise.all(Array.from({ length: connections }, connection));
 }
@@ -35,7 +38,7 @@ export async function openLoop(
   const { connections, rate, endsAt } = options;
   let nextAt = performance.now();
   const connection = async () => {
-    while (nextAt < endsAt && !signal?.aborted) {
+    while (nextAt < endsAt) {
       const intendedAt = nextAt;
       nextAt += 1000 / rate;
       const aheadMs = intendedAt - performance.now();
