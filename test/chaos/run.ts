@@ -153,9 +153,17 @@ async function runStretch(
   }
   if (options.signal?.aborted) return;
   const evidence = { admin: system.admin, attempts: all };
-  const final = [...(await judgeAnswers(evidence)), ...(await judgeBooks(evidence))];
+  const final = [...(await judgeAnswers(evidence)), ...(await judgeBooks(evidence)), ...(await runAudit(system))];
   const known = new Set(result.violations.map(({ rule, detail }) => `${rule} ${detail}`));
   result.violations.push(...final.filter(({ rule, detail }) => !known.has(`${rule} ${detail}`)));
+}
+
+/** What an operator would see: the service's own audit must agree with the judge. */
+async function runAudit(system: System): Promise<Violation[]> {
+  const audit = await system.run(['audit']);
+  const { code, signal } = await audit.exited;
+  if (code === 0) return [];
+  return [{ rule: 'the audit ends with 0', detail: `${signal ?? code}: ${audit.output().slice(-500)}` }];
 }
 
 /** Waits until every service is ready and settles a new transfer, and nothing is pending. `at` is null if that did not come. */

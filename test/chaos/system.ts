@@ -204,7 +204,9 @@ export class System {
 
   /** Runs the command line beside the services, in their folder and on their database, to its end. */
   async run(args: string[], env: Record<string, string> = {}): ReturnType<typeof startProgram> {
-    return await startProgram(this.#scope, { ...this.#options(0), args, env: { ...this.env, PORT: '0', ...env } });
+    // Beside the services, so that it is not behind a network that is put in front of the first alone.
+    const options = this.#options(this.#shape.services);
+    return await startProgram(this.#scope, { ...options, args, env: { ...this.env, PORT: '0', ...env } });
   }
 
   /** Runs one statement as the superuser, on a connection of its own; waits for a database that is just starting. */
