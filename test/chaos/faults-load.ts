@@ -20,7 +20,7 @@ const RELEASE_MS = 10_000;
 export const LOAD_FAULTS: readonly Fault[] = [
   {
     name: 'out-of-memory',
-    shape: { services: 1, env: { ...KILLABLE_THREADS_ENV, MAX_QUEUE: '5000' } },
+    shape: { services: 1, env: { ...KILLABLE_THREADS_ENV, MAX_QUEUE: '5000', THREADS: '2' } },
     recoverMs: 30_000,
     strike: async (blow) => {
       const { system, callers, draw, short } = blow;
