@@ -152,7 +152,10 @@ async function exchange(
   let log: Answer['log'];
   let answeredMs: number | null = null;
   try {
-    if (options.stopping()) throw stoppingProblem();
+    if (options.stopping()) {
+      await discardBody(request, options.lingerTimeoutMs);
+      throw stoppingProblem();
+    }
     const { method = '', headers } = request;
     const { path, search } = readHead(request, options.hosts);
     let answer: Answer;
@@ -227,6 +230,13 @@ function closeIfStopping(response: ServerResponse, options: ServerOptions): void
 
 function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+/** Reads the rest of a body and drops it: the connection is closed after the answer, and unread bytes would reset it. */
+async function discardBody(request: IncomingMessage, timeoutMs: number): Promise<void> {
+  if (request.complete) return;
+  request.resume();
+  await once(request, 'end', { signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
 }
 
 function parseQuery(search: string): Record<string, string> {

@@ -4,7 +4,9 @@ import { spawn } from 'node:child_process';
 import { Agent, request as send } from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
@@ -45,6 +47,36 @@ test('stop: no request on a kept-alive connection breaks', async (t) => {
     [...ends.keys()].filter((end) => !['200', '503', 'ECONNREFUSED'].includes(end)),
     [],
   );
+});
+
+test('stop: a request whose body is still on its way is answered, and not reset', async (t) => {
+  const service = await startService(t, { database: await createDatabase(t), env: { THREADS: '1' } });
+  const { hostname, port } = new URL(service.url);
+  const socket = connect(Number(port), hostname);
+  onEnd(t, () => void socket.destroy());
+  await once(socket, 'connect');
+  const answer = text(socket);
+  const half = 'x'.repeat(400_000);
+  // A head that has begun keeps the connection open.
+  socket.write(`POST /transfers HTTP/1.1\r\nHost: ${hostname}\r\n`);
+  await request(service, 'GET', '/healthz');
+  process.kill(service.pid, 'SIGTERM');
+  const refused = async () =>
+    await request(service, 'GET', '/healthz').then(
+      () => false,
+      () => true,
+    );
+  await until(refused, { what: 'the port to be closed' });
+  socket.write(`Content-Type: application/json\r\nContent-Length: ${2 * half.length}\r\n\r\n`);
+  for (let part = 0; part < 2; part += 1) {
+    await new Promise((resolve) => socket.write(half, resolve));
+    await sleep(50);
+  }
+  const answered = await answer;
+  assert.match(answered, /^HTTP\/1\.1 503 /);
+  assert.match(answered, /^Connection: close\r$/im);
+  assert.match(answered, /shutting_down/);
+  assert.deepEqual(await service.exited, { code: 0, signal: null }, service.output());
 });
 
 test('stop: connections that are idle, or have never sent anything, do not delay the end', async (t) => {
@@ -108,8 +140,8 @@ for (const stdio of ['stdout', 'stderr'] as const) {
     onEnd(t, () => void child.kill('SIGKILL'));
     const exited = once(child, 'exit');
     let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      output += part;
     });
     const url = await until(() => /listening on (\S+)/.exec(output)?.[1], { timeoutMs: 60_000, what: 'the service' });
     child[stdio].destroy();
@@ -132,8 +164,8 @@ test('stop: a reader of the log that stalls delays neither answers nor the end, 
   const [line] = await once(child.stdout.setEncoding('utf8'), 'data');
   const url = /listening on (\S+)/.exec(String(line))?.[1] ?? '';
   const dropped = async (): Promise<number> => {
-    const { text } = await request({ url }, 'GET', '/metrics');
-    return Number(/^gopherpay_log_lines_dropped_total (\d+)$/m.exec(text)?.[1]);
+    const metrics = await request({ url }, 'GET', '/metrics');
+    return Number(/^gopherpay_log_lines_dropped_total (\d+)$/m.exec(metrics.text)?.[1]);
   };
   assert.equal(await dropped(), 0);
   const headers = { 'X-Request-ID': 'x'.repeat(100) };
