@@ -2,6 +2,7 @@
 import { EXTERNAL } from '../domain/account.ts';
 import type { FailureCode, TransferKind } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
+import { type JournalRange, loadJournalRange, UNTIMELY } from './acceptance-window.ts';
 import { roundUp } from './instants.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
 import { REQUEST_ID } from './orders.ts';
@@ -131,12 +132,13 @@ export async function listTransfers(
   page: { limit: number; after: TransferCursor | null },
 ): Promise<TransferPage> {
   const { limit, after } = page;
+  const range = filter.status === 'pending' ? null : await loadJournalRange(connection, filter);
   const values: unknown[] = [];
   const bind = (value: unknown) => `$${values.push(value)}`;
   const count = `${bind(limit + 1)}::integer`;
   const sections = [
     ...(after?.stage === 'settled' ? [] : unsettledSection(filter, after, bind)),
-    ...(filter.status === 'pending' ? [] : settledSection(filter, after, bind)),
+    ...(filter.status === 'pending' ? [] : settledSection({ filter, range, after }, bind)),
   ];
   if (sections.length === 0) return { transfers: [], next: null };
   const result = await connection.query<ListedRow>(
@@ -152,6 +154,11 @@ export async function listTransfers(
     transfers: shown.map(toTransfer),
     next: result.rows.length > limit && last ? cursorAt(last, shown, after) : null,
   };
+}
+
+/** Whether a filter names a few transfers by an indexed key, so that a list of them is a look-up. */
+function isByKey({ requestId, groupId, parentId }: TransferFilter): boolean {
+  return (requestId ?? groupId ?? parentId) !== undefined;
 }
 
 type Bind = (value: unknown) => string;
@@ -186,36 +193,52 @@ function unsettledSection(filter: TransferFilter, after: PendingCursor | null, b
   return statements;
 }
 
+/** What to list of the settled transfers, and from where on. */
+type SettledList = { filter: TransferFilter; range: JournalRange | null; after: TransferCursor | null };
+/** Conditions that a window of acceptance puts on settled transfers; they exclude each other. */
+type Window = { timely: string; untimely: string | null; conditions: readonly string[] };
+
 /** Section 2: what was settled when the walk began. */
-function settledSection(filter: TransferFilter, after: TransferCursor | null, bind: Bind): string[] {
+function settledSection({ filter, range, after }: SettledList, bind: Bind): string[] {
   const where = new Conditions(filter, bind);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);
   if (filter.currency !== undefined) where.add((value) => `currency = ${value}::text`, filter.currency);
   if (after?.stage === 'settled') where.addBefore(after);
   if (after?.stage === 'pending') where.add((value) => `journal_number <= ${value}::bigint`, after.head);
-  return filter.account === undefined
-    ? [
-        `select 2 as section, null::bigint as entry_number, ${SETTLED_COLUMNS}
-         from transfers
-         where ${where.text()}
-         order by journal_number desc, journal_position desc`,
-      ]
-    : settledOfAccount(filter, after, where);
+  const window = where.window(range);
+  if (filter.account !== undefined && !isByKey(filter))
+    return settledOfAccount({ filter, range, after }, window, where);
+  if (filter.account !== undefined) {
+    where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
+  }
+  return window.conditions.map((condition) => inJournalOrder(condition, where));
+}
+
+/** A statement that lists settled transfers by the journal alone. */
+function inJournalOrder(condition: string, where: Conditions): string {
+  return `
+    select 2 as section, null::bigint as entry_number, ${SETTLED_COLUMNS}
+    from transfers
+    where ${condition} and ${where.text()}
+    order by journal_number desc, journal_position desc`;
 }
 
 // Transfers that moved money are found through the account's entries, whose numbers run in journal order; failed ones,
 // and holds and their ends, through two partial indexes. Each branch is limited on its own, in the order of the whole.
-function settledOfAccount(filter: TransferFilter, after: TransferCursor | null, where: Conditions): string[] {
+function settledOfAccount({ filter, range, after }: SettledList, window: Window, where: Conditions): string[] {
   const { bind } = where;
   const account = `${bind(filter.account)}::text`;
-  const entryless = (column: string) => `
-    select 2 as section, null::bigint as entry_number, ${SETTLED_COLUMNS}
-    from transfers
-    where from_entry_number is null and ${column} = ${account} and ${where.text()}
-    order by journal_number desc, journal_position desc`;
+  const { timely } = window;
+  const entryless = (column: string) =>
+    inJournalOrder(`from_entry_number is null and ${column} = ${account} and ${timely}`, where);
   const moving = () => {
     const currency = `${bind(filter.currency ?? null)}::text`;
-    const bound = after?.stage === 'settled' ? `and entry_number < ${bind(after.entry)}::bigint` : '';
+    const [afterEntry, beforeEntry] = [range?.afterEntry ?? null, range?.beforeEntry ?? null];
+    const bounds = [
+      ...(after?.stage === 'settled' ? [`and entry_number < ${bind(after.entry)}::bigint`] : []),
+      ...(afterEntry === null ? [] : [`and entry_number > ${bind(afterEntry)}::bigint`]),
+      ...(beforeEntry === null ? [] : [`and entry_number < ${bind(beforeEntry)}::bigint`]),
+    ];
     return `
     select 2 as section, entry_number, ${SETTLED_COLUMNS}
     from (
@@ -223,14 +246,21 @@ function settledOfAccount(filter: TransferFilter, after: TransferCursor | null, 
       from entries
       where account_number = ${account}
         and currency = coalesce(${currency}, (select currency from accounts where account_number = ${account} limit 1))
-        ${bound}
+        ${bounds.join(' ')}
     ) as own
     join transfers on transfers.id = own.transfer_id
-    where ${where.text()}
+    where ${timely} and ${where.text()}
     order by entry_number desc`;
   };
   // A value that no branch refers to would be one whose type PostgreSQL cannot tell.
-  return [...(filter.status === 'failed' ? [] : [moving()]), entryless('from_account'), entryless('to_account')];
+  return [
+    ...(filter.status === 'failed' ? [] : [moving()]),
+    entryless('from_account'),
+    entryless('to_account'),
+    ...(window.untimely === null
+      ? []
+      : [inJournalOrder(`${window.untimely} and (from_account = ${account} or to_account = ${account})`, where)]),
+  ];
 }
 
 const UUID_FORM = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -258,6 +288,18 @@ class Conditions {
     }
     if (since !== undefined) this.add((value) => `created_at >= ${value}::timestamptz`, roundUp(since));
     if (until !== undefined) this.add((value) => `created_at < ${value}::timestamptz`, roundUp(until));
+  }
+
+  /** Conditions on the timely transfers of a window, and on the few others; see acceptance-window.ts. */
+  window(range: JournalRange | null): Window {
+    if (range === null) return { timely: 'true', untimely: null, conditions: ['true'] };
+    const { afterNumber: after, beforeNumber: before } = range;
+    const timely = [
+      `not (${UNTIMELY})`,
+      ...(after === null ? [] : [`journal_number > ${this.bind(after)}::bigint`]),
+      ...(before === null ? [] : [`journal_number < ${this.bind(before)}::bigint`]),
+    ].join(' and ');
+    return { timely, untimely: UNTIMELY, conditions: [timely, UNTIMELY] };
   }
 
   add(condition: (value: string) => string, value: unknown): void {
