@@ -33,6 +33,9 @@ const environment = z.object({
   MAX_QUEUE_BYTES: whole(1024 * 1024, 64 * 1024 ** 3).default(64 * 1024 * 1024),
   JOB_SIZE_MAX: whole(1, 10_000).default(2048),
   CONNECTIONS_MAX: whole(1, 100_000).default(10_000),
+  CALLER_SHARE_PERCENT: whole(1, 100).default(50),
+  OPERATIONS_HOST: z.string().min(1).optional(),
+  OPERATIONS_PORT: whole(0, 65_535).optional(),
   BODY_BYTES_MAX: whole(1024, 64 * 1024 * 1024).default(1024 * 1024),
   BODY_BYTES_IN_FLIGHT_MAX: whole(1024, 2 ** 40).default(64 * 1024 * 1024),
   ANSWER_BYTES_IN_FLIGHT_MAX: whole(1024, 2 ** 40).default(64 * 1024 * 1024),
@@ -48,6 +51,7 @@ const environment = z.object({
   STREAM_TIMEOUT_MS: whole(100, 600_000).default(60_000),
   DB_CONNECT_TIMEOUT_MS: whole(100, 600_000).default(5000),
   DB_STATEMENT_TIMEOUT_MS: whole(100, 600_000).default(15_000),
+  DB_SCAN_TIMEOUT_MS: whole(100, 600_000).default(3000),
   DB_LOCK_TIMEOUT_MS: whole(100, 600_000).default(5000),
   DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: whole(100, 600_000).default(10_000),
   DB_ANSWER_TIMEOUT_MS: whole(200, 700_000).optional(),
@@ -85,6 +89,10 @@ export type Config = {
   readonly maxQueueBytes: number;
   readonly jobSizeMax: number;
   readonly connectionsMax: number;
+  /** How much of connections, streams and places in the queue one caller may hold while others ask for some; 100: all. */
+  readonly callerSharePercent: number;
+  /** Where else to listen for probes and for metrics, which are then served there only; null: nowhere. */
+  readonly operations: { readonly host: string; readonly port: number } | null;
   readonly bodyBytesMax: number;
   /** How many bytes of bodies that arrive, and of answers that are sent, the process may hold at once. */
   readonly bodyBytesInFlightMax: number;
@@ -107,6 +115,8 @@ export type Config = {
   /** How long the reader of a streamed answer may take nothing of it. */
   readonly streamTimeoutMs: number;
   readonly databaseTimeouts: DatabaseTimeouts;
+  /** How long a statement of a list may take. */
+  readonly scanTimeoutMs: number;
   /** After what silence in an answer a command that reads gives up. */
   readonly readingTimeoutMs: number;
   readonly heartbeatMs: number;
@@ -161,6 +171,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     maxQueueBytes: values.MAX_QUEUE_BYTES,
     jobSizeMax: values.JOB_SIZE_MAX,
     connectionsMax: values.CONNECTIONS_MAX,
+    callerSharePercent: values.CALLER_SHARE_PERCENT,
+    operations:
+      values.OPERATIONS_PORT === undefined
+        ? null
+        : { host: values.OPERATIONS_HOST ?? values.HOST, port: values.OPERATIONS_PORT },
     bodyBytesMax: values.BODY_BYTES_MAX,
     // One body must fit.
     bodyBytesInFlightMax: Math.max(values.BODY_BYTES_IN_FLIGHT_MAX, values.BODY_BYTES_MAX),
@@ -185,6 +200,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       proofTimeoutMs: values.DB_PROOF_TIMEOUT_MS,
       goodbyeTimeoutMs: values.DB_GOODBYE_TIMEOUT_MS,
     },
+    scanTimeoutMs: values.DB_SCAN_TIMEOUT_MS,
     readingTimeoutMs: values.DB_READING_TIMEOUT_MS,
     heartbeatMs: values.HEARTBEAT_MS,
     orphanedAfterMs: values.ORPHANED_AFTER_MS,

@@ -46,6 +46,16 @@ export function retryAfter(error: unknown): Retry {
   return 'never';
 }
 
+/** Whether the server canceled a statement: as a rule because it took longer than its statement_timeout. */
+export function isCanceled(error: unknown): boolean {
+  return sqlStateOf(error) === '57014';
+}
+
+/** Whether no connection of a pool came free in time. The database may be well: others use all of them. pg-pool has no code for it. */
+export function isPoolBusy(error: unknown): boolean {
+  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
+}
+
 /** SQLSTATEs with which a server, or what stands before it, says that nobody is served at the moment. */
 const OUT_OF_REACH = /^(08...|57P0[123])$/;
 

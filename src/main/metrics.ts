@@ -18,6 +18,8 @@ export type Metrics = {
   settled(ending: Ending, durationMs: number): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
+  /** One request or connection that was refused because its caller has its share, or because there is none left. */
+  refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
 
@@ -73,6 +75,12 @@ export function createMetrics(queue: Queue): Metrics {
     labelNames: ['route'],
     registers,
   });
+  const refusals = new Counter({
+    name: 'gopherpay_refused_total',
+    help: 'Connections, streams and transfers refused because the caller has its share, or because none is left.',
+    labelNames: ['resource'],
+    registers,
+  });
   registry.registerMetric(
     new Counter({
       name: 'gopherpay_log_lines_dropped_total',
@@ -111,6 +119,7 @@ export function createMetrics(queue: Queue): Metrics {
       settledSeconds.observe(durationMs / 1000);
     },
     streaming: (route, change) => streams.labels(route).inc(change),
+    refused: (resource) => refusals.labels(resource).inc(),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }

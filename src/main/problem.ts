@@ -35,7 +35,11 @@ export const PROBLEMS = {
   outcome_unknown: { status: 503, title: 'It is not known whether this was done' },
   too_many_bodies: { status: 503, title: 'Too many large bodies arrive at once' },
   too_many_answers: { status: 503, title: 'Too many large answers are being sent' },
+  not_ready: { status: 503, title: 'The service is not ready' },
+  too_busy: { status: 503, title: 'Too many requests of this kind are running' },
+  too_many_connections: { status: 503, title: 'Too many connections are open' },
   too_many_streams: { status: 503, title: 'Too many answers are being streamed' },
+  query_too_slow: { status: 503, title: 'The query takes too long' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;
 

@@ -9,6 +9,8 @@ export type Exchange<Query, Body> = {
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */
   readonly requestIdGiven: boolean;
   readonly headers: IncomingHttpHeaders;
+  /** Who asks: a network address; see shares.ts. */
+  readonly caller: string;
   /** The parameters of the path, in order, decoded. */
   readonly parameters: readonly string[];
   readonly query: Query;
@@ -41,6 +43,8 @@ export type Route = {
   readonly body: z.ZodType;
   /** Whether it takes places in the queue: with none left it is refused before its body is read. */
   readonly takesPlace?: boolean;
+  /** Whether it is for operators: answered also on connections beyond the limit. */
+  readonly operational?: boolean;
   /** Whether a request may leave the body out, which then counts as an empty object. */
   readonly bodyOptional?: boolean;
   /** The name of the schema of each answer that is not a problem, or null for an empty one; see openapi.ts. */

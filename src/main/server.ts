@@ -20,10 +20,12 @@ import { ByteBudget } from './byte-budget.ts';
 import { readHead } from './head.ts';
 import type { AllowedHosts } from './hosts.ts';
 import type { Metrics } from './metrics.ts';
+import { limitConnections } from './connections.ts';
 import { Problem, type ProblemCode } from './problem.ts';
 import { type Answer, NO_BODY, type Route } from './route.ts';
 import { Router } from './router.ts';
 import { REQUEST_ID_FORM } from './schemas.ts';
+import { callerOf } from './shares.ts';
 import { cutIfStalled, releaseStream, type Stream, writeStream } from './stream.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -57,6 +59,10 @@ export type ServerOptions = {
   bodyBytesInFlightMax: number;
   answerBytesInFlightMax: number;
   connectionsMax: number;
+  /** How many are accepted beyond that, on which only operators are served. */
+  reserve: number;
+  /** How much of the connections one caller may hold, in percent. */
+  callerSharePercent: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
   keepAliveTimeoutMs: number;
@@ -76,6 +82,8 @@ type Latest = { readonly response: ServerResponse; readonly requestId: string };
 
 /** Requests or connections that end with the answer under way: what comes behind it is neither answered nor done. */
 type Ending = WeakSet<IncomingMessage | Duplex>;
+/** A request, and whether its connection is one of the reserve, on which only operators are served. */
+type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
 
 export function createHttpServer(options: ServerOptions): Server {
   const router = new Router<Route>();
@@ -97,7 +105,9 @@ export function createHttpServer(options: ServerOptions): Server {
     const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
     const requestId = requestIdGiven ? given : randomUUIDv7();
     latest.set(request.socket, { response, requestId });
-    void exchange({ request, response, requestId, requestIdGiven }, router, ending, { ...options, budgets });
+    const inReserve = isInReserve(request.socket);
+    const arrival = { request, response, requestId, requestIdGiven, inReserve };
+    void exchange(arrival, router, ending, { ...options, budgets });
   };
   const server = createServer(
     {
@@ -118,13 +128,18 @@ export function createHttpServer(options: ServerOptions): Server {
     },
     answer,
   );
-  server.maxConnections = options.connectionsMax;
   const sockets = new Set<Socket>();
   connections.set(server, sockets);
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+  const isInReserve = limitConnections(server, {
+    ...options,
+    onRefused: () => options.metrics.refused('connections'),
+  });
+  // Without a listener, a connection that cannot be accepted for want of files would end the process.
+  server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
   // All that fit into a head: past its default of 2000, Node would leave headers out without a word.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
@@ -142,7 +157,7 @@ export function createHttpServer(options: ServerOptions): Server {
 }
 
 async function exchange(
-  { request, response, requestId, requestIdGiven }: Latest & { request: IncomingMessage; requestIdGiven: boolean },
+  { request, response, requestId, requestIdGiven, inReserve }: Arrival,
   router: Router<Route>,
   ending: Ending,
   options: ServerOptions & { budgets: Budgets },
@@ -152,6 +167,7 @@ async function exchange(
   let log: Answer['log'];
   let answeredMs: number | null = null;
   try {
+    if (inReserve) response.setHeader('Connection', 'close');
     if (options.stopping()) {
       await discardBody(request, options.lingerTimeoutMs);
       throw stoppingProblem();
@@ -163,13 +179,15 @@ async function exchange(
     else {
       const { route, parameters } = router.find(method, path);
       pattern = route.pattern;
+      if (inReserve && !route.operational) throw tooManyConnectionsProblem();
       if (route.method !== 'GET') refuseOtherTypes(headers);
       const query = parseQuery(search);
       const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
       const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
       // Node keeps up to 64 KiB of a body that is not read, which are 22 MB in chunks of one byte.
       if (route.body === NO_BODY && hasBody(headers)) request.resume();
-      answer = await route.handle({ requestId, requestIdGiven, headers, parameters, query, readBody });
+      const caller = callerOf(request.socket.remoteAddress);
+      answer = await route.handle({ requestId, requestIdGiven, headers, caller, parameters, query, readBody });
     }
     log = answer.log;
     closeIfStopping(response, options);
@@ -368,6 +386,12 @@ function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
 /** The database cannot be reached: nothing was stored, and trying again is the thing to do. */
 export function unavailableProblem(): Problem {
   return new Problem('database_unavailable', 'The database is out of reach; nothing was stored. Try again.', {
+    headers: { 'Retry-After': '1' },
+  });
+}
+
+function tooManyConnectionsProblem(): Problem {
+  return new Problem('too_many_connections', 'Use fewer connections from your address, or try again later.', {
     headers: { 'Retry-After': '1' },
   });
 }

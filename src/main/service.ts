@@ -4,8 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
+import { isPoolBusy } from '../db/errors.ts';
 import { migrate } from '../db/migrate.ts';
 import type { Logger } from '../logger.ts';
+import { type ConnectionLimits, fitConnections, openFilesMax } from './connections.ts';
 import { Feed } from './feed.ts';
 import { accountRoutes } from './handlers/accounts.ts';
 import { eventRoutes } from './handlers/events.ts';
@@ -16,10 +18,14 @@ import { transferRoutes } from './handlers/transfers.ts';
 import { Intake } from './intake.ts';
 import { KeyLookup } from './keys.ts';
 import { Lease } from './lease.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './pool.ts';
+import { Problem } from './problem.ts';
 import { Queue } from './queue.ts';
+import { QueueShares } from './queue-shares.ts';
+import { startReadProbe } from './read-probe.ts';
+import { FILTER_ADVICE, Reads, tooBusyProblem } from './reads.ts';
 import { type Recovery, startRecovery } from './recovery.ts';
 import { AllowedHosts } from './hosts.ts';
 import type { Route } from './route.ts';
@@ -28,10 +34,23 @@ import { Settlement } from './settlement.ts';
 import { Places } from './stream.ts';
 import { queueFullProblem } from './submission.ts';
 
+/** Short reads. What takes longer has connections of its own, made when first used, so that it does not delay them. */
 const POOL_CONNECTIONS_MAX = 5;
-/** Long reads and the feed have connections of their own, made when first used: they must not hold up short reads. */
+const CHANGE_CONNECTIONS_MAX = 3;
+const SCAN_CONNECTIONS_MAX = 3;
 const READING_CONNECTIONS_MAX = 3;
 const FEED_CONNECTIONS_MAX = 2;
+/** Of the main process: the pools, intake, heartbeat and recovery. Each thread has one more. */
+const DATABASE_CONNECTIONS_MAX =
+  POOL_CONNECTIONS_MAX +
+  CHANGE_CONNECTIONS_MAX +
+  SCAN_CONNECTIONS_MAX +
+  READING_CONNECTIONS_MAX +
+  FEED_CONNECTIONS_MAX +
+  3;
+const BOOKS_ADVICE = 'Try again when the database is less busy, or have the operator raise DB_STATEMENT_TIMEOUT_MS.';
+/** On the listener for operators, if there is one. */
+const OPERATIONS_CONNECTIONS_MAX = 100;
 
 export type Service = {
   readonly url: string;
@@ -41,14 +60,23 @@ export type Service = {
 
 /** Starts the service on a database. Throws if the database or the port cannot be had. */
 export async function startService(config: Config, database: DatabaseSettings, logger: Logger): Promise<Service> {
+  const connectionLimits = limitByFiles(config, logger);
   const timeouts = config.databaseTimeouts;
   await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });
   const queue = new Queue(config.maxQueue, config.maxQueueBytes);
+  const queueShares = new QueueShares(queue, config.callerSharePercent);
   const metrics = createMetrics(queue);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
   // A heartbeat that waits in line behind callers would have the process taken for dead.
   const heartPool = createPool(database, heartTimeoutsOf(config), 1);
+  let heardAt = performance.now();
+  heartPool.on('release', (error) => {
+    if (!error) heardAt = performance.now();
+  });
   const recoveryPool = createPool(database, timeouts, 1);
+  const changePool = createPool(database, timeouts, CHANGE_CONNECTIONS_MAX);
+  const scanTimeouts = { ...timeouts, statementTimeoutMs: config.scanTimeoutMs };
+  const scanPool = createPool(database, scanTimeouts, SCAN_CONNECTIONS_MAX);
   const readingPool = createPool(database, timeouts, READING_CONNECTIONS_MAX);
   const feedPool = createPool(database, timeouts, FEED_CONNECTIONS_MAX);
   const feed = new Feed({ pool: feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
@@ -91,33 +119,84 @@ export async function startService(config: Config, database: DatabaseSettings, l
 
   /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
   let phase: 'serving' | 'leaving' | 'closing' = 'serving';
-  const keys = new KeyLookup(pool);
-  const parts = { pool, lease, intake, keys, queue, settlement, waitTimeoutMs: config.waitTimeoutMs, wakeRecovery };
+  const waitTimeoutMs = timeouts.connectTimeoutMs;
+  const parts = {
+    pool,
+    lease,
+    intake,
+    keys: new KeyLookup(pool),
+    queue,
+    settlement,
+    waitTimeoutMs: config.waitTimeoutMs,
+    wakeRecovery,
+    lookUps: new Reads({ pool, runningMax: POOL_CONNECTIONS_MAX, waitTimeoutMs, advice: null }),
+    scans: new Reads({ pool: scanPool, runningMax: SCAN_CONNECTIONS_MAX, waitTimeoutMs, advice: FILTER_ADVICE }),
+    changePool,
+    queueShares,
+  };
+  // One connection less than there are: statements and followers go on beside what begins.
+  const books = new Reads({
+    pool: readingPool,
+    runningMax: READING_CONNECTIONS_MAX - 1,
+    waitTimeoutMs,
+    advice: BOOKS_ADVICE,
+  });
+  const pages = new Reads({ pool: feedPool, runningMax: FEED_CONNECTIONS_MAX - 1, waitTimeoutMs, advice: null });
+  const { callerSharePercent } = config;
+  const statementStreams = new Places({
+    max: config.statementStreamsMax,
+    callerSharePercent,
+    onRefused: () => metrics.refused('statement_streams'),
+  });
+  const eventStreams = new Places({
+    max: config.eventStreamsMax,
+    callerSharePercent,
+    onRefused: () => metrics.refused('event_streams'),
+  });
+  const readProbe = startReadProbe({ pool, logger, intervalMs: heartbeatMs, failedAfterMs: orphanedAfterMs });
   const bookRoutes = [
     ...accountRoutes(parts),
     ...transferRoutes(parts),
     ...holdRoutes(parts),
-    ...statementRoutes({ pool: readingPool, streams: new Places(config.statementStreamsMax) }),
-    ...eventRoutes({ feed, streams: new Places(config.eventStreamsMax) }),
+    ...statementRoutes({ pool: readingPool, streams: statementStreams, books }),
+    ...eventRoutes({ feed, streams: eventStreams, pages }),
   ];
+  const operations = operationRoutes({
+    intake,
+    metrics,
+    stopping: () => phase !== 'serving',
+    heartbeatHealthy: () => recovery.healthy,
+    readsHealthy: () => readProbe.healthy,
+    openapi: () => renderOpenApi(routes),
+  });
+  const databaseAnswers = () => performance.now() - heardAt < timeouts.connectTimeoutMs;
+  const guards = { recovery, queue, queueShares, metrics, databaseAnswers };
   const routes: Route[] = [
-    ...bookRoutes.map((route) => refuseEarly(route, recovery, queue)),
-    ...operationRoutes({
-      pool,
-      intake,
-      metrics,
-      healthy: () => recovery.healthy,
-      stopping: () => phase !== 'serving',
-      openapi: () => renderOpenApi(routes),
-    }),
+    ...bookRoutes.map((route) => refuseEarly(route, guards)),
+    // With a listener of their own, metrics are not shown to callers.
+    ...operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics'),
   ];
   const hosts = new AllowedHosts(config.host, config.allowedHosts);
-  const server = createHttpServer({ ...config, routes, metrics, logger, hosts, stopping: () => phase === 'closing' });
-  server.listen(config.port, config.host);
-  await once(server, 'listening').catch(async (error: unknown) => {
+  const stopping = () => phase === 'closing';
+  const serverOptions = { ...config, ...connectionLimits, metrics, logger, hosts, stopping };
+  const server = createHttpServer({ ...serverOptions, routes });
+  const operationsServer = createHttpServer({
+    ...serverOptions,
+    connectionsMax: OPERATIONS_CONNECTIONS_MAX,
+    routes: operations,
+  });
+  try {
+    if (config.operations) {
+      operationsServer.listen(config.operations.port, config.operations.host);
+      await once(operationsServer, 'listening');
+      logger.info({ url: urlOf(config.operations.host, operationsServer.address()) }, 'operations listener started');
+    }
+    server.listen(config.port, config.host);
+    await once(server, 'listening');
+  } catch (error) {
     await close();
     throw error;
-  });
+  }
 
   async function stop(): Promise<void> {
     phase = 'leaving';
@@ -135,6 +214,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
   }
 
   async function close(): Promise<void> {
+    operationsServer.close();
+    operationsServer.closeAllConnections();
+    readProbe.stop();
     await recovery.stop();
     await heartPool.end();
     await recoveryPool.end();
@@ -142,10 +224,26 @@ export async function startService(config: Config, database: DatabaseSettings, l
     await intake.close();
     await feedPool.end();
     await readingPool.end();
+    await scanPool.end();
+    await changePool.end();
     await pool.end();
   }
 
   return { url: urlOf(config.host, server.address()), stop };
+}
+
+/** The limits of connections that the limit of open files leaves room for. */
+function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logger): ConnectionLimits {
+  const filesMax = openFilesMax();
+  const databaseConnections = DATABASE_CONNECTIONS_MAX + threads;
+  const limits = fitConnections(wanted, { filesMax, threads, databaseConnections });
+  if (limits.connectionsMax < wanted) {
+    logger.warn(
+      { open_files_max: filesMax, connections_max: limits.connectionsMax, wanted },
+      'limit of connections lowered: raise the limit of open files, or lower CONNECTIONS_MAX',
+    );
+  }
+  return limits;
 }
 
 /** A heartbeat that takes longer than others wait for it is none, so neither its answer nor a way to send it is waited for any longer. */
@@ -162,15 +260,41 @@ function heartTimeoutsOf({ databaseTimeouts, orphanedAfterMs }: Config): Databas
  * A route that refuses what it can before it reads the body: with 503 while it is known that the database cannot be reached,
  * and with 429 while no place in the queue is left, so that a storm costs as little as can be.
  */
-function refuseEarly(route: Route, recovery: Recovery, queue: Queue): Route {
+function refuseEarly(
+  route: Route,
+  {
+    recovery,
+    queue,
+    queueShares,
+    metrics,
+    databaseAnswers,
+  }: {
+    recovery: Recovery;
+    queue: Queue;
+    queueShares: QueueShares;
+    metrics: Metrics;
+    /** Whether the database has answered a heartbeat while a request waited for a connection. */
+    databaseAnswers: () => boolean;
+  },
+): Route {
   return {
     ...route,
     handle: async (exchange) => {
       if (!recovery.reachable) throw unavailableProblem();
-      // With a key it may be answered although the queue is full: it may have been accepted before.
-      if (route.takesPlace && queue.room === 0 && exchange.headers['idempotency-key'] === undefined)
-        throw queueFullProblem(queue);
-      return await route.handle(exchange);
+      if (route.takesPlace) {
+        // Asked also while the queue is full: from then on, the caller that fills it keeps to its share.
+        const mayTake = queueShares.mayTake(exchange.caller);
+        // With a key it may be answered although the queue is full: it may have been accepted before.
+        const isNew = exchange.headers['idempotency-key'] === undefined;
+        if (isNew && !mayTake && queue.room > 0) metrics.refused('queue');
+        if (isNew && (!mayTake || queue.room === 0)) throw queueFullProblem(queue);
+      }
+      return await route.handle(exchange).catch((error: unknown) => {
+        const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
+        if (!waitedInVain) throw error;
+        // Connections that wait for a silent database look busy, too.
+        throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
+      });
     },
   };
 }

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
+import { Shares } from './shares.ts';
 
 /** A body that is written after the head. It ends the answer by returning, and breaks it off by throwing. */
 export type Stream = {
@@ -111,24 +112,25 @@ async function takes(
   }
 }
 
-/** How many answers of a kind may be streamed at once. */
+/** How many responses of a kind may be streamed at once, in all and by one caller. */
 export class Places {
-  #free: number;
+  readonly #shares: Shares;
+  readonly #onRefused: () => void;
 
-  constructor(max: number) {
-    this.#free = max;
+  constructor(options: { max: number; callerSharePercent: number; onRefused: () => void }) {
+    this.#shares = new Shares({ total: options.max, percent: options.callerSharePercent });
+    this.#onRefused = options.onRefused;
   }
 
-  /** Takes a place, and returns how to give it back, once. Throws too_many_streams if there is none. */
-  take(): () => void {
-    if (this.#free === 0) {
-      throw new Problem('too_many_streams', 'As many answers of this kind as may be streamed are; try again later.', {
+  /** Takes a place for a caller, and returns how to give it back, once. Throws too_many_streams if there is none. */
+  take(caller: string): () => void {
+    if (!this.#shares.tryTake(caller)) {
+      this.#onRefused();
+      const whose = this.#shares.free === 0 ? 'All places for' : 'Your address has its share of the places for';
+      throw new Problem('too_many_streams', `${whose} responses of this kind. End one, or try again later.`, {
         headers: { 'Retry-After': '5' },
       });
     }
-    this.#free -= 1;
-    return () => {
-      this.#free += 1;
-    };
+    return () => this.#shares.release(caller);
   }
 }

@@ -136,6 +136,10 @@ test('problem: what may be tried again says when', () => {
     'outcome_unknown',
     'too_many_bodies',
     'too_many_answers',
+    'not_ready',
+    'query_too_slow',
+    'too_busy',
+    'too_many_connections',
     'too_many_streams',
     'shutting_down',
   ];

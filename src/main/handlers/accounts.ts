@@ -28,10 +28,11 @@ import {
   updateAccountSchema,
 } from '../schemas.ts';
 import { renderAccount, renderEntry, renderItems, renderPage } from '../wire.ts';
+import type { ReadingParts } from '../reads.ts';
 import type { Parts } from '../submission.ts';
 import { awaitClosed } from './instants.ts';
 
-export function accountRoutes(parts: Parts): Route[] {
+export function accountRoutes(parts: ReadingParts): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -40,7 +41,7 @@ export function accountRoutes(parts: Parts): Route[] {
       query: NO_PARAMETERS,
       body: createAccountSchema,
       answers: { 201: 'Account' },
-      handle: async (exchange) => await createAccount(parts, exchange),
+      handle: async (exchange) => await createAccount({ ...parts, pool: parts.changePool }, exchange),
     }),
     defineRoute({
       method: 'GET',
@@ -49,7 +50,7 @@ export function accountRoutes(parts: Parts): Route[] {
       query: listAccountsSchema,
       body: NO_BODY,
       answers: { 200: 'AccountPage' },
-      handle: async ({ query }) => await showAccounts(parts, query),
+      handle: async ({ query, caller }) => await parts.scans.run(caller, (pool) => showAccounts({ pool }, query)),
     }),
     defineRoute({
       method: 'GET',
@@ -58,9 +59,11 @@ export function accountRoutes(parts: Parts): Route[] {
       query: readAccountSchema,
       body: NO_BODY,
       answers: { 200: 'Account' },
-      handle: async ({ parameters, query }) => ({
+      handle: async ({ parameters, query, caller }) => ({
         status: 200,
-        json: renderAccount(await findAccount(parts, parameters[0], query.currency)),
+        json: renderAccount(
+          await parts.lookUps.run(caller, (pool) => findAccount({ pool }, parameters[0], query.currency)),
+        ),
       }),
     }),
     defineRoute({
@@ -90,7 +93,8 @@ export function accountRoutes(parts: Parts): Route[] {
       query: listEntriesSchema,
       body: NO_BODY,
       answers: { 200: 'EntryPage' },
-      handle: async ({ parameters, query }) => await showEntries(parts, parameters[0], query),
+      handle: async ({ parameters, query, caller }) =>
+        await parts.lookUps.run(caller, (pool) => showEntries({ pool }, parameters[0], query)),
     }),
     defineRoute({
       method: 'GET',
@@ -99,12 +103,13 @@ export function accountRoutes(parts: Parts): Route[] {
       query: balanceSchema,
       body: NO_BODY,
       answers: { 200: 'Balance' },
-      handle: async ({ parameters, query }) => await showBalance(parts, parameters[0], query),
+      handle: async ({ parameters, query, caller }) =>
+        await parts.lookUps.run(caller, (pool) => showBalance({ pool }, parameters[0], query)),
     }),
   ];
 }
 
-async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
+async function showAccounts(parts: Pick<Parts, 'pool'>, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
   // The cursor is the number and the currency of the last account shown.
   const [, accountNumber, currency] = /^(@external|[A-Za-z0-9._-]{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
   if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
@@ -123,7 +128,7 @@ async function showAccounts(parts: Parts, query: z.output<typeof listAccountsSch
 }
 
 async function changeAccount(
-  parts: Parts,
+  parts: ReadingParts,
   accountNumber: string | undefined,
   body: Record<string, unknown>,
 ): Promise<Answer> {
@@ -135,7 +140,7 @@ async function changeAccount(
   const change = parseRequest(updateAccountSchema, body);
   const account = await findAccount(parts, accountNumber, undefined, 'own');
   try {
-    const updated = await withTransaction(parts.pool, async (connection) => {
+    const updated = await withTransaction(parts.changePool, async (connection) => {
       const record = await updateAccount(connection, account.accountNumber, {
         name: change.name,
         email: change.email,
@@ -156,9 +161,9 @@ async function changeAccount(
   }
 }
 
-async function endAccount(parts: Parts, accountNumber: string | undefined): Promise<Answer> {
+async function endAccount(parts: ReadingParts, accountNumber: string | undefined): Promise<Answer> {
   const account = await findAccount(parts, accountNumber, undefined, 'own');
-  const closed = await withTransaction(parts.pool, async (connection) => {
+  const closed = await withTransaction(parts.changePool, async (connection) => {
     const done = await closeAccount(connection, account.accountNumber);
     if (done) await sealAccount(connection, account);
     return done;
@@ -173,7 +178,7 @@ async function endAccount(parts: Parts, accountNumber: string | undefined): Prom
 }
 
 async function showEntries(
-  parts: Parts,
+  parts: Pick<Parts, 'pool'>,
   accountNumber: string | undefined,
   query: z.output<typeof listEntriesSchema>,
 ): Promise<Answer> {
@@ -192,7 +197,7 @@ async function showEntries(
 }
 
 async function showBalance(
-  parts: Parts,
+  parts: Pick<Parts, 'pool'>,
   accountNumber: string | undefined,
   query: z.output<typeof balanceSchema>,
 ): Promise<Answer> {

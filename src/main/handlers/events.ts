@@ -3,12 +3,18 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { chooseType } from '../accept.ts';
 import type { Feed } from '../feed.ts';
 import { Problem } from '../problem.ts';
+import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import { eventsSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
 import { renderEvent, renderItems, renderPage } from '../wire.ts';
 
-type FeedParts = { feed: Feed; streams: Places };
+type FeedParts = {
+  feed: Feed;
+  streams: Places;
+  /** Of pages. Followers share the pages that they read. */
+  pages: Reads;
+};
 
 export function eventRoutes(parts: FeedParts): Route[] {
   return [
@@ -19,11 +25,11 @@ export function eventRoutes(parts: FeedParts): Route[] {
       query: eventsSchema,
       body: NO_BODY,
       answers: { 200: 'EventPage' },
-      async handle({ headers, query }) {
+      async handle({ headers, query, caller }) {
         const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
         return type === 'application/json'
-          ? await showEvents(parts, BigInt(query.after), query.limit)
-          : await followEvents(parts, parseLastEventId(headers) ?? BigInt(query.after));
+          ? await parts.pages.run(caller, () => showEvents(parts, BigInt(query.after), query.limit))
+          : await followEvents(parts, caller, parseLastEventId(headers) ?? BigInt(query.after));
       },
     }),
   ];
@@ -37,9 +43,9 @@ async function showEvents({ feed }: FeedParts, after: bigint, limit: number): Pr
   return { status: 200, ...renderPage(items, Number(next)) };
 }
 
-async function followEvents({ feed, streams }: FeedParts, after: bigint): Promise<Answer> {
-  await refuseBeyondEnd(feed, after);
-  const release = streams.take();
+async function followEvents({ feed, streams, pages }: FeedParts, caller: string, after: bigint): Promise<Answer> {
+  await pages.run(caller, () => refuseBeyondEnd(feed, after));
+  const release = streams.take(caller);
   return {
     status: 200,
     headers: {

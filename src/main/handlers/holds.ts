@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { type HoldRecord, loadHold } from '../../db/holds.ts';
 import { Problem } from '../problem.ts';
+import type { ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
 import { isUuid } from '../standing.ts';
@@ -11,7 +12,7 @@ import { refuseAmount, toFields } from './transfers.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
 
-export function holdRoutes(parts: Parts): Route[] {
+export function holdRoutes(parts: ReadingParts): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -30,7 +31,7 @@ export function holdRoutes(parts: Parts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Hold' },
-      handle: async ({ parameters }) => await showHold(parts, parameters[0]),
+      handle: async ({ parameters, caller }) => await parts.lookUps.run(caller, () => showHold(parts, parameters[0])),
     }),
     defineRoute({
       method: 'POST',

@@ -1,19 +1,19 @@
 // The handlers for those who operate the service: is it alive, can it work, what does it count, what can it do.
-import type { ConnectionPool } from '../../db/connect.ts';
 import type { Intake } from '../intake.ts';
 import type { Metrics } from '../metrics.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';
-import { stoppingProblem, unavailableProblem } from '../server.ts';
+import { Problem } from '../problem.ts';
+import { stoppingProblem } from '../server.ts';
 
 export function operationRoutes(parts: {
-  pool: ConnectionPool;
   intake: Intake;
   metrics: Metrics;
-  /** Whether the database answered the last heartbeat. */
-  healthy: () => boolean;
   /** Whether the service has been asked to stop. */
   stopping: () => boolean;
+  /** Whether the database answered the last heartbeat, and short reads are answered. */
+  heartbeatHealthy: () => boolean;
+  readsHealthy: () => boolean;
   openapi: () => Record<string, unknown>;
 }): Route[] {
   let openapi: string | undefined;
@@ -21,6 +21,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/healthz',
+      operational: true,
       summary: 'Whether the process is alive',
       query: NO_PARAMETERS,
       body: NO_BODY,
@@ -30,19 +31,26 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/readyz',
+      operational: true,
       summary: 'Whether the service can take transfers',
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Health' },
       async handle() {
         if (parts.stopping()) throw stoppingProblem();
-        if (!parts.intake.available || !parts.healthy()) throw unavailableProblem();
+        const failing = [
+          ...(parts.intake.available ? [] : ['intake']),
+          ...(parts.heartbeatHealthy() ? [] : ['heartbeat']),
+          ...(parts.readsHealthy() ? [] : ['reads']),
+        ];
+        if (failing.length > 0) throw notReadyProblem(failing);
         return { status: 200, json: { status: 'ready' } };
       },
     }),
     defineRoute({
       method: 'GET',
       pattern: '/metrics',
+      operational: true,
       summary: 'What the service counts and times, for Prometheus',
       query: NO_PARAMETERS,
       body: NO_BODY,
@@ -63,4 +71,11 @@ export function operationRoutes(parts: {
       },
     }),
   ];
+}
+
+function notReadyProblem(failing: readonly string[]): Problem {
+  return new Problem('not_ready', `These parts of the service do not work at the moment: ${failing.join(', ')}.`, {
+    headers: { 'Retry-After': '1' },
+    members: { failing },
+  });
 }

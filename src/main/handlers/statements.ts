@@ -1,5 +1,4 @@
 // The handlers of what is read for the books: the trial balance, and an account's statement of a month.
-import type { IncomingHttpHeaders } from 'node:http';
 import type { z } from 'zod';
 import { loadTrialBalance } from '../../db/balances.ts';
 import type { ConnectionPool } from '../../db/connect.ts';
@@ -9,7 +8,8 @@ import { renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '
 import { PAGE_SECURITY_POLICY } from '../../statement-page.ts';
 import { chooseType } from '../accept.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
+import type { Reads } from '../reads.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { balancesSchema, statementSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
 import { renderTrialBalance } from '../wire.ts';
@@ -17,11 +17,16 @@ import { findAccount } from './accounts.ts';
 import { awaitClosed } from './instants.ts';
 
 /** The pool is for long reads alone, so that they do not hold up short ones. */
-type ReadingParts = { pool: ConnectionPool; streams: Places };
+type StatementParts = {
+  pool: ConnectionPool;
+  streams: Places;
+  /** Of what is computed before the first byte. The pool has a connection more, for statements that are being written. */
+  books: Reads;
+};
 
 const MONTH_FORM = /^[1-9]\d{3}-(0[1-9]|1[0-2])$/;
 
-export function statementRoutes(parts: ReadingParts): Route[] {
+export function statementRoutes(parts: StatementParts): Route[] {
   return [
     defineRoute({
       method: 'GET',
@@ -30,10 +35,13 @@ export function statementRoutes(parts: ReadingParts): Route[] {
       query: balancesSchema,
       body: NO_BODY,
       answers: { 200: 'TrialBalance' },
-      async handle({ query }) {
+      async handle({ query, caller }) {
         const at = query.at ?? null;
-        if (at !== null) await awaitClosed(parts.pool, at);
-        return { status: 200, json: renderTrialBalance(at, await loadTrialBalance(parts.pool, at)) };
+        const balance = await parts.books.run(caller, async (pool) => {
+          if (at !== null) await awaitClosed(pool, at);
+          return await loadTrialBalance(pool, at);
+        });
+        return { status: 200, json: renderTrialBalance(at, balance) };
       },
     }),
     defineRoute({
@@ -43,17 +51,16 @@ export function statementRoutes(parts: ReadingParts): Route[] {
       query: statementSchema,
       body: NO_BODY,
       answers: { 200: 'Statement' },
-      handle: async ({ parameters, query, headers }) => await showStatement(parts, parameters, query, headers),
+      handle: async (exchange) => await parts.books.run(exchange.caller, () => showStatement(parts, exchange)),
     }),
   ];
 }
 
 async function showStatement(
-  { pool, streams }: ReadingParts,
-  [accountNumber, month = '']: readonly string[],
-  query: z.output<typeof statementSchema>,
-  headers: IncomingHttpHeaders,
+  { pool, streams }: StatementParts,
+  { parameters, query, headers, caller }: Exchange<z.output<typeof statementSchema>, undefined>,
 ): Promise<Answer> {
+  const [accountNumber, month = ''] = parameters;
   if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
   const account = await findAccount({ pool }, accountNumber, query.currency);
   let summary = await loadStatement(pool, account, month);
@@ -64,7 +71,7 @@ async function showStatement(
   if (!summary) throw new Problem('invalid_request', `The month ${month} has not begun (UTC).`);
   const format = query.format ?? formatOf(headers.accept);
   const style = { byteOrderMark: query.bom === 'true', decimals: query.decimals === 'true' };
-  const release = streams.take();
+  const release = streams.take(caller);
   return {
     status: 200,
     headers: headersOf(format, `${account.accountNumber}-${account.currency}-${month}`),

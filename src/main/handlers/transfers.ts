@@ -4,6 +4,7 @@ import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { Conditions } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
+import type { ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import {
   createGroupSchema,
@@ -28,7 +29,7 @@ const cursorSchema = z.discriminatedUnion('stage', [
   z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
 ]);
 
-export function transferRoutes(parts: Parts): Route[] {
+export function transferRoutes(parts: ReadingParts): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -62,9 +63,9 @@ export function transferRoutes(parts: Parts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Transfer' },
-      handle: async ({ parameters }) => ({
+      handle: async ({ parameters, caller }) => ({
         status: 200,
-        json: renderTransfer(await findTransfer(parts.pool, parameters[0])),
+        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, parameters[0]))),
       }),
     }),
     defineRoute({
@@ -74,7 +75,11 @@ export function transferRoutes(parts: Parts): Route[] {
       query: listTransfersSchema,
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
-      handle: async ({ query }) => await showTransfers(parts, query),
+      handle: async ({ query, caller }) => {
+        const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
+        const reads = isByKey ? parts.lookUps : parts.scans;
+        return await reads.run(caller, (pool) => showTransfers({ ...parts, pool }, query));
+      },
     }),
   ];
 }

@@ -1,0 +1,109 @@
+// Reads of one kind: a pool of connections, and a line before it in which callers take turns. A caller with a thousand requests
+// delays its own, and another caller's one request is next.
+import type { ConnectionPool } from '../db/connect.ts';
+import { isCanceled } from '../db/errors.ts';
+import { Problem } from './problem.ts';
+import type { QueueShares } from './queue-shares.ts';
+import type { Parts } from './submission.ts';
+
+/** How many requests of one caller may wait in a line. */
+const WAITING_MAX = 1000;
+
+/** What narrows a list down. */
+export const FILTER_ADVICE =
+  'Narrow it down: by `account`, `since` and `until`, `metadata=key:value` instead of `metadata=key`, or the id of a group, request or parent.';
+
+type Waiter = { readonly start: () => void };
+
+export class Reads {
+  readonly #pool: ConnectionPool;
+  readonly #runningMax: number;
+  readonly #waitTimeoutMs: number;
+  readonly #advice: string | null;
+  /** The callers in the order of their turns, each with its requests in the order of arrival. */
+  readonly #line = new Map<string, Waiter[]>();
+  #running = 0;
+
+  /**
+   * `waitTimeoutMs`: how long a request may wait for its turn. `advice`: what a caller can do about a statement that takes too long; null
+   * where that can only be trouble of the database.
+   */
+  constructor(options: { pool: ConnectionPool; runningMax: number; waitTimeoutMs: number; advice: string | null }) {
+    this.#advice = options.advice;
+    this.#pool = options.pool;
+    this.#runningMax = options.runningMax;
+    this.#waitTimeoutMs = options.waitTimeoutMs;
+  }
+
+  /** Runs `work` when it is the caller's turn. Throws too_busy if that does not come, query_too_slow if there is advice. */
+  async run<Result>(caller: string, work: (pool: ConnectionPool) => Promise<Result>): Promise<Result> {
+    if (this.#running < this.#runningMax) this.#running += 1;
+    else await this.#waitForTurn(caller);
+    try {
+      return await work(this.#pool);
+    } catch (error) {
+      if (this.#advice === null || !isCanceled(error)) throw error;
+      throw new Problem('query_too_slow', `Too much had to be read to answer this. ${this.#advice}`, {
+        headers: { 'Retry-After': '5' },
+      });
+    } finally {
+      // The turn is passed on, not given back: otherwise a request that arrives now would be before those that wait.
+      const next = this.#takeNext();
+      if (next) next.start();
+      else this.#running -= 1;
+    }
+  }
+
+  async #waitForTurn(caller: string): Promise<void> {
+    const waiting = this.#line.get(caller) ?? [];
+    if (waiting.length >= WAITING_MAX) throw tooBusyProblem();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter = { start: resolve };
+    waiting.push(waiter);
+    this.#line.set(caller, waiting);
+    const timer = setTimeout(() => {
+      this.#leave(caller, waiter);
+      reject(tooBusyProblem());
+    }, this.#waitTimeoutMs);
+    await promise.finally(() => clearTimeout(timer));
+  }
+
+  #takeNext(): Waiter | undefined {
+    const [first] = this.#line;
+    if (!first) return undefined;
+    const [caller, waiting] = first;
+    const waiter = waiting.shift();
+    this.#line.delete(caller);
+    if (waiting.length > 0) this.#line.set(caller, waiting);
+    return waiter;
+  }
+
+  #leave(caller: string, waiter: Waiter): void {
+    const others = (this.#line.get(caller) ?? []).filter((each) => each !== waiter);
+    if (others.length === 0) this.#line.delete(caller);
+    else this.#line.set(caller, others);
+  }
+}
+
+/** What handlers read with, besides what they submit transfers with. `pool` is for look-ups by key that are part of an order. */
+export type ReadingParts = Parts & {
+  /** Reads of one account, transfer or hold. */
+  lookUps: Reads;
+  /** Lists, which may read much that does not match. */
+  scans: Reads;
+  /** For changes of accounts, which may wait for locks. */
+  changePool: ConnectionPool;
+  /** The places in the queue, by caller. */
+  queueShares: QueueShares;
+};
+
+/** Others use all there is of something; nothing was stored. */
+export function tooBusyProblem(): Problem {
+  return new Problem(
+    'too_busy',
+    'All database connections for this kind of request are in use; nothing was stored. Try again.',
+    {
+      headers: { 'Retry-After': '1' },
+    },
+  );
+}
