@@ -52,6 +52,8 @@ const BOOKS_ADVICE = 'Try again when the database is less busy, or have the oper
 /** On the listener for operators, if there is one. */
 const OPERATIONS_CONNECTIONS_MAX = 100;
 
+const LOST_POLL_MS = 100;
+
 export type Service = {
   readonly url: string;
   /** Refuses new requests, answers those in flight, settles what is accepted, and ends. */
@@ -207,10 +209,23 @@ export async function startService(config: Config, database: DatabaseSettings, l
     const inFlight = setTimeout(() => server.closeAllConnections(), config.drainTimeoutMs);
     await closed;
     clearTimeout(inFlight);
-    const drained = await settlement.drain(config.drainTimeoutMs);
+    const drained = await Promise.race([settlement.drain(config.drainTimeoutMs), untilLost()]);
     if (!drained)
       logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
     await close();
+  }
+
+  /**
+   * Resolves when the database has been out of reach for a while. What is pending is durable, so there is nothing to wait for: a
+   * supervisor that signals all processes at once has ended the embedded server as well.
+   */
+  async function untilLost(): Promise<false> {
+    let reachedAt = performance.now();
+    while (performance.now() - reachedAt < orphanedAfterMs) {
+      await sleep(LOST_POLL_MS, undefined, { ref: false });
+      if (recovery.reachable) reachedAt = performance.now();
+    }
+    return false;
   }
 
   async function close(): Promise<void> {
