@@ -227,11 +227,16 @@ export class Intake {
     this.#reconnecting = true;
     this.#logger.warn('intake disconnected');
     let delayMs = RECONNECT_MS_MIN;
+    let reported = '';
     while (!this.#connection && !this.#closed) {
       try {
         await this.#connect();
         this.#logger.info('intake reconnected');
-      } catch {
+      } catch (error) {
+        const reason = toError(error).message;
+        // What stays wrong is reported once: a database that is away is, for as long as it is.
+        if (reason !== reported) this.#logger.warn({ reason }, 'intake reconnect failed');
+        reported = reason;
         await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random())));
         delayMs = Math.min(RECONNECT_MS_MAX, delayMs * 2);
       }

@@ -46,7 +46,7 @@ export async function createAccount(
   const bytes = opening ? bytesOf(opening) : 0;
   if (opening) {
     try {
-      admit(parts, 1, bytes);
+      admit(parts, exchange.caller, 1, bytes);
     } catch (problem) {
       // A full queue must not hide the answer to a request that was accepted before.
       const holder = idempotency && (await parts.keys.find(idempotency.key));

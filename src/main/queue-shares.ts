@@ -44,7 +44,9 @@ export class QueueShares {
 
   /** Records places that a caller got. */
   taken(caller: string, count: number): void {
-    this.#admitted.push({ caller, count });
+    const newest = this.#admitted.at(-1);
+    if (newest?.caller === caller) newest.count += count;
+    else this.#admitted.push({ caller, count });
     this.#change(caller, count);
   }
 

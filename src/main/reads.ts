@@ -3,7 +3,6 @@
 import type { ConnectionPool } from '../db/connect.ts';
 import { isCanceled } from '../db/errors.ts';
 import { Problem } from './problem.ts';
-import type { QueueShares } from './queue-shares.ts';
 import type { Parts } from './submission.ts';
 
 /** How many requests of one caller may wait in a line. */
@@ -93,8 +92,6 @@ export type ReadingParts = Parts & {
   scans: Reads;
   /** For changes of accounts, which may wait for locks. */
   changePool: ConnectionPool;
-  /** The places in the queue, by caller. */
-  queueShares: QueueShares;
 };
 
 /** Others use all there is of something; nothing was stored. */

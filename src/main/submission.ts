@@ -7,6 +7,7 @@ import type { Transfer } from '../db/transfers.ts';
 import type { JobReport, QueuedTransfer } from '../domain/job.ts';
 import type { Group, NewTransfer } from '../domain/transfer.ts';
 import { Problem } from './problem.ts';
+import type { QueueShares } from './queue-shares.ts';
 import type { Queue } from './queue.ts';
 import type { Answer, Exchange } from './route.ts';
 import { unavailableProblem } from './server.ts';
@@ -22,6 +23,8 @@ export type Parts = StandingParts & {
   intake: Intake;
   keys: KeyLookup;
   queue: Queue;
+  /** The places in the queue, by caller. */
+  queueShares: QueueShares;
   /** How long an answer waits for the end of a transfer at the most. */
   waitTimeoutMs: number;
   /** Has recovery resolve a doubt about the lease at once. */
@@ -34,7 +37,7 @@ export type OrderFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amoun
 
 type Submission = Pick<
   Exchange<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
-  'requestId' | 'requestIdGiven' | 'headers' | 'query'
+  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller'
 > & {
   /** What the request says, for the fingerprint of its idempotency key: where it went, and its body. */
   readonly said: readonly unknown[];
@@ -47,9 +50,9 @@ const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
   const transfer = toNewTransfer(submission, toIdempotency(submission), fields);
-  if (submission.query.dry_run === 'true') return await dryRun(parts, [transfer], null);
+  if (submission.query.dry_run === 'true') return await dryRun(parts, submission.caller, [transfer], null);
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, [transfer], { namedId: transfer.id, isGroup: false });
+  const accepted = await accept(parts, submission.caller, [transfer], { namedId: transfer.id, isGroup: false });
   const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers/${accepted.namedId}` };
   if (accepted.state !== 'stored') {
     const [found] = await loadStored(parts, accepted, waitMs);
@@ -75,9 +78,9 @@ export async function submitGroup(
   const transfers = members.map((fields, position) =>
     toNewTransfer(submission, idempotency, fields, { id, position, atomic }),
   );
-  if (submission.query.dry_run === 'true') return await dryRun(parts, transfers, { id, atomic });
+  if (submission.query.dry_run === 'true') return await dryRun(parts, submission.caller, transfers, { id, atomic });
   const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, transfers, { namedId: id, isGroup: true });
+  const accepted = await accept(parts, submission.caller, transfers, { namedId: id, isGroup: true });
   const { namedId } = accepted;
   const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${namedId}` };
   if (accepted.state !== 'stored') {
@@ -121,12 +124,17 @@ type AcceptedRequest = Named &
   ({ readonly state: 'stored'; readonly createdAt: string } | { readonly state: 'stored_before' | 'replayed' });
 
 /** Takes places in the queue, makes the transfers durable, and hands them to settlement. Throws the problem if it cannot. */
-async function accept(parts: Parts, transfers: readonly NewTransfer[], named: Named): Promise<AcceptedRequest> {
+async function accept(
+  parts: Parts,
+  caller: string,
+  transfers: readonly NewTransfer[],
+  named: Named,
+): Promise<AcceptedRequest> {
   const { intake, queue, settlement } = parts;
   const bytes = transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
   const [first] = transfers;
   try {
-    admit(parts, transfers.length, bytes);
+    admit(parts, caller, transfers.length, bytes);
   } catch (problem) {
     // A full queue must not hide the answer to a request that was accepted before.
     const holder = first?.idempotency && (await parts.keys.find(first.idempotency.key));
@@ -195,21 +203,31 @@ export function bytesOf({ description, metadata }: Pick<NewTransfer, 'descriptio
   return metadata === null ? own : own + Buffer.byteLength(JSON.stringify(metadata));
 }
 
-/** Takes places in the queue for transfers of so many bytes together, or throws the problem that says why not. */
-export function admit(parts: Pick<Parts, 'intake' | 'queue'>, count: number, bytes: number): void {
-  if (!parts.intake.available) throw unavailableProblem();
-  if (parts.queue.admit(count, bytes)) return;
-  if (count <= parts.queue.maxQueue) throw queueFullProblem(parts.queue);
-  throw new Problem('group_too_large', `At most ${parts.queue.maxQueue} transfers may wait; send them in parts.`);
+/** Takes places in the queue for a caller's transfers of so many bytes together, or throws the problem that says why not. */
+export function admit(
+  parts: Pick<Parts, 'intake' | 'queue' | 'queueShares'>,
+  caller: string,
+  count: number,
+  bytes: number,
+): void {
+  const { intake, queue, queueShares } = parts;
+  if (!intake.available) throw unavailableProblem();
+  if (queueShares.mayTake(caller) && queue.admit(count, bytes)) {
+    queueShares.taken(caller, count);
+    return;
+  }
+  if (count <= queue.maxQueue) throw queueFullProblem(queue);
+  throw new Problem('group_too_large', `At most ${queue.maxQueue} transfers may wait; send them in parts.`);
 }
 
 async function dryRun(
   parts: Parts,
+  caller: string,
   transfers: readonly NewTransfer[],
   group: { id: string; atomic: boolean } | null,
 ): Promise<Answer> {
   const bytes = transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
-  admit(parts, transfers.length, bytes);
+  admit(parts, caller, transfers.length, bytes);
   let report: JobReport;
   try {
     const unkeyed = transfers.map((transfer) => ({ ...transfer, idempotency: null }));

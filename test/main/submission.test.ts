@@ -8,6 +8,7 @@ import { KeyLookup } from '../../src/main/keys.ts';
 import { Lease } from '../../src/main/lease.ts';
 import { createMetrics } from '../../src/main/metrics.ts';
 import { Problem } from '../../src/main/problem.ts';
+import { QueueShares } from '../../src/main/queue-shares.ts';
 import { Queue } from '../../src/main/queue.ts';
 import { Settlement } from '../../src/main/settlement.ts';
 import { submitGroup } from '../../src/main/submission.ts';
@@ -47,12 +48,23 @@ test('submission: the fingerprint of a key is made once for a request, however m
   const submission = {
     requestId: '00000000-0000-7000-8000-000000000000',
     requestIdGiven: false,
+    caller: '127.0.0.1',
     headers: { 'idempotency-key': 'once' },
     query: {},
     said: [said],
   };
   const submitted = submitGroup(
-    { pool, lease, intake, keys: new KeyLookup(pool), queue, settlement, waitTimeoutMs: 1000, wakeRecovery() {} },
+    {
+      pool,
+      lease,
+      intake,
+      keys: new KeyLookup(pool),
+      queue,
+      queueShares: new QueueShares(queue, 50),
+      settlement,
+      waitTimeoutMs: 1000,
+      wakeRecovery() {},
+    },
     submission,
     members,
     false,
