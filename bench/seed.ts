@@ -148,6 +148,10 @@ const CHAIN = `
     from chain
     where number > 0
     returning number, settled_at, hash
+  ), accepted as (
+    insert into leases (id, closed, accepted_count)
+    select gen_random_uuid(), true, sum(transfer_count)
+    from chain
   )
   update journal_head
   set number = last.number, settled_at = last.settled_at, hash = last.hash
