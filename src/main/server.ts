@@ -138,8 +138,11 @@ export function createHttpServer(options: ServerOptions): Server {
     ...options,
     onRefused: () => options.metrics.refused('connections'),
   });
-  // Without a listener, a connection that cannot be accepted for want of files would end the process.
-  server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
+  // Without a listener, a connection that cannot be accepted for want of files would end the process. An error before that is
+  // the caller's of listen().
+  server.once('listening', () => {
+    server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
+  });
   // All that fit into a head: past its default of 2000, Node would leave headers out without a word.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);

@@ -116,7 +116,9 @@ const CURSORS: Readonly<Record<string, readonly string[]>> = {
   '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
   '/transfers': ['settled', 'pending'].map((stage) =>
     Buffer.from(
-      JSON.stringify(stage === 'pending' ? { stage, id: NOWHERE_ID } : { stage, number: '9', position: 0, entry: '5' }),
+      JSON.stringify(
+        stage === 'pending' ? { stage, id: NOWHERE_ID, head: '9' } : { stage, number: '9', position: 0, entry: '5' },
+      ),
     ).toString('base64url'),
   ),
 };
