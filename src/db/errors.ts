@@ -65,6 +65,12 @@ export function isOutOfReach(error: unknown): boolean {
   return sqlState === null ? !isOurs(error) : OUT_OF_REACH.test(sqlState);
 }
 
+/** Whether an error leaves open what the server did with a statement: the connection broke before the answer came. */
+export function isAnswerLost(error: unknown): boolean {
+  const sqlState = sqlStateOf(error);
+  return sqlState === null ? !isOurs(error) : /^(08...|57P0.|40003)$/.test(sqlState);
+}
+
 /**
  * Whether an error is the fault of what was to be written, so that the same without the culprit may succeed. Anything else
  * that goes wrong with a statement is trouble of the database or of its schema, for which no order must suffer.

@@ -123,34 +123,35 @@ export async function observeLeases(
 }
 
 /**
- * Closes leases whose heartbeat is still the one observed, and takes over a page of what is pending under closed ones,
- * oldest first; atomic groups come whole. Null: nothing is left. Throws LeaseLostError if `own` was lost.
+ * Closes a lease if its heartbeat is still the one observed, and takes over a page of what is pending under it, oldest first;
+ * atomic groups come whole. Null: nothing is left. Throws LeaseLostError if `own` was lost.
  */
 export async function adoptPage(
   pool: ConnectionPool,
   own: HeldLease,
-  orphaned: readonly ObservedLease[],
+  orphan: ObservedLease,
   bounds: PageBounds,
 ): Promise<QueuedTransfer[] | null> {
   return await withTransaction(pool, async (connection) => {
-    const ids = orphaned.map(({ id }) => id);
-    // In order of id, so that two processes that adopt at once wait for each other instead of deadlocking.
-    await connection.query('select id from leases where id = any($1::uuid[]) order by id for update', [ids]);
+    const lockOrphan = async () =>
+      await connection.query('select from leases where id = $1::uuid for update', [orphan.id]);
+    // In order of id, so that two processes that adopt from each other wait instead of deadlocking.
+    if (own.id < orphan.id) await lockOwn(connection, own);
+    await lockOrphan();
+    if (own.id > orphan.id) await lockOwn(connection, own);
     await connection.query(
       `update leases
        set closed = true
-       from unnest($1::uuid[], $2::bigint[]) as observed (id, beat)
-       left join heartbeats on heartbeats.lease_id = observed.id
-       where leases.id = observed.id and not leases.closed and heartbeats.beat is not distinct from observed.beat`,
-      [ids, orphaned.map(({ beat }) => beat)],
+       where id = $1::uuid and not closed
+         and (select beat from heartbeats where lease_id = leases.id) is not distinct from $2::bigint`,
+      [orphan.id, orphan.beat],
     );
-    const died = orphaned.filter(({ ended }) => !ended).map(({ id }) => id);
-    const page = await takePage(connection, own, { ids, died }, bounds);
+    const page = await takePage(connection, own, orphan, bounds);
     if (page === null) {
       await connection.query(
         `delete from heartbeats
-         where lease_id in (select id from leases where id = any($1::uuid[]) and closed)`,
-        [ids],
+         where lease_id = (select id from leases where id = $1::uuid and closed)`,
+        [orphan.id],
       );
     }
     return page;
@@ -160,29 +161,34 @@ export async function adoptPage(
 async function takePage(
   connection: Queryable,
   own: HeldLease,
-  { ids, died }: { ids: readonly string[]; died: readonly string[] },
+  orphan: ObservedLease,
   bounds: PageBounds,
 ): Promise<QueuedTransfer[] | null> {
-  await lockOwn(connection, own);
   const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
     PAGE(`
       left join leases on leases.id = pending_transfers.lease_id
-      where lease_id = any($1::uuid[]) and coalesce(leases.closed, true)`),
-    [ids, bounds.countMax, bounds.bytesMax],
+      where lease_id = $1::uuid and coalesce(leases.closed, true)`),
+    [orphan.id, bounds.countMax, bounds.bytesMax],
   );
   if (page.rows.length === 0) return null;
   const taken = await connection.query<QueuedRow>(
     `update pending_transfers
-     set lease_id = $1::uuid, adoptions = adoptions + (lease_id = any($4::uuid[]))::integer
+     set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000)
      where id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[]))
      returning ${QUEUED_COLUMNS}`,
-    [own.id, page.rows.map(({ id }) => id), page.rows.flatMap((row) => row.atomic_group_id ?? []), died],
+    // A holder that closed its lease itself did not die of what it left.
+    [
+      own.id,
+      page.rows.map(({ id }) => id),
+      page.rows.flatMap((row) => row.atomic_group_id ?? []),
+      orphan.ended ? 0 : 1,
+    ],
   );
   return toQueued(taken.rows);
 }
 
 /** Keeps the own lease from being renewed until the commit, so that a renewal sees what this transaction did. */
-export async function lockOwn(connection: Queryable, own: HeldLease): Promise<void> {
+async function lockOwn(connection: Queryable, own: HeldLease): Promise<void> {
   const locked = await connection.query(
     'select from leases where id = $1::uuid and session = $2::integer and not closed for key share',
     [own.id, own.session],
@@ -190,16 +196,25 @@ export async function lockOwn(connection: Queryable, own: HeldLease): Promise<vo
   if (locked.rowCount === 0) throw new LeaseLostError('The lease of this process was closed or renewed.');
 }
 
-/** A page of what is pending under a lease, in order of id after `afterId`; atomic groups come whole. Empty: there is no more. */
+/** The largest id that is pending under a lease; null if nothing is. */
+export async function loadLastPendingId(connection: Queryable, leaseId: string): Promise<string | null> {
+  const last = await connection.query<{ id: string }>(
+    'select id from pending_transfers where lease_id = $1::uuid order by id desc limit 1',
+    [leaseId],
+  );
+  return last.rows[0]?.id ?? null;
+}
+
+/** A page of what is pending under a lease, in order of id within a range; atomic groups come whole. Null: there is no more. */
 export async function loadPendingPage(
   connection: Queryable,
   leaseId: string,
-  afterId: string,
+  { after, last }: { after: string; last: string },
   bounds: PageBounds,
 ): Promise<{ transfers: QueuedTransfer[]; lastId: string } | null> {
   const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
-    PAGE('where lease_id = $1::uuid and id > $4::uuid'),
-    [leaseId, bounds.countMax, bounds.bytesMax, afterId],
+    PAGE('where lease_id = $1::uuid and id > $4::uuid and id <= $5::uuid'),
+    [leaseId, bounds.countMax, bounds.bytesMax, after, last],
   );
   const lastId = page.rows.at(-1)?.id;
   if (lastId === undefined) return null;

@@ -17,7 +17,7 @@ export type LockedJob = {
   readonly books: BooksContent;
   /** Account numbers that no account had when the accounts were locked. */
   readonly missing: readonly string[];
-  /** When the first of the holds that were not due when they were read will be, if soon: microseconds since the epoch. */
+  /** When the first of the captured holds that were not due when they were read will be, if soon: microseconds since the epoch. */
   readonly nextExpiry: bigint | null;
 };
 type OrderRow = [
@@ -69,10 +69,16 @@ const LOCK_ACCOUNTS = `
 
 // Holds and originals need no locks of their own: whatever changes them has locked their two accounts, as this job has.
 const LOAD_HOLDS = `
-  select id, state, amount, captured, released, coalesce(expires_at <= clock_timestamp(), false),
+  with now as materialized (
+    -- The job's row of the journal is settled at this time or later, also after the clock went back.
+    select greatest(clock_timestamp(), settled_at, closed_until) as instant
+    from journal_head
+  )
+  select id, state, amount, captured, released, coalesce(expires_at <= now.instant, false),
     -- No job takes longer than a minute from here to its place in the journal.
-    case when expires_at < clock_timestamp() + interval '1 minute' then ${micros('expires_at')} end
+    case when expires_at < now.instant + interval '1 minute' then ${micros('expires_at')} end
   from holds
+  cross join now
   where id = any($1::uuid[])`;
 
 const LOAD_ORIGINALS = `
@@ -115,7 +121,10 @@ export async function lockJob(
     parentIds.length > 0 ? load<OriginalRow>('load originals', LOAD_ORIGINALS, parentIds) : Promise.resolve([]),
   ]);
   const found = new Set(accounts.map(([accountNumber]) => accountNumber));
-  const expiries = holds.flatMap(([, , , , , due, expiresAt]) => (due || expiresAt === null ? [] : [expiresAt]));
+  const captured = new Set(taken.orders.flatMap(({ order }) => (order.kind === 'capture' ? order.parentId : [])));
+  const expiries = holds.flatMap(([id, , , , , due, expiresAt]) =>
+    due || expiresAt === null || !captured.has(id) ? [] : [expiresAt],
+  );
   return {
     ...taken,
     books: { accounts: accounts.map(toAccount), holds: holds.map(toHold), originals: originals.map(toOriginal) },

@@ -210,9 +210,18 @@ async function refuseStale(
  */
 export async function removeSettledTwins(connection: Queryable, transferIds: readonly string[]): Promise<boolean> {
   const removed = await connection.query(
-    `delete from pending_transfers
-     where id = any($1::uuid[]) and exists (select from transfers where transfers.id = pending_transfers.id)`,
+    `with removed as (
+       delete from pending_transfers
+       where id = any($1::uuid[]) and exists (select from transfers where transfers.id = pending_transfers.id)
+       returning lease_id
+     ), counted as (
+       update leases
+       set accepted_count = accepted_count - twins.count
+       from (select lease_id, count(*) as count from removed group by lease_id) as twins
+       where leases.id = twins.lease_id
+     )
+     select from removed`,
     [transferIds],
   );
-  return (removed.rowCount ?? 0) > 0;
+  return removed.rows.length > 0;
 }

@@ -1,7 +1,7 @@
 // Transactions. One exists only once the server has answered BEGIN, so no statement can travel together with BEGIN: if the
 // server canceled such a BEGIN alone, what follows it would take effect by itself, outside any transaction.
 import type { ConnectionPool, Queryable } from './connect.ts';
-import { retryAfter, toError } from './errors.ts';
+import { isAnswerLost, toError } from './errors.ts';
 
 /** The answer to a commit was lost: whether the transaction took effect is unknown. */
 export class CommitUnknownError extends Error {}
@@ -24,10 +24,16 @@ export class Transaction {
   /** Commits, pipelined behind `sent`. Throws the first error; unless it is a CommitUnknownError, nothing took effect. */
   async commit(sent: readonly Promise<unknown>[] = []): Promise<void> {
     const commit = this.connection.query('commit').catch((error: unknown) => {
-      if (retryAfter(error) !== 'new connection') throw error;
+      if (!isAnswerLost(error)) throw error;
       throw new CommitUnknownError(`The answer to a commit was lost: ${toError(error).message}`, { cause: error });
     });
-    await allSent([...sent, commit]);
+    try {
+      await allSent([...sent, commit]);
+    } catch (error) {
+      // Where the connection broke, the first statement without an answer says nothing of the commit behind it.
+      if (isAnswerLost(error)) await commit;
+      throw error;
+    }
     const { command } = await commit;
     // A COMMIT in a failed transaction does not fail: it answers ROLLBACK.
     if (command !== 'COMMIT') throw new Error(`The transaction was not committed: its end answered ${command}.`);

@@ -5,7 +5,7 @@
 // left its transfers, which are visible by now, or never will; so a second attempt looks first, and stores only what is
 // not there.
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
-import { retryAfter, toError } from '../db/errors.ts';
+import { isAnswerLost, retryAfter, toError } from '../db/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, namedBy } from '../db/intake.ts';
 import { closeLease } from '../db/leases.ts';
 import { loadTransfers } from '../db/transfers.ts';
@@ -15,11 +15,12 @@ import type { Lease } from './lease.ts';
 import type { Metrics } from './metrics.ts';
 
 export type Accepted =
-  | { readonly result: 'stored'; readonly createdAt: string }
+  /** `late`: the answer took so long that another process may have settled it already. */
+  | { readonly result: 'stored'; readonly createdAt: string; readonly late: boolean }
   /** An earlier attempt, whose answer was lost, has stored it; since then it may have been settled. */
   | { readonly result: 'stored_before' }
-  /** The idempotency key names an earlier request: the same, if `same`; otherwise another. */
-  | { readonly result: 'replayed'; readonly holder: KeyHolder; readonly same: boolean }
+  /** The idempotency key names an earlier request, the same one or another. */
+  | { readonly result: 'replayed'; readonly holder: KeyHolder }
   /** The database refuses to store this request, alone. A schema let through what it should not have. */
   | { readonly result: 'broken' }
   /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
@@ -42,10 +43,15 @@ export class Intake {
   readonly #lease: Lease;
   readonly #metrics: Metrics;
   readonly #logger: Logger;
+  readonly #lateMs: number;
   readonly #onDoubt: () => void;
   #connection: Connection | null = null;
   #waiting: Waiting[] = [];
   #inserting = false;
+  /** The ids whose INSERT is under way. */
+  #storing: ReadonlySet<string> = new Set();
+  /** Whether something of the batch was stored by an attempt whose answer was lost. */
+  #foundStored = false;
   #reconnecting = false;
   #closed = false;
 
@@ -55,6 +61,8 @@ export class Intake {
     lease: Lease;
     metrics: Metrics;
     logger: Logger;
+    /** After what silence another process adopts what this one accepted. */
+    orphanedAfterMs: number;
     /** Called when transfers may be pending under the lease that this process does not know of. */
     onDoubt: () => void;
   }) {
@@ -63,12 +71,18 @@ export class Intake {
     this.#lease = options.lease;
     this.#metrics = options.metrics;
     this.#logger = options.logger;
+    this.#lateMs = options.orphanedAfterMs / 2;
     this.#onDoubt = options.onDoubt;
   }
 
   /** Whether a transfer could be made durable now, as far as is known. */
   get available(): boolean {
     return this.#connection !== null;
+  }
+
+  /** Whether a transfer is being stored, and its caller's request still waits for that. */
+  isStoring(id: string): boolean {
+    return this.#storing.has(id);
   }
 
   /** Connects for the first time, and registers the lease. Throws if that fails. */
@@ -105,9 +119,17 @@ export class Intake {
     this.#inserting = true;
     while (this.#waiting.length > 0) {
       const batch = this.#nextBatch();
+      this.#storing = new Set(batch.flatMap(({ transfers }) => transfers.map(({ id }) => id)));
       const accepted = await this.#store(batch.map(({ transfers }) => transfers));
+      this.#storing = new Set();
       for (const [index, { resolve }] of batch.entries()) {
         resolve(accepted[index] ?? { result: 'unavailable', unknown: true });
+      }
+      if (this.#foundStored) {
+        // It is not on its way here: recovery finds what is still pending of it.
+        this.#foundStored = false;
+        this.#lease.doubt();
+        this.#onDoubt();
       }
     }
     this.#inserting = false;
@@ -123,9 +145,8 @@ export class Intake {
     return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
   }
 
-  async #store(requests: readonly Request[]): Promise<Accepted[]> {
-    /** Whether an attempt may have stored them that was not answered to its end. */
-    let unknown = false;
+  /** `unknown`: whether an earlier attempt may have stored them that was not answered to its end. */
+  async #store(requests: readonly Request[], unknown = false): Promise<Accepted[]> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
       const sending = { sent: false, stored: false };
       try {
@@ -137,8 +158,9 @@ export class Intake {
       } catch (error) {
         const retry = retryAfter(error);
         this.#logger.warn({ requests: requests.length, attempt, reason: toError(error).message }, 'intake failed');
-        if (retry === 'never' && !sending.stored) return await this.#storeInParts(requests);
-        unknown ||= sending.stored || (sending.sent && retry === 'new connection');
+        if (retry === 'never' && !sending.stored) return await this.#storeInParts(requests, unknown);
+        unknown ||= sending.stored || (sending.sent && isAnswerLost(error));
+        this.#foundStored ||= sending.stored;
         if (retry === 'new connection') await this.#drop();
       }
     }
@@ -155,6 +177,7 @@ export class Intake {
     const ids = new Set(found.map(({ id }) => id));
     const isStored = ([first]: Request): boolean => first !== undefined && ids.has(first.id);
     const missing = requests.filter((request) => !isStored(request));
+    if (missing.length < requests.length) this.#foundStored = true;
     const accepted = (missing.length > 0 ? await this.#insert(connection, missing, sending) : []).values();
     return requests.map((request) =>
       isStored(request)
@@ -164,10 +187,13 @@ export class Intake {
   }
 
   /** One request that cannot be stored must not take with it those that arrived at the same time. */
-  async #storeInParts(requests: readonly Request[]): Promise<Accepted[]> {
-    if (requests.length === 1) return [{ result: 'broken' }];
+  async #storeInParts(requests: readonly Request[], unknown: boolean): Promise<Accepted[]> {
+    if (requests.length === 1) return [unknown ? { result: 'unavailable', unknown } : { result: 'broken' }];
     const half = Math.ceil(requests.length / 2);
-    return [...(await this.#store(requests.slice(0, half))), ...(await this.#store(requests.slice(half)))];
+    return [
+      ...(await this.#store(requests.slice(0, half), unknown)),
+      ...(await this.#store(requests.slice(half), unknown)),
+    ];
   }
 
   async #insert(connection: Connection, requests: readonly Request[], sending: Sending): Promise<Accepted[]> {
@@ -185,7 +211,8 @@ export class Intake {
     const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, keys);
     this.#metrics.stored(transfers.length, performance.now() - startedAt);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
-    return requests.map((request) => acceptedOf(request, byKey, createdAt));
+    const late = performance.now() - startedAt > this.#lateMs;
+    return requests.map((request) => acceptedOf(request, byKey, { createdAt, late }));
   }
 
   /** Connects again. The answer to what was sent over the connection before may be lost, so the lease is renewed. */
@@ -197,6 +224,11 @@ export class Intake {
     } catch (error) {
       await disconnect(connection);
       throw error;
+    }
+    if (this.#closed) {
+      await closeLease(connection, this.#lease.held.id).catch(() => {});
+      await disconnect(connection);
+      throw new Error('Intake was closed while it connected.');
     }
     this.#use(connection);
     this.#onDoubt();
@@ -245,10 +277,13 @@ export class Intake {
   }
 }
 
-function acceptedOf([first]: Request, byKey: ReadonlyMap<string, KeyHolder>, createdAt: string): Accepted {
-  if (!first?.idempotency) return { result: 'stored', createdAt };
+function acceptedOf(
+  [first]: Request,
+  byKey: ReadonlyMap<string, KeyHolder>,
+  stored: { createdAt: string; late: boolean },
+): Accepted {
+  if (!first?.idempotency) return { result: 'stored', ...stored };
   const holder = byKey.get(first.idempotency.key);
   if (!holder) return { result: 'unavailable', unknown: true };
-  if (holder.transferId === namedBy(first)) return { result: 'stored', createdAt };
-  return { result: 'replayed', holder, same: holder.fingerprint.equals(first.idempotency.fingerprint) };
+  return holder.transferId === namedBy(first) ? { result: 'stored', ...stored } : { result: 'replayed', holder };
 }

@@ -2,13 +2,14 @@
 import { randomInt } from 'node:crypto';
 import type { z } from 'zod';
 import { type AccountRecord, insertAccount, loadAccounts, type NewAccount, sealAccount } from '../db/accounts.ts';
-import { DamagedBooksError, retryAfter } from '../db/errors.ts';
-import { claimKeyForAccount, insertPending, type KeyHolder } from '../db/intake.ts';
+import { DamagedBooksError } from '../db/errors.ts';
+import { claimKeyForAccount, insertPending, type KeyHolder, loadKeyHolders } from '../db/intake.ts';
 import { LeaseLostError } from '../db/leases.ts';
-import { withTransaction } from '../db/transaction.ts';
+import { CommitUnknownError, withTransaction } from '../db/transaction.ts';
 import { EXTERNAL } from '../domain/account.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import { Problem } from './problem.ts';
+import type { ReadingParts } from './reads.ts';
 import type { Answer, Exchange } from './route.ts';
 import type { createAccountSchema } from './schemas.ts';
 import { unavailableProblem } from './server.ts';
@@ -27,7 +28,7 @@ import { renderAccount } from './wire.ts';
 
 /** Opens an account: 201. Throws the problem if it cannot. */
 export async function createAccount(
-  parts: Parts,
+  parts: ReadingParts,
   exchange: Exchange<unknown, z.output<typeof createAccountSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
@@ -59,7 +60,10 @@ export async function createAccount(
   };
   let opened: AccountRecord | null;
   try {
-    opened = await openAccount(parts, { account, opening, idempotency });
+    opened = await parts.changes.run(
+      exchange.caller,
+      async (pool) => await openAccount({ ...parts, pool }, { account, opening, idempotency }),
+    );
   } catch (error) {
     release();
     throw error;
@@ -83,28 +87,36 @@ type Opening = {
   readonly idempotency: NewTransfer['idempotency'];
 };
 
+/** Another request has claimed the key meanwhile. */
+class KeyTakenError extends Error {}
+
 const OPENING_ATTEMPTS_MAX = 3;
 
 /** Opens an account, with its key and its opening transfer, in one commit. Null if the key is taken already. */
 async function openAccount(parts: Parts, { account, opening, idempotency }: Opening): Promise<AccountRecord | null> {
   for (let attempt = 1; ; attempt += 1) {
     const { held } = parts.lease;
-    let committing = false;
     try {
       return await withTransaction(parts.pool, async (connection) => {
         const { accountNumber, currency } = account;
-        if (idempotency) {
-          const named = { ...idempotency, accountNumber, openingId: opening?.id ?? null };
-          if (!(await claimKeyForAccount(connection, named))) return null;
-        }
+        const isKeyTaken = async () =>
+          idempotency !== null && (await loadKeyHolders(connection, [idempotency.key])).length > 0;
+        if (await isKeyTaken()) return null;
         const inserted = await insertAccount(connection, account);
-        if (!inserted) throw new Problem('account_exists', 'There is an account with this number already.');
+        if (!inserted) {
+          // By a request with the same key, perhaps, while this one waited for its end.
+          if (await isKeyTaken()) return null;
+          throw new Problem('account_exists', 'There is an account with this number already.');
+        }
         if (inserted.externalIsNew) await sealAccount(connection, { accountNumber: EXTERNAL, currency });
         await sealAccount(connection, account);
-        // Last, because it locks the lease, for which intake waits.
+        // Late, because it locks the lease, for which intake waits; and before the key, as intake does.
         if (opening && !(await insertPending(connection, held, [opening])).leaseHeld)
           throw new LeaseLostError('The lease of this process was closed or renewed.');
-        committing = true;
+        if (idempotency) {
+          const named = { ...idempotency, accountNumber, openingId: opening?.id ?? null };
+          if (!(await claimKeyForAccount(connection, named))) throw new KeyTakenError();
+        }
         return inserted.account;
       });
     } catch (error) {
@@ -112,7 +124,8 @@ async function openAccount(parts: Parts, { account, opening, idempotency }: Open
         await parts.lease.renew(parts.pool, held);
         continue;
       }
-      if (!committing || retryAfter(error) === 'never') throw error;
+      if (error instanceof KeyTakenError) return null;
+      if (!(error instanceof CommitUnknownError)) throw error;
       // If the account was opened after all, recovery finds its opening transfer.
       if (opening) {
         parts.lease.doubt();

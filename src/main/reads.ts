@@ -91,7 +91,7 @@ export type ReadingParts = Parts & {
   /** Lists, which may read much that does not match. */
   scans: Reads;
   /** For changes of accounts, which may wait for locks. */
-  changePool: ConnectionPool;
+  changes: Reads;
 };
 
 /** Others use all there is of something; nothing was stored. */

@@ -6,6 +6,7 @@ import { isOutOfReach, retryAfter, toError } from '../db/errors.ts';
 import { insertExpiries } from '../db/expiries.ts';
 import {
   adoptPage,
+  loadLastPendingId,
   loadPendingPage,
   type ObservedLease,
   observeLeases,
@@ -14,6 +15,7 @@ import {
 } from '../db/leases.ts';
 import type { QueuedTransfer } from '../domain/job.ts';
 import type { Logger } from '../logger.ts';
+import type { Intake } from './intake.ts';
 import type { Lease } from './lease.ts';
 import type { Queue } from './queue.ts';
 import type { Settlement } from './settlement.ts';
@@ -31,6 +33,8 @@ export type Recovery = {
   readonly reachable: boolean;
   /** Looks for what is pending under the own lease without this process knowing of it, without waiting for the next round. */
   wake(): void;
+  /** Adopts and expires nothing more; the heartbeat goes on. */
+  stopAdopting(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -38,6 +42,7 @@ export function startRecovery(options: {
   heartPool: ConnectionPool;
   pool: ConnectionPool;
   lease: Lease;
+  intake: Intake;
   queue: Queue;
   settlement: Settlement;
   logger: Logger;
@@ -49,12 +54,13 @@ export function startRecovery(options: {
   const adoption = new Adoption(options);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  let adoptionStopped = false;
   let round = Promise.resolve();
   let adopting: Promise<void> | null = null;
   let adopted = true;
 
   async function runRound(): Promise<void> {
-    if (await heart.beat()) adopt();
+    if ((await heart.beat()) && !adoptionStopped) adopt();
     if (!stopped) timer = setTimeout(start, heartbeatMs);
   }
 
@@ -65,7 +71,7 @@ export function startRecovery(options: {
 
   async function adoptAll(): Promise<void> {
     try {
-      await adoption.run(() => stopped);
+      await adoption.run(() => adoptionStopped);
       adopted = true;
     } catch (error) {
       if (adopted) logger.warn({ reason: toError(error).message }, 'orphan scan failed');
@@ -87,10 +93,15 @@ export function startRecovery(options: {
       return heart.reachable && !heart.isOverdue(orphanedAfterMs);
     },
     wake() {
-      if (!stopped && heart.beating) adopt();
+      if (!adoptionStopped && heart.beating) adopt();
+    },
+    async stopAdopting() {
+      adoptionStopped = true;
+      await adopting;
     },
     async stop() {
       stopped = true;
+      adoptionStopped = true;
       clearTimeout(timer);
       await round;
       await adopting;
@@ -163,6 +174,7 @@ type Sighting = { readonly beat: bigint | null; readonly since: number };
 class Adoption {
   readonly #pool: ConnectionPool;
   readonly #lease: Lease;
+  readonly #intake: Intake;
   readonly #queue: Queue;
   readonly #settlement: Settlement;
   readonly #logger: Logger;
@@ -172,6 +184,7 @@ class Adoption {
   constructor(options: {
     pool: ConnectionPool;
     lease: Lease;
+    intake: Intake;
     queue: Queue;
     settlement: Settlement;
     logger: Logger;
@@ -179,6 +192,7 @@ class Adoption {
   }) {
     this.#pool = options.pool;
     this.#lease = options.lease;
+    this.#intake = options.intake;
     this.#queue = options.queue;
     this.#settlement = options.settlement;
     this.#logger = options.logger;
@@ -199,10 +213,13 @@ class Adoption {
       // After the renewal, nothing that was sent before can be stored any more.
       await this.#lease.renew(this.#pool, this.#lease.held);
       const { id } = this.#lease.held;
-      let page = await loadPendingPage(this.#pool, id, FIRST_ID, PAGE);
+      // What was stored before is there by now: what comes later is not in doubt.
+      const last = (await loadLastPendingId(this.#pool, id)) ?? FIRST_ID;
+      let page = await loadPendingPage(this.#pool, id, { after: FIRST_ID, last }, PAGE);
       while (page && !stopped()) {
-        await this.#settle(page.transfers, 'own transfers found');
-        page = await loadPendingPage(this.#pool, id, page.lastId, PAGE);
+        const unknown = page.transfers.filter((transfer) => !this.#intake.isStoring(transfer.id));
+        await this.#settle(unknown, 'own transfers found');
+        page = await loadPendingPage(this.#pool, id, { after: page.lastId, last }, PAGE);
       }
     } catch (error) {
       this.#lease.doubt();
@@ -212,9 +229,17 @@ class Adoption {
 
   async #adopt(stopped: () => boolean): Promise<void> {
     const orphaned = this.#judge(await observeLeases(this.#pool, this.#lease.held.id, this.#orphanedAfterMs));
-    if (orphaned.length === 0) return;
+    const failures: unknown[] = [];
+    // One that cannot be locked at the moment must not hold up the others.
+    for (const orphan of orphaned) {
+      await this.#adoptFrom(orphan, stopped).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #adoptFrom(orphan: ObservedLease, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
-      const page = await this.#doubting(async () => await adoptPage(this.#pool, this.#lease.held, orphaned, PAGE));
+      const page = await this.#doubting(async () => await adoptPage(this.#pool, this.#lease.held, orphan, PAGE));
       if (page === null) return;
       await this.#settle(page, 'orphans adopted');
     }
@@ -222,7 +247,7 @@ class Adoption {
 
   /**
    * The leases whose holder stopped: closed ones, and those whose heartbeat did not change for so long. The time is measured
-   * here, because the database's clock may go back; that clock only makes it shorter, after a restart of this process.
+   * here, because the database's clock may be set; that clock only makes it shorter where this process has just begun to look.
    */
   #judge(observed: readonly ObservedLease[]): ObservedLease[] {
     const now = performance.now();
@@ -235,7 +260,7 @@ class Adoption {
     );
     return observed.filter(({ id, ended, late }) => {
       const since = this.#sightings.get(id)?.since ?? now;
-      return ended || late || now - since >= this.#orphanedAfterMs;
+      return ended || (late && !before.has(id)) || now - since >= this.#orphanedAfterMs;
     });
   }
 

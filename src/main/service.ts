@@ -91,7 +91,15 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
   const lease = new Lease();
   let wakeRecovery = (): void => {};
-  const intake = new Intake({ database, timeouts, lease, metrics, logger, onDoubt: () => wakeRecovery() });
+  const intake = new Intake({
+    database,
+    timeouts,
+    lease,
+    metrics,
+    logger,
+    orphanedAfterMs: config.orphanedAfterMs,
+    onDoubt: () => wakeRecovery(),
+  });
   await intake.open().catch(async (error: unknown) => {
     await threads.destroy();
     await pool.end();
@@ -111,6 +119,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     heartPool,
     pool: recoveryPool,
     lease,
+    intake,
     queue,
     settlement,
     logger,
@@ -133,7 +142,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     wakeRecovery,
     lookUps: new Reads({ pool, runningMax: POOL_CONNECTIONS_MAX, waitTimeoutMs, advice: null }),
     scans: new Reads({ pool: scanPool, runningMax: SCAN_CONNECTIONS_MAX, waitTimeoutMs, advice: FILTER_ADVICE }),
-    changePool,
+    changes: new Reads({ pool: changePool, runningMax: CHANGE_CONNECTIONS_MAX, waitTimeoutMs, advice: null }),
     queueShares,
   };
   // One connection less than there are: statements and followers go on beside what begins.
@@ -209,7 +218,10 @@ export async function startService(config: Config, database: DatabaseSettings, l
     const inFlight = setTimeout(() => server.closeAllConnections(), config.drainTimeoutMs);
     await closed;
     clearTimeout(inFlight);
-    const drained = await Promise.race([settlement.drain(config.drainTimeoutMs), untilLost()]);
+    await recovery.stopAdopting();
+    const draining = new AbortController();
+    const drained = await Promise.race([settlement.drain(config.drainTimeoutMs), untilLost(draining.signal)]);
+    draining.abort();
     if (!drained)
       logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
     await close();
@@ -219,9 +231,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
    * Resolves when the database has been out of reach for a while. What is pending is durable, so there is nothing to wait for: a
    * supervisor that signals all processes at once has ended the embedded server as well.
    */
-  async function untilLost(): Promise<false> {
+  async function untilLost(signal: AbortSignal): Promise<false> {
     let reachedAt = performance.now();
-    while (performance.now() - reachedAt < orphanedAfterMs) {
+    while (!signal.aborted && performance.now() - reachedAt < orphanedAfterMs) {
       await sleep(LOST_POLL_MS, undefined, { ref: false });
       if (recovery.reachable) reachedAt = performance.now();
     }
@@ -232,6 +244,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     operationsServer.close();
     operationsServer.closeAllConnections();
     readProbe.stop();
+    settlement.stop();
     await recovery.stop();
     await heartPool.end();
     await recoveryPool.end();

@@ -79,6 +79,7 @@ export class Settlement {
   /** About how long a job takes, in milliseconds: a moving mean. */
   #typicalMs = 0;
   #suspectRuns = false;
+  #stopped = false;
   /** Jobs that were broken as a whole, in parts: each runs as it is, so that the culprit ends alone. */
   #parts: Batch[] = [];
   #running = 0;
@@ -127,12 +128,13 @@ export class Settlement {
   #addSuspects(suspects: readonly Tracked[]): void {
     for (let start = 0; start < suspects.length;) {
       const adoptions = suspects[start]?.adoptions ?? 0;
-      const rest = suspects.slice(start);
-      const count = countWhole(rest, Math.max(1, this.#jobSizeMax >> (2 * adoptions)));
-      const transfers = rest.slice(0, count);
+      const end = suspects.findIndex((each, index) => index > start && each.adoptions !== adoptions);
+      const alike = suspects.slice(start, end === -1 ? undefined : end);
+      const sizeMax = Math.max(1, this.#jobSizeMax >> Math.min(30, 2 * adoptions));
+      const transfers = alike.slice(0, countWhole(alike, sizeMax));
       const giveUp = adoptions >= ADOPTIONS_MAX && isWhole(transfers);
       this.#parts.push({ transfers, giveUp, deaths: 0, suspect: true });
-      start += count;
+      start += transfers.length;
     }
   }
 
@@ -182,8 +184,13 @@ export class Settlement {
     });
   }
 
+  /** Begins no more jobs: the threads end. What is not final stays pending in the database. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   #pump(): void {
-    while (!this.#paused && this.#running < this.#threads) {
+    while (!this.#stopped && !this.#paused && this.#running < this.#threads) {
       const part = this.#takePart();
       const busy = this.#running - this.#stalled;
       if (part) void this.#run(part);
@@ -224,6 +231,7 @@ export class Settlement {
     this.#running -= 1;
     this.#stalled -= stalled;
     if (batch.suspect) this.#suspectRuns = false;
+    if (this.#stopped && report.result !== 'settled') return;
     this.#log(transfers, giveUp, report, durationMs);
     switch (report.result) {
       case 'settled':
@@ -244,9 +252,12 @@ export class Settlement {
   }
 
   async #runInThread(job: Job): Promise<JobReport> {
-    return await this.#pool
-      .run(job)
-      .catch((error: Error) => ({ result: 'died', reason: `A thread died: ${error.message}`, sqlState: null }));
+    return await this.#pool.run(job).catch((error: Error) => ({
+      // Whatever else the pool rejects with, such as its end, is not the job's doing.
+      result: isDeath(error) ? 'died' : 'unavailable',
+      reason: `A thread died: ${error.message}`,
+      sqlState: null,
+    }));
   }
 
   #finish(transfers: readonly Tracked[], report: Extract<JobReport, { result: 'settled' }>): void {
@@ -338,6 +349,11 @@ export class Settlement {
     if (report.result === 'unavailable') this.#logger.warn(details, 'job retried');
     else this.#logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
   }
+}
+
+/** Whether a thread ended while it ran the job. */
+function isDeath(error: Error): boolean {
+  return /worker exited/i.test(error.message) || ('code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY');
 }
 
 /** How the transfer at an index of a settled job ended. */

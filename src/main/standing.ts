@@ -9,8 +9,9 @@ import type { Settlement } from './settlement.ts';
 export type StandingParts = { pool: ConnectionPool; settlement: Settlement };
 
 const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-/** How often a replay that waits looks whether another process has settled what it waits for. */
-const LOOK_AGAIN_MS = 50;
+/** How often a replay that waits looks whether another process has settled what it waits for: less and less often. */
+const LOOK_AGAIN_MS_MIN = 50;
+const LOOK_AGAIN_MS_MAX = 1000;
 
 /** What a request orders, or ordered before under the same idempotency key: one transfer, or a group. */
 export type Named = { readonly namedId: string; readonly isGroup: boolean };
@@ -26,7 +27,7 @@ export async function loadStored(
 ): Promise<readonly [Transfer, ...Transfer[]]> {
   const { settlement } = parts;
   const deadline = performance.now() + (waitMs ?? 0);
-  for (;;) {
+  for (let pauseMs = LOOK_AGAIN_MS_MIN; ; pauseMs = Math.min(LOOK_AGAIN_MS_MAX, pauseMs * 2)) {
     const found = await loadIfReachable(parts, named);
     const [first, ...others] = found ?? [];
     const pending = found?.find(({ status }) => status === 'pending');
@@ -35,7 +36,7 @@ export async function loadStored(
     if (leftMs <= 0) throw unknownProblem(named);
     // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
     if (pending && settlement.has(pending.id)) await settlement.waitFor([pending.id], leftMs);
-    else await sleep(Math.min(LOOK_AGAIN_MS, leftMs));
+    else await sleep(Math.min(pauseMs, leftMs));
   }
 }
 

@@ -119,7 +119,7 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
   return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
 }
 
-/** What became of a request at intake; `stored_before` by an attempt whose answer was lost. */
+/** What became of a request at intake; `stored_before`: so long ago that its state has to be read. */
 type AcceptedRequest = Named &
   ({ readonly state: 'stored'; readonly createdAt: string } | { readonly state: 'stored_before' | 'replayed' });
 
@@ -146,7 +146,9 @@ async function accept(
   switch (accepted.result) {
     case 'stored':
       settlement.push(transfers.map(toQueued));
-      return { ...named, state: 'stored', createdAt: accepted.createdAt };
+      return accepted.late
+        ? { ...named, state: 'stored_before' }
+        : { ...named, state: 'stored', createdAt: accepted.createdAt };
     case 'stored_before':
       return { ...named, state: 'stored_before' };
     case 'replayed':

@@ -33,13 +33,14 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       isConnected = true;
       return await attemptJob(connection, job, attempt);
     } catch (error) {
-      if (error instanceof StaleDecisionError) continue;
+      const isStale = error instanceof StaleDecisionError;
+      if (isStale && attempt === 1) continue;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       if (connection && isFaultOfTheData(error)) {
         if (await settledBefore(connection, job, error)) continue;
         return { result: 'broken', ...failure };
       }
-      if (retryAfter(error) !== 'same connection') await dropConnection();
+      if (!isStale && retryAfter(error) !== 'same connection') await dropConnection();
       // While the database refuses connections, other callers wait for this job to end: the main process tries again.
       if (!isConnected || attempt >= ATTEMPTS_MAX) return { result: 'unavailable', ...failure };
       // Jittered, so that two jobs that collided do not collide again.

@@ -31,7 +31,15 @@ test('submission: the fingerprint of a key is made once for a request, however m
     onJournal() {},
   });
   const lease = new Lease();
-  const intake = new Intake({ database: NOWHERE, timeouts: READING_TIMEOUTS, lease, metrics, logger, onDoubt() {} });
+  const intake = new Intake({
+    database: NOWHERE,
+    timeouts: READING_TIMEOUTS,
+    lease,
+    metrics,
+    logger,
+    orphanedAfterMs: 5000,
+    onDoubt() {},
+  });
   let read = 0;
   const said = {
     toJSON() {

@@ -41,7 +41,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: createAccountSchema,
       answers: { 201: 'Account' },
-      handle: async (exchange) => await createAccount({ ...parts, pool: parts.changePool }, exchange),
+      handle: async (exchange) => await createAccount(parts, exchange),
     }),
     defineRoute({
       method: 'GET',
@@ -75,7 +75,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
-      handle: async ({ parameters, body }) => await changeAccount(parts, parameters[0], body),
+      handle: async ({ parameters, body, caller }) => await changeAccount(parts, caller, parameters[0], body),
     }),
     defineRoute({
       method: 'DELETE',
@@ -84,7 +84,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
-      handle: async ({ parameters }) => await endAccount(parts, parameters[0]),
+      handle: async ({ parameters, caller }) => await endAccount(parts, caller, parameters[0]),
     }),
     defineRoute({
       method: 'GET',
@@ -103,8 +103,11 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: balanceSchema,
       body: NO_BODY,
       answers: { 200: 'Balance' },
-      handle: async ({ parameters, query, caller }) =>
-        await parts.lookUps.run(caller, (pool) => showBalance({ pool }, parameters[0], query)),
+      async handle({ parameters, query, caller }) {
+        // Without a turn: it may wait for a second.
+        if (query.at !== undefined) await awaitClosed(parts.pool, query.at);
+        return await parts.lookUps.run(caller, (pool) => showBalance({ pool }, parameters[0], query));
+      },
     }),
   ];
 }
@@ -129,6 +132,7 @@ async function showAccounts(parts: Pick<Parts, 'pool'>, query: z.output<typeof l
 
 async function changeAccount(
   parts: ReadingParts,
+  caller: string,
   accountNumber: string | undefined,
   body: Record<string, unknown>,
 ): Promise<Answer> {
@@ -140,19 +144,23 @@ async function changeAccount(
   const change = parseRequest(updateAccountSchema, body);
   const account = await findAccount(parts, accountNumber, undefined, 'own');
   try {
-    const updated = await withTransaction(parts.changePool, async (connection) => {
-      const record = await updateAccount(connection, account.accountNumber, {
-        name: change.name,
-        email: change.email,
-        phone: change.phone,
-        dateOfBirth: change.date_of_birth,
-        overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
-        metadata: change.metadata,
-        status: change.status,
-      });
-      if (record) await sealAccount(connection, record);
-      return record;
-    });
+    const updated = await parts.changes.run(
+      caller,
+      async (pool) =>
+        await withTransaction(pool, async (connection) => {
+          const record = await updateAccount(connection, account.accountNumber, {
+            name: change.name,
+            email: change.email,
+            phone: change.phone,
+            dateOfBirth: change.date_of_birth,
+            overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
+            metadata: change.metadata,
+            status: change.status,
+          });
+          if (record) await sealAccount(connection, record);
+          return record;
+        }),
+    );
     if (!updated) throw new Problem('account_closed', 'A closed account stays as it is.');
     return { status: 200, json: renderAccount(updated) };
   } catch (error) {
@@ -161,13 +169,17 @@ async function changeAccount(
   }
 }
 
-async function endAccount(parts: ReadingParts, accountNumber: string | undefined): Promise<Answer> {
+async function endAccount(parts: ReadingParts, caller: string, accountNumber: string | undefined): Promise<Answer> {
   const account = await findAccount(parts, accountNumber, undefined, 'own');
-  const closed = await withTransaction(parts.changePool, async (connection) => {
-    const done = await closeAccount(connection, account.accountNumber);
-    if (done) await sealAccount(connection, account);
-    return done;
-  });
+  const closed = await parts.changes.run(
+    caller,
+    async (pool) =>
+      await withTransaction(pool, async (connection) => {
+        const done = await closeAccount(connection, account.accountNumber);
+        if (done) await sealAccount(connection, account);
+        return done;
+      }),
+  );
   if (!closed) {
     const now = await findAccount(parts, accountNumber);
     if (now.status !== 'closed') {
@@ -203,7 +215,6 @@ async function showBalance(
 ): Promise<Answer> {
   const account = await findAccount(parts, accountNumber, query.currency);
   const at = query.at ?? null;
-  if (at !== null) await awaitClosed(parts.pool, at);
   const { balance, entryNumber } =
     at === null
       ? { balance: account.balance, entryNumber: account.entryCount }

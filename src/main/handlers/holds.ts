@@ -74,11 +74,11 @@ async function createHold(
 }
 
 async function captureHold(
-  parts: Parts,
+  parts: ReadingParts,
   exchange: Exchange<MovementQuery, z.output<typeof captureHoldSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const hold = await findOpened(parts, exchange.parameters[0]);
+  const hold = await findOpened(parts, exchange.caller, exchange.parameters[0]);
   refuseAmount(body.amount);
   return await submitOne(
     parts,
@@ -95,11 +95,11 @@ async function captureHold(
 }
 
 async function voidHold(
-  parts: Parts,
+  parts: ReadingParts,
   exchange: Exchange<MovementQuery, z.output<typeof voidHoldSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const hold = await findOpened(parts, exchange.parameters[0]);
+  const hold = await findOpened(parts, exchange.caller, exchange.parameters[0]);
   return await submitOne(
     parts,
     { ...exchange, said: ['void', hold.id, body] },
@@ -121,15 +121,15 @@ function partiesOf(hold: HoldRecord) {
   return { parentId: hold.id, fromAccount: hold.fromAccount, toAccount: hold.toAccount, currency: hold.currency };
 }
 
-async function findHold(parts: Parts, id: string | undefined): Promise<HoldRecord> {
+async function findHold(parts: Pick<Parts, 'pool'>, id: string | undefined): Promise<HoldRecord> {
   const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
   if (!hold) throw new Problem('hold_not_found', 'There is no hold with this id.');
   return hold;
 }
 
 /** A hold that a capture or a void may name, whatever became of it since it was opened. */
-async function findOpened(parts: Parts, id: string | undefined): Promise<HoldRecord> {
-  const hold = await findHold(parts, id);
+async function findOpened({ lookUps }: ReadingParts, caller: string, id: string | undefined): Promise<HoldRecord> {
+  const hold = await lookUps.run(caller, async (pool) => await findHold({ pool }, id));
   if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so there is none.');
   if (hold.state !== 'pending') return hold;
   throw new Problem('not_settled', 'The hold is still pending; try again in a moment, or order it with Prefer: wait.');

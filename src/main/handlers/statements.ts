@@ -37,10 +37,9 @@ export function statementRoutes(parts: StatementParts): Route[] {
       answers: { 200: 'TrialBalance' },
       async handle({ query, caller }) {
         const at = query.at ?? null;
-        const balance = await parts.books.run(caller, async (pool) => {
-          if (at !== null) await awaitClosed(pool, at);
-          return await loadTrialBalance(pool, at);
-        });
+        // Without a turn: it may wait for a second.
+        if (at !== null) await awaitClosed(parts.pool, at);
+        const balance = await parts.books.run(caller, async (pool) => await loadTrialBalance(pool, at));
         return { status: 200, json: renderTrialBalance(at, balance) };
       },
     }),

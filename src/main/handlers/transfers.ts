@@ -95,11 +95,14 @@ async function createTransfers(
 }
 
 async function reverseTransfer(
-  parts: Parts,
+  parts: ReadingParts,
   exchange: Exchange<MovementQuery, z.output<typeof reverseTransferSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const original = await findTransfer(parts.pool, exchange.parameters[0]);
+  const original = await parts.lookUps.run(
+    exchange.caller,
+    async (pool) => await findTransfer(pool, exchange.parameters[0]),
+  );
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only what has completed can be reversed.');
   }
