@@ -66,7 +66,7 @@ const environment = z.object({
 /** The names of all settings. */
 export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
 
-/** The settings that say which books these are. */
+/** The settings that select the books. */
 const NAMES_OF_BOOKS = ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR'] as const;
 
 /** What a server gets beyond its own bound of a statement to say that it was reached. */
@@ -77,7 +77,7 @@ export type LogLevel = z.infer<typeof environment>['LOG_LEVEL'];
 export type Config = {
   readonly host: string;
   readonly port: number;
-  /** By which names callers may address the service, besides addresses and names of this network. */
+  /** Host names by which callers may address the service, besides IP addresses and names without a dot. */
   readonly allowedHosts: readonly string[];
   /** Null: the service keeps a PostgreSQL of its own in `dataDir`. */
   readonly database: DatabaseSettings | null;
@@ -85,16 +85,16 @@ export type Config = {
   readonly threads: number;
   /** How many transfers may be admitted and not yet final. */
   readonly maxQueue: number;
-  /** How many bytes of text the admitted transfers may have together. */
+  /** How many bytes of text all admitted transfers together may have. */
   readonly maxQueueBytes: number;
   readonly jobSizeMax: number;
   readonly connectionsMax: number;
-  /** How much of connections, streams and places in the queue one caller may hold while others ask for some; 100: all. */
+  /** The percentage of connections, streams and queue that one caller may hold while others compete; 100: no limit. */
   readonly callerSharePercent: number;
-  /** Where else to listen for probes and for metrics, which are then served there only; null: nowhere. */
+  /** A second listener for probes and metrics; metrics are then served there only. Null: none. */
   readonly operations: { readonly host: string; readonly port: number } | null;
   readonly bodyBytesMax: number;
-  /** How many bytes of bodies that arrive, and of answers that are sent, the process may hold at once. */
+  /** How many bytes of arriving bodies, and of answers being sent, the process may hold at once. */
   readonly bodyBytesInFlightMax: number;
   readonly answerBytesInFlightMax: number;
   /** How long the head of a request may take to arrive, and how long all of it. */
@@ -128,10 +128,10 @@ export type Config = {
 /** Parses the environment. Throws an error of one sentence that names the setting. */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
   for (const name of Object.keys(env)) refuseMisspelt(name, SETTING_NAMES, 'the environment');
-  // The default would be other books than those that were meant.
+  // The default would select other books than the intended ones.
   const empty = NAMES_OF_BOOKS.find((name) => env[name] === '');
   if (empty !== undefined) throw new Error(`The setting ${empty} is empty: give it a value, or remove it.`);
-  // Any other empty value is what `NAME=` in a file leaves: not set.
+  // Any other empty value comes from `NAME=` in a file, and counts as not set.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = environment.safeParse(given);
   if (!parsed.success) {

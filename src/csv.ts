@@ -1,4 +1,4 @@
-// CSV for spreadsheets, which must not take a caller's text for a formula.
+// CSV for spreadsheets, which must not read a caller's text as a formula.
 import { stringify } from 'csv-stringify/sync';
 import { EXTERNAL } from './domain/account.ts';
 
@@ -7,23 +7,23 @@ export type CsvStyle = { readonly byteOrderMark: boolean; readonly decimals: boo
 
 export const PLAIN_STYLE: CsvStyle = { byteOrderMark: false, decimals: false };
 
-/** LibreOffice and Excel take a file without it for one in an old character set. */
+/** LibreOffice and Excel read a file without it in an old character set. */
 export const BYTE_ORDER_MARK = '\uFEFF';
 
 /**
- * A sign that starts a formula (OWASP, CSV injection; some programs read the full-width signs alike), where a cell may begin: at the
- * beginning of the text, or after what another locale or import dialog takes for a separator of cells or rows. White space and quotes
- * in between do not count, because readers drop them. A separator behind a quote still separates where cells are split at semicolons:
- * our quotes are not at the beginning of a cell there.
+ * A sign that starts a formula (OWASP, CSV injection; some programs read the full-width signs alike), where a cell may begin. That is
+ * the beginning of the text, or after a separator of cells or rows in another locale or import dialog. White space and quotes in
+ * between do not count, because readers drop them. A separator behind a quote still separates where cells are split at semicolons,
+ * because our quotes are not at the beginning of a cell there.
  */
 const FORMULA = /(^|[;,\t\r\n])([\s"]*)([=+\-@＝＋－＠])/g;
 
-/** The same, or what CSV has to quote. */
+/** The same, or a character that CSV has to quote. */
 const NOT_PLAIN = /^\s*[=+\-@＝＋－＠]|[;\t][\s"]*[=+\-@＝＋－＠]|[",\r\n]/;
 
 /**
  * A cell with a caller's text: every sign that could start a formula gets an apostrophe in front. Spreadsheets show the apostrophe, so
- * the name of our own account is left as it is: it is no formula.
+ * `@external`, which is no formula, gets none.
  */
 export function neutralise(text: string | null): string | null {
   return text === null || text === EXTERNAL ? text : text.replaceAll(FORMULA, "$1$2'$3");

@@ -1,12 +1,12 @@
-// The file .env beside the service, and names that are almost those of settings. A line that was meant to name the database and is
-// passed over would start the service on new, empty books: what cannot be understood is refused.
+// The file .env beside the service, and misspelt names of settings. Ignoring a misread line that names the database would start the
+// service on new, empty books, so a line that cannot be understood is refused.
 import { parseEnv } from 'node:util';
 
 const UTF_16_MARK = /^(\xff\xfe|\xfe\xff)/;
-/** What looks like ours, whatever follows. In the environment such names may belong to others: Kubernetes adds DB_SERVICE_HOST. */
+/** Prefixes of our settings. In the environment such names may belong to other programs: Kubernetes adds DB_SERVICE_HOST. */
 const PREFIX = /^(DB|DATABASE|GOPHERPAY)_/i;
 
-/** Parses the file. `settings` are the names that it may have. Throws an error of one sentence that says what to correct. */
+/** Parses the file. `settings` are the permitted names. Throws an error of one sentence that says what to correct. */
 export function parseEnvFile(bytes: Buffer, settings: readonly string[]): Record<string, string> {
   const text = decode(bytes);
   const values: Record<string, string> = {};
@@ -40,7 +40,7 @@ function decode(bytes: Buffer): string {
   }
 }
 
-/** Throws an error that names the setting which `name` was meant to be, if there is one so close. */
+/** Throws an error that names the intended setting, if `name` is close to one. */
 export function refuseMisspelt(name: string, settings: readonly string[], place: string): void {
   if (settings.includes(name)) return;
   const upper = name.toUpperCase();
@@ -49,13 +49,13 @@ export function refuseMisspelt(name: string, settings: readonly string[], place:
   throw new Error(`There is no setting ${name}, which is in ${place}: did you mean ${meant}?`);
 }
 
-/** Short names are too close to one another: HOST is not a misspelt PORT. */
+/** Short names are too similar: HOST is not a misspelt PORT. */
 function isClose(name: string, setting: string): boolean {
   if (setting.length < 6 || Math.abs(name.length - setting.length) > 2) return false;
   return distance(name, setting) <= (setting.length < 8 ? 1 : 2);
 }
 
-/** The number of letters to insert, remove, replace, or exchange with the next one. */
+/** The number of letters to insert, remove, replace, or swap with the next one. */
 function distance(one: string, other: string): number {
   const rows = [Array.from({ length: other.length + 1 }, (_, index) => index)];
   const at = (row: number, column: number): number => rows[row]?.[column] ?? Infinity;

@@ -1,16 +1,16 @@
-// Where log lines go. A log that cannot be written, or a reader that stalls, must never hold up the service or its end: lines wait
-// in bounded memory, further ones are dropped and counted, and no write blocks.
+// The destination of log lines. A log that cannot be written, or a reader that stalls, must never delay the service or its end. Lines
+// wait in bounded memory, further ones are dropped and counted, and no write blocks.
 import { constants, openSync, write } from 'node:fs';
 
-/** Lines gather until so much is together, or until so much time has passed, so that a line is not a system call. */
+/** Lines gather until this many bytes wait, or until this time has passed, so that a line does not cost a system call. */
 const GATHERED_CHARACTERS = 16 * 1024;
 const GATHERED_MS = 100;
-/** More than a second of a busy service's lines. As many again may be in the write under way. */
+/** More than a second of a busy service's lines. The write in progress may hold as many again. */
 const HELD_CHARACTERS_MAX = 4 * 1024 * 1024;
-/** The longest pause after a write that failed: the pipe is full, the disk is full, the reader is gone. The first is 1 ms. */
+/** The longest pause after a failed write (full pipe, full disk, lost reader). The first pause is 1 ms. */
 const RETRY_MAX_MS = 100;
 
-/** Lines dropped by all destinations of this process. */
+/** Lines that all destinations of this process have dropped. */
 let dropped = 0;
 
 /** The number of log lines that this process has dropped since it started. */
@@ -87,7 +87,7 @@ export class LogDestination {
 
   #reportDropped(): void {
     const lines = this.#unreported;
-    // The report is a line as well, and must not be dropped.
+    // The report is a log line as well, and must not be dropped.
     if (lines === 0 || this.#held.length > HELD_CHARACTERS_MAX / 2) return;
     this.#unreported = 0;
     this.#onDropped(lines);
@@ -95,8 +95,8 @@ export class LogDestination {
 }
 
 /**
- * Returns a descriptor of the stream whose writes fail with EAGAIN instead of blocking. A blocked write holds a thread of libuv
- * for ever, and the process cannot exit while it does.
+ * Returns a descriptor of the stream whose writes fail with EAGAIN instead of blocking. A blocked write occupies a thread of libuv
+ * for ever, and the process cannot exit meanwhile.
  */
 function openWithoutBlocking(fd: 1 | 2): number {
   // Touching Node's stream makes a pipe or a socket non-blocking. Its error event would end the process if nothing listened.

@@ -6,10 +6,10 @@ import { LogDestination } from './log-destination.ts';
 
 export type { Logger };
 
-/** How long the end of the process may wait for a log that takes no lines. */
+/** How long the end of the process may wait for a stalled log. */
 const FLUSH_TIMEOUT_MS = 1000;
 
-/** Creates a logger. `flush` writes what it still holds in memory; it takes a second at most, whatever reads the log. */
+/** Creates a logger. `flush` writes the lines in memory; it takes a second at most, even if the reader stalls. */
 export async function createLogger(level: LogLevel): Promise<{ logger: Logger; flush: () => Promise<void> }> {
   const options: LoggerOptions = { level, base: null, serializers: { err: renderError, reason: withoutValues } };
   const destination = new LogDestination(2, (lines) => logger.warn({ lines }, 'log lines dropped'));

@@ -1,9 +1,9 @@
 // A statement as a page that reads well on a screen and on paper. No script, nothing from elsewhere, and every text that a
-// caller wrote is escaped: the page may be opened by whoever is sent it.
+// caller wrote is escaped: any recipient may open the page.
 import { renderMoney } from './domain/currency.ts';
 import type { StatementEntry, StatementSummary } from './db/statements.ts';
 
-/** What the page may load or run: nothing but its own style. No other page may frame it. */
+/** The page may load or run nothing except its own style. No other page may frame it. */
 export const PAGE_SECURITY_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -22,7 +22,7 @@ const MONTHS = [
   'December',
 ];
 
-// The table's head comes again on every printed page, and no entry is torn apart between two. On a phone, five columns would push
+// The table's head is repeated on every printed page, and no entry is split between two pages. On a phone, five columns would push
 // amount and balance off the screen, so each entry is a small grid there.
 const STYLE = `
 :root { color-scheme: light; --ink: #1b1f24; --faint: #667085; --line: #d0d5dd; --band: #f5f6f8; }
@@ -164,7 +164,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** A caller's text, which may run from right to left, or override its direction: nothing around it follows. */
+/** A caller's text. It may run from right to left, so it is isolated from the text around it. */
 function isolate(text: string): string {
   return `<bdi>${escapeText(text)}</bdi>`;
 }

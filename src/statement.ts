@@ -1,5 +1,5 @@
 // A statement as text, bit by bit: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
-// Whoever gets one that breaks off can tell: its end has the closing balance.
+// A reader can detect one that breaks off: its end has the closing balance.
 import { BYTE_ORDER_MARK, type CsvStyle, neutralise, PLAIN_STYLE, renderCsv } from './csv.ts';
 import type { StatementEntry, StatementSummary } from './db/statements.ts';
 import { renderDecimal } from './domain/currency.ts';

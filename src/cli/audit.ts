@@ -234,7 +234,7 @@ function grouped(count: number): string {
   return count.toLocaleString('en');
 }
 
-/** What somebody wrote into the books must not command the terminal of whoever reads of it. */
+/** Text from the books must not control the terminal of the auditor. */
 function printable(text: string): string {
   return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }

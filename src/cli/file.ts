@@ -1,4 +1,4 @@
-// Writes the output of a command: to standard output, or to a file that gets its name only when it is whole.
+// Writes the output of a command: to standard output, or to a file that gets its name only when it is complete.
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { constants } from 'node:os';
@@ -18,7 +18,7 @@ export async function writeOutput(output: string, texts: AsyncIterable<string>, 
 }
 
 /**
- * Writes to standard output, which stays open, and resolves when everything has been passed on. A reader that goes away (`| head`)
+ * Writes to standard output, which stays open, and resolves when all text has been passed on. A reader that goes away (`| head`)
  * ends the command silently, with the exit code that a shell gives to other tools then.
  */
 export async function writeStandardOutput(
@@ -43,7 +43,7 @@ export async function writeStandardOutput(
   }
 }
 
-/** The pipeline ends when the stream has taken its last text, which may fail after that. */
+/** The pipeline ends when the stream has accepted its last text. That text may still fail to be written. */
 async function flushStandardOutput(signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const stop = (): void => reject(signal.reason);
@@ -62,8 +62,8 @@ function isBrokenPipe(error: unknown): boolean {
 
 /**
  * Writes a file under a temporary name, and renames it when `write` is done and its content is on the disk. Another user may be able to
- * write to the folder: exclusive creation follows no link, and the name cannot be predicted.
- * The rename replaces a link instead of following it.
+ * write to the folder. So the name cannot be predicted, and exclusive creation follows no link. The rename replaces a link instead of
+ * following it.
  */
 async function writeWhole(path: string, write: (file: Writable) => Promise<void>): Promise<void> {
   await refuseOther(path);

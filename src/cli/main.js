@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// What npm starts: the command line, with what Node compiled the last time, the packages that main.ts needs included. This file is
-// not TypeScript: it comes before the cache, Node's type stripper alone takes 28 ms to load, and it must run on an older Node.
+// The file that npm starts: the command line, with the code that Node compiled the last time, including the packages of main.ts. This
+// file is not TypeScript: it comes before the cache, Node's type stripper alone takes 28 ms to load, and it must run on an older Node.
 import { spawn } from 'node:child_process';
 // Not by name: an older Node has no enableCompileCache, and would end in a SyntaxError.
 import module from 'node:module';
@@ -14,20 +14,20 @@ if (Number.parseInt(process.versions.node, 10) >= NODE_MIN) await run();
 else runOnPinnedNode();
 
 async function run() {
-  // Before the cache, which is kept apart by flags. What it is good for is in docs/ARCHITECTURE.md, with what was measured.
+  // Before the cache, which is separate for each set of flags. docs/ARCHITECTURE.md has the reason and the measurements.
   setFlagsFromString('--no-allocation-site-pretenuring');
   const { directory } = module.enableCompileCache(
     fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)),
   );
   // Threads do not inherit it otherwise: stripping the types in each of them would cost the service a hundred megabytes. Where
-  // nothing can be written, everything works without.
+  // the cache cannot be written, everything works without it.
   if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
   // pg reads it while it is loaded, and would look for a package that is not there.
   delete process.env['NODE_PG_FORCE_NATIVE'];
   await import('./main.ts');
 }
 
-/** Runs the same command on the Node that was installed with the packages, and ends as it does. */
+/** Runs the same command on the Node that was installed with the packages, and ends with its exit code. */
 function runOnPinnedNode() {
   const node = findPinnedNode();
   if (node === null) {

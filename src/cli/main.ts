@@ -63,15 +63,15 @@ function forStream(stream: NodeJS.WriteStream, text: string): string {
   return `${stream.isTTY ? text : stripVTControlCharacters(text)}\n`;
 }
 
-// Each write reports a lost reader to its own caller. Without a listener, Node would end the process with a stack trace. What
-// standard error does not take is no failure of the command.
+// Each write reports a lost reader to its own caller. Without a listener, Node would end the process with a stack trace. A failed
+// write to standard error does not fail the command.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const { exitCode, sentence } = endingOf(error);
   if (sentence !== '') {
-    // Not process.stderr.write: what a reader that stalls does not take would keep the process alive.
+    // Not process.stderr.write: text that a stalled reader does not take would keep the process alive.
     const output = new LogDestination(2, () => {});
     output.write(`${sentence}\n`);
     await output.flush(1000);

@@ -110,8 +110,8 @@ function microsecondsOf(instant: string): number {
 }
 
 /**
- * What distinguishes the file of a part of the history, or of another unit, from that of the whole. A tilde is in no account number, so
- * no other account's file has this name. Colons are left out, because not all systems allow them in names.
+ * The part of a file name that distinguishes a filtered history, or one in another unit, from the whole. A tilde is in no account
+ * number, so no other account's file has this name. Colons are left out, because not all systems allow them in names.
  */
 function suffixOf({
   from,
@@ -172,7 +172,7 @@ function neutraliseRow(row: ReportRow): ReportRow {
   return row.flatMap((cell, index) => (IS_TEXT[index] ? neutralise(cell) : (cell ?? '').split(',')));
 }
 
-/** A transfer that is pending may name no currency; then it is that of the account. Without any, its amount would be a guess. */
+/** A pending transfer may name no currency; then it has that of the account. Without a currency, its amount would be a guess. */
 function withDecimals(row: ReportRow, accountCurrency: string | null): ReportRow {
   const cells = [...row];
   const [amount = '', named = '', ...outcome] = cells[AMOUNT_AT]?.split(',') ?? [];

@@ -1,4 +1,4 @@
-// gopherpay serve: runs the service until it is told to stop.
+// gopherpay serve: runs the service until a signal stops it.
 import closeWithGrace from 'close-with-grace';
 import { defineCommand } from 'citty';
 import { type Config, readConfig } from '../config.ts';
@@ -17,8 +17,8 @@ export const serve = defineCommand({
     const { logger, flush } = await createLogger(config.logLevel);
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
-    // The delay, then twice the time to drain: once for requests in flight, once for what they had accepted; then the last heartbeat
-    // and the end of the lease, which a silent database may leave without an answer; then some for stopping an embedded one.
+    // The delay, then twice the time to drain: once for requests in flight, once for accepted transfers. Then the last heartbeat and
+    // the end of the lease, which a silent database may not answer, and some time to stop an embedded database.
     const { answerTimeoutMs, connectTimeoutMs } = config.databaseTimeouts;
     const delay =
       config.shutdownDelayMs + 2 * config.drainTimeoutMs + 2 * (answerTimeoutMs + connectTimeoutMs) + 25_000;
@@ -26,7 +26,7 @@ export const serve = defineCommand({
       if (err) logger.fatal({ err }, 'uncaught error');
       stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
       try {
-        // Past the start of the database, what is not ready yet is stopped as soon as it is.
+        // After the start of the database, the service is stopped as soon as it is ready.
         const service = await starting.catch(() => null);
         await service?.stop();
         logger.info('stopped');
@@ -43,7 +43,7 @@ export const serve = defineCommand({
     });
     try {
       const { url } = await starting;
-      // Not process.stdout.write, which waits for a terminal that is halted.
+      // Not process.stdout.write, which blocks while a terminal is paused.
       const output = new LogDestination(1, () => {});
       output.write(`gopherpay listening on ${url}\n`);
       void output.flush(1000);

@@ -1,12 +1,12 @@
 // Which signals stop a command, and what SIGHUP means.
 import { isatty } from 'node:tty';
 
-/** npm passes on the SIGINT that the terminal has sent to us as well: within this time, two signals are one. */
+/** npm forwards the SIGINT that the terminal has sent to this process as well: within this time, two signals count as one. */
 const REPEAT_MS = 1000;
 
 /**
- * Calls `stop` at the first SIGINT, SIGTERM or SIGHUP, and exits at once at the next. SIGHUP is ignored without a terminal: under
- * nohup it must be, and Node resets at its start what it inherits, so that cannot be asked for. Returns how to undo all that.
+ * Calls `stop` at the first SIGINT, SIGTERM or SIGHUP, and exits at once at the next. SIGHUP is ignored without a terminal, as nohup
+ * requires. Node resets inherited signal handling at its start, so nohup cannot be detected. Returns a function that removes the listeners.
  */
 export function onStopSignal(stop: (signal: NodeJS.Signals) => void): () => void {
   let stoppedAt: number | null = null;

@@ -12,12 +12,12 @@ export const UNTIMELY = "completed_at - created_at not between interval '0' and 
 export type JournalRange = {
   readonly afterNumber: bigint | null;
   readonly beforeNumber: bigint | null;
-  /** The same for the entries of the account, if one is given. */
+  /** The same for the entries of the account, if the filter names one. */
   readonly afterEntry: bigint | null;
   readonly beforeEntry: bigint | null;
 };
 
-// An upper bound is the first row that is too late, not the last that is not: a row that is appended meanwhile is within the range.
+// An upper bound is the first row beyond the window, not the last row within it: a row that is appended meanwhile is in the range.
 const NUMBERS = `
   select
     case when $1::timestamptz is not null then ${lastJournalNumber('<', '$1::timestamptz')} end as after_number,
@@ -38,8 +38,8 @@ const ENTRIES = `
   limit 1`;
 
 /**
- * Finds the range for a window. The bounds are handed to the next statement as values: the planner estimates a range of known
- * ends, and reads a whole table for one of unknown ends. Null if there is no window.
+ * Finds the range for a window. The next statement gets the bounds as values: the planner estimates a range with known bounds, and
+ * reads a whole table for one with unknown bounds. Null if there is no window.
  */
 export async function loadJournalRange(
   connection: Queryable,

@@ -148,12 +148,12 @@ export async function loadAccounts(connection: Queryable, accountNumber: string)
   return result.rows.map(toAccount);
 }
 
-/** A page of accounts that is sent has half of this. Metadata takes less in it than as text of the database. */
+/** The answer has half of this: metadata takes fewer bytes in it than as text of the database. */
 const PAGE_METADATA_BYTES_MAX = 2 * 1024 * 1024;
 
 /**
- * At most `limit` accounts in order of number, then currency, after the one given; only those with this metadata. There are
- * fewer if they have more metadata than fits into a page, but one that does not fit is among them.
+ * At most `limit` accounts with this metadata, in order of number, then currency, after the named one. There are fewer if their
+ * metadata does not fit into a page, but the first that does not fit is included.
  */
 export async function listAccounts(
   connection: Queryable,
@@ -276,8 +276,8 @@ const BALANCE_AT = `
   where account_number = $1::text and currency = $2::text`;
 
 /**
- * The balance at an instant (RFC 3339), and the number of the last entry up to it (0: none). It is final if the instant was
- * closed before.
+ * The balance at an instant (RFC 3339), and the number of the last entry up to it (0: none). It is final if the
+ * instant was closed before.
  */
 export async function loadBalanceAt(
   connection: Queryable,

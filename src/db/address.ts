@@ -1,11 +1,11 @@
-// Where the database is and what its URL asks of a session. Only the settings count: pg would fill the gaps from PG* variables of the
-// environment and from ~/.pgpass, so every value that it looks up there is stated.
+// The address of the database, and the session settings of its URL. Only the settings of the service count: pg would fill the gaps from
+// PG* variables and ~/.pgpass, so every value that pg looks up there is stated.
 import { userInfo } from 'node:os';
 import type { ClientConfig } from 'pg';
 import { parse, toClientConfig } from 'pg-connection-string';
 import { SessionError } from './errors.ts';
 
-/** How to reach a database: plain, so that it can be handed to a worker thread. */
+/** How to reach a database: plain data, so that it can be passed to a worker thread. */
 export type DatabaseSettings =
   | { connectionString: string }
   | { host: string; port: number; user: string; database: string; password?: string };
@@ -14,16 +14,16 @@ export type Address = {
   readonly client: ClientConfig & { user: string; database: string };
   /** Session settings that the URL names (`options=-c name=value`), by their names in lower case. */
   readonly own: Readonly<Record<string, string>>;
-  /** What else the URL's `options` hold, for the server or a proxy to understand. */
+  /** The other words of the URL's `options`, which the server or a proxy may understand. */
   readonly startupOptions: string | null;
 };
 
-/** What other clients call the search path in a URL. Ignoring it would begin new, empty books in another schema. */
+/** The names of other clients for the search path in a URL. Ignoring one would begin new, empty books in another schema. */
 const SCHEMA_PARAMETERS = ['schema', 'currentSchema', 'search_path'];
 
 /**
- * Reads what a URL or the single settings say. Parameters of a URL that are not about the address or the session are ignored.
- * Throws a SessionError for one that would name a schema in vain.
+ * Reads a URL or the single settings. Parameters of a URL that concern neither the address nor the session are ignored. Throws a
+ * SessionError for a parameter that names a schema and would have no effect.
  */
 export function readAddress(settings: DatabaseSettings): Address {
   if (!('connectionString' in settings)) return { client: clientOf(settings), own: {}, startupOptions: null };
@@ -49,7 +49,7 @@ export function readAddress(settings: DatabaseSettings): Address {
 }
 
 function clientOf(given: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
-  // Without a user, the one who runs the process, as every other client of PostgreSQL has it.
+  // Without a user, the user of this process, as in every other client of PostgreSQL.
   const user = given.user || userInfo().username;
   const { password } = given;
   return {

@@ -1,5 +1,5 @@
 // The checks of promises 5 and 6 on rows: nothing is settled twice, and every row says what the constraints of its table
-// ask for. They are stated here again, because whoever tampers may have dropped the constraints first.
+// ask for. They are stated here again, because an attacker may have dropped the constraints first.
 import {
   type Check,
   compare,
@@ -197,8 +197,8 @@ function namesOfKeys(): string[] {
   ];
 }
 
-// A lease counts what was accepted under it in the statement that stores it, and transfers leave pending_transfers only for
-// transfers. So whatever was accepted and is nowhere makes the two numbers differ.
+// A lease counts each accepted transfer in the statement that stores it, and rows leave pending_transfers only for transfers.
+// So an accepted transfer that is missing makes the two numbers differ.
 function keptOfAccepted(): string {
   return compare({
     from: `(

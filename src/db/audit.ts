@@ -17,7 +17,7 @@ export type AuditOptions = {
   readonly since: bigint | null;
   /** A row of the journal and the hash (hexadecimal) that it must have; null: no such row. */
   readonly expect: { readonly number: bigint; readonly hash: string } | null;
-  /** How many discrepancies are told of each check; the others are counted. */
+  /** How many discrepancies of each check are reported; the others are counted. */
   readonly discrepanciesMax: number;
 };
 
@@ -184,7 +184,7 @@ async function prepareSession(connection: Connection, { since }: Scope): Promise
   );
   if (!ledger) throw new Error('The database has no ledger: start the service once, it makes what is missing.');
   const settings: Readonly<Record<string, string>> = {
-    // Functions and operators are PostgreSQL's own, whatever somebody may have put in front of them.
+    // Functions and operators are PostgreSQL's own, even if a schema in the search path has others of the same name.
     search_path: `pg_catalog, ${ledger[0]}`,
     // Rows that a policy hides are an error.
     row_security: 'off',

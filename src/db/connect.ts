@@ -44,7 +44,7 @@ function renderInstant(text: string): string {
   return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
 }
 
-/** How long a pool keeps a connection that nobody uses. Nothing asks it: after a silence, it should be gone. */
+/** How long a pool keeps an idle connection. It is not probed, so it should be gone after a silence. */
 const POOLED_IDLE_MS = 10_000;
 /** Connections whose cursor has answered and may be asked for more: nothing is awaited on them, though their statement is not over. */
 const pausing = new WeakSet<ClientBase>();
@@ -60,7 +60,7 @@ export class SilenceError extends Error {}
 /** How long a second connection may wait for a server of a pooler. */
 const SECOND_SERVER_MS = 2000;
 
-/** A client that says to a server what the settings say, and nothing of the environment. */
+/** A client that sends the settings to a server, and nothing from the environment. */
 class PlainClient extends Client {
   readonly #startup: Readonly<Record<string, string>>;
 
@@ -78,15 +78,16 @@ class PlainClient extends Client {
     this.on('error', () => {});
   }
 
-  /** What pg sends first. Its own would add PGOPTIONS and PGREPLICATION, and settings, most of which PgBouncer refuses here. */
+  /** The startup packet. That of pg would add PGOPTIONS, PGREPLICATION and settings, most of which PgBouncer refuses here. */
   getStartupConf(): Readonly<Record<string, string>> {
     return this.#startup;
   }
 }
 
 /**
- * Opens a connection. `pipeline`: statements are sent without waiting for the answers to those before. Raises what the server or the
- * network said, see errors.ts for what may be tried again, or a SessionError if the session cannot be what the code relies on.
+ * Opens a connection. `pipeline`: statements are sent without waiting for the answers to those before. Throws the error of the server
+ * or the network (errors.ts says which may be retried), or a SessionError if the session does not have the settings that the code
+ * needs.
  */
 export async function connect(
   settings: DatabaseSettings,
@@ -110,7 +111,7 @@ export async function connect(
   watchAnswers(client, timeouts);
   proveWhenDoubted(client, timeouts);
   proveAtRest(client, timeouts);
-  // A service asks with its first connection, which is not keyed, on behalf of its threads.
+  // A service checks with its first connection, which is not keyed, on behalf of its threads.
   if (!options.keyed && isPooled(client, processId)) await refuseTransactionPooling(client, address, applicationName);
   return client;
 }
@@ -134,12 +135,12 @@ async function within<Result>(client: Client, timeoutMs: number, work: () => Pro
   }
 }
 
-/** Whether the other end of a connection is not the server itself: a pooler tells a process id of its own. */
+/** Whether the other end of a connection is a pooler: it reports a process id of its own. */
 function isPooled(client: Client, processId: number): boolean {
   return !('processID' in client) || client.processID !== processId;
 }
 
-/** A connection as a pooler gives it, for a look at the server behind it. */
+/** A connection from a pooler, used to identify the server behind it. */
 async function openSecond(address: Address, applicationName: string): Promise<Client> {
   const client = new PlainClient(address, { applicationName, query_timeout: SECOND_SERVER_MS });
   return await within(client, SECOND_SERVER_MS, async () => await client.connect());
@@ -165,8 +166,8 @@ function watchAnswers(client: Client, { answerTimeoutMs }: DatabaseTimeouts): vo
 }
 
 /**
- * Asks a connection that is at rest whether it still lives, and destroys it if there is no answer. Otherwise whoever has work for
- * it next would find out, and wait as long as for an answer, after the network was well again.
+ * Probes an idle connection, and destroys it if there is no answer. Otherwise the next job or intake on it would wait for a whole
+ * answer timeout, after the network has healed.
  */
 function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
@@ -178,7 +179,7 @@ function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: Databa
     else if (asked) socket.destroy(silenceAfterProof(proofTimeoutMs));
     else if (isAtRest(client, socket)) {
       asked = true;
-      // What fails here is told to whoever uses the connection next.
+      // The next statement on the connection reports the failure.
       client.query('select 1').catch(() => {});
     }
     heard = socket.bytesRead;
@@ -189,8 +190,8 @@ function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: Databa
 }
 
 /**
- * Makes all connections of the process prove that they live, those of its threads too: any that gets no byte within `proofTimeoutMs` is given
- * up. For whoever has found that one fell silent, while a new one is answered: the others may have fallen silent with it.
+ * Probes all connections of the process, including those of its threads: any that gets no byte within `proofTimeoutMs` is destroyed. Called
+ * when one connection fell silent and a new one is answered: the others may have fallen silent as well.
  */
 export function doubtConnections(): void {
   const doubts = new BroadcastChannel(DOUBTS);
@@ -199,14 +200,14 @@ export function doubtConnections(): void {
   doubts.close();
 }
 
-/** Whoever waits for a statement that takes longer than the proof has to ask again: that is the price, and it is paid rarely. */
+/** A statement that takes longer than the probe is lost and must be repeated; that cost is rare. */
 function proveWhenDoubted(client: Client, { answerTimeoutMs, proofTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   const doubts = new BroadcastChannel(DOUBTS);
   doubts.addEventListener('message', () => {
     const { bytesRead } = socket;
-    // What fails here is told to whoever uses the connection next.
+    // The next statement on the connection reports the failure.
     if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
     const look = (): void => {
       if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(proofTimeoutMs));
@@ -264,7 +265,7 @@ export function createPool(
 }
 
 /**
- * Reads at most `count` more rows of a cursor; fewer are the last. Whoever reads may take any time until the next call: the bound on
+ * Reads at most `count` more rows of a cursor; fewer are the last. The reader may take any time until the next call: the bound on
  * answers counts only while this one waits.
  */
 export async function readRows<Row>(connection: Connection, cursor: Cursor<Row>, count: number): Promise<Row[]> {

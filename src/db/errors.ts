@@ -1,9 +1,9 @@
 // Tells what an error of the database means: try again, try again on a new connection, or never.
 
-/** What is stored contradicts itself: whoever reads it again is told the same. `gopherpay audit` says where. */
+/** Stored rows contradict each other: reading again gives the same error. `gopherpay audit` says where. */
 export class DamagedBooksError extends Error {}
 
-/** A session cannot be what the code relies on. The message is a sentence that says what to do; a new connection may do better. */
+/** A session does not have the settings that the code needs. The message is a sentence that says what to do; a new connection may help. */
 export class SessionError extends Error {}
 
 /** SQLSTATEs after which the same transaction may be run again on the same connection. */
@@ -22,16 +22,16 @@ const AGAIN_ELSEWHERE = new Set([
   '53', // insufficient resources: disk full, out of memory, too many connections
   '57', // operator intervention: shutting down, crashed, starting up, terminated by an administrator
   '58', // system errors, input and output
-  'XX', // internal errors, of poolers too: one that can let nobody in at the moment says so with these
+  'XX', // internal errors, also of poolers: one that cannot accept connections at the moment answers with these
   '40003', // statement_completion_unknown
   '25006', // read_only_sql_transaction: a standby that was promoted elsewhere
   '42501', // insufficient_privilege: to connect, or on a table; an operator's doing, and undoing
-  '55000', // object_not_in_prerequisite_state: a database that lets nobody in
+  '55000', // object_not_in_prerequisite_state: a database that accepts no connections
   '25P02', // in_failed_sql_transaction: only left over from an error before
   '25P03', // idle_in_transaction_session_timeout
   '25P04', // transaction_timeout
   '26000', // invalid_sql_statement_name: the connection lost a prepared statement
-  '42P05', // duplicate_prepared_statement: a pooler handed out a server with another session's statements
+  '42P05', // duplicate_prepared_statement: a pooler assigned a server that has the statements of another session
   '0A000', // feature_not_supported: a cached plan changed its result type
 ]);
 
@@ -46,17 +46,17 @@ export function retryAfter(error: unknown): Retry {
   return 'never';
 }
 
-/** Whether the server canceled a statement: as a rule because it took longer than its statement_timeout. */
+/** Whether the server canceled a statement, usually because it took longer than its statement_timeout. */
 export function isCanceled(error: unknown): boolean {
   return sqlStateOf(error) === '57014';
 }
 
-/** Whether no connection of a pool came free in time. The database may be well: others use all of them. pg-pool has no code for it. */
+/** Whether no connection of a pool became free in time. The database may be healthy. pg-pool has no code for it. */
 export function isPoolBusy(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
-/** SQLSTATEs with which a server, or what stands before it, says that nobody is served at the moment. */
+/** SQLSTATEs with which a server, or a proxy before it, says that it serves no client at the moment. */
 const OUT_OF_REACH = /^(08...|57P0[123])$/;
 
 /** Whether an error says that the database cannot be reached at all, whatever is asked of it. */

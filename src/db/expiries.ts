@@ -1,9 +1,9 @@
-// Ends holds whose time has come: stores, under a lease, a transfer of kind expiry for each.
+// Ends due holds: stores, under a lease, a transfer of kind expiry for each.
 import type { QueuedTransfer } from '../domain/job.ts';
 import type { Queryable } from './connect.ts';
 import type { HeldLease } from './leases.ts';
 
-/** How many bytes an expiry counts for: it has no words of a caller. */
+/** How many bytes an expiry counts for: it has no text of a caller. */
 const EXPIRY_BYTES = 200;
 
 // One statement, so that no lock outlives it if the network fails: a process whose lease cannot be locked cannot be succeeded.

@@ -1,11 +1,11 @@
-// Reads holds: while the transfer that makes one is pending or was refused, and afterwards.
+// Reads holds, also while the transfer that makes one is pending or after it was refused.
 import type { HoldState } from '../domain/hold.ts';
 import type { FailureCode } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 
 export type HoldRecord = {
   readonly id: string;
-  /** That of the hold, or of its transfer where there is no hold. */
+  /** The value of the hold, or of its transfer where there is no hold. */
   readonly state: HoldState | 'pending' | 'failed';
   readonly failureCode: FailureCode | null;
   readonly fromAccount: string;
@@ -33,7 +33,7 @@ const LOAD_HOLD = `
   from transfers
   where id = $1::uuid and kind = 'hold' and status = 'failed'`;
 
-/** The hold of this id, which is that of the transfer of kind hold that makes it. */
+/** The hold of this id, which is the id of the transfer that makes it. */
 export async function loadHold(connection: Queryable, id: string): Promise<HoldRecord | undefined> {
   const result = await connection.query<{
     id: string;

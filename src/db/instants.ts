@@ -18,8 +18,8 @@ export function roundUp(instant: string): string {
 /** SQL over a row of journal_head: every later row of the journal is settled at or after this instant. */
 export const CLOSED_UNTIL = 'greatest(settled_at, closed_until)';
 
-// A journal that is written to closes its past by itself. Closing an idle one takes the lock of its head, so it is done at
-// most ten times a second, however many callers ask.
+// A journal in use closes its past by itself. Closing an idle one takes the lock of its head, so it is done at most ten times
+// a second, however many callers ask.
 const CLOSE = `
   with closed as (
     update journal_head
@@ -34,8 +34,8 @@ const CLOSE = `
   from journal_head`;
 
 /**
- * Closes an instant that is over: afterwards every journal row settled at or before it is committed, and no other will come.
- * It is not closed while it is to come (`secondsLeft`), or while the journal is busy: then ask again in a moment.
+ * Closes a past instant: afterwards every journal row settled at or before it is committed, and no other can follow. A future
+ * instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then retries in a moment.
  */
 export async function closeInstant(
   connection: Queryable,

@@ -1,4 +1,4 @@
-// The statements of intake: making transfers durable, one key one request.
+// The statements of intake: they make transfers durable, and each key names one request.
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 import type { HeldLease } from './leases.ts';
@@ -26,7 +26,7 @@ const SENT = (first: number) => `
 const STORED_COLUMNS = `amount, currency, request_id, description, metadata, ${ORDER_COLUMNS}`;
 const STORED_VALUES = `amount, currency, request_id, description, metadata, ${ORDER_VALUES}`;
 
-// The lease is locked to the commit, and counts what it accepted: see leases.ts.
+// The lease is locked until the commit, and counts the accepted transfers: see leases.ts.
 const INSERT_PENDING = `
   with lease as materialized (
     select id as lease_id
@@ -58,7 +58,7 @@ const INSERT_PENDING = `
   select exists (select from lease) as lease_held, now() as created_at`;
 
 /**
- * Makes transfers durable under a lease, all in one statement and one commit, unless it is part of a larger transaction.
+ * Makes transfers durable under a lease, in one statement and, outside a larger transaction, one commit.
  * Those whose key is taken are left out; the members of a group share one key, which names the group.
  */
 export async function insertPending(
@@ -119,7 +119,7 @@ export function namedBy(transfer: Pick<NewTransfer, 'id' | 'group'>): string {
   return transfer.group?.id ?? transfer.id;
 }
 
-/** What each of these idempotency keys names; unknown keys are left out. */
+/** What each of these idempotency keys names; unknown keys are omitted. */
 export async function loadKeyHolders(connection: Queryable, keys: readonly string[]): Promise<KeyHolder[]> {
   const result = await connection.query<{
     key: string;
@@ -142,7 +142,7 @@ export async function loadKeyHolders(connection: Queryable, keys: readonly strin
   }));
 }
 
-/** Lets a key name an account and its opening transfer, if it has one. False if the key is taken already. */
+/** Lets a key name an account and its opening transfer, if any. Returns false if the key is already in use. */
 export async function claimKeyForAccount(
   connection: Queryable,
   named: { key: string; fingerprint: Uint8Array; accountNumber: string; openingId: string | null },

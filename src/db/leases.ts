@@ -2,9 +2,9 @@
 //
 //   open ──the holder stops, or another process takes over──▶ closed
 //
-// Everything that stores pending transfers under a lease locks the lease's row until its commit, and finds nothing to store
-// under when the lease is closed or has another session. So after renewLease or a take-over has locked the row, no
-// statement that was sent before can store anything more, and all that was stored is visible.
+// Every statement that stores pending transfers under a lease locks the lease's row until its commit, and stores nothing when
+// the lease is closed or has another session. So after renewLease or a take-over has locked the row, no statement that was
+// sent before can store anything more, and all stored transfers are visible.
 import type { QueuedTransfer } from '../domain/job.ts';
 import type { ConnectionPool, Queryable } from './connect.ts';
 import { REQUEST_ID } from './orders.ts';
@@ -13,12 +13,12 @@ import { withTransaction } from './transaction.ts';
 /** A lease as its holder knows it. */
 export type HeldLease = { readonly id: string; readonly session: number };
 
-/** What another process observes of a lease. */
+/** A lease as another process observes it. */
 export type ObservedLease = {
   readonly id: string;
   /** The number of its last heartbeat; null if it has none. */
   readonly beat: bigint | null;
-  /** Whether it is closed, or not even known, and transfers are pending under it. */
+  /** Whether it is closed or unknown, and transfers are pending under it. */
   readonly ended: boolean;
   /** Whether its last heartbeat is older than the bound, by the database's clock. */
   readonly late: boolean;
@@ -45,7 +45,7 @@ export async function openLease(connection: Queryable, id: string): Promise<Held
   return { id, session: 1 };
 }
 
-/** Begins a new session of a lease that is open; null if it is closed. Waits for all that is being stored under it. */
+/** Begins a new session of an open lease; null if it is closed. Waits for the statements that are storing under it. */
 export async function renewLease(connection: Queryable, id: string): Promise<HeldLease | null> {
   const renewed = await connection.query<{ session: number }>({
     name: 'renew lease',
@@ -67,7 +67,7 @@ export async function renewLease(connection: Queryable, id: string): Promise<Hel
   return session === undefined ? null : { id, session };
 }
 
-/** Closes a lease whose holder stops. What is left under it is adopted by the next process that looks. */
+/** Closes a lease whose holder stops. The next process that observes it adopts the remaining transfers. */
 export async function closeLease(connection: Queryable, id: string): Promise<void> {
   await connection.query(
     `with closed as (
@@ -227,7 +227,7 @@ export async function loadPendingPage(
   return { transfers: toQueued(found.rows), lastId };
 }
 
-/** How many bytes a row holds of a caller's words, about; the rest of a row has a bound of its own. */
+/** About how many bytes of a caller's text a row holds; the rest of a row has a bound of its own. */
 const ROW_BYTES = `(
     200 + coalesce(octet_length(pending_transfers.description), 0)
     + coalesce(octet_length(pending_transfers.metadata::text), 0)
@@ -265,7 +265,7 @@ type QueuedRow = {
   bytes: number;
 };
 
-/** In order of id, and the members of an atomic group next to each other in theirs. */
+/** In order of id; the members of an atomic group are next to each other, in order of their positions. */
 function toQueued(rows: QueuedRow[]): QueuedTransfer[] {
   const order = (row: QueuedRow) => row.atomic_group_id ?? row.id;
   return rows

@@ -1,4 +1,4 @@
-// Takes the transfers of a job and locks what they are about: one round trip, whatever the size of the job.
+// Takes the transfers of a job and locks their accounts: one round trip, whatever the size of the job.
 import type { Account, AccountStatus } from '../domain/account.ts';
 import type { BooksContent } from '../domain/books.ts';
 import type { Hold, HoldState, Original } from '../domain/hold.ts';
@@ -12,7 +12,7 @@ import { allSent, type Transaction } from './transaction.ts';
 export type LockedOrder = { readonly order: Order; readonly details: OrderDetails };
 export type LockedJob = {
   readonly orders: readonly LockedOrder[];
-  /** The orders as they will be written, one array for each column that no decision changes. */
+  /** The transfers as they will be written, one array for each column that no decision changes. */
   readonly columns: readonly (string | null)[];
   readonly books: BooksContent;
   /** Account numbers that no account had when the accounts were locked. */
@@ -49,8 +49,8 @@ export function micros(instant: string): string {
   return `(extract(epoch from ${instant}) * 1000000)::bigint`;
 }
 
-// Taking the orders out of the queue is what locks them: whoever else holds the same ones waits here, and then finds them
-// gone. A transaction that ends in any other way than its commit puts them back.
+// Taking the transfers out of the queue locks them: another process that holds the same ones waits here, and then finds them
+// settled. A transaction that does not commit puts them back.
 const TAKE_ORDERS = `
   delete from pending_transfers
   -- The index is walked in order of id, so that two jobs that hold the same orders wait for each other instead of deadlocking.
@@ -67,7 +67,7 @@ const LOCK_ACCOUNTS = `
   order by account_number, currency
   for update`;
 
-// Holds and originals need no locks of their own: whatever changes them has locked their two accounts, as this job has.
+// Holds and originals need no locks of their own: a job that changes them has locked their two accounts, as this job has.
 const LOAD_HOLDS = `
   with now as materialized (
     -- The job's row of the journal is settled at this time or later, also after the clock went back.
@@ -90,8 +90,8 @@ const LOAD_ORIGINALS = `
     and transfers.kind in ('transfer', 'capture')`;
 
 /**
- * Takes the job's transfers that are still pending out of the queue, locks the accounts they name, and reads what else they
- * are about. They come in the order of `transferIds`; one that is missing was settled before.
+ * Takes the job's transfers that are still pending out of the queue, locks the accounts they name, and reads their holds and
+ * originals. Transfers come in the order of `transferIds`; a missing one was settled before.
  */
 export async function lockJob(
   { connection }: Transaction,
@@ -106,11 +106,11 @@ export async function lockJob(
     const byId = new Map(rows.map((row) => [row[0], toLockedOrder(row)]));
     const orders = transferIds.flatMap((id) => byId.get(id) ?? []);
     for (const { order } of orders) {
-      // An account that is not locked would be taken for one that does not exist, and the transfer would fail for it.
+      // An account that is not locked would count as missing, and the transfer would fail for it.
       if (!named.has(order.fromAccount) || !named.has(order.toAccount))
         throw new TypeError('A job names its accounts.');
     }
-    // All that can be done before the accounts are known is done while the server locks them.
+    // The work that does not need the accounts is done while the server locks them.
     return { orders, columns: renderTaken(orders) };
   };
   const [, taken, accounts, holds, originals] = await allSent([
@@ -133,7 +133,7 @@ export async function lockJob(
   };
 }
 
-/** What `columns` of a locked job has, in the order in which WRITE_ENDED takes it. */
+/** The contents of `columns` of a locked job, in the order in which WRITE_ENDED takes them. */
 function renderTaken(orders: readonly LockedOrder[]): (string | null)[] {
   return [
     renderColumn(orders, ({ details }) => details.createdAtMicros),
@@ -145,7 +145,7 @@ function renderTaken(orders: readonly LockedOrder[]): (string | null)[] {
 }
 
 function toLockedOrder(row: OrderRow): LockedOrder {
-  // Taken apart at once: each rest of a destructuring would be an array more for every order.
+  // Destructured at once: each rest element would be one more array for every transfer.
   const [
     id,
     kind,

@@ -22,8 +22,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Applies the migrations that the database has not seen, each once, also if several processes start together.
- * Throws a sentence if the session cannot be what the code relies on, the schema is newer than this code, the role may not make tables,
- * or another process has been migrating for `lockTimeoutMs` (60 000).
+ * Throws an error of one sentence if the session does not have the settings that the code needs, the schema is newer than this code,
+ * the role may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
  */
 export async function migrate(
   settings: DatabaseSettings,
@@ -32,8 +32,8 @@ export async function migrate(
   const timeouts = { ...TIMEOUTS, ...options };
   const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
   try {
-    // The same lock that the runner takes, so that nobody migrates between what is looked at here and what it does. A session may
-    // hold it twice; it is given back with the connection.
+    // The same lock that the runner takes, so that no other process migrates between this check and the run. A session may hold it
+    // twice; the end of the connection releases it.
     await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
     const schema = await findSchema(connection);
     await makeMigrationsTable(connection, schema);
@@ -73,7 +73,7 @@ function explain(error: unknown, lockTimeoutMs: number): unknown {
   }
 }
 
-/** The schema of the books: where they are already, otherwise where the search path makes tables. Throws a sentence if there is none. */
+/** The schema of existing books, otherwise the one where the search path creates tables. Throws an error if there is none. */
 async function findSchema(connection: Connection): Promise<string> {
   const { rows } = await connection.query<{ schema: string | null; path: string }>(`
     select coalesce(

@@ -1,14 +1,14 @@
-// Whether a pooler gives a connection another server after each transaction. Sessions have settings, prepared statements and locks of
-// their own, so nothing works there for long, although a start would succeed.
+// Detects a pooler that gives a connection another server after each transaction. Sessions have settings, prepared statements and
+// locks of their own, so the service would start on such a pooler and fail soon.
 import type { Client } from 'pg';
 import { sharedServers } from './session.ts';
 
-/** A pooler may be several processes, and the second connection does not always reach the first one's. */
+/** A pooler may have several processes, and the second connection does not always reach the process of the first. */
 const ROUNDS = 3;
 
 /**
- * Throws if the server of `first` is handed to others while `first` is connected. PgBouncer gives away the server that was released
- * last, which is ours, or with server_round_robin the one that has waited longest, which is another than ours.
+ * Throws if another connection can get the server of `first` while `first` is connected. PgBouncer assigns the server that was released
+ * last, which is ours, or with server_round_robin the one that has waited longest, which is not ours.
  * `open` makes a second connection.
  */
 export async function refuseSharedServers(first: Client, open: () => Promise<Client>): Promise<void> {
@@ -18,7 +18,7 @@ export async function refuseSharedServers(first: Client, open: () => Promise<Cli
     if (before !== ours) throw sharedServers();
     const theirs = await processIdOfAnother(open);
     if (theirs === ours) throw sharedServers();
-    // All servers of the pooler are taken, and none was given twice.
+    // All servers of the pooler are in use, and none was assigned twice.
     if (theirs === null) return;
   }
 }

@@ -44,7 +44,7 @@ export type ReportRow = readonly (string | null)[];
 export type Report = {
   /**
    * The account's currency, or null if it has none (a number that only transfers name) or several (@external). Undefined if there is no
-   * account of this number and no transfer names it. The filter does not count.
+   * account of this number and no transfer names it. The filter has no effect on it.
    */
   currency(): Promise<string | null | undefined>;
   /** How many rows there will be. It takes a pass over the history, so ask only to show progress. */
@@ -154,7 +154,7 @@ async function* readBatches(connection: Connection, values: readonly unknown[]):
   while (true) {
     const rows = await next;
     if (rows.length === 0) return;
-    // The server works on the next batch while this one is written. Whoever does not come for it need not hear of its failure.
+    // The server works on the next batch while this one is written. If the reader stops, the failure of that batch is ignored.
     next = read();
     next.catch(() => {});
     yield rows;

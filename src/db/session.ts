@@ -1,11 +1,11 @@
-// What every session is set to. The settings are made after connecting and read back, because what is sent with the startup packet is
-// refused or dropped by poolers, and a role, a database or a URL may have settings of its own.
+// The settings of every session. They are made after connecting and read back, because poolers refuse or drop settings in the startup
+// packet, and a role, a database or a URL may have settings of its own.
 import type { ClientBase } from 'pg';
 import { SessionError, sqlStateOf, toError } from './errors.ts';
 
 /**
- * The bounds of every wait on the database, in milliseconds; 0 is none. The server keeps those of statements, locks and idle
- * transactions. The one of answers is ours, for a server that cannot be heard any more.
+ * The bounds of every wait on the database, in milliseconds; 0 is none. The server enforces those of statements, locks and idle
+ * transactions. This process enforces that of answers, for a server that has fallen silent.
  */
 export type DatabaseTimeouts = {
   connectTimeoutMs: number;
@@ -14,16 +14,16 @@ export type DatabaseTimeouts = {
   idleInTransactionTimeoutMs: number;
   /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
   answerTimeoutMs: number;
-  /** How often a connection that nobody uses is asked whether it lives, and how long it, or any after a silence, has for an answer. */
+  /** How often an idle connection is probed, and how long it, or any connection after a silence, has for an answer. */
   proofTimeoutMs: number;
-  /** How long a server may take to close a connection that it was told is over. */
+  /** How long a server may take to close a connection that this process has ended. */
   goodbyeTimeoutMs: number;
 };
 
 export type SessionOptions = {
   /** Every statement is a look-up by key. */
   keyed?: boolean;
-  /** The session only reads, so that a standby or a database that is read-only will do. */
+  /** The session only reads, so that a standby or a read-only database is accepted. */
   readOnly?: boolean;
 };
 
@@ -31,7 +31,7 @@ type Settings = Readonly<Record<string, string>>;
 
 const SERVER_VERSION_MIN = 15;
 
-/** What the code relies on, whatever the session is for. */
+/** The settings that the code needs in every session. */
 const FIXED: Settings = {
   // How values are written and read.
   client_encoding: 'UTF8',
@@ -45,13 +45,13 @@ const FIXED: Settings = {
   array_nulls: 'on',
   transform_null_equals: 'off',
   quote_all_identifiers: 'off',
-  // Nothing that a statement should see is left out: a policy that would hide rows is an error, and searches return every match.
+  // A statement sees all rows: a policy that would hide rows is an error, and searches return every match.
   row_security: 'off',
   gin_fuzzy_search_limit: '0',
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
   exit_on_error: 'off',
-  // The sessions of threads and pools rest between two uses.
+  // The sessions of threads and pools are idle between two uses.
   idle_session_timeout: '0',
   transaction_timeout: '0',
   // With Debian's jit=on, the settling statement is compiled for every job: 848 of 849 ms.
@@ -79,17 +79,17 @@ const KEYED_PLANS: Settings = {
   enable_mergejoin: 'off',
 };
 
-/** How often the server looks, in the middle of a statement, whether its caller is still there. */
+/** How often the server checks, in the middle of a statement, whether its caller is still connected. */
 const CALLER_CHECK_MS = 1000;
-/** After how long the server gives up a caller that does not confirm what it is sent, where the caller states no bound. */
+/** After how long the server abandons a caller that does not confirm what it is sent, if the caller states no bound. */
 const CALLER_SILENT_MS = 20_000;
 
 /**
- * What makes the server notice that we are gone without a word, and let go of our locks: unconfirmed bytes and unanswered probes
- * close its side of the connection, and a closed one ends the statement. Over a socket of the same machine only the latter matters.
+ * These settings let the server detect that this process has disappeared, and release its locks. Unconfirmed bytes and unanswered
+ * probes close the server's side of the connection, and that ends the statement. Over a Unix socket only the latter matters.
  */
 function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts): Settings {
-  // Where a statement may take as long as it takes, the bound on its answer is far longer than a caller is silent that lives.
+  // Without a bound on statements, the bound on answers is far longer than a live caller is silent.
   const silentMs = statementTimeoutMs === 0 ? CALLER_SILENT_MS : answerTimeoutMs || CALLER_SILENT_MS;
   const probeSeconds = String(Math.max(1, Math.round(silentMs / 4000)));
   return {
@@ -109,19 +109,19 @@ function settingsOf(timeouts: DatabaseTimeouts, { keyed, readOnly }: SessionOpti
     statement_timeout: String(timeouts.statementTimeoutMs),
     lock_timeout: String(timeouts.lockTimeoutMs),
     idle_in_transaction_session_timeout: String(timeouts.idleInTransactionTimeoutMs),
-    // Sessions that write do not switch it off: whoever made the database read-only, before moving it for example, meant it.
+    // Sessions that write do not switch it off: an operator may have made the database read-only before moving it.
     ...(readOnly ? { default_transaction_read_only: 'on' } : {}),
   };
 }
 
 type Facts = { number: number; text: string; encoding: string; pid: number; commit: string };
 
-// No parameters, and the version alone decides first: an old server must be able to answer.
+// Without parameters, and the version is checked first: an old server must be able to answer.
 const FACTS = `
   select current_setting('server_version_num')::integer as number, current_setting('server_version') as text,
     current_setting('server_encoding') as encoding, pg_backend_pid() as pid, current_setting('synchronous_commit') as commit`;
 
-// A setting of a newer version of PostgreSQL is passed over where there is none; what the URL names is not.
+// A setting of a newer version of PostgreSQL is skipped on an older one; a setting that the URL names is not.
 const SET = `
   select name, set_config(name, value, false) as value
   from unnest($1::text[], $2::text[], $3::boolean[]) as setting (name, value, own)
@@ -136,8 +136,8 @@ const READ_BACK = `
     ) as lost`;
 
 /**
- * Sets a session that has just connected to what the code relies on, keeps what else the URL names (`own`), and reads it back in
- * another transaction. Returns the process id of the server's side. Throws a SessionError that says what to do.
+ * Makes the settings that the code needs in a new session, and those that the URL names (`own`), and reads them back in another
+ * transaction. Returns the process id of the server's side. Throws a SessionError that says what to do.
  */
 export async function prepareSession(
   client: ClientBase,
@@ -177,7 +177,7 @@ async function setAll(
     ]);
     return result.rows;
   } catch (error) {
-    // Unknown names, wrong values, missing rights, and what can only be set when the server starts.
+    // Unknown names, wrong values, missing rights, and settings that can only be made when the server starts.
     if (!/^(22|42|55P02)/.test(sqlStateOf(error) ?? '')) throw error;
     throw new SessionError(
       `The server refuses a setting of the session (${toError(error).message}): correct the options of DATABASE_URL, or let the role set it.`,
@@ -204,7 +204,7 @@ const READ_ONLY =
 const WITHOUT_TRIGGERS =
   'The session runs without the triggers that keep the books append-only: take session_replication_role=replica from the role or the database.';
 
-/** The error for transactions of one connection that meet the sessions of others. `lost` names settings that were not kept. */
+/** The error for a connection whose transactions run in different sessions. `lost` names settings that were not kept. */
 export function sharedServers(lost: readonly string[] = []): SessionError {
   const which = lost.length === 0 ? '' : ` (lost: ${lost.join(', ')})`;
   return new SessionError(

@@ -1,4 +1,4 @@
-// Writes what was decided about a job, and commits: one round trip, whatever the size of the job.
+// Writes the outcome of a job, and commits: one round trip, whatever the size of the job.
 import type { BooksContent } from '../domain/books.ts';
 import type { EntryPair, Outcome } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
@@ -7,7 +7,7 @@ import { type LockedJob, micros } from './locked-job.ts';
 import { ORDER_COLUMNS, ORDER_NAMES, ORDER_VALUES, orderArrays, renderColumn } from './orders.ts';
 import { allSent, type Transaction } from './transaction.ts';
 
-/** What a job was decided on is no longer so at its place in the journal: it has to be decided again. */
+/** The facts of a decision have changed at the job's place in the journal: the job must be decided again. */
 export class StaleDecisionError extends Error {}
 
 export type JournalRow = { readonly number: bigint; readonly settledAt: string };
@@ -84,7 +84,7 @@ const FIND_OPENED = `
   limit 1`;
 
 /**
- * Writes what was decided about locked transfers, and commits, or for a dry run rolls back. `digest` makes the SHA-256 of the
+ * Writes the outcomes of locked transfers, and commits, or for a dry run rolls back. `digest` makes the SHA-256 of the
  * transfers' records, in order; it is called while the server updates the accounts, and must not throw. Throws
  * StaleDecisionError if the decision must be made again, and any other error if a statement failed. The caller rolls back.
  */
@@ -183,8 +183,8 @@ export async function writeJob(
 }
 
 /**
- * The head of the journal is locked now, so nothing can come before this job's row any more. An account that was missing
- * may have been opened in an earlier row, and a hold that was not due may be due by the row's time.
+ * The head of the journal is locked now, so no other row can come before this job's row. A missing account may have been
+ * opened in an earlier row, and a hold that was not due may be due at the row's time.
  */
 async function refuseStale(
   connection: Queryable,
@@ -205,8 +205,8 @@ async function refuseStale(
 }
 
 /**
- * Removes pending transfers whose ids are settled already, and says whether there were any. It should never be needed: it is
- * the answer to the primary key of transfers having refused to settle one a second time.
+ * Removes pending transfers whose ids are already settled, and returns whether there were any. It should never be needed: it
+ * handles the case that the primary key of transfers refuses a second settlement.
  */
 export async function removeSettledTwins(connection: Queryable, transferIds: readonly string[]): Promise<boolean> {
   const removed = await connection.query(

@@ -1,5 +1,5 @@
-// Transactions. One exists only once the server has answered BEGIN, so no statement can travel together with BEGIN: if the
-// server canceled such a BEGIN alone, what follows it would take effect by itself, outside any transaction.
+// Transactions. One exists only once the server has answered BEGIN, so no statement can be sent together with BEGIN: if the
+// server canceled such a BEGIN alone, the statements behind it would take effect by themselves, outside any transaction.
 import type { ConnectionPool, Queryable } from './connect.ts';
 import { isAnswerLost, toError } from './errors.ts';
 
@@ -8,7 +8,7 @@ export class CommitUnknownError extends Error {}
 
 /** An open transaction on a connection, which may pipeline. */
 export class Transaction {
-  /** Statements that are sent over it belong to the transaction. If one fails, all after it fail with 25P02. */
+  /** Statements on it belong to the transaction. If one fails, all after it fail with 25P02. */
   readonly connection: Queryable;
 
   private constructor(connection: Queryable) {

@@ -44,9 +44,9 @@ export type TransferFilter = {
 };
 
 /**
- * Where a page ended. Transfers that were pending when the walk began come first, newest first; then those that were settled,
- * last settled first. `head` is the end of the journal when the walk began: a transfer that is settled during the walk keeps its
- * place, so that each is shown once.
+ * Where a page ended. Transfers that were pending when the first page was read come first, newest first. Settled ones follow, last
+ * settled first. `head` is the end of the journal at that time. A transfer that is settled between two pages keeps its place, so
+ * that each is shown once.
  */
 export type TransferCursor =
   | { readonly stage: 'pending'; readonly id: string; readonly head: string }
@@ -87,7 +87,7 @@ export type TransferRow = {
   journal_position: number | null;
 };
 
-/** A row of a list. `section`: 1 was pending when the walk began, 2 was settled. */
+/** A row of a list. `section`: 1 was pending when the first page was read, 2 was settled. */
 type ListedRow = TransferRow & { section: number; entry_number: bigint | null; head: bigint };
 
 /** The transfers with these ids, in no order; unknown ids are left out. */
@@ -156,14 +156,14 @@ export async function listTransfers(
   };
 }
 
-/** Whether a filter names a few transfers by an indexed key, so that a list of them is a look-up. */
+/** Whether a filter selects a few transfers by an indexed key, so that their list is a look-up. */
 function isByKey({ requestId, groupId, parentId }: TransferFilter): boolean {
   return (requestId ?? groupId ?? parentId) !== undefined;
 }
 
 type Bind = (value: unknown) => string;
 
-/** Section 1: what was not settled when the walk began. It may be settled by now. */
+/** Section 1: transfers that were not settled when the first page was read. They may be settled by now. */
 function unsettledSection(filter: TransferFilter, after: PendingCursor | null, bind: Bind): string[] {
   const statementOf = (table: string, columns: string, currency: string, conditions: readonly string[]) => {
     const where = new Conditions(filter, bind);
@@ -175,7 +175,7 @@ function unsettledSection(filter: TransferFilter, after: PendingCursor | null, b
     if (filter.currency !== undefined) where.add((value) => `${currency} = ${value}::text`, filter.currency);
     return `select 1 as section, null::bigint as entry_number, ${columns} from ${table} where ${where.text()} order by id desc`;
   };
-  // A pending transfer that names no currency has that of its accounts.
+  // A pending transfer that names no currency has the currency of its accounts.
   const ofAccounts = `
     select currency
     from accounts
@@ -193,12 +193,12 @@ function unsettledSection(filter: TransferFilter, after: PendingCursor | null, b
   return statements;
 }
 
-/** What to list of the settled transfers, and from where on. */
+/** Which settled transfers to list, and from which position. */
 type SettledList = { filter: TransferFilter; range: JournalRange | null; after: TransferCursor | null };
-/** Conditions that a window of acceptance puts on settled transfers; they exclude each other. */
+/** Conditions of a window of acceptance on settled transfers; they exclude each other. */
 type Window = { timely: string; untimely: string | null; conditions: readonly string[] };
 
-/** Section 2: what was settled when the walk began. */
+/** Section 2: transfers that were settled when the first page was read. */
 function settledSection({ filter, range, after }: SettledList, bind: Bind): string[] {
   const where = new Conditions(filter, bind);
   if (filter.status !== undefined) where.add((value) => `status = ${value}::text`, filter.status);

@@ -15,7 +15,7 @@ export function minorDigitsOf(currency: string): number {
   return MINOR_DIGITS.find(([, currencies]) => currencies.test(currency))?.[0] ?? 2;
 }
 
-/** An amount in minor units as programs read it in major units: −123456 US cents are "-1234.56". */
+/** Renders an amount of minor units in major units, for programs: −123456 US cents are "-1234.56". */
 export function renderDecimal(amount: bigint, currency: string): string {
   const digits = minorDigitsOf(currency);
   if (digits === 0) return String(amount);

@@ -1,7 +1,7 @@
 // What the main process and a thread say to each other. Plain values only: errors lose their class and code on the way.
 import type { FailureCode, NewTransfer } from './transfer.ts';
 
-/** A durable transfer on its way to settlement: what is needed to put it into a job. */
+/** A durable transfer on its way to settlement, with the facts that a job needs. */
 export type QueuedTransfer = {
   readonly id: string;
   readonly requestId: string;
@@ -11,9 +11,9 @@ export type QueuedTransfer = {
   readonly parentId: string | null;
   /** Members of one atomic group come together, in order, and stay together. */
   readonly atomicGroupId: string | null;
-  /** How often a process died with it; then it is settled in smaller and smaller jobs. */
+  /** How many processes died with it: the more, the smaller its job. */
   readonly adoptions: number;
-  /** About how much of a job's memory it takes. */
+  /** About how many bytes it takes of a job's memory. */
   readonly bytes: number;
 };
 
@@ -26,11 +26,11 @@ export type Job = {
   readonly parentIds: readonly string[];
   /** Fail the transfers without looking at the books: a last resort for one that broke settlement, alone in its job. */
   readonly giveUp: boolean;
-  /** Transfers that are not stored: they are settled for real, in a transaction that is rolled back. */
+  /** Transfers that are not stored: they are settled in a transaction that is rolled back. */
   readonly dryRun: readonly NewTransfer[] | null;
 };
 
-/** How one transfer of a job ended: null is completed, gone is settled before by somebody else. */
+/** How one transfer of a job ended: null is completed, gone was settled before by another process. */
 export type Ending = FailureCode | null | 'gone';
 
 export type JobReport =
@@ -50,7 +50,7 @@ export type JobReport =
     }
   /** The database is out of reach or too busy; nothing was decided, and the same job may be run again later. */
   | { readonly result: 'unavailable'; readonly reason: string; readonly sqlState: string | null }
-  /** The thread died with the job. It may be the job's doing, so it is run again in parts. */
+  /** The thread died with the job. The job may be the cause, so it is run again in parts. */
   | { readonly result: 'died'; readonly reason: string; readonly sqlState: null }
   /** Something in this job cannot be settled; its parts may. */
   | { readonly result: 'broken'; readonly reason: string; readonly sqlState: string | null };

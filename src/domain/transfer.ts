@@ -78,7 +78,7 @@ export const FAILURE_CODES = [
   'balance_out_of_bounds',
   // Another member of the same atomic group was refused.
   'group_failed',
-  // Not a rule of business: the order broke settlement itself, alone in its job, and an operator was told.
+  // Not a business rule: the transfer, alone in its job, broke settlement itself, and the log alerted an operator.
   'cannot_be_settled',
 ] as const;
 

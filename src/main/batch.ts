@@ -1,10 +1,10 @@
-// How transfers are put into jobs: by count, by bytes, and without tearing an atomic group apart. Pure.
+// How transfers are put into jobs: by count, by bytes, and without splitting an atomic group. Pure.
 import type { Job, QueuedTransfer } from '../domain/job.ts';
 
-/** About how much of a thread's memory one job may take, before copies are made of it. Most jobs have a tenth of it. */
+/** About how many bytes of a thread's memory one job may take, without its copies. Most jobs take a tenth of it. */
 const JOB_BYTES_MAX = 4 * 1024 * 1024;
 
-/** The transfers of a job, and all that they name, each once. */
+/** The transfers of a job, and the accounts and parents that they name, each once. */
 export function named(
   transfers: readonly Pick<QueuedTransfer, 'id' | 'fromAccount' | 'toAccount' | 'parentId'>[],
 ): Pick<Job, 'transferIds' | 'accountNumbers' | 'parentIds'> {
@@ -36,8 +36,8 @@ function countFitting(transfers: readonly QueuedTransfer[], max: number): number
 }
 
 /**
- * How many of these transfers come to at most `max`, and fit into a job, without tearing an atomic group apart; the first
- * group as a whole, if it alone is larger.
+ * How many of these transfers make a job of at most `max` that fits into memory, without splitting an atomic group. A first
+ * group that alone is larger is taken whole.
  */
 export function countWhole(transfers: readonly QueuedTransfer[], max: number): number {
   let count = countFitting(transfers, Math.min(max, transfers.length));
@@ -48,13 +48,13 @@ export function countWhole(transfers: readonly QueuedTransfer[], max: number): n
   return count;
 }
 
-/** Whether a cut before this index goes through an atomic group. */
+/** Whether a cut before this index splits an atomic group. */
 function tears(transfers: readonly QueuedTransfer[], index: number): boolean {
   const group = transfers[index]?.atomicGroupId ?? null;
   return group !== null && transfers[index - 1]?.atomicGroupId === group;
 }
 
-/** Whether these are what is never torn apart: one transfer, or the members of one atomic group. */
+/** Whether these cannot be split: one transfer, or the members of one atomic group. */
 export function isWhole(transfers: readonly QueuedTransfer[]): boolean {
   return countWhole(transfers, 1) === transfers.length;
 }

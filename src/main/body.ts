@@ -9,18 +9,18 @@ import { Problem } from './problem.ts';
 
 const UTF_8 = new Set(['utf-8', 'utf8', 'us-ascii']);
 
-/** Most bodies are smaller, and need nothing of the budget. CONNECTIONS_MAX bounds what these take together. */
+/** Most bodies are smaller, and take nothing from the budget. CONNECTIONS_MAX bounds their total. */
 const FREE_BYTES = 4096;
 
 export type BodyLimits = {
   readonly bytesMax: number;
-  /** For the bodies of all requests while they arrive. */
+  /** Shared by the bodies of all requests while they arrive. */
   readonly budget: ByteBudget;
 };
 
 /**
- * The JSON body of a request. Throws the problem that says what is wrong with it. `optional`: an empty body, also one in
- * chunks, is an empty object, and needs no type.
+ * The JSON body of a request. Throws a problem that names the flaw. `optional`: an empty body, also one in chunks, is an empty
+ * object, and needs no type.
  */
 export async function readJson(
   request: IncomingMessage,
@@ -43,7 +43,7 @@ export async function readJson(
   }
 }
 
-/** Refuses a body that is declared as anything but JSON, an empty one as well: a form of another site always declares one. */
+/** Refuses a declared type other than JSON, for an empty body as well: a form of another site always declares a type. */
 export function refuseOtherTypes({ 'content-type': type, 'content-encoding': encoding }: IncomingHttpHeaders): void {
   if (type !== undefined && !isJsonType(type)) throw otherType();
   if (encoding !== undefined) {
@@ -66,8 +66,8 @@ function otherType(): Problem {
 }
 
 /**
- * The bytes of a body so far, in one buffer that doubles when it is full. A Buffer costs some 340 bytes of memory however
- * small it is, so chunks of one byte must not be kept as they come.
+ * The bytes of a body so far, in one buffer that doubles when it is full. A Buffer costs about 340 bytes of memory, however
+ * small it is, so chunks of one byte must not be kept as they arrive.
  */
 class GrowingBuffer {
   readonly #limits: BodyLimits;
@@ -131,10 +131,10 @@ async function readInto(body: GrowingBuffer, request: IncomingMessage): Promise<
       reject(error);
     }
   };
-  // A caller that hung up gets no answer, and is no fault of ours. Told here, where it is known whose connection it was: that of
-  // the database breaks with the same codes.
+  // A caller that hung up gets no answer, and is not an error of the service. It is detected here, because a broken connection to
+  // the database has the same error codes.
   const refuse = (): void => {
-    // Every request closes, and an error is not made for nothing.
+    // Every request closes; an error object is made only for one that broke off.
     if (!ended) reject(new Problem('request_timeout', 'The request did not arrive whole.'));
   };
   let ended = false;

@@ -1,5 +1,5 @@
-// Limits connections: in number, per caller, and by what the process may open. Beyond the limit a few more are accepted, the reserve,
-// on which probes and metrics are answered: an operator must see the service when it is full.
+// Limits connections: in number, per caller, and by the limit of open files. Beyond the limit a few more are accepted, the reserve, on
+// which probes and metrics are answered: an operator must see the service when it is full.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -7,14 +7,14 @@ import { callerOf, Shares } from './shares.ts';
 
 export type ConnectionLimits = {
   readonly connectionsMax: number;
-  /** How many are accepted beyond that. */
+  /** How many connections are accepted beyond that. */
   readonly reserve: number;
 };
 
 const RESERVE_MAX = 64;
 /** How long a connection of the reserve may take for its one request. */
 const RESERVE_LIFETIME_MS = 2000;
-/** What a process opens besides connections: listeners, the log, and what Node opens for itself and for each thread. */
+/** Files that a process opens besides connections: listeners, the log, and those of Node itself and of each thread. */
 const FILES_OF_PROCESS = 32;
 const FILES_OF_THREAD = 6;
 
@@ -39,7 +39,7 @@ export function limitConnections(
       clearTimeout(timer);
       reserved.delete(socket);
     });
-    // A probe asks at once and is answered; what has been here for longest is idle.
+    // A probe sends its request at once, so the oldest connection is idle.
     const [oldest] = reserved;
     if (reserved.size > options.reserve) oldest?.destroy();
   });
@@ -52,7 +52,7 @@ export function openFilesMax(): number {
   return typeof soft === 'number' ? soft : Infinity;
 }
 
-/** The limits, lowered to what `filesMax` leaves when the threads and the connections to the database have theirs. */
+/** The limits, lowered to what `filesMax` leaves after the threads and the connections to the database. */
 export function fitConnections(
   wanted: number,
   { filesMax, threads, databaseConnections }: { filesMax: number; threads: number; databaseConnections: number },

@@ -1,5 +1,5 @@
-// The feed of what was settled, for those who follow it live. All followers share one poll of the journal's head, which
-// runs only while there are any, and the pages they read; each has a cursor of its own, so nothing is missed or told twice.
+// The live feed of settled transfers. All followers share the pages they read and one poll of the journal's head, which runs
+// only while there are followers. Each has a cursor of its own, so no transfer is missed or sent twice.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../db/connect.ts';
 import { DamagedBooksError, retryAfter, toError } from '../db/errors.ts';
@@ -11,16 +11,16 @@ import { renderEvent } from './wire.ts';
 /** A page is read and rendered at once, so it is bounded by rows and by transfers; one job may have more than these. */
 const PAGE_TRANSFERS_MAX = 128;
 const PAGE_ROWS_MAX = 100;
-/** Followers that have caught up want the same page. A follower whose page is no longer kept reads it again. */
+/** Followers that have caught up need the same page. A follower whose page was dropped reads it again. */
 const PAGES_KEPT = 64;
 const PAGES_BYTES_MAX = 32 * 1024 * 1024;
-/** Each piece has memory of its own, so a follower that is slow keeps one piece alive and not a page. */
+/** Each piece has memory of its own, so a slow follower keeps one piece in memory and not a page. */
 const PIECE_BYTES = 64 * 1024;
 const POLL_MS = 200;
 const RETRY_MS = 1000;
 const KEEP_ALIVE_MS = 15_000;
 
-/** A page as it is sent, rendered once for all followers. The same page read again has the same bytes, and perhaps more. */
+/** A page as it is sent, rendered once for all followers. The same page read again begins with the same bytes. */
 type Page = { readonly pieces: readonly Buffer[]; readonly bytes: number; readonly next: bigint };
 type Follower = { readonly end: AbortController; readonly writer: StreamWriter };
 
@@ -30,7 +30,7 @@ export class Feed {
   readonly #lingerTimeoutMs: number;
   readonly #followers = new Set<Follower>();
   readonly #waiters = new Set<() => void>();
-  /** By the number that they follow, least recently used first. */
+  /** Pages by the journal number that they follow, least recently used first. */
   readonly #pages = new Map<bigint, Promise<Page>>();
   readonly #pageBytes = new Map<bigint, number>();
   #head = 0n;
@@ -90,7 +90,7 @@ export class Feed {
 
   async #send(after: bigint, writer: StreamWriter, end: AbortSignal): Promise<void> {
     let cursor = after;
-    /** How many pieces of the page after the cursor were sent. A follower that is slow must not keep the page alive. */
+    /** How many pieces of the page after the cursor were sent. A slow follower must not keep the page in memory. */
     let sent = 0;
     let page: WeakRef<Page> | undefined;
     // The first bytes tell the caller that it is connected, while there may be nothing to tell yet.
@@ -104,7 +104,7 @@ export class Feed {
       const next = await this.#piece(cursor, sent, page?.deref());
       page = next?.page;
       if (next === null) {
-        // Without the rest of its page, a follower cannot be ended between two events.
+        // A follower that lacks the rest of its page would end in the middle of an event.
         if (end.aborted) return;
         await sleep(RETRY_MS, null, { signal: end }).catch(() => {});
       } else if (!end.aborted || sent > 0) {
@@ -164,7 +164,7 @@ export class Feed {
     }
   }
 
-  /** Forgets the least recently used pages until few enough are kept, but not the last one. */
+  /** Drops the least recently used pages until the bounds are met, but not the last one. */
   #forgetPages(): void {
     let bytes = this.#pageBytes.values().reduce((sum, each) => sum + each, 0);
     for (const after of this.#pages.keys()) {

@@ -1,10 +1,10 @@
-// Checks the head of a request before anything is done: its framing, its headers, the host that it names, and the page that
-// sent it. What cannot be read in one way only is refused.
+// Checks the head of a request before anything else: its framing, its headers, the host that it names, and the origin of the page
+// that sent it. A request that two parsers could read differently is refused.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type AllowedHosts, type Authority, parseAuthority } from './hosts.ts';
 import { Problem } from './problem.ts';
 
-/** Headers of which two in one request are a mistake or an attack; Node's parser would let the first one win. */
+/** Headers that may come once only: two are a mistake or an attack. Node's parser would use the first. */
 const SINGLE_HEADERS = new Set(['host', 'authorization', 'content-type', 'idempotency-key', 'x-request-id', 'prefer']);
 const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)(.*)$/i;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '443' };
@@ -12,7 +12,7 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '44
 /** `path` is `*` for the asterisk form (`OPTIONS *`). */
 export type Target = { readonly path: string; readonly search: string };
 
-/** Throws the problem of the first flaw. Returns where the request goes. */
+/** Returns the target of the request. Throws the problem of the first flaw. */
 export function readHead(request: IncomingMessage, hosts: AllowedHosts): Target {
   refuseHeaders(request);
   const { authority, target } = splitTarget(request);
@@ -28,10 +28,10 @@ export function readHead(request: IncomingMessage, hosts: AllowedHosts): Target 
 }
 
 function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): void {
-  // Node's parser also takes 0.9 and 2.0, which are written otherwise.
+  // Node's parser also accepts 0.9 and 2.0, which have another syntax.
   if (httpVersion !== '1.1' && httpVersion !== '1.0') throw malformed('The request must be HTTP/1.1.');
   const coding = headers['transfer-encoding'];
-  // Node's parser also takes other codings before the last one, and chunks in HTTP/1.0. A proxy may find another end of
+  // Node's parser also accepts other codings before the last one, and chunks in HTTP/1.0. A proxy may find another end of
   // the body (request smuggling), so the connection is closed (RFC 9112, section 6.1).
   if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0')) {
     throw malformed('The only transfer coding that is read is chunked, in HTTP/1.1.');
@@ -55,7 +55,7 @@ function malformed(detail: string): Problem {
   return new Problem('malformed_http', detail, { headers: { Connection: 'close' } });
 }
 
-/** The host that the request names, and its target without it. The host of an absolute-form target outranks `Host`. */
+/** The host that the request names, and its target without the host. The host of an absolute-form target outranks `Host`. */
 function splitTarget({ url = '', method, headers }: IncomingMessage): { authority: Authority; target: string } {
   const own = parseAuthority(headers.host ?? '');
   if (own === null) throw new Problem('invalid_request', 'The header host must be a host, perhaps with a port.');
@@ -70,8 +70,8 @@ function splitTarget({ url = '', method, headers }: IncomingMessage): { authorit
 }
 
 /**
- * Refuses what a page of another origin sends, other ports of this machine included: a form needs no permission to send a
- * POST, and a fetch none to open a stream. A link to a document may be followed, because the page that has it learns nothing.
+ * Refuses requests from pages of another origin, other ports of this machine included: a form needs no permission to send a
+ * POST, and a fetch none to open a stream. A link to a document may be followed, because the page with the link learns nothing.
  */
 function refuseOtherOrigins({ method, headers }: IncomingMessage, own: Authority, hosts: AllowedHosts): void {
   const { origin } = headers;
@@ -86,7 +86,7 @@ function isLink(method: string | undefined, headers: IncomingHttpHeaders): boole
   return isRead && headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
 }
 
-/** A proxy may have replaced `Host`; then the operator names the host under which browsers know the service. */
+/** A proxy may have replaced `Host`; then the operator names the public host in ALLOWED_HOSTS. */
 function isOwnOrigin(origin: string, own: Authority, hosts: AllowedHosts): boolean {
   const [, scheme = '', rest] = /^(https?):\/\/(.+)$/.exec(origin) ?? [];
   const authority = rest === undefined ? null : parseAuthority(rest);

@@ -1,8 +1,8 @@
-// The names under which the service may be addressed. A page of another site can point a name of its own at this machine
-// (DNS rebinding). Its requests then look same-origin to the browser, but they carry that name, so only known names are served.
+// The host names by which callers may address the service. An attacker can point a name of another site at this machine (DNS
+// rebinding). Requests of its pages then look same-origin to the browser, but they carry that name, so only known names are served.
 import { isIPv4 } from 'node:net';
 
-/** A host and a port as they stand in `Host`, in `Origin` and in an absolute-form target; the host in lower case. */
+/** The host and port of `Host`, `Origin` or an absolute-form target; the host in lower case. */
 export type Authority = { readonly host: string; readonly port: string };
 
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=%-]*)(?::(\d{0,5}))?$/i;

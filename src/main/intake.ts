@@ -1,9 +1,9 @@
 // Intake makes transfers durable before their callers are answered. All that arrive while one INSERT runs form the next:
 // one statement, one commit, on one connection.
 //
-// When the answer to an INSERT is lost, the lease is renewed before anything else is stored. Then the first attempt either
-// left its transfers, which are visible by now, or never will; so a second attempt looks first, and stores only what is
-// not there.
+// When the answer to an INSERT is lost, the lease is renewed before anything else is stored. After that, the first attempt either
+// has stored its transfers, which are visible, or never will. So the second attempt reads first, and stores only missing
+// transfers.
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
 import { isAnswerLost, retryAfter, toError } from '../db/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, namedBy } from '../db/intake.ts';
@@ -28,7 +28,7 @@ export type Accepted =
 
 /** What one request orders: a transfer, or a group of them under at most one idempotency key. */
 type Request = readonly NewTransfer[];
-/** How far an attempt came: sent to the server, and answered that it is stored. */
+/** The progress of an attempt: sent to the server, and confirmed as stored. */
 type Sending = { sent: boolean; stored: boolean };
 type Waiting = { readonly transfers: Request; readonly resolve: (accepted: Accepted) => void };
 
@@ -75,7 +75,7 @@ export class Intake {
     this.#onDoubt = options.onDoubt;
   }
 
-  /** Whether a transfer could be made durable now, as far as is known. */
+  /** Whether intake is connected, so that a transfer can probably be made durable. */
   get available(): boolean {
     return this.#connection !== null;
   }
@@ -97,7 +97,7 @@ export class Intake {
     this.#use(connection);
   }
 
-  /** Stores what one request orders, and resolves when it is durable or cannot be. Never rejects. */
+  /** Stores the transfers of one request, and resolves when they are durable or cannot be stored. Never rejects. */
   async accept(transfers: Request): Promise<Accepted> {
     if (!this.#connection && !this.#inserting) return { result: 'unavailable', unknown: false };
     return await new Promise((resolve) => {
@@ -164,11 +164,11 @@ export class Intake {
         if (retry === 'new connection') await this.#drop();
       }
     }
-    // If it was stored after all, recovery finds it under the lease once that has been renewed.
+    // If the request was stored after all, recovery finds it under the lease after the renewal.
     return requests.map(() => ({ result: 'unavailable', unknown }));
   }
 
-  /** Stores what an earlier attempt did not, after the lease has been renewed. */
+  /** Stores the transfers that an earlier attempt did not store, after the lease has been renewed. */
   async #storeMissing(connection: Connection, requests: readonly Request[], sending: Sending): Promise<Accepted[]> {
     const found = await loadTransfers(
       connection,
@@ -202,7 +202,7 @@ export class Intake {
     const { held } = this.#lease;
     const { leaseHeld, createdAt } = await insertPending(connection, held, transfers);
     if (!leaseHeld) {
-      // Nothing was stored: another process took this one for dead, or the lease was renewed meanwhile.
+      // Nothing was stored: another process has taken over the lease, or the lease was renewed meanwhile.
       await this.#lease.renew(connection, held);
       return await this.#insert(connection, requests, sending);
     }
@@ -215,7 +215,7 @@ export class Intake {
     return requests.map((request) => acceptedOf(request, byKey, { createdAt, late }));
   }
 
-  /** Connects again. The answer to what was sent over the connection before may be lost, so the lease is renewed. */
+  /** Reconnects. An answer on the previous connection may be lost, so the lease is renewed. */
   async #connect(): Promise<Connection> {
     const connection = await this.#openConnection();
     try {
@@ -266,7 +266,7 @@ export class Intake {
         this.#logger.info('intake reconnected');
       } catch (error) {
         const reason = toError(error).message;
-        // What stays wrong is reported once: a database that is away is, for as long as it is.
+        // A persistent error is logged once, not for as long as the database is away.
         if (reason !== reported) this.#logger.warn({ reason }, 'intake reconnect failed');
         reported = reason;
         await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random())));

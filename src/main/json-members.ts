@@ -1,5 +1,5 @@
-// Finds members that come twice in an object: JSON.parse keeps the last one without a word. Members are counted in the text
-// (json-shape.ts) and in what JSON.parse made of it; only a text whose counts differ is looked at again.
+// Finds members that come twice in an object: JSON.parse silently keeps the last one. Members are counted in the text
+// (json-shape.ts) and in the result of JSON.parse; only a text whose counts differ is scanned again.
 import { Problem, renderPointer } from './problem.ts';
 
 const QUOTE = 0x22;
@@ -20,7 +20,7 @@ export function countMembers(value: unknown): number {
   return count;
 }
 
-/** Names the member that comes twice in a JSON text. A string with a colon behind it is a name, and of the innermost object. */
+/** Names the member that comes twice in a JSON text. A string before a colon is a name in the innermost object. */
 export function explainMembers(text: string): Problem {
   const objects: string[][] = [];
   for (let index = 0; index < text.length; index += 1) {
@@ -38,7 +38,7 @@ export function explainMembers(text: string): Problem {
       index = end;
     }
   }
-  // V8 has read the text otherwise than it stands: it can mistake the name `\\"` for a lone backslash that it read before.
+  // V8 has misread the text: it can mistake the name `\\"` for a lone backslash that it read before.
   return new Problem('malformed_json', 'The body could not be read: leave backslashes out of the names of members.');
 }
 

@@ -1,5 +1,5 @@
-// Looks at the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so what no
-// schema could accept is refused here: 1 MiB of small values would otherwise hold up the event loop for seconds.
+// Scans the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so a text that no
+// schema could accept is refused here: 1 MiB of small values would otherwise block the event loop for seconds.
 import { Problem, renderPointer } from './problem.ts';
 
 /** Objects, arrays and their members. The largest valid body has 1000 transfers of 60 members each, four levels deep. */
@@ -24,13 +24,12 @@ const LOWER_CASE = 0x20;
 const E = 0x65;
 const PROTO = Buffer.from('"__proto__"');
 
-/** An object or array that is open where the scan is: how many values it has so far, and where its latest name stands. */
+/** An object or array that is open at the position of the scan: its number of values so far, and the range of its latest name. */
 type Level = { isObject: boolean; count: number; nameStart: number; nameEnd: number };
 
 /**
- * Refuses a text that nests deeper or has more members than any valid body. Returns how many members it has, and what else is
- * wrong with it if it is JSON, which JSON.parse has to find out: a number with a fraction or exponent, or a member named
- * __proto__.
+ * Refuses a text that nests deeper or has more members than any valid body. Returns the number of its members, and a flaw that
+ * counts only if JSON.parse accepts the text: a number with a fraction or exponent, or a member named __proto__.
  */
 export function inspectJson(bytes: Buffer): { members: number; flaw: Problem | null } {
   const levels: Level[] = [];
@@ -75,7 +74,7 @@ export function inspectJson(bytes: Buffer): { members: number; flaw: Problem | n
   return { members, flaw };
 }
 
-/** The place of the quote that ends a string, or the end of the bytes. */
+/** The index of the quote that ends a string, or the end of the bytes. */
 function endOfString(bytes: Buffer, start: number): number {
   for (let index = start + 1; index < bytes.length; index += 1) {
     const byte = bytes[index];
@@ -85,7 +84,7 @@ function endOfString(bytes: Buffer, start: number): number {
   return bytes.length;
 }
 
-/** Whether a name is __proto__, which an escape can spell, too. */
+/** Whether a name is __proto__, which may also be written with escapes. */
 function isProto(bytes: Buffer, start: number, end: number): boolean {
   if (end - start < PROTO.length - 1) return false;
   const name = bytes.subarray(start, end + 1);

@@ -1,4 +1,4 @@
-// The lease of this process: what it accepts is stored under it.
+// The lease of this process, under which the transfers that it accepts are stored.
 import { randomUUIDv7 } from 'node:crypto';
 import type { Queryable } from '../db/connect.ts';
 import { type HeldLease, openLease, renewLease } from '../db/leases.ts';
@@ -6,10 +6,10 @@ import { type HeldLease, openLease, renewLease } from '../db/leases.ts';
 export class Lease {
   #held: HeldLease = { id: randomUUIDv7(), session: 0 };
   #renewing: Promise<void> | null = null;
-  /** Whether transfers may be pending under the lease that this process does not know of. */
+  /** Whether transfers that this process does not know of may be pending under its lease. */
   #inDoubt = false;
 
-  /** The lease as it is held now. Its id changes when another process closed it, its session with every renewal. */
+  /** The current lease. Its id changes when another process has closed it, its session with every renewal. */
   get held(): HeldLease {
     return this.#held;
   }
@@ -20,27 +20,27 @@ export class Lease {
   }
 
   /**
-   * Begins a new session, or a new lease if the one of the last session was closed. To be called when a statement found
-   * `lost` no longer held, or when the answer to one that stored something was lost: after it, nothing that was sent before
-   * can be stored any more, and what was stored is visible.
+   * Begins a new session, or a new lease if that of the last session was closed. Called when a statement found that `lost` is
+   * no longer held, or when the answer to a statement that stores was lost. Afterwards, no statement that was sent before can
+   * store anything, and all stored transfers are visible.
    */
   async renew(connection: Queryable, lost: HeldLease): Promise<void> {
     if (this.#held !== lost) return;
-    // One renewal for all that lost the same session.
+    // One renewal for all callers that lost the same session.
     this.#renewing ??= this.#renew(connection).finally(() => {
       this.#renewing = null;
     });
     await this.#renewing;
   }
 
-  /** Whether there is a doubt, which the caller then has to resolve. */
+  /** Takes the doubt, if there is one: the caller must resolve it. */
   takeDoubt(): boolean {
     const inDoubt = this.#inDoubt;
     this.#inDoubt = false;
     return inDoubt;
   }
 
-  /** An answer was lost: what is pending under the lease has to be compared with what this process knows of. */
+  /** An answer was lost: recovery must compare the transfers pending under the lease with those that this process knows of. */
   doubt(): void {
     this.#inDoubt = true;
   }

@@ -18,7 +18,7 @@ export type Metrics = {
   settled(ending: Ending, durationMs: number): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
-  /** One request or connection that was refused because its caller has its share, or because there is none left. */
+  /** Counts a request or connection that was refused because its caller has its share, or because nothing is left. */
   refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
   render(): Promise<{ contentType: string; text: string }>;
 };

@@ -140,7 +140,7 @@ async function openAccount(parts: Parts, { account, opening, idempotency }: Open
   }
 }
 
-/** The account that a key names, as it is now, or idempotency_key_reused if its request was another one. */
+/** The account that a key names, in its current state. Throws idempotency_key_reused if the key's request was another one. */
 async function replayAccount(
   parts: Parts,
   holder: KeyHolder,
@@ -157,7 +157,7 @@ async function replayAccount(
 }
 
 async function answerAccount(parts: Parts, opened: AccountRecord, openingId: string | null): Promise<Answer> {
-  // It is there, even if it cannot be read just now: a 503 would say that nothing was stored.
+  // The account exists, even if it cannot be read now: another 503 would say that nothing was stored.
   const [account] = openingId === null ? [] : await loadAccounts(parts.pool, opened.accountNumber).catch(() => []);
   return {
     status: 201,

@@ -66,7 +66,7 @@ export class Problem extends Error {
     more: { headers?: Record<string, string>; members?: Record<string, unknown> } = {},
   ) {
     const { stackTraceLimit } = Error;
-    // Nobody looks at the stack of a refusal, and taking it down costs more than the rest of one: 429 must be cheap.
+    // No operator needs the stack of a refusal, and recording it costs more than the rest: 429 must be cheap.
     Error.stackTraceLimit = 0;
     super(detail);
     Error.stackTraceLimit = stackTraceLimit;

@@ -1,8 +1,8 @@
-// Divides the places in the queue of transfers between callers. A caller without competitors may take all of them: places come free
-// within moments. When another one asks, each keeps to its share until nobody else has asked for a while.
+// Divides the queue of transfers between callers. A caller without competitors may fill it, because transfers become final within
+// moments. While several callers compete, each is limited to its share, until the others have sent nothing for a while.
 import { ratioOf } from './shares.ts';
 
-/** How long a caller that asked for places counts as a competitor of the others. */
+/** How long a caller counts as a competitor of the others after its last request. */
 const COMPETES_MS = 10_000;
 
 type Admitted = { readonly caller: string; count: number };
@@ -12,16 +12,16 @@ export class QueueShares {
   readonly #ratio: number;
   readonly #now: () => number;
   /**
-   * What was admitted, oldest first. Transfers become final about in this order, so what is left of the queue belongs to the newest: no
-   * transfer has to remember its caller.
+   * Admitted transfers, oldest first. They become final in about this order, so the rest of the queue belongs to the newest: no transfer
+   * has to remember its caller.
    */
   readonly #admitted: Admitted[] = [];
   readonly #held = new Map<string, number>();
-  /** When each caller last asked, in that order. */
+  /** When each caller last sent a request, in that order. */
   readonly #asked = new Map<string, number>();
   #total = 0;
 
-  /** `percent` is what one of two callers may hold; 100 sets no limit. `now` tells milliseconds on a clock that never goes back. */
+  /** `percent`: how much one of two callers may hold; 100 sets no limit. `now` returns milliseconds of a monotonic clock. */
   constructor(
     queue: { readonly maxQueue: number; readonly size: number },
     percent: number,
@@ -38,11 +38,11 @@ export class QueueShares {
     if (this.#isAlone(caller)) return true;
     const held = this.#held.get(caller) ?? 0;
     const free = Math.max(0, this.#queue.maxQueue - this.#queue.size);
-    // A caller that holds nothing is refused by a full queue only.
+    // Only a full queue refuses a caller that holds nothing.
     return held === 0 || (free > 0 && held < free * this.#ratio);
   }
 
-  /** Records places that a caller got. */
+  /** Records admitted transfers of a caller. */
   taken(caller: string, count: number): void {
     const newest = this.#admitted.at(-1);
     if (newest?.caller === caller) newest.count += count;

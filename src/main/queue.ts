@@ -1,8 +1,8 @@
-// Admission: how many transfers, and how many bytes of them, may be on their way, and how fast they leave. It counts
-// transfers, not jobs: a place is taken before a transfer is stored and released when it is final, so MAX_QUEUE=50 means
-// that fifty are on their way at most.
+// Admission: bounds the number and the bytes of transfers that are on their way, and measures how fast they leave. It counts
+// transfers, not jobs: a transfer is admitted before it is stored and released when it is final, so MAX_QUEUE=50 means that
+// at most fifty are on their way.
 
-/** How long the queue must have been busy before its speed is measured anew. */
+/** How long the queue must be busy for one measurement of its speed. */
 const MEASURE_MS = 250;
 
 export class Queue {
@@ -12,13 +12,13 @@ export class Queue {
   readonly #now: () => number;
   #taken = 0;
   #bytes = 0;
-  /** Transfers that left per millisecond in which there were any; 0 until that is known. */
+  /** Transfers that left per busy millisecond; 0 until that is known. */
   #rate = 0;
   #released = 0;
   #busyMs = 0;
   #busySince = 0;
 
-  /** `now` returns milliseconds on a clock that never goes back. */
+  /** `now` returns milliseconds of a monotonic clock. */
   constructor(maxQueue: number, bytesMax: number, now: () => number = () => performance.now()) {
     this.maxQueue = maxQueue;
     this.#bytesMax = bytesMax;
@@ -34,10 +34,10 @@ export class Queue {
     return this.#bytes >= this.#bytesMax ? 0 : Math.max(0, this.maxQueue - this.#taken);
   }
 
-  /** Takes `count` places for transfers of so many bytes together, or none and returns false. */
+  /** Admits `count` transfers of so many bytes together, or none and returns false. */
   admit(count: number, bytes: number): boolean {
     if (count > this.room) return false;
-    // One that does not fit is admitted if nothing else is on its way: no request may be refused for ever.
+    // A request that does not fit is admitted to an empty queue: no request may be refused for ever.
     if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
     this.admitAnyway(count, bytes);
     return true;
@@ -50,10 +50,10 @@ export class Queue {
     this.#bytes += bytes;
   }
 
-  /** Releases places: of transfers that are final (`settled`), or that were never stored. */
+  /** Releases transfers that are final (`settled`) or were never stored. */
   release(count: number, bytes: number, settled: boolean): void {
     const now = this.#now();
-    // Time in which nothing was on its way says nothing of the speed.
+    // Idle time does not count for the speed.
     this.#busyMs += now - this.#busySince;
     this.#busySince = now;
     this.#taken -= count;
@@ -61,7 +61,7 @@ export class Queue {
     if (settled) this.#released += count;
     if (this.#busyMs < MEASURE_MS || this.#released === 0) return;
     const rate = this.#released / this.#busyMs;
-    // The mean of this measurement and of what was known before: a pause is forgotten within a few of them.
+    // The mean of this measurement and the previous value: a pause loses its effect within a few measurements.
     this.#rate = this.#rate === 0 ? rate : (this.#rate + rate) / 2;
     this.#released = 0;
     this.#busyMs = 0;

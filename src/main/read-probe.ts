@@ -1,4 +1,4 @@
-// Finds out whether short reads are answered, by making one, over the connections that callers' reads use.
+// Checks whether short reads are answered, by making one over the connections that callers' reads use.
 import type { ConnectionPool } from '../db/connect.ts';
 import { toError } from '../db/errors.ts';
 import { loadJournalNumber } from '../db/feed.ts';

@@ -1,5 +1,5 @@
-// Reads of one kind: a pool of connections, and a line before it in which callers take turns. A caller with a thousand requests
-// delays its own, and another caller's one request is next.
+// Reads of one kind: a pool of connections, and a waiting line before it in which callers take turns. A caller with a thousand requests
+// delays only itself: the one request of another caller is next.
 import type { ConnectionPool } from '../db/connect.ts';
 import { isCanceled } from '../db/errors.ts';
 import { Problem } from './problem.ts';
@@ -8,7 +8,7 @@ import type { Parts } from './submission.ts';
 /** How many requests of one caller may wait in a line. */
 const WAITING_MAX = 1000;
 
-/** What narrows a list down. */
+/** How a caller can narrow a list. */
 export const FILTER_ADVICE =
   'Narrow it down: by `account`, `since` and `until`, `metadata=key:value` instead of `metadata=key`, or the id of a group, request or parent.';
 
@@ -24,8 +24,8 @@ export class Reads {
   #running = 0;
 
   /**
-   * `waitTimeoutMs`: how long a request may wait for its turn. `advice`: what a caller can do about a statement that takes too long; null
-   * where that can only be trouble of the database.
+   * `waitTimeoutMs`: how long a request may wait for its turn. `advice`: how a caller can avoid a statement that takes too long; null if
+   * only trouble of the database can be the cause.
    */
   constructor(options: { pool: ConnectionPool; runningMax: number; waitTimeoutMs: number; advice: string | null }) {
     this.#advice = options.advice;
@@ -34,7 +34,7 @@ export class Reads {
     this.#waitTimeoutMs = options.waitTimeoutMs;
   }
 
-  /** Runs `work` when it is the caller's turn. Throws too_busy if that does not come, query_too_slow if there is advice. */
+  /** Runs `work` at the caller's turn. Throws too_busy if there is none in time; with `advice`, query_too_slow for a slow statement. */
   async run<Result>(caller: string, work: (pool: ConnectionPool) => Promise<Result>): Promise<Result> {
     if (this.#running < this.#runningMax) this.#running += 1;
     else await this.#waitForTurn(caller);
@@ -46,7 +46,7 @@ export class Reads {
         headers: { 'Retry-After': '5' },
       });
     } finally {
-      // The turn is passed on, not given back: otherwise a request that arrives now would be before those that wait.
+      // The turn passes to the next request, so that a request that arrives now does not overtake the waiting ones.
       const next = this.#takeNext();
       if (next) next.start();
       else this.#running -= 1;
@@ -84,7 +84,7 @@ export class Reads {
   }
 }
 
-/** What handlers read with, besides what they submit transfers with. `pool` is for look-ups by key that are part of an order. */
+/** How handlers read. `pool` is for look-ups by key that are part of submitting a transfer. */
 export type ReadingParts = Parts & {
   /** Reads of one account, transfer or hold. */
   lookUps: Reads;
@@ -94,7 +94,7 @@ export type ReadingParts = Parts & {
   changes: Reads;
 };
 
-/** Others use all there is of something; nothing was stored. */
+/** Other requests use all of a resource; nothing was stored. */
 export function tooBusyProblem(): Problem {
   return new Problem(
     'too_busy',

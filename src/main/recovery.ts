@@ -1,5 +1,5 @@
-// Recovery: writes the heartbeat of this process's lease, adopts what the holders of other leases left behind, and ends
-// holds whose time has come. Every process does all of it; the database sees to it that each thing is done once.
+// Recovery: writes the heartbeat of this process's lease, adopts the transfers of leases whose holders stopped, and ends due
+// holds. Every process does all of it; the database ensures that each takes effect once.
 import { randomUUIDv7 } from 'node:crypto';
 import { type ConnectionPool, doubtConnections, SilenceError } from '../db/connect.ts';
 import { isOutOfReach, retryAfter, toError } from '../db/errors.ts';
@@ -20,18 +20,18 @@ import type { Lease } from './lease.ts';
 import type { Queue } from './queue.ts';
 import type { Settlement } from './settlement.ts';
 
-/** What is taken on at once. The next page follows when this one is settled, so memory is bounded and nothing waits for a tick. */
+/** How much is adopted at once. The next page follows when this one is settled, so memory is bounded and no page waits for a tick. */
 const PAGE: PageBounds = { countMax: 1000, bytesMax: 4 * 1024 * 1024 };
-/** How long the next page waits for one that is held up, by a lock for example. */
+/** How long the next page waits for one that is delayed, for example by a lock. */
 const PAGE_WAIT_MS = 1000;
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 export type Recovery = {
-  /** Whether the last heartbeat was written, no answer is overdue for so long that others adopt, and the last adoption worked. */
+  /** Whether the last heartbeat was written, its answer is not so late that others adopt, and the last adoption worked. */
   readonly healthy: boolean;
-  /** Whether the database can be reached, as far as the heartbeat shows; it may be in other trouble, such as a full disk. */
+  /** Whether the heartbeat reaches the database, which may have other trouble, such as a full disk. */
   readonly reachable: boolean;
-  /** Looks for what is pending under the own lease without this process knowing of it, without waiting for the next round. */
+  /** Looks at once for transfers under the own lease that this process does not know of. */
   wake(): void;
   /** Adopts and expires nothing more; the heartbeat goes on. */
   stopAdopting(): Promise<void>;
@@ -64,7 +64,7 @@ export function startRecovery(options: {
     if (!stopped) timer = setTimeout(start, heartbeatMs);
   }
 
-  /** The heart goes on beating while what is adopted waits for a lock. */
+  /** Heartbeats continue while adopted transfers wait for a lock. */
   function adopt(): void {
     adopting ??= adoptAll();
   }
@@ -109,14 +109,14 @@ export function startRecovery(options: {
   };
 }
 
-/** Writes the heartbeat on a connection of its own, and knows what that shows of the database. */
+/** Writes the heartbeat on a connection of its own, and derives from it whether the database can be reached. */
 class Heart {
   readonly #pool: ConnectionPool;
   readonly #lease: Lease;
   readonly #logger: Logger;
   beating = true;
   reachable = true;
-  /** When the heartbeat was sent that has no answer yet. */
+  /** When the unanswered heartbeat was sent; null if there is none. */
   #sentAt: number | null = null;
   /** Whether a heartbeat's connection fell silent, and none was written since. */
   #fellSilent = false;
@@ -131,7 +131,7 @@ class Heart {
     return this.#sentAt !== null && performance.now() - this.#sentAt > ms;
   }
 
-  /** Whether it could be written. */
+  /** Writes a heartbeat. Returns false if it cannot be written. */
   async beat(): Promise<boolean> {
     this.#sentAt = performance.now();
     try {
@@ -139,7 +139,7 @@ class Heart {
       if (!this.beating) this.#logger.info('database reachable again');
       this.beating = true;
       this.reachable = true;
-      // The database is there; what else was sent into the silence will not be answered.
+      // The database is there, so statements that were sent into the silence will not be answered.
       if (this.#fellSilent) doubtConnections();
       this.#fellSilent = false;
     } catch (error) {
@@ -151,7 +151,7 @@ class Heart {
     return this.beating;
   }
 
-  /** A connection that broke shows little about the database: what a new one shows counts. */
+  /** A broken connection says little about the database: the result on a new one counts. */
   async #write(): Promise<void> {
     try {
       await this.#writeOnce();
@@ -168,7 +168,7 @@ class Heart {
   }
 }
 
-/** When a lease was first observed with the beat that it has; the time is this process's own and monotonic. */
+/** When this process first observed the current beat of a lease, by its own monotonic clock. */
 type Sighting = { readonly beat: bigint | null; readonly since: number };
 
 class Adoption {
@@ -206,11 +206,11 @@ class Adoption {
     await this.#expire(stopped);
   }
 
-  /** Settles what is pending under the own lease without this process knowing, because an answer was lost. */
+  /** Settles transfers under the own lease that this process does not know of, because an answer was lost. */
   async #findOwn(stopped: () => boolean): Promise<void> {
     if (!this.#lease.takeDoubt()) return;
     try {
-      // After the renewal, nothing that was sent before can be stored any more.
+      // After the renewal, no statement that was sent before can store anything.
       await this.#lease.renew(this.#pool, this.#lease.held);
       const { id } = this.#lease.held;
       // What was stored before is there by now: what comes later is not in doubt.
@@ -273,7 +273,7 @@ class Adoption {
     }
   }
 
-  /** If only the answer is lost, transfers are pending under the own lease without this process knowing of them. */
+  /** If only the answer is lost, transfers that this process does not know of are pending under its lease. */
   async #doubting<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
@@ -283,7 +283,7 @@ class Adoption {
     }
   }
 
-  /** Hands over a page, and waits until it is settled or held up. */
+  /** Hands a page to settlement, and waits until it is settled or delayed. */
   async #settle(page: readonly QueuedTransfer[], message: string | null): Promise<void> {
     const fresh = page.filter(({ id }) => !this.#settlement.has(id));
     if (fresh.length === 0) return;

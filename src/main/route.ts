@@ -1,4 +1,4 @@
-// What a route is: how a request comes to a handler, and what the handler gives back.
+// A route: how a request reaches a handler, and what the handler returns.
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { parseRequest } from './schemas.ts';
@@ -9,7 +9,7 @@ export type Exchange<Query, Body> = {
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */
   readonly requestIdGiven: boolean;
   readonly headers: IncomingHttpHeaders;
-  /** Who asks: a network address; see shares.ts. */
+  /** The caller: a network address; see shares.ts. */
   readonly caller: string;
   /** The parameters of the path, in order, decoded. */
   readonly parameters: readonly string[];
@@ -43,7 +43,7 @@ export type Route = {
   readonly body: z.ZodType;
   /** Whether it takes places in the queue: with none left it is refused before its body is read. */
   readonly takesPlace?: boolean;
-  /** Whether it is for operators: answered also on connections beyond the limit. */
+  /** Whether the route is for operators: it is answered also on connections beyond the limit. */
   readonly operational?: boolean;
   /** Whether a request may leave the body out, which then counts as an empty object. */
   readonly bodyOptional?: boolean;
@@ -60,7 +60,7 @@ export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
   route: Omit<Route, 'query' | 'body' | 'handle'> & {
     query: Query;
     body: Body;
-    /** Where several schemas are possible, the one that a body means: its flaws are told, not those of the others. */
+    /** If several schemas are possible, the one that fits a body: its flaws are reported, not those of the others. */
     chooseBody?: (input: unknown) => z.ZodType<z.output<Body>>;
     handle: (exchange: Exchange<z.output<Query>, z.output<Body>>) => Promise<Answer>;
   },

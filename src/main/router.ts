@@ -39,7 +39,7 @@ export class Router<Route> {
     return { route, parameters };
   }
 
-  /** The methods that a path has, or all there are for `*`, as the header Allow lists them. */
+  /** The methods of a path, or of all paths for `*`, as the header Allow lists them. */
   allowOf(path: string): string {
     return renderAllow(path === '*' ? this.#allMethods() : this.#look(path).methods);
   }

@@ -17,15 +17,15 @@ const DETAIL_MAX = 300;
 export const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
 
 /**
- * What no text may contain, because it ends lines, hides, or changes how what stands around it is read (terminals, CSV, the
- * statement page): control characters of both sets, line separators, text-direction controls, byte order marks, annotations,
- * noncharacters. The joiners of emoji and of many scripts stay. Code points above U+FFFF are looked at by `isPlain`.
+ * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is read (terminals,
+ * CSV, the statement page): control characters of both sets, line separators, text-direction controls, byte order marks, annotations,
+ * noncharacters. The joiners of emoji and of many scripts are allowed. `isPlain` checks code points above U+FFFF.
  */
 const REFUSED =
   '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u206f\\ufdd0-\\ufdef\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff';
 const REFUSED_DETAIL = 'must not contain control characters, line separators, text-direction controls or noncharacters';
 
-/** Whether a text is well-formed Unicode without noncharacters, so that PostgreSQL and every reader can take it. */
+/** Whether a text is well-formed Unicode without noncharacters, so that PostgreSQL and every reader accept it. */
 const isPlain = (value: string): boolean => !/[\p{Cs}\p{Noncharacter_Code_Point}]/u.test(value);
 
 /** Text that is not empty. `max` counts code points. */
@@ -39,7 +39,7 @@ const text = (max: number) =>
 
 const money = z.int().min(0).max(MONEY_MAX_NUMBER).describe('Minor units (cents), an integer.');
 
-/** Not `.` and `..`: clients take these out of a path (RFC 3986, section 5.2.4), so that no URL could name the account. */
+/** Not `.` and `..`: clients remove these from a path (RFC 3986, section 5.2.4), so that no URL could name the account. */
 const accountNumber = z
   .string()
   .regex(
@@ -56,12 +56,12 @@ const party = z
 const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
 const METADATA_KEYS_MAX = 50;
-/** Keys and values together. A full queue of the largest transfers has to fit into memory, and so has a page of them. */
+/** Keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them. */
 const METADATA_BYTES_MAX = 8192;
 const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
 const metadataKey = z.string().regex(METADATA_KEY, 'must be a letter, then at most 39 of A-Z a-z 0-9 _ . -');
 const metadataValue = text(500);
-/** Texts that are valid for certain: the schema of texts takes several times as long to find that out. */
+/** Texts that are certainly valid: the schema of texts takes several times as long to check them. */
 const PLAIN_TEXT = /^[ -~]{1,500}$/;
 
 const metadata = z
@@ -80,7 +80,7 @@ const metadata = z
       `keys and values together at most ${METADATA_BYTES_MAX} bytes of UTF-8.`,
   });
 
-/** What is wrong with metadata: at most FLAWS_MAX flaws, because a body has room for 50,000. A record of zod collects all. */
+/** The flaws of metadata, at most FLAWS_MAX, because a body has room for 50,000. A record of zod would collect all. */
 function metadataFlaws(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
   const members = Object.entries(value);
   if (members.length > METADATA_KEYS_MAX) {
@@ -109,7 +109,7 @@ function issuesOf(schema: z.ZodType, value: unknown): readonly z.core.$ZodIssue[
   return schema.safeParse(value).error?.issues ?? [];
 }
 
-/** What a schema that checks its members itself says of them in the OpenAPI document. */
+/** How the OpenAPI document describes a schema that checks its members itself. */
 function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
   return rest;
@@ -215,7 +215,7 @@ export const createGroupSchema = z.strictObject({
     .array(z.unknown())
     .min(1)
     .max(GROUP_MAX)
-    // One by one: an array of zod collects the issues of all its members, which are more than a body may cost.
+    // One by one: an array of zod would collect the issues of all its members, which costs too much time.
     .transform((members, context) => {
       const transfers: z.output<typeof createTransferSchema>[] = [];
       for (const [index, member] of members.entries()) {

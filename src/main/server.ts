@@ -29,13 +29,13 @@ import { callerOf } from './shares.ts';
 import { cutIfStalled, releaseStream, type Stream, writeStream } from './stream.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
-/** How long a connection may stay idle when the server closes: longer than a caller in the midst of its work pauses. */
+/** How long a connection may stay idle when the server closes: longer than an active caller pauses between requests. */
 const IDLE_GRACE_MS = 500;
 
-/** The connections of each server. One that has sent nothing yet counts as busy for Node. */
+/** The connections of each server. Node treats one that has sent nothing yet as busy. */
 const connections = new WeakMap<Server, Set<Socket>>();
 
-/** What every answer says to browsers: it is data for the caller alone, to be neither kept, guessed at, framed nor included. */
+/** Headers of every answer, for browsers: its data is for the caller alone, never cached, sniffed, framed or included. */
 const SECURITY_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
   'Cache-Control': 'no-store',
@@ -46,7 +46,7 @@ const SECURITY_HEADERS = {
 const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
   .map(([name, value]) => `${name}: ${value}\r\n`)
   .join('');
-/** Larger answers need a share of the budget for answers, and are written piece by piece. */
+/** Larger answers take their bytes from the budget for answers, and are written piece by piece. */
 const SMALL_ANSWER_BYTES = 16 * 1024;
 
 export type ServerOptions = {
@@ -59,7 +59,7 @@ export type ServerOptions = {
   bodyBytesInFlightMax: number;
   answerBytesInFlightMax: number;
   connectionsMax: number;
-  /** How many are accepted beyond that, on which only operators are served. */
+  /** How many connections are accepted beyond that, on which only operators are served. */
   reserve: number;
   /** How much of the connections one caller may hold, in percent. */
   callerSharePercent: number;
@@ -74,13 +74,13 @@ export type ServerOptions = {
   stopping: () => boolean;
 };
 
-/** What bounds the memory of all exchanges together. */
+/** The memory bounds of all exchanges together. */
 type Budgets = { readonly bodies: ByteBudget; readonly answers: ByteBudget };
 
 /** An exchange on a connection: its answer, and the id of its request. */
 type Latest = { readonly response: ServerResponse; readonly requestId: string };
 
-/** Requests or connections that end with the answer under way: what comes behind it is neither answered nor done. */
+/** Requests or connections that end with the current answer: later requests are neither answered nor executed. */
 type Ending = WeakSet<IncomingMessage | Duplex>;
 /** A request, and whether its connection is one of the reserve, on which only operators are served. */
 type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
@@ -117,8 +117,8 @@ export function createHttpServer(options: ServerOptions): Server {
       // Node looks for late requests only this often; at its default of 30 s the timeouts above would be late.
       connectionsCheckingInterval: 2000,
       maxHeaderSize: HEAD_BYTES_MAX,
-      // An answer in another protocol is never given, so the request is answered as if it had not asked. But Node's parser
-      // drops what came in one packet behind it, maybe half a request: the connection cannot be used any longer.
+      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that came in the same
+      // packet behind the request, which may be half of another one: the connection cannot be used any longer.
       shouldUpgradeCallback: (request) => {
         ending.add(request);
         return false;
@@ -138,8 +138,8 @@ export function createHttpServer(options: ServerOptions): Server {
     ...options,
     onRefused: () => options.metrics.refused('connections'),
   });
-  // Without a listener, a connection that cannot be accepted for want of files would end the process. An error before that is
-  // the caller's of listen().
+  // Without a listener, a connection that cannot be accepted because of the limit of open files would end the process. Errors before
+  // 'listening' belong to the caller of listen().
   server.once('listening', () => {
     server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
   });
@@ -147,7 +147,7 @@ export function createHttpServer(options: ServerOptions): Server {
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
   server.on('connect', (_, socket) => {
-    // Node has taken its own listener away, and a connection that breaks would end the process.
+    // Node has removed its own listener, so a broken connection would end the process.
     socket.on('error', () => socket.destroy());
     const problem = new Problem('method_not_implemented', 'The service is not a proxy: it has no CONNECT.');
     refuseInOrder(latest.get(socket), socket, problem, options);
@@ -187,7 +187,7 @@ async function exchange(
       const query = parseQuery(search);
       const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
       const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
-      // Node keeps up to 64 KiB of a body that is not read, which are 22 MB in chunks of one byte.
+      // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
       if (route.body === NO_BODY && hasBody(headers)) request.resume();
       const caller = callerOf(request.socket.remoteAddress);
       answer = await route.handle({ requestId, requestIdGiven, headers, caller, parameters, query, readBody });
@@ -253,7 +253,7 @@ function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
-/** Reads the rest of a body and drops it: the connection is closed after the answer, and unread bytes would reset it. */
+/** Reads and drops the rest of a body: the connection is closed after the answer, and unread bytes would reset it. */
 async function discardBody(request: IncomingMessage, timeoutMs: number): Promise<void> {
   if (request.complete) return;
   request.resume();
@@ -270,7 +270,7 @@ function parseQuery(search: string): Record<string, string> {
   return query;
 }
 
-/** Throws too_many_answers if the answer is large and no memory is left for it; but only if it is to a read. */
+/** Throws too_many_answers if the answer to a read is large and no memory is left for it. */
 function sendAnswer(
   response: ServerResponse,
   answer: Answer,
@@ -405,7 +405,7 @@ export function stoppingProblem(): Problem {
   });
 }
 
-/** A request line as such, after which Node's parser would have gone on if it knew the method (RFC 9112, section 3). */
+/** A valid request line with any method: Node's parser stops at a method that it does not know (RFC 9112, section 3). */
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP\/1\.[01]\r?$/;
 const LINE_MAX = 4096;
 
@@ -423,7 +423,7 @@ function toMalformed(error: ParseError): Problem {
   return new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
 }
 
-/** The line in which the parser stopped; of a very long one only a part. */
+/** The line in which the parser stopped; only a part of a very long one. */
 function lineOf({ rawPacket, bytesParsed = 0 }: ParseError): string {
   const text = rawPacket?.toString('latin1', Math.max(0, bytesParsed - LINE_MAX), bytesParsed + LINE_MAX) ?? '';
   const start = text.lastIndexOf('\n', Math.min(bytesParsed, LINE_MAX) - 1) + 1;
@@ -432,8 +432,8 @@ function lineOf({ rawPacket, bytesParsed = 0 }: ParseError): string {
 }
 
 /**
- * Refuses what Node's parser could not read. What came before on the connection is answered first: whoever sent it would
- * take the refusal for its answer, and a transfer that was accepted for one that was not.
+ * Refuses a request that Node's parser could not read. Earlier requests on the connection are answered first. Otherwise their
+ * caller would read the refusal as their answer, and an accepted transfer as a refused one.
  */
 function refuseInOrder(
   latest: Latest | undefined,

@@ -34,13 +34,13 @@ import { Settlement } from './settlement.ts';
 import { Places } from './stream.ts';
 import { queueFullProblem } from './submission.ts';
 
-/** Short reads. What takes longer has connections of its own, made when first used, so that it does not delay them. */
+/** For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short ones. */
 const POOL_CONNECTIONS_MAX = 5;
 const CHANGE_CONNECTIONS_MAX = 3;
 const SCAN_CONNECTIONS_MAX = 3;
 const READING_CONNECTIONS_MAX = 3;
 const FEED_CONNECTIONS_MAX = 2;
-/** Of the main process: the pools, intake, heartbeat and recovery. Each thread has one more. */
+/** Connections of the main process: the pools, intake, heartbeat and recovery. Each thread has one more. */
 const DATABASE_CONNECTIONS_MAX =
   POOL_CONNECTIONS_MAX +
   CHANGE_CONNECTIONS_MAX +
@@ -49,7 +49,7 @@ const DATABASE_CONNECTIONS_MAX =
   FEED_CONNECTIONS_MAX +
   3;
 const BOOKS_ADVICE = 'Try again when the database is less busy, or have the operator raise DB_STATEMENT_TIMEOUT_MS.';
-/** On the listener for operators, if there is one. */
+/** Connections of the listener for operators, if there is one. */
 const OPERATIONS_CONNECTIONS_MAX = 100;
 
 const LOST_POLL_MS = 100;
@@ -145,7 +145,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     changes: new Reads({ pool: changePool, runningMax: CHANGE_CONNECTIONS_MAX, waitTimeoutMs, advice: null }),
     queueShares,
   };
-  // One connection less than there are: statements and followers go on beside what begins.
+  // One connection fewer than the pool has: statements that are being written continue beside new reads.
   const books = new Reads({
     pool: readingPool,
     runningMax: READING_CONNECTIONS_MAX - 1,
@@ -184,7 +184,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const guards = { recovery, queue, queueShares, metrics, databaseAnswers };
   const routes: Route[] = [
     ...bookRoutes.map((route) => refuseEarly(route, guards)),
-    // With a listener of their own, metrics are not shown to callers.
+    // With a listener for operators, callers cannot read metrics.
     ...operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics'),
   ];
   const hosts = new AllowedHosts(config.host, config.allowedHosts);
@@ -228,8 +228,8 @@ export async function startService(config: Config, database: DatabaseSettings, l
   }
 
   /**
-   * Resolves when the database has been out of reach for a while. What is pending is durable, so there is nothing to wait for: a
-   * supervisor that signals all processes at once has ended the embedded server as well.
+   * Resolves when the database has been out of reach for `orphanedAfterMs`. Pending transfers are durable, so there is nothing to wait
+   * for: a supervisor that signals all processes at once has ended the embedded server as well.
    */
   async function untilLost(signal: AbortSignal): Promise<false> {
     let reachedAt = performance.now();
@@ -260,7 +260,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   return { url: urlOf(config.host, server.address()), stop };
 }
 
-/** The limits of connections that the limit of open files leaves room for. */
+/** The limits of connections that the limit of open files allows. */
 function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logger): ConnectionLimits {
   const filesMax = openFilesMax();
   const databaseConnections = DATABASE_CONNECTIONS_MAX + threads;
@@ -310,9 +310,9 @@ function refuseEarly(
     handle: async (exchange) => {
       if (!recovery.reachable) throw unavailableProblem();
       if (route.takesPlace) {
-        // Asked also while the queue is full: from then on, the caller that fills it keeps to its share.
+        // Called also while the queue is full: from then on, the caller that fills it is limited to its share.
         const mayTake = queueShares.mayTake(exchange.caller);
-        // With a key it may be answered although the queue is full: it may have been accepted before.
+        // A request with a key may have been accepted before; then it is answered although the queue is full.
         const isNew = exchange.headers['idempotency-key'] === undefined;
         if (isNew && !mayTake && queue.room > 0) metrics.refused('queue');
         if (isNew && (!mayTake || queue.room === 0)) throw queueFullProblem(queue);
@@ -320,7 +320,7 @@ function refuseEarly(
       return await route.handle(exchange).catch((error: unknown) => {
         const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
         if (!waitedInVain) throw error;
-        // Connections that wait for a silent database look busy, too.
+        // Connections that wait for a silent database look busy as well.
         throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
       });
     },

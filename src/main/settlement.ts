@@ -1,10 +1,10 @@
-// Gathers accepted transfers into jobs, runs the jobs in the threads, and tells whoever waits how each ended.
+// Gathers accepted transfers into jobs, runs the jobs in the threads, and reports the outcome to waiting callers.
 //
 //   ready ──job──▶ running ──▶ final
 //     ▲               │
 //     └───────────────┘  the database was away, or the job was broken or killed its thread and is bisected
 //
-// No transfer leaves but as final: whatever goes wrong, it goes back to ready.
+// A transfer leaves only when it is final: after any error it returns to ready.
 import { availableParallelism } from 'node:os';
 import type { Ending, Job, JobReport, QueuedTransfer } from '../domain/job.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
@@ -25,13 +25,13 @@ export type Final = {
 
 type Tracked = QueuedTransfer & {
   readonly acceptedAt: number;
-  /** Those who wait for it, and perhaps for others; null if nobody does. */
+  /** Callers waiting for this transfer; null if none. */
   waiters: readonly Waiter[] | null;
-  /** How it ended; only kept where somebody waits. */
+  /** Its outcome; kept only while a caller waits. */
   final: Final | null;
 };
 
-/** Somebody who waits for the end of several transfers: one timer, and a count of those that are still on their way. */
+/** A caller that waits for the end of several transfers: one timer, and a count of those that are not final. */
 type Waiter = { left: number; readonly resolve: () => void };
 
 type Batch = {
@@ -39,7 +39,7 @@ type Batch = {
   readonly giveUp: boolean;
   /** How many threads died with these transfers alone. */
   readonly deaths: number;
-  /** Threads or processes died with it: it runs while no other such batch does, so that a death accuses one batch only. */
+  /** Threads or processes died with it. Suspects run one at a time, so that a death points to one batch only. */
   readonly suspect: boolean;
 };
 
@@ -52,13 +52,13 @@ const BUSY_MAX = Math.max(1, Math.floor(availableParallelism() / 2));
 /** How many transfers must be waiting for each busy thread before one more is woken: fuller jobs cost less. */
 const FILL = 256;
 /**
- * A job that takes so many times as long as jobs do, and at least so many milliseconds, waits for a lock, and must not hold up
- * the others: its thread does not count as busy. With a fixed time alone, every job of a slow database counted as waiting; ten
- * threads then waited for each other's locks.
+ * A job that takes this many times as long as jobs do, and at least this many milliseconds, is treated as waiting for a lock, and must
+ * not delay the others: its thread does not count as busy. With a fixed time alone, every job of a slow database counted as waiting;
+ * ten threads then waited for each other's locks.
  */
 const STALLED_FACTOR = 4;
 const STALLED_MS_MIN = 200;
-/** After so many threads died with a transfer alone, or so many processes with it in ever smaller jobs, it is failed. */
+/** A transfer is failed after this many threads died with it alone, or this many processes with it in ever smaller jobs. */
 const THREAD_DEATHS_MAX = 3;
 const ADOPTIONS_MAX = 12;
 const PAUSE_MS_MIN = 100;
@@ -94,7 +94,7 @@ export class Settlement {
     logger: Logger;
     threads: number;
     jobSizeMax: number;
-    /** Told the number of each row that this process adds to the journal, once it is committed. */
+    /** Called with the number of each row that this process adds to the journal, once it is committed. */
     onJournal: (number: bigint) => void;
   }) {
     this.#pool = options.pool;
@@ -106,7 +106,7 @@ export class Settlement {
     this.#onJournal = options.onJournal;
   }
 
-  /** Hands over transfers that are durable and have their places in the queue. What is on its way already is left out. */
+  /** Takes over durable, admitted transfers. Those already on their way are skipped. */
   push(transfers: readonly QueuedTransfer[]): void {
     const acceptedAt = performance.now();
     const suspects: Tracked[] = [];
@@ -124,7 +124,7 @@ export class Settlement {
     this.#pump();
   }
 
-  /** Puts what dead processes left into jobs: the more processes died with it, the smaller. */
+  /** Puts the transfers of dead processes into jobs: the more processes died with them, the smaller the jobs. */
   #addSuspects(suspects: readonly Tracked[]): void {
     for (let start = 0; start < suspects.length;) {
       const adoptions = suspects[start]?.adoptions ?? 0;
@@ -283,7 +283,7 @@ export class Settlement {
     else this.#ready = [...batch.transfers, ...this.#ready];
   }
 
-  /** Runs a job again in halves until the culprit is alone, or the members of its atomic group are; those are then failed. */
+  /** Runs a job again in halves until the culprit, or its atomic group, is alone; that is then failed. */
   #bisect(batch: Batch, why: 'died' | 'broken'): void {
     const { transfers } = batch;
     const suspect = batch.suspect || why === 'died';

@@ -1,15 +1,15 @@
-// Divides a bounded resource between callers, so that one of them cannot take all of it. A caller is a network address.
+// Divides a bounded resource between callers, so that no caller can take all of it. A caller is a network address.
 
 /**
- * For what is held for long. A caller may take one more while it holds less than its share of what is left: with 50 percent, less than
- * what is free. One caller gets half then, two get a third each, three a quarter each, and there is always something for the next.
+ * For resources that callers hold for long. With 50 percent, a caller may take one more while it holds fewer than are free. Then one
+ * caller gets half, two get a third each, three a quarter each, and there is always one left for the next caller.
  */
 export class Shares {
   readonly #ratio: number;
   readonly #held = new Map<string, number>();
   #free: number;
 
-  /** `total`: how much there is. `percent`: how much of it one caller may hold; 100 sets no limit. */
+  /** `total`: the size of the resource. `percent`: how much of it one caller may hold; 100 sets no limit. */
   constructor({ total, percent }: { total: number; percent: number }) {
     this.#free = total;
     this.#ratio = ratioOf(percent);
@@ -19,7 +19,7 @@ export class Shares {
     return this.#free;
   }
 
-  /** Takes one for a caller, or nothing and returns false. */
+  /** Takes one unit for a caller, or returns false. */
   tryTake(caller: string): boolean {
     const held = this.#held.get(caller) ?? 0;
     if (this.#free <= 0 || held >= this.#free * this.#ratio) return false;
@@ -28,7 +28,7 @@ export class Shares {
     return true;
   }
 
-  /** Gives one back that a caller took. */
+  /** Releases one unit of a caller. */
   release(caller: string): void {
     this.#free += 1;
     const held = (this.#held.get(caller) ?? 0) - 1;
@@ -37,14 +37,14 @@ export class Shares {
   }
 }
 
-/** How much a caller may hold for each that is free. */
+/** How many units a caller may hold per free unit. */
 export function ratioOf(percent: number): number {
   return percent / (100 - percent);
 }
 
 /**
- * The caller at an address. Of IPv6, the first 64 bits: one caller has all addresses that share them. Behind a proxy that does not
- * pass addresses on, all callers are one.
+ * The caller at an address; for IPv6 its first 64 bits, because one network has all addresses that share them. Behind a proxy, all
+ * callers are one.
  */
 export function callerOf(address: string | undefined): string {
   if (address === undefined) return '';

@@ -17,8 +17,8 @@ const LOOK_AGAIN_MS_MAX = 1000;
 export type Named = { readonly namedId: string; readonly isGroup: boolean };
 
 /**
- * The transfers of a request that is stored, at once, or when all of them are final or `waitMs` are over. Throws
- * outcome_unknown if they cannot be read: they are there, and a 503 of another code would say that nothing was stored.
+ * The transfers of a stored request: at once, or when all of them are final or `waitMs` have passed. Throws outcome_unknown if
+ * they cannot be read: they exist, and a 503 of another code would mean that nothing was stored.
  */
 export async function loadStored(
   parts: StandingParts,
@@ -40,7 +40,7 @@ export async function loadStored(
   }
 }
 
-/** The transfers of a name, or null where the database cannot be asked. */
+/** The transfers of a name, or null if the database cannot be reached. */
 async function loadIfReachable(parts: StandingParts, named: Named): Promise<readonly Transfer[] | null> {
   return await loadNamed(parts, named).catch((error: unknown) => {
     if (retryAfter(error) === 'never') throw error;

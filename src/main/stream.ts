@@ -7,7 +7,7 @@ import { Shares } from './shares.ts';
 /** A body that is written after the head. It ends the answer by returning, and breaks it off by throwing. */
 export type Stream = {
   readonly contentType: string;
-  /** Is always called, also if the caller is gone already, so that it can give back what it holds. */
+  /** Is always called, also if the caller is already gone, so that it can release its resources. */
   readonly write: (writer: StreamWriter) => Promise<void>;
 };
 
@@ -65,21 +65,21 @@ export async function writeStream(response: ServerResponse, stream: Stream, time
   }
 }
 
-/** Lets a stream give back what it holds, unwritten: the answer to HEAD has no body. Never throws. */
+/** Lets a stream release its resources unwritten: the answer to HEAD has no body. Never throws. */
 export async function releaseStream(stream: Stream): Promise<void> {
   const send = async (): Promise<void> => await Promise.reject(new CallerGone());
   await stream.write({ gone: AbortSignal.abort(), send, breakOff: () => {} }).catch(() => {});
 }
 
-/** Waits until the answers before this one on the connection have ended: until then its reader cannot take any of it. */
+/** Waits until the earlier answers on the connection have ended: until then the reader cannot take any of this one. */
 async function turnOf(response: ServerResponse, gone: AbortSignal): Promise<void> {
   if (response.socket || gone.aborted) return;
   await once(response, 'socket', { signal: gone }).catch(() => {});
 }
 
-/** Cuts the connection of an answer that was written at once if its reader does not take it within the timeout. */
+/** Cuts the connection if the reader of a completely written answer does not take it within the timeout. */
 export function cutIfStalled(response: ServerResponse, timeoutMs: number): void {
-  // The system took most answers whole.
+  // The system has buffered most answers completely.
   if (!response.writableEnded || response.writableLength === 0) return;
   const watch = () => {
     const timer = setTimeout(() => response.destroy(), timeoutMs);
@@ -112,7 +112,7 @@ async function takes(
   }
 }
 
-/** How many responses of a kind may be streamed at once, in all and by one caller. */
+/** How many responses of a kind may be streamed at once, in total and to one caller. */
 export class Places {
   readonly #shares: Shares;
   readonly #onRefused: () => void;
@@ -122,7 +122,7 @@ export class Places {
     this.#onRefused = options.onRefused;
   }
 
-  /** Takes a place for a caller, and returns how to give it back, once. Throws too_many_streams if there is none. */
+  /** Takes a stream for a caller. Returns a function that releases it, once. Throws too_many_streams if none is free. */
   take(caller: string): () => void {
     if (!this.#shares.tryTake(caller)) {
       this.#onRefused();

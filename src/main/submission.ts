@@ -23,11 +23,11 @@ export type Parts = StandingParts & {
   intake: Intake;
   keys: KeyLookup;
   queue: Queue;
-  /** The places in the queue, by caller. */
+  /** How the queue is shared between callers. */
   queueShares: QueueShares;
   /** How long an answer waits for the end of a transfer at the most. */
   waitTimeoutMs: number;
-  /** Has recovery resolve a doubt about the lease at once. */
+  /** Makes recovery resolve a doubt about the lease at once. */
   wakeRecovery: () => void;
 };
 
@@ -43,7 +43,7 @@ type Submission = Pick<
   readonly said: readonly unknown[];
 };
 
-/** What a transfer takes besides its text. */
+/** How many bytes a transfer takes besides its text. */
 const FIXED_BYTES = 200;
 export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
@@ -123,7 +123,7 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
 type AcceptedRequest = Named &
   ({ readonly state: 'stored'; readonly createdAt: string } | { readonly state: 'stored_before' | 'replayed' });
 
-/** Takes places in the queue, makes the transfers durable, and hands them to settlement. Throws the problem if it cannot. */
+/** Admits the transfers, makes them durable, and hands them to settlement. Throws a problem if it cannot. */
 async function accept(
   parts: Parts,
   caller: string,
@@ -161,7 +161,7 @@ async function accept(
   }
 }
 
-/** The request that a key names already, or idempotency_key_reused if it was another one. */
+/** The earlier request that a key names. Throws idempotency_key_reused if it was another one. */
 function replayOf(holder: KeyHolder, idempotency: NewTransfer['idempotency'], named: Named): AcceptedRequest {
   const { transferId, accountNumber } = holder;
   if (
@@ -174,7 +174,7 @@ function replayOf(holder: KeyHolder, idempotency: NewTransfer['idempotency'], na
   throw keyReusedProblem(holder);
 }
 
-/** 422: the key names an earlier request that was not the same. */
+/** 422: the key names a different earlier request. */
 export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
   return new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
     members: {
@@ -184,7 +184,7 @@ export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Prob
   });
 }
 
-/** A stored transfer, for settlement. */
+/** A stored transfer, as settlement takes it. */
 export function toQueued(transfer: NewTransfer): QueuedTransfer {
   const { id, requestId, fromAccount, toAccount, parentId, group } = transfer;
   return {
@@ -199,13 +199,13 @@ export function toQueued(transfer: NewTransfer): QueuedTransfer {
   };
 }
 
-/** About how many bytes a transfer takes on its way: its text, and a little for the rest. */
+/** About how many bytes a transfer takes in the queue: its text, and a constant for the rest. */
 export function bytesOf({ description, metadata }: Pick<NewTransfer, 'description' | 'metadata'>): number {
   const own = FIXED_BYTES + (description === null ? 0 : Buffer.byteLength(description));
   return metadata === null ? own : own + Buffer.byteLength(JSON.stringify(metadata));
 }
 
-/** Takes places in the queue for a caller's transfers of so many bytes together, or throws the problem that says why not. */
+/** Admits a caller's transfers of so many bytes together, or throws the problem with the reason. */
 export function admit(
   parts: Pick<Parts, 'intake' | 'queue' | 'queueShares'>,
   caller: string,
@@ -276,7 +276,7 @@ export function toNewTransfer(
   };
 }
 
-/** Whether it is known how a transfer ended. Otherwise that has to be read: it has not, or somebody else settled it. */
+/** Whether the outcome of a transfer is known. Otherwise it must be read: it is pending, or another process has settled it. */
 function isKnown(final: Final | null): final is Final {
   return final !== null && final.ending !== 'gone';
 }

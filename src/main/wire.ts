@@ -80,7 +80,7 @@ export function renderHold(hold: HoldRecord): Record<string, unknown> {
     amount: Number(hold.amount),
     captured: Number(hold.captured),
     released: Number(hold.released),
-    // Nothing is held before the hold is open, nor if it was refused.
+    // A hold that is not open yet, or was refused, holds nothing.
     remaining: hold.state === 'pending' || hold.state === 'failed' ? 0 : Number(remainingOf(hold)),
     created_at: hold.createdAt,
     expires_at: hold.expiresAt,
@@ -135,7 +135,7 @@ function renderTotals(totals: CurrencyTotals): Record<string, unknown> {
 /** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
 const PAGE_BYTES_MAX = 1024 * 1024;
 
-/** Renders the first items as JSON: at most `limit`, and no more than PAGE_BYTES_MAX has room for, but at least one. */
+/** Renders the first items as JSON: at most `limit` and PAGE_BYTES_MAX, but at least one item. */
 export function renderItems<Item>(
   items: readonly Item[],
   limit: number,

@@ -1,5 +1,5 @@
-// What runs in each of the threads: one transaction per job, on a connection of the thread's own. It never throws: what
-// it found out is told in a report, because an error would lose its code on the way to the main process.
+// What runs in each of the threads: one transaction per job, on a connection of the thread's own. It never throws: it
+// returns a report, because an error would lose its code on the way to the main process.
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
@@ -57,7 +57,7 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
     committed = job.dryRun === null && report.journalNumber !== null;
     return report;
   } finally {
-    // A connection whose transaction may still be open must not get another one.
+    // A connection whose transaction may still be open must not begin another one.
     if (!committed && !(await transaction.rollback())) await dropConnection();
   }
 }
@@ -125,7 +125,7 @@ function everythingGone(job: Job, attempts: number): Extract<JobReport, { result
   };
 }
 
-/** Whether a job failed because some of its transfers are settled already; then their second copies are removed. */
+/** Whether a job failed because some of its transfers are already settled. Their second copies are then removed. */
 async function settledBefore(connection: Connection, job: Job, error: unknown): Promise<boolean> {
   if (constraintOf(error) !== 'transfers_pkey') return false;
   return await removeSettledTwins(connection, job.transferIds).catch(() => false);

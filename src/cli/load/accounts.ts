@@ -7,20 +7,20 @@ import { Connections, serviceAway } from './connections.ts';
 
 const AT_ONCE = 64;
 const RETRY_MS = 50;
-/** For the service to take all the money back. What it had accepted before can still move some of it meanwhile. */
+/** How long the service may take to move all the money back. Transfers accepted before can still move some of it meanwhile. */
 const SWEEP_TIMEOUT_MS = 30_000;
 
 const account = z.object({ balance: z.int(), status: z.string() });
 const transfer = z.object({ status: z.string() });
 
-/** How sweeping ended. `left`: the numbers of accounts that are not empty and closed, as far as is known. */
+/** The result of a sweep. `left`: the numbers of accounts that may not be empty and closed. */
 export type Swept = { readonly amount: number; readonly closed: number; readonly left: readonly string[] };
 
 export class TestAccounts {
   readonly #url: string;
   readonly #prefix: string;
   readonly #connections: Connections;
-  /** Accounts that were asked for, whether or not the answer arrived. */
+  /** Accounts that were requested, whether or not the answer arrived. */
   #asked = 0;
 
   constructor({ url, prefix }: { url: string; prefix: string }) {
@@ -29,7 +29,7 @@ export class TestAccounts {
     this.#connections = new Connections(url, AT_ONCE);
   }
 
-  /** Opens `count` accounts with what `fundOf` says, until `signal` is aborted. */
+  /** Opens `count` accounts with the balances that `fundOf` returns, until `signal` is aborted. */
   async open(count: number, fundOf: (index: number) => number, signal: AbortSignal): Promise<void> {
     await inParallel(async () => {
       while (this.#asked < count && !signal.aborted) {
@@ -54,7 +54,7 @@ export class TestAccounts {
     }
   }
 
-  /** Moves what is on the accounts back to @external, and closes them. Never rejects. */
+  /** Moves the balances back to @external, and closes the accounts. Never rejects. */
   async sweep(): Promise<Swept> {
     const deadline = performance.now() + SWEEP_TIMEOUT_MS;
     const left: string[] = [];
@@ -81,10 +81,10 @@ export class TestAccounts {
     return true;
   }
 
-  /** Moves the money away once, and tries to close the account. False if that has to be tried again. */
+  /** Moves the money away once, and tries to close the account. Returns false if both must be repeated. */
   async #empty(number: string, onMoved: (amount: number) => void): Promise<boolean> {
     const [status, text] = await this.#connections.send('GET', `/accounts/${number}`);
-    // It was asked for and never opened.
+    // The account was requested and never opened.
     if (status === 404) return true;
     if (status !== 200) return false;
     const { balance, status: state } = account.parse(JSON.parse(text));
@@ -104,7 +104,7 @@ export class TestAccounts {
   }
 }
 
-/** Waits for all of them, also if one fails: the others may still be opening an account. */
+/** Waits for all requests, even if one fails: the others may still be opening an account. */
 async function inParallel(work: () => Promise<void>): Promise<void> {
   const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
   const failed = results.find((result) => result.status === 'rejected');

@@ -1,4 +1,4 @@
-// Calls the service: orders transfers between the test's accounts, and follows the feed to see which are final.
+// Calls the service: sends transfers between the test's accounts, and follows the feed to see which are final.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { z } from 'zod';
@@ -102,7 +102,7 @@ export class Caller {
     return { journalNumber, unbalanced };
   }
 
-  /** Reads JSON, or null where the answer is something else. Throws a sentence where the service or its database is away. */
+  /** Reads JSON, or null if the answer is something else. Throws an error of one sentence if the service or its database is away. */
   async #readJson(path: string): Promise<unknown> {
     const { statusCode, body } = await request(`${this.#url}${path}`).catch((error: unknown) => {
       throw serviceAway(this.#url, error);

@@ -1,4 +1,4 @@
-// The connections of a load test: one request at a time on each, and whoever finds none free waits in line. It uses undici
+// The connections of a load test: one request at a time on each; a request that finds none free waits. It uses undici
 // below its pool, which looks through all connections for each request, and below its streams.
 import { Client } from 'undici';
 import { toError } from '../../db/errors.ts';
@@ -70,7 +70,7 @@ async function exchange(
   });
 }
 
-/** The error for a service that does not answer. The database is no concern of this command. */
+/** The error for a service that does not answer. This command does not use the database. */
 export function serviceAway(url: string, error: unknown): CommandError {
   const sentence = `The service at ${url} is out of reach (${reasonOf(toError(error))}): see whether it runs ("npm start" starts one), and what --url says.`;
   return new CommandError(EXIT.outOfReach, sentence, { cause: error });

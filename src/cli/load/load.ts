@@ -48,7 +48,7 @@ export const load = defineCommand({
     }
     await interruptible(async (signal) => {
       const caller = new Caller({ url: options.url, connections: 1, prefix: '', tally: new Tally() });
-      // Before it asks: there is nothing to confirm if the service is away.
+      // Before the question: there is nothing to confirm if the service is away.
       await caller.readBalances();
       if (!options.yes) await confirm(options, signal);
       const { prefix, summary, swept } = await runTest(options, signal);
@@ -77,7 +77,7 @@ async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void>
     `This opens ${options.accounts} accounts in the books of ${options.url}, funds them from @external, moves money between\n` +
       'them and takes it back. Then it closes the accounts; their history stays. Go on? [y/N] ',
   );
-  // Without `terminal`, Ctrl-C stays the signal that it is.
+  // Without `terminal`, Ctrl-C remains a signal.
   const lines = createInterface({ input: process.stdin, terminal: false, signal });
   let answer = '';
   for await (const line of lines) {
@@ -89,7 +89,7 @@ async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void>
   if (!/^\s*y(es)?\s*$/i.test(answer)) throw new CommandError(EXIT.failed, 'Nothing was written.');
 }
 
-/** Ends the command with the worst of what was found, if anything was. */
+/** Ends the command with the exit code of the worst finding, if there is any. */
 function refuseFindings(
   options: LoadOptions,
   summary: Summary | null,

@@ -1,4 +1,4 @@
-// The options of a load test, as they are parsed.
+// The parsed options of a load test.
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
 

@@ -35,7 +35,7 @@ export function createPicker(count: number, skew: number, random: () => number):
   };
 }
 
-/** How often each of them is picked, as a share of all picks. */
+/** How often each item is picked, as a share of all picks. */
 export function sharesOf(count: number, skew: number): (index: number) => number {
   let sum = 0;
   for (let index = 0; index < count; index += 1) sum += (index + 1) ** -skew;

@@ -10,7 +10,7 @@ export function renderLine(tally: Tally, unsettled: number): string {
   return `${seconds} s  offered ${offered}  accepted ${accepted}  429 ${refused}  failed ${failed}  settled ${settled}  on their way ${unsettled}\n`;
 }
 
-/** What became of the accounts. Accounts are opened in USD unless they say otherwise. */
+/** Renders what happened to the accounts. Accounts are opened in USD by default. */
 export function renderSwept({ amount, closed, left }: Swept): string {
   const done = `${renderMoney(BigInt(amount), 'USD')} USD moved back, ${closed} accounts closed`;
   if (left.length === 0) return done;

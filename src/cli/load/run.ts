@@ -1,4 +1,4 @@
-// One run of a load test: accounts of its own, the load on them, and the money back.
+// One run of a load test: opens accounts of its own, puts them under load, and returns the money.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Swept, TestAccounts } from './accounts.ts';
@@ -11,15 +11,15 @@ import { type Summary, Tally } from './tally.ts';
 
 const SETTLE_TIMEOUT_MS = 60_000;
 const AMOUNT_MAX = 100;
-/** More transfers than any service here has settled, for what a closed loop may move. */
+/** More transfers per second than any service here has settled: bounds the amount that a closed loop may move. */
 const CLOSED_LOOP_PER_SECOND = 50_000;
-/** What an account may send beyond its share, which is an average. */
+/** How much an account may send beyond its share, because the share is an average. */
 const SPARE_TRANSFERS = 10;
 
-/** What a run found out. Without a summary, it was stopped before the load began. */
+/** The results of a run. Without a summary, it was stopped before the load began. */
 export type RunResult = { readonly prefix: string; readonly summary: Summary | null; readonly swept: Swept };
 
-/** Opens accounts of its own, puts them under load, and takes the money back, also after a failure or when `signal` is aborted. */
+/** Opens accounts of its own, puts them under load, and returns the money, also after a failure or when `signal` is aborted. */
 export async function runTest(options: LoadOptions, signal: AbortSignal): Promise<RunResult> {
   const prefix = `LOAD-${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
   process.stderr.write(`seed ${options.seed}\nopening ${options.accounts} accounts, ${prefix}-0 and so on\n`);
@@ -37,7 +37,7 @@ export async function runTest(options: LoadOptions, signal: AbortSignal): Promis
   return { prefix, summary, swept };
 }
 
-/** What each account can need at the most: the largest amount in every transfer of its share, even if it receives nothing. */
+/** The most that each account can need: the largest amount in every transfer of its share, even if it receives nothing. */
 function fundsFor({ accounts, bulk, duration, rate, skew }: LoadOptions): (index: number) => number {
   const shareOf = sharesOf(accounts, skew);
   const transfers = duration * (rate === undefined ? CLOSED_LOOP_PER_SECOND : rate * bulk);
@@ -52,7 +52,7 @@ async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal
   const pick = createPicker(options.accounts, options.skew, random);
   const nextOrders = () => Array.from({ length: options.bulk }, () => nextOrder(pick, random, options.accounts));
   const ended = new AbortController();
-  // The feed is followed from before the first transfer on, so that none can be final unseen.
+  // The run follows the feed from before the first transfer on, so that it misses no final transfer.
   const following = caller.follow((await caller.readBalances()).journalNumber, ended.signal);
   const ticker = setInterval(() => process.stderr.write(renderLine(tally, caller.unsettled)), 1000);
   try {
@@ -82,7 +82,7 @@ async function summariseWhenSettled(tally: Tally, caller: Caller): Promise<Summa
   const giveUpAt = performance.now() + SETTLE_TIMEOUT_MS;
   while (caller.unsettled > 0 && performance.now() < giveUpAt) await sleep(20);
   const { settled, settledPerSecond, finalMs } = tally.summarise();
-  // The rates of what was offered and accepted are those of the load; settling goes on after it.
+  // The offered and accepted rates are those of the load; settling continues after it.
   return { ...summary, settled, settledPerSecond, finalMs };
 }
 

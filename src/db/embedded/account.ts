@@ -35,7 +35,7 @@ function findUser(users: string, name: string): Account | null {
   return userId === 0 ? null : { userId, groupId };
 }
 
-/** Makes the account the owner of a folder, if we run as root. Opened first, so that it cannot be exchanged for a link meanwhile. */
+/** Makes the account the owner of a folder, if we run as root. The folder is opened first, so that no link can replace it meanwhile. */
 export async function handOver(path: string, account: Account | null): Promise<void> {
   if (account === null) return;
   const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);

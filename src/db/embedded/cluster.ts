@@ -7,9 +7,9 @@ import { cannotRun, codeOf, explainFolder, explainOutput, lastLines } from './er
 import { syncFolder, type Place } from './place.ts';
 import { findIdentity, runToEnd, type Programs } from './programs.ts';
 
-/** What a caller may want to know or stop while the server is opened. */
+/** How a caller observes or stops the opening of the server. */
 export type OpenOptions = {
-  /** Ends the opening; what was begun is put away. */
+  /** Ends the opening; partial results are removed. */
   signal?: AbortSignal | undefined;
   /** Called with the data folder before a database is created in it. */
   onCreate?: ((folder: string) => void) | undefined;
@@ -42,7 +42,7 @@ export async function prepareCluster(
         `${place.clusterDir} is not a database (it has no PG_VERSION): restore it from a backup, or move it away to begin with an empty one.`,
       );
     }
-    // initdb hands its own path to a shell, which would run what stands in it.
+    // initdb passes its own path to a shell, which would run commands in it.
     if (/["$`\\\n]/.test(programs.initdb)) {
       throw new Error(
         `PostgreSQL cannot be run from ${programs.initdb}: move the project to a folder without " $ \` \\ in its path, or set DATABASE_URL.`,

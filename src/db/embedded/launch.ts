@@ -45,7 +45,7 @@ export async function launchServer(place: Place, programs: Programs): Promise<La
     try {
       const status = await log.stat();
       const logStart = status.size;
-      // A second name would be that of another file, and a pipe without a reader would hold us up.
+      // A second name would be that of another file, and a pipe without a reader would block this process.
       if (!status.isFile() || status.nlink !== 1) {
         throw new Error(`${place.logFile} is not a file of the database alone: remove it and start again.`);
       }

@@ -18,9 +18,9 @@ const SQLITE_BUSY = 5;
 const memberships = new Set<DatabaseSync>();
 
 /**
- * Makes a lock file if there is none. Root may make it in a folder of another user, who must not have it create, open or give away what
- * a link there points to: the file is made under a name that cannot be predicted, handed over while it is open, and then linked to its
- * own name, which fails if that is taken. So its descriptor is closed before it is a lock.
+ * Creates a lock file if there is none. Root may create it in a folder of another user, whose links must not be followed. So the file
+ * gets a name that cannot be predicted, changes its owner while it is open, and is then linked to its own name, which fails if that is
+ * taken. Its descriptor is therefore closed before it is a lock.
  */
 export async function prepareLock(path: string, account: Account | null): Promise<void> {
   if (!(await isThere(path))) {
@@ -40,7 +40,7 @@ export async function prepareLock(path: string, account: Account | null): Promis
     }
   }
   if (!(await lstat(path)).isFile()) throw new Error(`${path} is not a file: remove it and start again.`);
-  // SQLite would fall back to reading, and to a lock that excludes no other process, if it may not write.
+  // Without the right to write, SQLite would fall back to reading, and to a lock that excludes no other process.
   await access(path, constants.R_OK | constants.W_OK);
 }
 
@@ -54,14 +54,14 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** Opens a lock file. Without `mode=rw`, SQLite would make one that is gone again, and as root through a link. */
+/** Opens a lock file. Without `mode=rw`, SQLite would create one that was deleted, and as root through a link. */
 function openLock(path: string): DatabaseSync {
   const url = pathToFileURL(path);
   url.searchParams.set('mode', 'rw');
   return new DatabaseSync(url, { timeout: 0 });
 }
 
-/** Waits for the start lock, and returns null if somebody else still has it after `timeoutMs`. */
+/** Waits for the start lock, and returns null if another process still has it after `timeoutMs`. */
 export async function lockStart(path: string, timeoutMs: number): Promise<DatabaseSync | null> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -71,7 +71,7 @@ export async function lockStart(path: string, timeoutMs: number): Promise<Databa
   }
 }
 
-/** Takes the exclusive lock, until it is closed, or returns null if somebody else has it. */
+/** Takes the exclusive lock, until it is closed, or returns null if another process has it. */
 export function tryLock(path: string): DatabaseSync | null {
   const lock = openLock(path);
   try {
@@ -85,7 +85,7 @@ export function tryLock(path: string): DatabaseSync | null {
   }
 }
 
-/** Takes the shared lock: whoever gets the exclusive one knows that nobody uses the server. */
+/** Takes the shared lock: a process that gets the exclusive one knows that no process uses the server. */
 export function joinUsers(path: string): DatabaseSync {
   const membership = openLock(path);
   membership.exec('begin');

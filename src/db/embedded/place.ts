@@ -69,7 +69,7 @@ async function prepareSocketDir(dataDir: string, account: Account | null): Promi
   // Root's own is the one that has just been made, now or by a process that was killed before it handed it over.
   const isRoots = account !== null && status.uid === 0;
   const isOurs = isRoots || status.uid === (account?.userId ?? process.geteuid?.());
-  // The folder for temporary files is everybody's: somebody else could have put it there before us.
+  // The folder for temporary files is shared by all users: another user may have created it before us.
   if (!status.isDirectory() || !isOurs || (status.mode & 0o077) !== 0) {
     throw new Error(
       `${socketDir} is not a folder for the database's user alone: remove it if you know where it comes from, or set DATA_DIR to another (and shorter) path.`,

@@ -90,7 +90,7 @@ async function reaches(identity: Identity, program: string, folders: readonly st
 
 /**
  * Runs a program to its end, in a session of its own, so that Ctrl-C does not reach it. Throws an error that carries its `stderr`
- * if it fails or takes longer than `timeoutMs`, and the reason of `signal` if that is aborted; then it has ended as well.
+ * if it fails or takes longer than `timeoutMs`, and the reason of `signal` if that is aborted. In each case the program has ended.
  */
 export async function runToEnd(
   identity: Identity,
@@ -105,7 +105,7 @@ export async function runToEnd(
     child.once('close', resolve);
     child.once('error', reject);
   });
-  // Its children too: it runs others.
+  // Its children too, because it runs other programs.
   const end = (): void => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
   };

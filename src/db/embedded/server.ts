@@ -2,7 +2,7 @@
 // must not touch what it did not put there:
 //
 //   postgres/      the database itself             postgres.log   what the server says
-//   socket/        the only way to reach it        start.lock     held while somebody starts, adopts or stops the server
+//   socket/        the only way to reach it        start.lock     held while a process starts, adopts or stops the server
 //   postgres.new-… an initialisation under way     users.lock     shared by all processes that use the server
 //
 // The server is a process by itself: it survives us, also if we are killed, and the next start adopts it.
@@ -79,7 +79,7 @@ export async function openEmbeddedServer(
 async function leave(place: Place, membership: DatabaseSync): Promise<void> {
   const startLock = await lockStart(place.startLock, STOP_TIMEOUT_MS);
   leaveUsers(membership);
-  // Whoever holds the lock for so long is a user of the server, or about to stop it: it is theirs.
+  // A process that holds the lock for so long uses the server, or is about to stop it: this one leaves it alone.
   if (startLock === null) return;
   try {
     await stopUnused(place);
@@ -112,7 +112,7 @@ async function bringUp(
   for (;;) {
     const server = await findServer(place);
     const isOurs = launched !== null && !hasEnded(launched);
-    // One that was launched is stopped as soon as it has shown itself.
+    // A launched server is stopped as soon as it can be found.
     if (server !== null || !isOurs) signal?.throwIfAborted();
     if (server?.ready && (await provisionOrStop(place, server.socketDir, isOurs))) {
       return { socketDir: server.socketDir, adopted: !isOurs };

@@ -231,7 +231,7 @@ async function showBalance(
   };
 }
 
-/** The one account that a path names. `own`: only one that is not @external, which nobody may change. */
+/** The account that a path names. `own`: not @external, which no caller may change. */
 export async function findAccount(
   parts: Pick<Parts, 'pool'>,
   accountNumber: string | undefined,

@@ -12,7 +12,7 @@ import { renderEvent, renderItems, renderPage } from '../wire.ts';
 type FeedParts = {
   feed: Feed;
   streams: Places;
-  /** Of pages. Followers share the pages that they read. */
+  /** For pages only: followers share the pages that they read. */
   pages: Reads;
 };
 

@@ -1,10 +1,10 @@
-// Answers about the past are final: they are given once no later settlement can change them.
+// Answers about the past are final: they are sent once no later settlement can change them.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../../db/connect.ts';
 import { closeInstant } from '../../db/instants.ts';
 import { Problem } from '../problem.ts';
 
-/** How long an answer waits for an instant that is closing, or that is over by the caller's clock and not yet by the database's. */
+/** How long an answer waits for an instant to close, or to be over by the database's clock as well as by the caller's. */
 const WAIT_MS = 1000;
 const ASK_AGAIN_MS = 25;
 

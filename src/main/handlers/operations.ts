@@ -1,4 +1,4 @@
-// The handlers for those who operate the service: is it alive, can it work, what does it count, what can it do.
+// The handlers for operators: liveness, readiness, metrics, and the OpenAPI document.
 import type { Intake } from '../intake.ts';
 import type { Metrics } from '../metrics.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
@@ -65,7 +65,7 @@ export function operationRoutes(parts: {
       body: NO_BODY,
       answers: { 200: 'OpenApi' },
       async handle() {
-        // Rendered once: it takes 20 ms, and the routes do not change.
+        // Rendered once: rendering takes 20 ms, and the routes do not change.
         openapi ??= JSON.stringify(parts.openapi());
         return { status: 200, text: { contentType: 'application/json', text: openapi } };
       },

@@ -20,7 +20,7 @@ import { awaitClosed } from './instants.ts';
 type StatementParts = {
   pool: ConnectionPool;
   streams: Places;
-  /** Of what is computed before the first byte. The pool has a connection more, for statements that are being written. */
+  /** For the part that is computed before the first byte. The pool has one more connection, for statements that are being written. */
   books: Reads;
 };
 
@@ -63,7 +63,7 @@ async function showStatement(
   if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
   const account = await findAccount({ pool }, accountNumber, query.currency);
   let summary = await loadStatement(pool, account, month);
-  // A month is not final by itself while the journal is idle.
+  // While the journal is idle, a month does not become final by itself.
   if (summary && !summary.final && (await closeInstant(pool, summary.ends)).closed) {
     summary = await loadStatement(pool, account, month);
   }

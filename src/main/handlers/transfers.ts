@@ -167,7 +167,7 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   const load = async (count: number) => await listTransfers(parts.pool, filter, { limit: count, after });
   let page = await load(limit);
   let items = renderItems(page.transfers, limit, renderTransfer);
-  // Where a page ends is known to the database alone, so one that is too large is read again. Few are.
+  // Only the database knows the cursor where a page ends, so a page that is too large is read again. Few are.
   if (items.length < page.transfers.length) {
     page = await load(items.length);
     items = page.transfers.map((transfer) => JSON.stringify(renderTransfer(transfer)));
