@@ -1,4 +1,4 @@
-// The checks of holds: each is explained by the order that made it and by the captures, the void or the expiry of it.
+// The checks of holds: each is explained by the transfer that made it and by its captures, its void or its expiry.
 import {
   type Check,
   compare,
@@ -122,7 +122,7 @@ function partsOfHolds(scope: Scope): string {
   });
 }
 
-// The expiry that a hold names is an order about that hold, pending or settled, and every such order is named.
+// The expiry that a hold names is a transfer about that hold, pending or settled, and every such transfer is named.
 function expiriesOfHolds(scope: Scope): string[] {
   const orders = (table: string) => `select id, parent_id from ${table} where kind = 'expiry'`;
   const both = `${orders('transfers')} union all ${orders('pending_transfers')}`;

@@ -73,7 +73,7 @@ export function isAnswerLost(error: unknown): boolean {
 
 /**
  * Whether an error is the fault of what was to be written, so that the same without the culprit may succeed. Anything else
- * that goes wrong with a statement is trouble of the database or of its schema, for which no order must suffer.
+ * that goes wrong with a statement is trouble of the database or of its schema, for which no transfer may fail.
  */
 export function isFaultOfTheData(error: unknown): boolean {
   const sqlState = sqlStateOf(error);

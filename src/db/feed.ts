@@ -1,4 +1,4 @@
-// Reads the journal as a feed: what was settled, in commit order. A number is given under the lock of the journal's head,
+// Reads the journal as a feed: settled transfers in commit order. A number is given under the lock of the journal's head,
 // which is held to the commit, so a row that can be seen is never preceded by one that cannot yet: following the numbers
 // misses nothing. Rows and what belongs to them never change, so the statements here need no common snapshot.
 import { DamagedBooksError } from './errors.ts';

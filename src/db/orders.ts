@@ -1,4 +1,4 @@
-// An order on its way into the database: as columns, one array for each. The two tables of transfers have them in common.
+// Transfers on their way into the database, as columns, one array for each. The two tables of transfers share these columns.
 import type { Order } from '../domain/transfer.ts';
 
 type Value = string | bigint | number | boolean | null;

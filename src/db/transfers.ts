@@ -90,7 +90,7 @@ export type TransferRow = {
 /** A row of a list. `section`: 1 was pending when the first page was read, 2 was settled. */
 type ListedRow = TransferRow & { section: number; entry_number: bigint | null; head: bigint };
 
-/** The transfers with these ids, in no order; unknown ids are left out. */
+/** The transfers with these ids, in no order; unknown ids are omitted. */
 export async function loadTransfers(connection: Queryable, ids: readonly string[]): Promise<Transfer[]> {
   const result = await connection.query<TransferRow>({
     name: 'load transfers',

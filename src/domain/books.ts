@@ -1,4 +1,4 @@
-// The books of one job while it is being decided: the accounts, holds and originals that its orders name. Everything in
+// The books of one job while it is being decided: the accounts, holds and originals that its transfers name. Everything in
 // them changes through here, so that an atomic group that fails can be taken back.
 import { type Account, EXTERNAL } from './account.ts';
 import type { Hold, Original } from './hold.ts';

@@ -1,4 +1,4 @@
-// Decides a job: given its orders and the books they need, under lock, what becomes of each. Pure: reads nothing, writes
+// Decides a job: from its transfers and the books they need, under lock, it derives the outcome of each. Pure: reads nothing, writes
 // nothing, and the same arguments always give the same decision.
 import { availableOf, EXTERNAL } from './account.ts';
 import { Books, type BooksContent, type MutableAccount, type MutableHold } from './books.ts';
@@ -7,14 +7,14 @@ import { isExact } from './money.ts';
 import type { FailureCode, Order, Outcome } from './transfer.ts';
 
 export type Decision = {
-  /** One per order, in the same order. */
+  /** One per transfer, in the same sequence. */
   readonly outcomes: readonly Outcome[];
   /** What moved or changed, as it is afterwards. */
   readonly changed: BooksContent;
 };
 
 /**
- * Judges the orders one after another; each sees what the ones before it did. Each fails or succeeds alone, but for the
+ * Judges the transfers one after another; each sees the effects of the ones before it. Each fails or succeeds alone, but for the
  * members of an atomic group, which must stand next to each other and settle all or none.
  */
 export function decide(orders: readonly Order[], content: BooksContent): Decision {
@@ -55,7 +55,7 @@ function settleGroup(members: readonly Order[], books: Books): Outcome[] {
   });
 }
 
-/** The accounts of an order, and its currency: the one it names, or else whatever they have. */
+/** The accounts of a transfer, and its currency: the one it names, or else that of the accounts. */
 function partiesOf(order: Order, books: Books) {
   const source = books.account(order.fromAccount, order.toAccount);
   const destination = books.account(order.toAccount, order.fromAccount);

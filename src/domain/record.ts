@@ -2,7 +2,7 @@
 // the books are audited, so it must never change for what is already written. docs/ARCHITECTURE.md states it.
 import type { Order, Outcome } from './transfer.ts';
 
-/** What else of an accepted order the journal covers. */
+/** The other fields of an accepted transfer that the journal covers. */
 export type OrderDetails = {
   readonly requestId: string | null;
   readonly description: string | null;

@@ -1,4 +1,4 @@
-// A transfer: an order to move a positive amount from one account to another, or to reserve or release it.
+// A transfer: moves a positive amount from one account to another, or reserves or releases it.
 //
 //   pending ──settlement──▶ completed
 //                      └──▶ failed        (kept, with the code of the rule that refused it)
@@ -20,7 +20,7 @@ export type TransferKind = (typeof TRANSFER_KINDS)[number];
 /** Which request ordered several transfers at once. The members of an atomic group settle all or none. */
 export type Group = { readonly id: string; readonly position: number; readonly atomic: boolean };
 
-/** What must be true of the source when the order is judged; null: no matter. */
+/** Conditions on the source when the transfer is judged; null: none. */
 export type Conditions = {
   /** The number of its last entry: nothing has happened since the caller looked. */
   readonly fromEntryNumber: bigint | null;
@@ -28,7 +28,7 @@ export type Conditions = {
   readonly minAvailableAfter: bigint | null;
 };
 
-/** An accepted order, as settlement judges it. */
+/** An accepted transfer, as settlement judges it. */
 export type Order = {
   readonly id: string;
   readonly kind: TransferKind;
@@ -38,7 +38,7 @@ export type Order = {
   readonly amount: bigint | null;
   /** Null: whatever currency the accounts have. */
   readonly currency: string | null;
-  /** The hold or the transfer that the order is about. */
+  /** The hold or the transfer that this one is about. */
   readonly parentId: string | null;
   readonly group: Group | null;
   readonly conditions: Conditions | null;
@@ -48,7 +48,7 @@ export type Order = {
   readonly expiresIn: number | null;
 };
 
-/** An order as it arrives, before it is stored. */
+/** A transfer as it arrives, before it is stored. */
 export type NewTransfer = Order & {
   /** Null: the caller named none, and the id of its group serves, or else its own. */
   readonly requestId: string | null;

@@ -26,7 +26,7 @@ export type Accepted =
   /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
   | { readonly result: 'unavailable'; readonly unknown: boolean };
 
-/** What one request orders: a transfer, or a group of them under at most one idempotency key. */
+/** The transfers of one request: one, or a group under at most one idempotency key. */
 type Request = readonly NewTransfer[];
 /** The progress of an attempt: sent to the server, and confirmed as stored. */
 type Sending = { sent: boolean; stored: boolean };

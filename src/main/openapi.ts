@@ -192,7 +192,7 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   }),
 };
 
-/** Whether a route orders a movement, and takes what counts for all of them. */
+/** Whether a route creates transfers, and accepts the parameters that all of them have. */
 const ordersMovement = ({ query }: Route): boolean => query === MOVEMENT_PARAMETERS;
 
 const HEADERS: Readonly<

@@ -246,7 +246,7 @@ export const captureHoldSchema = z.strictObject({
 
 export const voidHoldSchema = z.strictObject(note);
 
-/** What may stand behind the path of any movement. */
+/** The query parameters that every kind of transfer accepts. */
 export const MOVEMENT_PARAMETERS = z.strictObject({
   dry_run: z
     .enum(['true', 'false'])

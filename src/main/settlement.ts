@@ -45,7 +45,7 @@ type Batch = {
 
 /**
  * How many jobs run at once as a rule. Two full jobs nearly always have accounts in common, so the second one waits for locks
- * and takes processor time from the first: on 2 cores, orders in bulk were settled at 10,300 per second with ten jobs at once,
+ * and takes processor time from the first: on 2 cores, transfers in bulk were settled at 10,300 per second with ten jobs at once,
  * 14,400 with three, 15,900 with two and 16,600 with one.
  */
 const BUSY_MAX = Math.max(1, Math.floor(availableParallelism() / 2));
@@ -138,7 +138,7 @@ export class Settlement {
     }
   }
 
-  /** Settles orders for real, in a transaction that is rolled back. They have their places in the queue, and keep them. */
+  /** Settles transfers in a transaction that is rolled back. They are admitted already, and are not released here. */
   async dryRun(transfers: readonly NewTransfer[]): Promise<JobReport> {
     return await this.#runInThread({ ...named(transfers), giveUp: false, dryRun: transfers });
   }

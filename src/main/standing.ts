@@ -13,7 +13,7 @@ const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 const LOOK_AGAIN_MS_MIN = 50;
 const LOOK_AGAIN_MS_MAX = 1000;
 
-/** What a request orders, or ordered before under the same idempotency key: one transfer, or a group. */
+/** The name of the transfers of a request, or of an earlier one with the same idempotency key: one transfer, or a group. */
 export type Named = { readonly namedId: string; readonly isGroup: boolean };
 
 /**

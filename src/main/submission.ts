@@ -31,7 +31,7 @@ export type Parts = StandingParts & {
   wakeRecovery: () => void;
 };
 
-/** What a handler says of an order; the rest has defaults. */
+/** The fields of a transfer that a handler sets; the rest has defaults. */
 export type OrderFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
   Partial<Omit<NewTransfer, 'id' | 'requestId' | 'idempotency' | 'group'>>;
 
@@ -252,7 +252,7 @@ async function dryRun(
   return { status: 200, json: { ...json, dry_run: true } };
 }
 
-/** An order as it will be stored. */
+/** A transfer as it will be stored. */
 export function toNewTransfer(
   { requestId, requestIdGiven }: Pick<Submission, 'requestId' | 'requestIdGiven'>,
   idempotency: NewTransfer['idempotency'],

@@ -1,4 +1,4 @@
-// The handler of the feed: what was settled, in commit order, page by page or as Server-Sent Events.
+// The handler of the feed: settled transfers in commit order, page by page or as Server-Sent Events.
 import type { IncomingHttpHeaders } from 'node:http';
 import { chooseType } from '../accept.ts';
 import type { Feed } from '../feed.ts';

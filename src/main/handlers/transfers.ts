@@ -1,4 +1,4 @@
-// The handlers of transfers: order one or several, reverse one, show one, list them.
+// The handlers of transfers: create one or several, reverse one, show one, list them.
 import { z } from 'zod';
 import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
@@ -123,7 +123,7 @@ async function reverseTransfer(
   );
 }
 
-/** What a body says of a movement between two accounts. Throws what can be refused without the books. */
+/** The fields of a transfer between two accounts, from a body. Throws the problems that need no look at the books. */
 export function toFields(body: z.output<typeof createTransferSchema>): OrderFields & { amount: bigint } {
   refuseAmount(body.amount);
   if (body.from_account === body.to_account) {
