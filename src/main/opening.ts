@@ -12,7 +12,7 @@ import { Problem } from './problem.ts';
 import type { ReadingParts } from './reads.ts';
 import type { Answer, Exchange } from './route.ts';
 import type { createAccountSchema } from './schemas.ts';
-import { unavailableProblem } from './server.ts';
+import { unavailableProblem } from './failures.ts';
 import { loadStored } from './standing.ts';
 import {
   admit,

@@ -8,12 +8,9 @@ import {
   type IncomingMessage,
   type Server,
   type ServerResponse,
-  STATUS_CODES,
 } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { retryAfter, sqlStateOf, toError } from '../db/errors.ts';
-import { CommitUnknownError } from '../db/transaction.ts';
 import type { Logger } from '../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -21,12 +18,15 @@ import { readHead } from './head.ts';
 import type { AllowedHosts } from './hosts.ts';
 import type { Metrics } from './metrics.ts';
 import { limitConnections } from './connections.ts';
-import { Problem, type ProblemCode } from './problem.ts';
+import { type Latest, refuseInOrder, toMalformed } from './malformed.ts';
+import { Problem } from './problem.ts';
+import { type Budgets, sendAnswer, sendProblem, sendStream } from './send.ts';
+import { stoppingProblem, tooManyConnectionsProblem, toProblem } from './failures.ts';
 import { type Answer, NO_BODY, type Route } from './route.ts';
 import { Router } from './router.ts';
 import { REQUEST_ID_FORM } from './schemas.ts';
 import { callerOf } from './shares.ts';
-import { cutIfStalled, releaseStream, type Stream, writeStream } from './stream.ts';
+import { cutIfStalled } from './stream.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
 /** How long a connection may stay idle when the server closes: longer than an active caller pauses between requests. */
@@ -34,20 +34,6 @@ const IDLE_GRACE_MS = 500;
 
 /** The connections of each server. Node treats one that has sent nothing yet as busy. */
 const connections = new WeakMap<Server, Set<Socket>>();
-
-/** Headers of every answer, for browsers: its data is for the caller alone, never cached, sniffed, framed or included. */
-const SECURITY_HEADERS = {
-  'X-Content-Type-Options': 'nosniff',
-  'Cache-Control': 'no-store',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-  'Referrer-Policy': 'no-referrer',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-};
-const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
-  .map(([name, value]) => `${name}: ${value}\r\n`)
-  .join('');
-/** Larger answers take their bytes from the budget for answers, and are written piece by piece. */
-const SMALL_ANSWER_BYTES = 16 * 1024;
 
 export type ServerOptions = {
   routes: readonly Route[];
@@ -73,12 +59,6 @@ export type ServerOptions = {
   /** Whether the service is about to stop: then every request is refused. */
   stopping: () => boolean;
 };
-
-/** The memory bounds of all exchanges together. */
-type Budgets = { readonly bodies: ByteBudget; readonly answers: ByteBudget };
-
-/** An exchange on a connection: its answer, and the id of its request. */
-type Latest = { readonly response: ServerResponse; readonly requestId: string };
 
 /** Requests or connections that end with the current answer: later requests are neither answered nor executed. */
 type Ending = WeakSet<IncomingMessage | Duplex>;
@@ -268,203 +248,4 @@ function parseQuery(search: string): Record<string, string> {
     Object.defineProperty(query, name, { value, enumerable: true });
   }
   return query;
-}
-
-/** Throws too_many_answers if the answer to a read is large and no memory is left for it. */
-function sendAnswer(
-  response: ServerResponse,
-  answer: Answer,
-  { requestId, options }: { requestId: string; options: ServerOptions & { budgets: Budgets } },
-): void {
-  const { contentType, text } = answer.text ?? {
-    contentType: 'application/json',
-    text: answer.json ? JSON.stringify(answer.json) : '',
-  };
-  if (text.length <= SMALL_ANSWER_BYTES) {
-    send(response, answer.status, text === '' ? null : contentType, text, answer.headers, requestId);
-    return;
-  }
-  const bytes = Buffer.from(text);
-  const headers = { ...answer.headers, 'Content-Length': String(bytes.length) };
-  if (response.req.method === 'HEAD') {
-    writeHead(response, { ...answer, headers }, contentType, requestId);
-    response.end();
-    return;
-  }
-  const { answers } = options.budgets;
-  if (response.req.method === 'GET') answers.take(bytes.length);
-  else answers.takeAnyway(bytes.length);
-  writeHead(response, { ...answer, headers }, contentType, requestId);
-  const stream: Stream = { contentType, write: async (writer) => await writer.send(bytes) };
-  void writeStream(response, stream, options.streamTimeoutMs).finally(() => answers.release(bytes.length));
-}
-
-function writeHead(response: ServerResponse, answer: Answer, contentType: string, requestId: string): void {
-  if (response.destroyed) return;
-  const own = { ...SECURITY_HEADERS, 'Content-Type': contentType };
-  response.writeHead(answer.status, { ...own, ...answer.headers, 'X-Request-ID': requestId });
-}
-
-/** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
-async function sendStream(
-  response: ServerResponse,
-  answer: Answer,
-  stream: Stream,
-  about: { pattern: string; requestId: string; options: ServerOptions },
-): Promise<Readonly<Record<string, unknown>>> {
-  const { pattern, requestId, options } = about;
-  writeHead(response, answer, stream.contentType, requestId);
-  if (!response.destroyed) response.flushHeaders();
-  if (response.req.method === 'HEAD') {
-    await releaseStream(stream);
-    response.end();
-    return { ended: 'whole', bytes: 0 };
-  }
-  options.metrics.streaming(pattern, 1);
-  const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
-  options.metrics.streaming(pattern, -1);
-  // The head is sent, so the caller learns of the problem by an answer that breaks off; the log has the rest.
-  const code = ended === 'broken_off' ? toProblem(error, options.logger, requestId).code : undefined;
-  return { ended, bytes, ...(code && { code }) };
-}
-
-function sendProblem(
-  request: IncomingMessage,
-  response: ServerResponse,
-  problem: Problem,
-  { requestId, lingerTimeoutMs }: { requestId: string; lingerTimeoutMs: number },
-): void {
-  send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers, requestId);
-  if (request.complete) return;
-  // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
-  request.removeAllListeners('data');
-  request.resume();
-  // Most bodies are there already and only not parsed yet: in a storm of refusals, timers would keep them all in memory.
-  setImmediate(() => {
-    if (request.complete) return;
-    setTimeout(() => !request.complete && request.socket.destroy(), lingerTimeoutMs).unref();
-  });
-}
-
-function send(
-  response: ServerResponse,
-  status: number,
-  contentType: string | null,
-  text: string,
-  headers: Readonly<Record<string, string>> | undefined,
-  requestId: string,
-): void {
-  if (response.headersSent || response.destroyed) return;
-  // All at once: headers that are set one by one before cost twice as much.
-  const all: Record<string, string | number> = { ...SECURITY_HEADERS, ...headers, 'X-Request-ID': requestId };
-  if (contentType !== null) all['Content-Type'] = contentType;
-  if (status !== 204) all['Content-Length'] = Buffer.byteLength(text);
-  response.writeHead(status, all);
-  response.end(text);
-}
-
-function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
-  if (error instanceof Problem) return error;
-  if (error instanceof CommitUnknownError) {
-    logger.warn({ request_id: requestId, reason: error.message }, 'database error');
-    return new Problem(
-      'outcome_unknown',
-      'The database went away before it answered: read what was to change, to see.',
-      {
-        headers: { 'Retry-After': '1' },
-      },
-    );
-  }
-  if (retryAfter(error) !== 'never') {
-    logger.warn(
-      { request_id: requestId, reason: toError(error).message, sqlstate: sqlStateOf(error) },
-      'database error',
-    );
-    return unavailableProblem();
-  }
-  logger.error({ request_id: requestId, err: error }, 'a request failed for a reason of our own');
-  return new Problem('internal_error', 'This is our fault; the log has it under the request id.');
-}
-
-/** The database cannot be reached: nothing was stored, and trying again is the thing to do. */
-export function unavailableProblem(): Problem {
-  return new Problem('database_unavailable', 'The database is out of reach; nothing was stored. Try again.', {
-    headers: { 'Retry-After': '1' },
-  });
-}
-
-function tooManyConnectionsProblem(): Problem {
-  return new Problem('too_many_connections', 'Use fewer connections from your address, or try again later.', {
-    headers: { 'Retry-After': '1' },
-  });
-}
-
-export function stoppingProblem(): Problem {
-  return new Problem('shutting_down', 'The service is stopping; nothing was stored. Try again.', {
-    headers: { 'Retry-After': '1', Connection: 'close' },
-  });
-}
-
-/** A valid request line with any method: Node's parser stops at a method that it does not know (RFC 9112, section 3). */
-const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP\/1\.[01]\r?$/;
-const LINE_MAX = 4096;
-
-const MALFORMED: Readonly<Record<string, ProblemCode>> = {
-  HPE_HEADER_OVERFLOW: 'headers_too_large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
-};
-
-type ParseError = NodeJS.ErrnoException & { rawPacket?: Buffer; bytesParsed?: number };
-
-function toMalformed(error: ParseError): Problem {
-  if (error.code === 'HPE_INVALID_METHOD' && REQUEST_LINE.test(lineOf(error))) {
-    return new Problem('method_not_implemented', 'There is no such method; names of methods are in capital letters.');
-  }
-  return new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
-}
-
-/** The line in which the parser stopped; only a part of a very long one. */
-function lineOf({ rawPacket, bytesParsed = 0 }: ParseError): string {
-  const text = rawPacket?.toString('latin1', Math.max(0, bytesParsed - LINE_MAX), bytesParsed + LINE_MAX) ?? '';
-  const start = text.lastIndexOf('\n', Math.min(bytesParsed, LINE_MAX) - 1) + 1;
-  const end = text.indexOf('\n', start);
-  return end === -1 ? '' : text.slice(start, end);
-}
-
-/**
- * Refuses a request that Node's parser could not read. Earlier requests on the connection are answered first. Otherwise their
- * caller would read the refusal as their answer, and an accepted transfer as a refused one.
- */
-function refuseInOrder(
-  latest: Latest | undefined,
-  socket: Duplex,
-  problem: Problem,
-  { lingerTimeoutMs }: Pick<ServerOptions, 'lingerTimeoutMs'>,
-): void {
-  const response = latest?.response;
-  // The rest of a request that is answered already: a second answer would be taken for the one to the next request.
-  if (response?.writableFinished && !response.req.complete) socket.end();
-  else if (!latest || !response || response.writableFinished || response.destroyed) refuseMalformed(socket, problem);
-  else if (response.req.complete) response.once('finish', () => refuseMalformed(socket, problem));
-  else if (response.headersSent) response.once('finish', () => socket.end());
-  else {
-    // The body of this very request is what could not be read.
-    response.setHeader('Connection', 'close');
-    sendProblem(response.req, response, problem, { requestId: latest.requestId, lingerTimeoutMs });
-  }
-}
-
-/** Answers where there is no request to answer, and closes the connection. */
-function refuseMalformed(socket: Duplex, problem: Problem): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const requestId = randomUUIDv7();
-  const body = problem.render(requestId);
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nX-Request-ID: ${requestId}\r\n` +
-      SECURITY_LINES +
-      `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }

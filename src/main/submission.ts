@@ -10,7 +10,7 @@ import { Problem } from './problem.ts';
 import type { QueueShares } from './queue-shares.ts';
 import type { Queue } from './queue.ts';
 import type { Answer, Exchange } from './route.ts';
-import { unavailableProblem } from './server.ts';
+import { unavailableProblem } from './failures.ts';
 import type { Intake } from './intake.ts';
 import type { KeyLookup } from './keys.ts';
 import type { Lease } from './lease.ts';

@@ -4,7 +4,7 @@ import type { Metrics } from '../metrics.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';
 import { Problem } from '../problem.ts';
-import { stoppingProblem } from '../server.ts';
+import { stoppingProblem } from '../failures.ts';
 
 export function operationRoutes(parts: {
   intake: Intake;
