@@ -62,6 +62,45 @@ test('settlement: who has waited long enough is told which have ended', async (t
   );
 });
 
+test('settlement: a job that kills its thread is halved, and a transfer that kills three threads alone is failed', async () => {
+  const { settlement, jobs, end, die } = await start({ jobSizeMax: 100 });
+  const transfers = [order('a'), order('b'), order('c')];
+  settlement.push(transfers);
+  for (let index = 0; transfers.some(({ id }) => settlement.has(id)); index += 1) {
+    const job = jobs[index];
+    assert.ok(job, 'a job runs as long as something is on its way');
+    if (job.transferIds.includes('b') && !job.giveUp) die(new Error('worker exited with code: 1'));
+    else end(settled(job, null));
+    await turn();
+  }
+  const runs = jobs.map(({ transferIds, giveUp }) => `${transferIds.join()}${giveUp ? ' given up' : ''}`);
+  assert.deepEqual(runs, ['a,b,c', 'a,b', 'c', 'a', 'b', 'b', 'b', 'b given up']);
+});
+
+test('settlement: the end of the pool is no death, and nothing runs after stop', async () => {
+  const { settlement, jobs, die } = await start({ jobSizeMax: 1 });
+  settlement.push([order('a'), order('b')]);
+  settlement.stop();
+  die(new Error('Terminating worker thread'));
+  await turn();
+  assert.deepEqual(
+    jobs.map(({ transferIds }) => transferIds),
+    [['a']],
+  );
+  assert.deepEqual([settlement.has('a'), settlement.has('b')], [true, true]);
+});
+
+test('settlement: what processes died with runs in jobs of its own, the smaller the more often', async () => {
+  const { settlement, jobs, end } = await start({ jobSizeMax: 64 });
+  const adopted = (adoptions: number, count: number) =>
+    Array.from({ length: count }, (_, index) => ({ ...order(`${adoptions}-${index}`), adoptions }));
+  const transfers = [...adopted(1, 20), ...adopted(3, 2), ...adopted(11, 2), ...adopted(16, 2)];
+  settlement.push(transfers);
+  await endAll(transfers, { settlement, jobs, end });
+  const runs = jobs.map(({ transferIds, giveUp }) => `${transferIds.length}${giveUp ? ' given up' : ''}`);
+  assert.deepEqual(runs, ['16', '4', '1', '1', '1', '1', '1 given up', '1 given up']);
+});
+
 /** Settlement with one thread, which runs a job until `end` is called with its report. */
 async function start({ jobSizeMax }: { jobSizeMax: number }) {
   const { logger } = await createLogger('silent');
@@ -69,12 +108,14 @@ async function start({ jobSizeMax }: { jobSizeMax: number }) {
   queue.admit(1000, 1000);
   const jobs: Job[] = [];
   let end: (report: JobReport) => void = () => {};
+  let die: (error: Error) => void = () => {};
   const settlement = new Settlement({
     pool: {
       async run(job) {
         jobs.push(job);
-        return await new Promise((resolve) => {
+        return await new Promise((resolve, reject) => {
           end = resolve;
+          die = reject;
         });
       },
       destroy: async () => {},
@@ -86,13 +127,13 @@ async function start({ jobSizeMax }: { jobSizeMax: number }) {
     jobSizeMax,
     onJournal() {},
   });
-  return { settlement, jobs, end: (report: JobReport) => end(report) };
+  return { settlement, jobs, end: (report: JobReport) => end(report), die: (error: Error) => die(error) };
 }
 
 /** Ends each job as `reportOf` says, or settled, until none of the orders is on its way. */
 async function endAll(
   orders: readonly QueuedTransfer[],
-  { settlement, jobs, end }: Awaited<ReturnType<typeof start>>,
+  { settlement, jobs, end }: Pick<Awaited<ReturnType<typeof start>>, 'settlement' | 'jobs' | 'end'>,
   reportOf: (job: Job) => JobReport | null = () => null,
 ): Promise<void> {
   for (let index = 0; orders.some(({ id }) => settlement.has(id)); index += 1) {

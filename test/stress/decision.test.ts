@@ -70,3 +70,19 @@ test('decision: a capture whose hold became due before its place in the journal 
   const transfer = await awaitFinal(service, String(capture.body['id']));
   assert.deepEqual([transfer['status'], transfer['failure_code']], ['failed', 'hold_expired']);
 });
+
+test('decision: a capture is judged by the time of the journal when the clock went back', async (t) => {
+  const database = await createDatabase(t);
+  const env = { LOG_LEVEL: 'warn', HEARTBEAT_MS: '20000', ORPHANED_AFTER_MS: '60000' };
+  const service = await startService(t, { database, env });
+  await openAccounts(service, 'ACC', 2, { balance: 100 });
+  const hold = { from_account: 'ACC0', to_account: 'ACC1', amount: 7, expires_in: 600 };
+  const held = await request(service, 'POST', '/holds', hold, { Prefer: 'wait=5' });
+  assert.equal(held.body['status'], 'completed', held.text);
+  // As it looks after the clock went back by an hour: the last row of the journal lies beyond the end of the hold.
+  await database.query(`update journal_head set settled_at = settled_at + interval '1 hour'`);
+  const capture = await request(service, 'POST', `/holds/${String(held.body['id'])}/capture`, undefined, {
+    Prefer: 'wait=5',
+  });
+  assert.deepEqual([capture.body['status'], capture.body['failure_code']], ['failed', 'hold_expired'], capture.text);
+});

@@ -140,6 +140,65 @@ test('leases: what a stopped process left is adopted until nothing is left, what
   await checkPromises(database, { accepted: ids, nothingPending: true });
 });
 
+test('leases: a process under load finds what it stored without an answer, and goes on adopting', async (t) => {
+  const database = await createDatabase(t);
+  const proxy = await startProxy(t, database);
+  const env = { ...HASTY, LOG_LEVEL: 'warn', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '1000', MAX_QUEUE: '20000' };
+  const service = await startService(t, { database: proxy, env });
+  await openAccounts(service, 'ACC', 4, { balance: 1_000_000 });
+  const unlock = await lockAccount(database, 'ACC2');
+  // Pending for as long as the lock is held, with ever larger ids: the search for lost ones must end all the same.
+  const loading = new AbortController();
+  const load = inParallel(4, [0, 1, 2, 3], async () => {
+    while (!loading.signal.aborted) await post(service, { from_account: 'ACC2', to_account: 'ACC3', amount: 1 });
+  });
+  const lost = proxy.loseCommit();
+  await lost;
+  // A stranger's transfer: under a lease that is not known, so that it is adopted at the first look.
+  const [stranger] = await database.query<{ id: string }>(
+    `insert into pending_transfers (id, lease_id, amount, from_account, to_account)
+     values (gen_random_uuid(), gen_random_uuid(), 7, 'ACC0', 'ACC1')
+     returning id`,
+  );
+  await database.query('update leases set accepted_count = accepted_count + 1 where not closed');
+  const strangerId = stranger?.id ?? '';
+  assert.equal((await awaitFinal(service, strangerId, 20_000))['status'], 'completed');
+  loading.abort();
+  await load;
+  await unlock();
+  await awaitNothingPending(database, 60_000);
+  await checkPromises(database, { accepted: [strangerId], nothingPending: true });
+});
+
+test('leases: processes that adopt from each other do not wait for each other for ever', async (t) => {
+  const database = await createDatabase(t);
+  const env = { HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500', DB_LOCK_TIMEOUT_MS: '2000', LOG_LEVEL: 'warn' };
+  const [one, two] = [await startService(t, { database, env }), await startService(t, { database, env })];
+  await openAccounts(one, 'ACC', 2, { balance: 1000 });
+  const unlock = await lockAccount(database, 'ACC0');
+  const ids: string[] = [];
+  for (const service of [one, two]) for (const _ of times(20, () => 0)) ids.push(await postAccepted(service, ORDER));
+  // Both look dead to each other, as after a database that stood still.
+  const holder = await database.connect();
+  await holder.query('begin');
+  await holder.query('lock table heartbeats in access exclusive mode');
+  await until(
+    async () =>
+      (
+        await database.query(
+          `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%heartbeats%'`,
+        )
+      ).length >= 2,
+    { what: 'both heartbeats to wait' },
+  );
+  await holder.query(`update heartbeats set written_at = written_at - interval '1 hour'`);
+  await holder.query('commit');
+  await unlock();
+  await awaitNothingPending(database, 30_000);
+  for (const service of [one, two]) assert.doesNotMatch(service.output(), /deadlock detected/);
+  await checkPromises(database, { accepted: ids, nothingPending: true });
+});
+
 test('leases: thousands of holds that are due together end in one round', async (t) => {
   const HOLDS = 2500;
   const database = await createDatabase(t);
