@@ -170,35 +170,6 @@ test('leases: a process under load finds what it stored without an answer, and g
   await checkPromises(database, { accepted: [strangerId], nothingPending: true });
 });
 
-test('leases: processes that adopt from each other do not wait for each other for ever', async (t) => {
-  const database = await createDatabase(t);
-  const env = { HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500', DB_LOCK_TIMEOUT_MS: '2000', LOG_LEVEL: 'warn' };
-  const [one, two] = [await startService(t, { database, env }), await startService(t, { database, env })];
-  await openAccounts(one, 'ACC', 2, { balance: 1000 });
-  const unlock = await lockAccount(database, 'ACC0');
-  const ids: string[] = [];
-  for (const service of [one, two]) for (const _ of times(20, () => 0)) ids.push(await postAccepted(service, ORDER));
-  // Both look dead to each other, as after a database that stood still.
-  const holder = await database.connect();
-  await holder.query('begin');
-  await holder.query('lock table heartbeats in access exclusive mode');
-  await until(
-    async () =>
-      (
-        await database.query(
-          `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%heartbeats%'`,
-        )
-      ).length >= 2,
-    { what: 'both heartbeats to wait' },
-  );
-  await holder.query(`update heartbeats set written_at = written_at - interval '1 hour'`);
-  await holder.query('commit');
-  await unlock();
-  await awaitNothingPending(database, 30_000);
-  for (const service of [one, two]) assert.doesNotMatch(service.output(), /deadlock detected/);
-  await checkPromises(database, { accepted: ids, nothingPending: true });
-});
-
 test('leases: thousands of holds that are due together end in one round', async (t) => {
   const HOLDS = 2500;
   const database = await createDatabase(t);
