@@ -33,7 +33,7 @@ const text = (max: number) =>
   z
     .string()
     .min(1)
-    .max(max)
+    .max(max, { abort: true })
     .regex(new RegExp(`^[^${REFUSED}]*$`), REFUSED_DETAIL)
     .refine(isPlain, 'must be well-formed Unicode');
 
@@ -138,7 +138,14 @@ const EMAIL_DETAIL = 'must be an address such as ann@example.com, an internation
 
 const person = {
   name: text(200),
-  email: z.email({ pattern: EMAIL_FORM, message: EMAIL_DETAIL }).max(254).nullable().optional(),
+  // The length first: looking for the form in a megabyte takes a tenth of a second.
+  email: z
+    .string()
+    .max(254, { abort: true })
+    .regex(EMAIL_FORM, EMAIL_DETAIL)
+    .meta({ format: 'email' })
+    .nullable()
+    .optional(),
   phone: z
     .string()
     .regex(/^\+?[0-9 ().-]{3,30}$/, 'must be a telephone number')
