@@ -12,11 +12,26 @@ import { until } from '../support/until.ts';
 
 type Target = { url: string };
 
-/** Asks from another address, over a connection of its own. */
-async function askFrom(address: string, service: Target, path: string, headers: Record<string, string> = {}) {
+/** Asks from another address, over a connection of its own; with a body it is a POST. */
+async function askFrom(
+  address: string,
+  service: Target,
+  path: string,
+  headers: Record<string, string> = {},
+  body: unknown = null,
+) {
   const client = new Client(service.url, { localAddress: address });
   try {
-    const answer = await client.request({ method: 'GET', path, headers });
+    const answer = await client.request(
+      body === null
+        ? { method: 'GET', path, headers }
+        : {
+            method: 'POST',
+            path,
+            headers: { ...headers, 'Content-Type': 'application/json' },
+            body: JSON.stringify(body),
+          },
+    );
     // A stream does not end by itself.
     const text = answer.headers['content-type'] === 'text/event-stream' ? '' : await answer.body.text();
     return { status: answer.statusCode, text };
@@ -122,6 +137,36 @@ test('starvation: a pool whose connections are all in use says so, and readiness
   await unlock();
   for (const answer of await Promise.all(captures)) assert.equal(answer.status, 404, answer.text);
   await until(async () => (await request(service, 'GET', '/readyz')).status === 200, { what: '/readyz to recover' });
+});
+
+test('starvation: a caller in bulk leaves places in the queue for another that asks', async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database, env: { LOG_LEVEL: 'warn', MAX_QUEUE: '100' } });
+  const order = { from_account: '@external', to_account: 'ANN', amount: 1 };
+  assert.equal((await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann' })).status, 201);
+  const unlock = await lockTable(database, 'accounts');
+  const bulk = { transfers: Array.from({ length: 10 }, () => order) };
+  /** How many transfers the caller in bulk gets into the queue, with and without a key. */
+  const fill = async (): Promise<number> => {
+    for (let count = 0; ; count += 10) {
+      const headers: Record<string, string> =
+        count % 20 === 0 ? { 'Idempotency-Key': `bulk-${performance.now()}` } : {};
+      const { status } = await request(service, 'POST', '/transfers', bulk, headers);
+      if (status === 429) return count;
+      assert.equal(status, 202);
+    }
+  };
+  assert.equal(await fill(), 100, 'Alone, it may have all of the queue.');
+  assert.equal((await askFrom('127.0.0.2', service, '/transfers', {}, order)).status, 429);
+  await unlock();
+  await until(async () => /^gopherpay_queue_transfers 0$/m.test((await request(service, 'GET', '/metrics')).text), {
+    what: 'the queue to drain',
+  });
+  const unlockAgain = await lockTable(database, 'accounts');
+  const got = await fill();
+  assert.ok(got > 0 && got < 100, `${got} of 100`);
+  assert.equal((await askFrom('127.0.0.2', service, '/transfers', {}, order)).status, 202);
+  await unlockAgain();
 });
 
 test('starvation: followers from one address leave places for those from another', async (t) => {
