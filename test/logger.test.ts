@@ -139,7 +139,7 @@ test('logger: a reader that stalls delays neither the process nor its end', asyn
   assert.equal(await ended, 3);
 });
 
-test('logger: a reader that comes back is told how many lines are missing', async (t) => {
+test('logger: a reader that comes back reads how many lines are missing', async (t) => {
   const { child, ended } = await runUnread(
     t,
     'pipe',

@@ -50,7 +50,7 @@ export async function preloadClock(folder: string): Promise<Clock> {
     'FAKETIME_DONT_FAKE_MONOTONIC=1',
   ];
   const log = await open(join(folder, 'clock.log'), 'a');
-  // It is stopped with the server that was started first: by whoever that belongs to.
+  // The owner of the first server stops this one too.
   await launch(identity, '/usr/bin/env', [...environment, ...commandLine.split('\0').slice(0, -1)], log.fd);
   await log.close();
   const admin = { host: join(folder, 'socket'), port: 5432, user: 'postgres', database: 'postgres' };

@@ -44,7 +44,7 @@ export const LOAD_FAULTS: readonly Fault[] = [
       if (system.services.has(0)) await killThread(system.service(0));
       await sent;
     },
-    // Whoever watches has started none again: a process that died is a complaint already.
+    // The harness has not restarted it, and a process that died is a complaint already.
     mend: async ({ system }) => {
       if (!system.services.has(0)) await system.start(0);
     },

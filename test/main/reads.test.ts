@@ -11,7 +11,7 @@ const pool = createPool({ connectionString: 'postgres://127.0.0.1:1/none' }, REA
 
 const codeOf = (code: string) => (error: unknown) => error instanceof Problem && error.code === code;
 
-test('reads: callers take turns, whoever asked more', async () => {
+test('reads: callers take turns, however much one of them asks', async () => {
   const reads = new Reads({ pool, runningMax: 1, waitTimeoutMs: 60_000, advice: null });
   const order: string[] = [];
   const gate = Promise.withResolvers<void>();
