@@ -1,6 +1,7 @@
 // Writes the output of a command: to standard output, or to a file that gets its name only when it is complete.
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
@@ -70,9 +71,9 @@ async function writeWhole(path: string, write: (file: Writable) => Promise<void>
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
   const partial = join(folder, `.gopherpay-${randomBytes(12).toString('hex')}.partial`);
-  const file = await open(partial, 'wx', 0o600);
   try {
-    await write(file.createWriteStream({ flush: true }));
+    // By path. With the stream of a FileHandle, one of 60 reports that got SIGTERM ended with 13, its cleanup not done.
+    await write(createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true }));
     await rename(partial, path);
   } finally {
     await rm(partial, { force: true });
