@@ -72,7 +72,7 @@ async function writeWhole(path: string, write: (file: Writable) => Promise<void>
   await mkdir(folder, { recursive: true });
   const partial = join(folder, `.gopherpay-${randomBytes(12).toString('hex')}.partial`);
   try {
-    // By path. With the stream of a FileHandle, one of 60 reports that got SIGTERM ended with 13, its cleanup not done.
+    // By path. With the stream of a FileHandle, one of 60 reports that got SIGTERM ended with 13, an unsettled await.
     await write(createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true }));
     await rename(partial, path);
   } finally {
