@@ -5,7 +5,7 @@ import { Agent, request as send } from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { onEnd } from '../support/cleanup.ts';
@@ -129,21 +129,27 @@ test('stop: SIGHUP is ignored without a terminal, as nohup wants it', async (t) 
   );
 });
 
+/** A service whose standard error nobody reads. */
+async function spawnService(t: TestContext) {
+  const database = await createDatabase(t);
+  const child = spawn(process.execPath, [MAIN, 'serve'], {
+    cwd: await makeFolder(t),
+    env: { PATH: process.env['PATH'], DATABASE_URL: database.url, PORT: '0', THREADS: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onEnd(t, () => void child.kill('SIGKILL'));
+  const exited = once(child, 'exit');
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    output += part;
+  });
+  const url = await until(() => /listening on (\S+)/.exec(output)?.[1], { timeoutMs: 60_000, what: 'the service' });
+  return { child, exited, url };
+}
+
 for (const stdio of ['stdout', 'stderr'] as const) {
   test(`stop: a reader of ${stdio} that goes away does not end the service, nor keep it from ending`, async (t) => {
-    const database = await createDatabase(t);
-    const child = spawn(process.execPath, [MAIN, 'serve'], {
-      cwd: await makeFolder(t),
-      env: { PATH: process.env['PATH'], DATABASE_URL: database.url, PORT: '0', THREADS: '1' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    onEnd(t, () => void child.kill('SIGKILL'));
-    const exited = once(child, 'exit');
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      output += part;
-    });
-    const url = await until(() => /listening on (\S+)/.exec(output)?.[1], { timeoutMs: 60_000, what: 'the service' });
+    const { child, exited, url } = await spawnService(t);
     child[stdio].destroy();
     for (let n = 0; n < 100; n += 1) assert.equal((await request({ url }, 'GET', '/healthz')).status, 200);
     child.kill('SIGTERM');
@@ -152,17 +158,7 @@ for (const stdio of ['stdout', 'stderr'] as const) {
 }
 
 test('stop: a reader of the log that stalls delays neither answers nor the end, and the missing lines are counted', async (t) => {
-  const database = await createDatabase(t);
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
-    cwd: await makeFolder(t),
-    env: { PATH: process.env['PATH'], DATABASE_URL: database.url, PORT: '0', THREADS: '1' },
-    // Never read.
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  onEnd(t, () => void child.kill('SIGKILL'));
-  const exited = once(child, 'exit');
-  const [line] = await once(child.stdout.setEncoding('utf8'), 'data');
-  const url = /listening on (\S+)/.exec(String(line))?.[1] ?? '';
+  const { child, exited, url } = await spawnService(t);
   const dropped = async (): Promise<number> => {
     const metrics = await request({ url }, 'GET', '/metrics');
     return Number(/^gopherpay_log_lines_dropped_total (\d+)$/m.exec(metrics.text)?.[1]);
