@@ -1,6 +1,27 @@
--- The ledger: accounts, the orders accepted but not yet settled, what was settled and how, and the proof of it.
+-- Ledgers: their accounts, the transfers accepted but not yet settled, what was settled and how, and the proof of it.
+-- The ledger leads every key: a job touches the rows of one ledger only, so ledgers can live on different machines.
 -- Text that is a key has collate "C": it is compared byte by byte, which is faster and the same on every machine.
 -- There are no foreign keys on purpose: each is a trigger per row on the hot path. `gopherpay audit` proves what they would.
+
+-- The form of account numbers and currencies is checked when a value is given. As constraints of a table they would be checked
+-- for every new version of a row: these two regular expressions were a twelfth of what settling cost the server.
+create domain account_number as text collate "C"
+  constraint accounts_number_form check (value = '@external' or value ~ '^[A-Za-z0-9._-]{1,34}$');
+create domain currency_code as text collate "C"
+  constraint accounts_currency_form check (value ~ '^[A-Z]{3}$');
+
+-- One set of books: its accounts, its @external, its journal, its idempotency keys, its feed.
+create table ledgers (
+  id integer not null,
+  created_at timestamptz not null default now(),
+  name text collate "C" not null,
+  constraint ledgers_pkey primary key (id),
+  constraint ledgers_name_unique unique (name),
+  constraint ledgers_id_positive check (id >= 1),
+  constraint ledgers_name_form check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$')
+);
+
+insert into ledgers (id, name) values (1, 'main');
 
 create table accounts (
   balance bigint not null default 0,
@@ -9,17 +30,16 @@ create table accounts (
   -- How many entries the account has; the next one gets entry_count + 1.
   entry_count bigint not null default 0,
   created_at timestamptz not null default now(),
-  account_number text collate "C" not null,
-  currency text collate "C" not null,
+  ledger_id integer not null default 1,
+  account_number account_number not null,
+  currency currency_code not null,
   status text collate "C" not null default 'open',
   name text not null,
   email text,
   phone text,
   date_of_birth date,
   metadata jsonb not null default '{}',
-  constraint accounts_pkey primary key (account_number, currency),
-  constraint accounts_number_form check (account_number = '@external' or account_number ~ '^[A-Za-z0-9._-]{1,34}$'),
-  constraint accounts_currency_form check (currency ~ '^[A-Z]{3}$'),
+  constraint accounts_pkey primary key (ledger_id, account_number, currency),
   -- receive_only: may not send. frozen: may neither send nor receive.
   constraint accounts_status_known check (status in ('open', 'receive_only', 'frozen', 'closed')),
   constraint accounts_balance_exact check (balance between -9007199254740991 and 9007199254740991),
@@ -33,28 +53,49 @@ create table accounts (
 with (fillfactor = 70);
 
 -- Every account but @external has one currency, so its number alone names it.
-create unique index accounts_one_currency on accounts (account_number) where account_number <> '@external';
+create unique index accounts_one_currency on accounts (ledger_id, account_number) where account_number <> '@external';
 
 create index accounts_metadata on accounts using gin (metadata jsonb_path_ops) where metadata <> '{}';
 
--- An intake is one process's way in, from its start (or its reconnection) on. While it lives it renews its heartbeat;
--- the orders of one that stopped are settled by whichever process sees it first.
-create table intakes (
+-- A lease is one process's claim on the transfers that it accepted.
+create table leases (
+  -- How many transfers were stored under the lease, ever. All leases together account for every row of pending_transfers and for
+  -- every intake_count of the journal, so the loss of an accepted transfer contradicts this count. Hence no lease is ever deleted.
+  accepted_count bigint not null default 0,
+  -- The holder raises it when it lost an answer. A statement that was sent under an earlier session then stores nothing,
+  -- however late it arrives.
+  session integer not null default 1,
+  -- True once the holder stopped, or another process took over what it had accepted. Nothing is accepted under it then.
+  closed boolean not null default false,
   id uuid not null,
-  heartbeat_at timestamptz not null default clock_timestamp(),
-  constraint intakes_pkey primary key (id)
-);
+  constraint leases_pkey primary key (id),
+  constraint leases_accepted_count_positive check (accepted_count >= 0),
+  constraint leases_session_positive check (session >= 1)
+)
+-- Room on the page for new versions of its rows: every intake updates one.
+with (fillfactor = 30);
 
--- What both tables of transfers say of an order:
+-- The heartbeat of each open lease, in a table of its own so that it never waits for the intake that locks the lease.
+-- Other processes watch `beat` change, on monotonic clocks of their own: the database's clock may go back.
+create table heartbeats (
+  beat bigint not null default 1,
+  written_at timestamptz not null default clock_timestamp(),
+  lease_id uuid not null,
+  constraint heartbeats_pkey primary key (lease_id)
+)
+with (fillfactor = 30);
+
+-- What both tables of transfers say of a transfer:
 --   kind          what it does: move money (transfer, capture, reversal), reserve it (hold), or release it (void, expiry)
 --   parent_id     the hold that is captured, voided or expired; the transfer that is reversed
---   group_id      the request that ordered several at once; atomic: they settle all or none
+--   group_id      the request that named several at once; atomic: they settle all or none
 --   final_capture a capture that releases what is left of its hold
 --   expires_in    seconds from created_at until a hold expires
 --   if_…          conditions: the source's entry number, and what it must have available afterwards
 -- An amount of null means all that is left of the parent.
 
--- Accepted, not yet settled. Settling deletes the row here and inserts it into transfers, in one transaction.
+-- The intake log: transfers that were accepted before they were settled. Settling deletes the row here and inserts it into transfers,
+-- in one transaction. A transfer whose caller waits is settled without ever being here.
 create table pending_transfers (
   amount bigint,
   created_at timestamptz not null default now(),
@@ -62,10 +103,14 @@ create table pending_transfers (
   if_min_available_after bigint,
   expires_in integer,
   group_position integer,
+  ledger_id integer not null default 1,
   id uuid not null,
-  intake_id uuid not null,
+  lease_id uuid not null,
   parent_id uuid,
   group_id uuid,
+  -- How often a process that had not stopped in good order left the transfer behind. Each time it is settled in a smaller
+  -- job, so that a transfer that ends processes is found.
+  adoptions smallint not null default 0,
   atomic boolean,
   final_capture boolean,
   kind text collate "C" not null default 'transfer',
@@ -77,7 +122,7 @@ create table pending_transfers (
   request_id text collate "C",
   description text,
   metadata jsonb,
-  constraint pending_transfers_pkey primary key (id),
+  constraint pending_transfers_pkey primary key (ledger_id, id),
   constraint pending_transfers_kind_known check (
     kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')
   ),
@@ -95,8 +140,6 @@ with (
   autovacuum_analyze_threshold = 1000000
 );
 
-create index pending_transfers_group on pending_transfers (group_id, group_position) where group_id is not null;
-
 -- Settled, for ever: a row is written once, with its final status. Wide columns first, so that nothing is padded.
 create table transfers (
   -- Null only where a failed one named none.
@@ -111,6 +154,7 @@ create table transfers (
   journal_position integer not null,
   expires_in integer,
   group_position integer,
+  ledger_id integer not null default 1,
   id uuid not null,
   parent_id uuid,
   group_id uuid,
@@ -126,8 +170,8 @@ create table transfers (
   request_id text collate "C",
   description text,
   metadata jsonb,
-  -- The last line of defence for "nothing happens twice": no job can settle an id that is here.
-  constraint transfers_pkey primary key (id),
+  -- The last line of defense for "nothing happens twice": no job can settle an id that is here.
+  constraint transfers_pkey primary key (ledger_id, id),
   constraint transfers_kind_known check (kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')),
   constraint transfers_amount_positive check (amount between 1 and 9007199254740991),
   constraint transfers_parent_named check ((parent_id is null) = (kind in ('transfer', 'hold'))),
@@ -145,17 +189,27 @@ create table transfers (
 );
 
 -- Commit order: what lists, the proof and the feed follow.
-create unique index transfers_journal on transfers (journal_number, journal_position);
+create unique index transfers_journal on transfers (ledger_id, journal_number, journal_position);
 -- What moved money is found through its entries; only the rest of an account's transfers needs indexes of its own: the
 -- failed ones, and holds and their ends.
-create index transfers_entryless_from on transfers (from_account, journal_number, journal_position)
+create index transfers_entryless_from on transfers (ledger_id, from_account, journal_number, journal_position)
   where from_entry_number is null;
-create index transfers_entryless_to on transfers (to_account, journal_number, journal_position)
+create index transfers_entryless_to on transfers (ledger_id, to_account, journal_number, journal_position)
   where from_entry_number is null;
-create index transfers_group on transfers (group_id, group_position) where group_id is not null;
-create index transfers_parent on transfers (parent_id) where parent_id is not null;
+create index transfers_group on transfers (ledger_id, group_id, group_position) where group_id is not null;
+create index transfers_parent on transfers (ledger_id, parent_id) where parent_id is not null;
 create index transfers_metadata on transfers using gin (metadata jsonb_path_ops) where metadata is not null;
-create index transfers_request on transfers (request_id) where request_id is not null;
+create index transfers_request on transfers (ledger_id, request_id) where request_id is not null;
+
+-- Failed transfers are few, and callers poll for them: without an index, a page of them reads the whole history. Only a failed
+-- transfer pays for it.
+create index transfers_failed on transfers (ledger_id, journal_number, journal_position) where status = 'failed';
+
+-- A list by time of acceptance follows the journal, which is in order of settlement. A transfer is accepted at most ten seconds
+-- before it is settled, so a window of acceptance is a range of the journal. The exceptions are here: what waited longer, during an
+-- outage, and what was accepted before the clock of the database went back.
+create index transfers_untimely on transfers (ledger_id, journal_number, journal_position)
+  where completed_at - created_at not between interval '0' and interval '10 seconds';
 
 create table entries (
   entry_number bigint not null,
@@ -163,30 +217,32 @@ create table entries (
   -- The account's balance after this entry.
   balance bigint not null,
   journal_number bigint not null,
+  ledger_id integer not null default 1,
   transfer_id uuid not null,
   account_number text collate "C" not null,
   currency text collate "C" not null,
-  constraint entries_pkey primary key (account_number, currency, entry_number),
+  constraint entries_pkey primary key (ledger_id, account_number, currency, entry_number),
   constraint entries_number_positive check (entry_number >= 1),
   constraint entries_amount_not_zero check (amount <> 0),
   constraint entries_balance_exact check (balance between -9007199254740991 and 9007199254740991)
 );
 
--- Money authorised and not yet moved. The hold's id is that of the transfer of kind hold that made it.
+-- Money authorized and not yet moved. The hold's id is that of the transfer of kind hold that made it.
 create table holds (
   amount bigint not null,
   captured bigint not null default 0,
   released bigint not null default 0,
   created_at timestamptz not null,
   expires_at timestamptz,
+  ledger_id integer not null default 1,
   id uuid not null,
-  -- The order that ends the hold when its time has come; set by the first process that sees it due.
+  -- The transfer that ends the hold when its time has come; set by the first process that sees it due.
   expiry_id uuid,
   from_account text collate "C" not null,
   to_account text collate "C" not null,
   currency text collate "C" not null,
   state text collate "C" not null default 'open',
-  constraint holds_pkey primary key (id),
+  constraint holds_pkey primary key (ledger_id, id),
   constraint holds_state_known check (state in ('open', 'captured', 'voided', 'expired')),
   constraint holds_amount_positive check (amount between 1 and 9007199254740991),
   constraint holds_parts_positive check (captured >= 0 and released >= 0),
@@ -195,15 +251,16 @@ create table holds (
 )
 with (fillfactor = 80);
 
-create index holds_open on holds (from_account, currency) where state = 'open';
+create index holds_open on holds (ledger_id, from_account, currency) where state = 'open';
 create index holds_due on holds (expires_at) where state = 'open' and expiry_id is null and expires_at is not null;
 
 -- How much of a transfer was reversed. A row is made by the first reversal.
 create table reversed_amounts (
   amount bigint not null,
   reversed bigint not null,
+  ledger_id integer not null default 1,
   transfer_id uuid not null,
-  constraint reversed_amounts_pkey primary key (transfer_id),
+  constraint reversed_amounts_pkey primary key (ledger_id, transfer_id),
   constraint reversed_amounts_within check (reversed between 1 and amount)
 );
 
@@ -211,16 +268,17 @@ create table reversed_amounts (
 create table account_changes (
   change_number bigint not null,
   journal_number bigint not null,
+  ledger_id integer not null default 1,
   account_number text collate "C" not null,
   currency text collate "C" not null,
   seal bytea not null,
-  constraint account_changes_pkey primary key (account_number, currency, change_number),
+  constraint account_changes_pkey primary key (ledger_id, account_number, currency, change_number),
   constraint account_changes_number_positive check (change_number >= 1),
   constraint account_changes_seal_sized check (octet_length(seal) = 32)
 );
 
 -- The feed reads the journal with all that its rows cover.
-create index account_changes_journal on account_changes (journal_number);
+create index account_changes_journal on account_changes (ledger_id, journal_number);
 
 -- SHA-256 of what an account says of itself; its money is proven by its entries and holds. docs/ARCHITECTURE.md has the form.
 create function account_seal(account accounts) returns bytea
@@ -237,48 +295,79 @@ as $$
   ))
 $$;
 
+-- The hash of a row of the journal; docs/ARCHITECTURE.md has the form. Immutable, as every function must be that a distributed
+-- engine may run inside an update.
+create function chain_hash(
+  previous_hash bytea, ledger text, number bigint, settled_at timestamptz, transfer_count integer, change_count integer, digest bytea
+) returns bytea
+language sql immutable
+as $$
+  select sha256(
+    previous_hash
+    || convert_to(
+      concat_ws(
+        '|', ledger, number, (extract(epoch from settled_at) * 1000000)::bigint, transfer_count, change_count
+      ),
+      'UTF8'
+    )
+    || digest
+  )
+$$;
+
 -- One row per settled job or account change, numbered without gaps in commit order, each with the hash of the one before.
 create table journal (
   number bigint not null,
   settled_at timestamptz not null,
-  -- How many transfers the job had; 0: the row is of an account change.
+  ledger_id integer not null default 1,
   transfer_count integer not null,
-  -- SHA-256 over the job's transfers as settled, or over the account change; docs/ARCHITECTURE.md has the form.
+  -- How many of the transfers came from pending_transfers.
+  intake_count integer not null,
+  -- How many openings and changes of accounts it covers.
+  change_count integer not null,
+  -- SHA-256 over the account changes and then the transfers as settled; docs/ARCHITECTURE.md has the form.
   digest bytea not null,
   previous_hash bytea not null,
   hash bytea not null,
-  constraint journal_pkey primary key (number),
+  constraint journal_pkey primary key (ledger_id, number),
   constraint journal_number_positive check (number >= 1),
-  constraint journal_transfer_count_positive check (transfer_count >= 0),
+  constraint journal_counts_positive check (transfer_count >= 0 and intake_count >= 0 and change_count >= 0),
+  constraint journal_counts_consistent check (intake_count <= transfer_count and transfer_count + change_count > 0),
   constraint journal_hashes_sized check (
     octet_length(digest) = 32 and octet_length(previous_hash) = 32 and octet_length(hash) = 32
   )
 );
 
-create index journal_settled_at on journal (settled_at);
+create index journal_settled_at on journal (ledger_id, settled_at);
 
--- The end of the journal. Updating its one row is what puts the commits of all threads and processes into one order.
+-- The end of each ledger's journal. Updating its row puts the commits of all threads and processes into one order.
 create table journal_head (
-  number bigint not null,
-  settled_at timestamptz not null,
-  hash bytea not null,
-  only_row boolean not null default true,
-  constraint journal_head_pkey primary key (only_row),
-  constraint journal_head_only_row check (only_row)
+  number bigint not null default 0,
+  settled_at timestamptz not null default clock_timestamp(),
+  -- An answer about a past instant is final once no later row of the journal can be settled at or before that instant. Every
+  -- later row is settled at or after this instant, whatever the clock says.
+  closed_until timestamptz not null default '-infinity',
+  ledger_id integer not null,
+  previous_hash bytea not null default decode(repeat('00', 32), 'hex'),
+  hash bytea not null default decode(repeat('00', 32), 'hex'),
+  constraint journal_head_pkey primary key (ledger_id)
 )
+-- Room on the page for new versions of the rows.
 with (fillfactor = 10);
 
-insert into journal_head (number, settled_at, hash) values (0, clock_timestamp(), decode(repeat('00', 32), 'hex'));
+insert into journal_head (ledger_id) values (1);
 
--- One key names one transfer, for ever.
+-- One key names one request of a ledger, for ever: a transfer, a group, an opened account, or an account with its opening transfer.
 create table idempotency_keys (
   created_at timestamptz not null default now(),
+  ledger_id integer not null default 1,
   -- The transfer's id, or the group's.
-  transfer_id uuid not null,
+  transfer_id uuid,
   key text collate "C" not null,
+  account_number text collate "C",
   -- SHA-256 of the request the key came with: the same key with another request is refused.
   fingerprint bytea not null,
-  constraint idempotency_keys_pkey primary key (key),
+  constraint idempotency_keys_pkey primary key (ledger_id, key),
+  constraint idempotency_keys_names_something check (num_nonnulls(transfer_id, account_number) > 0),
   constraint idempotency_keys_fingerprint_sized check (octet_length(fingerprint) = 32)
 );
 
@@ -292,13 +381,27 @@ begin
 end;
 $$;
 
-create trigger transfers_append_only before update or delete or truncate on transfers
+-- For each row, because a distributed engine fires no others on its shards.
+create trigger transfers_append_only before update or delete on transfers
+for each row execute function refuse_change();
+create trigger transfers_not_truncated before truncate on transfers
 for each statement execute function refuse_change();
-create trigger entries_append_only before update or delete or truncate on entries
+create trigger entries_append_only before update or delete on entries
+for each row execute function refuse_change();
+create trigger entries_not_truncated before truncate on entries
 for each statement execute function refuse_change();
-create trigger account_changes_append_only before update or delete or truncate on account_changes
+create trigger account_changes_append_only before update or delete on account_changes
+for each row execute function refuse_change();
+create trigger account_changes_not_truncated before truncate on account_changes
 for each statement execute function refuse_change();
-create trigger journal_append_only before update or delete or truncate on journal
+create trigger journal_append_only before update or delete on journal
+for each row execute function refuse_change();
+create trigger journal_not_truncated before truncate on journal
 for each statement execute function refuse_change();
-create trigger idempotency_keys_append_only before update or delete or truncate on idempotency_keys
+create trigger idempotency_keys_append_only before update or delete on idempotency_keys
+for each row execute function refuse_change();
+create trigger idempotency_keys_not_truncated before truncate on idempotency_keys
 for each statement execute function refuse_change();
+
+-- The service's role has no right to change them either, unless it is a superuser or takes the right back.
+revoke update, delete, truncate on transfers, entries, account_changes, journal, idempotency_keys from current_user;

@@ -125,7 +125,15 @@ export async function sealAccount(
             concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), 'UTF8'
           )) as digest
         from sealed
-      ), ${appendToJournal('0', '(select digest from change)')}
+      ), ${appendToJournal({
+        ledgerId: '1',
+        ledger: `'main'::text`,
+        instant: 'statement_timestamp()',
+        transferCount: '0',
+        intakeCount: '0',
+        changeCount: '1',
+        digest: '(select digest from change)',
+      })}
       insert into account_changes (change_number, journal_number, account_number, currency, seal)
       select change.change_number, journaled.number, change.account_number, change.currency, change.seal
       from change

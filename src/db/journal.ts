@@ -1,33 +1,43 @@
-// Appends to the journal: the one way to do so, as a piece of a statement.
+// Appends to a ledger's journal: the one way to do so, as a piece of a statement.
+
+/** The parts of a row, each as an SQL expression without references to columns. */
+export type JournalExpressions = {
+  readonly ledgerId: string;
+  /** The ledger's name, which the row's hash covers. */
+  readonly ledger: string;
+  /** When the row is settled, unless the journal is past that already. The same whenever it is evaluated, so not clock_timestamp(). */
+  readonly instant: string;
+  readonly transferCount: string;
+  /** How many of the transfers came from pending_transfers. */
+  readonly intakeCount: string;
+  readonly changeCount: string;
+  readonly digest: string;
+};
 
 /**
- * The common table expressions that append one row to the journal; the last one, `journaled`, has its number and
- * settled_at. `transferCount` and `digest` are SQL expressions. The head's row is locked from here to the commit: numbers
- * are in commit order, without gaps. Take this lock after all others.
+ * The common table expressions that append one row to the journal of a ledger; the last one, `journaled`, has its number and
+ * settled_at. The head's row is locked from here to the commit: numbers are in commit order, without gaps. Take this lock after all
+ * others.
  */
-export function appendToJournal(transferCount: string, digest: string): string {
+export function appendToJournal(row: JournalExpressions): string {
+  const settledAt = `greatest(${row.instant}, settled_at, closed_until)`;
   return `
-  head as materialized (
-    select number + 1 as number, greatest(clock_timestamp(), settled_at, closed_until) as settled_at, hash as previous_hash
-    from journal_head
-    for update
-  ), advanced as (
+  advanced as (
     update journal_head
-    set number = head.number,
-      settled_at = head.settled_at,
-      hash = sha256(
-        head.previous_hash
-        || convert_to(
-          head.number || '|' || (extract(epoch from head.settled_at) * 1000000)::bigint || '|' || ${transferCount},
-          'UTF8'
-        )
-        || ${digest}
+    set number = number + 1,
+      settled_at = ${settledAt},
+      previous_hash = hash,
+      hash = chain_hash(
+        hash, ${row.ledger}, number + 1, ${settledAt}, ${row.transferCount}, ${row.changeCount}, ${row.digest}
       )
-    from head
-    returning journal_head.number, journal_head.settled_at, head.previous_hash, journal_head.hash
+    where ledger_id = ${row.ledgerId}
+    returning number, settled_at, previous_hash, hash
   ), journaled as (
-    insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
-    select number, settled_at, ${transferCount}, ${digest}, previous_hash, hash
+    insert into journal (
+      ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+    )
+    select ${row.ledgerId}, number, settled_at, ${row.transferCount}, ${row.intakeCount}, ${row.changeCount}, ${row.digest},
+      previous_hash, hash
     from advanced
     returning number, settled_at
   )`;

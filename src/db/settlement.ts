@@ -22,7 +22,15 @@ const UPDATE_ACCOUNTS = `
 // The journal, and what it covers, in one statement: the arrays are sent once, and the journal's head is locked as late as
 // can be. Everything but the entries' sides comes from the arrays, so there is no join, and no plan that could turn.
 const WRITE_ENDED = `
-  with ${appendToJournal('$1::integer', '$2::bytea')}, ended as materialized (
+  with ${appendToJournal({
+    ledgerId: '1',
+    ledger: `'main'::text`,
+    instant: 'statement_timestamp()',
+    transferCount: '$1::integer',
+    intakeCount: '$1::integer',
+    changeCount: '0',
+    digest: '$2::bytea',
+  })}, ended as materialized (
     select *
     from unnest(
       $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
