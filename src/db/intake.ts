@@ -40,7 +40,7 @@ const INSERT_PENDING = `
     cross join lease
     -- In order of the key, so that two processes with keys in common wait for each other instead of deadlocking.
     order by sent.key
-    on conflict (key) do nothing
+    on conflict (ledger_id, key) do nothing
     returning transfer_id
   ), inserted as (
     insert into pending_transfers (lease_id, ${STORED_COLUMNS})
@@ -152,7 +152,7 @@ export async function claimKeyForAccount(
     text: `
       insert into idempotency_keys (key, fingerprint, account_number, transfer_id)
       values ($1::text, $2::bytea, $3::text, $4::uuid)
-      on conflict (key) do nothing`,
+      on conflict (ledger_id, key) do nothing`,
     values: [named.key, Buffer.from(named.fingerprint), named.accountNumber, named.openingId],
   });
   return claimed.rowCount === 1;

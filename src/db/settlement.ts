@@ -83,7 +83,7 @@ const UPDATE_REVERSED = `
   insert into reversed_amounts (transfer_id, amount, reversed)
   select transfer_id, amount, reversed
   from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as changed (transfer_id, amount, reversed)
-  on conflict (transfer_id) do update set reversed = excluded.reversed`;
+  on conflict (ledger_id, transfer_id) do update set reversed = excluded.reversed`;
 
 const FIND_OPENED = `
   select account_number
