@@ -236,7 +236,7 @@ create table holds (
   expires_at timestamptz,
   ledger_id integer not null default 1,
   id uuid not null,
-  -- The transfer that ends the hold when its time has come; set by the first process that sees it due.
+  -- The transfer that ended an expired hold.
   expiry_id uuid,
   from_account text collate "C" not null,
   to_account text collate "C" not null,
@@ -247,12 +247,13 @@ create table holds (
   constraint holds_amount_positive check (amount between 1 and 9007199254740991),
   constraint holds_parts_positive check (captured >= 0 and released >= 0),
   constraint holds_within_amount check (captured + released <= amount),
-  constraint holds_state_explained check ((state = 'open') = (captured + released < amount))
+  constraint holds_state_explained check ((state = 'open') = (captured + released < amount)),
+  constraint holds_expiry_named check ((state = 'expired') = (expiry_id is not null))
 )
 with (fillfactor = 80);
 
 create index holds_open on holds (ledger_id, from_account, currency) where state = 'open';
-create index holds_due on holds (expires_at) where state = 'open' and expiry_id is null and expires_at is not null;
+create index holds_due on holds (expires_at) where state = 'open' and expires_at is not null;
 
 -- How much of a transfer was reversed. A row is made by the first reversal.
 create table reversed_amounts (

@@ -1,4 +1,5 @@
 // gopherpay statement: an account's statement of a month, the same that GET /accounts/{n}/statements/{month} answers.
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
@@ -79,7 +80,7 @@ export const statement = defineCommand({
 });
 
 async function findStatement(connection: Queryable, { account, currency, month }: Wanted): Promise<StatementSummary> {
-  const accounts = await loadAccounts(connection, account);
+  const accounts = await loadAccounts(connection, MAIN_LEDGER, account);
   const [found, another] = currency === undefined ? accounts : accounts.filter((one) => one.currency === currency);
   if (!found) {
     throw new CommandError(EXIT.failed, `There is no account ${account}${currency ? ` in ${currency}` : ''}.`);

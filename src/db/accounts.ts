@@ -1,5 +1,6 @@
 // The statements about accounts: all but those of settlement, which alone moves money.
-import { type AccountStatus, EXTERNAL } from '../domain/account.ts';
+import { type AccountStatus } from '../domain/account.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown } from './instants.ts';
@@ -21,11 +22,6 @@ export type AccountRecord = {
   readonly metadata: Readonly<Record<string, string>>;
   readonly createdAt: string;
 };
-
-export type NewAccount = Pick<
-  AccountRecord,
-  'accountNumber' | 'currency' | 'name' | 'email' | 'phone' | 'dateOfBirth' | 'overdraftLimit' | 'metadata'
->;
 
 /** What may be changed; an absent field stays as it is. */
 export type AccountChange = {
@@ -62,42 +58,6 @@ type AccountRow = {
   metadata: Record<string, string>;
   created_at: string;
 };
-
-/**
- * Creates an account, and @external in its currency if that is new. Returns null if the number is taken. What was created
- * has to be sealed in the same transaction.
- */
-export async function insertAccount(
-  connection: Queryable,
-  account: NewAccount,
-): Promise<{ account: AccountRecord; externalIsNew: boolean } | null> {
-  const inserted = await connection.query<AccountRow & { external_is_new: boolean }>({
-    name: 'insert account',
-    text: `
-      with outside as (
-        insert into accounts (account_number, currency, name)
-        values ('${EXTERNAL}', $2::text, 'The world outside')
-        on conflict do nothing
-        returning currency
-      )
-      insert into accounts (account_number, currency, name, email, phone, date_of_birth, overdraft_limit, metadata)
-      values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::date, $7::bigint, $8::jsonb)
-      on conflict do nothing
-      returning ${COLUMNS}, exists (select from outside) as external_is_new`,
-    values: [
-      account.accountNumber,
-      account.currency,
-      account.name,
-      account.email,
-      account.phone,
-      account.dateOfBirth,
-      account.overdraftLimit,
-      JSON.stringify(account.metadata),
-    ],
-  });
-  const row = inserted.rows[0];
-  return row ? { account: toAccount(row), externalIsNew: row.external_is_new } : null;
-}
 
 /**
  * Writes into the journal what an account now says of itself. Part of every transaction that opens or changes one, and
@@ -143,7 +103,7 @@ export async function sealAccount(
 }
 
 /** The accounts of this number: one, none, or for @external one per currency, in order of currency. */
-export async function loadAccounts(connection: Queryable, accountNumber: string): Promise<AccountRecord[]> {
+export async function loadAccounts(connection: Queryable, _ledger: Ledger, accountNumber: string): Promise<AccountRecord[]> {
   const result = await connection.query<AccountRow>({
     name: 'load accounts',
     text: `
@@ -152,6 +112,23 @@ export async function loadAccounts(connection: Queryable, accountNumber: string)
       where account_number = $1::text
       order by currency`,
     values: [accountNumber],
+  });
+  return result.rows.map(toAccount);
+}
+
+/** The accounts of these numbers, in no order; unknown numbers are omitted. */
+export async function loadAccountsOf(
+  connection: Queryable,
+  ledger: Ledger,
+  accountNumbers: readonly string[],
+): Promise<AccountRecord[]> {
+  const result = await connection.query<AccountRow>({
+    name: 'load accounts of',
+    text: `
+      select ${COLUMNS}
+      from accounts
+      where ledger_id = $1::integer and account_number = any($2::text[])`,
+    values: [ledger.id, accountNumbers],
   });
   return result.rows.map(toAccount);
 }

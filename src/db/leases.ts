@@ -5,9 +5,10 @@
 // Every statement that stores pending transfers under a lease locks the lease's row until its commit, and stores nothing when
 // the lease is closed or has another session. So after renewLease or a take-over has locked the row, no statement that was
 // sent before can store anything more, and all stored transfers are visible.
-import type { QueuedTransfer } from '../domain/job.ts';
+import type { Ledger } from '../domain/ledger.ts';
+import type { NewTransfer, TransferKind } from '../domain/transfer.ts';
 import type { ConnectionPool, Queryable } from './connect.ts';
-import { REQUEST_ID } from './orders.ts';
+import { micros } from './locked-job.ts';
 import { withTransaction } from './transaction.ts';
 
 /** A lease as its holder knows it. */
@@ -22,6 +23,15 @@ export type ObservedLease = {
   readonly ended: boolean;
   /** Whether its last heartbeat is older than the bound, by the database's clock. */
   readonly late: boolean;
+};
+
+/** A transfer of the intake log. */
+export type PendingTransfer = {
+  readonly ledger: Ledger;
+  readonly transfer: NewTransfer;
+  readonly storedAtMicros: bigint;
+  /** How many processes died with it. */
+  readonly adoptions: number;
 };
 
 /** A lease was closed by another process, or has another session: nothing was stored under it. */
@@ -131,7 +141,7 @@ export async function adoptPage(
   own: HeldLease,
   orphan: ObservedLease,
   bounds: PageBounds,
-): Promise<QueuedTransfer[] | null> {
+): Promise<PendingTransfer[] | null> {
   return await withTransaction(pool, async (connection) => {
     const lockOrphan = async () =>
       await connection.query('select from leases where id = $1::uuid for update', [orphan.id]);
@@ -163,7 +173,7 @@ async function takePage(
   own: HeldLease,
   orphan: ObservedLease,
   bounds: PageBounds,
-): Promise<QueuedTransfer[] | null> {
+): Promise<PendingTransfer[] | null> {
   const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
     PAGE(`
       left join leases on leases.id = pending_transfers.lease_id
@@ -171,11 +181,13 @@ async function takePage(
     [orphan.id, bounds.countMax, bounds.bytesMax],
   );
   if (page.rows.length === 0) return null;
-  const taken = await connection.query<QueuedRow>(
+  const taken = await connection.query<PendingRow>(
     `update pending_transfers
      set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000)
-     where id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[]))
-     returning ${QUEUED_COLUMNS}`,
+     from ledgers
+     where ledgers.id = pending_transfers.ledger_id
+       and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
+     returning ${PENDING_COLUMNS}`,
     // A holder that closed its lease itself did not die of what it left.
     [
       own.id,
@@ -184,7 +196,7 @@ async function takePage(
       orphan.ended ? 0 : 1,
     ],
   );
-  return toQueued(taken.rows);
+  return toPending(taken.rows);
 }
 
 /** Keeps the own lease from being renewed until the commit, so that a renewal sees what this transaction did. */
@@ -211,20 +223,21 @@ export async function loadPendingPage(
   leaseId: string,
   { after, last }: { after: string; last: string },
   bounds: PageBounds,
-): Promise<{ transfers: QueuedTransfer[]; lastId: string } | null> {
+): Promise<{ transfers: PendingTransfer[]; lastId: string } | null> {
   const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
     PAGE('where lease_id = $1::uuid and id > $4::uuid and id <= $5::uuid'),
     [leaseId, bounds.countMax, bounds.bytesMax, after, last],
   );
   const lastId = page.rows.at(-1)?.id;
   if (lastId === undefined) return null;
-  const found = await connection.query<QueuedRow>(
-    `select ${QUEUED_COLUMNS}
+  const found = await connection.query<PendingRow>(
+    `select ${PENDING_COLUMNS}
      from pending_transfers
-     where id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))`,
+     join ledgers on ledgers.id = pending_transfers.ledger_id
+     where pending_transfers.id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))`,
     [page.rows.map(({ id }) => id), page.rows.flatMap((row) => row.atomic_group_id ?? [])],
   );
-  return { transfers: toQueued(found.rows), lastId };
+  return { transfers: toPending(found.rows), lastId };
 }
 
 /** About how many bytes of a caller's text a row holds; the rest of a row has a bound of its own. */
@@ -249,35 +262,67 @@ const PAGE = (source: string) => `
   where position = 1 or bytes_so_far <= $3::bigint
   order by id`;
 
-const QUEUED_COLUMNS = `
-  id, ${REQUEST_ID} as request_id, from_account, to_account, parent_id, case when atomic then group_id end as atomic_group_id,
-  group_position, adoptions, ${ROW_BYTES} as bytes`;
+const PENDING_COLUMNS = `
+  ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
+  group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, description, metadata,
+  adoptions, ${micros('pending_transfers.created_at')} as stored_at_micros`;
 
-type QueuedRow = {
+type PendingRow = {
+  ledger_id: number;
+  ledger: string;
   id: string;
-  request_id: string;
+  kind: TransferKind;
   from_account: string;
   to_account: string;
+  amount: bigint | null;
+  currency: string | null;
   parent_id: string | null;
-  atomic_group_id: string | null;
+  group_id: string | null;
   group_position: number | null;
+  atomic: boolean | null;
+  final_capture: boolean | null;
+  expires_in: number | null;
+  if_from_entry_number: bigint | null;
+  if_min_available_after: bigint | null;
+  request_id: string | null;
+  description: string | null;
+  metadata: Record<string, string> | null;
   adoptions: number;
-  bytes: number;
+  stored_at_micros: bigint;
 };
 
 /** In order of id; the members of an atomic group are next to each other, in order of their positions. */
-function toQueued(rows: QueuedRow[]): QueuedTransfer[] {
-  const order = (row: QueuedRow) => row.atomic_group_id ?? row.id;
+function toPending(rows: PendingRow[]): PendingTransfer[] {
+  const order = (row: PendingRow) => (row.atomic && row.group_id) || row.id;
   return rows
     .sort((a, b) => order(a).localeCompare(order(b)) || (a.group_position ?? 0) - (b.group_position ?? 0))
-    .map((row) => ({
-      id: row.id,
-      requestId: row.request_id,
-      fromAccount: row.from_account,
-      toAccount: row.to_account,
-      parentId: row.parent_id,
-      atomicGroupId: row.atomic_group_id,
-      adoptions: row.adoptions,
-      bytes: row.bytes,
-    }));
+    .map((row) => {
+      const { if_from_entry_number: fromEntryNumber, if_min_available_after: minAvailableAfter } = row;
+      const group =
+        row.group_id === null
+          ? null
+          : { id: row.group_id, position: row.group_position ?? 0, atomic: row.atomic ?? false };
+      return {
+        ledger: { id: row.ledger_id, name: row.ledger },
+        transfer: {
+          id: row.id,
+          kind: row.kind,
+          fromAccount: row.from_account,
+          toAccount: row.to_account,
+          amount: row.amount,
+          currency: row.currency,
+          parentId: row.parent_id,
+          group,
+          conditions:
+            fromEntryNumber === null && minAvailableAfter === null ? null : { fromEntryNumber, minAvailableAfter },
+          finalCapture: row.final_capture ?? false,
+          expiresIn: row.expires_in,
+          requestId: row.request_id,
+          description: row.description,
+          metadata: row.metadata,
+        },
+        storedAtMicros: row.stored_at_micros,
+        adoptions: row.adoptions,
+      };
+    });
 }

@@ -10,7 +10,7 @@ import {
   readRows,
 } from './connect.ts';
 import { roundUp } from './instants.ts';
-import { REQUEST_ID } from './orders.ts';
+import { REQUEST_ID } from './transfer-columns.ts';
 
 export type ReportFilter = {
   readonly account: string;

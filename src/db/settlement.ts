@@ -1,58 +1,119 @@
 // Writes the outcome of a job, and commits: one round trip, whatever the size of the job.
+import type { Account, NewAccount } from '../domain/account.ts';
 import type { BooksContent } from '../domain/books.ts';
+import type { Claim, LockedTransfer } from '../domain/job.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { EntryPair, Outcome } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 import { appendToJournal } from './journal.ts';
-import { type LockedJob, micros } from './locked-job.ts';
-import { ORDER_COLUMNS, ORDER_NAMES, ORDER_VALUES, orderArrays, renderColumn } from './orders.ts';
+import { micros } from './locked-job.ts';
 import { allSent, type Transaction } from './transaction.ts';
+import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn } from './transfer-columns.ts';
 
 /** The facts of a decision have changed at the job's place in the journal: the job must be decided again. */
 export class StaleDecisionError extends Error {}
 
 export type JournalRow = { readonly number: bigint; readonly settledAt: string };
 
+/** An account that a job opens. */
+export type Opened = {
+  readonly account: NewAccount;
+  /** The account at the end of the job. */
+  readonly state: Account;
+  /** SHA-256 of the account's fields, in hexadecimal digits. */
+  readonly seal: string;
+};
+
+/** What a job writes. */
+export type DecidedJob = {
+  readonly ledger: Ledger;
+  readonly jobMicros: bigint;
+  readonly transfers: readonly LockedTransfer[];
+  /** The transfers as `renderColumns` made them. */
+  readonly columns: readonly (string | null)[];
+  /** When each transfer was stored in the intake log; null for those that were not. Null: none was. */
+  readonly storedAtMicros: readonly (bigint | null)[] | null;
+  readonly outcomes: readonly Outcome[];
+  readonly changed: BooksContent;
+  readonly opened: readonly Opened[];
+  readonly claims: readonly Claim[];
+  /** Makes the SHA-256 of the records; called while the server updates the accounts, and must not throw. */
+  readonly digest: () => Buffer;
+  /** The accounts that the decision took for missing. */
+  readonly missing: readonly string[];
+  /** When the first of the captured holds that were not due will be; null if that is not soon. */
+  readonly nextExpiry: bigint | null;
+  readonly dryRun: boolean;
+};
+
+const CLAIM_KEYS = `
+  insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint)
+  select $1::integer, transfer_id, account_number, key, fingerprint
+  from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) as claim (transfer_id, account_number, key, fingerprint)
+  -- In order of the key, so that jobs and intakes with keys in common wait for each other instead of deadlocking.
+  order by key`;
+
+const INSERT_ACCOUNTS = `
+  insert into accounts (
+    ledger_id, created_at, account_number, currency, name, email, phone, date_of_birth, overdraft_limit, metadata, balance,
+    held, entry_count
+  )
+  select $1::integer, timestamptz 'epoch' + $2::bigint * interval '1 microsecond', opened.*
+  from unnest(
+    $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::bigint[], $10::jsonb[], $11::bigint[],
+    $12::bigint[], $13::bigint[]
+  ) as opened`;
+
 const UPDATE_ACCOUNTS = `
   update accounts
   set balance = moved.balance, held = moved.held, entry_count = moved.entry_count
-  from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+  from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
     as moved (account_number, currency, balance, held, entry_count)
-  where accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
+  where accounts.ledger_id = $1::integer
+    and accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
 
-// The journal, and what it covers, in one statement: the arrays are sent once, and the journal's head is locked as late as
-// can be. Everything but the entries' sides comes from the arrays, so there is no join, and no plan that could turn.
+// The intake log, the journal, and what it covers, in one statement: the arrays are sent once. Everything but the entries' sides comes
+// from the arrays, so there is no join, and no plan that could turn. Where a transfer of the intake log is gone, it was settled before,
+// and the primary key of transfers refuses it.
 const WRITE_ENDED = `
-  with ${appendToJournal({
-    ledgerId: '1',
-    ledger: `'main'::text`,
-    instant: 'statement_timestamp()',
-    transferCount: '$1::integer',
-    intakeCount: '$1::integer',
-    changeCount: '0',
-    digest: '$2::bytea',
+  with taken as (
+    delete from pending_transfers
+    where ledger_id = $1::integer and id = any($7::uuid[])
+    returning id
+  ), ${appendToJournal({
+    ledgerId: '$1::integer',
+    ledger: '$2::text',
+    instant: `timestamptz 'epoch' + $3::bigint * interval '1 microsecond'`,
+    transferCount: '$4::integer',
+    intakeCount: '(select count(*) from taken)',
+    changeCount: '$5::integer',
+    digest: '$6::bytea',
   })}, ended as materialized (
     select *
     from unnest(
-      $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
-      $11::text[], $12::text[], $13::jsonb[], ${orderArrays(14)}
+      $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+      ${columnArrays(16)}
     ) with ordinality as ended (
-      amount, currency, failure_code, from_entry_number, from_balance, to_entry_number, to_balance, created_at_micros,
-      request_id, description, metadata, ${ORDER_NAMES}, position
+      amount, currency, failure_code, from_entry_number, from_balance, to_entry_number, to_balance, stored_at_micros,
+      ${COLUMN_NAMES}, position
     )
   ), inserted as (
     insert into transfers (
-      amount, currency, status, failure_code, from_entry_number, to_entry_number, created_at, request_id, description,
-      metadata, completed_at, journal_number, journal_position, ${ORDER_COLUMNS}
+      ledger_id, amount, currency, status, failure_code, from_entry_number, to_entry_number, created_at, completed_at,
+      journal_number, journal_position, ${COLUMN_NAMES}
     )
     select
-      amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
-      from_entry_number, to_entry_number, timestamptz 'epoch' + created_at_micros * interval '1 microsecond', request_id,
-      description, metadata, (select settled_at from journaled), (select number from journaled), position, ${ORDER_VALUES}
+      $1::integer, amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
+      from_entry_number, to_entry_number,
+      timestamptz 'epoch' + coalesce(stored_at_micros, $3::bigint) * interval '1 microsecond',
+      (select settled_at from journaled), (select number from journaled), position, ${COLUMN_VALUES}
     from ended
   ), entered as (
-    insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-    select side.entry_number, side.amount, side.balance, (select number from journaled), ended.id, side.account_number,
-      ended.currency
+    insert into entries (
+      ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency
+    )
+    select $1::integer, side.entry_number, side.amount, side.balance, (select number from journaled), ended.id,
+      side.account_number, ended.currency
     from ended
     cross join lateral (
       values
@@ -64,10 +125,18 @@ const WRITE_ENDED = `
   select number, settled_at, ${micros('settled_at')} as settled_micros
   from journaled`;
 
+const INSERT_OPENINGS = `
+  insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
+  select $1::integer, 1, head.number, account_number, currency, seal
+  from journal_head as head
+  cross join unnest($2::text[], $3::text[], $4::bytea[]) as opened (account_number, currency, seal)
+  where head.ledger_id = $1::integer`;
+
 const INSERT_HOLDS = `
-  insert into holds (amount, created_at, expires_at, id, from_account, to_account, currency)
-  select amount, created_at, created_at + expires_in * interval '1 second', id, from_account, to_account, currency
-  from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::integer[], $7::bigint[])
+  insert into holds (ledger_id, amount, created_at, expires_at, id, from_account, to_account, currency)
+  select $1::integer, amount, created_at, created_at + expires_in * interval '1 second', id, from_account, to_account,
+    currency
+  from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::bigint[])
     as made (id, from_account, to_account, currency, amount, expires_in, created_at_micros)
   cross join lateral (
     select timestamptz 'epoch' + created_at_micros * interval '1 microsecond' as created_at
@@ -75,97 +144,163 @@ const INSERT_HOLDS = `
 
 const UPDATE_HOLDS = `
   update holds
-  set captured = changed.captured, released = changed.released, state = changed.state
-  from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) as changed (id, captured, released, state)
-  where holds.id = changed.id`;
+  set captured = changed.captured, released = changed.released, state = changed.state, expiry_id = changed.expiry_id
+  from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[])
+    as changed (id, captured, released, state, expiry_id)
+  where holds.ledger_id = $1::integer and holds.id = changed.id`;
 
 const UPDATE_REVERSED = `
-  insert into reversed_amounts (transfer_id, amount, reversed)
-  select transfer_id, amount, reversed
-  from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as changed (transfer_id, amount, reversed)
+  insert into reversed_amounts (ledger_id, transfer_id, amount, reversed)
+  select $1::integer, transfer_id, amount, reversed
+  from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as changed (transfer_id, amount, reversed)
   on conflict (ledger_id, transfer_id) do update set reversed = excluded.reversed`;
 
 const FIND_OPENED = `
   select account_number
   from accounts
-  where account_number = any($1::text[])
+  where ledger_id = $1::integer and account_number = any($2::text[])
   limit 1`;
 
+type Statement = { name: string; text: string; values: unknown[] };
+
 /**
- * Writes the outcomes of locked transfers, and commits, or for a dry run rolls back. `digest` makes the SHA-256 of the
- * transfers' records, in order; it is called while the server updates the accounts, and must not throw. Throws
- * StaleDecisionError if the decision must be made again, and any other error if a statement failed. The caller rolls back.
+ * Writes a decided job, and commits, or for a dry run leaves the transaction open. Throws StaleDecisionError if the decision must be made
+ * again, and any other error if a statement failed. The caller rolls back.
  */
-export async function writeJob(
-  transaction: Transaction,
-  { orders, columns, missing, nextExpiry }: Omit<LockedJob, 'books'>,
-  written: {
-    outcomes: readonly Outcome[];
-    changed: BooksContent;
-    digest: () => Buffer;
-    dryRun: boolean;
-  },
-): Promise<JournalRow> {
-  const { outcomes, changed, digest, dryRun } = written;
+export async function writeJob(transaction: Transaction, job: DecidedJob): Promise<JournalRow> {
   const { connection } = transaction;
-  const run = async (name: string, text: string, values: unknown[]) => await connection.query({ name, text, values });
-  const { accounts, holds, originals } = changed;
-  const sent: Promise<unknown>[] = [];
-  if (accounts.length > 0) {
-    sent.push(
-      run('update accounts', UPDATE_ACCOUNTS, [
-        renderColumn(accounts, (account) => account.accountNumber),
-        renderColumn(accounts, (account) => account.currency),
-        renderColumn(accounts, (account) => account.balance),
-        renderColumn(accounts, (account) => account.held),
-        renderColumn(accounts, (account) => account.entryCount),
-      ]),
-    );
+  const { ledger, missing, nextExpiry, dryRun } = job;
+  const run = async (statement: Statement) => await connection.query(statement);
+  // In the order of the locks: accounts are locked already, then come keys, then the head of the journal.
+  const sent: Promise<unknown>[] = [
+    ...claimKeys(job).map(run),
+    ...writeAccounts(job).map(run),
+    ...writeHolds(job).map(run),
+  ];
+  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>(writeEnded(job));
+  sent.push(journaled, ...writeOpenings(job).map(run));
+  if (missing.length > 0 || nextExpiry !== null || dryRun) {
+    await allSent(sent);
+    const settledMicros = (await journaled).rows[0]?.settled_micros ?? 0n;
+    await refuseStale(connection, { ledgerId: ledger.id, missing, nextExpiry, settledMicros });
+    if (!dryRun) await transaction.commit();
+  } else await transaction.commit(sent);
+  const row = (await journaled).rows[0];
+  if (row === undefined) throw new Error('The journal has no head.');
+  return { number: row.number, settledAt: row.settled_at };
+}
+
+function claimKeys({ ledger, claims }: DecidedJob): Statement[] {
+  if (claims.length === 0) return [];
+  const values = [
+    ledger.id,
+    claims.map(({ transferId }) => transferId),
+    claims.map(({ accountNumber }) => accountNumber),
+    claims.map(({ key }) => key),
+    claims.map(({ fingerprint }) => Buffer.from(fingerprint)),
+  ];
+  return [{ name: 'claim keys', text: CLAIM_KEYS, values }];
+}
+
+function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Statement[] {
+  const isNew = new Set(opened.map(({ state }) => `${state.currency} ${state.accountNumber}`));
+  const moved = changed.accounts.filter(
+    ({ currency, accountNumber }) => isNew.size === 0 || !isNew.has(`${currency} ${accountNumber}`),
+  );
+  const statements: Statement[] = [];
+  if (opened.length > 0) {
+    const fields = <Value>(valueOf: (account: NewAccount) => Value) => opened.map(({ account }) => valueOf(account));
+    const values = [
+      ledger.id,
+      jobMicros,
+      fields(({ accountNumber }) => accountNumber),
+      fields(({ currency }) => currency),
+      fields(({ name }) => name),
+      fields(({ email }) => email),
+      fields(({ phone }) => phone),
+      fields(({ dateOfBirth }) => dateOfBirth),
+      fields(({ overdraftLimit }) => overdraftLimit),
+      fields(({ metadata }) => JSON.stringify(metadata)),
+      opened.map(({ state }) => state.balance),
+      opened.map(({ state }) => state.held),
+      opened.map(({ state }) => state.entryCount),
+    ];
+    statements.push({ name: 'insert accounts', text: INSERT_ACCOUNTS, values });
   }
-  const made = orders.flatMap((order, index) => {
+  if (moved.length > 0) {
+    const values = [
+      ledger.id,
+      renderColumn(moved.map(({ accountNumber }) => accountNumber)),
+      renderColumn(moved.map(({ currency }) => currency)),
+      renderColumn(moved.map(({ balance }) => balance)),
+      renderColumn(moved.map(({ held }) => held)),
+      renderColumn(moved.map(({ entryCount }) => entryCount)),
+    ];
+    statements.push({ name: 'update accounts', text: UPDATE_ACCOUNTS, values });
+  }
+  return statements;
+}
+
+function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): Statement[] {
+  const { holds, originals } = changed;
+  const statements: Statement[] = [];
+  const made = transfers.flatMap((transfer, index) => {
     const outcome = outcomes[index];
-    return order.order.kind === 'hold' && outcome?.ok ? [{ ...order, outcome }] : [];
+    return transfer.kind === 'hold' && outcome?.ok ? [{ transfer, outcome }] : [];
   });
   if (made.length > 0) {
-    sent.push(
-      run('insert holds', INSERT_HOLDS, [
-        made.map(({ order }) => order.id),
-        made.map(({ order }) => order.fromAccount),
-        made.map(({ order }) => order.toAccount),
-        made.map(({ outcome }) => outcome.currency),
-        made.map(({ outcome }) => outcome.amount),
-        made.map(({ order }) => order.expiresIn),
-        made.map(({ details }) => details.createdAtMicros),
-      ]),
-    );
+    const values = [
+      ledger.id,
+      made.map(({ transfer }) => transfer.id),
+      made.map(({ transfer }) => transfer.fromAccount),
+      made.map(({ transfer }) => transfer.toAccount),
+      made.map(({ outcome }) => outcome.currency),
+      made.map(({ outcome }) => outcome.amount),
+      made.map(({ transfer }) => transfer.expiresIn),
+      made.map(({ transfer }) => transfer.createdAtMicros),
+    ];
+    statements.push({ name: 'insert holds', text: INSERT_HOLDS, values });
   }
   if (holds.length > 0) {
-    sent.push(
-      run('update holds', UPDATE_HOLDS, [
-        holds.map((hold) => hold.id),
-        holds.map((hold) => hold.captured),
-        holds.map((hold) => hold.released),
-        holds.map((hold) => hold.state),
-      ]),
-    );
+    const expiryOf = new Map(transfers.flatMap(({ kind, parentId, id }) => (kind === 'expiry' ? [[parentId, id]] : [])));
+    const values = [
+      ledger.id,
+      holds.map(({ id }) => id),
+      holds.map(({ captured }) => captured),
+      holds.map(({ released }) => released),
+      holds.map(({ state }) => state),
+      holds.map(({ id, state }) => (state === 'expired' ? (expiryOf.get(id) ?? null) : null)),
+    ];
+    statements.push({ name: 'update holds', text: UPDATE_HOLDS, values });
   }
   if (originals.length > 0) {
-    sent.push(
-      run('update reversed', UPDATE_REVERSED, [
-        originals.map((original) => original.id),
-        originals.map((original) => original.amount),
-        originals.map((original) => original.reversed),
-      ]),
-    );
+    const values = [
+      ledger.id,
+      originals.map(({ id }) => id),
+      originals.map(({ amount }) => amount),
+      originals.map(({ reversed }) => reversed),
+    ];
+    statements.push({ name: 'update reversed', text: UPDATE_REVERSED, values });
   }
-  const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes, valueOf);
+  return statements;
+}
+
+function writeEnded(job: DecidedJob): Statement {
+  const { ledger, jobMicros, transfers, outcomes, opened, storedAtMicros } = job;
+  const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes.map(valueOf));
   const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
-  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>({
+  const stored = storedAtMicros && transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
+  return {
     name: 'write ended',
     text: WRITE_ENDED,
     values: [
-      orders.length,
-      digest(),
+      ledger.id,
+      ledger.name,
+      jobMicros,
+      transfers.length,
+      opened.length,
+      job.digest(),
+      renderColumn(stored),
       column((outcome) => outcome.amount),
       column((outcome) => outcome.currency),
       column((outcome) => (outcome.ok ? null : outcome.code)),
@@ -173,21 +308,21 @@ export async function writeJob(
       entry('fromBalance'),
       entry('toEntryNumber'),
       entry('toBalance'),
-      ...columns,
+      renderColumn(storedAtMicros),
+      ...job.columns,
     ],
-  });
-  if (missing.length > 0 || nextExpiry !== null || dryRun) {
-    await allSent([...sent, journaled]);
-    await refuseStale(connection, {
-      missing,
-      nextExpiry,
-      settledMicros: (await journaled).rows[0]?.settled_micros ?? 0n,
-    });
-    if (!dryRun) await transaction.commit();
-  } else await transaction.commit([...sent, journaled]);
-  const row = (await journaled).rows[0];
-  if (row === undefined) throw new Error('The journal has no head.');
-  return { number: row.number, settledAt: row.settled_at };
+  };
+}
+
+function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {
+  if (opened.length === 0) return [];
+  const values = [
+    ledger.id,
+    opened.map(({ account }) => account.accountNumber),
+    opened.map(({ account }) => account.currency),
+    opened.map(({ seal }) => Buffer.from(seal, 'hex')),
+  ];
+  return [{ name: 'insert openings', text: INSERT_OPENINGS, values }];
 }
 
 /**
@@ -196,40 +331,12 @@ export async function writeJob(
  */
 async function refuseStale(
   connection: Queryable,
-  {
-    missing,
-    nextExpiry,
-    settledMicros,
-  }: { missing: readonly string[]; nextExpiry: bigint | null; settledMicros: bigint },
+  facts: { ledgerId: number; missing: readonly string[]; nextExpiry: bigint | null; settledMicros: bigint },
 ): Promise<void> {
+  const { ledgerId, missing, nextExpiry, settledMicros } = facts;
   if (nextExpiry !== null && nextExpiry <= settledMicros) throw new StaleDecisionError('A hold became due.');
   if (missing.length === 0) return;
-  const opened = await connection.query({
-    name: 'find opened',
-    text: FIND_OPENED,
-    values: [renderColumn(missing, (accountNumber) => accountNumber)],
-  });
+  const values = [ledgerId, renderColumn(missing)];
+  const opened = await connection.query({ name: 'find opened', text: FIND_OPENED, values });
   if (opened.rows.length > 0) throw new StaleDecisionError('An account was opened.');
-}
-
-/**
- * Removes pending transfers whose ids are already settled, and returns whether there were any. It should never be needed: it
- * handles the case that the primary key of transfers refuses a second settlement.
- */
-export async function removeSettledTwins(connection: Queryable, transferIds: readonly string[]): Promise<boolean> {
-  const removed = await connection.query(
-    `with removed as (
-       delete from pending_transfers
-       where id = any($1::uuid[]) and exists (select from transfers where transfers.id = pending_transfers.id)
-       returning lease_id
-     ), counted as (
-       update leases
-       set accepted_count = accepted_count - twins.count
-       from (select lease_id, count(*) as count from removed group by lease_id) as twins
-       where leases.id = twins.lease_id
-     )
-     select from removed`,
-    [transferIds],
-  );
-  return removed.rows.length > 0;
 }

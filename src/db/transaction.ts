@@ -6,6 +6,25 @@ import { isAnswerLost, toError } from './errors.ts';
 /** The answer to a commit was lost: whether the transaction took effect is unknown. */
 export class CommitUnknownError extends Error {}
 
+/** The connection must not be used again: a transaction that was begun on it could not be rolled back. */
+export class BeginFailedError extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+  }
+}
+
+/** A statement that reads and locks, and changes nothing. */
+export type LockingStatement = { readonly name: string; readonly text: string };
+
+/** Whatever changes rows. A lock is written `for update` or `for no key update`. */
+const CHANGE = /(?<!for |no key )\b(insert|update|delete|merge|truncate|copy|call|nextval|set_config)\b/i;
+
+/** Declares a statement that may be sent together with BEGIN. Throws a TypeError if it could change anything. */
+export function lockingStatement(name: string, text: string): LockingStatement {
+  if (CHANGE.test(text)) throw new TypeError(`The statement '${name}' changes rows, so it must not be sent with BEGIN.`);
+  return { name, text };
+}
+
 /** An open transaction on a connection, which may pipeline. */
 export class Transaction {
   /** Statements on it belong to the transaction. If one fails, all after it fail with 25P02. */
@@ -19,6 +38,29 @@ export class Transaction {
   static async begin(connection: Queryable): Promise<Transaction> {
     await connection.query('begin');
     return new Transaction(connection);
+  }
+
+  /**
+   * Begins, and sends `statements` in the same round trip. They change nothing, so it does no harm if the server cancels BEGIN alone and
+   * runs them by themselves. Throws the first error; nothing was begun then.
+   */
+  static async beginWith(
+    connection: Queryable,
+    statements: readonly { statement: LockingStatement; values: readonly unknown[] }[],
+  ): Promise<{ transaction: Transaction; rows: unknown[][][] }> {
+    const begun = connection.query('begin');
+    const sent = statements.map(
+      async ({ statement: { name, text }, values }) =>
+        (await connection.query<unknown[]>({ name, text, values: [...values], rowMode: 'array' })).rows,
+    );
+    try {
+      const [, ...rows] = await allSent([begun, ...sent]);
+      return { transaction: new Transaction(connection), rows };
+    } catch (error) {
+      // BEGIN itself may have been answered.
+      if (!(await new Transaction(connection).rollback())) throw new BeginFailedError(toError(error));
+      throw error;
+    }
   }
 
   /** Commits, pipelined behind `sent`. Throws the first error; unless it is a CommitUnknownError, nothing took effect. */

@@ -1,11 +1,12 @@
 // Reads transfers, wherever they are: still pending, or settled.
 import { EXTERNAL } from '../domain/account.ts';
 import type { FailureCode, TransferKind } from '../domain/transfer.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { Queryable } from './connect.ts';
 import { type JournalRange, loadJournalRange, UNTIMELY } from './acceptance-window.ts';
 import { roundUp } from './instants.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
-import { REQUEST_ID } from './orders.ts';
+import { REQUEST_ID } from './transfer-columns.ts';
 
 export type Transfer = {
   readonly id: string;
@@ -91,7 +92,7 @@ export type TransferRow = {
 type ListedRow = TransferRow & { section: number; entry_number: bigint | null; head: bigint };
 
 /** The transfers with these ids, in no order; unknown ids are omitted. */
-export async function loadTransfers(connection: Queryable, ids: readonly string[]): Promise<Transfer[]> {
+export async function loadTransfers(connection: Queryable, _ledger: Ledger, ids: readonly string[]): Promise<Transfer[]> {
   const result = await connection.query<TransferRow>({
     name: 'load transfers',
     text: `
@@ -108,7 +109,7 @@ export async function loadTransfers(connection: Queryable, ids: readonly string[
 }
 
 /** The members of a group, in their order; none if there is no such group. */
-export async function loadGroup(connection: Queryable, groupId: string): Promise<Transfer[]> {
+export async function loadGroup(connection: Queryable, _ledger: Ledger, groupId: string): Promise<Transfer[]> {
   const result = await connection.query<TransferRow>({
     name: 'load group',
     text: `

@@ -24,3 +24,33 @@ export type Account = {
 export function availableOf(account: Pick<Account, 'balance' | 'held' | 'overdraftLimit'>): bigint {
   return account.balance - account.held + account.overdraftLimit;
 }
+
+/** An account to be opened. Its overdraft limit is in minor units. */
+export type NewAccount = {
+  readonly accountNumber: string;
+  readonly currency: string;
+  readonly name: string;
+  readonly email: string | null;
+  readonly phone: string | null;
+  /** YYYY-MM-DD. */
+  readonly dateOfBirth: string | null;
+  readonly overdraftLimit: bigint;
+  readonly metadata: Readonly<Record<string, string>>;
+};
+
+/** The name of every @external account. */
+export const EXTERNAL_NAME = 'The world outside';
+
+/** @external in a currency, as the first opening in that currency creates it. */
+export function newExternal(currency: string): NewAccount {
+  return {
+    accountNumber: EXTERNAL,
+    currency,
+    name: EXTERNAL_NAME,
+    email: null,
+    phone: null,
+    dateOfBirth: null,
+    overdraftLimit: 0n,
+    metadata: {},
+  };
+}

@@ -1,16 +1,8 @@
 // The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again when
 // the books are audited, so it must never change for what is already written. docs/ARCHITECTURE.md states it.
-import type { Order, Outcome } from './transfer.ts';
-
-/** The other fields of an accepted transfer that the journal covers. */
-export type OrderDetails = {
-  readonly requestId: string | null;
-  readonly description: string | null;
-  /** The jsonb column as PostgreSQL renders it. */
-  readonly metadataText: string | null;
-  /** Microseconds since the Unix epoch. */
-  readonly createdAtMicros: bigint;
-};
+import type { NewAccount } from './account.ts';
+import type { LockedTransfer } from './job.ts';
+import type { Outcome } from './transfer.ts';
 
 const UNIT_SEPARATOR = '\u001f';
 const RECORD_SEPARATOR = '\u001e';
@@ -19,35 +11,66 @@ const RECORD_SEPARATOR = '\u001e';
  * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. What is absent is empty, which
  * is unambiguous because no text field may be empty or hold a control character.
  */
-export function renderRecord(order: Order, details: OrderDetails, outcome: Outcome): string {
+export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string {
   const entries = outcome.ok ? outcome.entries : null;
-  const { group, conditions } = order;
+  const { group, conditions } = transfer;
   return (
     [
-      order.id,
-      order.fromAccount,
-      order.toAccount,
+      transfer.id,
+      transfer.fromAccount,
+      transfer.toAccount,
       outcome.amount ?? '',
       outcome.currency ?? '',
       outcome.ok ? 'completed' : 'failed',
       outcome.ok ? '' : outcome.code,
-      details.requestId ?? '',
-      details.description ?? '',
-      details.metadataText ?? '',
-      details.createdAtMicros,
+      transfer.requestId ?? '',
+      transfer.description ?? '',
+      transfer.metadataText ?? '',
+      transfer.createdAtMicros,
       entries?.fromEntryNumber ?? '',
       entries?.fromBalance ?? '',
       entries?.toEntryNumber ?? '',
       entries?.toBalance ?? '',
-      order.kind,
-      order.parentId ?? '',
+      transfer.kind,
+      transfer.parentId ?? '',
       group?.id ?? '',
       group?.position ?? '',
       group?.atomic ?? '',
-      order.kind === 'capture' ? order.finalCapture : '',
-      order.expiresIn ?? '',
+      transfer.kind === 'capture' ? transfer.finalCapture : '',
+      transfer.expiresIn ?? '',
       conditions?.fromEntryNumber ?? '',
       conditions?.minAvailableAfter ?? '',
     ].join(UNIT_SEPARATOR) + RECORD_SEPARATOR
   );
+}
+
+/** The fields of a new account over which its seal is made, in the form of account_seal(). */
+export function renderNewAccount(account: NewAccount, createdAtMicros: bigint): string {
+  return [
+    account.accountNumber,
+    account.currency,
+    'open',
+    account.name,
+    account.email ?? '',
+    account.phone ?? '',
+    account.dateOfBirth ?? '',
+    account.overdraftLimit,
+    renderJsonb(account.metadata),
+    createdAtMicros,
+  ].join(UNIT_SEPARATOR);
+}
+
+/** The first change of an account, its opening, as the journal covers it. `seal` is in hexadecimal digits. */
+export function renderOpening(account: Pick<NewAccount, 'accountNumber' | 'currency'>, seal: string): string {
+  return [account.accountNumber, account.currency, 1, seal].join(UNIT_SEPARATOR) + RECORD_SEPARATOR;
+}
+
+/**
+ * Metadata as PostgreSQL renders its jsonb: keys in order of their length in bytes, then of their bytes. The digest covers this text, so
+ * settlement need not read it back.
+ */
+export function renderJsonb(metadata: Readonly<Record<string, string>>): string {
+  const members = Object.entries(metadata).map(([key, value]) => ({ key: Buffer.from(key), name: key, value }));
+  members.sort((a, b) => a.key.length - b.key.length || Buffer.compare(a.key, b.key));
+  return `{${members.map(({ name, value }) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`).join(', ')}}`;
 }

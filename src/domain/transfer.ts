@@ -48,15 +48,16 @@ export type Order = {
   readonly expiresIn: number | null;
 };
 
-/** A transfer as it arrives, before it is stored. */
+/** A transfer as it arrives, before it is stored or settled. */
 export type NewTransfer = Order & {
   /** Null: the caller named none, and the id of its group serves, or else its own. */
   readonly requestId: string | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
-  /** The key names the transfer, or its whole group. The fingerprint is the SHA-256 of what the request says. */
-  readonly idempotency: { readonly key: string; readonly fingerprint: Uint8Array } | null;
 };
+
+/** The idempotency key of a request. The fingerprint is the SHA-256 of the request's content. */
+export type IdempotencyKey = { readonly key: string; readonly fingerprint: Uint8Array };
 
 /** The rules that need the books, in the order in which they refuse. */
 export const FAILURE_CODES = [

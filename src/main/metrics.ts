@@ -2,7 +2,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Ending } from '../domain/job.ts';
 import { droppedLogLines } from '../log-destination.ts';
-import type { Queue } from './queue.ts';
+import type { Admission } from './engine/admission.ts';
 
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
@@ -10,11 +10,11 @@ const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 export type Metrics = {
   /** One answered request; `route` is the pattern that matched. */
   request(route: string, status: number, durationMs: number): void;
-  /** Orders that one statement made durable. */
+  /** Transfers that one statement made durable. */
   stored(count: number, durationMs: number): void;
   /** One job that was settled. */
   job(transferCount: number, durationMs: number): void;
-  /** One transfer that became final, so long after it was durable. */
+  /** One transfer that became final, so long after it was accepted, or submitted by a caller that waits. */
   settled(ending: Ending, durationMs: number): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
@@ -23,7 +23,7 @@ export type Metrics = {
   render(): Promise<{ contentType: string; text: string }>;
 };
 
-export function createMetrics(queue: Queue): Metrics {
+export function createMetrics(admission: Admission): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const requests = new Histogram({
@@ -65,7 +65,7 @@ export function createMetrics(queue: Queue): Metrics {
   });
   const settledSeconds = new Histogram({
     name: 'gopherpay_settle_seconds',
-    help: 'From durable to final.',
+    help: 'From accepted to final; of a caller that waits, from submitted to final.',
     buckets: SECONDS,
     registers,
   });
@@ -98,7 +98,7 @@ export function createMetrics(queue: Queue): Metrics {
       help: 'Transfers that are admitted and not yet final.',
       registers: [],
       collect() {
-        this.set(queue.size);
+        this.set(admission.size);
       },
     }),
   );

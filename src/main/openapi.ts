@@ -152,6 +152,7 @@ const trialBalance = z.object({
 export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   Account: account,
   AccountPage: z.object({ items: z.array(account), next: cursor }),
+  AccountOrAccounts: z.union([account, z.object({ accounts: z.array(account) })]),
   Transfer: transfer,
   Group: group,
   TransferOrGroup: z.union([transfer, group]),

@@ -1,39 +1,98 @@
-// Opens an account: the account, its idempotency key and its opening transfer become durable in one commit.
-import { randomInt } from 'node:crypto';
+// Opens accounts: one, or several at once, all or none. The accounts, their idempotency key and their opening transfers become durable
+// in one commit.
+import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { z } from 'zod';
-import { type AccountRecord, insertAccount, loadAccounts, type NewAccount, sealAccount } from '../db/accounts.ts';
+import { type AccountRecord, loadAccountsOf } from '../db/accounts.ts';
 import { DamagedBooksError } from '../db/errors.ts';
-import { claimKeyForAccount, insertPending, type KeyHolder, loadKeyHolders } from '../db/intake.ts';
-import { LeaseLostError } from '../db/leases.ts';
-import { CommitUnknownError, withTransaction } from '../db/transaction.ts';
-import { EXTERNAL } from '../domain/account.ts';
-import type { NewTransfer } from '../domain/transfer.ts';
+import type { KeyHolder } from '../db/intake.ts';
+import { loadGroup } from '../db/transfers.ts';
+import { type Account, EXTERNAL, type NewAccount } from '../domain/account.ts';
+import type { Ledger } from '../domain/ledger.ts';
+import type { Group, IdempotencyKey, NewTransfer } from '../domain/transfer.ts';
+import { open } from './engine/engine.ts';
 import { Problem } from './problem.ts';
-import type { ReadingParts } from './reads.ts';
 import type { Answer, Exchange } from './route.ts';
-import type { createAccountSchema } from './schemas.ts';
-import { unavailableProblem } from './failures.ts';
-import { loadStored } from './standing.ts';
-import {
-  admit,
-  bytesOf,
-  keyReusedProblem,
-  type Parts,
-  REPLAYED,
-  toIdempotency,
-  toNewTransfer,
-  toQueued,
-} from './submission.ts';
+import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
+import { keyReusedProblem, type Parts, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
 import { renderAccount } from './wire.ts';
 
-/** Opens an account: 201. Throws the problem if it cannot. */
-export async function createAccount(
-  parts: ReadingParts,
-  exchange: Exchange<unknown, z.output<typeof createAccountSchema>>,
-): Promise<Answer> {
-  const { body } = exchange;
-  const account = {
-    accountNumber: body.account_number ?? `ACC${String(randomInt(10 ** 12)).padStart(12, '0')}`,
+type AccountBody = z.output<typeof createAccountSchema>;
+type Body = AccountBody | z.output<typeof createAccountsSchema>;
+
+/** What a request opens, and the id of the opening transfer of each account, or null. */
+type Wanted = {
+  readonly accounts: readonly NewAccount[];
+  readonly transfers: readonly NewTransfer[];
+  readonly openingIds: readonly (string | null)[];
+};
+
+/** Opens one account, or those of a list: 201. Throws the problem if it cannot. */
+export async function createAccounts(parts: Parts, exchange: Exchange<unknown, Body>): Promise<Answer> {
+  const { body, ledger, caller, headers } = exchange;
+  const bodies = 'accounts' in body ? body.accounts : [body];
+  const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
+  refuseRepeated(bodies);
+  const wanted = toWanted(bodies, exchange, idempotency);
+  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency });
+  if ('refused' in result) throw toOpeningProblem(result, wanted);
+  if ('replayed' in result) return await replayAccounts(parts, exchange, { wanted, idempotency, holder: result.replayed });
+  const accounts =
+    result.opened === null
+      ? await loadOpened(parts, ledger, wanted.accounts)
+      : wanted.accounts.map((account, index) => toRecord(account, result.opened[index], result.createdAt));
+  return answerAccounts(exchange, accounts, wanted.openingIds);
+}
+
+function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], { accounts, transfers }: Wanted): Problem {
+  if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, transfers);
+  return new Problem(
+    'outcome_unknown',
+    'The database went away before it answered. Read the account, or send the same Idempotency-Key again.',
+    { headers: { 'Retry-After': '1' }, members: { account_number: accounts[0]?.accountNumber } },
+  );
+}
+
+/** Refuses a list that names an account twice. */
+function refuseRepeated(bodies: readonly AccountBody[]): void {
+  const seen = new Set<string>();
+  for (const { account_number: number } of bodies) {
+    if (number === undefined) continue;
+    if (seen.has(number)) throw new Problem('account_exists', `The list opens ${number} twice.`);
+    seen.add(number);
+  }
+}
+
+function toWanted(
+  bodies: readonly AccountBody[],
+  exchange: Exchange<unknown, Body>,
+  idempotency: IdempotencyKey | null,
+): Wanted {
+  const accounts = bodies.map((body, position) => toNewAccount(body, () => makeNumber(idempotency, position)));
+  const id = randomUUIDv7();
+  const openings = bodies.map(({ balance }, position) => {
+    const account = accounts[position];
+    // A key of a list names the group of its opening transfers.
+    const group = 'accounts' in exchange.body ? { id, position, atomic: false } : null;
+    return account && balance !== 0 ? openingTransfer(account, balance, exchange, group) : null;
+  });
+  return {
+    accounts,
+    transfers: openings.filter((opening) => opening !== null),
+    openingIds: openings.map((opening) => opening?.id ?? null),
+  };
+}
+
+/** A number for an account that names none. With a key it follows from the key, so that a retry opens the same account. */
+function makeNumber(idempotency: IdempotencyKey | null, position: number): string {
+  const number = idempotency
+    ? createHash('sha256').update(`${position} ${idempotency.key}`).digest().readUIntBE(0, 6) % 10 ** 12
+    : randomInt(10 ** 12);
+  return `ACC${String(number).padStart(12, '0')}`;
+}
+
+function toNewAccount(body: AccountBody, makeNumber: () => string): NewAccount {
+  return {
+    accountNumber: body.account_number ?? makeNumber(),
     currency: body.currency,
     name: body.name,
     email: body.email ?? null,
@@ -42,140 +101,73 @@ export async function createAccount(
     overdraftLimit: BigInt(body.overdraft_limit),
     metadata: body.metadata,
   };
-  const opening = body.balance === 0 ? null : openingTransfer(account, body.balance, exchange);
-  const idempotency = toIdempotency({ headers: exchange.headers, said: ['accounts', body] });
-  const bytes = opening ? bytesOf(opening) : 0;
-  if (opening) {
-    try {
-      admit(parts, exchange.caller, 1, bytes);
-    } catch (problem) {
-      // A full queue must not hide the answer to a request that was accepted before.
-      const holder = idempotency && (await parts.keys.find(idempotency.key));
-      if (holder) return await replayAccount(parts, holder, idempotency);
-      throw problem;
-    }
-  }
-  const release = (): void => {
-    if (opening) parts.queue.release(1, bytes, false);
-  };
-  let opened: AccountRecord | null;
-  try {
-    opened = await parts.changes.run(
-      exchange.caller,
-      async (pool) => await openAccount({ ...parts, pool }, { account, opening, idempotency }),
-    );
-  } catch (error) {
-    release();
-    throw error;
-  }
-  if (!opened) {
-    release();
-    const holder = idempotency && (await parts.keys.find(idempotency.key));
-    if (!holder) throw unavailableProblem();
-    return await replayAccount(parts, holder, idempotency);
-  }
-  if (opening) {
-    parts.settlement.push([toQueued(opening)]);
-    await parts.settlement.waitFor([opening.id], parts.waitTimeoutMs);
-  }
-  return await answerAccount(parts, opened, opening?.id ?? null);
 }
 
-type Opening = {
-  readonly account: NewAccount;
-  readonly opening: NewTransfer | null;
-  readonly idempotency: NewTransfer['idempotency'];
-};
-
-/** Another request has claimed the key meanwhile. */
-class KeyTakenError extends Error {}
-
-const OPENING_ATTEMPTS_MAX = 3;
-
-/** Opens an account, with its key and its opening transfer, in one commit. Null if the key is taken already. */
-async function openAccount(parts: Parts, { account, opening, idempotency }: Opening): Promise<AccountRecord | null> {
-  for (let attempt = 1; ; attempt += 1) {
-    const { held } = parts.lease;
-    try {
-      return await withTransaction(parts.pool, async (connection) => {
-        const { accountNumber, currency } = account;
-        const isKeyTaken = async () =>
-          idempotency !== null && (await loadKeyHolders(connection, [idempotency.key])).length > 0;
-        if (await isKeyTaken()) return null;
-        const inserted = await insertAccount(connection, account);
-        if (!inserted) {
-          // By a request with the same key, perhaps, while this one waited for its end.
-          if (await isKeyTaken()) return null;
-          throw new Problem('account_exists', 'There is an account with this number already.');
-        }
-        if (inserted.externalIsNew) await sealAccount(connection, { accountNumber: EXTERNAL, currency });
-        await sealAccount(connection, account);
-        // Late, because it locks the lease, for which intake waits; and before the key, as intake does.
-        if (opening && !(await insertPending(connection, held, [opening])).leaseHeld)
-          throw new LeaseLostError('The lease of this process was closed or renewed.');
-        if (idempotency) {
-          const named = { ...idempotency, accountNumber, openingId: opening?.id ?? null };
-          if (!(await claimKeyForAccount(connection, named))) throw new KeyTakenError();
-        }
-        return inserted.account;
-      });
-    } catch (error) {
-      if (error instanceof LeaseLostError && attempt < OPENING_ATTEMPTS_MAX) {
-        await parts.lease.renew(parts.pool, held);
-        continue;
-      }
-      if (error instanceof KeyTakenError) return null;
-      if (!(error instanceof CommitUnknownError)) throw error;
-      // If the account was opened after all, recovery finds its opening transfer.
-      if (opening) {
-        parts.lease.doubt();
-        parts.wakeRecovery();
-      }
-      throw new Problem(
-        'outcome_unknown',
-        'The database went away before it answered. Read the account, or send the same Idempotency-Key again.',
-        { headers: { 'Retry-After': '1' }, members: { account_number: account.accountNumber } },
-      );
-    }
-  }
+function toRecord(account: NewAccount, state: Account | undefined, createdAt: string): AccountRecord {
+  const { balance = 0n, held = 0n, entryCount = 0n } = state ?? {};
+  return { ...account, status: 'open', balance, held, entryCount, createdAt };
 }
 
-/** The account that a key names, in its current state. Throws idempotency_key_reused if the key's request was another one. */
-async function replayAccount(
+async function loadOpened(
+  { pool }: Parts,
+  ledger: Ledger,
+  accounts: readonly Pick<NewAccount, 'accountNumber'>[],
+): Promise<AccountRecord[]> {
+  const numbers = accounts.map(({ accountNumber }) => accountNumber);
+  const loaded = new Map((await loadAccountsOf(pool, ledger, numbers)).map((each) => [each.accountNumber, each]));
+  const opened = numbers.flatMap((number) => loaded.get(number) ?? []);
+  if (opened.length !== numbers.length)
+    throw new DamagedBooksError('A key names an account that is not there; run gopherpay audit.');
+  return opened;
+}
+
+/** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key's request was another one. */
+async function replayAccounts(
   parts: Parts,
-  holder: KeyHolder,
-  idempotency: NewTransfer['idempotency'],
+  exchange: Exchange<unknown, Body>,
+  { wanted, idempotency, holder }: { wanted: Wanted; idempotency: IdempotencyKey | null; holder: KeyHolder },
 ): Promise<Answer> {
   const { accountNumber, transferId } = holder;
+  const { ledger } = exchange;
   if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
     throw keyReusedProblem(holder);
-  if (transferId !== null) await loadStored(parts, { namedId: transferId, isGroup: false }, parts.waitTimeoutMs);
-  const [account] = await loadAccounts(parts.pool, accountNumber);
-  if (!account) throw new DamagedBooksError('A key names an account that is not there; run gopherpay audit.');
-  const answer = await answerAccount(parts, account, transferId);
+  const accounts = await loadOpened(parts, ledger, wanted.accounts);
+  const members =
+    'accounts' in exchange.body && transferId !== null ? await loadGroup(parts.pool, ledger, transferId) : [];
+  const idByAccount = new Map(members.map(({ toAccount, id }) => [toAccount, id]));
+  const openingIds = wanted.accounts.map(({ accountNumber: number }) =>
+    'accounts' in exchange.body ? (idByAccount.get(number) ?? null) : transferId,
+  );
+  const answer = answerAccounts(exchange, accounts, openingIds);
   return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
 }
 
-async function answerAccount(parts: Parts, opened: AccountRecord, openingId: string | null): Promise<Answer> {
-  // The account exists, even if it cannot be read now: another 503 would say that nothing was stored.
-  const [account] = openingId === null ? [] : await loadAccounts(parts.pool, opened.accountNumber).catch(() => []);
-  return {
-    status: 201,
-    headers: { Location: `/accounts/${opened.accountNumber}` },
-    json: { ...renderAccount(account ?? opened), opening_transfer_id: openingId },
-  };
+function answerAccounts(
+  { body }: Exchange<unknown, Body>,
+  accounts: readonly AccountRecord[],
+  openingIds: readonly (string | null)[],
+): Answer {
+  const rendered = accounts.map((account, index) => ({
+    ...renderAccount(account),
+    opening_transfer_id: openingIds[index] ?? null,
+  }));
+  const [first] = rendered;
+  if ('accounts' in body || !first) return { status: 201, json: { accounts: rendered } };
+  return { status: 201, headers: { Location: `/accounts/${accounts[0]?.accountNumber}` }, json: first };
 }
 
 function openingTransfer(
-  account: { accountNumber: string; currency: string },
+  account: NewAccount,
   balance: number,
   exchange: { requestId: string; requestIdGiven: boolean },
+  group: Group | null,
 ): NewTransfer {
-  return toNewTransfer(exchange, null, {
+  const fields = {
     fromAccount: EXTERNAL,
     toAccount: account.accountNumber,
     amount: BigInt(balance),
     currency: account.currency,
     description: 'Opening balance',
-  });
+  };
+  return toNewTransfer(exchange, fields, group);
 }

@@ -1,6 +1,7 @@
 // A route: how a request reaches a handler, and what the handler returns.
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
+import type { Ledger } from '../domain/ledger.ts';
 import { parseRequest } from './schemas.ts';
 import type { Stream } from './stream.ts';
 
@@ -9,6 +10,8 @@ export type Exchange<Query, Body> = {
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */
   readonly requestIdGiven: boolean;
   readonly headers: IncomingHttpHeaders;
+  /** The ledger that the path names, or main. */
+  readonly ledger: Ledger;
   /** The caller: a network address; see shares.ts. */
   readonly caller: string;
   /** The parameters of the path, in order, decoded. */
@@ -41,8 +44,8 @@ export type Route = {
   readonly query: z.ZodType;
   /** NO_BODY: none is read. */
   readonly body: z.ZodType;
-  /** Whether it takes places in the queue: with none left it is refused before its body is read. */
-  readonly takesPlace?: boolean;
+  /** Whether it needs admission to the queue: with no room left it is refused before its body is read. */
+  readonly needsAdmission?: boolean;
   /** Whether the route is for operators: it is answered also on connections beyond the limit. */
   readonly operational?: boolean;
   /** Whether a request may leave the body out, which then counts as an empty object. */

@@ -167,6 +167,14 @@ export const createAccountSchema = z.strictObject({
   metadata: metadata.default({}),
 });
 
+export const createAccountsSchema = z.strictObject({
+  accounts: z
+    .array(createAccountSchema)
+    .min(1)
+    .max(GROUP_MAX)
+    .describe('Accounts that are opened all or none, in one job.'),
+});
+
 export const updateAccountSchema = z.strictObject({
   ...person,
   name: person.name.optional(),

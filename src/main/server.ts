@@ -11,6 +11,7 @@ import {
 } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -170,7 +171,7 @@ async function exchange(
       // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
       if (route.body === NO_BODY && hasBody(headers)) request.resume();
       const caller = callerOf(request.socket.remoteAddress);
-      answer = await route.handle({ requestId, requestIdGiven, headers, caller, parameters, query, readBody });
+      answer = await route.handle({ requestId, requestIdGiven, headers, ledger: MAIN_LEDGER, caller, parameters, query, readBody });
     }
     log = answer.log;
     closeIfStopping(response, options);

@@ -15,23 +15,24 @@ import { holdRoutes } from './handlers/holds.ts';
 import { operationRoutes } from './handlers/operations.ts';
 import { statementRoutes } from './handlers/statements.ts';
 import { transferRoutes } from './handlers/transfers.ts';
-import { Intake } from './intake.ts';
-import { KeyLookup } from './keys.ts';
-import { Lease } from './lease.ts';
+import { Intake } from './engine/intake.ts';
+import { KeyLookup } from './engine/keys.ts';
+import { Lease } from './engine/lease.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
-import { createThreadPool } from './pool.ts';
+import { createThreadPool } from './engine/pool.ts';
 import { Problem } from './problem.ts';
-import { Queue } from './queue.ts';
-import { QueueShares } from './queue-shares.ts';
+import { Admission } from './engine/admission.ts';
+import { AdmissionShares } from './engine/admission-shares.ts';
 import { startReadProbe } from './read-probe.ts';
 import { FILTER_ADVICE, Reads, tooBusyProblem } from './reads.ts';
-import { type Recovery, startRecovery } from './recovery.ts';
+import { type Recovery, startRecovery } from './engine/recovery.ts';
 import { AllowedHosts } from './hosts.ts';
 import type { Route } from './route.ts';
 import { unavailableProblem } from './failures.ts';
 import { closeGently, createHttpServer } from './server.ts';
-import { Settlement } from './settlement.ts';
+import type { Engine } from './engine/engine.ts';
+import { Dispatcher } from './engine/dispatcher.ts';
 import { Places } from './stream.ts';
 import { queueFullProblem } from './submission.ts';
 
@@ -66,9 +67,10 @@ export async function startService(config: Config, database: DatabaseSettings, l
   const connectionLimits = limitByFiles(config, logger);
   const timeouts = config.databaseTimeouts;
   await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });
-  const queue = new Queue(config.maxQueue, config.maxQueueBytes);
-  const queueShares = new QueueShares(queue, config.callerSharePercent);
-  const metrics = createMetrics(queue);
+  const admission = new Admission(config.maxQueue, config.maxQueueBytes);
+  const callerShares = new AdmissionShares(admission, config.callerSharePercent);
+  const ledgerShares = new AdmissionShares(admission, config.callerSharePercent);
+  const metrics = createMetrics(admission);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
   // A heartbeat that waits in line behind callers would have the process taken for dead.
   const heartPool = createPool(database, heartTimeoutsOf(config), 1);
@@ -107,22 +109,22 @@ export async function startService(config: Config, database: DatabaseSettings, l
     throw error;
   });
   const { threads: threadCount, jobSizeMax, heartbeatMs, orphanedAfterMs } = config;
-  const settlement = new Settlement({
+  const dispatcher = new Dispatcher({
     pool: threads,
-    queue,
+    admission,
     metrics,
     logger,
     threads: threadCount,
     jobSizeMax,
-    onJournal: (number) => feed.advance(number),
+    onJournal: (_ledger, number) => feed.advance(number),
   });
   const recovery = startRecovery({
     heartPool,
     pool: recoveryPool,
     lease,
     intake,
-    queue,
-    settlement,
+    admission,
+    dispatcher,
     logger,
     heartbeatMs,
     orphanedAfterMs,
@@ -132,19 +134,23 @@ export async function startService(config: Config, database: DatabaseSettings, l
   /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
   let phase: 'serving' | 'leaving' | 'closing' = 'serving';
   const waitTimeoutMs = timeouts.connectTimeoutMs;
-  const parts = {
+  const engine: Engine = {
     pool,
-    lease,
     intake,
     keys: new KeyLookup(pool),
-    queue,
-    settlement,
+    admission,
+    callerShares,
+    ledgerShares,
+    dispatcher,
     waitTimeoutMs: config.waitTimeoutMs,
-    wakeRecovery,
+  };
+  const parts = {
+    pool,
+    engine,
+    waitTimeoutMs: config.waitTimeoutMs,
     lookUps: new Reads({ pool, runningMax: POOL_CONNECTIONS_MAX, waitTimeoutMs, advice: null }),
     scans: new Reads({ pool: scanPool, runningMax: SCAN_CONNECTIONS_MAX, waitTimeoutMs, advice: FILTER_ADVICE }),
     changes: new Reads({ pool: changePool, runningMax: CHANGE_CONNECTIONS_MAX, waitTimeoutMs, advice: null }),
-    queueShares,
   };
   // One connection fewer than the pool has: statements that are being written continue beside new reads.
   const books = new Reads({
@@ -182,7 +188,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     openapi: () => renderOpenApi(routes),
   });
   const databaseAnswers = () => performance.now() - heardAt < timeouts.connectTimeoutMs;
-  const guards = { recovery, queue, queueShares, metrics, databaseAnswers };
+  const guards = { recovery, engine, metrics, databaseAnswers };
   const routes: Route[] = [
     ...bookRoutes.map((route) => refuseEarly(route, guards)),
     // With a listener for operators, callers cannot read metrics.
@@ -221,10 +227,10 @@ export async function startService(config: Config, database: DatabaseSettings, l
     clearTimeout(inFlight);
     await recovery.stopAdopting();
     const draining = new AbortController();
-    const drained = await Promise.race([settlement.drain(config.drainTimeoutMs), untilLost(draining.signal)]);
+    const drained = await Promise.race([dispatcher.drain(config.drainTimeoutMs), untilLost(draining.signal)]);
     draining.abort();
     if (!drained)
-      logger.error({ transfers: queue.size }, 'stopped before everything was settled; the next start goes on');
+      logger.error({ transfers: admission.size }, 'stopped before everything was settled; the next start goes on');
     await close();
   }
 
@@ -245,7 +251,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     operationsServer.close();
     operationsServer.closeAllConnections();
     readProbe.stop();
-    settlement.stop();
+    dispatcher.stop();
     await recovery.stop();
     await heartPool.end();
     await recoveryPool.end();
@@ -293,30 +299,29 @@ function refuseEarly(
   route: Route,
   {
     recovery,
-    queue,
-    queueShares,
+    engine,
     metrics,
     databaseAnswers,
   }: {
     recovery: Recovery;
-    queue: Queue;
-    queueShares: QueueShares;
+    engine: Engine;
     metrics: Metrics;
     /** Whether the database has answered a heartbeat while a request waited for a connection. */
     databaseAnswers: () => boolean;
   },
 ): Route {
+  const { admission, callerShares, ledgerShares } = engine;
   return {
     ...route,
     handle: async (exchange) => {
       if (!recovery.reachable) throw unavailableProblem();
-      if (route.takesPlace) {
-        // Called also while the queue is full: from then on, the caller that fills it is limited to its share.
-        const mayTake = queueShares.mayTake(exchange.caller);
+      if (route.needsAdmission) {
+        // Called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
+        const mayTake = [callerShares.mayTake(exchange.caller), ledgerShares.mayTake(exchange.ledger.name)].every(Boolean);
         // A request with a key may have been accepted before; then it is answered although the queue is full.
         const isNew = exchange.headers['idempotency-key'] === undefined;
-        if (isNew && !mayTake && queue.room > 0) metrics.refused('queue');
-        if (isNew && (!mayTake || queue.room === 0)) throw queueFullProblem(queue);
+        if (isNew && !mayTake && admission.room > 0) metrics.refused('queue');
+        if (isNew && (!mayTake || admission.room === 0)) throw queueFullProblem(admission.retryAfterSeconds());
       }
       return await route.handle(exchange).catch((error: unknown) => {
         const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');

@@ -1,110 +1,175 @@
-// The way of a transfer from its handler to the answer: admission, durable intake, settlement, and the wait for its end if
-// the caller asks for it. Transfers of all kinds go through here, except opening balances, which come with their account.
+// Turns a request into a submission to the engine, and its result into an answer.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { KeyHolder } from '../db/intake.ts';
-import type { Transfer } from '../db/transfers.ts';
-import type { JobReport, QueuedTransfer } from '../domain/job.ts';
-import type { Group, NewTransfer } from '../domain/transfer.ts';
-import { Problem } from './problem.ts';
-import type { QueueShares } from './queue-shares.ts';
-import type { Queue } from './queue.ts';
-import type { Answer, Exchange } from './route.ts';
+import { loadTransfers, type Transfer } from '../db/transfers.ts';
+import type { ConnectionPool } from '../db/connect.ts';
+import type { Ledger } from '../domain/ledger.ts';
+import type { Group, IdempotencyKey, NewTransfer } from '../domain/transfer.ts';
+import { type Engine, type Refusal, submit, type Submission, tryOut } from './engine/engine.ts';
 import { unavailableProblem } from './failures.ts';
-import type { Intake } from './intake.ts';
-import type { KeyLookup } from './keys.ts';
-import type { Lease } from './lease.ts';
-import { type Final, finalOf } from './settlement.ts';
-import { loadStored, type Named, type StandingParts, unknownProblem } from './standing.ts';
+import { Problem } from './problem.ts';
+import type { Answer, Exchange } from './route.ts';
 import { renderGroup, renderTransfer } from './wire.ts';
 
-export type Parts = StandingParts & {
-  lease: Lease;
-  intake: Intake;
-  keys: KeyLookup;
-  queue: Queue;
-  /** How the queue is shared between callers. */
-  queueShares: QueueShares;
-  /** How long an answer waits for the end of a transfer at the most. */
-  waitTimeoutMs: number;
-  /** Makes recovery resolve a doubt about the lease at once. */
-  wakeRecovery: () => void;
+/** What handlers need to submit. */
+export type Parts = {
+  readonly engine: Engine;
+  /** For look-ups that are part of submitting a transfer. */
+  readonly pool: ConnectionPool;
+  /** How long an answer waits for the end of a transfer at the most, in milliseconds. */
+  readonly waitTimeoutMs: number;
 };
 
 /** The fields of a transfer that a handler sets; the rest has defaults. */
-export type OrderFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
-  Partial<Omit<NewTransfer, 'id' | 'requestId' | 'idempotency' | 'group'>>;
+export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
+  Partial<Omit<NewTransfer, 'id' | 'requestId' | 'group'>>;
 
-type Submission = Pick<
+export type Ordered = Pick<
   Exchange<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
-  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller'
+  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'ledger'
 > & {
-  /** What the request says, for the fingerprint of its idempotency key: where it went, and its body. */
-  readonly said: readonly unknown[];
+  /** The content of the request, for the fingerprint of its idempotency key: where it went, and its body. */
+  readonly fingerprinted: readonly unknown[];
 };
 
-/** How many bytes a transfer takes besides its text. */
-const FIXED_BYTES = 200;
 export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
+const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
-export async function submitOne(parts: Parts, submission: Submission, fields: OrderFields): Promise<Answer> {
-  const transfer = toNewTransfer(submission, toIdempotency(submission), fields);
-  if (submission.query.dry_run === 'true') return await dryRun(parts, submission.caller, [transfer], null);
-  const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, submission.caller, [transfer], { namedId: transfer.id, isGroup: false });
-  const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers/${accepted.namedId}` };
-  if (accepted.state !== 'stored') {
-    const [found] = await loadStored(parts, accepted, waitMs);
-    return answerOne(found, { ...headers, ...(accepted.state === 'replayed' && REPLAYED) });
-  }
-  const pending = toTransfer(transfer, accepted.createdAt, null);
-  if (waitMs === null) return answerOne(pending, headers);
-  const [final = null] = await parts.settlement.waitFor([transfer.id], waitMs);
-  if (isKnown(final)) return answerOne(toTransfer(transfer, accepted.createdAt, final), headers);
-  const [found] = await loadStored(parts, accepted, null);
-  return answerOne(found, headers);
+export async function submitOne(parts: Parts, ordered: Ordered, fields: TransferFields): Promise<Answer> {
+  const { transfers, headers, isDryRun, location } = await order(parts, ordered, [toNewTransfer(ordered, fields)]);
+  const [transfer] = transfers;
+  if (!transfer) throw new TypeError('A request for a transfer has one.');
+  if (isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
+  return {
+    status: transfer.status === 'pending' ? 202 : 200,
+    headers: { ...headers, Location: location('/transfers/') },
+    json: renderTransfer(transfer),
+    log: { transfer_id: transfer.id },
+  };
 }
 
 /** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
 export async function submitGroup(
   parts: Parts,
-  submission: Submission,
-  members: readonly OrderFields[],
+  ordered: Ordered,
+  members: readonly TransferFields[],
   atomic: boolean,
 ): Promise<Answer> {
-  const id = submission.requestIdGiven ? randomUUIDv7() : submission.requestId;
-  const idempotency = toIdempotency(submission);
-  const transfers = members.map((fields, position) =>
-    toNewTransfer(submission, idempotency, fields, { id, position, atomic }),
+  const id = ordered.requestIdGiven ? randomUUIDv7() : ordered.requestId;
+  const group = (position: number) => ({ id, position, atomic });
+  const {
+    transfers,
+    headers,
+    isDryRun,
+    location,
+    namedId = id,
+  } = await order(
+    parts,
+    ordered,
+    members.map((fields, position) => toNewTransfer(ordered, fields, group(position))),
   );
-  if (submission.query.dry_run === 'true') return await dryRun(parts, submission.caller, transfers, { id, atomic });
-  const waitMs = parseWait(submission.headers, parts.waitTimeoutMs);
-  const accepted = await accept(parts, submission.caller, transfers, { namedId: id, isGroup: true });
-  const { namedId } = accepted;
-  const headers: Record<string, string> = { ...preferenceApplied(waitMs), Location: `/transfers?group_id=${namedId}` };
-  if (accepted.state !== 'stored') {
-    const found = await loadStored(parts, accepted, waitMs);
-    return answerGroup(namedId, atomic, found, { ...headers, ...(accepted.state === 'replayed' && REPLAYED) });
+  const json = renderGroup(namedId, atomic, transfers);
+  if (isDryRun) return { status: 200, json: { ...json, dry_run: true } };
+  return {
+    status: transfers.some(({ status }) => status === 'pending') ? 202 : 200,
+    headers: { ...headers, Location: location('/transfers?group_id=') },
+    json,
+    log: { group_id: namedId, transfers: transfers.length },
+  };
+}
+
+type Ended = {
+  readonly transfers: readonly Transfer[];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly isDryRun: boolean;
+  /** Undefined for a dry run. */
+  readonly namedId?: string;
+  readonly location: (path: string) => string;
+};
+
+async function order(parts: Parts, ordered: Ordered, transfers: readonly NewTransfer[]): Promise<Ended> {
+  const { engine } = parts;
+  const { ledger, caller } = ordered;
+  const idempotency = toIdempotency(ordered);
+  const waitMs = parseWait(ordered.headers, parts.waitTimeoutMs);
+  const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
+  if (ordered.query.dry_run === 'true') {
+    const tried = await tryOut(engine, submission);
+    if ('refused' in tried) throw toProblem(tried, transfers);
+    return { transfers: tried.transfers, headers: {}, isDryRun: true, location: () => '' };
   }
-  if (waitMs === null) {
-    const pending = transfers.map((transfer) => toTransfer(transfer, accepted.createdAt, null));
-    return answerGroup(id, atomic, pending, headers);
+  const submitted = await submit(engine, submission);
+  if ('refused' in submitted) throw toProblem(submitted, transfers);
+  const { namedId, replayed } = submitted;
+  return {
+    transfers: submitted.transfers,
+    headers: { ...preferenceApplied(waitMs), ...(replayed && REPLAYED) },
+    isDryRun: false,
+    namedId,
+    location: (path) => `${path}${namedId}`,
+  };
+}
+
+/** The problem that a refusal of the engine is to a caller. */
+export function toProblem(refusal: Refusal, transfers: readonly NewTransfer[]): Problem {
+  switch (refusal.refused) {
+    case 'queue_full':
+      return queueFullProblem(refusal.retryAfterSeconds);
+    case 'too_large':
+      return new Problem('group_too_large', `At most ${refusal.max} transfers may wait; send them in parts.`);
+    case 'key_reused':
+      return keyReusedProblem(refusal.holder);
+    case 'account_exists':
+      return new Problem('account_exists', 'There is an account with this number already.');
+    case 'unavailable':
+      return unavailableProblem();
+    case 'outcome_unknown':
+      return unknownProblem(refusal.namedId, transfers);
+    case 'broken':
+      return new Problem('internal_error', 'The request could not be stored; nothing was. The log says why.');
   }
-  const ids = transfers.map((transfer) => transfer.id);
-  const finals = await parts.settlement.waitFor(ids, waitMs);
-  if (finals.every(isKnown)) {
-    const ended = transfers.map((transfer, index) => toTransfer(transfer, accepted.createdAt, finals[index] ?? null));
-    return answerGroup(id, atomic, ended, headers);
-  }
-  return answerGroup(id, atomic, await loadStored(parts, accepted, null), headers);
 }
 
 /** 429: nothing was stored. Retry-After comes from the rate at which the queue was seen to drain. */
-export function queueFullProblem(queue: Queue): Problem {
+export function queueFullProblem(retryAfterSeconds: number): Problem {
   return new Problem('queue_full', 'transfer queue is full, please retry later', {
-    headers: { 'Retry-After': String(queue.retryAfterSeconds()) },
+    headers: { 'Retry-After': String(retryAfterSeconds) },
   });
+}
+
+/** 422: the key names a different earlier request. */
+export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
+  return new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
+    members: {
+      ...(transferId !== null && { transfer_id: transferId }),
+      ...(accountNumber !== null && { account_number: accountNumber }),
+    },
+  });
+}
+
+/** 503: the database may have stored the transfers, but the answer, or their state, cannot be read. */
+function unknownProblem(namedId: string, [first]: readonly NewTransfer[]): Problem {
+  const path = first?.group ? `/transfers?group_id=${namedId}` : `/transfers/${namedId}`;
+  return new Problem(
+    'outcome_unknown',
+    `The database went away before it answered. Look at ${path}, or send the same Idempotency-Key again.`,
+    { headers: { 'Retry-After': '1' }, members: { transfer_id: namedId } },
+  );
+}
+
+/** Finds a transfer, or throws transfer_not_found. */
+export async function findTransfer(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<Transfer> {
+  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(pool, ledger, [id]) : [];
+  if (!transfer) throw new Problem('transfer_not_found', 'There is no transfer with this id.');
+  return transfer;
+}
+
+/** Whether a text is a UUID, in any case. */
+export function isUuid(text: string): boolean {
+  return UUID_FORM.test(text);
 }
 
 /** The milliseconds of `Prefer: wait=n` (RFC 7240), or `msMax` if that is less; null if the caller does not ask. */
@@ -119,144 +184,10 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
   return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
 }
 
-/** What became of a request at intake; `stored_before`: so long ago that its state has to be read. */
-type AcceptedRequest = Named &
-  ({ readonly state: 'stored'; readonly createdAt: string } | { readonly state: 'stored_before' | 'replayed' });
-
-/** Admits the transfers, makes them durable, and hands them to settlement. Throws a problem if it cannot. */
-async function accept(
-  parts: Parts,
-  caller: string,
-  transfers: readonly NewTransfer[],
-  named: Named,
-): Promise<AcceptedRequest> {
-  const { intake, queue, settlement } = parts;
-  const bytes = transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
-  const [first] = transfers;
-  try {
-    admit(parts, caller, transfers.length, bytes);
-  } catch (problem) {
-    // A full queue must not hide the answer to a request that was accepted before.
-    const holder = first?.idempotency && (await parts.keys.find(first.idempotency.key));
-    if (!holder) throw problem;
-    return replayOf(holder, first.idempotency, named);
-  }
-  const accepted = await intake.accept(transfers);
-  if (accepted.result !== 'stored') queue.release(transfers.length, bytes, false);
-  switch (accepted.result) {
-    case 'stored':
-      settlement.push(transfers.map(toQueued));
-      return accepted.late
-        ? { ...named, state: 'stored_before' }
-        : { ...named, state: 'stored', createdAt: accepted.createdAt };
-    case 'stored_before':
-      return { ...named, state: 'stored_before' };
-    case 'replayed':
-      return replayOf(accepted.holder, first?.idempotency ?? null, named);
-    case 'broken':
-      throw new Problem('internal_error', 'The transfer could not be stored; nothing was. The log says why.');
-    case 'unavailable':
-      if (!accepted.unknown) throw unavailableProblem();
-      throw unknownProblem(named);
-  }
-}
-
-/** The earlier request that a key names. Throws idempotency_key_reused if it was another one. */
-function replayOf(holder: KeyHolder, idempotency: NewTransfer['idempotency'], named: Named): AcceptedRequest {
-  const { transferId, accountNumber } = holder;
-  if (
-    transferId !== null &&
-    accountNumber === null &&
-    idempotency &&
-    holder.fingerprint.equals(idempotency.fingerprint)
-  )
-    return { ...named, namedId: transferId, state: 'replayed' };
-  throw keyReusedProblem(holder);
-}
-
-/** 422: the key names a different earlier request. */
-export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
-  return new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
-    members: {
-      ...(transferId !== null && { transfer_id: transferId }),
-      ...(accountNumber !== null && { account_number: accountNumber }),
-    },
-  });
-}
-
-/** A stored transfer, as settlement takes it. */
-export function toQueued(transfer: NewTransfer): QueuedTransfer {
-  const { id, requestId, fromAccount, toAccount, parentId, group } = transfer;
-  return {
-    id,
-    requestId: requestId ?? group?.id ?? id,
-    fromAccount,
-    toAccount,
-    parentId,
-    atomicGroupId: group?.atomic ? group.id : null,
-    adoptions: 0,
-    bytes: bytesOf(transfer),
-  };
-}
-
-/** About how many bytes a transfer takes in the queue: its text, and a constant for the rest. */
-export function bytesOf({ description, metadata }: Pick<NewTransfer, 'description' | 'metadata'>): number {
-  const own = FIXED_BYTES + (description === null ? 0 : Buffer.byteLength(description));
-  return metadata === null ? own : own + Buffer.byteLength(JSON.stringify(metadata));
-}
-
-/** Admits a caller's transfers of so many bytes together, or throws the problem with the reason. */
-export function admit(
-  parts: Pick<Parts, 'intake' | 'queue' | 'queueShares'>,
-  caller: string,
-  count: number,
-  bytes: number,
-): void {
-  const { intake, queue, queueShares } = parts;
-  if (!intake.available) throw unavailableProblem();
-  if (queueShares.mayTake(caller) && queue.admit(count, bytes)) {
-    queueShares.taken(caller, count);
-    return;
-  }
-  if (count <= queue.maxQueue) throw queueFullProblem(queue);
-  throw new Problem('group_too_large', `At most ${queue.maxQueue} transfers may wait; send them in parts.`);
-}
-
-async function dryRun(
-  parts: Parts,
-  caller: string,
-  transfers: readonly NewTransfer[],
-  group: { id: string; atomic: boolean } | null,
-): Promise<Answer> {
-  const bytes = transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0);
-  admit(parts, caller, transfers.length, bytes);
-  let report: JobReport;
-  try {
-    const unkeyed = transfers.map((transfer) => ({ ...transfer, idempotency: null }));
-    report = await parts.settlement.dryRun(unkeyed);
-  } finally {
-    parts.queue.release(transfers.length, bytes, false);
-  }
-  if (report.result === 'unavailable' || report.result === 'died') throw unavailableProblem();
-  if (report.result === 'broken')
-    throw new Problem('internal_error', 'These orders cannot be settled; the log says why.');
-  const { settledAt } = report;
-  const ended = transfers.map((transfer, index) => {
-    const final = finalOf(report, index);
-    // A number in the journal, and a time in it, belong to what has happened.
-    const told = isKnown(final) ? { ...final, journalNumber: null } : null;
-    return toTransfer(transfer, told === null ? '' : (settledAt ?? ''), told);
-  });
-  const [only] = ended;
-  const json = group || !only ? renderGroup(group?.id ?? '', group?.atomic ?? false, ended) : renderTransfer(only);
-  return { status: 200, json: { ...json, dry_run: true } };
-}
-
-/** A transfer as it will be stored. */
+/** A transfer as it will be stored or settled. */
 export function toNewTransfer(
-  { requestId, requestIdGiven }: Pick<Submission, 'requestId' | 'requestIdGiven'>,
-  idempotency: NewTransfer['idempotency'],
-  fields: OrderFields,
+  { requestId, requestIdGiven }: Pick<Ordered, 'requestId' | 'requestIdGiven'>,
+  fields: TransferFields,
   group: Group | null = null,
 ): NewTransfer {
   return {
@@ -272,74 +203,20 @@ export function toNewTransfer(
     // A request id that was made here serves as the id of its group or its one transfer, so that it need not be stored twice.
     id: requestIdGiven || group ? randomUUIDv7() : requestId,
     requestId: requestIdGiven ? requestId : null,
-    idempotency,
-  };
-}
-
-/** Whether the outcome of a transfer is known. Otherwise it must be read: it is pending, or another process has settled it. */
-function isKnown(final: Final | null): final is Final {
-  return final !== null && final.ending !== 'gone';
-}
-
-/** A transfer as it ended, or pending if `final` is null. */
-function toTransfer(transfer: NewTransfer, createdAt: string, final: Final | null): Transfer {
-  const { id, kind, fromAccount, toAccount, parentId, group, description, metadata } = transfer;
-  return {
-    id,
-    kind,
-    status: final === null ? 'pending' : final.ending === null ? 'completed' : 'failed',
-    failureCode: final === null || final.ending === 'gone' ? null : final.ending,
-    fromAccount,
-    toAccount,
-    amount: final === null ? transfer.amount : final.amount,
-    currency: final === null ? transfer.currency : final.currency,
-    parentId,
-    groupId: group?.id ?? null,
-    groupPosition: group?.position ?? null,
-    description,
-    metadata,
-    requestId: transfer.requestId ?? group?.id ?? id,
-    createdAt,
-    completedAt: final === null ? null : final.settledAt,
-    journalNumber: final === null ? null : final.journalNumber,
-  };
-}
-
-function answerOne(transfer: Transfer, headers: Record<string, string>): Answer {
-  return {
-    status: transfer.status === 'pending' ? 202 : 200,
-    headers,
-    json: renderTransfer(transfer),
-    log: { transfer_id: transfer.id },
-  };
-}
-
-function answerGroup(
-  id: string,
-  atomic: boolean,
-  transfers: readonly Transfer[],
-  headers: Record<string, string>,
-): Answer {
-  const pending = transfers.some((transfer) => transfer.status === 'pending');
-  return {
-    status: pending ? 202 : 200,
-    headers,
-    json: renderGroup(id, atomic, transfers),
-    log: { group_id: id, transfers: transfers.length },
   };
 }
 
 /** The idempotency key of a request, with the fingerprint of its content; null if it has none. */
-export function toIdempotency({ headers, said }: Pick<Submission, 'headers' | 'said'>): NewTransfer['idempotency'] {
+export function toIdempotency({ headers, fingerprinted }: Pick<Ordered, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
-  if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(said) };
+  if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(fingerprinted) };
   throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
 }
 
-/** SHA-256 of what the request says, however it was written: the order of fields and absent ones do not matter. */
-function fingerprintOf(said: readonly unknown[]): Uint8Array {
-  return createHash('sha256').update(JSON.stringify(said, canonical)).digest();
+/** SHA-256 of the content of a request, however it was written: the order of fields and absent ones do not matter. */
+function fingerprintOf(fingerprinted: readonly unknown[]): Uint8Array {
+  return createHash('sha256').update(JSON.stringify(fingerprinted, canonical)).digest();
 }
 
 function canonical(_key: string, value: unknown): unknown {

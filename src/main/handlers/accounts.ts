@@ -1,4 +1,5 @@
 // The handlers of accounts: open, show, list, change, close, and what happened on them.
+import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { z } from 'zod';
 import {
   type AccountRecord,
@@ -13,12 +14,13 @@ import {
 import { constraintOf } from '../../db/errors.ts';
 import { withTransaction } from '../../db/transaction.ts';
 import { EXTERNAL } from '../../domain/account.ts';
-import { createAccount } from '../opening.ts';
+import { createAccounts } from '../opening.ts';
 import { Problem } from '../problem.ts';
 import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import {
   balanceSchema,
   createAccountSchema,
+  createAccountsSchema,
   IMMUTABLE_FIELDS,
   listAccountsSchema,
   listEntriesSchema,
@@ -37,11 +39,16 @@ export function accountRoutes(parts: ReadingParts): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/accounts',
-      summary: 'Open an account',
+      summary: 'Open an account, or several at once',
       query: NO_PARAMETERS,
-      body: createAccountSchema,
-      answers: { 201: 'Account' },
-      handle: async (exchange) => await createAccount(parts, exchange),
+      needsAdmission: true,
+      body: createAccountSchema.or(createAccountsSchema),
+      chooseBody: (input) =>
+        typeof input === 'object' && input !== null && Object.hasOwn(input, 'accounts')
+          ? createAccountsSchema
+          : createAccountSchema,
+      answers: { 201: 'AccountOrAccounts' },
+      handle: async (exchange) => await createAccounts(parts, exchange),
     }),
     defineRoute({
       method: 'GET',
@@ -240,7 +247,7 @@ export async function findAccount(
 ): Promise<AccountRecord> {
   const known = accountNumber !== undefined && (whose === 'any' || accountNumber !== EXTERNAL);
   // What PostgreSQL cannot keep as text cannot be an account number either.
-  const accounts = known && !accountNumber.includes('\0') ? await loadAccounts(parts.pool, accountNumber) : [];
+  const accounts = known && !accountNumber.includes('\0') ? await loadAccounts(parts.pool, MAIN_LEDGER, accountNumber) : [];
   const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
   const [account, another] = matching;
   if (!account) throw new Problem('account_not_found', 'There is no account with this number.');

@@ -5,8 +5,7 @@ import { Problem } from '../problem.ts';
 import type { ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
-import { isUuid } from '../standing.ts';
-import { type Parts, submitOne } from '../submission.ts';
+import { isUuid, type Parts, submitOne } from '../submission.ts';
 import { renderHold } from '../wire.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 
@@ -19,7 +18,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       pattern: '/holds',
       summary: 'Reserve money for a later transfer',
       query: MOVEMENT_PARAMETERS,
-      takesPlace: true,
+      needsAdmission: true,
       body: createHoldSchema,
       answers: { 200: 'Transfer', 202: 'Transfer' },
       handle: async (exchange) => await createHold(parts, exchange),
@@ -38,7 +37,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       pattern: '/holds/:id/capture',
       summary: 'Move held money, all that is left or a part',
       query: MOVEMENT_PARAMETERS,
-      takesPlace: true,
+      needsAdmission: true,
       body: captureHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
@@ -49,7 +48,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       pattern: '/holds/:id/void',
       summary: 'Release what is left of a hold',
       query: MOVEMENT_PARAMETERS,
-      takesPlace: true,
+      needsAdmission: true,
       body: voidHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
@@ -65,7 +64,7 @@ async function createHold(
   const { expires_in: expiresIn, ...body } = exchange.body;
   const answer = await submitOne(
     parts,
-    { ...exchange, said: ['holds', exchange.body] },
+    { ...exchange, fingerprinted: ['holds', exchange.body] },
     { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
   );
   if (exchange.query.dry_run === 'true') return answer;
@@ -82,7 +81,7 @@ async function captureHold(
   refuseAmount(body.amount);
   return await submitOne(
     parts,
-    { ...exchange, said: ['capture', hold.id, body] },
+    { ...exchange, fingerprinted: ['capture', hold.id, body] },
     {
       ...partiesOf(hold),
       kind: 'capture',
@@ -102,7 +101,7 @@ async function voidHold(
   const hold = await findOpened(parts, exchange.caller, exchange.parameters[0]);
   return await submitOne(
     parts,
-    { ...exchange, said: ['void', hold.id, body] },
+    { ...exchange, fingerprinted: ['void', hold.id, body] },
     {
       ...partiesOf(hold),
       kind: 'void',

@@ -1,5 +1,5 @@
 // The handlers for operators: liveness, readiness, metrics, and the OpenAPI document.
-import type { Intake } from '../intake.ts';
+import type { Intake } from '../engine/intake.ts';
 import type { Metrics } from '../metrics.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';

@@ -14,8 +14,7 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
-import { findTransfer, isUuid } from '../standing.ts';
-import { type OrderFields, type Parts, submitGroup, submitOne } from '../submission.ts';
+import { findTransfer, isUuid, type Parts, submitGroup, submitOne, type TransferFields } from '../submission.ts';
 import { renderItems, renderPage, renderTransfer } from '../wire.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
@@ -36,7 +35,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       pattern: '/transfers',
       summary: 'Order a transfer, or several at once',
       query: MOVEMENT_PARAMETERS,
-      takesPlace: true,
+      needsAdmission: true,
       body: createTransferSchema.or(createGroupSchema),
       chooseBody: (input) =>
         typeof input === 'object' && input !== null && Object.hasOwn(input, 'transfers')
@@ -50,7 +49,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       pattern: '/transfers/:id/reversals',
       summary: 'Reverse a transfer, whole or in part',
       query: MOVEMENT_PARAMETERS,
-      takesPlace: true,
+      needsAdmission: true,
       body: reverseTransferSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
@@ -63,9 +62,9 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Transfer' },
-      handle: async ({ parameters, caller }) => ({
+      handle: async ({ ledger, parameters, caller }) => ({
         status: 200,
-        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, parameters[0]))),
+        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, ledger, parameters[0]))),
       }),
     }),
     defineRoute({
@@ -89,7 +88,7 @@ async function createTransfers(
   exchange: Exchange<MovementQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const submission = { ...exchange, said: ['transfers', body] };
+  const submission = { ...exchange, fingerprinted: ['transfers', body] };
   if (!('transfers' in body)) return await submitOne(parts, submission, toFields(body));
   return await submitGroup(parts, submission, body.transfers.map(toFields), body.atomic);
 }
@@ -101,7 +100,7 @@ async function reverseTransfer(
   const { body } = exchange;
   const original = await parts.lookUps.run(
     exchange.caller,
-    async (pool) => await findTransfer(pool, exchange.parameters[0]),
+    async (pool) => await findTransfer(pool, exchange.ledger, exchange.parameters[0]),
   );
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only what has completed can be reversed.');
@@ -109,7 +108,7 @@ async function reverseTransfer(
   refuseAmount(body.amount);
   return await submitOne(
     parts,
-    { ...exchange, said: ['reversals', original.id, body] },
+    { ...exchange, fingerprinted: ['reversals', original.id, body] },
     {
       kind: 'reversal',
       parentId: original.id,
@@ -124,7 +123,7 @@ async function reverseTransfer(
 }
 
 /** The fields of a transfer between two accounts, from a body. Throws the problems that need no look at the books. */
-export function toFields(body: z.output<typeof createTransferSchema>): OrderFields & { amount: bigint } {
+export function toFields(body: z.output<typeof createTransferSchema>): TransferFields & { amount: bigint } {
   refuseAmount(body.amount);
   if (body.from_account === body.to_account) {
     throw new Problem('same_account', 'A transfer needs two different accounts.');

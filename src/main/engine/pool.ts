@@ -1,15 +1,24 @@
 // The threads: piscina, with every option stated, because several of its defaults are traps for a job that moves
 // money. Nothing else imports piscina.
 import { Piscina } from 'piscina';
-import type { DatabaseSettings, DatabaseTimeouts } from '../db/connect.ts';
-import type { Job, JobReport } from '../domain/job.ts';
+import type { DatabaseSettings, DatabaseTimeouts } from '../../db/connect.ts';
+import { type Job, type JobReport, toColumns } from '../../domain/job.ts';
+import { MAIN_LEDGER } from '../../domain/ledger.ts';
 
 /** How many threads there are from the start on: one to work and one to spare. */
 const THREADS_MIN = 2;
 /** How often it is looked whether a thread is missing. */
 const LOOK_MS = 250;
-/** A job of no transfers, which a thread answers at once. */
-const NOTHING: Job = { transferIds: [], accountNumbers: [], parentIds: [], giveUp: false, dryRun: null };
+/** A job of no units, which a thread answers at once. */
+const NOTHING: Job = {
+  ledger: MAIN_LEDGER,
+  units: [],
+  transfers: toColumns([]),
+  claims: [],
+  openings: [],
+  mode: 'settle',
+  mayBeSettled: false,
+};
 
 export type ThreadPool = {
   /** Runs a job in an idle thread, or when one becomes idle. Rejects if the thread dies; the job may be run again. */
@@ -26,12 +35,12 @@ export function createThreadPool(options: {
   onError: (error: Error) => void;
 }): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
-    filename: new URL('../threads/settle.ts', import.meta.url).href,
+    filename: new URL('../../threads/settle.ts', import.meta.url).href,
     // The others are made when they are first needed, which is when jobs wait for locks: most never are, and would cost 110 MB.
     minThreads: Math.min(THREADS_MIN, options.threads),
     maxThreads: options.threads,
     idleTimeout: Infinity,
-    // Admission has counted to this before anything was stored (see queue.ts); here it is the second line.
+    // Admission has counted to this before anything was stored (see admission.ts); here it is the second line.
     maxQueue: options.maxQueue,
     // One transaction at a time on the thread's one connection.
     concurrentTasksPerWorker: 1,

@@ -1,9 +1,10 @@
 // Recovery: writes the heartbeat of this process's lease, adopts the transfers of leases whose holders stopped, and ends due
 // holds. Every process does all of it; the database ensures that each takes effect once.
 import { randomUUIDv7 } from 'node:crypto';
-import { type ConnectionPool, doubtConnections, SilenceError } from '../db/connect.ts';
-import { isOutOfReach, retryAfter, toError } from '../db/errors.ts';
-import { insertExpiries } from '../db/expiries.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ConnectionPool, doubtConnections, SilenceError } from '../../db/connect.ts';
+import { isOutOfReach, retryAfter, toError } from '../../db/errors.ts';
+import { type DueHold, loadDueHolds } from '../../db/expiries.ts';
 import {
   adoptPage,
   loadLastPendingId,
@@ -11,14 +12,16 @@ import {
   type ObservedLease,
   observeLeases,
   type PageBounds,
+  type PendingTransfer,
   writeHeartbeat,
-} from '../db/leases.ts';
-import type { QueuedTransfer } from '../domain/job.ts';
-import type { Logger } from '../logger.ts';
+} from '../../db/leases.ts';
+import type { NewTransfer } from '../../domain/transfer.ts';
+import type { Logger } from '../../logger.ts';
 import type { Intake } from './intake.ts';
 import type { Lease } from './lease.ts';
-import type { Queue } from './queue.ts';
-import type { Settlement } from './settlement.ts';
+import type { Admission } from './admission.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { sizeOf, toStoredUnits, toWaitingUnit } from './unit.ts';
 
 /** How much is adopted at once. The next page follows when this one is settled, so memory is bounded and no page waits for a tick. */
 const PAGE: PageBounds = { countMax: 1000, bytesMax: 4 * 1024 * 1024 };
@@ -43,8 +46,8 @@ export function startRecovery(options: {
   pool: ConnectionPool;
   lease: Lease;
   intake: Intake;
-  queue: Queue;
-  settlement: Settlement;
+  admission: Admission;
+  dispatcher: Dispatcher;
   logger: Logger;
   heartbeatMs: number;
   orphanedAfterMs: number;
@@ -175,26 +178,28 @@ class Adoption {
   readonly #pool: ConnectionPool;
   readonly #lease: Lease;
   readonly #intake: Intake;
-  readonly #queue: Queue;
-  readonly #settlement: Settlement;
+  readonly #admission: Admission;
+  readonly #dispatcher: Dispatcher;
   readonly #logger: Logger;
   readonly #orphanedAfterMs: number;
   #sightings = new Map<string, Sighting>();
+  /** Due holds whose expiry is on its way. */
+  readonly #expiring = new Set<string>();
 
   constructor(options: {
     pool: ConnectionPool;
     lease: Lease;
     intake: Intake;
-    queue: Queue;
-    settlement: Settlement;
+    admission: Admission;
+    dispatcher: Dispatcher;
     logger: Logger;
     orphanedAfterMs: number;
   }) {
     this.#pool = options.pool;
     this.#lease = options.lease;
     this.#intake = options.intake;
-    this.#queue = options.queue;
-    this.#settlement = options.settlement;
+    this.#admission = options.admission;
+    this.#dispatcher = options.dispatcher;
     this.#logger = options.logger;
     this.#orphanedAfterMs = options.orphanedAfterMs;
   }
@@ -217,7 +222,7 @@ class Adoption {
       const last = (await loadLastPendingId(this.#pool, id)) ?? FIRST_ID;
       let page = await loadPendingPage(this.#pool, id, { after: FIRST_ID, last }, PAGE);
       while (page && !stopped()) {
-        const unknown = page.transfers.filter((transfer) => !this.#intake.isStoring(transfer.id));
+        const unknown = page.transfers.filter(({ transfer }) => !this.#intake.isStoring(transfer.id));
         await this.#settle(unknown, 'own transfers found');
         page = await loadPendingPage(this.#pool, id, { after: page.lastId, last }, PAGE);
       }
@@ -264,13 +269,48 @@ class Adoption {
     });
   }
 
+  /**
+   * Ends due holds. Every process does: the job of an expiry that finds its hold ended writes nothing. So an expiry needs no claim, and
+   * nothing is stored before its job commits.
+   */
   async #expire(stopped: () => boolean): Promise<void> {
-    while (!stopped()) {
-      const ids = Array.from({ length: PAGE.countMax }, () => randomUUIDv7());
-      const expiries = await this.#doubting(async () => await insertExpiries(this.#pool, this.#lease.held, ids));
-      if (expiries.length === 0) return;
-      await this.#settle(expiries, null);
+    while (!stopped() && this.#expiring.size < PAGE.countMax) {
+      const due = await loadDueHolds(this.#pool, PAGE.countMax, [...this.#expiring]);
+      let ended = 0;
+      const ending = due.map(async (hold) => {
+        if (await this.#end(hold)) ended += 1;
+      });
+      await within(PAGE_WAIT_MS, Promise.all(ending));
+      // What remains is tried again with the next heartbeat.
+      if (ended === 0) return;
     }
+  }
+
+  /** Whether it ended the hold, and not another process. */
+  async #end({ id, ledger, fromAccount, toAccount, currency }: DueHold): Promise<boolean> {
+    const expiry: NewTransfer = {
+      id: randomUUIDv7(),
+      kind: 'expiry',
+      fromAccount,
+      toAccount,
+      amount: null,
+      currency,
+      parentId: id,
+      group: null,
+      conditions: null,
+      finalCapture: false,
+      expiresIn: null,
+      requestId: null,
+      description: 'Hold expired',
+      metadata: null,
+    };
+    this.#expiring.add(id);
+    const unit = toWaitingUnit(ledger, [expiry], null);
+    this.#admission.admitRecovered(1, unit.bytes);
+    const tracked = this.#dispatcher.submit(unit);
+    await tracked.end(Infinity);
+    this.#expiring.delete(id);
+    return tracked.result?.state === 'settled';
   }
 
   /** If only the answer is lost, transfers that this process does not know of are pending under its lease. */
@@ -283,16 +323,24 @@ class Adoption {
     }
   }
 
-  /** Hands a page to settlement, and waits until it is settled or delayed. */
-  async #settle(page: readonly QueuedTransfer[], message: string | null): Promise<void> {
-    const fresh = page.filter(({ id }) => !this.#settlement.has(id));
+  /** Hands a page to the dispatcher, and waits until it is settled or delayed. */
+  async #settle(page: readonly PendingTransfer[], message: string): Promise<void> {
+    const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer.id));
     if (fresh.length === 0) return;
-    for (const { bytes } of fresh) this.#queue.admitAnyway(1, bytes);
-    this.#settlement.push(fresh);
-    if (message !== null) this.#logger.warn({ transfers: fresh.length }, message);
-    await this.#settlement.waitFor(
-      fresh.map(({ id }) => id),
+    const units = toStoredUnits(fresh);
+    for (const unit of units) this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
+    this.#dispatcher.push(units);
+    this.#logger.warn({ transfers: fresh.length }, message);
+    await this.#dispatcher.waitFor(
+      fresh.map(({ transfer }) => transfer.id),
       PAGE_WAIT_MS,
     );
   }
+}
+
+/** Resolves with `work`, or after `timeoutMs`. */
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  const ended = new AbortController();
+  await Promise.race([work, sleep(timeoutMs, undefined, { signal: ended.signal }).catch(() => {})]);
+  ended.abort();
 }

@@ -1,11 +1,11 @@
 // Admission: bounds the number and the bytes of transfers that are on their way, and measures how fast they leave. It counts
-// transfers, not jobs: a transfer is admitted before it is stored and released when it is final, so MAX_QUEUE=50 means that
-// at most fifty are on their way.
+// transfers, not jobs: a transfer is admitted before anything is stored and released when it is final, so MAX_QUEUE=50 means that
+// at most fifty are on their way. An account that is being opened counts as one transfer.
 
 /** How long the queue must be busy for one measurement of its speed. */
 const MEASURE_MS = 250;
 
-export class Queue {
+export class Admission {
   /** How many transfers may be admitted and not yet final. */
   readonly maxQueue: number;
   readonly #bytesMax: number;
@@ -35,16 +35,16 @@ export class Queue {
   }
 
   /** Admits `count` transfers of so many bytes together, or none and returns false. */
-  admit(count: number, bytes: number): boolean {
+  tryAdmit(count: number, bytes: number): boolean {
     if (count > this.room) return false;
     // A request that does not fit is admitted to an empty queue: no request may be refused for ever.
     if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
-    this.admitAnyway(count, bytes);
+    this.admitRecovered(count, bytes);
     return true;
   }
 
-  /** Takes places whether or not there is room: for transfers that are durable already. */
-  admitAnyway(count: number, bytes: number): void {
+  /** Admits whether or not there is room: for transfers that are durable already. */
+  admitRecovered(count: number, bytes: number): void {
     if (this.#taken === 0) this.#busySince = this.#now();
     this.#taken += count;
     this.#bytes += bytes;

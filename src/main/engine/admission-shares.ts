@@ -1,13 +1,13 @@
-// Divides the queue of transfers between callers. A caller without competitors may fill it, because transfers become final within
+// Divides the queue of transfers between callers, or between ledgers. A caller without competitors may fill it, because transfers become final within
 // moments. While several callers compete, each is limited to its share, until the others have sent nothing for a while.
-import { ratioOf } from './shares.ts';
+import { ratioOf } from '../shares.ts';
 
 /** How long a caller counts as a competitor of the others after its last request. */
 const COMPETES_MS = 10_000;
 
 type Admitted = { readonly caller: string; count: number };
 
-export class QueueShares {
+export class AdmissionShares {
   readonly #queue: { readonly maxQueue: number; readonly size: number };
   readonly #ratio: number;
   readonly #now: () => number;

@@ -1,22 +1,27 @@
-// Intake makes transfers durable before their callers are answered. All that arrive while one INSERT runs form the next:
-// one statement, one commit, on one connection.
+// Intake makes transfers durable before their callers are answered. Those of a ledger that arrive while an INSERT runs form one of the
+// next: one statement, one commit, on one connection. Ledgers take turns.
 //
 // When the answer to an INSERT is lost, the lease is renewed before anything else is stored. After that, the first attempt either
 // has stored its transfers, which are visible, or never will. So the second attempt reads first, and stores only missing
 // transfers.
-import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
-import { isAnswerLost, retryAfter, toError } from '../db/errors.ts';
-import { insertPending, type KeyHolder, loadKeyHolders, namedBy } from '../db/intake.ts';
-import { closeLease } from '../db/leases.ts';
-import { loadTransfers } from '../db/transfers.ts';
-import type { NewTransfer } from '../domain/transfer.ts';
-import type { Logger } from '../logger.ts';
+import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../../db/connect.ts';
+import { isAnswerLost, retryAfter, toError } from '../../db/errors.ts';
+import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/intake.ts';
+import { closeLease } from '../../db/leases.ts';
+import { loadTransfers } from '../../db/transfers.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { Logger } from '../../logger.ts';
 import type { Lease } from './lease.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from '../metrics.ts';
 
 export type Accepted =
   /** `late`: the answer took so long that another process may have settled it already. */
-  | { readonly result: 'stored'; readonly createdAt: string; readonly late: boolean }
+  | {
+      readonly result: 'stored';
+      readonly createdAt: string;
+      readonly createdAtMicros: bigint;
+      readonly late: boolean;
+    }
   /** An earlier attempt, whose answer was lost, has stored it; since then it may have been settled. */
   | { readonly result: 'stored_before' }
   /** The idempotency key names an earlier request, the same one or another. */
@@ -26,11 +31,12 @@ export type Accepted =
   /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
   | { readonly result: 'unavailable'; readonly unknown: boolean };
 
-/** The transfers of one request: one, or a group under at most one idempotency key. */
-type Request = readonly NewTransfer[];
+type Batch = { readonly ledger: Ledger; readonly requests: readonly StoredRequest[] };
 /** The progress of an attempt: sent to the server, and confirmed as stored. */
 type Sending = { sent: boolean; stored: boolean };
-type Waiting = { readonly transfers: Request; readonly resolve: (accepted: Accepted) => void };
+type Waiting = { readonly request: StoredRequest; readonly resolve: (accepted: Accepted) => void };
+/** The requests of one ledger that wait. */
+type Line = { readonly ledger: Ledger; waiting: Waiting[] };
 
 const BATCH_MAX = 1000;
 const ATTEMPTS_MAX = 3;
@@ -46,7 +52,8 @@ export class Intake {
   readonly #lateMs: number;
   readonly #onDoubt: () => void;
   #connection: Connection | null = null;
-  #waiting: Waiting[] = [];
+  /** By ledger; the first is the next. */
+  readonly #lines = new Map<number, Line>();
   #inserting = false;
   /** The ids whose INSERT is under way. */
   #storing: ReadonlySet<string> = new Set();
@@ -98,10 +105,12 @@ export class Intake {
   }
 
   /** Stores the transfers of one request, and resolves when they are durable or cannot be stored. Never rejects. */
-  async accept(transfers: Request): Promise<Accepted> {
+  async accept(ledger: Ledger, request: StoredRequest): Promise<Accepted> {
     if (!this.#connection && !this.#inserting) return { result: 'unavailable', unknown: false };
     return await new Promise((resolve) => {
-      this.#waiting.push({ transfers, resolve });
+      const line = this.#lines.get(ledger.id) ?? { ledger, waiting: [] };
+      this.#lines.set(ledger.id, line);
+      line.waiting.push({ request, resolve });
       if (!this.#inserting) void this.#drain();
     });
   }
@@ -117,10 +126,11 @@ export class Intake {
 
   async #drain(): Promise<void> {
     this.#inserting = true;
-    while (this.#waiting.length > 0) {
-      const batch = this.#nextBatch();
-      this.#storing = new Set(batch.flatMap(({ transfers }) => transfers.map(({ id }) => id)));
-      const accepted = await this.#store(batch.map(({ transfers }) => transfers));
+    for (let next = this.#nextBatch(); next !== null; next = this.#nextBatch()) {
+      const { ledger, batch } = next;
+      const requests = batch.map(({ request }) => request);
+      this.#storing = new Set(requests.flatMap(({ transfers }) => transfers.map(({ id }) => id)));
+      const accepted = await this.#store(ledger, requests);
       this.#storing = new Set();
       for (const [index, { resolve }] of batch.entries()) {
         resolve(accepted[index] ?? { result: 'unavailable', unknown: true });
@@ -136,29 +146,37 @@ export class Intake {
     if (!this.#connection && !this.#closed) void this.#reconnect();
   }
 
-  #nextBatch(): Waiting[] {
+  #nextBatch(): { ledger: Ledger; batch: Waiting[] } | null {
+    const [first] = this.#lines;
+    if (!first) return null;
+    const [id, line] = first;
     let count = 0;
-    const end = this.#waiting.findIndex(({ transfers }, index) => {
-      count += transfers.length;
+    const end = line.waiting.findIndex(({ request }, index) => {
+      count += request.transfers.length;
       return index > 0 && count > BATCH_MAX;
     });
-    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
+    const batch = line.waiting.splice(0, end === -1 ? line.waiting.length : end);
+    // To the end of the line of ledgers.
+    this.#lines.delete(id);
+    if (line.waiting.length > 0) this.#lines.set(id, line);
+    return { ledger: line.ledger, batch };
   }
 
   /** `unknown`: whether an earlier attempt may have stored them that was not answered to its end. */
-  async #store(requests: readonly Request[], unknown = false): Promise<Accepted[]> {
+  async #store(ledger: Ledger, requests: readonly StoredRequest[], unknown = false): Promise<Accepted[]> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
       const sending = { sent: false, stored: false };
       try {
         const connection = this.#connection ?? (attempt > 1 ? await this.#connect() : null);
         if (!connection) break;
         sending.sent = true;
-        if (unknown) return await this.#storeMissing(connection, requests, sending);
-        return await this.#insert(connection, requests, sending);
+        const batch = { ledger, requests };
+        if (unknown) return await this.#storeMissing(connection, batch, sending);
+        return await this.#insert(connection, batch, sending);
       } catch (error) {
         const retry = retryAfter(error);
         this.#logger.warn({ requests: requests.length, attempt, reason: toError(error).message }, 'intake failed');
-        if (retry === 'never' && !sending.stored) return await this.#storeInParts(requests, unknown);
+        if (retry === 'never' && !sending.stored) return await this.#storeInParts(ledger, requests, unknown);
         unknown ||= sending.stored || (sending.sent && isAnswerLost(error));
         this.#foundStored ||= sending.stored;
         if (retry === 'new connection') await this.#drop();
@@ -169,16 +187,18 @@ export class Intake {
   }
 
   /** Stores the transfers that an earlier attempt did not store, after the lease has been renewed. */
-  async #storeMissing(connection: Connection, requests: readonly Request[], sending: Sending): Promise<Accepted[]> {
+  async #storeMissing(connection: Connection, { ledger, requests }: Batch, sending: Sending): Promise<Accepted[]> {
     const found = await loadTransfers(
       connection,
-      requests.flatMap((request) => request.map(({ id }) => id)),
+      ledger,
+      requests.flatMap(({ transfers }) => transfers.map(({ id }) => id)),
     );
     const ids = new Set(found.map(({ id }) => id));
-    const isStored = ([first]: Request): boolean => first !== undefined && ids.has(first.id);
+    const isStored = ({ transfers: [first] }: StoredRequest): boolean => first !== undefined && ids.has(first.id);
     const missing = requests.filter((request) => !isStored(request));
     if (missing.length < requests.length) this.#foundStored = true;
-    const accepted = (missing.length > 0 ? await this.#insert(connection, missing, sending) : []).values();
+    const inserted = missing.length > 0 ? await this.#insert(connection, { ledger, requests: missing }, sending) : [];
+    const accepted = inserted.values();
     return requests.map((request) =>
       isStored(request)
         ? { result: 'stored_before' }
@@ -187,32 +207,33 @@ export class Intake {
   }
 
   /** One request that cannot be stored must not take with it those that arrived at the same time. */
-  async #storeInParts(requests: readonly Request[], unknown: boolean): Promise<Accepted[]> {
+  async #storeInParts(ledger: Ledger, requests: readonly StoredRequest[], unknown: boolean): Promise<Accepted[]> {
     if (requests.length === 1) return [unknown ? { result: 'unavailable', unknown } : { result: 'broken' }];
     const half = Math.ceil(requests.length / 2);
     return [
-      ...(await this.#store(requests.slice(0, half), unknown)),
-      ...(await this.#store(requests.slice(half), unknown)),
+      ...(await this.#store(ledger, requests.slice(0, half), unknown)),
+      ...(await this.#store(ledger, requests.slice(half), unknown)),
     ];
   }
 
-  async #insert(connection: Connection, requests: readonly Request[], sending: Sending): Promise<Accepted[]> {
+  async #insert(connection: Connection, batch: Batch, sending: Sending): Promise<Accepted[]> {
     const startedAt = performance.now();
-    const transfers = requests.flat();
+    const { ledger, requests } = batch;
     const { held } = this.#lease;
-    const { leaseHeld, createdAt } = await insertPending(connection, held, transfers);
+    const { leaseHeld, ...stored } = await insertPending(connection, { ledger, lease: held }, requests);
     if (!leaseHeld) {
       // Nothing was stored: another process has taken over the lease, or the lease was renewed meanwhile.
       await this.#lease.renew(connection, held);
-      return await this.#insert(connection, requests, sending);
+      return await this.#insert(connection, batch, sending);
     }
     sending.stored = true;
-    const keys = requests.flatMap(([first]) => first?.idempotency?.key ?? []);
-    const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, keys);
-    this.#metrics.stored(transfers.length, performance.now() - startedAt);
+    const keys = requests.flatMap(({ idempotency }) => idempotency?.key ?? []);
+    const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, ledger, keys);
+    const count = requests.reduce((sum, { transfers }) => sum + transfers.length, 0);
+    this.#metrics.stored(count, performance.now() - startedAt);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
     const late = performance.now() - startedAt > this.#lateMs;
-    return requests.map((request) => acceptedOf(request, byKey, { createdAt, late }));
+    return requests.map((request) => acceptedOf(request, byKey, { ...stored, late }));
   }
 
   /** Reconnects. An answer on the previous connection may be lost, so the lease is renewed. */
@@ -278,12 +299,12 @@ export class Intake {
 }
 
 function acceptedOf(
-  [first]: Request,
+  { idempotency, namedId }: StoredRequest,
   byKey: ReadonlyMap<string, KeyHolder>,
-  stored: { createdAt: string; late: boolean },
+  stored: { createdAt: string; createdAtMicros: bigint; late: boolean },
 ): Accepted {
-  if (!first?.idempotency) return { result: 'stored', ...stored };
-  const holder = byKey.get(first.idempotency.key);
+  if (!idempotency) return { result: 'stored', ...stored };
+  const holder = byKey.get(idempotency.key);
   if (!holder) return { result: 'unavailable', unknown: true };
-  return holder.transferId === namedBy(first) ? { result: 'stored', ...stored } : { result: 'replayed', holder };
+  return holder.transferId === namedId ? { result: 'stored', ...stored } : { result: 'replayed', holder };
 }

@@ -1,0 +1,298 @@
+// The engine: takes requests that move money or open accounts, makes them durable, and has them settled. It knows no HTTP.
+//
+//   admission ─ no ─▶ refused, nothing is stored
+//       │
+//       ├─ the caller does not wait ─▶ intake log, one commit ─▶ pending ─▶ job
+//       └─ the caller waits ─▶ job, whose commit makes it durable ─▶ final
+//                               └─ the wait ends first, and the job has not begun ─▶ intake log ─▶ pending
+import type { ConnectionPool } from '../../db/connect.ts';
+import type { KeyHolder, StoredRequest } from '../../db/intake.ts';
+import type { Transfer } from '../../db/transfers.ts';
+import type { Account, NewAccount } from '../../domain/account.ts';
+import { renderInstant } from '../../domain/instant.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import type { Admission } from './admission.ts';
+import type { AdmissionShares } from './admission-shares.ts';
+import { type Dispatcher, onlyResultOf, type SettledUnit, type Tracked, type UnitResult } from './dispatcher.ts';
+import type { Accepted, Intake } from './intake.ts';
+import type { KeyLookup } from './keys.ts';
+import { loadStored } from './stored.ts';
+import { namedBy, sizeOf, toStoredUnits, toWaitingUnit, type Unit } from './unit.ts';
+
+export type Engine = {
+  /** For look-ups that are part of submitting. */
+  readonly pool: ConnectionPool;
+  readonly intake: Intake;
+  readonly keys: KeyLookup;
+  readonly admission: Admission;
+  /** How admission is shared between callers, and between ledgers. */
+  readonly callerShares: AdmissionShares;
+  readonly ledgerShares: AdmissionShares;
+  readonly dispatcher: Dispatcher;
+  /** How long an opened account, and a request for the transfers of an earlier one, wait at most, in milliseconds. */
+  readonly waitTimeoutMs: number;
+};
+
+/** Who asks, of which ledger, under which key. */
+export type Source = {
+  readonly ledger: Ledger;
+  readonly caller: string;
+  readonly idempotency: IdempotencyKey | null;
+};
+
+/** A request to settle one transfer, or a group. */
+export type Submission = Source & {
+  readonly transfers: readonly NewTransfer[];
+  /** How long the caller waits until they are final, in milliseconds; null: not at all. */
+  readonly waitMs: number | null;
+};
+
+/** Why a request was not accepted, or what is not known of it. */
+export type Refusal =
+  | { readonly refused: 'queue_full'; readonly retryAfterSeconds: number }
+  | { readonly refused: 'too_large'; readonly max: number }
+  | { readonly refused: 'key_reused'; readonly holder: KeyHolder }
+  | { readonly refused: 'account_exists' }
+  /** The database is out of reach; nothing was stored. */
+  | { readonly refused: 'unavailable' }
+  /** The answer of the database was lost: it may be stored, settled, or neither. */
+  | { readonly refused: 'outcome_unknown'; readonly namedId: string }
+  /** The database refuses it alone, so that a schema let through what it should not have. Nothing was stored. */
+  | { readonly refused: 'broken' };
+
+/** The transfers of a request, or of the earlier one that its key names. */
+export type Submitted = { readonly transfers: readonly Transfer[]; readonly namedId: string; readonly replayed: boolean };
+
+/** Submits transfers. They are pending or final; they are final if the caller waits, unless the wait ends first. */
+export async function submit(engine: Engine, submission: Submission): Promise<Submitted | Refusal> {
+  const { ledger, transfers, idempotency, waitMs } = submission;
+  const unit = toWaitingUnit(ledger, transfers, idempotency);
+  const refusal = admit(engine, submission.caller, unit);
+  if (refusal) return await replayRefused(engine, submission, refusal);
+  const waitsUntil = performance.now() + (waitMs ?? 0);
+  if (waitMs === null || waitMs === 0) return await store(engine, submission, unit);
+  const tracked = engine.dispatcher.submit(unit);
+  const result = await endOf(engine, tracked, waitsUntil);
+  if (result === 'withdrawn') return await store(engine, submission, unit);
+  if (result === 'unknown') return { refused: 'outcome_unknown', namedId: namedIdOf(transfers) };
+  switch (result.state) {
+    case 'settled':
+      return { transfers: toTransfers(transfers, result), namedId: namedIdOf(transfers), replayed: false };
+    case 'settled_elsewhere':
+      return await load(engine, submission, { namedId: namedIdOf(transfers), replayed: false, waitsUntil });
+    case 'replayed': {
+      const holder = idempotency && (await engine.keys.find(ledger, idempotency.key));
+      return holder ? await replay(engine, submission, holder, waitsUntil) : { refused: 'unavailable' };
+    }
+    case 'account_exists':
+    case 'broken':
+      return { refused: 'broken' };
+  }
+}
+
+/** Settles transfers in a transaction that is rolled back, and returns how they would end. */
+export async function tryOut(engine: Engine, submission: Submission): Promise<{ transfers: Transfer[] } | Refusal> {
+  const { transfers } = submission;
+  const unit = toWaitingUnit(submission.ledger, transfers, null);
+  const refusal = admit(engine, submission.caller, unit);
+  if (refusal) return refusal;
+  const report = await engine.dispatcher.dryRun(unit).finally(() => {
+    engine.admission.release(sizeOf(unit), unit.bytes, false);
+  });
+  if (report.result === 'broken') return { refused: 'broken' };
+  if (report.result !== 'settled') return { refused: 'unavailable' };
+  const result = onlyResultOf(report);
+  if (result.state !== 'settled') return { refused: 'broken' };
+  // A number in the journal belongs to what has happened.
+  return { transfers: toTransfers(transfers, { ...result, journalNumber: null }) };
+}
+
+/** A request to open accounts, all or none, each with an opening transfer or without. */
+export type Opening = Source & {
+  readonly accounts: readonly NewAccount[];
+  /** The opening transfers; their ids are in the answers. */
+  readonly transfers: readonly NewTransfer[];
+};
+
+/** The opened accounts as they were at the end of their job; or a request with the same key has opened them before. */
+export type OpeningResult =
+  | { readonly opened: readonly Account[]; readonly createdAt: string }
+  | { readonly replayed: KeyHolder }
+  /** They exist, and were opened by this request; their job's answer was lost. */
+  | { readonly opened: null }
+  | Refusal;
+
+/** Opens accounts. They exist when this returns. */
+export async function open(engine: Engine, opening: Opening): Promise<OpeningResult> {
+  const { ledger, accounts, transfers, idempotency } = opening;
+  const unit = toWaitingUnit(ledger, transfers, idempotency, accounts);
+  const refusal = admit(engine, opening.caller, unit);
+  const holderOf = async () => idempotency && (await engine.keys.find(ledger, idempotency.key));
+  if (refusal) {
+    // A full queue must not hide the answer to a request that was accepted before.
+    const holder = await holderOf();
+    return holder ? { replayed: holder } : refusal;
+  }
+  const tracked = engine.dispatcher.submit(unit);
+  const namedId = accounts[0]?.accountNumber ?? '';
+  const result = await endOf(engine, tracked, performance.now() + engine.waitTimeoutMs);
+  if (result === 'withdrawn') {
+    engine.admission.release(sizeOf(unit), unit.bytes, false);
+    return { refused: 'unavailable' };
+  }
+  if (result === 'unknown') return { refused: 'outcome_unknown', namedId };
+  switch (result.state) {
+    case 'settled':
+      return { opened: result.opened, createdAt: renderInstant(result.jobMicros) };
+    case 'settled_elsewhere':
+      return { opened: null };
+    case 'replayed': {
+      const holder = await holderOf();
+      return holder ? { replayed: holder } : { refused: 'unavailable' };
+    }
+    case 'account_exists':
+      // After a lost answer it may be this request that opened them.
+      return tracked.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
+    case 'broken':
+      return { refused: 'broken' };
+  }
+}
+
+/** Admits a caller's unit, or says why not. */
+function admit(engine: Engine, caller: string, unit: Unit): Refusal | null {
+  const { intake, admission, callerShares, ledgerShares } = engine;
+  const size = sizeOf(unit);
+  const { name } = unit.ledger;
+  if (!intake.available) return { refused: 'unavailable' };
+  if (callerShares.mayTake(caller) && ledgerShares.mayTake(name) && admission.tryAdmit(size, unit.bytes)) {
+    callerShares.taken(caller, size);
+    ledgerShares.taken(name, size);
+    return null;
+  }
+  if (size > admission.maxQueue) return { refused: 'too_large', max: admission.maxQueue };
+  return { refused: 'queue_full', retryAfterSeconds: admission.retryAfterSeconds() };
+}
+
+/**
+ * How a unit ended. At the end of the wait it is withdrawn if no job has it. If a job has it, the job's answer comes soon. 'unknown': the
+ * answer of a job was lost, and the unit is being settled again.
+ */
+async function endOf(
+  { dispatcher }: Engine,
+  tracked: Tracked,
+  waitsUntil: number,
+): Promise<UnitResult | 'withdrawn' | 'unknown'> {
+  await tracked.end(waitsUntil - performance.now());
+  while (tracked.result === null) {
+    if (dispatcher.withdraw(tracked)) return 'withdrawn';
+    if (tracked.state === 'queued') return 'unknown';
+    await tracked.change(Infinity);
+  }
+  return tracked.result;
+}
+
+/** Stores an admitted request in the intake log, and hands it to the dispatcher. */
+async function store(engine: Engine, submission: Submission, unit: Unit): Promise<Submitted | Refusal> {
+  const { ledger, transfers, idempotency } = submission;
+  const namedId = namedIdOf(transfers);
+  const request: StoredRequest = { transfers, namedId, idempotency };
+  const accepted: Accepted = await engine.intake.accept(ledger, request);
+  if (accepted.result !== 'stored') engine.admission.release(sizeOf(unit), unit.bytes, false);
+  // A caller that waits has waited by now.
+  const waitsUntil = performance.now();
+  switch (accepted.result) {
+    case 'stored': {
+      const { createdAt, createdAtMicros: storedAtMicros, late } = accepted;
+      const stored = transfers.map((transfer) => ({ ledger, transfer, storedAtMicros, adoptions: 0 }));
+      engine.dispatcher.push(toStoredUnits(stored));
+      if (late) return await load(engine, submission, { namedId, replayed: false, waitsUntil });
+      return { transfers: transfers.map((transfer) => toPending(transfer, createdAt)), namedId, replayed: false };
+    }
+    case 'stored_before':
+      return await load(engine, submission, { namedId, replayed: false, waitsUntil });
+    case 'replayed':
+      return await replay(engine, submission, accepted.holder, performance.now() + (submission.waitMs ?? 0));
+    case 'broken':
+      return { refused: 'broken' };
+    case 'unavailable':
+      return accepted.unknown ? { refused: 'outcome_unknown', namedId } : { refused: 'unavailable' };
+  }
+}
+
+/** A full queue must not hide the answer to a request that was accepted before. */
+async function replayRefused(engine: Engine, submission: Submission, refusal: Refusal): Promise<Submitted | Refusal> {
+  const { ledger, idempotency, waitMs } = submission;
+  const waitsUntil = performance.now() + (waitMs ?? 0);
+  const holder = idempotency && (await engine.keys.find(ledger, idempotency.key));
+  return holder ? await replay(engine, submission, holder, waitsUntil) : refusal;
+}
+
+/** The transfers of the earlier request that a key names, unless it was another request. */
+async function replay(
+  engine: Engine,
+  submission: Submission,
+  holder: KeyHolder,
+  waitsUntil: number,
+): Promise<Submitted | Refusal> {
+  const { transferId, accountNumber, fingerprint } = holder;
+  const { idempotency } = submission;
+  const isSame = idempotency !== null && fingerprint.equals(idempotency.fingerprint);
+  if (transferId === null || accountNumber !== null || !isSame) return { refused: 'key_reused', holder };
+  return await load(engine, submission, { namedId: transferId, replayed: true, waitsUntil });
+}
+
+async function load(
+  engine: Engine,
+  { ledger, transfers }: Submission,
+  found: { namedId: string; replayed: boolean; waitsUntil: number },
+): Promise<Submitted | Refusal> {
+  const { namedId, replayed, waitsUntil } = found;
+  const isGroup = (transfers[0]?.group ?? null) !== null;
+  const stored = await loadStored(engine, { ledger, namedId, isGroup }, waitsUntil - performance.now());
+  return stored ? { transfers: stored, namedId, replayed } : { refused: 'outcome_unknown', namedId };
+}
+
+function namedIdOf([first]: readonly NewTransfer[]): string {
+  return first ? namedBy(first) : '';
+}
+
+/** Transfers that were settled in one job, which also created them. */
+function toTransfers(transfers: readonly NewTransfer[], settled: SettledUnit): Transfer[] {
+  const createdAt = renderInstant(settled.jobMicros);
+  return transfers.map((transfer, index) => {
+    const { ending = null, currency = null, amount = null } = settled.transfers[index] ?? {};
+    return {
+      ...toPending(transfer, createdAt),
+      status: ending === null ? 'completed' : 'failed',
+      failureCode: ending,
+      amount,
+      currency,
+      completedAt: settled.settledAt,
+      journalNumber: settled.journalNumber,
+    };
+  });
+}
+
+function toPending(transfer: NewTransfer, createdAt: string): Transfer {
+  const { id, kind, fromAccount, toAccount, amount, currency, parentId, group, description, metadata } = transfer;
+  return {
+    id,
+    kind,
+    status: 'pending',
+    failureCode: null,
+    fromAccount,
+    toAccount,
+    amount,
+    currency,
+    parentId,
+    groupId: group?.id ?? null,
+    groupPosition: group?.position ?? null,
+    description,
+    metadata,
+    requestId: transfer.requestId ?? group?.id ?? id,
+    createdAt,
+    completedAt: null,
+    journalNumber: null,
+  };
+}
