@@ -122,7 +122,9 @@ create table pending_transfers (
   request_id text collate "C",
   description text,
   metadata jsonb,
-  constraint pending_transfers_pkey primary key (ledger_id, id),
+  -- The id leads, unlike elsewhere: PostgreSQL 15 and 16 may drop a condition `id = any(…)` on a later column of an index, and would then
+  -- read the whole queue with its dead rows.
+  constraint pending_transfers_pkey primary key (id, ledger_id),
   constraint pending_transfers_kind_known check (
     kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')
   ),

@@ -103,7 +103,11 @@ export async function sealAccount(
 }
 
 /** The accounts of this number: one, none, or for @external one per currency, in order of currency. */
-export async function loadAccounts(connection: Queryable, _ledger: Ledger, accountNumber: string): Promise<AccountRecord[]> {
+export async function loadAccounts(
+  connection: Queryable,
+  _ledger: Ledger,
+  accountNumber: string,
+): Promise<AccountRecord[]> {
   const result = await connection.query<AccountRow>({
     name: 'load accounts',
     text: `

@@ -64,12 +64,17 @@ const INSERT_ACCOUNTS = `
     $12::bigint[], $13::bigint[]
   ) as opened`;
 
+// The ledger's id comes from the sub-select: see locked-job.ts for what `ledger_id = $1` makes of a join.
 const UPDATE_ACCOUNTS = `
   update accounts
   set balance = moved.balance, held = moved.held, entry_count = moved.entry_count
-  from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
-    as moved (account_number, currency, balance, held, entry_count)
-  where accounts.ledger_id = $1::integer
+  from (
+    select $1::integer as ledger_id, sent.*
+    from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+      as sent (account_number, currency, balance, held, entry_count)
+    offset 0
+  ) as moved
+  where accounts.ledger_id = moved.ledger_id
     and accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
 
 // The intake log, the journal, and what it covers, in one statement: the arrays are sent once. Everything but the entries' sides comes
@@ -145,9 +150,13 @@ const INSERT_HOLDS = `
 const UPDATE_HOLDS = `
   update holds
   set captured = changed.captured, released = changed.released, state = changed.state, expiry_id = changed.expiry_id
-  from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[])
-    as changed (id, captured, released, state, expiry_id)
-  where holds.ledger_id = $1::integer and holds.id = changed.id`;
+  from (
+    select $1::integer as ledger_id, sent.*
+    from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[])
+      as sent (id, captured, released, state, expiry_id)
+    offset 0
+  ) as changed
+  where holds.ledger_id = changed.ledger_id and holds.id = changed.id`;
 
 const UPDATE_REVERSED = `
   insert into reversed_amounts (ledger_id, transfer_id, amount, reversed)
@@ -262,7 +271,9 @@ function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): State
     statements.push({ name: 'insert holds', text: INSERT_HOLDS, values });
   }
   if (holds.length > 0) {
-    const expiryOf = new Map(transfers.flatMap(({ kind, parentId, id }) => (kind === 'expiry' ? [[parentId, id]] : [])));
+    const expiryOf = new Map(
+      transfers.flatMap(({ kind, parentId, id }) => (kind === 'expiry' ? [[parentId, id]] : [])),
+    );
     const values = [
       ledger.id,
       holds.map(({ id }) => id),

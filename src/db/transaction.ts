@@ -16,12 +16,16 @@ export class BeginFailedError extends Error {
 /** A statement that reads and locks, and changes nothing. */
 export type LockingStatement = { readonly name: string; readonly text: string };
 
+/** Sends a statement, and returns its rows as arrays. */
+export type Load = <Row extends unknown[]>(statement: LockingStatement, values: unknown[]) => Promise<Row[]>;
+
 /** Whatever changes rows. A lock is written `for update` or `for no key update`. */
 const CHANGE = /(?<!for |no key )\b(insert|update|delete|merge|truncate|copy|call|nextval|set_config)\b/i;
 
 /** Declares a statement that may be sent together with BEGIN. Throws a TypeError if it could change anything. */
 export function lockingStatement(name: string, text: string): LockingStatement {
-  if (CHANGE.test(text)) throw new TypeError(`The statement '${name}' changes rows, so it must not be sent with BEGIN.`);
+  if (CHANGE.test(text))
+    throw new TypeError(`The statement '${name}' changes rows, so it must not be sent with BEGIN.`);
   return { name, text };
 }
 
@@ -41,21 +45,20 @@ export class Transaction {
   }
 
   /**
-   * Begins, and sends `statements` in the same round trip. They change nothing, so it does no harm if the server cancels BEGIN alone and
-   * runs them by themselves. Throws the first error; nothing was begun then.
+   * Begins, and sends what `send` loads in the same round trip. It changes nothing, so it does no harm if the server cancels BEGIN alone
+   * and runs it by itself. Throws the first error, or a BeginFailedError; nothing was begun then.
    */
-  static async beginWith(
+  static async beginWith<Sent extends readonly Promise<unknown>[] | []>(
     connection: Queryable,
-    statements: readonly { statement: LockingStatement; values: readonly unknown[] }[],
-  ): Promise<{ transaction: Transaction; rows: unknown[][][] }> {
+    send: (load: Load) => Sent,
+  ): Promise<{ transaction: Transaction; loaded: { -readonly [Index in keyof Sent]: Awaited<Sent[Index]> } }> {
     const begun = connection.query('begin');
-    const sent = statements.map(
-      async ({ statement: { name, text }, values }) =>
-        (await connection.query<unknown[]>({ name, text, values: [...values], rowMode: 'array' })).rows,
-    );
+    const load = async <Row extends unknown[]>({ name, text }: LockingStatement, values: unknown[]): Promise<Row[]> =>
+      (await connection.query<Row>({ name, text, values, rowMode: 'array' })).rows;
+    const sent = send(load);
     try {
-      const [, ...rows] = await allSent([begun, ...sent]);
-      return { transaction: new Transaction(connection), rows };
+      await allSent([begun, ...sent]);
+      return { transaction: new Transaction(connection), loaded: await allSent(sent) };
     } catch (error) {
       // BEGIN itself may have been answered.
       if (!(await new Transaction(connection).rollback())) throw new BeginFailedError(toError(error));

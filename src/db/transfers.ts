@@ -92,7 +92,11 @@ export type TransferRow = {
 type ListedRow = TransferRow & { section: number; entry_number: bigint | null; head: bigint };
 
 /** The transfers with these ids, in no order; unknown ids are omitted. */
-export async function loadTransfers(connection: Queryable, _ledger: Ledger, ids: readonly string[]): Promise<Transfer[]> {
+export async function loadTransfers(
+  connection: Queryable,
+  _ledger: Ledger,
+  ids: readonly string[],
+): Promise<Transfer[]> {
   const result = await connection.query<TransferRow>({
     name: 'load transfers',
     text: `

@@ -3,6 +3,8 @@
 /** An instant as PostgreSQL renders it: RFC 3339 in UTC, with up to six decimals and without trailing zeros. */
 export function renderInstant(micros: bigint): string {
   const text = new Date(Number(micros / 1000n)).toISOString();
-  const decimals = String(micros % 1_000_000n).padStart(6, '0').replace(/0+$/, '');
+  const decimals = String(micros % 1_000_000n)
+    .padStart(6, '0')
+    .replace(/0+$/, '');
   return `${text.slice(0, 19)}${decimals === '' ? '' : `.${decimals}`}Z`;
 }

@@ -35,7 +35,8 @@ export async function createAccounts(parts: Parts, exchange: Exchange<unknown, B
   const wanted = toWanted(bodies, exchange, idempotency);
   const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency });
   if ('refused' in result) throw toOpeningProblem(result, wanted);
-  if ('replayed' in result) return await replayAccounts(parts, exchange, { wanted, idempotency, holder: result.replayed });
+  if ('replayed' in result)
+    return await replayAccounts(parts, exchange, { wanted, idempotency, holder: result.replayed });
   const accounts =
     result.opened === null
       ? await loadOpened(parts, ledger, wanted.accounts)

@@ -171,7 +171,16 @@ async function exchange(
       // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
       if (route.body === NO_BODY && hasBody(headers)) request.resume();
       const caller = callerOf(request.socket.remoteAddress);
-      answer = await route.handle({ requestId, requestIdGiven, headers, ledger: MAIN_LEDGER, caller, parameters, query, readBody });
+      answer = await route.handle({
+        requestId,
+        requestIdGiven,
+        headers,
+        ledger: MAIN_LEDGER,
+        caller,
+        parameters,
+        query,
+        readBody,
+      });
     }
     log = answer.log;
     closeIfStopping(response, options);

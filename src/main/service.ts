@@ -317,7 +317,9 @@ function refuseEarly(
       if (!recovery.reachable) throw unavailableProblem();
       if (route.needsAdmission) {
         // Called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
-        const mayTake = [callerShares.mayTake(exchange.caller), ledgerShares.mayTake(exchange.ledger.name)].every(Boolean);
+        const mayTake = [callerShares.mayTake(exchange.caller), ledgerShares.mayTake(exchange.ledger.name)].every(
+          Boolean,
+        );
         // A request with a key may have been accepted before; then it is answered although the queue is full.
         const isNew = exchange.headers['idempotency-key'] === undefined;
         if (isNew && !mayTake && admission.room > 0) metrics.refused('queue');

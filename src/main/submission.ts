@@ -207,7 +207,10 @@ export function toNewTransfer(
 }
 
 /** The idempotency key of a request, with the fingerprint of its content; null if it has none. */
-export function toIdempotency({ headers, fingerprinted }: Pick<Ordered, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
+export function toIdempotency({
+  headers,
+  fingerprinted,
+}: Pick<Ordered, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
   if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(fingerprinted) };

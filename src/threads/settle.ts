@@ -150,7 +150,9 @@ function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
   leaveOpenings(job, locked, leave);
   const { id: ids, kind, parentId } = job.transfers;
   if (locked.settledIds.size > 0 || kind?.includes('expiry')) {
-    const due = new Set(locked.books.holds.flatMap(({ id, state, due: isDue }) => (state === 'open' && isDue ? [id] : [])));
+    const due = new Set(
+      locked.books.holds.flatMap(({ id, state, due: isDue }) => (state === 'open' && isDue ? [id] : [])),
+    );
     const unitOf = job.units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
     for (const [index, id] of ids.entries()) {
       const parent = parentId?.[index] ?? null;
@@ -245,7 +247,9 @@ function report(
 ): SettledJob {
   const { units, unitOf, journal, jobMicros, attempt, changed } = settled;
   const states = new Map(settled.opened.map(({ account, state }) => [account.accountNumber, state]));
-  const outcomes: readonly (Outcome | undefined)[] = unitOf ? spread(unitOf, units ?? [], settled.outcomes) : settled.outcomes;
+  const outcomes: readonly (Outcome | undefined)[] = unitOf
+    ? spread(unitOf, units ?? [], settled.outcomes)
+    : settled.outcomes;
   return {
     result: 'settled',
     units,

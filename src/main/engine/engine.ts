@@ -62,7 +62,11 @@ export type Refusal =
   | { readonly refused: 'broken' };
 
 /** The transfers of a request, or of the earlier one that its key names. */
-export type Submitted = { readonly transfers: readonly Transfer[]; readonly namedId: string; readonly replayed: boolean };
+export type Submitted = {
+  readonly transfers: readonly Transfer[];
+  readonly namedId: string;
+  readonly replayed: boolean;
+};
 
 /** Submits transfers. They are pending or final; they are final if the caller waits, unless the wait ends first. */
 export async function submit(engine: Engine, submission: Submission): Promise<Submitted | Refusal> {

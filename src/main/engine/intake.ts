@@ -4,7 +4,13 @@
 // When the answer to an INSERT is lost, the lease is renewed before anything else is stored. After that, the first attempt either
 // has stored its transfers, which are visible, or never will. So the second attempt reads first, and stores only missing
 // transfers.
-import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../../db/connect.ts';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+} from '../../db/connect.ts';
 import { isAnswerLost, retryAfter, toError } from '../../db/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/intake.ts';
 import { closeLease } from '../../db/leases.ts';

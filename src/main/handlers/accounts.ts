@@ -247,7 +247,8 @@ export async function findAccount(
 ): Promise<AccountRecord> {
   const known = accountNumber !== undefined && (whose === 'any' || accountNumber !== EXTERNAL);
   // What PostgreSQL cannot keep as text cannot be an account number either.
-  const accounts = known && !accountNumber.includes('\0') ? await loadAccounts(parts.pool, MAIN_LEDGER, accountNumber) : [];
+  const accounts =
+    known && !accountNumber.includes('\0') ? await loadAccounts(parts.pool, MAIN_LEDGER, accountNumber) : [];
   const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
   const [account, another] = matching;
   if (!account) throw new Problem('account_not_found', 'There is no account with this number.');
