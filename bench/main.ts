@@ -25,7 +25,7 @@ const USAGE = `npm run bench -- [options]
   --seconds=N      seconds of each turn that count (8)
   --server=KIND    embedded, as gopherpay serve starts it, or stock: the machine's own PostgreSQL with its default settings (embedded)
   --only=NAME      this contestant, and those that it is compared with; as often as you like
-  --tree=NAME=PATH the service of another checkout as well, as "single, NAME" and "bulk, NAME"
+  --tree=NAME=PATH the service of another checkout as well, as "single (NAME)"
   --long=N         transfers that are there already for "long" (5000000)
   --wide=N         accounts for "wide" (1000000)
   --report=N       rows of the report (1000000)

@@ -5,6 +5,7 @@ export const PROBLEMS = {
   malformed_json: { status: 400, title: 'The body is not JSON' },
   invalid_request: { status: 400, title: 'The request is not well formed' },
   malformed_http: { status: 400, title: 'The request is not HTTP' },
+  filter_too_wide: { status: 400, title: 'The filter may read the whole history' },
   foreign_origin: { status: 403, title: 'The request comes from a page of another origin' },
   not_found: { status: 404, title: 'There is nothing at this path' },
   account_not_found: { status: 404, title: 'There is no such account' },

@@ -8,9 +8,9 @@ import type { Parts } from './submission.ts';
 /** How many requests of one caller may wait in a line. */
 const WAITING_MAX = 1000;
 
-/** How a caller can narrow a list. */
+/** How a caller can narrow a list, for filter_too_wide and query_too_slow. */
 export const FILTER_ADVICE =
-  'Narrow it down: by `account`, `since` and `until`, `metadata=key:value` instead of `metadata=key`, or the id of a group, request or parent.';
+  'Narrow the list by `account`, a recent `since`, `metadata=key:value`, `request_id`, `group_id`, `parent_id` or `status=pending`.';
 
 type Waiter = { readonly start: () => void };
 

@@ -282,10 +282,17 @@ const metadataFilter = z
       ? { key: filter, value: null }
       : { key: filter.slice(0, colon), value: filter.slice(colon + 1) };
   })
-  .optional()
-  .describe('key, or key:value');
+  .optional();
 
-export const listAccountsSchema = z.strictObject({ metadata: metadataFilter, limit, after });
+/** What filters of transfers without an index say of themselves. */
+const NEEDS_ANOTHER_FILTER =
+  'Refused with filter_too_wide, unless account, since, request_id, group_id, parent_id, status=pending or metadata=key:value is there too.';
+
+export const listAccountsSchema = z.strictObject({
+  metadata: metadataFilter.describe('key:value; a key alone is refused with filter_too_wide.'),
+  limit,
+  after,
+});
 
 export const readAccountSchema = z.strictObject({
   currency: currency.optional().describe(`Which of the accounts of ${EXTERNAL} is meant.`),
@@ -305,12 +312,12 @@ export const balanceSchema = z.strictObject({
 
 export const listTransfersSchema = z.strictObject({
   account: party.optional(),
-  currency: readAccountSchema.shape.currency,
+  currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
   status: z.enum(['pending', 'completed', 'failed']).optional(),
   request_id: z.string().regex(REQUEST_ID_FORM, 'must have the form of a request id').optional(),
   group_id: z.uuid().optional().describe('Those ordered together.'),
   parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
-  metadata: metadataFilter,
+  metadata: metadataFilter.describe(`key:value, or key. A key: ${NEEDS_ANOTHER_FILTER}`),
   since: instant.optional().describe('Accepted at or after.'),
   until: instant.optional().describe('Accepted before.'),
   limit,

@@ -93,10 +93,23 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
   const isTooLarge = (sent.body?.length ?? 0) > BODY_BYTES_MAX;
   // @external has an account per currency, and a request may have to say which.
   const isUnclear = sent.target.includes('external') && detail.startsWith('@external has one account per currency');
-  if (spoilt.length === 0 && isIllFormed && !isTooLarge && !isUnclear) {
+  const isTooWide = code === 'filter_too_wide' && mayReadAll(sent.target);
+  if (spoilt.length === 0 && isIllFormed && !isTooLarge && !isUnclear && !isTooWide) {
     wrong.push(`a request that is as described is called ill-formed: ${text.slice(0, 500)}`);
   }
   return wrong;
+}
+
+/** Whether a list has a filter without an index, and no other filter that bounds what it reads. */
+function mayReadAll(target: string): boolean {
+  const query = new URLSearchParams(target.split('?')[1]);
+  const metadata = query.get('metadata');
+  const hasValue = metadata?.includes(':') ?? false;
+  const isBounded =
+    hasValue ||
+    query.get('status') === 'pending' ||
+    ['account', 'since', 'request_id', 'group_id', 'parent_id'].some((name) => query.has(name));
+  return !isBounded && (metadata !== null || query.has('currency'));
 }
 
 /** Names of members and of parameters that the caller chose are quoted; what they say is its own doing. */

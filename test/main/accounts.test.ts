@@ -181,6 +181,19 @@ test('accounts: the list has every account once, in order of number, whatever th
   }
 });
 
+test('accounts: the metadata filter needs a value', async () => {
+  const account = await open({ name: 'Shop', metadata: { segment: 'retail' } });
+  for (const more of ['', '&limit=1', '&after=@external:USD']) {
+    const problem = await refused('filter_too_wide', 'GET', `/accounts?metadata=segment${more}`);
+    assert.match(String(problem['detail']), /`metadata=key:value`/);
+  }
+  const found = await look('AccountPage', '/accounts?metadata=segment:retail');
+  assert.deepEqual(
+    itemsOf(found).map((item) => item['account_number']),
+    [account['account_number']],
+  );
+});
+
 test('accounts: the list shows 50 at a time unless it is told otherwise', async () => {
   await Promise.all(
     Array.from({ length: 60 }, async (_, n) => await open({ account_number: `ZZ${n + 1}`, name: 'one of many' })),
@@ -477,9 +490,10 @@ async function answered(
   return answer;
 }
 
-async function refused(code: ProblemCode, method: Method, path: string, body?: unknown): Promise<void> {
+async function refused(code: ProblemCode, method: Method, path: string, body?: unknown): Promise<Row> {
   const answer = await answered(PROBLEMS[code].status, 'Problem', method, path, body);
   assert.equal(answer.body['code'], code, answer.text);
+  return answer.body;
 }
 
 async function open(fields: Row = {}): Promise<Row> {

@@ -584,10 +584,33 @@ test('transfers: a currency narrows a list, that of @external and that of all', 
       ['pending', 'failed', 'completed'],
     );
     assert.deepEqual(await allPages(`/transfers?account=@external&currency=${currency}`, 2), expected);
-    assert.deepEqual(await allPages(`/transfers?currency=${currency}`, 2), expected);
+    assert.deepEqual(await allPages(`/transfers?currency=${currency}&since=2026-01-01T00:00:00Z`, 2), expected);
   }
   for (const release of releases) await release();
   for (const { expected } of listed) await awaitFinal(service, String(expected[0]?.['id']));
+});
+
+const UNINDEXED = ['currency=USD', 'metadata=order', 'currency=USD&metadata=order'];
+const UNBOUNDED = ['', '&status=completed', '&status=failed', '&until=2026-01-01T00:00:00Z', '&limit=1'];
+const BOUNDED = [
+  'account=NOBODY-AT-ALL',
+  'since=2026-01-01T00:00:00Z',
+  'status=pending',
+  'request_id=none',
+  `group_id=${crypto.randomUUID()}`,
+  `parent_id=${crypto.randomUUID()}`,
+];
+
+test('transfers: a filter without an index needs an account, a window or an id', async () => {
+  for (const filter of UNINDEXED) {
+    for (const more of UNBOUNDED) {
+      const problem = await refused('filter_too_wide', 'GET', `/transfers?${filter}${more}`);
+      assert.match(String(problem['detail']), /`account`, .*`since`/, filter);
+    }
+    for (const bound of BOUNDED) await look('TransferPage', `/transfers?${filter}&${bound}`);
+  }
+  await look('TransferPage', '/transfers?currency=USD&metadata=order:7');
+  for (const more of UNBOUNDED) await look('TransferPage', `/transfers?${more.slice(1)}`);
 });
 
 // A full queue.

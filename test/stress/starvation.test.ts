@@ -12,6 +12,9 @@ import { until } from '../support/until.ts';
 
 type Target = { url: string };
 
+/** A list that no index serves: it reads each transfer of its window. */
+const LONG_LIST = '/transfers?metadata=nothing&since=2026-01-01T00:00:00Z';
+
 /** Asks from another address, over a connection of its own; with a body it is a POST. */
 async function askFrom(
   address: string,
@@ -82,7 +85,7 @@ test('starvation: lists that take long do not hold up look-ups and account chang
   const unlock = await lockTable(database, 'transfers');
   let ended = 0;
   const lists = Array.from({ length: 40 }, async () => {
-    const answer = await request(service, 'GET', '/transfers?metadata=nothing');
+    const answer = await request(service, 'GET', LONG_LIST);
     ended += 1;
     return answer;
   });
@@ -92,8 +95,10 @@ test('starvation: lists that take long do not hold up look-ups and account chang
   const opened = await request(service, 'POST', '/accounts', { account_number: 'BOB', name: 'Bob' });
   const changed = await request(service, 'PATCH', '/accounts/ANN', { name: 'Anna' });
   const ready = await request(service, 'GET', '/readyz');
+  const tooWide = await request(service, 'GET', '/transfers?metadata=nothing');
   assert.equal(ended, 0, 'the lists still wait');
   assert.deepEqual([read.status, opened.status, changed.status, ready.status], [200, 201, 200, 200]);
+  assert.deepEqual([tooWide.status, tooWide.body['code']], [400, 'filter_too_wide'], 'It needs no connection.');
   await unlock();
   const answers = await Promise.all(lists);
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
@@ -103,11 +108,11 @@ test('starvation: a list that takes too long is answered with query_too_slow, an
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1', DB_SCAN_TIMEOUT_MS: '200' } });
   const unlock = await lockTable(database, 'transfers');
-  const answer = await request(service, 'GET', '/transfers?metadata=nothing');
+  const answer = await request(service, 'GET', LONG_LIST);
   assert.deepEqual([answer.status, answer.body['code']], [503, 'query_too_slow']);
   assert.match(String(answer.body['detail']), /`since`/);
   await unlock();
-  assert.equal((await request(service, 'GET', '/transfers?metadata=nothing')).status, 200);
+  assert.equal((await request(service, 'GET', LONG_LIST)).status, 200);
 });
 
 test('starvation: a pool whose connections are all in use says so, and readiness tells that reads fail', async (t) => {

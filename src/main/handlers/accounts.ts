@@ -57,7 +57,11 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: listAccountsSchema,
       body: NO_BODY,
       answers: { 200: 'AccountPage' },
-      handle: async ({ query, caller }) => await parts.scans.run(caller, (pool) => showAccounts({ pool }, query)),
+      handle: async ({ query, caller }) => {
+        // Before the waiting line: a refusal needs no connection.
+        refuseWideFilter(query);
+        return await parts.scans.run(caller, (pool) => showAccounts({ pool }, query));
+      },
     }),
     defineRoute({
       method: 'GET',
@@ -117,6 +121,15 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       },
     }),
   ];
+}
+
+/**
+ * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account. No other filter of
+ * accounts could bound it.
+ */
+function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): void {
+  if (metadata?.value !== null) return;
+  throw new Problem('filter_too_wide', 'A key without a value has no index. Add the value: `metadata=key:value`.');
 }
 
 async function showAccounts(parts: Pick<Parts, 'pool'>, query: z.output<typeof listAccountsSchema>): Promise<Answer> {

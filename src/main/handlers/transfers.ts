@@ -4,7 +4,7 @@ import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { Conditions } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
-import type { ReadingParts } from '../reads.ts';
+import { FILTER_ADVICE, type ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import {
   createGroupSchema,
@@ -75,6 +75,8 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
       handle: async ({ query, caller }) => {
+        // Before the waiting line: a refusal needs no connection.
+        refuseWideFilter(query);
         const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
         const reads = isByKey ? parts.lookUps : parts.scans;
         return await reads.run(caller, (pool) => showTransfers({ ...parts, pool }, query));
@@ -153,6 +155,27 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
     fromEntryNumber: entryNumber === undefined ? null : BigInt(entryNumber),
     minAvailableAfter: available === undefined ? null : BigInt(available),
   };
+}
+
+/**
+ * Refuses a list that may read the whole history. `currency` and `metadata=key` have no index: such a list reads transfers in journal order
+ * and skips those that do not match. If few match, or none, its page is never full. The read then ends only where another filter ends it.
+ *
+ * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses), `request_id`, `group_id`,
+ *   `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending` (the queue is bounded).
+ * - These do not: `until` alone (it goes back to the first transfer), `status=completed` (nearly all), `status=failed` (its index has every
+ *   failure of the history), `limit` and `after` (they count matches).
+ *
+ * Without `currency` and `metadata=key`, each of these filters fills its page from an index, so such a list is never refused.
+ * DB_SCAN_TIMEOUT_MS bounds the rest: a busy account, a value that most transfers have, a `since` long ago.
+ */
+function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
+  const { account, currency, status, metadata, since } = query;
+  if (currency === undefined && metadata?.value !== null) return;
+  const id = query.request_id ?? query.group_id ?? query.parent_id;
+  const bound = account ?? since ?? id ?? metadata?.value ?? null;
+  if (bound !== null || status === 'pending') return;
+  throw new Problem('filter_too_wide', `\`currency\` and \`metadata=key\` have no index. ${FILTER_ADVICE}`);
 }
 
 async function showTransfers(parts: Parts, query: z.output<typeof listTransfersSchema>): Promise<Answer> {
