@@ -74,6 +74,11 @@ export type Job = {
   readonly mode: 'settle' | 'quarantine' | 'dry run';
   /** An earlier attempt may have committed: its answer was lost. */
   readonly mayBeSettled: boolean;
+  /**
+   * For how many milliseconds a thread tries again what the database refuses for a moment. It ends with the first wait of a caller, who is
+   * then answered otherwise.
+   */
+  readonly retryMs: number;
 };
 
 /** How a unit of a job ended. */

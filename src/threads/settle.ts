@@ -40,6 +40,7 @@ let connection: Connection | undefined;
 export default async function settleJob(job: Job): Promise<JobReport> {
   if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, lockMs: 0 });
   let { mayBeSettled } = job;
+  const startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
     let isConnected = false;
     try {
@@ -60,7 +61,8 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       }
       if (!isStale && retryAfter(error) !== 'same connection') await dropConnection();
       // While the database refuses connections, other callers wait for this job to end: the main process tries again.
-      if (!isConnected || attempt >= ATTEMPTS_MAX) return { result: 'unavailable', ...failure, mayBeSettled };
+      const isOver = attempt >= ATTEMPTS_MAX || performance.now() - startedAt >= job.retryMs;
+      if (!isConnected || isOver) return { result: 'unavailable', ...failure, mayBeSettled };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }

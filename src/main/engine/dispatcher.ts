@@ -39,6 +39,8 @@ export type SettledUnit = {
 export class Tracked {
   readonly unit: Unit;
   readonly size: number;
+  /** When its caller's wait ends. */
+  readonly waitsUntil: number;
   readonly acceptedAt = performance.now();
   state: 'queued' | 'running' | 'withdrawn' | 'ended' = 'queued';
   /** Whether it is in the line of its ledger, and not in a batch that runs as it is. */
@@ -49,8 +51,9 @@ export class Tracked {
   /** Called when it ends, or leaves a job for another. */
   #listeners: (() => void)[] | null = null;
 
-  constructor(unit: Unit) {
+  constructor(unit: Unit, waitsUntil = Infinity) {
     this.unit = unit;
+    this.waitsUntil = waitsUntil;
     this.size = sizeOf(unit);
   }
 
@@ -158,9 +161,9 @@ export class Dispatcher {
     this.#onJournal = options.onJournal;
   }
 
-  /** Takes over an admitted unit that is not stored. */
-  submit(unit: Unit): Tracked {
-    const tracked = new Tracked(unit);
+  /** Takes over an admitted unit that is not stored. Its caller waits until `waitsUntil`, on the clock of performance.now(). */
+  submit(unit: Unit, waitsUntil = Infinity): Tracked {
+    const tracked = new Tracked(unit, waitsUntil);
     this.#queue(tracked);
     this.#pump();
     return tracked;
@@ -195,7 +198,7 @@ export class Dispatcher {
 
   /** Settles a unit in a transaction that is rolled back. It is admitted already, and is not released here. */
   async dryRun(unit: Unit): Promise<JobReport> {
-    return await this.#runInThread(toJob([unit], { mode: 'dry run', mayBeSettled: false }));
+    return await this.#runInThread(toJob([unit], { mode: 'dry run', mayBeSettled: false, retryMs: Infinity }));
   }
 
   /** Whether a stored transfer is on its way in this process. */
@@ -315,7 +318,8 @@ export class Dispatcher {
     );
     const mayBeSettled = batch.units.some((tracked) => tracked.mayBeSettled);
     const units = batch.units.map(({ unit }) => unit);
-    const report = await this.#runInThread(toJob(units, { mode: batch.mode, mayBeSettled }));
+    const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), Infinity);
+    const report = await this.#runInThread(toJob(units, { mode: batch.mode, mayBeSettled, retryMs }));
     const durationMs = performance.now() - startedAt;
     clearTimeout(timer);
     lane.running -= 1;

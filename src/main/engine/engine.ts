@@ -76,8 +76,8 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
   if (refusal) return await replayRefused(engine, submission, refusal);
   const waitsUntil = performance.now() + (waitMs ?? 0);
   if (waitMs === null || waitMs === 0) return await store(engine, submission, unit);
-  const tracked = engine.dispatcher.submit(unit);
-  const result = await endOf(engine, tracked, waitsUntil);
+  const tracked = engine.dispatcher.submit(unit, waitsUntil);
+  const result = await endOf(engine, tracked);
   if (result === 'withdrawn') return await store(engine, submission, unit);
   if (result === 'unknown') return { refused: 'outcome_unknown', namedId: namedIdOf(transfers) };
   switch (result.state) {
@@ -138,9 +138,9 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     const holder = await holderOf();
     return holder ? { replayed: holder } : refusal;
   }
-  const tracked = engine.dispatcher.submit(unit);
+  const tracked = engine.dispatcher.submit(unit, performance.now() + engine.waitTimeoutMs);
   const namedId = accounts[0]?.accountNumber ?? '';
-  const result = await endOf(engine, tracked, performance.now() + engine.waitTimeoutMs);
+  const result = await endOf(engine, tracked);
   if (result === 'withdrawn') {
     engine.admission.release(sizeOf(unit), unit.bytes, false);
     return { refused: 'unavailable' };
@@ -182,12 +182,8 @@ function admit(engine: Engine, caller: string, unit: Unit): Refusal | null {
  * How a unit ended. At the end of the wait it is withdrawn if no job has it. If a job has it, the job's answer comes soon. 'unknown': the
  * answer of a job was lost, and the unit is being settled again.
  */
-async function endOf(
-  { dispatcher }: Engine,
-  tracked: Tracked,
-  waitsUntil: number,
-): Promise<UnitResult | 'withdrawn' | 'unknown'> {
-  await tracked.end(waitsUntil - performance.now());
+async function endOf({ dispatcher }: Engine, tracked: Tracked): Promise<UnitResult | 'withdrawn' | 'unknown'> {
+  await tracked.end(tracked.waitsUntil - performance.now());
   while (tracked.result === null) {
     if (dispatcher.withdraw(tracked)) return 'withdrawn';
     if (tracked.state === 'queued') return 'unknown';

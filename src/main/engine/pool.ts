@@ -18,6 +18,7 @@ const NOTHING: Job = {
   openings: [],
   mode: 'settle',
   mayBeSettled: false,
+  retryMs: 0,
 };
 
 export type ThreadPool = {

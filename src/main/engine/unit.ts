@@ -89,7 +89,7 @@ export function namedBy(transfer: Pick<NewTransfer, 'id' | 'group'>): string {
 }
 
 /** A job of units of one ledger. */
-export function toJob(units: readonly Unit[], options: Pick<Job, 'mode' | 'mayBeSettled'>): Job {
+export function toJob(units: readonly Unit[], options: Pick<Job, 'mode' | 'mayBeSettled' | 'retryMs'>): Job {
   const [first] = units;
   if (!first) throw new TypeError('A job has a unit.');
   return {
