@@ -15,8 +15,11 @@ create table ledgers (
   id integer not null,
   created_at timestamptz not null default now(),
   name text collate "C" not null,
+  -- The key of the request that created it; that request says nothing but the name.
+  idempotency_key text collate "C",
   constraint ledgers_pkey primary key (id),
   constraint ledgers_name_unique unique (name),
+  constraint ledgers_idempotency_key_unique unique (idempotency_key),
   constraint ledgers_id_positive check (id >= 1),
   constraint ledgers_name_form check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$')
 );

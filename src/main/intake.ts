@@ -9,6 +9,7 @@ import { isAnswerLost, retryAfter, toError } from '../db/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, namedBy } from '../db/intake.ts';
 import { closeLease } from '../db/leases.ts';
 import { loadTransfers } from '../db/transfers.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import type { Logger } from '../logger.ts';
 import type { Lease } from './lease.ts';
@@ -172,6 +173,7 @@ export class Intake {
   async #storeMissing(connection: Connection, requests: readonly Request[], sending: Sending): Promise<Accepted[]> {
     const found = await loadTransfers(
       connection,
+      MAIN_LEDGER,
       requests.flatMap((request) => request.map(({ id }) => id)),
     );
     const ids = new Set(found.map(({ id }) => id));

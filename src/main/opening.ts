@@ -7,6 +7,7 @@ import { claimKeyForAccount, insertPending, type KeyHolder, loadKeyHolders } fro
 import { LeaseLostError } from '../db/leases.ts';
 import { CommitUnknownError, withTransaction } from '../db/transaction.ts';
 import { EXTERNAL } from '../domain/account.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import type { NewTransfer } from '../domain/transfer.ts';
 import { Problem } from './problem.ts';
 import type { ReadingParts } from './reads.ts';
@@ -102,14 +103,14 @@ async function openAccount(parts: Parts, { account, opening, idempotency }: Open
         const isKeyTaken = async () =>
           idempotency !== null && (await loadKeyHolders(connection, [idempotency.key])).length > 0;
         if (await isKeyTaken()) return null;
-        const inserted = await insertAccount(connection, account);
+        const inserted = await insertAccount(connection, MAIN_LEDGER, account);
         if (!inserted) {
           // By a request with the same key, perhaps, while this one waited for its end.
           if (await isKeyTaken()) return null;
           throw new Problem('account_exists', 'There is an account with this number already.');
         }
-        if (inserted.externalIsNew) await sealAccount(connection, { accountNumber: EXTERNAL, currency });
-        await sealAccount(connection, account);
+        if (inserted.externalIsNew) await sealAccount(connection, MAIN_LEDGER, { accountNumber: EXTERNAL, currency });
+        await sealAccount(connection, MAIN_LEDGER, account);
         // Late, because it locks the lease, for which intake waits; and before the key, as intake does.
         if (opening && !(await insertPending(connection, held, [opening])).leaseHeld)
           throw new LeaseLostError('The lease of this process was closed or renewed.');
@@ -150,7 +151,7 @@ async function replayAccount(
   if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
     throw keyReusedProblem(holder);
   if (transferId !== null) await loadStored(parts, { namedId: transferId, isGroup: false }, parts.waitTimeoutMs);
-  const [account] = await loadAccounts(parts.pool, accountNumber);
+  const [account] = await loadAccounts(parts.pool, MAIN_LEDGER, accountNumber);
   if (!account) throw new DamagedBooksError('A key names an account that is not there; run gopherpay audit.');
   const answer = await answerAccount(parts, account, transferId);
   return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
@@ -158,7 +159,8 @@ async function replayAccount(
 
 async function answerAccount(parts: Parts, opened: AccountRecord, openingId: string | null): Promise<Answer> {
   // The account exists, even if it cannot be read now: another 503 would say that nothing was stored.
-  const [account] = openingId === null ? [] : await loadAccounts(parts.pool, opened.accountNumber).catch(() => []);
+  const [account] =
+    openingId === null ? [] : await loadAccounts(parts.pool, MAIN_LEDGER, opened.accountNumber).catch(() => []);
   return {
     status: 201,
     headers: { Location: `/accounts/${opened.accountNumber}` },

@@ -1,6 +1,7 @@
 // A route: how a request reaches a handler, and what the handler returns.
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
+import type { Ledger } from '../domain/ledger.ts';
 import { parseRequest } from './schemas.ts';
 import type { Stream } from './stream.ts';
 
@@ -11,6 +12,8 @@ export type Exchange<Query, Body> = {
   readonly headers: IncomingHttpHeaders;
   /** The caller: a network address; see shares.ts. */
   readonly caller: string;
+  /** The ledger that the path names, or the main one. */
+  readonly ledger: Ledger;
   /** The parameters of the path, in order, decoded. */
   readonly parameters: readonly string[];
   readonly query: Query;
@@ -43,6 +46,8 @@ export type Route = {
   readonly body: z.ZodType;
   /** Whether it takes places in the queue: with none left it is refused before its body is read. */
   readonly takesPlace?: boolean;
+  /** Whether the route belongs to no ledger, so that it has no path under /ledgers/{ledger}. */
+  readonly global?: boolean;
   /** Whether the route is for operators: it is answered also on connections beyond the limit. */
   readonly operational?: boolean;
   /** Whether a request may leave the body out, which then counts as an empty object. */

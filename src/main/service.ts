@@ -6,18 +6,21 @@ import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
 import { isPoolBusy } from '../db/errors.ts';
 import { migrate } from '../db/migrate.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 import { type ConnectionLimits, fitConnections, openFilesMax } from './connections.ts';
 import { Feed } from './feed.ts';
 import { accountRoutes } from './handlers/accounts.ts';
 import { eventRoutes } from './handlers/events.ts';
 import { holdRoutes } from './handlers/holds.ts';
+import { ledgerRoutes } from './handlers/ledgers.ts';
 import { operationRoutes } from './handlers/operations.ts';
 import { statementRoutes } from './handlers/statements.ts';
 import { transferRoutes } from './handlers/transfers.ts';
 import { Intake } from './intake.ts';
 import { KeyLookup } from './keys.ts';
 import { Lease } from './lease.ts';
+import { LedgerRegistry } from './ledgers.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './pool.ts';
@@ -114,7 +117,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     logger,
     threads: threadCount,
     jobSizeMax,
-    onJournal: (number) => feed.advance(number),
+    onJournal: (number) => feed.advance(MAIN_LEDGER, number),
   });
   const recovery = startRecovery({
     heartPool,
@@ -160,6 +163,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     callerSharePercent,
     onRefused: () => metrics.refused('statement_streams'),
   });
+  const ledgers = new LedgerRegistry(pool);
   const eventStreams = new Places({
     max: config.eventStreamsMax,
     callerSharePercent,
@@ -167,6 +171,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
   const readProbe = startReadProbe({ pool, logger, intervalMs: heartbeatMs, failedAfterMs: orphanedAfterMs });
   const bookRoutes = [
+    ...ledgerRoutes({ ...parts, ledgers }),
     ...accountRoutes(parts),
     ...transferRoutes(parts),
     ...holdRoutes(parts),
@@ -190,7 +195,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
   ];
   const hosts = new AllowedHosts(config.host, config.allowedHosts);
   const stopping = () => phase === 'closing';
-  const serverOptions = { ...config, ...connectionLimits, metrics, logger, hosts, stopping };
+  const findLedger = async (name: string) =>
+    ledgers.recall(name) ?? (await refuseUnreachable(async () => await ledgers.find(name), guards));
+  const serverOptions = { ...config, ...connectionLimits, metrics, logger, hosts, stopping, findLedger };
   const server = createHttpServer({ ...serverOptions, routes });
   const operationsServer = createHttpServer({
     ...serverOptions,
@@ -289,43 +296,45 @@ function heartTimeoutsOf({ databaseTimeouts, orphanedAfterMs }: Config): Databas
  * A route that refuses what it can before it reads the body: with 503 while it is known that the database cannot be reached,
  * and with 429 while no place in the queue is left, so that a storm costs as little as can be.
  */
-function refuseEarly(
-  route: Route,
-  {
-    recovery,
-    queue,
-    queueShares,
-    metrics,
-    databaseAnswers,
-  }: {
-    recovery: Recovery;
-    queue: Queue;
-    queueShares: QueueShares;
-    metrics: Metrics;
-    /** Whether the database has answered a heartbeat while a request waited for a connection. */
-    databaseAnswers: () => boolean;
-  },
-): Route {
-  return {
-    ...route,
-    handle: async (exchange) => {
-      if (!recovery.reachable) throw unavailableProblem();
-      if (route.takesPlace) {
-        // Called also while the queue is full: from then on, the caller that fills it is limited to its share.
-        const mayTake = queueShares.mayTake(exchange.caller);
-        // A request with a key may have been accepted before; then it is answered although the queue is full.
-        const isNew = exchange.headers['idempotency-key'] === undefined;
-        if (isNew && !mayTake && queue.room > 0) metrics.refused('queue');
-        if (isNew && (!mayTake || queue.room === 0)) throw queueFullProblem(queue);
-      }
-      return await route.handle(exchange).catch((error: unknown) => {
-        const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
-        if (!waitedInVain) throw error;
-        // Connections that wait for a silent database look busy as well.
-        throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
-      });
-    },
+function refuseEarly(route: Route, guards: Guards): Route {
+  const { queue, queueShares, metrics } = guards;
+  const handle: Route['handle'] = async (exchange) => {
+    if (route.takesPlace) {
+      // Called also while the queue is full: from then on, the caller that fills it is limited to its share.
+      const mayTake = queueShares.mayTake(exchange.caller);
+      // A request with a key may have been accepted before; then it is answered although the queue is full.
+      const isNew = exchange.headers['idempotency-key'] === undefined;
+      if (isNew && !mayTake && queue.room > 0) metrics.refused('queue');
+      if (isNew && (!mayTake || queue.room === 0)) throw queueFullProblem(queue);
+    }
+    return await route.handle(exchange);
   };
+  return { ...route, handle: async (exchange) => await refuseUnreachable(async () => await handle(exchange), guards) };
+}
+
+type Guards = {
+  recovery: Recovery;
+  queue: Queue;
+  queueShares: QueueShares;
+  metrics: Metrics;
+  /** Whether the database has answered a heartbeat while a request waited for a connection. */
+  databaseAnswers: () => boolean;
+};
+
+/** Runs what needs the database. Throws a 503 at once while it is known that the database cannot be reached. */
+async function refuseUnreachable<Result>(
+  work: () => Promise<Result>,
+  { recovery, databaseAnswers }: Pick<Guards, 'recovery' | 'databaseAnswers'>,
+): Promise<Result> {
+  if (!recovery.reachable) throw unavailableProblem();
+  try {
+    return await work();
+  } catch (error) {
+    const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
+    if (!waitedInVain) throw error;
+    // Connections that wait for a silent database look busy as well.
+    throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
+  }
 }
 
 function urlOf(host: string, address: AddressInfo | string | null): string {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../db/connect.ts';
 import { retryAfter } from '../db/errors.ts';
 import { loadGroup, loadTransfers, type Transfer } from '../db/transfers.ts';
+import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import { Problem } from './problem.ts';
 import type { Settlement } from './settlement.ts';
 
@@ -49,12 +50,12 @@ async function loadIfReachable(parts: StandingParts, named: Named): Promise<read
 }
 
 async function loadNamed({ pool }: StandingParts, { namedId, isGroup }: Named): Promise<readonly Transfer[]> {
-  return isGroup ? await loadGroup(pool, namedId) : await loadTransfers(pool, [namedId]);
+  return isGroup ? await loadGroup(pool, MAIN_LEDGER, namedId) : await loadTransfers(pool, MAIN_LEDGER, [namedId]);
 }
 
 /** Finds a transfer, or throws transfer_not_found. */
-export async function findTransfer(pool: ConnectionPool, id: string | undefined): Promise<Transfer> {
-  const [transfer] = id !== undefined && UUID_FORM.test(id) ? await loadTransfers(pool, [id]) : [];
+export async function findTransfer(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<Transfer> {
+  const [transfer] = id !== undefined && UUID_FORM.test(id) ? await loadTransfers(pool, ledger, [id]) : [];
   if (!transfer) throw new Problem('transfer_not_found', 'There is no transfer with this id.');
   return transfer;
 }

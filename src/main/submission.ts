@@ -331,9 +331,15 @@ function answerGroup(
 
 /** The idempotency key of a request, with the fingerprint of its content; null if it has none. */
 export function toIdempotency({ headers, said }: Pick<Submission, 'headers' | 'said'>): NewTransfer['idempotency'] {
+  const key = parseIdempotencyKey(headers);
+  return key === null ? null : { key, fingerprint: fingerprintOf(said) };
+}
+
+/** The idempotency key of a request; null if it has none. */
+export function parseIdempotencyKey(headers: IncomingHttpHeaders): string | null {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
-  if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(said) };
+  if (typeof key === 'string' && KEY_FORM.test(key)) return key;
   throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
 }
 

@@ -1,7 +1,9 @@
 // The handlers of transfers: create one or several, reverse one, show one, list them.
 import { z } from 'zod';
+import type { ConnectionPool } from '../../db/connect.ts';
 import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
+import type { Ledger } from '../../domain/ledger.ts';
 import type { Conditions } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
 import type { ReadingParts } from '../reads.ts';
@@ -63,9 +65,9 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Transfer' },
-      handle: async ({ parameters, caller }) => ({
+      handle: async ({ ledger, parameters, caller }) => ({
         status: 200,
-        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, parameters[0]))),
+        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, ledger, parameters[0]))),
       }),
     }),
     defineRoute({
@@ -75,10 +77,10 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       query: listTransfersSchema,
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
-      handle: async ({ query, caller }) => {
+      handle: async ({ ledger, query, caller }) => {
         const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
         const reads = isByKey ? parts.lookUps : parts.scans;
-        return await reads.run(caller, (pool) => showTransfers({ ...parts, pool }, query));
+        return await reads.run(caller, (pool) => showTransfers(pool, ledger, query));
       },
     }),
   ];
@@ -101,7 +103,7 @@ async function reverseTransfer(
   const { body } = exchange;
   const original = await parts.lookUps.run(
     exchange.caller,
-    async (pool) => await findTransfer(pool, exchange.parameters[0]),
+    async (pool) => await findTransfer(pool, exchange.ledger, exchange.parameters[0]),
   );
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only what has completed can be reversed.');
@@ -156,7 +158,11 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
   };
 }
 
-async function showTransfers(parts: Parts, query: z.output<typeof listTransfersSchema>): Promise<Answer> {
+async function showTransfers(
+  pool: ConnectionPool,
+  ledger: Ledger,
+  query: z.output<typeof listTransfersSchema>,
+): Promise<Answer> {
   const { account, currency, status, request_id: requestId, since, until, limit } = query;
   if (account === EXTERNAL && currency === undefined) {
     throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
@@ -164,7 +170,7 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
-  const load = async (count: number) => await listTransfers(parts.pool, filter, { limit: count, after });
+  const load = async (count: number) => await listTransfers(pool, ledger, filter, { limit: count, after });
   let page = await load(limit);
   let items = renderItems(page.transfers, limit, renderTransfer);
   // Only the database knows the cursor where a page ends, so a page that is too large is read again. Few are.
