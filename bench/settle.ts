@@ -29,7 +29,15 @@ const UPDATE_ACCOUNTS = `
   where accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
 
 const INSERT_JOURNAL = `
-  with ${appendToJournal('$1::integer', '$2::bytea')}
+  with ${appendToJournal({
+    ledgerId: '1',
+    ledger: `'main'::text`,
+    instant: 'statement_timestamp()',
+    transferCount: '$1::integer',
+    intakeCount: '0',
+    changeCount: '0',
+    digest: '$2::bytea',
+  })}
   select number from journaled`;
 
 const INSERT_TRANSFERS = `

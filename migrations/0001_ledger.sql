@@ -15,8 +15,11 @@ create table ledgers (
   id integer not null,
   created_at timestamptz not null default now(),
   name text collate "C" not null,
+  -- The key of the request that created it; that request says nothing but the name.
+  idempotency_key text collate "C",
   constraint ledgers_pkey primary key (id),
   constraint ledgers_name_unique unique (name),
+  constraint ledgers_idempotency_key_unique unique (idempotency_key),
   constraint ledgers_id_positive check (id >= 1),
   constraint ledgers_name_form check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$')
 );
@@ -30,7 +33,7 @@ create table accounts (
   -- How many entries the account has; the next one gets entry_count + 1.
   entry_count bigint not null default 0,
   created_at timestamptz not null default now(),
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   account_number account_number not null,
   currency currency_code not null,
   status text collate "C" not null default 'open',
@@ -103,7 +106,7 @@ create table pending_transfers (
   if_min_available_after bigint,
   expires_in integer,
   group_position integer,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   id uuid not null,
   lease_id uuid not null,
   parent_id uuid,
@@ -156,7 +159,7 @@ create table transfers (
   journal_position integer not null,
   expires_in integer,
   group_position integer,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   id uuid not null,
   parent_id uuid,
   group_id uuid,
@@ -219,7 +222,7 @@ create table entries (
   -- The account's balance after this entry.
   balance bigint not null,
   journal_number bigint not null,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   transfer_id uuid not null,
   account_number text collate "C" not null,
   currency text collate "C" not null,
@@ -236,7 +239,7 @@ create table holds (
   released bigint not null default 0,
   created_at timestamptz not null,
   expires_at timestamptz,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   id uuid not null,
   -- The transfer that ended an expired hold.
   expiry_id uuid,
@@ -261,7 +264,7 @@ create index holds_due on holds (expires_at) where state = 'open' and expires_at
 create table reversed_amounts (
   amount bigint not null,
   reversed bigint not null,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   transfer_id uuid not null,
   constraint reversed_amounts_pkey primary key (ledger_id, transfer_id),
   constraint reversed_amounts_within check (reversed between 1 and amount)
@@ -271,7 +274,7 @@ create table reversed_amounts (
 create table account_changes (
   change_number bigint not null,
   journal_number bigint not null,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   account_number text collate "C" not null,
   currency text collate "C" not null,
   seal bytea not null,
@@ -321,7 +324,7 @@ $$;
 create table journal (
   number bigint not null,
   settled_at timestamptz not null,
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   transfer_count integer not null,
   -- How many of the transfers came from pending_transfers.
   intake_count integer not null,
@@ -362,7 +365,7 @@ insert into journal_head (ledger_id) values (1);
 -- One key names one request of a ledger, for ever: a transfer, a group, an opened account, or an account with its opening transfer.
 create table idempotency_keys (
   created_at timestamptz not null default now(),
-  ledger_id integer not null default 1,
+  ledger_id integer not null,
   -- The transfer's id, or the group's.
   transfer_id uuid,
   key text collate "C" not null,

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import { MAIN_LEDGER } from '../src/domain/ledger.ts';
 import type { StatementEntry, StatementSummary } from '../src/db/statements.ts';
 import { renderStatement } from '../src/statement.ts';
 import { makeFolder } from './support/service.ts';
@@ -24,6 +25,7 @@ const DESCRIPTIONS = [
 ];
 
 const summary: StatementSummary = {
+  ledger: MAIN_LEDGER,
   accountNumber: 'A'.repeat(34),
   name: `שלום ${'Very'.repeat(20)}`,
   currency: 'USD',

@@ -159,11 +159,12 @@ const violations: { plant: string; rule: RegExp }[] = [
   },
   { plant: `drop trigger entries_append_only on entries`, rule: /^6: the database refuses every change/ },
   { plant: `alter table journal disable trigger all`, rule: /^6: the database refuses every change/ },
+  { plant: `drop trigger transfers_not_truncated on transfers`, rule: /^6: the database refuses every change/ },
   {
     plant: `
       drop trigger transfers_append_only on transfers;
-      create trigger transfers_append_only before update or delete on transfers
-      for each statement execute function refuse_change()`,
+      create trigger transfers_append_only before update on transfers
+      for each row execute function refuse_change()`,
     rule: /^6: the database refuses every change/,
   },
   { plant: `update journal set number = 99 where number = 2`, rule: /^7: journal numbers are/ },
@@ -250,6 +251,18 @@ const violations: { plant: string; rule: RegExp }[] = [
   {
     plant: `update account_changes set change_number = 2 where account_number = 'ANN'`,
     rule: /^7: the changes of an account are numbered/,
+  },
+  {
+    plant: `update journal set change_count = 1 where number = 2`,
+    rule: /^7: a journal row counts its account changes/,
+  },
+  {
+    plant: `update ledgers set name = 'other'`,
+    rule: /^7: the hash of a journal row covers/,
+  },
+  {
+    plant: `update journal_head set previous_hash = sha256('forged')`,
+    rule: /^7: the head of the journal/,
   },
   {
     plant: `update journal set digest = sha256('forged') where number = 2`,
@@ -442,7 +455,7 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
       ...PLAIN,
     ],
   ]);
-  const firstHash = hash(Buffer.alloc(32), `1|${first.micros}|1`, firstDigest);
+  const firstHash = hash(Buffer.alloc(32), `main|1|${first.micros}|1|0`, firstDigest);
   const secondDigest = digest([
     [
       PAYMENT,
@@ -479,15 +492,21 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
       ...PLAIN,
     ],
   ]);
-  const secondHash = hash(firstHash, `2|${second.micros}|2`, secondDigest);
+  const secondHash = hash(firstHash, `main|2|${second.micros}|2|0`, secondDigest);
   await query(
     `
-    insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash) values
-      (1, '${first.settledAt}', 1, $1, decode(repeat('00', 32), 'hex'), $2),
-      (2, '${second.settledAt}', 2, $3, $2, $4)`,
+    insert into journal (
+      number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+    ) values
+      (1, '${first.settledAt}', 1, 1, 0, $1, decode(repeat('00', 32), 'hex'), $2),
+      (2, '${second.settledAt}', 2, 1, 0, $3, $2, $4)`,
     [firstDigest, firstHash, secondDigest, secondHash],
   );
-  await query('update journal_head set number = 2, settled_at = $1, hash = $2', [second.settledAt, secondHash]);
+  await query('update journal_head set number = 2, settled_at = $1, previous_hash = $2, hash = $3', [
+    second.settledAt,
+    firstHash,
+    secondHash,
+  ]);
   await sealAccounts(query);
 }
 
@@ -500,16 +519,18 @@ async function sealAccounts(query: TestDatabase['query']): Promise<void> {
     await query(
       `
       with advanced as (
-        update journal_head set number = number + 1,
+        update journal_head set number = number + 1, previous_hash = hash,
           hash = sha256(
-            hash || convert_to((number + 1) || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|0', 'UTF8') || $1
+            hash
+            || convert_to('main|' || (number + 1) || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|0|1', 'UTF8')
+            || $1
           )
         returning *
       ), journaled as (
-        insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
-        select
-          advanced.number, advanced.settled_at, 0, $1, coalesce(last.hash, decode(repeat('00', 32), 'hex')), advanced.hash
-        from advanced left join journal as last on last.number = advanced.number - 1
+        insert into journal (
+          number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+        )
+        select number, settled_at, 0, 0, 1, $1, previous_hash, hash from advanced
       )
       insert into account_changes (change_number, journal_number, account_number, currency, seal)
       select 1, number, $2, $3, decode($4, 'hex') from advanced`,
@@ -553,11 +574,13 @@ async function writeManyTransfers({ query }: TestDatabase, count: number): Promi
       return [id, '@external', 'ANN', '1', 'EUR', 'completed', '', '', '', '', micros, ...entries, ...PLAIN];
     }),
   );
-  const only = hash(Buffer.alloc(32), `1|${micros}|${count}`, all);
+  const only = hash(Buffer.alloc(32), `main|1|${micros}|${count}|0`, all);
   await query(
     `
-    insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
-    values (1, '${settledAt}', $1, $2, decode(repeat('00', 32), 'hex'), $3)`,
+    insert into journal (
+      number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+    )
+    values (1, '${settledAt}', $1, $1, 0, $2, decode(repeat('00', 32), 'hex'), $3)`,
     [count, all, only],
   );
   await query('update journal_head set number = 1, settled_at = $1, hash = $2', [settledAt, only]);

@@ -1,44 +1,77 @@
 // gopherpay audit: proves the promises on the books as they are stored, and says which row of the journal was verified.
+import { readFile } from 'node:fs/promises';
 import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { readingTimeouts } from '../db/connect.ts';
-import { type AuditEvent, type AuditOptions, type CheckResult, type Discrepancy, withAudit } from '../db/audit.ts';
-import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
+import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connect.ts';
+import { type AuditEvent, type CheckResult, type Discrepancy, type JournalEnd, withAudit } from '../db/audit.ts';
+import type { Checkpoint } from '../db/audit-chain.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
+import {
+  CommandError,
+  EXIT,
+  findLedger,
+  interruptible,
+  ledgerName,
+  parseArguments,
+  withConnection,
+  withDatabase,
+} from './command.ts';
 import { writeStandardOutput } from './file.ts';
 
 type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
 
 const JOURNAL_NUMBER = /^\d{1,18}$/;
-const EXPECTED = /^(\d{1,18}):(?:sha256:)?([0-9a-f]{64})$/i;
+/** A checkpoint; without a ledger it is one of the ledger that is audited, or of the main one. */
+const EXPECTED = /^(?:([a-z0-9][a-z0-9_-]{0,62}):)?(\d{1,18}):(?:sha256:)?([0-9a-fA-F]{64})$/;
+const EXPECTED_FORM = 'must be the number of a row, a colon and 64 hexadecimal digits, or @ and a file';
+
+type Wanted = {
+  readonly json: boolean;
+  /** Null: all ledgers. */
+  readonly ledger: string | null;
+  readonly since: bigint | null;
+  readonly expect: readonly Checkpoint[];
+  readonly discrepanciesMax: number;
+};
+
+/** The summary that an audit prints as its last line of JSON, as far as it is read again. */
+const savedSummary = z.object({
+  journals: z.array(
+    z.object({ ledger: z.string(), journal_number: z.int().min(0), journal_hash: z.string().nullable() }),
+  ),
+});
 
 export const audit = defineCommand({
   meta: {
     name: 'audit',
-    description: 'Prove that the books are whole: every balance, every transfer, the whole journal.',
+    description: 'Prove that the books are whole: every balance, every transfer, the whole journal of every ledger.',
   },
   args: {
     json: { type: 'boolean', description: 'One JSON object a line: discrepancies, checks, and a summary as the last' },
+    ledger: { type: 'string', description: 'Audit only this ledger', valueHint: 'NAME' },
     since: { type: 'string', description: 'Audit only what came after this row of the journal', valueHint: 'NUMBER' },
     expect: {
       type: 'string',
-      description: 'The hash that a row of the journal must have, as an earlier audit told it',
+      description: 'Hashes that rows must have: [LEDGER:]NUMBER:HASH, several with commas, or @ and a saved summary',
       valueHint: 'NUMBER:HASH',
     },
     limit: { type: 'string', description: 'How many discrepancies to tell of each check (100)' },
   },
   async run({ args }) {
-    const { json = false, ...options } = parseOptions(args);
+    const wanted = await parseOptions(args);
+    const { json, since } = wanted;
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
     const ended: { verdict?: Verdict } = {};
     await interruptible(async (signal) => {
       await withDatabase(config, async (database) => {
-        await withAudit(database, options, { timeouts, signal }, async (events) => {
+        const ledger = await findAudited(database, wanted.ledger, { timeouts, signal });
+        await withAudit(database, { ...wanted, ledger }, { timeouts, signal }, async (events) => {
           const observed = observe(events, ended, process.stderr.isTTY && !(json && process.stdout.isTTY));
-          const texts = json ? renderJson(observed, options) : renderText(observed, options);
+          const texts = json ? renderJson(observed, wanted) : renderText(observed, since);
           await writeStandardOutput(texts, signal);
         });
       });
@@ -51,23 +84,17 @@ export const audit = defineCommand({
   },
 });
 
-function parseOptions(args: Readonly<Record<string, unknown>>): AuditOptions & { json?: boolean | undefined } {
+async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wanted> {
   const parsed = parseArguments(
     {
-      json: z.boolean().optional(),
+      json: z.boolean().default(false),
+      ledger: ledgerName.optional(),
       since: z
         .string()
         .regex(JOURNAL_NUMBER, 'must be the number of a row of the journal')
         .transform(BigInt)
         .optional(),
-      expect: z
-        .string()
-        .regex(EXPECTED, 'must be the number of a row, a colon and 64 hexadecimal digits')
-        .transform((text) => {
-          const [, number = '', hash = ''] = EXPECTED.exec(text) ?? [];
-          return { number: BigInt(number), hash: hash.toLowerCase() };
-        })
-        .optional(),
+      expect: z.string().optional(),
       limit: z
         .string()
         .regex(/^\d{1,5}$/, 'must be a whole number up to 99999')
@@ -77,13 +104,70 @@ function parseOptions(args: Readonly<Record<string, unknown>>): AuditOptions & {
     args,
   );
   const since = parsed.since ?? null;
-  if (since !== null && parsed.expect && parsed.expect.number < since) {
-    throw new CommandError(
-      EXIT.wrongUsage,
-      'The option --expect is wrong: its row must not come before that of --since.',
-    );
+  // A number is one of a journal, and each ledger has its own.
+  const ledger = parsed.ledger ?? (since === null || since === 0n ? null : MAIN_LEDGER.name);
+  const expect = parsed.expect === undefined ? [] : await parseExpected(parsed.expect, ledger);
+  if (since !== null && expect.some(({ number }) => number < since)) {
+    throw wrongExpectation('its row must not come before that of --since');
   }
-  return { json: parsed.json, since, expect: parsed.expect ?? null, discrepanciesMax: parsed.limit };
+  return { json: parsed.json, ledger, since, expect, discrepanciesMax: parsed.limit };
+}
+
+function wrongExpectation(why: string): CommandError {
+  return new CommandError(EXIT.wrongUsage, `The option --expect is wrong: ${why}.`);
+}
+
+/** The checkpoints of the option --expect. `audited`: the name of the one ledger that is audited, if it is only one. */
+async function parseExpected(text: string, audited: string | null): Promise<readonly Checkpoint[]> {
+  if (text.startsWith('@')) {
+    const saved = await readSummary(text.slice(1));
+    const expect = saved.filter(({ ledger }) => audited === null || ledger === audited);
+    if (expect.length === 0) throw wrongExpectation(`${text.slice(1)} says nothing of the ledger ${audited ?? 'main'}`);
+    return expect;
+  }
+  return text.split(',').map((part) => {
+    const [, ledger = audited ?? MAIN_LEDGER.name, number = '', hash = ''] = EXPECTED.exec(part) ?? [];
+    if (hash === '') throw wrongExpectation(EXPECTED_FORM);
+    if (audited !== null && ledger !== audited) throw wrongExpectation(`only the ledger ${audited} is audited`);
+    return { ledger, number: BigInt(number), hash: hash.toLowerCase() };
+  });
+}
+
+/** The ends of the journals in a file that the audit's JSON was saved to, or its last line. */
+async function readSummary(path: string): Promise<readonly Checkpoint[]> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw wrongExpectation(`${path} cannot be read (${error instanceof Error ? error.message : String(error)})`);
+  });
+  const last = text.trimEnd().split('\n').at(-1) ?? '';
+  const summary = savedSummary.safeParse(parseJson(last));
+  if (!summary.success) throw wrongExpectation(`${path} does not end with the summary of an audit (--json)`);
+  return summary.data.journals.flatMap(({ ledger, journal_number: number, journal_hash: hash }) =>
+    hash === null ? [] : [{ ledger, number: BigInt(number), hash }],
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** The id of the ledger to audit; null: all. */
+async function findAudited(
+  database: DatabaseSettings,
+  name: string | null,
+  options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
+): Promise<number | null> {
+  if (name === null) return null;
+  if (name === MAIN_LEDGER.name) return MAIN_LEDGER.id;
+  const { id } = await withConnection(
+    database,
+    { ...options, applicationName: 'gopherpay audit' },
+    async (connection) => await findLedger(connection, name),
+  );
+  return id;
 }
 
 /** Passes on what there is to print, shows the progress of the rest, and keeps the verdict. */
@@ -128,7 +212,7 @@ async function* observe(
 
 type Printed = AsyncIterable<Extract<AuditEvent, { type: 'check' | 'discrepancy' | 'verdict' }>>;
 
-async function* renderJson(events: Printed, { since }: AuditOptions): AsyncGenerator<string> {
+async function* renderJson(events: Printed, { ledger, since }: Wanted): AsyncGenerator<string> {
   let checks = 0;
   for await (const event of events) {
     switch (event.type) {
@@ -143,15 +227,24 @@ async function* renderJson(events: Printed, { since }: AuditOptions): AsyncGener
         yield line({
           type: 'summary',
           ok: event.discrepancies === 0,
-          journal_number: Number(event.journalNumber),
-          journal_hash: event.journalHash,
+          ledger,
+          ...renderEnd(event.journals.find((end) => end.ledger === (ledger ?? MAIN_LEDGER.name))),
           audited_at: event.at,
           since: since === null ? null : Number(since),
           checks,
           discrepancies: event.discrepancies,
+          journals: event.journals.map((end) => ({
+            ledger: end.ledger,
+            ...renderEnd(end),
+            discrepancies: end.discrepancies,
+          })),
         });
     }
   }
+}
+
+function renderEnd(end: JournalEnd | undefined): Record<string, unknown> {
+  return { journal_number: end ? Number(end.number) : null, journal_hash: end?.hash ?? null };
 }
 
 function line(fields: Readonly<Record<string, unknown>>): string {
@@ -159,7 +252,7 @@ function line(fields: Readonly<Record<string, unknown>>): string {
 }
 
 /** The checks come first, so what was found is kept until they are done: at most the limit of each check. */
-async function* renderText(events: Printed, { since }: AuditOptions): AsyncGenerator<string> {
+async function* renderText(events: Printed, since: bigint | null): AsyncGenerator<string> {
   const checks: CheckResult[] = [];
   const discrepancies: Discrepancy[] = [];
   for await (const event of events) {
@@ -172,8 +265,9 @@ async function* renderText(events: Printed, { since }: AuditOptions): AsyncGener
         break;
       case 'verdict':
         yield renderTable(checks);
-        yield renderDiscrepancies(checks, discrepancies);
-        yield renderVerdict(event, since);
+        const isMainOnly = event.journals.every(({ ledger }) => ledger === MAIN_LEDGER.name);
+        yield renderDiscrepancies(checks, discrepancies, isMainOnly);
+        yield renderVerdict(event, since, isMainOnly);
     }
   }
 }
@@ -197,19 +291,27 @@ function renderTable(checks: readonly CheckResult[]): string {
     .join('');
 }
 
-function renderDiscrepancies(checks: readonly CheckResult[], discrepancies: readonly Discrepancy[]): string {
+function renderDiscrepancies(
+  checks: readonly CheckResult[],
+  discrepancies: readonly Discrepancy[],
+  isMainOnly: boolean,
+): string {
   const blocks = checks.map(({ check, discrepancies: total }) => {
     const told = discrepancies.filter((discrepancy) => discrepancy.check === check);
     const rest = total > told.length ? [`${check}: ${grouped(total - told.length)} more`] : [];
-    return [...told.map(renderDiscrepancy), ...rest].map((text) => `${text}\n`).join('');
+    return [...told.map((discrepancy) => renderDiscrepancy(discrepancy, isMainOnly)), ...rest]
+      .map((text) => `${text}\n`)
+      .join('');
   });
   const all = blocks.join('');
   return all === '' ? '' : `\n${all}\n`;
 }
 
-function renderDiscrepancy(discrepancy: Discrepancy): string {
-  const { check, account, currency, transfer, journal, what, expected, found } = discrepancy;
+/** Where there is only the main ledger, it is not named. */
+function renderDiscrepancy(discrepancy: Discrepancy, isMainOnly: boolean): string {
+  const { check, ledger, account, currency, transfer, journal, what, expected, found } = discrepancy;
   const about = [
+    ledger === null || (isMainOnly && ledger === MAIN_LEDGER.name) ? '' : `ledger ${ledger}`,
     account !== null ? `account ${account}${currency === null ? '' : ` ${currency}`}` : (currency ?? ''),
     transfer === null ? '' : `transfer ${transfer}`,
     journal === null ? '' : `journal ${journal}`,
@@ -218,12 +320,20 @@ function renderDiscrepancy(discrepancy: Discrepancy): string {
   return printable(`${check}:${place} ${what}: expected ${expected ?? 'null'}, found ${found ?? 'null'}`);
 }
 
-function renderVerdict(verdict: Verdict, since: bigint | null): string {
-  const row = `journal ${verdict.journalNumber} sha256:${verdict.journalHash ?? 'unknown'}`;
+/** A line for each ledger. What was found in one ledger says nothing against the others; what belongs to none, against all. */
+function renderVerdict(verdict: Verdict, since: bigint | null, isMainOnly: boolean): string {
+  const { journals, at, discrepancies } = verdict;
+  const common = discrepancies - journals.reduce((sum, end) => sum + end.discrepancies, 0);
   const from = since === null ? '' : `, from journal ${since} on`;
-  return verdict.discrepancies === 0
-    ? `${styleText('green', `${row} verified at ${verdict.at}${from}`)}\n`
-    : `${styleText('red', `${row} NOT verified at ${verdict.at}${from}: ${countOf(verdict.discrepancies)}`)}\n`;
+  return journals
+    .map(({ ledger, number, hash, discrepancies: own }) => {
+      const row = `${isMainOnly ? '' : `ledger ${ledger}, `}journal ${number} sha256:${hash ?? 'unknown'}`;
+      return own + common === 0
+        ? styleText('green', `${row} verified at ${at}${from}`)
+        : styleText('red', `${row} NOT verified at ${at}${from}: ${countOf(own + common)}`);
+    })
+    .map((text) => `${text}\n`)
+    .join('');
 }
 
 function countOf(discrepancies: number): string {

@@ -2,8 +2,10 @@
 import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
-import type { DatabaseSettings } from '../db/connect.ts';
+import { connect, type DatabaseSettings, type DatabaseTimeouts, disconnect, type Queryable } from '../db/connect.ts';
 import { holdsCluster, openEmbeddedServer } from '../db/embedded/server.ts';
+import { listLedgers, loadLedgers } from '../db/ledgers.ts';
+import { isLedgerName, type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import { onStopSignal } from './signals.ts';
 
 /** What the process ends with. */
@@ -90,4 +92,47 @@ export async function withDatabase<Result>(
   } finally {
     await server.release();
   }
+}
+
+/** Runs `work` on a connection of its own, which is closed whatever happens, or when `signal` is aborted. */
+export async function withConnection<Result>(
+  database: DatabaseSettings,
+  { timeouts, signal, applicationName }: { timeouts: DatabaseTimeouts; signal: AbortSignal; applicationName: string },
+  work: (connection: Queryable) => Promise<Result>,
+): Promise<Result> {
+  const connection = await connect(database, timeouts, { applicationName, readOnly: true });
+  const close = () => void disconnect(connection);
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await work(connection);
+  } finally {
+    signal.removeEventListener('abort', close);
+    await disconnect(connection);
+  }
+}
+
+/** The option --ledger, as the parser of a command line takes it. */
+export const ledgerName = z.string().refine(isLedgerName, 'must be the name of a ledger, such as main');
+
+/** How many ledgers are named to an operator who named none that exists. */
+const LEDGERS_NAMED = 10;
+
+/** The ledger that --ledger names. Throws a sentence that names the ledgers there are. */
+export async function findLedger(connection: Queryable, name: string): Promise<Ledger> {
+  if (name === MAIN_LEDGER.name) return MAIN_LEDGER;
+  const [ledger] = await loadLedgers(connection, [name]);
+  if (ledger) return ledger;
+  const others = await listLedgers(connection, { limit: LEDGERS_NAMED + 1, after: '' });
+  throw unknownLedger(
+    name,
+    others.map((other) => other.name),
+  );
+}
+
+/** Ends a command that names a ledger which does not exist. `names`: the ledgers there are, or the first eleven of them. */
+export function unknownLedger(name: string, names: readonly string[]): CommandError {
+  const shown = names.slice(0, LEDGERS_NAMED).join(', ');
+  const more = names.length > LEDGERS_NAMED ? ' and others' : '';
+  return new CommandError(EXIT.wrongUsage, `There is no ledger "${name}"; the ledgers are ${shown}${more}.`);
 }

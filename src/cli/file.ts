@@ -6,7 +6,13 @@ import { constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import { CommandError, EXIT, SIGNALLED } from './command.ts';
+
+/** Where the files of a ledger are written by default, so that those of two ledgers do not overwrite each other. */
+export function folderOf(ledger: string): string {
+  return ledger === MAIN_LEDGER.name ? 'reports' : join('reports', ledger);
+}
 
 /** Writes the texts to `output`, a path or `-` for standard output, until `signal` is aborted. */
 export async function writeOutput(output: string, texts: AsyncIterable<string>, signal: AbortSignal): Promise<void> {

@@ -5,11 +5,21 @@ import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralise, renderCsv } from '../csv.ts';
-import { readingTimeouts } from '../db/connect.ts';
+import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connect.ts';
 import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
 import { renderDecimal } from '../domain/currency.ts';
-import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
-import { writeOutput } from './file.ts';
+import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
+import {
+  CommandError,
+  EXIT,
+  findLedger,
+  interruptible,
+  ledgerName,
+  parseArguments,
+  withConnection,
+  withDatabase,
+} from './command.ts';
+import { folderOf, writeOutput } from './file.ts';
 
 const DATE_OR_INSTANT = 'must be a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z';
 const instant = z
@@ -33,6 +43,7 @@ export const report = defineCommand({
   },
   args: {
     user: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
+    ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
     from: { type: 'string', description: 'Only what was accepted at or after this date or instant (UTC)' },
     to: { type: 'string', description: 'Only what was accepted before this date or instant (UTC)' },
@@ -45,6 +56,7 @@ export const report = defineCommand({
     const options = parseArguments(
       {
         user: z.string().regex(/^([A-Za-z0-9._-]{1,34}|@external)$/, 'must be an account number'),
+        ledger: ledgerName.default(MAIN_LEDGER.name),
         output: z.string().min(1).optional(),
         from: instant,
         to: instant,
@@ -59,42 +71,54 @@ export const report = defineCommand({
       args,
     );
     refuseReversed(options);
-    const filter: ReportFilter = {
+    const filter: Omit<ReportFilter, 'ledger'> = {
       account: options.user,
       currency: options.currency ?? null,
       status: options.status ?? null,
       since: options.from ?? null,
       until: options.to ?? null,
     };
-    const output = options.output ?? join('reports', `${options.user}${suffixOf(options)}.csv`);
+    const output = options.output ?? join(folderOf(options.ledger), `${options.user}${suffixOf(options)}.csv`);
     const style: CsvStyle = { byteOrderMark: options.bom, decimals: options.decimals };
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
-      const rows = await withDatabase(
-        config,
-        async (database) =>
-          await withReport(database, filter, { timeouts, signal }, async (history) => {
-            const currency = await history.currency();
-            if (currency === undefined) {
-              throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
-            }
-            const progress = process.stderr.isTTY ? startProgress(await history.count()) : null;
-            try {
-              const [count, texts] = renderReport(history.batches(), style, currency, (rows) =>
-                progress?.increment(rows),
-              );
-              await writeOutput(output, texts, signal);
-              return count();
-            } finally {
-              progress?.stop();
-            }
-          }),
-      );
+      const rows = await withDatabase(config, async (database) => {
+        const ledger = await findReported(database, options.ledger, { timeouts, signal });
+        return await withReport(database, { ...filter, ledger }, { timeouts, signal }, async (history) => {
+          const currency = await history.currency();
+          if (currency === undefined) {
+            throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
+          }
+          const progress = process.stderr.isTTY ? startProgress(await history.count()) : null;
+          try {
+            const [count, texts] = renderReport(history.batches(), style, currency, (rows) =>
+              progress?.increment(rows),
+            );
+            await writeOutput(output, texts, signal);
+            return count();
+          } finally {
+            progress?.stop();
+          }
+        });
+      });
       process.stderr.write(`${rows} transfers written${output === '-' ? '' : ` to ${output}`}\n`);
     });
   },
 });
+
+async function findReported(
+  database: DatabaseSettings,
+  name: string,
+  options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
+): Promise<Ledger> {
+  if (name === MAIN_LEDGER.name) return MAIN_LEDGER;
+  return await withConnection(
+    database,
+    { ...options, applicationName: 'gopherpay report' },
+    async (connection) => await findLedger(connection, name),
+  );
+}
 
 type Choice = { from?: string | undefined; to?: string | undefined; status?: string | undefined };
 

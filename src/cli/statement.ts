@@ -1,23 +1,25 @@
 // gopherpay statement: an account's statement of a month, the same that GET /accounts/{n}/statements/{month} answers.
-import { MAIN_LEDGER } from '../domain/ledger.ts';
 import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import type { CsvStyle } from '../csv.ts';
 import { loadAccounts } from '../db/accounts.ts';
-import {
-  connect,
-  type DatabaseSettings,
-  type DatabaseTimeouts,
-  disconnect,
-  type Queryable,
-  readingTimeouts,
-} from '../db/connect.ts';
+import { type Queryable, readingTimeouts } from '../db/connect.ts';
 import { loadStatement, readStatement, type StatementSummary } from '../db/statements.ts';
+import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import { renderStatement, STATEMENT_FORMATS } from '../statement.ts';
-import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
-import { writeOutput } from './file.ts';
+import {
+  CommandError,
+  EXIT,
+  findLedger,
+  interruptible,
+  ledgerName,
+  parseArguments,
+  withConnection,
+  withDatabase,
+} from './command.ts';
+import { folderOf, writeOutput } from './file.ts';
 
 type Wanted = { readonly account: string; readonly currency: string | undefined; readonly month: string };
 
@@ -29,6 +31,7 @@ export const statement = defineCommand({
   args: {
     account: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
     month: { type: 'string', required: true, description: 'The month, in UTC', valueHint: '2026-11' },
+    ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
     format: { type: 'string', description: 'csv (if left out), json, or html for a page that prints well' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
     currency: { type: 'string', description: 'With --account=@external: which of its accounts' },
@@ -40,6 +43,7 @@ export const statement = defineCommand({
       {
         account: z.string().regex(/^([A-Za-z0-9._-]{1,34}|@external)$/, 'must be an account number'),
         month: z.string().regex(/^[1-9]\d{3}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-11'),
+        ledger: ledgerName.default(MAIN_LEDGER.name),
         format: z.enum(STATEMENT_FORMATS).default('csv'),
         output: z.string().min(1).optional(),
         currency: z
@@ -58,15 +62,17 @@ export const statement = defineCommand({
     }
     // A tilde is in no account number, so no other account's file has this name.
     const chosen = `${currency ? `~${currency}` : ''}${decimals ? '~decimals' : ''}`;
-    const output = options.output ?? join('reports', `${account}${chosen}-${month}.${format}`);
+    const output = options.output ?? join(folderOf(options.ledger), `${account}${chosen}-${month}.${format}`);
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
+    const applicationName = 'gopherpay statement';
     await interruptible(async (signal) => {
       const summary = await withDatabase(
         config,
         async (database) =>
-          await withConnection(database, { timeouts, signal }, async (connection) => {
-            const found = await findStatement(connection, { account, currency, month });
+          await withConnection(database, { timeouts, signal, applicationName }, async (connection) => {
+            const ledger = await findLedger(connection, options.ledger);
+            const found = await findStatement(connection, ledger, { account, currency, month });
             const texts = renderStatement(format, found, readStatement(connection, found), style);
             await writeOutput(output, texts, signal);
             return found;
@@ -79,8 +85,12 @@ export const statement = defineCommand({
   },
 });
 
-async function findStatement(connection: Queryable, { account, currency, month }: Wanted): Promise<StatementSummary> {
-  const accounts = await loadAccounts(connection, MAIN_LEDGER, account);
+async function findStatement(
+  connection: Queryable,
+  ledger: Ledger,
+  { account, currency, month }: Wanted,
+): Promise<StatementSummary> {
+  const accounts = await loadAccounts(connection, ledger, account);
   const [found, another] = currency === undefined ? accounts : accounts.filter((one) => one.currency === currency);
   if (!found) {
     throw new CommandError(EXIT.failed, `There is no account ${account}${currency ? ` in ${currency}` : ''}.`);
@@ -88,25 +98,7 @@ async function findStatement(connection: Queryable, { account, currency, month }
   if (another) {
     throw new CommandError(EXIT.wrongUsage, `${account} has one account per currency: say which with --currency.`);
   }
-  const summary = await loadStatement(connection, found, month);
+  const summary = await loadStatement(connection, ledger, found, month);
   if (!summary) throw new CommandError(EXIT.wrongUsage, `The month ${month} has not begun (UTC).`);
   return summary;
-}
-
-/** Runs `work` on a connection of its own, which is closed whatever happens, or when `signal` is aborted. */
-async function withConnection<Result>(
-  database: DatabaseSettings,
-  { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
-  work: (connection: Queryable) => Promise<Result>,
-): Promise<Result> {
-  const connection = await connect(database, timeouts, { applicationName: 'gopherpay statement', readOnly: true });
-  const close = () => void disconnect(connection);
-  signal.addEventListener('abort', close, { once: true });
-  try {
-    signal.throwIfAborted();
-    return await work(connection);
-  } finally {
-    signal.removeEventListener('abort', close);
-    await disconnect(connection);
-  }
 }

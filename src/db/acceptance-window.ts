@@ -1,6 +1,7 @@
 // Turns a window of acceptance times into a range of the journal. The journal is in order of settlement, and there is no index
 // on created_at: it would cost every transfer, and a list in journal order could not use it. Nearly all transfers are settled
-// within seconds of their acceptance; the others have an index of their own (migration 0010).
+// within seconds of their acceptance; the others have an index of their own (transfers_untimely).
+import type { Ledger } from '../domain/ledger.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundUp } from './instants.ts';
@@ -20,11 +21,11 @@ export type JournalRange = {
 // An upper bound is the first row beyond the window, not the last row within it: a row that is appended meanwhile is in the range.
 const NUMBERS = `
   select
-    case when $1::timestamptz is not null then ${lastJournalNumber('<', '$1::timestamptz')} end as after_number,
+    case when $1::timestamptz is not null then ${lastJournalNumber('$3::integer', '<', '$1::timestamptz')} end as after_number,
     (
       select number
       from journal
-      where settled_at >= $2::timestamptz + interval '10 seconds'
+      where ledger_id = $3::integer and settled_at >= $2::timestamptz + interval '10 seconds'
       order by settled_at, number
       limit 1
     ) as before_number`;
@@ -32,9 +33,9 @@ const NUMBERS = `
 const ENTRIES = `
   select last_before.entry_number as after_entry, last_within.entry_number + 1 as before_entry
   from accounts
-  cross join ${lastEntryUpTo('$3::bigint')} as last_before
-  cross join ${lastEntryUpTo('($4::bigint - 1)')} as last_within
-  where account_number = $1::text and currency = coalesce($2::text, currency)
+  cross join ${lastEntryUpTo('$5::integer', '$3::bigint')} as last_before
+  cross join ${lastEntryUpTo('$5::integer', '($4::bigint - 1)')} as last_within
+  where ledger_id = $5::integer and account_number = $1::text and currency = coalesce($2::text, currency)
   limit 1`;
 
 /**
@@ -43,6 +44,7 @@ const ENTRIES = `
  */
 export async function loadJournalRange(
   connection: Queryable,
+  ledger: Ledger,
   filter: {
     since?: string | undefined;
     until?: string | undefined;
@@ -55,6 +57,7 @@ export async function loadJournalRange(
   const numbers = await connection.query<{ after_number: bigint | null; before_number: bigint | null }>(NUMBERS, [
     since && roundUp(since),
     until && roundUp(until),
+    ledger.id,
   ]);
   const { after_number: afterNumber = null, before_number: beforeNumber = null } = numbers.rows[0] ?? {};
   if (account === undefined) return { afterNumber, beforeNumber, afterEntry: null, beforeEntry: null };
@@ -63,6 +66,7 @@ export async function loadJournalRange(
     currency,
     afterNumber ?? 0n,
     beforeNumber ?? 0n,
+    ledger.id,
   ]);
   const [found] = entries.rows;
   return {

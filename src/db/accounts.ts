@@ -1,5 +1,5 @@
 // The statements about accounts: all but those of settlement, which alone moves money.
-import { type AccountStatus } from '../domain/account.ts';
+import type { AccountStatus } from '../domain/account.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
@@ -65,6 +65,7 @@ type AccountRow = {
  */
 export async function sealAccount(
   connection: Queryable,
+  ledger: Ledger,
   account: { accountNumber: string; currency: string },
 ): Promise<void> {
   await connection.query({
@@ -75,10 +76,10 @@ export async function sealAccount(
           1 + (
             select coalesce(max(change_number), 0)
             from account_changes
-            where account_number = $1::text and currency = $2::text
+            where ledger_id = $3::integer and account_number = $1::text and currency = $2::text
           ) as change_number
         from accounts
-        where account_number = $1::text and currency = $2::text
+        where ledger_id = $3::integer and account_number = $1::text and currency = $2::text
       ), change as (
         select sealed.*,
           sha256(convert_to(
@@ -86,26 +87,26 @@ export async function sealAccount(
           )) as digest
         from sealed
       ), ${appendToJournal({
-        ledgerId: '1',
-        ledger: `'main'::text`,
+        ledgerId: '$3::integer',
+        ledger: '$4::text',
         instant: 'statement_timestamp()',
         transferCount: '0',
         intakeCount: '0',
         changeCount: '1',
         digest: '(select digest from change)',
       })}
-      insert into account_changes (change_number, journal_number, account_number, currency, seal)
-      select change.change_number, journaled.number, change.account_number, change.currency, change.seal
+      insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
+      select $3::integer, change.change_number, journaled.number, change.account_number, change.currency, change.seal
       from change
       cross join journaled`,
-    values: [account.accountNumber, account.currency],
+    values: [account.accountNumber, account.currency, ledger.id, ledger.name],
   });
 }
 
 /** The accounts of this number: one, none, or for @external one per currency, in order of currency. */
 export async function loadAccounts(
   connection: Queryable,
-  _ledger: Ledger,
+  ledger: Ledger,
   accountNumber: string,
 ): Promise<AccountRecord[]> {
   const result = await connection.query<AccountRow>({
@@ -113,9 +114,9 @@ export async function loadAccounts(
     text: `
       select ${COLUMNS}
       from accounts
-      where account_number = $1::text
+      where ledger_id = $2::integer and account_number = $1::text
       order by currency`,
-    values: [accountNumber],
+    values: [accountNumber, ledger.id],
   });
   return result.rows.map(toAccount);
 }
@@ -146,13 +147,14 @@ const PAGE_METADATA_BYTES_MAX = 2 * 1024 * 1024;
  */
 export async function listAccounts(
   connection: Queryable,
+  ledger: Ledger,
   page: {
     limit: number;
     after: { accountNumber: string; currency: string } | null;
     metadata: MetadataFilter | null;
   },
 ): Promise<AccountRecord[]> {
-  const values: unknown[] = [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit];
+  const values: unknown[] = [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit, ledger.id];
   // The index has only accounts with metadata, which the planner does not see from the second condition alone.
   const matches = page.metadata
     ? `and metadata <> '{}' and ${metadataCondition(page.metadata, (value) => `$${values.push(value)}`)}`
@@ -165,7 +167,7 @@ export async function listAccounts(
        from (
          select ${COLUMNS}
          from accounts
-         where (account_number, currency) > ($1::text, $2::text) ${matches}
+         where ledger_id = $4::integer and (account_number, currency) > ($1::text, $2::text) ${matches}
          order by account_number, currency
          limit $3::integer
        ) as page
@@ -183,10 +185,11 @@ export async function listAccounts(
  */
 export async function updateAccount(
   connection: Queryable,
+  ledger: Ledger,
   accountNumber: string,
   change: AccountChange,
 ): Promise<AccountRecord | null> {
-  const values: unknown[] = [accountNumber];
+  const values: unknown[] = [accountNumber, ledger.id];
   const assignments: string[] = [];
   const assign = (column: string, type: string, value: unknown) => {
     if (value !== undefined) assignments.push(`${column} = $${values.push(value)}::${type}`);
@@ -202,7 +205,7 @@ export async function updateAccount(
   const updated = await connection.query<AccountRow>(
     `update accounts
      set ${assignments.join(', ')}
-     where account_number = $1::text and status <> 'closed'
+     where ledger_id = $2::integer and account_number = $1::text and status <> 'closed'
      returning ${COLUMNS}`,
     values,
   );
@@ -210,12 +213,13 @@ export async function updateAccount(
 }
 
 /** Closes an account that is empty, and says whether it did. It has to be sealed in the same transaction. */
-export async function closeAccount(connection: Queryable, accountNumber: string): Promise<boolean> {
+export async function closeAccount(connection: Queryable, ledger: Ledger, accountNumber: string): Promise<boolean> {
   const closed = await connection.query(
     `update accounts
      set status = 'closed'
-     where account_number = $1::text and status <> 'closed' and balance = 0 and held = 0`,
-    [accountNumber],
+     where ledger_id = $2::integer and account_number = $1::text
+       and status <> 'closed' and balance = 0 and held = 0`,
+    [accountNumber, ledger.id],
   );
   return closed.rowCount === 1;
 }
@@ -223,6 +227,7 @@ export async function closeAccount(connection: Queryable, accountNumber: string)
 /** At most `limit` entries of an account, from the one after `after` on, newest or oldest first. */
 export async function listEntries(
   connection: Queryable,
+  ledger: Ledger,
   account: { accountNumber: string; currency: string },
   page: { limit: number; after: bigint | null; newestFirst: boolean },
 ): Promise<Entry[]> {
@@ -238,11 +243,11 @@ export async function listEntries(
   }>(
     `select entry_number, transfer_id, amount, balance, journal_number, settled_at
      from entries
-     join journal on journal.number = entries.journal_number
-     where account_number = $1::text and currency = $2::text and entry_number ${comparison} $3::bigint
+     join journal on journal.ledger_id = $5::integer and journal.number = entries.journal_number
+     where entries.ledger_id = $5::integer and account_number = $1::text and currency = $2::text and entry_number ${comparison} $3::bigint
      order by entry_number ${direction}
      limit $4::integer`,
-    [account.accountNumber, account.currency, page.after ?? start, page.limit],
+    [account.accountNumber, account.currency, page.after ?? start, page.limit, ledger.id],
   );
   return result.rows.map((row) => ({
     entryNumber: row.entry_number,
@@ -256,13 +261,13 @@ export async function listEntries(
 
 const BALANCE_AT = `
   with instant as materialized (
-    select ${lastJournalNumber('<=', '$3::timestamptz')} as journal_number
+    select ${lastJournalNumber('$4::integer', '<=', '$3::timestamptz')} as journal_number
   )
   select last.balance, last.entry_number
   from accounts
   cross join instant
-  cross join ${lastEntryUpTo('instant.journal_number')} as last
-  where account_number = $1::text and currency = $2::text`;
+  cross join ${lastEntryUpTo('$4::integer', 'instant.journal_number')} as last
+  where ledger_id = $4::integer and account_number = $1::text and currency = $2::text`;
 
 /**
  * The balance at an instant (RFC 3339), and the number of the last entry up to it (0: none). It is final if the
@@ -270,13 +275,14 @@ const BALANCE_AT = `
  */
 export async function loadBalanceAt(
   connection: Queryable,
+  ledger: Ledger,
   account: { accountNumber: string; currency: string },
   at: string,
 ): Promise<{ balance: bigint; entryNumber: bigint }> {
   const result = await connection.query<{ balance: bigint; entry_number: bigint }>({
     name: 'load balance at',
     text: BALANCE_AT,
-    values: [account.accountNumber, account.currency, roundDown(at)],
+    values: [account.accountNumber, account.currency, roundDown(at), ledger.id],
   });
   const row = result.rows[0];
   return { balance: row?.balance ?? 0n, entryNumber: row?.entry_number ?? 0n };

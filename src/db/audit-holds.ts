@@ -7,6 +7,7 @@ import {
   MONEY_BOUND,
   must,
   mustBeBetween,
+  rowsIn,
   type Scope,
   transfersIn,
 } from './audit-rules.ts';
@@ -16,35 +17,37 @@ export function touchedHolds(scope: Scope): string {
   return `(
     select id from ${transfersIn(scope)} as made where kind = 'hold' and status = 'completed'
     union select parent_id from ${transfersIn(scope)} as parts where kind in ('capture', 'void', 'expiry')
-    union select id from holds where state = 'open'
+    union select id from ${rowsIn(scope, 'holds')} as opened where state = 'open'
   )`;
 }
 
-const HOLDS = `(select *, true as known from holds)`;
-
-/** Every hold beside what `other` selects: one row for each `key` of its own, which is the id of a hold. */
+/** Every hold beside what `other` selects: one row for each ledger and `key` of its own, which is the id of a hold. */
 function beside(scope: Scope, alias: string, other: string): string {
+  const holds = `(select *, true as known from ${rowsIn(scope, 'holds')} as holds)`;
   return scope.since === null
-    ? `${HOLDS} as hold full join (${other} group by key) as ${alias} on ${alias}.key = hold.id`
+    ? `${holds} as hold
+      full join (${other} group by ledger_id, key) as ${alias}
+        on ${alias}.ledger_id = hold.ledger_id and ${alias}.key = hold.id`
     : `${touchedHolds(scope)} as touched
-      left join lateral (select * from ${HOLDS} as hold where hold.id = touched.id offset 0) as hold on true
+      left join lateral (select * from ${holds} as hold where hold.id = touched.id offset 0) as hold on true
       left join lateral (
-        select * from (${other} group by key) as ${alias} where ${alias}.key = touched.id offset 0
+        select * from (${other} group by ledger_id, key) as ${alias} where ${alias}.key = touched.id offset 0
       ) as ${alias} on true`;
 }
 
 // A hold says what the completed transfer of kind hold with its id says.
 function ordersOfHolds(scope: Scope): string {
   const made = `
-    select id as key, max(amount) as amount, max(from_account) as from_account, max(to_account) as to_account,
+    select ledger_id, id as key, max(amount) as amount, max(from_account) as from_account, max(to_account) as to_account,
       max(currency) as currency, max(created_at) as created_at, max(journal_number) as journal_number,
       max(created_at + expires_in * interval '1 second') as expires_at
-    from transfers
+    from ${rowsIn(scope, 'transfers')} as transfers
     where kind = 'hold' and status = 'completed'`;
   const of = (column: string) => equal(column, `made.${column}`, `hold.${column}`);
   return compare({
     from: beside(scope, 'made', made),
     where: 'hold.known or made.key is not null',
+    ledger: 'coalesce(hold.ledger_id, made.ledger_id)',
     account: 'coalesce(hold.from_account, made.from_account)',
     currency: 'coalesce(hold.currency, made.currency)',
     transfer: 'coalesce(hold.id, made.key)',
@@ -64,7 +67,7 @@ function ordersOfHolds(scope: Scope): string {
 function partsOfHolds(scope: Scope): string {
   const ends = `kind in ('void', 'expiry') or final_capture`;
   const parts = `
-    select parent_id as key,
+    select ledger_id, parent_id as key,
       sum(amount) filter (where kind = 'capture') as captured,
       count(*) filter (where ${ends}) as end_total,
       max(kind) filter (where kind in ('void', 'expiry')) as released_by,
@@ -72,13 +75,14 @@ function partsOfHolds(scope: Scope): string {
       max(array[journal_number, journal_position]) as last_place,
       max(array[journal_number, journal_position]) filter (where ${ends}) as end_place,
       max(journal_number) as journal_number
-    from transfers
+    from ${rowsIn(scope, 'transfers')} as transfers
     where kind in ('capture', 'void', 'expiry') and status = 'completed'`;
   const captured = 'coalesce(parts.captured, 0)';
   const ended = 'coalesce(parts.end_total, 0)';
   return compare({
     from: beside(scope, 'parts', parts),
     where: 'hold.known or parts.key is not null',
+    ledger: 'coalesce(hold.ledger_id, parts.ledger_id)',
     account: 'hold.from_account',
     currency: 'hold.currency',
     transfer: 'coalesce(hold.id, parts.key)',
@@ -124,27 +128,34 @@ function partsOfHolds(scope: Scope): string {
 
 // The expiry that a hold names is a transfer about that hold, pending or settled, and every such transfer is named.
 function expiriesOfHolds(scope: Scope): string[] {
-  const orders = (table: string) => `select id, parent_id from ${table} where kind = 'expiry'`;
-  const both = `${orders('transfers')} union all ${orders('pending_transfers')}`;
+  const orders = (rows: string) => `select ledger_id, id, parent_id from ${rows} as ordered where kind = 'expiry'`;
+  const pending = orders(rowsIn(scope, 'pending_transfers'));
+  const both = `${orders(rowsIn(scope, 'transfers'))} union all ${pending}`;
+  const all = rowsIn(scope, 'holds');
   const holds =
-    scope.since === null ? 'holds' : `(select holds.* from ${touchedHolds(scope)} as touched join holds using (id))`;
+    scope.since === null
+      ? all
+      : `(select holds.* from ${touchedHolds(scope)} as touched join ${all} as holds using (id))`;
   return [
     compare({
       from: `(select * from ${holds} as holds where expiry_id is not null) as hold
-        ${leftJoin(scope, `(${both})`, 'expiry', 'expiry.id = hold.expiry_id')}`,
+        ${leftJoin(scope, `(${both})`, 'expiry', 'expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id')}`,
+      ledger: 'hold.ledger_id',
       account: 'hold.from_account',
       currency: 'hold.currency',
       transfer: 'hold.id',
       facts: [equal('hold of the expiry it names', 'hold.id', 'expiry.parent_id')],
     }),
     compare({
-      from: `(${orders(`${transfersIn(scope)} as transfers`)} union all ${orders('pending_transfers')}) as expiry
-        ${leftJoin(scope, 'holds', 'hold', 'hold.id = expiry.parent_id')}`,
+      from: `(${orders(transfersIn(scope))} union all ${pending}) as expiry
+        ${leftJoin(scope, all, 'hold', 'hold.ledger_id = expiry.ledger_id and hold.id = expiry.parent_id')}`,
+      ledger: 'expiry.ledger_id',
       transfer: 'expiry.id',
       facts: [equal('expiry named by its hold', 'expiry.id', 'hold.expiry_id')],
     }),
     compare({
-      from: `(select id, count(*) as total from ${holds} as holds group by id) as hold`,
+      from: `(select ledger_id, id, count(*) as total from ${holds} as holds group by ledger_id, id) as hold`,
+      ledger: 'ledger_id',
       transfer: 'id',
       facts: [equal('holds with this id', '1', 'total')],
     }),

@@ -10,15 +10,19 @@ import {
   MOVES_MONEY,
   must,
   mustBeBetween,
+  rowsIn,
   type Scope,
   touchedAccounts,
   transfersIn,
 } from './audit-rules.ts';
 
-/** The sum per currency is zero. */
+/** The sum per ledger and currency is zero. */
 function sumOf(table: string, column: string, what: string): string {
   return compare({
-    from: `(select currency, sum(${column}) as total from ${table} as summed group by currency) as sums`,
+    from: `(
+      select ledger_id, currency, sum(${column}) as total from ${table} as summed group by ledger_id, currency
+    ) as sums`,
+    ledger: 'ledger_id',
     currency: 'currency',
     facts: [equal(what, '0', 'total')],
   });
@@ -28,7 +32,7 @@ function sumOf(table: string, column: string, what: string): string {
 // money, none of any other, and none without its transfer.
 function entriesOfTransfers(scope: Scope): string {
   const side = (account: string, number: string, amount: string) => `
-    select id as transfer_id, ${account} as account_number, currency, ${number} as entry_number, ${amount} as amount,
+    select ledger_id, id as transfer_id, ${account} as account_number, currency, ${number} as entry_number, ${amount} as amount,
       journal_number
     from ${transfersIn(scope)} as transfers
     where status = 'completed' and kind in ${MOVES_MONEY}`;
@@ -46,9 +50,11 @@ function entriesOfTransfers(scope: Scope): string {
         union all ${side('to_account', 'to_entry_number', 'amount')}
       ) as named
       full join ${entriesIn(scope)} as entry
-        on entry.account_number = named.account_number
+        on entry.ledger_id = named.ledger_id
+        and entry.account_number = named.account_number
         and entry.currency = named.currency
         and entry.entry_number = named.entry_number`,
+    ledger: 'coalesce(named.ledger_id, entry.ledger_id)',
     account: 'coalesce(named.account_number, entry.account_number)',
     currency: 'coalesce(named.currency, entry.currency)',
     transfer: 'coalesce(named.transfer_id, entry.transfer_id)',
@@ -73,9 +79,10 @@ function runOfEntries(scope: Scope): string {
         coalesce(lag(balance) over run, 0) + amount as next_balance,
         coalesce(lag(journal_number) over run, 1) as previous_journal_number
       from ${entriesWithAnchors(scope)} as entries
-      window run as (partition by account_number, currency order by entry_number)
+      window run as (partition by ledger_id, account_number, currency order by entry_number)
     ) as entry`,
     where: 'audited',
+    ledger: 'ledger_id',
     account: 'account_number',
     currency: 'currency',
     transfer: 'transfer_id',
@@ -97,11 +104,15 @@ function runOfEntries(scope: Scope): string {
 
 function balancesOfAccounts(scope: Scope): string {
   const about = {
+    ledger: 'ledger_id',
     account: 'account_number',
     currency: 'currency',
     presence: must('account of entries', 'accounts.known', 'an account', `'none'`),
   };
-  const accounts = '(select account_number, currency, balance, entry_count, true as known from accounts) as accounts';
+  const accounts = `(
+      select ledger_id, account_number, currency, balance, entry_count, true as known
+      from ${rowsIn(scope, 'accounts')} as known_accounts
+    ) as accounts`;
   const facts = [
     equal('number of the last entry', 'coalesce(last.entry_number, 0)', 'entry_count'),
     equal('balance, by the last entry', 'coalesce(last.balance, 0)', 'accounts.balance'),
@@ -111,16 +122,16 @@ function balancesOfAccounts(scope: Scope): string {
       ...about,
       from: `${accounts}
         full join (
-          select account_number, currency, count(*) as entry_total, sum(amount) as amount_total,
+          select ledger_id, account_number, currency, count(*) as entry_total, sum(amount) as amount_total,
             max(entry_number) as last_number
-          from entries
-          group by account_number, currency
-        ) as sums using (account_number, currency)
+          from ${rowsIn(scope, 'entries')} as summed
+          group by ledger_id, account_number, currency
+        ) as sums using (ledger_id, account_number, currency)
         left join (
-          select account_number, currency, entry_number, balance
-          from entries
-        ) as last (last_account, last_currency, entry_number, balance)
-          on last_account = account_number and last_currency = currency and last.entry_number = sums.last_number`,
+          select ledger_id, account_number, currency, entry_number, balance
+          from ${rowsIn(scope, 'entries')} as every
+        ) as last (last_ledger, last_account, last_currency, entry_number, balance)
+          on last_ledger = ledger_id and last_account = account_number and last_currency = currency and last.entry_number = sums.last_number`,
       facts: [
         equal('number of entries', 'coalesce(entry_total, 0)', 'entry_count'),
         equal('balance, by the sum of entries', 'coalesce(amount_total, 0)', 'accounts.balance'),
@@ -131,11 +142,12 @@ function balancesOfAccounts(scope: Scope): string {
   return compare({
     ...about,
     from: `${accounts}
-      full join ${touchedAccounts(scope)} as touched using (account_number, currency)
+      full join ${touchedAccounts(scope)} as touched using (ledger_id, account_number, currency)
       left join lateral (
         select entry_number, balance, journal_number
         from entries
-        where entries.account_number = coalesce(accounts.account_number, touched.account_number)
+        where entries.ledger_id = ${scope.ledger}
+          and entries.account_number = coalesce(accounts.account_number, touched.account_number)
           and entries.currency = coalesce(accounts.currency, touched.currency)
         order by entry_number desc
         limit 1
@@ -152,9 +164,10 @@ function balancesOfAccounts(scope: Scope): string {
   });
 }
 
-function availableOfAccounts(): string {
+function availableOfAccounts(scope: Scope): string {
   return compare({
-    from: 'accounts',
+    from: `${rowsIn(scope, 'accounts')} as accounts`,
+    ledger: 'ledger_id',
     where: `account_number <> '@external'`,
     account: 'account_number',
     currency: 'currency',
@@ -169,15 +182,19 @@ function availableOfAccounts(): string {
   });
 }
 
-function heldOfAccounts(): string {
+function heldOfAccounts(scope: Scope): string {
   return compare({
-    from: `(select account_number, currency, held, true as known from accounts) as accounts
+    from: `(
+        select ledger_id, account_number, currency, held, true as known
+        from ${rowsIn(scope, 'accounts')} as known_accounts
+      ) as accounts
       full join (
-        select from_account as account_number, currency, sum(amount - captured - released) as open_total
-        from holds
+        select ledger_id, from_account as account_number, currency, sum(amount - captured - released) as open_total
+        from ${rowsIn(scope, 'holds')} as holds
         where state = 'open'
-        group by from_account, currency
-      ) as open_holds using (account_number, currency)`,
+        group by ledger_id, from_account, currency
+      ) as open_holds using (ledger_id, account_number, currency)`,
+    ledger: 'ledger_id',
     account: 'account_number',
     currency: 'currency',
     presence: must('account of open holds', 'accounts.known', 'an account', `'none'`),
@@ -192,7 +209,13 @@ function parentsOfTransfers(scope: Scope): string {
     from: `(
         select * from ${transfersIn(scope)} as children where status = 'completed' and parent_id is not null
       ) as child
-      ${leftJoin(scope, 'transfers', 'parent', 'parent.id = child.parent_id')}`,
+      ${leftJoin(
+        scope,
+        rowsIn(scope, 'transfers'),
+        'parent',
+        'parent.ledger_id = child.ledger_id and parent.id = child.parent_id',
+      )}`,
+    ledger: 'child.ledger_id',
     account: 'child.from_account',
     currency: 'child.currency',
     transfer: 'child.id',
@@ -230,32 +253,45 @@ function parentsOfTransfers(scope: Scope): string {
 /** The transfers that a reversal in scope is about. */
 export function reversedOriginals(scope: Scope): string {
   return `(
-    select distinct parent_id as transfer_id from ${transfersIn(scope)} as transfers where kind = 'reversal'
+    select distinct ledger_id, parent_id as transfer_id from ${transfersIn(scope)} as transfers where kind = 'reversal'
   )`;
 }
 
 function reversedAmounts(scope: Scope): string {
   const sums = `
-    select parent_id as transfer_id, sum(amount) as total
-    from transfers
+    select ledger_id, parent_id as transfer_id, sum(amount) as total
+    from ${rowsIn(scope, 'transfers')} as transfers
     where status = 'completed' and kind = 'reversal'`;
   const from =
     scope.since === null
-      ? `(select transfer_id, amount, reversed, true as known from reversed_amounts) as record
-        full join (${sums} group by parent_id) as reversals using (transfer_id)`
+      ? `(
+          select ledger_id, transfer_id, amount, reversed, true as known
+          from ${rowsIn(scope, 'reversed_amounts')} as reversed_amounts
+        ) as record
+        full join (${sums} group by ledger_id, parent_id) as reversals using (ledger_id, transfer_id)`
       : `${reversedOriginals(scope)} as touched
         left join lateral (
           select amount, reversed, true as known
           from reversed_amounts
-          where reversed_amounts.transfer_id = touched.transfer_id
+          where reversed_amounts.ledger_id = touched.ledger_id
+            and reversed_amounts.transfer_id = touched.transfer_id
           offset 0
         ) as record on true
         left join lateral (
-          ${sums} and parent_id = touched.transfer_id group by parent_id
+          ${sums} and parent_id = touched.transfer_id group by ledger_id, parent_id
         ) as reversals on true`;
-  const id = scope.since === null ? 'transfer_id' : 'touched.transfer_id';
+  const [ledger, id] =
+    scope.since === null
+      ? ['coalesce(record.ledger_id, reversals.ledger_id)', 'transfer_id']
+      : ['touched.ledger_id', 'touched.transfer_id'];
   return compare({
-    from: `${from} ${leftJoin(scope, 'transfers', 'original', `original.id = ${id}`)}`,
+    from: `${from} ${leftJoin(
+      scope,
+      rowsIn(scope, 'transfers'),
+      'original',
+      `original.ledger_id = ${ledger} and original.id = ${id}`,
+    )}`,
+    ledger,
     where: 'record.known or reversals.total is not null',
     account: 'original.to_account',
     currency: 'original.currency',
@@ -276,9 +312,14 @@ function reversedAmounts(scope: Scope): string {
   });
 }
 
-function recordsOfReversals(): string {
+function recordsOfReversals(scope: Scope): string {
   return compare({
-    from: '(select transfer_id, count(*) as total from reversed_amounts group by transfer_id) as records',
+    from: `(
+      select ledger_id, transfer_id, count(*) as total
+      from ${rowsIn(scope, 'reversed_amounts')} as reversed_amounts
+      group by ledger_id, transfer_id
+    ) as records`,
+    ledger: 'ledger_id',
     transfer: 'transfer_id',
     facts: [equal('records of what was reversed', '1', 'total')],
   });
@@ -288,7 +329,7 @@ export const MONEY_CHECKS: readonly Check[] = [
   {
     name: 'conservation.balances',
     looksAt: ['accounts'],
-    statements: () => [sumOf('accounts', 'balance', 'sum of all balances')],
+    statements: (scope) => [sumOf(rowsIn(scope, 'accounts'), 'balance', 'sum of all balances')],
   },
   {
     name: 'conservation.entries',
@@ -302,12 +343,12 @@ export const MONEY_CHECKS: readonly Check[] = [
   },
   { name: 'balances.entries', looksAt: ['entries'], statements: (scope) => [runOfEntries(scope)] },
   { name: 'balances.accounts', looksAt: ['accounts', 'entries'], statements: (scope) => [balancesOfAccounts(scope)] },
-  { name: 'overdraft.available', looksAt: ['accounts'], statements: () => [availableOfAccounts()] },
-  { name: 'overdraft.held', looksAt: ['accounts', 'holds'], statements: () => [heldOfAccounts()] },
+  { name: 'overdraft.available', looksAt: ['accounts'], statements: (scope) => [availableOfAccounts(scope)] },
+  { name: 'overdraft.held', looksAt: ['accounts', 'holds'], statements: (scope) => [heldOfAccounts(scope)] },
   { name: 'transfers.parents', looksAt: ['transfers'], statements: (scope) => [parentsOfTransfers(scope)] },
   {
     name: 'reversals.amounts',
     looksAt: ['reversed_amounts'],
-    statements: (scope) => [reversedAmounts(scope), ...(scope.since === null ? [recordsOfReversals()] : [])],
+    statements: (scope) => [reversedAmounts(scope), ...(scope.since === null ? [recordsOfReversals(scope)] : [])],
   },
 ];

@@ -1,8 +1,13 @@
 // What the checks of an audit are made of: comparisons of what the rows say with what other rows say they ought to say,
 // and the parts of the tables that an audit looks at. Nothing here is shared with what settles, on purpose.
 
-/** What an audit covers: everything (null), or only what came after this number of the journal, verified earlier. */
-export type Scope = { readonly since: bigint | null };
+/**
+ * What an audit covers: all ledgers (null) or one, by its id; of one ledger everything (null), or only what came after this number
+ * of its journal, verified earlier.
+ */
+export type Scope =
+  | { readonly ledger: null; readonly since: null }
+  | { readonly ledger: number; readonly since: bigint | null };
 
 /** A statement of something that must be true of a row. `holds`, `expected` and `found` are SQL expressions. */
 export type Fact = {
@@ -15,7 +20,8 @@ export type Fact = {
 export type Comparison = {
   readonly from: string;
   readonly where?: string;
-  /** SQL expressions that say what a discrepancy is about; absent: nothing. */
+  /** SQL expressions that say what a discrepancy is about; absent: nothing. `ledger` is an id. */
+  readonly ledger?: string;
   readonly account?: string;
   readonly currency?: string;
   readonly transfer?: string;
@@ -27,6 +33,8 @@ export type Comparison = {
 
 /** The tables whose rows an audit counts. */
 export type Counted =
+  | 'ledgers'
+  | 'journal_head'
   | 'accounts'
   | 'account_changes'
   | 'transfers'
@@ -67,7 +75,17 @@ export function mustBeBetween(what: string, min: string): Fact {
 }
 
 /** A statement with one row for every fact that does not hold. */
-export function compare({ from, where, account, currency, transfer, journal, presence, facts }: Comparison): string {
+export function compare({
+  from,
+  where,
+  ledger,
+  account,
+  currency,
+  transfer,
+  journal,
+  presence,
+  facts,
+}: Comparison): string {
   const guarded = facts.map((fact) => ({
     ...fact,
     holds: presence ? `((${presence.holds}) is not true or (${fact.holds}))` : `(${fact.holds})`,
@@ -78,7 +96,7 @@ export function compare({ from, where, account, currency, transfer, journal, pre
       `('${what.replaceAll("'", "''")}', ${holds} is true, (${expected})::text, (${found})::text)`,
   );
   return `
-    select ${account ?? 'null'}::text as account, ${currency ?? 'null'}::text as currency,
+    select ${ledger ?? 'null'}::bigint as ledger, ${account ?? 'null'}::text as account, ${currency ?? 'null'}::text as currency,
       ${transfer ?? 'null'}::text as transfer, ${journal ?? 'null'}::bigint as journal, fact.what, fact.expected, fact.found
     from ${from}
     cross join lateral (
@@ -90,26 +108,44 @@ export function compare({ from, where, account, currency, transfer, journal, pre
       ${where === undefined ? '' : `and (${where})`}`;
 }
 
+/** The rows of a table that belong to a ledger in scope. */
+export function rowsIn({ ledger }: Scope, table: string): string {
+  return ledger === null ? table : `(select * from ${table} where ledger_id = ${ledger})`;
+}
+
+/** The rows of a table in scope, by the column that has their journal number. */
+function rowsSince(scope: Scope, table: string, column: string): string {
+  const { ledger, since } = scope;
+  return since === null
+    ? rowsIn(scope, table)
+    : `(select * from ${table} where ledger_id = ${ledger} and ${column} > ${since})`;
+}
+
 /** The settled transfers in scope. */
-export function transfersIn({ since }: Scope): string {
-  return since === null ? 'transfers' : `(select * from transfers where journal_number > ${since})`;
+export function transfersIn(scope: Scope): string {
+  return rowsSince(scope, 'transfers', 'journal_number');
 }
 
 /** The rows of the journal in scope. */
-export function journalIn({ since }: Scope): string {
-  return since === null ? 'journal' : `(select * from journal where number > ${since})`;
+export function journalIn(scope: Scope): string {
+  return rowsSince(scope, 'journal', 'number');
+}
+
+/** The account changes in scope. */
+export function changesIn(scope: Scope): string {
+  return rowsSince(scope, 'account_changes', 'journal_number');
 }
 
 /** The accounts that transfers in scope moved money on, with the first number that any of them names. */
 export function touchedAccounts(scope: Scope): string {
   const side = (account: string, number: string) => `
-    select ${account} as account_number, currency, ${number} as entry_number
+    select ledger_id, ${account} as account_number, currency, ${number} as entry_number
     from ${transfersIn(scope)} as transfers
     where ${number} is not null and currency is not null`;
   return `(
-    select account_number, currency, min(entry_number) as first_number
+    select ledger_id, account_number, currency, min(entry_number) as first_number
     from (${side('from_account', 'from_entry_number')} union all ${side('to_account', 'to_entry_number')}) as side
-    group by account_number, currency
+    group by ledger_id, account_number, currency
   )`;
 }
 
@@ -118,19 +154,22 @@ export function touchedAccounts(scope: Scope): string {
  * entry that a transfer in scope names, all of an account's entries are in scope.
  */
 export function entriesIn(scope: Scope): string {
-  return scope.since === null ? 'entries' : `(select * from ${entriesWithAnchors(scope)} as anchored where audited)`;
+  return scope.since === null
+    ? rowsIn(scope, 'entries')
+    : `(select * from ${entriesWithAnchors(scope)} as anchored where audited)`;
 }
 
 /** The same, and for each account the entry before, which is not itself `audited` but says where its run begins. */
 export function entriesWithAnchors(scope: Scope): string {
-  if (scope.since === null) return `(select entries.*, true as audited from entries)`;
+  if (scope.since === null) return `(select entries.*, true as audited from ${rowsIn(scope, 'entries')} as entries)`;
   return `(
     select entries.*, entries.entry_number >= touched.first_number as audited
     from ${touchedAccounts(scope)} as touched
     cross join lateral (
       select *
       from entries
-      where entries.account_number = touched.account_number
+      where entries.ledger_id = touched.ledger_id
+        and entries.account_number = touched.account_number
         and entries.currency = touched.currency
         and entries.entry_number >= touched.first_number - 1
       -- Keeps the planner from making a join of this: look-ups by key are what makes a short scope fast.

@@ -1,10 +1,11 @@
-// The check that the database still refuses what it must: append-only tables, constraints, unique indexes, columns that
-// are never null. They are compared by name with what the migrations make; what they say of the rows is checked as well.
+// The checks that the database still refuses what it must: append-only tables, rights, constraints, unique indexes, columns
+// that are never null. They are compared by name with what the migrations make; what they say of the rows is checked as well.
 import { type Check, compare, must } from './audit-rules.ts';
 
 const APPEND_ONLY = ['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys'];
 
 const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
+  ledgers: ['pkey', 'name_unique', 'idempotency_key_unique', 'id_positive', 'name_form'],
   accounts: [
     'pkey',
     'number_form',
@@ -31,16 +32,22 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   holds: ['pkey', 'state_known', 'amount_positive', 'parts_positive', 'within_amount', 'state_explained'],
   reversed_amounts: ['pkey', 'within'],
   account_changes: ['pkey', 'number_positive', 'seal_sized'],
-  journal: ['pkey', 'number_positive', 'transfer_count_positive', 'hashes_sized'],
-  journal_head: ['pkey', 'only_row'],
+  journal: ['pkey', 'number_positive', 'counts_positive', 'counts_consistent', 'hashes_sized'],
+  journal_head: ['pkey'],
   idempotency_keys: ['pkey', 'fingerprint_sized', 'names_something'],
   leases: ['pkey', 'accepted_count_positive', 'session_positive'],
 };
 
-const UNIQUE_INDEXES = ['accounts_one_currency', 'transfers_journal'];
+const UNIQUE_INDEXES = [
+  'ledgers_name_unique',
+  'ledgers_idempotency_key_unique',
+  'accounts_one_currency',
+  'transfers_journal',
+];
 
 /** Columns that may be null; all others of these tables must not. */
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
+  ledgers: ['idempotency_key'],
   accounts: ['email', 'phone', 'date_of_birth'],
   transfers: [
     'amount',
@@ -72,8 +79,11 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
 
 /** What the trigger's function does, its white space apart. */
 const REFUSAL = `begin raise exception 'table % is append-only: % is refused', tg_table_name, tg_op using errcode = 'restrict_violation'; end;`;
-/** A trigger's type is a sum of flags: it fires before (2) a statement's delete (8), update (16) or truncate (32). */
-const BEFORE_ANY_CHANGE = 2 + 8 + 16 + 32;
+/**
+ * The triggers of a table by the ends of their names. A trigger's type is a sum of flags: it fires for each row (1), before (2) a
+ * delete (8), an update (16) or a truncate (32).
+ */
+const TRIGGERS = { append_only: 1 + 2 + 8 + 16, not_truncated: 2 + 32 };
 
 const LEDGER_SCHEMA = `(select relnamespace from pg_class where oid = to_regclass('journal_head'))`;
 
@@ -170,23 +180,50 @@ function domains(): string {
 }
 
 function triggers(): string {
+  const known = APPEND_ONLY.flatMap((table) =>
+    Object.entries(TRIGGERS).map(([end, type]) => `('${table}', '${table}_${end}', ${type})`),
+  );
   return compare({
-    from: `${named(APPEND_ONLY)}
-      left join pg_trigger as rule
-        on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.name || '_append_only'
+    from: `(values ${known.join(', ')}) as known (name, trigger, type)
+      left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
       left join pg_proc as refusal on refusal.oid = rule.tgfoid`,
     facts: [
       must(
         'trigger that refuses changes',
-        `rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = ${BEFORE_ANY_CHANGE} and rule.tgqual is null
+        `rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
           and cardinality(rule.tgattr::int2[]) = 0
           and btrim(regexp_replace(refusal.prosrc, '\\s+', ' ', 'g')) = '${REFUSAL.replaceAll("'", "''")}'`,
         'there, enabled, on every change',
-        `name || case
-          when rule.oid is null then '_append_only is missing'
-          when rule.tgenabled not in ('O', 'A') then '_append_only is disabled'
-          else '_append_only does something else'
+        `known.trigger || case
+          when rule.oid is null then ' is missing'
+          when rule.tgenabled not in ('O', 'A') then ' is disabled'
+          else ' does something else'
         end`,
+      ),
+    ],
+  });
+}
+
+// A superuser needs no right, and a distributed engine fires no triggers of statements. So no other role may have the rights to
+// change what is final, on a table or on a column: not the owner either, who had them before the migration revoked them.
+function rights(): string {
+  return compare({
+    from: `${named(APPEND_ONLY)}
+      join pg_class as relation on relation.oid = to_regclass(known.name)
+      cross join lateral (
+        select coalesce(relation.relacl, acldefault('r', relation.relowner)) as items
+        union all
+        select attacl from pg_attribute where attrelid = relation.oid and attacl is not null
+      ) as access
+      cross join lateral aclexplode(access.items) as granted
+      left join pg_roles as role on role.oid = granted.grantee`,
+    where: `granted.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE')`,
+    facts: [
+      must(
+        'right to change what is final',
+        'role.rolsuper',
+        'that of a superuser',
+        `coalesce(role.rolname, 'every role') || ' may ' || lower(granted.privilege_type) || ' ' || name`,
       ),
     ],
   });
@@ -199,5 +236,11 @@ export const SCHEMA_CHECKS: readonly Check[] = [
     others: pairs(CONSTRAINTS, '_').length + DOMAINS.length,
     statements: () => [tables(), constraints(), uniqueIndexes(), columns(), domains()],
   },
-  { name: 'final.triggers', looksAt: [], others: APPEND_ONLY.length, statements: () => [triggers()] },
+  {
+    name: 'final.triggers',
+    looksAt: [],
+    others: APPEND_ONLY.length * Object.keys(TRIGGERS).length,
+    statements: () => [triggers()],
+  },
+  { name: 'final.rights', looksAt: [], others: APPEND_ONLY.length, statements: () => [rights()] },
 ];

@@ -5,11 +5,13 @@ import {
   compare,
   equal,
   type Fact,
+  journalIn,
   leftJoin,
   MONEY_BOUND,
   MOVES_MONEY,
   must,
   mustBeBetween,
+  rowsIn,
   type Scope,
   transfersIn,
 } from './audit-rules.ts';
@@ -30,10 +32,11 @@ function mustBeText(column: string): Fact {
   );
 }
 
-function statesOfAccounts(): string[] {
+function statesOfAccounts(scope: Scope): string[] {
   return [
     compare({
-      from: 'accounts',
+      from: `${rowsIn(scope, 'accounts')} as accounts`,
+      ledger: 'ledger_id',
       account: 'account_number',
       currency: 'currency',
       facts: [
@@ -58,11 +61,12 @@ function statesOfAccounts(): string[] {
     }),
     compare({
       from: `(
-        select account_number, count(*) as total
-        from accounts
+        select ledger_id, account_number, count(*) as total
+        from ${rowsIn(scope, 'accounts')} as accounts
         -- The world outside has one account per currency; any other number names one account.
-        group by account_number, case when account_number = '@external' then currency end
+        group by ledger_id, account_number, case when account_number = '@external' then currency end
       ) as numbers`,
+      ledger: 'ledger_id',
       account: 'account_number',
       facts: [equal('accounts of this number', '1', 'total')],
     }),
@@ -74,6 +78,7 @@ function statesOfTransfers(scope: Scope): string {
   const moved = `${completed} and kind in ${MOVES_MONEY}`;
   return compare({
     from: `${transfersIn(scope)} as transfers`,
+    ledger: 'ledger_id',
     account: 'from_account',
     currency: 'currency',
     transfer: 'id',
@@ -140,7 +145,14 @@ function statesOfTransfers(scope: Scope): string {
 function settledTwice(scope: Scope): string[] {
   return [
     compare({
-      from: `pending_transfers as pending ${leftJoin(scope, 'transfers', 'settled', 'settled.id = pending.id')}`,
+      from: `${rowsIn(scope, 'pending_transfers')} as pending
+        ${leftJoin(
+          scope,
+          rowsIn(scope, 'transfers'),
+          'settled',
+          'settled.ledger_id = pending.ledger_id and settled.id = pending.id',
+        )}`,
+      ledger: 'pending.ledger_id',
       account: 'pending.from_account',
       transfer: 'pending.id',
       journal: 'settled.journal_number',
@@ -149,7 +161,13 @@ function settledTwice(scope: Scope): string[] {
     ...(scope.since === null
       ? [
           compare({
-            from: '(select id, count(*) as total from transfers group by id having count(*) > 1) as settled',
+            from: `(
+              select ledger_id, id, count(*) as total
+              from ${rowsIn(scope, 'transfers')} as transfers
+              group by ledger_id, id
+              having count(*) > 1
+            ) as settled`,
+            ledger: 'ledger_id',
             transfer: 'id',
             facts: [equal('times that it was settled', '1', 'total')],
           }),
@@ -158,37 +176,55 @@ function settledTwice(scope: Scope): string[] {
   ];
 }
 
-function namesOfKeys(): string[] {
+function namesOfKeys(scope: Scope): string[] {
+  const keys = `${rowsIn(scope, 'idempotency_keys')} as idempotency_keys`;
   const named = (table: string, column: string) =>
-    `not exists (select from ${table} where ${table}.${column} = idempotency_keys.transfer_id)`;
+    `not exists (
+      select
+      from ${rowsIn(scope, table)} as named
+      where named.ledger_id = idempotency_keys.ledger_id and named.${column} = idempotency_keys.transfer_id
+    )`;
   return [
     compare({
       from: `(
         select *
-        from idempotency_keys
+        from ${keys}
         where transfer_id is not null
           and ${named('transfers', 'id')} and ${named('pending_transfers', 'id')}
           and ${named('transfers', 'group_id')} and ${named('pending_transfers', 'group_id')}
       ) as keys`,
+      ledger: 'ledger_id',
       transfer: 'transfer_id',
       facts: [must('what an idempotency key names', 'false', 'a transfer or a group', `'nothing; the key is ' || key`)],
     }),
     compare({
       from: `(
         select *
-        from idempotency_keys
+        from ${keys}
         where account_number is not null
-          and not exists (select from accounts where accounts.account_number = idempotency_keys.account_number)
+          and not exists (
+            select
+            from ${rowsIn(scope, 'accounts')} as named
+            where named.ledger_id = idempotency_keys.ledger_id
+              and named.account_number = idempotency_keys.account_number
+          )
       ) as keys`,
+      ledger: 'ledger_id',
       account: 'account_number',
       facts: [must('what an idempotency key names', 'false', 'an account', `'nothing; the key is ' || key`)],
     }),
     compare({
-      from: `(select * from idempotency_keys where transfer_id is null and account_number is null) as keys`,
+      from: `(select * from ${keys} where transfer_id is null and account_number is null) as keys`,
+      ledger: 'ledger_id',
       facts: [must('what an idempotency key names', 'false', 'something', `'nothing; the key is ' || key`)],
     }),
     compare({
-      from: '(select key, count(*) as total, min(octet_length(fingerprint)) as size from idempotency_keys group by key) as keys',
+      from: `(
+        select ledger_id, key, count(*) as total, min(octet_length(fingerprint)) as size
+        from ${keys}
+        group by ledger_id, key
+      ) as keys`,
+      ledger: 'ledger_id',
       facts: [
         must('times that an idempotency key is there', 'total = 1', '1', `total || '; the key is ' || key`),
         must('bytes of the fingerprint of a key', 'size = 32', '32', `size || '; the key is ' || key`),
@@ -197,40 +233,59 @@ function namesOfKeys(): string[] {
   ];
 }
 
-// A lease counts each accepted transfer in the statement that stores it, and rows leave pending_transfers only for transfers.
-// So an accepted transfer that is missing makes the two numbers differ.
+// A lease counts each transfer in the statement that stores it as pending, and rows leave pending_transfers only for the journal,
+// which counts them too. So an accepted transfer that is missing makes the two numbers differ. A lease is of no ledger.
 function keptOfAccepted(): string {
   return compare({
     from: `(
       select (select coalesce(sum(accepted_count), 0) from leases) as accepted,
-        (select count(*) from pending_transfers) + (select count(*) from transfers) as kept
+        (select count(*) from pending_transfers) + (select coalesce(sum(intake_count), 0) from journal) as kept
     ) as counts`,
     facts: [equal('accepted transfers that are pending or settled', 'accepted', 'kept')],
+  });
+}
+
+function countsOfIntake(scope: Scope): string {
+  return compare({
+    from: `${journalIn(scope)} as journal`,
+    ledger: 'ledger_id',
+    journal: 'number',
+    facts: [
+      must(
+        'transfers of the row that had been pending',
+        'intake_count between 0 and transfer_count',
+        'at most as many as it has',
+        'intake_count',
+      ),
+    ],
   });
 }
 
 // The members of a group are numbered from 0 without gaps, and those of an atomic group ended alike.
 function membersOfGroups(scope: Scope): string {
   const members = `
-    select group_id, group_position, atomic, status, journal_number from transfers
+    select ledger_id, group_id, group_position, atomic, status, journal_number
+    from ${rowsIn(scope, 'transfers')} as settled
     union all
-    select group_id, group_position, atomic, 'pending', null from pending_transfers`;
+    select ledger_id, group_id, group_position, atomic, 'pending', null
+    from ${rowsIn(scope, 'pending_transfers')} as pending`;
   const sums = `
-    select group_id, count(*) as total, count(distinct group_position) as position_total, min(group_position) as first,
+    select ledger_id, group_id, count(*) as total, count(distinct group_position) as position_total, min(group_position) as first,
       max(group_position) as last, bool_and(atomic) as atomic, bool_or(atomic) as any_atomic,
       count(distinct status) as status_total, string_agg(distinct status, ' and ') as statuses,
       count(distinct journal_number) as row_total, max(journal_number) as journal_number`;
   const from =
     scope.since === null
-      ? `(${sums} from (${members}) as members where group_id is not null group by group_id) as groups`
+      ? `(${sums} from (${members}) as members where group_id is not null group by ledger_id, group_id) as groups`
       : `(
           select distinct group_id as id from ${transfersIn(scope)} as transfers where group_id is not null
         ) as touched
         cross join lateral (
-          ${sums} from (${members}) as members where group_id = touched.id group by group_id
+          ${sums} from (${members}) as members where group_id = touched.id group by ledger_id, group_id
         ) as groups`;
   return compare({
     from,
+    ledger: 'groups.ledger_id',
     transfer: 'groups.group_id',
     journal: 'groups.journal_number',
     facts: [
@@ -255,16 +310,17 @@ function membersOfGroups(scope: Scope): string {
 export const STATE_CHECKS: readonly Check[] = [
   {
     name: 'accepted.kept',
-    looksAt: ['leases', 'pending_transfers', 'transfers'],
-    // The counts of leases are of all time.
-    statements: ({ since }) => (since === null ? [keptOfAccepted()] : null),
+    looksAt: ['leases', 'pending_transfers', 'journal'],
+    // The counts of leases are of all ledgers and all time.
+    statements: ({ ledger }) => (ledger === null ? [keptOfAccepted()] : null),
   },
+  { name: 'accepted.counted', looksAt: ['journal'], statements: (scope) => [countsOfIntake(scope)] },
   { name: 'once.settled', looksAt: ['pending_transfers', 'transfers'], statements: settledTwice },
   {
     name: 'once.keys',
     looksAt: ['idempotency_keys'],
     // Keys have no place in the journal, so there is no telling which came after a number of it.
-    statements: ({ since }) => (since === null ? namesOfKeys() : null),
+    statements: (scope) => (scope.since === null ? namesOfKeys(scope) : null),
   },
   { name: 'once.groups', looksAt: ['transfers'], statements: (scope) => [membersOfGroups(scope)] },
   { name: 'final.transfers', looksAt: ['transfers'], statements: (scope) => [statesOfTransfers(scope)] },

@@ -2,21 +2,31 @@
 // be at work meanwhile. PostgreSQL does what needs sets, on its own disk where they are large; what comes here is one row
 // per discrepancy and one per row of the journal, through a cursor, so an audit of any length needs the same little memory.
 // It shares no code with what settles: it is a second opinion.
-import { type Chain, type ChainFlaw, compareHash, openChain } from './audit-chain.ts';
+import {
+  type Chain,
+  type ChainFlaw,
+  type Checkpoint,
+  compareHashes,
+  type LedgerNames,
+  openChain,
+} from './audit-chain.ts';
 import { readAll, readBatches } from './audit-cursor.ts';
 import { HOLD_CHECKS, touchedHolds } from './audit-holds.ts';
 import { JOURNAL_CHECKS } from './audit-journal.ts';
+import { LEDGER_CHECKS } from './audit-ledgers.ts';
 import { MONEY_CHECKS, reversedOriginals } from './audit-money.ts';
-import { type Counted, entriesIn, journalIn, type Scope, transfersIn } from './audit-rules.ts';
+import { changesIn, type Counted, entriesIn, journalIn, rowsIn, type Scope, transfersIn } from './audit-rules.ts';
 import { SCHEMA_CHECKS } from './audit-schema.ts';
 import { STATE_CHECKS } from './audit-states.ts';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from './connect.ts';
 
 export type AuditOptions = {
-  /** Audit only what came after this row of the journal, which was verified earlier; null: everything. */
+  /** The id of the ledger; null: all ledgers. */
+  readonly ledger: number | null;
+  /** Audit only what came after this row of the ledger's journal, which was verified earlier; null: everything. Needs a ledger. */
   readonly since: bigint | null;
-  /** A row of the journal and the hash (hexadecimal) that it must have; null: no such row. */
-  readonly expect: { readonly number: bigint; readonly hash: string } | null;
+  /** Rows of the journals and the hashes (hexadecimal) that they must have. */
+  readonly expect: readonly Checkpoint[];
   /** How many discrepancies of each check are reported; the others are counted. */
   readonly discrepanciesMax: number;
 };
@@ -24,6 +34,8 @@ export type AuditOptions = {
 /** What is not as it must be. What it is about is null where it is not about such a thing. */
 export type Discrepancy = {
   readonly check: string;
+  /** The name of the ledger; `#7` if there is no ledger with this id. */
+  readonly ledger: string | null;
   readonly account: string | null;
   readonly currency: string | null;
   readonly transfer: string | null;
@@ -42,12 +54,22 @@ export type CheckResult = {
   readonly skipped: boolean;
 };
 
+/** The last row of a ledger's journal in the snapshot. */
+export type JournalEnd = {
+  readonly ledger: string;
+  readonly number: string;
+  /** In hexadecimal; 64 zeros for an empty journal, null if `since` names no row. */
+  readonly hash: string | null;
+  /** How many discrepancies are about this ledger. */
+  readonly discrepancies: number;
+};
+
 export type Verdict = {
-  /** The last row of the journal in the snapshot, and its hash in hexadecimal; 0 and 64 zeros for an empty journal. The hash is null if `since` names no row. */
-  readonly journalNumber: string;
-  readonly journalHash: string | null;
+  /** Of each ledger in scope, in order of name. */
+  readonly journals: readonly JournalEnd[];
   /** When the snapshot was taken, by the database's clock. */
   readonly at: string;
+  /** All, those that are about no ledger of these included. */
   readonly discrepancies: number;
 };
 
@@ -60,7 +82,8 @@ export type AuditEvent =
   | ({ readonly type: 'check' } & CheckResult)
   | ({ readonly type: 'verdict' } & Verdict);
 
-type Found = Omit<Discrepancy, 'check'>;
+/** `ledger` is an id. */
+type Found = Omit<Discrepancy, 'check' | 'ledger'> & { readonly ledger: number | null };
 
 /** A check at work: yields what it found, and how many more of its rows are done. Null: it is left out. */
 type RunningCheck = {
@@ -94,14 +117,15 @@ export async function withAudit<Result>(
 
 /** Audits the books as the connection's open transaction sees them. Throws if they are not there. */
 export async function* auditBooks(connection: Connection, options: AuditOptions): AsyncGenerator<AuditEvent> {
-  // Row 0 is the one before the first: what came after it is everything.
-  const scope: Scope = { since: options.since === 0n ? null : options.since };
+  const scope = scopeOf(options);
   const at = await prepareSession(connection, scope);
+  const names = await loadNames(connection, scope);
   const counts = await countRows(connection, scope);
-  const chain = openChain(connection, scope);
-  const checks = listChecks(connection, scope, options.expect, counts, chain);
+  const chain = openChain(connection, scope, names);
+  const checks = listChecks(connection, { scope, expect: options.expect, names }, counts, chain);
   yield { type: 'plan', checks: checks.length, rows: checks.reduce((sum, { rows }) => sum + rows, 0) };
   let total = 0;
+  const totals = new Map<number, number>();
   for (const { name, rows, run } of checks) {
     yield { type: 'started', check: name };
     let discrepancies = 0;
@@ -113,25 +137,53 @@ export async function* auditBooks(connection: Connection, options: AuditOptions)
         continue;
       }
       discrepancies += 1;
-      if (discrepancies <= options.discrepanciesMax) yield { type: 'discrepancy', check: name, ...found };
+      const { ledger } = found;
+      if (ledger !== null) totals.set(ledger, (totals.get(ledger) ?? 0) + 1);
+      if (discrepancies > options.discrepanciesMax) continue;
+      yield {
+        type: 'discrepancy',
+        check: name,
+        ...found,
+        ledger: ledger === null ? null : (names.get(ledger) ?? `#${ledger}`),
+      };
     }
     if (rows > done) yield { type: 'progress', rows: rows - done };
     total += discrepancies;
     yield { type: 'check', check: name, rows, discrepancies, skipped: run === null };
   }
-  const { number, hash } = chain.last();
-  yield { type: 'verdict', journalNumber: String(number), journalHash: hash, at, discrepancies: total };
+  const journals = [...names].map(([id, ledger]) => {
+    const { number, hash } = chain.lastOf(id);
+    return { ledger, number: String(number), hash, discrepancies: totals.get(id) ?? 0 };
+  });
+  yield { type: 'verdict', journals, at, discrepancies: total };
+}
+
+/** Row 0 is the one before the first: what came after it is everything. */
+function scopeOf({ ledger, since }: AuditOptions): Scope {
+  const after = since === 0n ? null : since;
+  if (ledger !== null) return { ledger, since: after };
+  if (after !== null) throw new RangeError('A row of a journal is given without its ledger.');
+  return { ledger, since: null };
+}
+
+/** The ledgers in scope, in order of name. */
+async function loadNames(connection: Connection, { ledger }: Scope): Promise<LedgerNames> {
+  const rows = await readAll(
+    connection,
+    `select id, name from ledgers ${ledger === null ? '' : `where id = ${ledger}`} order by name, id`,
+  );
+  return new Map(rows.map(([id, name]) => [Number(id ?? -1), name ?? '']));
 }
 
 function listChecks(
   connection: Connection,
-  scope: Scope,
-  expect: AuditOptions['expect'],
+  { scope, expect, names }: { scope: Scope; expect: readonly Checkpoint[]; names: LedgerNames },
   counts: ReadonlyMap<Counted, number>,
   chain: Chain,
 ): RunningCheck[] {
   const rowsOf = (tables: readonly Counted[]) => tables.reduce((sum, table) => sum + (counts.get(table) ?? 0), 0);
   const checks: RunningCheck[] = [
+    ...LEDGER_CHECKS,
     ...MONEY_CHECKS,
     ...HOLD_CHECKS,
     ...STATE_CHECKS,
@@ -150,18 +202,25 @@ function listChecks(
   };
   checks.push(
     { name: 'journal.chain', rows: rowsOf(['journal', 'transfers']), run: () => found(chain.follow()) },
-    { name: 'journal.head', rows: 1, run: () => found(chain.compareHead()) },
+    { name: 'journal.head', rows: rowsOf(['journal_head']), run: () => found(chain.compareHeads()) },
   );
-  if (expect) checks.push({ name: 'journal.expected', rows: 1, run: () => found(compareHash(connection, expect)) });
+  if (expect.length > 0) {
+    checks.push({
+      name: 'journal.expected',
+      rows: expect.length,
+      run: () => found(compareHashes(connection, expect, names)),
+    });
+  }
   return checks;
 }
 
 async function* runStatements(connection: Connection, statements: readonly string[]): AsyncGenerator<Found> {
   for (const statement of statements) {
-    const ordered = `${statement} order by journal nulls first, account, currency, transfer, what`;
+    const ordered = `${statement} order by ledger nulls first, journal nulls first, account, currency, transfer, what`;
     for await (const batch of readBatches(connection, ordered)) {
-      for (const [account, currency, transfer, journal, what, expected, found] of batch) {
+      for (const [ledger, account, currency, transfer, journal, what, expected, found] of batch) {
         yield {
+          ledger: typeof ledger === 'string' ? Number(ledger) : null,
           account: account ?? null,
           currency: currency ?? null,
           transfer: transfer ?? null,
@@ -176,16 +235,16 @@ async function* runStatements(connection: Connection, statements: readonly strin
 }
 
 /** Makes the session fit for an audit, for as long as its transaction lasts, and returns the instant of the snapshot. */
-async function prepareSession(connection: Connection, { since }: Scope): Promise<string> {
-  const whole = since === null;
-  const [ledger] = await readAll(
+async function prepareSession(connection: Connection, { ledger, since }: Scope): Promise<string> {
+  const byTable = ledger === null ? 'off' : 'on';
+  const [schema] = await readAll(
     connection,
     `select relnamespace::regnamespace from pg_class where oid = to_regclass('journal_head')`,
   );
-  if (!ledger) throw new Error('The database has no ledger: start the service once, it makes what is missing.');
+  if (!schema) throw new Error('The database has no ledger: start the service once, it makes what is missing.');
   const settings: Readonly<Record<string, string>> = {
     // Functions and operators are PostgreSQL's own, even if a schema in the search path has others of the same name.
-    search_path: `pg_catalog, ${ledger[0]}`,
+    search_path: `pg_catalog, ${schema[0]}`,
     // Rows that a policy hides are an error.
     row_security: 'off',
     timezone: 'UTC',
@@ -194,12 +253,14 @@ async function prepareSession(connection: Connection, { since }: Scope): Promise
     // Leaves the other processors to the service, and needs no shared memory, of which containers have little.
     max_parallel_workers_per_gather: '0',
     jit: 'off',
-    // An audit of everything reads the tables and not their indexes, which may be what is wrong, and joins them by hashing
-    // and sorting, whatever the statistics of a table that has just been filled may say. A short one looks up by key.
-    enable_indexscan: whole ? 'off' : 'on',
-    enable_indexonlyscan: whole ? 'off' : 'on',
-    enable_bitmapscan: whole ? 'off' : 'on',
-    enable_nestloop: whole ? 'off' : 'on',
+    // An audit of all ledgers reads the tables and not their indexes, which may be what is wrong. One of a single ledger finds
+    // its rows by the indexes, because the tables may have a thousand times as many.
+    enable_indexscan: byTable,
+    enable_indexonlyscan: byTable,
+    enable_bitmapscan: byTable,
+    // What is read as a whole is joined by hashing and sorting, whatever the statistics of a table that has just been filled may
+    // say. A short audit looks up by key.
+    enable_nestloop: since === null ? 'off' : 'on',
   };
   const [names, values] = [Object.keys(settings), Object.values(settings)];
   await connection.query(
@@ -213,16 +274,18 @@ async function prepareSession(connection: Connection, { since }: Scope): Promise
 async function countRows(connection: Connection, scope: Scope): Promise<ReadonlyMap<Counted, number>> {
   const whole = scope.since === null;
   const counted: readonly (readonly [Counted, string])[] = [
-    ['accounts', 'accounts'],
-    ['account_changes', 'account_changes'],
+    ['ledgers', scope.ledger === null ? 'ledgers' : `(select from ledgers where id = ${scope.ledger})`],
+    ['journal_head', rowsIn(scope, 'journal_head')],
+    ['accounts', rowsIn(scope, 'accounts')],
+    ['account_changes', changesIn(scope)],
     ['transfers', transfersIn(scope)],
     ['entries', entriesIn(scope)],
-    ['holds', whole ? 'holds' : touchedHolds(scope)],
-    ['reversed_amounts', whole ? 'reversed_amounts' : reversedOriginals(scope)],
+    ['holds', whole ? rowsIn(scope, 'holds') : touchedHolds(scope)],
+    ['reversed_amounts', whole ? rowsIn(scope, 'reversed_amounts') : reversedOriginals(scope)],
     ['journal', journalIn(scope)],
-    ['leases', whole ? 'leases' : '(select where false)'],
-    ['pending_transfers', 'pending_transfers'],
-    ['idempotency_keys', whole ? 'idempotency_keys' : '(select where false)'],
+    ['leases', scope.ledger === null ? 'leases' : '(select where false)'],
+    ['pending_transfers', rowsIn(scope, 'pending_transfers')],
+    ['idempotency_keys', whole ? rowsIn(scope, 'idempotency_keys') : '(select where false)'],
   ];
   const [counts] = await readAll(
     connection,

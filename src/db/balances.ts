@@ -1,5 +1,6 @@
-// The trial balance: what all accounts together have, per currency. One statement, so one snapshot; only its few sums
+// The trial balance: what all accounts of a ledger together have, per currency. One statement, so one snapshot; only its few sums
 // leave the database.
+import type { Ledger } from '../domain/ledger.ts';
 import type { Queryable } from './connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown } from './instants.ts';
@@ -22,13 +23,13 @@ export type TrialBalance = {
 
 // What the accounts say now is what their last entries say, and the head is of the same snapshot.
 const NOW = {
-  point: '(select number from journal_head)',
+  point: '(select number from journal_head where ledger_id = $1::integer)',
   last: 'lateral (select accounts.entry_count as entry_number, accounts.balance)',
 };
 
 const AT = {
-  point: lastJournalNumber('<=', '$1::timestamptz'),
-  last: lastEntryUpTo('point.journal_number'),
+  point: lastJournalNumber('$1::integer', '<=', '$2::timestamptz'),
+  last: lastEntryUpTo('$1::integer', 'point.journal_number'),
 };
 
 // The join on the left keeps the point's row where no account had entries yet.
@@ -42,17 +43,21 @@ const TRIAL_BALANCE = ({ point, last }: typeof NOW) => `
     from accounts
     cross join point
     cross join ${last} as last
-    where last.entry_number > 0
+    where accounts.ledger_id = $1::integer and last.entry_number > 0
     group by accounts.currency
   )
   select point.journal_number, journal.settled_at, totals.currency, totals.account_count, totals.positive, totals.negative
   from point
-  left join journal on journal.number = point.journal_number
+  left join journal on journal.ledger_id = $1::integer and journal.number = point.journal_number
   left join totals on true
   order by totals.currency`;
 
-/** The trial balance at an instant (RFC 3339), or now. It is final if the instant was closed before. */
-export async function loadTrialBalance(connection: Queryable, at: string | null): Promise<TrialBalance> {
+/** The trial balance of a ledger at an instant (RFC 3339), or now. It is final if the instant was closed before. */
+export async function loadTrialBalance(
+  connection: Queryable,
+  ledger: Ledger,
+  at: string | null,
+): Promise<TrialBalance> {
   const result = await connection.query<{
     journal_number: bigint;
     settled_at: string | null;
@@ -60,7 +65,7 @@ export async function loadTrialBalance(connection: Queryable, at: string | null)
     account_count: bigint;
     positive: string;
     negative: string;
-  }>(TRIAL_BALANCE(at === null ? NOW : AT), at === null ? [] : [roundDown(at)]);
+  }>(TRIAL_BALANCE(at === null ? NOW : AT), at === null ? [ledger.id] : [ledger.id, roundDown(at)]);
   const [first] = result.rows;
   return {
     journalNumber: first?.journal_number ?? 0n,

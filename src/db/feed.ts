@@ -1,6 +1,7 @@
-// Reads the journal as a feed: settled transfers in commit order. A number is given under the lock of the journal's head,
+// Reads the journal of a ledger as a feed: settled transfers in commit order. A number is given under the lock of the journal's head,
 // which is held to the commit, so a row that can be seen is never preceded by one that cannot yet: following the numbers
 // misses nothing. Rows and what belongs to them never change, so the statements here need no common snapshot.
+import type { Ledger } from '../domain/ledger.ts';
 import { DamagedBooksError } from './errors.ts';
 import type { Queryable } from './connect.ts';
 import { SETTLED_COLUMNS, type Transfer, type TransferRow, toTransfer } from './transfers.ts';
@@ -26,26 +27,41 @@ export type FeedEvent = {
   readonly previousHash: string;
   /** In the order in which they were settled. */
   readonly transfers: readonly SettledTransfer[];
-  readonly accountChange: AccountChangeRecord | null;
+  /** The accounts that were opened or changed, in order of number, currency and change. */
+  readonly accountChanges: readonly AccountChangeRecord[];
 };
 
-/** The number of the journal's last row; 0 if it has none. */
-export async function loadJournalNumber(connection: Queryable): Promise<bigint> {
-  const result = await connection.query<{ number: bigint }>({
-    name: 'load journal number',
-    text: 'select number from journal_head',
+/** The number of the last journal row of a ledger; 0 if it has none. */
+export async function loadJournalNumber(connection: Queryable, ledger: Ledger): Promise<bigint> {
+  const numbers = await loadJournalNumbers(connection, [ledger.id]);
+  return numbers.get(ledger.id) ?? 0n;
+}
+
+/** The same of several ledgers, by their ids. */
+export async function loadJournalNumbers(
+  connection: Queryable,
+  ledgerIds: readonly number[],
+): Promise<ReadonlyMap<number, bigint>> {
+  const result = await connection.query<{ ledger_id: number; number: bigint }>({
+    name: 'load journal numbers',
+    text: `
+      select ledger_id, number
+      from journal_head
+      where ledger_id = any($1::integer[])`,
+    values: [ledgerIds],
   });
-  return result.rows[0]?.number ?? 0n;
+  return new Map(result.rows.map((row) => [row.ledger_id, row.number]));
 }
 
 /**
- * The events after a number: at most `rowsMax`, and no more than have `transfersMax` transfers together, but at least one
- * if there is any. Throws if a number is missing.
+ * The events after a number: at most `rowsMax`, and no more than have `recordsMax` transfers and account changes together, but
+ * at least one if there is any. Throws if a number is missing.
  */
 export async function loadEvents(
   connection: Queryable,
+  ledger: Ledger,
   after: bigint,
-  bounds: { rowsMax: number; transfersMax: number },
+  bounds: { rowsMax: number; recordsMax: number },
 ): Promise<FeedEvent[]> {
   const { rows } = await connection.query<{ number: bigint; settled_at: string; hash: string; previous_hash: string }>({
     name: 'load journal rows',
@@ -53,19 +69,19 @@ export async function loadEvents(
       select number, settled_at, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as previous_hash
       from (
         select number, settled_at, hash, previous_hash,
-          sum(transfer_count) over (order by number) as transfers_so_far,
+          sum(transfer_count + change_count) over (order by number) as records_so_far,
           row_number() over (order by number) as position
         from (
-          select number, settled_at, hash, previous_hash, transfer_count
+          select number, settled_at, hash, previous_hash, transfer_count, change_count
           from journal
-          where number > $1::bigint
+          where ledger_id = $4::integer and number > $1::bigint
           order by number
           limit $2::integer
         ) as following
       ) as counted
-      where position = 1 or transfers_so_far <= $3::integer
+      where position = 1 or records_so_far <= $3::integer
       order by number`,
-    values: [after, bounds.rowsMax, bounds.transfersMax],
+    values: [after, bounds.rowsMax, bounds.recordsMax, ledger.id],
   });
   const last = rows.at(-1);
   if (last === undefined) return [];
@@ -73,8 +89,8 @@ export async function loadEvents(
     throw new DamagedBooksError(`The journal has a gap between ${after} and ${last.number}; run gopherpay audit.`);
   }
   const [transfers, changes] = await Promise.all([
-    loadTransfersOf(connection, after, last.number),
-    loadAccountChangesOf(connection, after, last.number),
+    loadTransfersOf(connection, ledger, after, last.number),
+    loadAccountChangesOf(connection, ledger, after, last.number),
   ]);
   return rows.map((row) => ({
     journalNumber: row.number,
@@ -82,12 +98,13 @@ export async function loadEvents(
     hash: row.hash,
     previousHash: row.previous_hash,
     transfers: transfers.get(row.number) ?? [],
-    accountChange: changes.get(row.number) ?? null,
+    accountChanges: changes.get(row.number) ?? [],
   }));
 }
 
 async function loadTransfersOf(
   connection: Queryable,
+  ledger: Ledger,
   after: bigint,
   last: bigint,
 ): Promise<Map<bigint | null, SettledTransfer[]>> {
@@ -98,9 +115,9 @@ async function loadTransfersOf(
     text: `
       select ${SETTLED_COLUMNS}, from_entry_number, to_entry_number
       from transfers
-      where journal_number > $1::bigint and journal_number <= $2::bigint
+      where ledger_id = $3::integer and journal_number > $1::bigint and journal_number <= $2::bigint
       order by journal_number, journal_position`,
-    values: [after, last],
+    values: [after, last, ledger.id],
   });
   const transfers = result.rows.map((row) => ({
     ...toTransfer(row),
@@ -112,9 +129,10 @@ async function loadTransfersOf(
 
 async function loadAccountChangesOf(
   connection: Queryable,
+  ledger: Ledger,
   after: bigint,
   last: bigint,
-): Promise<Map<bigint, AccountChangeRecord>> {
+): Promise<Map<bigint, AccountChangeRecord[]>> {
   const result = await connection.query<{
     journal_number: bigint;
     account_number: string;
@@ -125,13 +143,20 @@ async function loadAccountChangesOf(
     text: `
       select journal_number, account_number, currency, change_number
       from account_changes
-      where journal_number > $1::bigint and journal_number <= $2::bigint`,
-    values: [after, last],
+      where ledger_id = $3::integer and journal_number > $1::bigint and journal_number <= $2::bigint
+      order by account_number, currency, change_number`,
+    values: [after, last, ledger.id],
   });
-  return new Map(
-    result.rows.map((row) => [
-      row.journal_number,
-      { accountNumber: row.account_number, currency: row.currency, changeNumber: row.change_number },
-    ]),
-  );
+  const changes = new Map<bigint, AccountChangeRecord[]>();
+  for (const {
+    journal_number: number,
+    account_number: accountNumber,
+    currency,
+    change_number: changeNumber,
+  } of result.rows) {
+    const ofRow = changes.get(number) ?? [];
+    ofRow.push({ accountNumber, currency, changeNumber });
+    changes.set(number, ofRow);
+  }
+  return changes;
 }

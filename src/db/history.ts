@@ -4,9 +4,9 @@
 
 /**
  * A lateral subquery (entry_number, balance): the last entry, up to a journal number, of the row of `accounts` in the query
- * around it; 0 and 0 if it had none. `journalNumber` is an SQL expression.
+ * around it; 0 and 0 if it had none. `ledger` (its id) and `journalNumber` are SQL expressions.
  */
-export function lastEntryUpTo(journalNumber: string): string {
+export function lastEntryUpTo(ledger: string, journalNumber: string): string {
   return `
   lateral (
     with recursive search (low, high) as (
@@ -20,7 +20,8 @@ export function lastEntryUpTo(journalNumber: string): string {
       cross join lateral (
         select journal_number
         from entries
-        where entries.account_number = accounts.account_number
+        where entries.ledger_id = ${ledger}
+          and entries.account_number = accounts.account_number
           and entries.currency = accounts.currency
           and entries.entry_number = (low + high) / 2
       ) as probe
@@ -29,21 +30,22 @@ export function lastEntryUpTo(journalNumber: string): string {
     select coalesce(entries.entry_number, 0) as entry_number, coalesce(entries.balance, 0) as balance
     from search
     left join entries
-      on entries.account_number = accounts.account_number
+      on entries.ledger_id = ${ledger}
+      and entries.account_number = accounts.account_number
       and entries.currency = accounts.currency
       and entries.entry_number = low
     where high - low = 1
   )`;
 }
 
-/** The number of the last journal row before an instant (`<`) or up to it (`<=`); 0 if there was none. */
-export function lastJournalNumber(comparison: '<' | '<=', instant: string): string {
+/** The number of a ledger's last journal row before an instant (`<`) or up to it (`<=`); 0 if there was none. */
+export function lastJournalNumber(ledger: string, comparison: '<' | '<=', instant: string): string {
   return `
   coalesce(
     (
       select number
       from journal
-      where settled_at ${comparison} ${instant}
+      where ledger_id = ${ledger} and settled_at ${comparison} ${instant}
       order by settled_at desc, number desc
       limit 1
     ),

@@ -1,5 +1,6 @@
 // Reads holds, also while the transfer that makes one is pending or after it was refused.
 import type { HoldState } from '../domain/hold.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { FailureCode } from '../domain/transfer.ts';
 import type { Queryable } from './connect.ts';
 
@@ -23,18 +24,18 @@ export type HoldRecord = {
 const LOAD_HOLD = `
   select id, state, null as failure_code, from_account, to_account, currency, amount, captured, released, created_at, expires_at
   from holds
-  where id = $1::uuid
+  where ledger_id = $2::integer and id = $1::uuid
   union all
   select id, 'pending', null, from_account, to_account, currency, amount, 0, 0, created_at, null
   from pending_transfers
-  where id = $1::uuid and kind = 'hold'
+  where ledger_id = $2::integer and id = $1::uuid and kind = 'hold'
   union all
   select id, 'failed', failure_code, from_account, to_account, currency, amount, 0, 0, created_at, null
   from transfers
-  where id = $1::uuid and kind = 'hold' and status = 'failed'`;
+  where ledger_id = $2::integer and id = $1::uuid and kind = 'hold' and status = 'failed'`;
 
 /** The hold of this id, which is the id of the transfer that makes it. */
-export async function loadHold(connection: Queryable, id: string): Promise<HoldRecord | undefined> {
+export async function loadHold(connection: Queryable, ledger: Ledger, id: string): Promise<HoldRecord | undefined> {
   const result = await connection.query<{
     id: string;
     state: HoldRecord['state'];
@@ -47,7 +48,7 @@ export async function loadHold(connection: Queryable, id: string): Promise<HoldR
     released: bigint;
     created_at: string;
     expires_at: string | null;
-  }>({ name: 'load hold', text: LOAD_HOLD, values: [id] });
+  }>({ name: 'load hold', text: LOAD_HOLD, values: [id, ledger.id] });
   const row = result.rows[0];
   return (
     row && {

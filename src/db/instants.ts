@@ -1,4 +1,5 @@
 // Instants in queries: rounded without loss of meaning, and closed once no later journal row can be settled at or before them.
+import type { Ledger } from '../domain/ledger.ts';
 import type { Queryable } from './connect.ts';
 
 // PostgreSQL keeps microseconds and rounds to the nearest, so 23:59:59.9999999 would be the next day.
@@ -24,27 +25,30 @@ const CLOSE = `
   with closed as (
     update journal_head
     set closed_until = greatest(clock_timestamp(), ${CLOSED_UNTIL})
-    where ${CLOSED_UNTIL} <= $1::timestamptz
+    where ledger_id = $2::integer
+      and ${CLOSED_UNTIL} <= $1::timestamptz
       and $1::timestamptz < clock_timestamp()
       and ${CLOSED_UNTIL} < clock_timestamp() - interval '100 milliseconds'
     returning closed_until
   )
   select greatest(${CLOSED_UNTIL}, (select closed_until from closed)) > $1::timestamptz as closed,
     extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
-  from journal_head`;
+  from journal_head
+  where ledger_id = $2::integer`;
 
 /**
- * Closes a past instant: afterwards every journal row settled at or before it is committed, and no other can follow. A future
+ * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other can follow. A future
  * instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then retries in a moment.
  */
 export async function closeInstant(
   connection: Queryable,
+  ledger: Ledger,
   instant: string,
 ): Promise<{ closed: boolean; secondsLeft: number }> {
   const result = await connection.query<{ closed: boolean; seconds_left: number }>({
     name: 'close instant',
     text: CLOSE,
-    values: [roundDown(instant)],
+    values: [roundDown(instant), ledger.id],
   });
   const row = result.rows[0];
   return { closed: row?.closed ?? false, secondsLeft: row?.seconds_left ?? 0 };

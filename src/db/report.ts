@@ -1,6 +1,7 @@
 // Streams an account's whole history: every transfer that names it, with the account's own entry where there is one.
 // Rows come through a cursor in one read-only snapshot, so a report of any length needs the same little memory.
 import Cursor from 'pg-cursor';
+import type { Ledger } from '../domain/ledger.ts';
 import {
   connect,
   type Connection,
@@ -13,6 +14,7 @@ import { roundUp } from './instants.ts';
 import { REQUEST_ID } from './transfer-columns.ts';
 
 export type ReportFilter = {
+  readonly ledger: Ledger;
   readonly account: string;
   /** Only @external has accounts in several currencies; null means all of them. */
   readonly currency: string | null;
@@ -57,6 +59,8 @@ const TIMESTAMPTZ = 1184;
 const COMMON = (table: string) => `
   ${table}.id, from_account, to_account, ${table}.amount, ${table}.currency`;
 
+const LEDGER = '$6::integer';
+
 const MATCHES = `
     and ($2::text is null or currency = $2::text or currency is null)
     and ($4::timestamptz is null or created_at >= $4::timestamptz)
@@ -67,7 +71,7 @@ const ENTRYLESS = (column: string) => `
   select ${COMMON('transfers')}, status, failure_code, ${REQUEST_ID}, description, created_at,
     completed_at, null::bigint, null::bigint, null::bigint, kind, parent_id, journal_number, journal_position
   from transfers
-  where from_entry_number is null and ${column} = $1::text and ($3::text is null or status = $3::text)${MATCHES}`;
+  where ledger_id = ${LEDGER} and from_entry_number is null and ${column} = $1::text and ($3::text is null or status = $3::text)${MATCHES}`;
 
 const ROWS = `
   select ${COMMON('transfers')}, status, failure_code, ${REQUEST_ID} as request_id, description,
@@ -76,9 +80,9 @@ const ROWS = `
   from (
     select transfer_id, entry_number, amount as signed_amount, balance as balance_after
     from entries
-    where account_number = $1::text and ($2::text is null or currency = $2::text)
+    where ledger_id = ${LEDGER} and account_number = $1::text and ($2::text is null or currency = $2::text)
   ) as own
-  join transfers on transfers.id = own.transfer_id
+  join transfers on transfers.ledger_id = ${LEDGER} and transfers.id = own.transfer_id
   where ($3::text is null or $3::text = 'completed')${MATCHES}
   union all ${ENTRYLESS('from_account')}
   union all ${ENTRYLESS('to_account')}
@@ -86,7 +90,8 @@ const ROWS = `
   select ${COMMON('pending_transfers')}, 'pending', null, ${REQUEST_ID}, description, created_at, null,
     null, null, null, kind, parent_id, null, null
   from pending_transfers
-  where (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}`;
+  where ledger_id = ${LEDGER}
+    and (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}`;
 
 // In the order of the journal, which is the order of the account's entries; what is still pending comes last.
 const HISTORY = `
@@ -96,11 +101,22 @@ const HISTORY = `
   order by journal_number nulls last, journal_position, id`;
 
 const KNOWN = `
-  select (select currency from accounts where account_number = $1::text and account_number <> '@external') as currency,
-    exists (select from accounts where account_number = $1::text)
-    or exists (select from transfers where from_entry_number is null and from_account = $1::text)
-    or exists (select from transfers where from_entry_number is null and to_account = $1::text)
-    or exists (select from pending_transfers where from_account = $1::text or to_account = $1::text) as known`;
+  select (
+      select currency
+      from accounts
+      where ledger_id = $2::integer and account_number = $1::text and account_number <> '@external'
+    ) as currency,
+    exists (select from accounts where ledger_id = $2::integer and account_number = $1::text)
+    or exists (
+      select from transfers where ledger_id = $2::integer and from_entry_number is null and from_account = $1::text
+    )
+    or exists (
+      select from transfers where ledger_id = $2::integer and from_entry_number is null and to_account = $1::text
+    )
+    or exists (
+      select from pending_transfers
+      where ledger_id = $2::integer and (from_account = $1::text or to_account = $1::text)
+    ) as known`;
 
 const types = {
   getTypeParser: (oid: number) =>
@@ -121,6 +137,7 @@ export async function withReport<Result>(
     filter.status,
     filter.since && roundUp(filter.since),
     filter.until && roundUp(filter.until),
+    filter.ledger.id,
   ];
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
@@ -131,7 +148,10 @@ export async function withReport<Result>(
     await connection.query("set local work_mem = '64MB'");
     return await work({
       async currency() {
-        const result = await connection.query<{ known: boolean; currency: string | null }>(KNOWN, [filter.account]);
+        const result = await connection.query<{ known: boolean; currency: string | null }>(KNOWN, [
+          filter.account,
+          filter.ledger.id,
+        ]);
         return result.rows[0]?.known === true ? result.rows[0].currency : undefined;
       },
       async count() {

@@ -1,6 +1,7 @@
 // Reads an account's statement of one month (UTC, by the journal's settled_at). One statement finds the range of the
 // month's entry numbers; the entries of that range never change, so they are then read batch by batch, with no
 // transaction, snapshot or cursor held open however slow the reader is, and a million of them need the same little memory.
+import type { Ledger } from '../domain/ledger.ts';
 import type { TransferKind } from '../domain/transfer.ts';
 import { DamagedBooksError } from './errors.ts';
 import type { Queryable } from './connect.ts';
@@ -9,6 +10,7 @@ import { CLOSED_UNTIL } from './instants.ts';
 
 /** All of a statement but its entries. Money in minor units. */
 export type StatementSummary = {
+  readonly ledger: Ledger;
   readonly accountNumber: string;
   readonly name: string;
   readonly currency: string;
@@ -49,9 +51,9 @@ const SUMMARY = `
     from (select ($3::text || '-01T00:00:00Z')::timestamptz as begins) as first
   ), bounds as materialized (
     select begins, ends,
-      ${lastJournalNumber('<', 'begins')} as opening,
-      ${lastJournalNumber('<', 'ends')} as closing,
-      (select ${CLOSED_UNTIL} from journal_head) >= ends as final
+      ${lastJournalNumber('$4::integer', '<', 'begins')} as opening,
+      ${lastJournalNumber('$4::integer', '<', 'ends')} as closing,
+      (select ${CLOSED_UNTIL} from journal_head where ledger_id = $4::integer) >= ends as final
     from month
     where begins <= clock_timestamp()
   )
@@ -61,27 +63,29 @@ const SUMMARY = `
     totals.total_in, totals.total_out
   from accounts
   cross join bounds
-  cross join ${lastEntryUpTo('bounds.opening')} as opening
-  cross join ${lastEntryUpTo('bounds.closing')} as closing
+  cross join ${lastEntryUpTo('$4::integer', 'bounds.opening')} as opening
+  cross join ${lastEntryUpTo('$4::integer', 'bounds.closing')} as closing
   cross join lateral (
     select coalesce(sum(amount) filter (where amount > 0), 0)::text as total_in,
       coalesce(-sum(amount) filter (where amount < 0), 0)::text as total_out
     from entries
-    where entries.account_number = accounts.account_number
+    where entries.ledger_id = $4::integer
+      and entries.account_number = accounts.account_number
       and entries.currency = accounts.currency
       and entries.entry_number > opening.entry_number
       and entries.entry_number <= closing.entry_number
   ) as totals
-  where accounts.account_number = $1::text and accounts.currency = $2::text`;
+  where accounts.ledger_id = $4::integer and accounts.account_number = $1::text and accounts.currency = $2::text`;
 
 const ENTRIES = `
   select entries.entry_number, journal.settled_at, entries.transfer_id, transfers.kind,
     case when entries.amount < 0 then transfers.to_account else transfers.from_account end as counterparty,
     transfers.description, entries.amount, entries.balance
   from entries
-  join journal on journal.number = entries.journal_number
-  join transfers on transfers.id = entries.transfer_id
-  where entries.account_number = $1::text
+  join journal on journal.ledger_id = $5::integer and journal.number = entries.journal_number
+  join transfers on transfers.ledger_id = $5::integer and transfers.id = entries.transfer_id
+  where entries.ledger_id = $5::integer
+    and entries.account_number = $1::text
     and entries.currency = $2::text
     and entries.entry_number > $3::bigint
     and entries.entry_number <= $4::bigint
@@ -91,6 +95,7 @@ const ENTRIES = `
 /** The summary of an account's statement, or null if the month (such as 2026-11) has not begun by the database's clock. */
 export async function loadStatement(
   connection: Queryable,
+  ledger: Ledger,
   account: { accountNumber: string; currency: string },
   month: string,
 ): Promise<StatementSummary | null> {
@@ -106,10 +111,11 @@ export async function loadStatement(
     closing_balance: bigint;
     total_in: string;
     total_out: string;
-  }>(SUMMARY, [accountNumber, currency, month]);
+  }>(SUMMARY, [accountNumber, currency, month, ledger.id]);
   const row = result.rows[0];
   return row
     ? {
+        ledger,
         accountNumber,
         name: row.name,
         currency,
@@ -157,7 +163,7 @@ async function loadBatch(
     description: string | null;
     amount: bigint;
     balance: bigint;
-  }>(ENTRIES, [summary.accountNumber, summary.currency, after, summary.closingEntryNumber]);
+  }>(ENTRIES, [summary.accountNumber, summary.currency, after, summary.closingEntryNumber, summary.ledger.id]);
   return result.rows.map((row) => ({
     entryNumber: row.entry_number,
     settledAt: row.settled_at,

@@ -94,7 +94,7 @@ type ListedRow = TransferRow & { section: number; entry_number: bigint | null; h
 /** The transfers with these ids, in no order; unknown ids are omitted. */
 export async function loadTransfers(
   connection: Queryable,
-  _ledger: Ledger,
+  ledger: Ledger,
   ids: readonly string[],
 ): Promise<Transfer[]> {
   const result = await connection.query<TransferRow>({
@@ -102,30 +102,30 @@ export async function loadTransfers(
     text: `
       select ${PENDING_COLUMNS}
       from pending_transfers
-      where id = any($1::uuid[])
+      where ledger_id = $2::integer and id = any($1::uuid[])
       union all
       select ${SETTLED_COLUMNS}
       from transfers
-      where id = any($1::uuid[])`,
-    values: [ids],
+      where ledger_id = $2::integer and id = any($1::uuid[])`,
+    values: [ids, ledger.id],
   });
   return result.rows.map(toTransfer);
 }
 
 /** The members of a group, in their order; none if there is no such group. */
-export async function loadGroup(connection: Queryable, _ledger: Ledger, groupId: string): Promise<Transfer[]> {
+export async function loadGroup(connection: Queryable, ledger: Ledger, groupId: string): Promise<Transfer[]> {
   const result = await connection.query<TransferRow>({
     name: 'load group',
     text: `
       select ${PENDING_COLUMNS}
       from pending_transfers
-      where group_id = $1::uuid
+      where ledger_id = $2::integer and group_id = $1::uuid
       union all
       select ${SETTLED_COLUMNS}
       from transfers
-      where group_id = $1::uuid
+      where ledger_id = $2::integer and group_id = $1::uuid
       order by group_position`,
-    values: [groupId],
+    values: [groupId, ledger.id],
   });
   return result.rows.map(toTransfer);
 }
@@ -133,12 +133,13 @@ export async function loadGroup(connection: Queryable, _ledger: Ledger, groupId:
 /** One page of the transfers that match the filter: one statement, so none is seen both before and after it is settled. */
 export async function listTransfers(
   connection: Queryable,
+  ledger: Ledger,
   filter: TransferFilter,
   page: { limit: number; after: TransferCursor | null },
 ): Promise<TransferPage> {
   const { limit, after } = page;
-  const range = filter.status === 'pending' ? null : await loadJournalRange(connection, filter);
-  const values: unknown[] = [];
+  const range = filter.status === 'pending' ? null : await loadJournalRange(connection, ledger, filter);
+  const values: unknown[] = [ledger.id];
   const bind = (value: unknown) => `$${values.push(value)}`;
   const count = `${bind(limit + 1)}::integer`;
   const sections = [
@@ -147,7 +148,7 @@ export async function listTransfers(
   ];
   if (sections.length === 0) return { transfers: [], next: null };
   const result = await connection.query<ListedRow>(
-    `select *, (select number from journal_head) as head
+    `select *, (select number from journal_head where ledger_id = ${LEDGER}) as head
      from (${sections.map((section) => `(${section} limit ${count})`).join(' union all ')}) as listed
      order by section, case section when 1 then id end desc, journal_number desc, journal_position desc
      limit ${count}`,
@@ -165,6 +166,9 @@ export async function listTransfers(
 function isByKey({ requestId, groupId, parentId }: TransferFilter): boolean {
   return (requestId ?? groupId ?? parentId) !== undefined;
 }
+
+/** The parameter of a list's statement that is the ledger. */
+const LEDGER = '$1::integer';
 
 type Bind = (value: unknown) => string;
 
@@ -184,7 +188,7 @@ function unsettledSection(filter: TransferFilter, after: PendingCursor | null, b
   const ofAccounts = `
     select currency
     from accounts
-    where account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
+    where ledger_id = ${LEDGER} and account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
     limit 1`;
   const statements: string[] = [];
   if ((filter.status ?? 'pending') === 'pending') {
@@ -249,11 +253,14 @@ function settledOfAccount({ filter, range, after }: SettledList, window: Window,
     from (
       select entry_number, transfer_id
       from entries
-      where account_number = ${account}
-        and currency = coalesce(${currency}, (select currency from accounts where account_number = ${account} limit 1))
+      where ledger_id = ${LEDGER}
+        and account_number = ${account}
+        and currency = coalesce(${currency}, (
+          select currency from accounts where ledger_id = ${LEDGER} and account_number = ${account} limit 1
+        ))
         ${bounds.join(' ')}
     ) as own
-    join transfers on transfers.id = own.transfer_id
+    join transfers on transfers.ledger_id = ${LEDGER} and transfers.id = own.transfer_id
     where ${timely} and ${where.text()}
     order by entry_number desc`;
   };
@@ -273,7 +280,7 @@ const UUID_FORM = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** The conditions of a list, with their values as parameters. */
 class Conditions {
   readonly bind: Bind;
-  readonly #conditions: string[] = ['true'];
+  readonly #conditions: string[] = [`ledger_id = ${LEDGER}`];
 
   /** `bind` takes a value and returns its parameter. */
   constructor(filter: TransferFilter, bind: Bind) {

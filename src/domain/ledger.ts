@@ -1,6 +1,14 @@
-// A ledger: one set of books, with its accounts, its @external, its journal, its idempotency keys and its feed.
+// A ledger: one set of books, with accounts, a journal, idempotency keys and a feed of its own.
 
+/** `id` leads every key of the database, and is never shown to callers. `name` is in paths, commands and the journal's hashes. */
 export type Ledger = { readonly id: number; readonly name: string };
 
-/** The ledger that exists from the start, and is meant where none is named. */
+/** The ledger of every path and command that names none. It exists from the start. */
 export const MAIN_LEDGER: Ledger = { id: 1, name: 'main' };
+
+const NAME_FORM = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+
+/** Whether a text can be the name of a ledger. */
+export function isLedgerName(text: string): boolean {
+  return NAME_FORM.test(text);
+}

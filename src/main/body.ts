@@ -145,6 +145,8 @@ async function readInto(body: GrowingBuffer, request: IncomingMessage): Promise<
   });
   request.on('error', refuse);
   request.on('close', refuse);
+  // The caller may have hung up before anything was read, and then no event follows.
+  if (request.destroyed) refuse();
   await promise;
 }
 

@@ -1,17 +1,19 @@
-// The live feed of settled transfers. All followers share the pages they read and one poll of the journal's head, which runs
-// only while there are followers. Each has a cursor of its own, so no transfer is missed or sent twice.
+// The live feed of each ledger. The followers of a ledger share the pages they read. One poll reads the ends of the journals of
+// all ledgers that are followed, and runs only while there are followers. Each follower has a cursor of its own, so no transfer is
+// missed or sent twice.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../db/connect.ts';
 import { DamagedBooksError, retryAfter, toError } from '../db/errors.ts';
-import { type FeedEvent, loadEvents, loadJournalNumber } from '../db/feed.ts';
+import { type FeedEvent, loadEvents, loadJournalNumber, loadJournalNumbers } from '../db/feed.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 import type { StreamWriter } from './stream.ts';
 import { renderEvent } from './wire.ts';
 
-/** A page is read and rendered at once, so it is bounded by rows and by transfers; one job may have more than these. */
-const PAGE_TRANSFERS_MAX = 128;
+/** A page is read and rendered at once, so it is bounded by rows and by what these cover; one job may have more. */
+const PAGE_RECORDS_MAX = 128;
 const PAGE_ROWS_MAX = 100;
-/** Followers that have caught up need the same page. A follower whose page was dropped reads it again. */
+/** Of all ledgers. Followers that have caught up need the same page. A follower whose page was dropped reads it again. */
 const PAGES_KEPT = 64;
 const PAGES_BYTES_MAX = 32 * 1024 * 1024;
 /** Each piece has memory of its own, so a slow follower keeps one piece in memory and not a page. */
@@ -23,17 +25,24 @@ const KEEP_ALIVE_MS = 15_000;
 /** A page as it is sent, rendered once for all followers. The same page read again begins with the same bytes. */
 type Page = { readonly pieces: readonly Buffer[]; readonly bytes: number; readonly next: bigint };
 type Follower = { readonly end: AbortController; readonly writer: StreamWriter };
+/** The followers of one ledger. It exists while there are any. */
+type Group = {
+  readonly ledger: Ledger;
+  readonly followers: Set<Follower>;
+  readonly waiters: Set<() => void>;
+  /** The last number of the journal that is known to be committed. */
+  head: bigint;
+};
 
 export class Feed {
   readonly #pool: ConnectionPool;
   readonly #logger: Logger;
   readonly #lingerTimeoutMs: number;
-  readonly #followers = new Set<Follower>();
-  readonly #waiters = new Set<() => void>();
-  /** Pages by the journal number that they follow, least recently used first. */
-  readonly #pages = new Map<bigint, Promise<Page>>();
-  readonly #pageBytes = new Map<bigint, number>();
-  #head = 0n;
+  /** By the ids of their ledgers. */
+  readonly #groups = new Map<number, Group>();
+  /** Pages by their ledger and the journal number that they follow, least recently used first. */
+  readonly #pages = new Map<string, Promise<Page>>();
+  readonly #pageBytes = new Map<string, number>();
   #polling: Promise<void> | null = null;
   #stopped = false;
 
@@ -44,36 +53,40 @@ export class Feed {
     this.#lingerTimeoutMs = options.lingerTimeoutMs;
   }
 
-  /** A page of events after a number. */
-  async load(after: bigint, rowsMax: number): Promise<FeedEvent[]> {
-    return await loadEvents(this.#pool, after, { rowsMax, transfersMax: PAGE_TRANSFERS_MAX });
+  /** A page of a ledger's events after a number. */
+  async load(ledger: Ledger, after: bigint, rowsMax: number): Promise<FeedEvent[]> {
+    return await loadEvents(this.#pool, ledger, after, { rowsMax, recordsMax: PAGE_RECORDS_MAX });
   }
 
-  /** The number of the journal's last row. */
-  async end(): Promise<bigint> {
-    return await loadJournalNumber(this.#pool);
+  /** The number of the last row of a ledger's journal. */
+  async end(ledger: Ledger): Promise<bigint> {
+    return await loadJournalNumber(this.#pool, ledger);
   }
 
-  /** Says that this row of the journal is committed, before the next poll finds it. */
-  advance(number: bigint): void {
-    if (number <= this.#head) return;
-    this.#head = number;
-    for (const wake of this.#waiters) wake();
+  /** Announces that this row of a ledger's journal is committed, before the next poll finds it. */
+  advance(ledger: Pick<Ledger, 'id'>, number: bigint): void {
+    const group = this.#groups.get(ledger.id);
+    if (!group || number <= group.head) return;
+    group.head = number;
+    for (const wake of group.waiters) wake();
   }
 
-  /** Sends all events after a number, and those to come, as Server-Sent Events, until the caller leaves or the service stops. */
-  async follow(after: bigint, writer: StreamWriter): Promise<void> {
+  /**
+   * Sends all events of a ledger after a number, and those to come, as Server-Sent Events, until the caller leaves or the service
+   * stops.
+   */
+  async follow(ledger: Ledger, after: bigint, writer: StreamWriter): Promise<void> {
     const end = new AbortController();
     const leave = () => end.abort();
     writer.gone.addEventListener('abort', leave, { once: true });
     if (writer.gone.aborted || this.#stopped) leave();
     const follower = { end, writer };
-    this.#followers.add(follower);
-    this.#polling ??= this.#poll();
+    const group = this.#join(ledger, follower);
     try {
-      await this.#send(after, writer, end.signal);
+      await this.#send(group, after, writer, end.signal);
     } finally {
-      this.#followers.delete(follower);
+      group.followers.delete(follower);
+      if (group.followers.size === 0) this.#groups.delete(ledger.id);
       writer.gone.removeEventListener('abort', leave);
     }
   }
@@ -81,14 +94,34 @@ export class Feed {
   /** Ends all streams; resolves when the poll has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const { end } of this.#followers) end.abort();
+    for (const { end } of this.#followers()) end.abort();
     setTimeout(() => {
-      for (const { writer } of this.#followers) writer.breakOff();
+      for (const { writer } of this.#followers()) writer.breakOff();
     }, this.#lingerTimeoutMs).unref();
     await this.#polling;
   }
 
-  async #send(after: bigint, writer: StreamWriter, end: AbortSignal): Promise<void> {
+  #join(ledger: Ledger, follower: Follower): Group {
+    const known = this.#groups.get(ledger.id);
+    const group = known ?? { ledger, followers: new Set(), waiters: new Set(), head: 0n };
+    group.followers.add(follower);
+    this.#groups.set(ledger.id, group);
+    if (this.#polling === null) this.#polling = this.#poll();
+    else if (!known) {
+      // The poll may be asleep; what it cannot read either, it reports.
+      this.end(ledger).then(
+        (number) => this.advance(ledger, number),
+        () => {},
+      );
+    }
+    return group;
+  }
+
+  #followers(): Follower[] {
+    return [...this.#groups.values()].flatMap(({ followers }) => [...followers]);
+  }
+
+  async #send(group: Group, after: bigint, writer: StreamWriter, end: AbortSignal): Promise<void> {
     let cursor = after;
     /** How many pieces of the page after the cursor were sent. A slow follower must not keep the page in memory. */
     let sent = 0;
@@ -96,12 +129,12 @@ export class Feed {
     // The first bytes tell the caller that it is connected, while there may be nothing to tell yet.
     await writer.send(': the journal follows\n\n');
     while (!end.aborted || sent > 0) {
-      if (sent === 0 && this.#head <= cursor) {
-        const moved = await this.#waitBeyond(cursor, end);
+      if (sent === 0 && group.head <= cursor) {
+        const moved = await this.#waitBeyond(group, cursor, end);
         if (!moved && !end.aborted) await writer.send(': nothing new\n\n');
         continue;
       }
-      const next = await this.#piece(cursor, sent, page?.deref());
+      const next = await this.#piece(group.ledger, cursor, sent, page?.deref());
       page = next?.page;
       if (next === null) {
         // A follower that lacks the rest of its page would end in the middle of an event.
@@ -120,12 +153,13 @@ export class Feed {
 
   /** A piece of a page, and where the next page begins; null if the database cannot be read just now. */
   async #piece(
+    ledger: Ledger,
     after: bigint,
     index: number,
     known: Page | undefined,
   ): Promise<{ page: WeakRef<Page>; piece: Buffer; isLast: boolean; cursor: bigint } | null> {
     try {
-      const page = known ?? (await this.#page(after));
+      const page = known ?? (await this.#page(ledger, after));
       const piece = page.pieces[index];
       if (piece === undefined) throw new DamagedBooksError(`The journal after ${after} has changed.`);
       return { page: new WeakRef(page), piece, isLast: index === page.pieces.length - 1, cursor: page.next };
@@ -136,30 +170,31 @@ export class Feed {
   }
 
   /** Whether the journal went past a number before it was time for a sign of life, or for the end. */
-  async #waitBeyond(number: bigint, end: AbortSignal): Promise<boolean> {
+  async #waitBeyond(group: Group, number: bigint, end: AbortSignal): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();
     const timer = setTimeout(wake, KEEP_ALIVE_MS);
-    this.#waiters.add(wake);
+    group.waiters.add(wake);
     end.addEventListener('abort', wake, { once: true });
     await promise;
     clearTimeout(timer);
-    this.#waiters.delete(wake);
+    group.waiters.delete(wake);
     end.removeEventListener('abort', wake);
-    return this.#head > number;
+    return group.head > number;
   }
 
-  async #page(after: bigint): Promise<Page> {
-    const page = this.#pages.get(after) ?? this.#loadPage(after);
-    this.#pages.delete(after);
-    this.#pages.set(after, page);
+  async #page(ledger: Ledger, after: bigint): Promise<Page> {
+    const key = `${ledger.id} ${after}`;
+    const page = this.#pages.get(key) ?? this.#loadPage(ledger, after);
+    this.#pages.delete(key);
+    this.#pages.set(key, page);
     try {
       const { bytes } = await page;
-      if (this.#pages.get(after) === page) this.#pageBytes.set(after, bytes);
+      if (this.#pages.get(key) === page) this.#pageBytes.set(key, bytes);
       this.#forgetPages();
       return await page;
     } catch (error) {
-      this.#pages.delete(after);
+      this.#pages.delete(key);
       throw error;
     }
   }
@@ -167,16 +202,16 @@ export class Feed {
   /** Drops the least recently used pages until the bounds are met, but not the last one. */
   #forgetPages(): void {
     let bytes = this.#pageBytes.values().reduce((sum, each) => sum + each, 0);
-    for (const after of this.#pages.keys()) {
+    for (const key of this.#pages.keys()) {
       if (this.#pages.size === 1 || (this.#pages.size <= PAGES_KEPT && bytes <= PAGES_BYTES_MAX)) return;
-      bytes -= this.#pageBytes.get(after) ?? 0;
-      this.#pages.delete(after);
-      this.#pageBytes.delete(after);
+      bytes -= this.#pageBytes.get(key) ?? 0;
+      this.#pages.delete(key);
+      this.#pageBytes.delete(key);
     }
   }
 
-  async #loadPage(after: bigint): Promise<Page> {
-    const events = await this.load(after, PAGE_ROWS_MAX);
+  async #loadPage(ledger: Ledger, after: bigint): Promise<Page> {
+    const events = await this.load(ledger, after, PAGE_ROWS_MAX);
     const last = events.at(-1);
     if (last === undefined) throw new DamagedBooksError(`The journal's head is beyond ${after}, and its rows are not.`);
     const all = Buffer.from(events.map(renderServerSentEvent).join(''));
@@ -191,12 +226,13 @@ export class Feed {
 
   async #poll(): Promise<void> {
     let isAway = false;
-    while (this.#followers.size > 0 && !this.#stopped) {
+    while (this.#groups.size > 0 && !this.#stopped) {
       try {
-        this.advance(await this.end());
+        const numbers = await loadJournalNumbers(this.#pool, [...this.#groups.keys()]);
+        for (const [id, number] of numbers) this.advance({ id }, number);
         isAway = false;
       } catch (error) {
-        if (!isAway) this.#logger.warn({ reason: toError(error).message }, 'the feed cannot read the journal');
+        if (!isAway) this.#logger.warn({ reason: toError(error).message }, 'feed poll failed');
         isAway = true;
       }
       await sleep(POLL_MS);

@@ -1,6 +1,7 @@
 // The OpenAPI document, made from the routes and from the schemas that parse their requests.
 import { z } from 'zod';
 import { ACCOUNT_STATUSES } from '../domain/account.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import { FAILURE_CODES, TRANSFER_KINDS } from '../domain/transfer.ts';
 import { PROBLEMS } from './problem.ts';
 import { NO_BODY, type Route } from './route.ts';
@@ -30,6 +31,8 @@ const account = z.object({
   created_at: instant,
   opening_transfer_id: z.uuid().nullable().optional().describe('Only in the answer to POST /accounts.'),
 });
+
+const ledger = z.object({ name: z.string(), created_at: instant });
 
 const transfer = z.object({
   id: z.uuid(),
@@ -97,11 +100,10 @@ const event = z.object({
         to_entry_number: z.int().nullable().describe("The destination's entry."),
       }),
     )
-    .describe('Those that one job settled, completed and failed; none if an account was opened or changed.'),
-  account_change: z
-    .object({ account_number: z.string(), currency: z.string(), change_number: z.int() })
-    .nullable()
-    .describe('The account that was opened or changed; read it for what it says now.'),
+    .describe('Those that one job settled, completed and failed.'),
+  account_changes: z
+    .array(z.object({ account_number: z.string(), currency: z.string(), change_number: z.int() }))
+    .describe('The accounts that were opened or changed; read them for their current state.'),
 });
 
 const statement = z.object({
@@ -150,6 +152,8 @@ const trialBalance = z.object({
 
 /** The schema of each answer, by the name that routes give it. */
 export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
+  Ledger: ledger,
+  LedgerPage: z.object({ items: z.array(ledger), next: cursor }),
   Account: account,
   AccountPage: z.object({ items: z.array(account), next: cursor }),
   AccountOrAccounts: z.union([account, z.object({ accounts: z.array(account) })]),
@@ -190,6 +194,7 @@ export const ANSWER_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
       .optional()
       .describe('With idempotency_key_reused and outcome_unknown: of which transfer, or group of transfers.'),
     account_number: z.string().optional().describe('With outcome_unknown of a new account: of which.'),
+    ledger: z.string().optional().describe('With idempotency_key_reused: the ledger that the key created.'),
   }),
 };
 
@@ -237,6 +242,14 @@ export function renderOpenApi(routes: readonly Route[]): Record<string, unknown>
   return {
     openapi: '3.1.0',
     info: { title: 'GopherPay', version: '0.1.0', description: 'Accounts and transfers on PostgreSQL.' },
+    servers: [
+      { url: '/', description: `The ledger ${MAIN_LEDGER.name}.` },
+      {
+        url: '/ledgers/{ledger}',
+        description: 'Any ledger.',
+        variables: { ledger: { default: MAIN_LEDGER.name, description: 'The name of the ledger.' } },
+      },
+    ],
     paths,
     components: { schemas },
   };
@@ -246,6 +259,8 @@ function renderOperation(route: Route): Record<string, unknown> {
   const answers = Object.entries(route.answers).map(([status, name]) => [status, renderAnswer(name)]);
   return {
     summary: route.summary,
+    // Not of a ledger: it has no path under /ledgers/{ledger}.
+    ...(route.global && { servers: [{ url: '/' }] }),
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
     ...(route.body !== NO_BODY && {
       requestBody: {

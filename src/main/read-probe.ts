@@ -2,6 +2,7 @@
 import type { ConnectionPool } from '../db/connect.ts';
 import { toError } from '../db/errors.ts';
 import { loadJournalNumber } from '../db/feed.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 
 export type ReadProbe = {
@@ -24,7 +25,7 @@ export function startReadProbe(options: {
 
   async function probe(): Promise<void> {
     try {
-      await loadJournalNumber(options.pool);
+      await loadJournalNumber(options.pool, MAIN_LEDGER);
       answeredAt = performance.now();
       failing = false;
     } catch (error) {

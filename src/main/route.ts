@@ -10,10 +10,10 @@ export type Exchange<Query, Body> = {
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */
   readonly requestIdGiven: boolean;
   readonly headers: IncomingHttpHeaders;
-  /** The ledger that the path names, or main. */
-  readonly ledger: Ledger;
   /** The caller: a network address; see shares.ts. */
   readonly caller: string;
+  /** The ledger that the path names, or the main one. */
+  readonly ledger: Ledger;
   /** The parameters of the path, in order, decoded. */
   readonly parameters: readonly string[];
   readonly query: Query;
@@ -46,6 +46,8 @@ export type Route = {
   readonly body: z.ZodType;
   /** Whether it needs admission to the queue: with no room left it is refused before its body is read. */
   readonly needsAdmission?: boolean;
+  /** Whether the route belongs to no ledger, so that it has no path under /ledgers/{ledger}. */
+  readonly global?: boolean;
   /** Whether the route is for operators: it is answered also on connections beyond the limit. */
   readonly operational?: boolean;
   /** Whether a request may leave the body out, which then counts as an empty object. */

@@ -1,6 +1,17 @@
 // The router: finds the route of a method and a path. A pattern's segment that begins with a colon is a parameter.
 import { Problem } from './problem.ts';
 
+/** A path without the ledger that it names. `ledger` and `prefix` are empty if it names none. */
+export type LedgerPath = { readonly ledger: string; readonly prefix: string; readonly path: string };
+
+const LEDGER_PATH = /^(\/ledgers\/([^/]+))(\/.*)$/s;
+
+/** Splits a path such as `/ledgers/shop/accounts`. The path of a ledger itself, `/ledgers/shop`, names none. */
+export function splitLedger(path: string): LedgerPath {
+  const [, prefix = '', ledger = '', rest = path] = LEDGER_PATH.exec(path) ?? [];
+  return { ledger: decode(ledger), prefix, path: rest };
+}
+
 export type Match<Route> = { readonly route: Route; readonly parameters: readonly string[] };
 
 type Node<Route> = {

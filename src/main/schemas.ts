@@ -294,6 +294,15 @@ export const listAccountsSchema = z.strictObject({
   after,
 });
 
+export const createLedgerSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'must be a letter or digit, then at most 62 of a-z 0-9 _ -')
+    .describe('1 to 63 of a-z 0-9 _ -, the first a letter or digit.'),
+});
+
+export const listLedgersSchema = z.strictObject({ limit, after });
+
 export const readAccountSchema = z.strictObject({
   currency: currency.optional().describe(`Which of the accounts of ${EXTERNAL} is meant.`),
 });

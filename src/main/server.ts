@@ -11,7 +11,7 @@ import {
 } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { MAIN_LEDGER } from '../domain/ledger.ts';
+import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -24,7 +24,7 @@ import { Problem } from './problem.ts';
 import { type Budgets, sendAnswer, sendProblem, sendStream } from './send.ts';
 import { stoppingProblem, tooManyConnectionsProblem, toProblem } from './failures.ts';
 import { type Answer, NO_BODY, type Route } from './route.ts';
-import { Router } from './router.ts';
+import { Router, splitLedger } from './router.ts';
 import { REQUEST_ID_FORM } from './schemas.ts';
 import { callerOf } from './shares.ts';
 import { cutIfStalled } from './stream.ts';
@@ -38,6 +38,8 @@ const connections = new WeakMap<Server, Set<Socket>>();
 
 export type ServerOptions = {
   routes: readonly Route[];
+  /** Finds a ledger by the name in a path. Throws ledger_not_found. */
+  findLedger: (name: string) => Promise<Ledger>;
   metrics: Metrics;
   logger: Logger;
   hosts: AllowedHosts;
@@ -63,12 +65,17 @@ export type ServerOptions = {
 
 /** Requests or connections that end with the current answer: later requests are neither answered nor executed. */
 type Ending = WeakSet<IncomingMessage | Duplex>;
+/** The routes of paths that name no ledger, and those of paths that name one. */
+type Routers = { readonly all: Router<Route>; readonly ofLedgers: Router<Route> };
 /** A request, and whether its connection is one of the reserve, on which only operators are served. */
 type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
 
 export function createHttpServer(options: ServerOptions): Server {
-  const router = new Router<Route>();
-  for (const route of options.routes) router.add(route.method, route.pattern, route);
+  const routers = { all: new Router<Route>(), ofLedgers: new Router<Route>() };
+  for (const route of options.routes) {
+    routers.all.add(route.method, route.pattern, route);
+    if (!route.global) routers.ofLedgers.add(route.method, route.pattern, route);
+  }
   const budgets: Budgets = {
     bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies'),
     answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers'),
@@ -88,7 +95,7 @@ export function createHttpServer(options: ServerOptions): Server {
     latest.set(request.socket, { response, requestId });
     const inReserve = isInReserve(request.socket);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
-    void exchange(arrival, router, ending, { ...options, budgets });
+    void exchange(arrival, routers, ending, { ...options, budgets });
   };
   const server = createServer(
     {
@@ -142,12 +149,13 @@ export function createHttpServer(options: ServerOptions): Server {
 
 async function exchange(
   { request, response, requestId, requestIdGiven, inReserve }: Arrival,
-  router: Router<Route>,
+  routers: Routers,
   ending: Ending,
   options: ServerOptions & { budgets: Budgets },
 ): Promise<void> {
   const startedAt = performance.now();
   let pattern = 'none';
+  let ledgerOfLog: string | undefined;
   let log: Answer['log'];
   let answeredMs: number | null = null;
   try {
@@ -157,7 +165,9 @@ async function exchange(
       throw stoppingProblem();
     }
     const { method = '', headers } = request;
-    const { path, search } = readHead(request, options.hosts);
+    const target = readHead(request, options.hosts);
+    const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
+    const router = prefix === '' ? routers.all : routers.ofLedgers;
     let answer: Answer;
     if (method === 'OPTIONS') answer = { status: 204, headers: { Allow: router.allowOf(path) } };
     else {
@@ -165,22 +175,16 @@ async function exchange(
       pattern = route.pattern;
       if (inReserve && !route.operational) throw tooManyConnectionsProblem();
       if (route.method !== 'GET') refuseOtherTypes(headers);
-      const query = parseQuery(search);
+      const query = parseQuery(target.search);
       const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
       const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
       // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
       if (route.body === NO_BODY && hasBody(headers)) request.resume();
       const caller = callerOf(request.socket.remoteAddress);
-      answer = await route.handle({
-        requestId,
-        requestIdGiven,
-        headers,
-        ledger: MAIN_LEDGER,
-        caller,
-        parameters,
-        query,
-        readBody,
-      });
+      const ledger = prefix === '' ? MAIN_LEDGER : await options.findLedger(ledgerName);
+      const context = { requestId, requestIdGiven, headers, caller, ledger, parameters, query, readBody };
+      if (!route.global) ledgerOfLog = ledger.name;
+      answer = withPrefix(await route.handle(context), prefix);
     }
     log = answer.log;
     closeIfStopping(response, options);
@@ -205,6 +209,7 @@ async function exchange(
       request_id: requestId,
       method: request.method,
       route: pattern,
+      ledger: ledgerOfLog,
       status: response.statusCode,
       request_bytes: Number(request.headers['content-length'] ?? 0),
       duration_ms: Math.round(durationMs * 1000) / 1000,
@@ -237,6 +242,13 @@ function closeIdle(server: Server): void {
 /** A connection that is kept alive after its answer would keep the service from stopping. */
 function closeIfStopping(response: ServerResponse, options: ServerOptions): void {
   if (options.stopping() && !response.headersSent) response.setHeader('Connection', 'close');
+}
+
+/** A location keeps the prefix that the caller used, so that it can be followed as it is. */
+function withPrefix(answer: Answer, prefix: string): Answer {
+  const location = answer.headers?.['Location'];
+  if (prefix === '' || location === undefined) return answer;
+  return { ...answer, headers: { ...answer.headers, Location: `${prefix}${location}` } };
 }
 
 function hasBody(headers: IncomingHttpHeaders): boolean {

@@ -12,12 +12,14 @@ import { Feed } from './feed.ts';
 import { accountRoutes } from './handlers/accounts.ts';
 import { eventRoutes } from './handlers/events.ts';
 import { holdRoutes } from './handlers/holds.ts';
+import { ledgerRoutes } from './handlers/ledgers.ts';
 import { operationRoutes } from './handlers/operations.ts';
 import { statementRoutes } from './handlers/statements.ts';
 import { transferRoutes } from './handlers/transfers.ts';
 import { Intake } from './engine/intake.ts';
 import { KeyLookup } from './engine/keys.ts';
 import { Lease } from './engine/lease.ts';
+import { LedgerRegistry } from './ledgers.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './engine/pool.ts';
@@ -116,7 +118,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     logger,
     threads: threadCount,
     jobSizeMax,
-    onJournal: (_ledger, number) => feed.advance(number),
+    onJournal: (ledger, number) => feed.advance(ledger, number),
   });
   const recovery = startRecovery({
     heartPool,
@@ -166,6 +168,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
     callerSharePercent,
     onRefused: () => metrics.refused('statement_streams'),
   });
+  const ledgers = new LedgerRegistry(pool);
   const eventStreams = new Places({
     max: config.eventStreamsMax,
     callerSharePercent,
@@ -173,6 +176,7 @@ export async function startService(config: Config, database: DatabaseSettings, l
   });
   const readProbe = startReadProbe({ pool, logger, intervalMs: heartbeatMs, failedAfterMs: orphanedAfterMs });
   const bookRoutes = [
+    ...ledgerRoutes({ ...parts, ledgers }),
     ...accountRoutes(parts),
     ...transferRoutes(parts),
     ...holdRoutes(parts),
@@ -196,7 +200,9 @@ export async function startService(config: Config, database: DatabaseSettings, l
   ];
   const hosts = new AllowedHosts(config.host, config.allowedHosts);
   const stopping = () => phase === 'closing';
-  const serverOptions = { ...config, ...connectionLimits, metrics, logger, hosts, stopping };
+  const findLedger = async (name: string) =>
+    ledgers.recall(name) ?? (await refuseUnreachable(async () => await ledgers.find(name), guards));
+  const serverOptions = { ...config, ...connectionLimits, metrics, logger, hosts, stopping, findLedger };
   const server = createHttpServer({ ...serverOptions, routes });
   const operationsServer = createHttpServer({
     ...serverOptions,
@@ -295,44 +301,47 @@ function heartTimeoutsOf({ databaseTimeouts, orphanedAfterMs }: Config): Databas
  * A route that refuses what it can before it reads the body: with 503 while it is known that the database cannot be reached,
  * and with 429 while no place in the queue is left, so that a storm costs as little as can be.
  */
-function refuseEarly(
-  route: Route,
-  {
-    recovery,
-    engine,
-    metrics,
-    databaseAnswers,
-  }: {
-    recovery: Recovery;
-    engine: Engine;
-    metrics: Metrics;
-    /** Whether the database has answered a heartbeat while a request waited for a connection. */
-    databaseAnswers: () => boolean;
-  },
-): Route {
+function refuseEarly(route: Route, guards: Guards): Route {
+  const { engine, metrics } = guards;
   const { admission, callerShares, ledgerShares } = engine;
-  return {
-    ...route,
-    handle: async (exchange) => {
-      if (!recovery.reachable) throw unavailableProblem();
-      if (route.needsAdmission) {
-        // Called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
-        const mayTake = [callerShares.mayTake(exchange.caller), ledgerShares.mayTake(exchange.ledger.name)].every(
-          Boolean,
-        );
-        // A request with a key may have been accepted before; then it is answered although the queue is full.
-        const isNew = exchange.headers['idempotency-key'] === undefined;
-        if (isNew && !mayTake && admission.room > 0) metrics.refused('queue');
-        if (isNew && (!mayTake || admission.room === 0)) throw queueFullProblem(admission.retryAfterSeconds());
-      }
-      return await route.handle(exchange).catch((error: unknown) => {
-        const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
-        if (!waitedInVain) throw error;
-        // Connections that wait for a silent database look busy as well.
-        throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
-      });
-    },
+  const handle: Route['handle'] = async (exchange) => {
+    if (route.needsAdmission) {
+      // Called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
+      const mayTake = [callerShares.mayTake(exchange.caller), ledgerShares.mayTake(exchange.ledger.name)].every(
+        Boolean,
+      );
+      // A request with a key may have been accepted before; then it is answered although the queue is full.
+      const isNew = exchange.headers['idempotency-key'] === undefined;
+      if (isNew && !mayTake && admission.room > 0) metrics.refused('queue');
+      if (isNew && (!mayTake || admission.room === 0)) throw queueFullProblem(admission.retryAfterSeconds());
+    }
+    return await route.handle(exchange);
   };
+  return { ...route, handle: async (exchange) => await refuseUnreachable(async () => await handle(exchange), guards) };
+}
+
+type Guards = {
+  recovery: Recovery;
+  engine: Engine;
+  metrics: Metrics;
+  /** Whether the database has answered a heartbeat while a request waited for a connection. */
+  databaseAnswers: () => boolean;
+};
+
+/** Runs what needs the database. Throws a 503 at once while it is known that the database cannot be reached. */
+async function refuseUnreachable<Result>(
+  work: () => Promise<Result>,
+  { recovery, databaseAnswers }: Pick<Guards, 'recovery' | 'databaseAnswers'>,
+): Promise<Result> {
+  if (!recovery.reachable) throw unavailableProblem();
+  try {
+    return await work();
+  } catch (error) {
+    const waitedInVain = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
+    if (!waitedInVain) throw error;
+    // Connections that wait for a silent database look busy as well.
+    throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
+  }
 }
 
 function urlOf(host: string, address: AddressInfo | string | null): string {

@@ -211,9 +211,15 @@ export function toIdempotency({
   headers,
   fingerprinted,
 }: Pick<Ordered, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
+  const key = parseIdempotencyKey(headers);
+  return key === null ? null : { key, fingerprint: fingerprintOf(fingerprinted) };
+}
+
+/** The idempotency key of a request; null if it has none. */
+export function parseIdempotencyKey(headers: IncomingHttpHeaders): string | null {
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
-  if (typeof key === 'string' && KEY_FORM.test(key)) return { key, fingerprint: fingerprintOf(fingerprinted) };
+  if (typeof key === 'string' && KEY_FORM.test(key)) return key;
   throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
 }
 

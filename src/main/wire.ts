@@ -6,9 +6,14 @@ import type { HoldRecord } from '../db/holds.ts';
 import { remainingOf } from '../domain/hold.ts';
 import type { CurrencyTotals, TrialBalance } from '../db/balances.ts';
 import type { FeedEvent, SettledTransfer } from '../db/feed.ts';
+import type { LedgerRecord } from '../db/ledgers.ts';
 import type { Transfer } from '../db/transfers.ts';
 import { exactInteger } from '../json.ts';
 import type { Answer } from './route.ts';
+
+export function renderLedger(ledger: LedgerRecord): Record<string, unknown> {
+  return { name: ledger.name, created_at: ledger.createdAt };
+}
 
 export function renderAccount(account: AccountRecord): Record<string, unknown> {
   // What one transfer may send at most: more than the largest amount is never of use, nor exact in JSON.
@@ -95,11 +100,11 @@ export function renderEvent(event: FeedEvent): Record<string, unknown> {
     hash: event.hash,
     previous_hash: event.previousHash,
     transfers: event.transfers.map(renderSettledTransfer),
-    account_change: event.accountChange && {
-      account_number: event.accountChange.accountNumber,
-      currency: event.accountChange.currency,
-      change_number: Number(event.accountChange.changeNumber),
-    },
+    account_changes: event.accountChanges.map((change) => ({
+      account_number: change.accountNumber,
+      currency: change.currency,
+      change_number: Number(change.changeNumber),
+    })),
   };
 }
 

@@ -1,11 +1,13 @@
 // gopherpay audit: what it prints, how it ends, and the hash that one audit hands on to the next.
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { z } from 'zod';
 import type { Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
-import { startProgram } from '../support/service.ts';
-import { JOURNAL_ROWS, writeLedger } from '../db/audit-sample.ts';
+import { makeFolder, startProgram } from '../support/service.ts';
+import { JOURNAL_ROWS, SHOP, writeLedger } from '../db/audit-sample.ts';
 
 type Ran = { code: number | null; stdout: string; stderr: string };
 
@@ -102,6 +104,7 @@ test('audit: --json prints a JSON object a line, the summary last', async (t) =>
     {
       type: 'discrepancy',
       check: 'conservation.balances',
+      ledger: 'main',
       account: null,
       currency: 'USD',
       transfer: null,
@@ -120,11 +123,15 @@ test('audit: --json prints a JSON object a line, the summary last', async (t) =>
   assert.deepEqual(rest, {
     type: 'summary',
     ok: false,
+    ledger: null,
     journal_number: JOURNAL_ROWS,
     journal_hash: hash,
     since: null,
     checks: checks.length,
     discrepancies: discrepancies.length,
+    journals: [
+      { ledger: 'main', journal_number: JOURNAL_ROWS, journal_hash: hash, discrepancies: discrepancies.length },
+    ],
   });
 });
 
@@ -173,6 +180,97 @@ test('audit: --since audits what came after a row, and says so', async (t) => {
   assert.match(after9.stdout, /"check":"conservation.balances"[^\n]*"discrepancies":1/);
 });
 
+test('audit: of several ledgers it names each, and one summary proves all of them later', async (t) => {
+  const database = await makeLedger(t);
+  const client = await database.connect();
+  await writeLedger(client, SHOP);
+  const folder = await makeFolder(t);
+  const file = join(folder, 'verified.json');
+  const [text, json, shop] = await Promise.all([
+    audit(t, database),
+    audit(t, database, '--json'),
+    audit(t, database, '--ledger=shop'),
+  ]);
+  assert.equal(text.code, 0, text.stdout);
+  assert.match(
+    text.stdout,
+    /^ledger main, journal 20 sha256:[0-9a-f]{64} verified at \S+\nledger shop, journal 20 sha256:[0-9a-f]{64} verified at \S+\n$/m,
+  );
+  const own = /^ledger shop, journal 20 sha256:([0-9a-f]{64}) verified at \S+$/.exec(verdictOf(shop))?.[1] ?? '';
+  assert.match(shop.stdout, /^accepted\.kept +left out$/m);
+  assert.match(shop.stdout, /^ledgers\.rows +left out$/m);
+  assert.ok(text.stdout.includes(own));
+  await writeFile(file, verdictOf(json));
+
+  await client.query('set session_replication_role = replica');
+  // The other ledger is rewritten as a whole, in such a way that it fits to itself.
+  await client.query(`
+    do $$
+    declare
+      earlier bytea := decode(repeat('00', 32), 'hex');
+      line journal;
+    begin
+      for line in select * from journal where ledger_id = 2 order by number loop
+        update journal
+        set previous_hash = earlier,
+          hash = chain_hash(earlier, 'shop', number, settled_at + interval '1 microsecond', transfer_count, change_count, digest),
+          settled_at = settled_at + interval '1 microsecond'
+        where ledger_id = 2 and number = line.number
+        returning hash into earlier;
+      end loop;
+      update transfers set completed_at = completed_at + interval '1 microsecond' where ledger_id = 2;
+      update journal_head
+      set (settled_at, previous_hash, hash) = (
+        select settled_at, previous_hash, hash from journal where ledger_id = 2 order by number desc limit 1
+      )
+      where ledger_id = 2;
+    end $$`);
+  const [blind, saved, named, main, other] = await Promise.all([
+    audit(t, database),
+    audit(t, database, `--expect=@${file}`),
+    audit(t, database, '--ledger=shop', `--expect=${JOURNAL_ROWS}:${own}`),
+    audit(t, database, '--ledger=main', `--expect=@${file}`),
+    audit(t, database, `--expect=shop:${JOURNAL_ROWS}:${own},${JOURNAL_ROWS}:${hash}`),
+  ]);
+  assert.equal(blind.code, 0, blind.stdout);
+  for (const ran of [saved, named, other]) {
+    assert.equal(ran.code, 3, ran.stdout);
+    assert.match(ran.stdout, /^journal\.expected: ledger shop, journal 20: hash written down: expected/m);
+    assert.match(verdictOf(ran), /^ledger shop, journal 20 sha256:[0-9a-f]{64} NOT verified at \S+: 1 discrepancy$/);
+  }
+  assert.match(saved.stdout, /^ledger main, journal 20 sha256:[0-9a-f]{64} verified at/m);
+  assert.equal(main.code, 0, main.stdout);
+  assert.match(verdictOf(main), /^journal 20 sha256:[0-9a-f]{64} verified at \S+$/);
+});
+
+test('audit: --since is about main unless --ledger names another ledger', async (t) => {
+  const database = await makeLedger(t);
+  await writeLedger(await database.connect(), SHOP);
+  const [main, shop] = await Promise.all([
+    audit(t, database, '--since=15'),
+    audit(t, database, '--since=15', '--ledger=shop'),
+  ]);
+  assert.match(verdictOf(main), /^journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
+  assert.match(verdictOf(shop), /^ledger shop, journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
+});
+
+test('audit: a ledger that is not there ends it with 2, and the ledgers there are are named', async (t) => {
+  const database = await makeLedger(t);
+  const [few, many] = [await audit(t, database, '--ledger=shop'), await withLedgers()];
+  assert.deepEqual(few, { code: 2, stdout: '', stderr: 'There is no ledger "shop"; the ledgers are main.\n' });
+  assert.equal(
+    many.stderr,
+    'There is no ledger "shop"; the ledgers are l02, l03, l04, l05, l06, l07, l08, l09, l10, l11 and others.\n',
+  );
+
+  async function withLedgers(): Promise<Ran> {
+    await database.query(
+      `insert into ledgers (id, name) select id, 'l' || lpad(id::text, 2, '0') from generate_series(2, 15) as id`,
+    );
+    return await audit(t, database, '--ledger=shop');
+  }
+});
+
 test('audit: wrong options end it with 2', async (t) => {
   const wrongly: { options: string[]; sentence: RegExp }[] = [
     { options: ['--sicne=1'], sentence: /^There is no option --sicne; see --help\.\n$/ },
@@ -185,6 +283,19 @@ test('audit: wrong options end it with 2', async (t) => {
     {
       options: ['--expect=20'],
       sentence: /^The option --expect is wrong: must be the number of a row, a colon and 64/,
+    },
+    {
+      options: ['--ledger=Shop'],
+      sentence: /^The option --ledger is wrong: must be the name of a ledger, such as main\.\n$/,
+    },
+    {
+      options: [`--expect=shop:20:${'0'.repeat(64)}`, '--ledger=main'],
+      sentence: /^The option --expect is wrong: only the ledger main is audited\.\n$/,
+    },
+    { options: ['--expect=@/nowhere'], sentence: /^The option --expect is wrong: \/nowhere cannot be read/ },
+    {
+      options: ['--expect=@/etc/hostname'],
+      sentence: /^The option --expect is wrong: \/etc\/hostname does not end with the summary of an audit/,
     },
     { options: ['--limit=many'], sentence: /^The option --limit is wrong: must be a whole number/ },
     {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
 import { listTransfers, type TransferCursor, type TransferFilter } from '../../src/db/transfers.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { createDatabase } from '../support/database.ts';
 
 const COUNT = 120;
@@ -36,8 +37,8 @@ before(async (t) => {
   };
   for (const [n, { id, settledAt, createdAt, failed, to }] of PLANTED.entries()) {
     await database.query(
-      `insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
-       select $1::bigint, $2::timestamptz, 1, zeros, zeros, zeros from decode(repeat('00', 32), 'hex') as zeros`,
+      `insert into journal (number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
+       select $1::bigint, $2::timestamptz, 1, 1, 0, zeros, zeros, zeros from decode(repeat('00', 32), 'hex') as zeros`,
       [n + 1, settledAt],
     );
     const numbers = failed ? [null, null] : [nextEntry('@external'), nextEntry(to)];
@@ -74,7 +75,7 @@ async function listAll(filter: TransferFilter): Promise<string[]> {
   const ids: string[] = [];
   let after: TransferCursor | null = null;
   do {
-    const page: Awaited<ReturnType<typeof listTransfers>> = await listTransfers(connection, filter, {
+    const page: Awaited<ReturnType<typeof listTransfers>> = await listTransfers(connection, MAIN_LEDGER, filter, {
       limit: 7,
       after,
     });

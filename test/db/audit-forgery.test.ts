@@ -54,25 +54,30 @@ const FORGED_TRANSFER = [
    where accounts.account_number = side.account_number`,
 ];
 
-/** Appends a row to the journal whose hash fits, and moves the head. */
+/** Appends a row to the journal of main whose hash fits, and moves the head. */
 function appendToJournal(transferCount: number, digest: string): string {
   const number = JOURNAL_ROWS + 1;
   return `
     with fields as (
-      select settled_at, hash as previous_hash, ${digest} as digest from journal_head
+      select settled_at, hash as previous_hash, ${digest} as digest from journal_head where ledger_id = 1
     ), hashed as (
       select *,
         sha256(
           previous_hash
-          || convert_to('${number}|' || (extract(epoch from settled_at) * 1000000)::bigint || '|${transferCount}', 'UTF8')
+          || convert_to('main|${number}|' || (extract(epoch from settled_at) * 1000000)::bigint || '|${transferCount}|0', 'UTF8')
           || digest
         ) as hash
       from fields
     ), inserted as (
-      insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
-      select ${number}, settled_at, ${transferCount}, digest, previous_hash, hash from hashed
+      insert into journal (
+        number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+      )
+      select ${number}, settled_at, ${transferCount}, 0, 0, digest, previous_hash, hash from hashed
     )
-    update journal_head set number = ${number}, hash = hashed.hash from hashed`;
+    update journal_head
+    set number = ${number}, previous_hash = hashed.previous_hash, hash = hashed.hash
+    from hashed
+    where ledger_id = 1`;
 }
 
 const ANYTHING = `sha256('anything')`;
@@ -102,7 +107,21 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     statements: [
       copy('account_changes', `account_number = 'OLD' and change_number = 2`, { change_number: 3, journal_number: 12 }),
     ],
-    checks: ['accounts.changes', 'journal.chain'],
+    checks: ['journal.chain'],
+  },
+  {
+    what: 'a change in a row of the journal that is not there',
+    statements: [
+      copy('account_changes', `account_number = 'OLD' and change_number = 2`, { change_number: 3, journal_number: 77 }),
+    ],
+    checks: ['accounts.changes'],
+  },
+  {
+    what: 'the changes of a row of the journal in another order',
+    statements: [
+      `update account_changes set change_number = 5 - change_number where account_number = 'CID' and change_number > 1`,
+    ],
+    checks: ['journal.chain'],
   },
   { what: 'a transfer with its entries and balances', statements: FORGED_TRANSFER, checks: ['journal.chain'] },
   {
@@ -237,13 +256,41 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     what: 'a journal cut off at its end, the head with it',
     statements: [
       `delete from journal where number = ${JOURNAL_ROWS}`,
-      `update journal_head set (number, settled_at, hash) = (select number, settled_at, hash from journal order by number desc limit 1)`,
+      `update journal_head
+       set (number, settled_at, previous_hash, hash) = (
+         select number, settled_at, previous_hash, hash from journal order by number desc limit 1
+       )`,
     ],
     checks: ['journal.transfers'],
   },
   {
+    what: 'an account that belongs to no ledger',
+    statements: [copy('accounts', `account_number = 'OLD'`, { ledger_id: 9 })],
+    checks: ['ledgers.rows', 'accounts.seals'],
+  },
+  {
+    what: 'a ledger without a head',
+    statements: [`insert into ledgers (id, name) values (2, 'shop')`],
+    checks: ['journal.head'],
+  },
+  {
+    what: 'a head without a ledger',
+    statements: [`insert into journal_head (ledger_id) values (2)`],
+    checks: ['journal.head', 'ledgers.rows'],
+  },
+  {
+    what: 'another ledger in the place of main',
+    statements: [`update ledgers set name = 'shop'`],
+    checks: ['ledgers.fields', 'journal.chain'],
+  },
+  {
+    what: 'a count of pending transfers beyond those that a row has',
+    statements: [`update journal set intake_count = transfer_count + 1 where number = ${JOURNAL_ROWS}`],
+    checks: ['accepted.counted', 'accepted.kept'],
+  },
+  {
     what: 'two heads of the journal',
-    statements: [copy('journal_head', 'true', { only_row: false })],
+    statements: [copy('journal_head', 'true', {})],
     checks: ['journal.head'],
   },
 ];
@@ -268,7 +315,7 @@ const recent = new Set([
 
 for (const { what, statements } of forgeries.filter((forgery) => recent.has(forgery.what))) {
   test(`audit: finds ${what}, with --since as well`, async () => {
-    const findings = await tamper(connection, statements, { since: BigInt(JOURNAL_ROWS - 1) });
+    const findings = await tamper(connection, statements, { ledger: 1, since: BigInt(JOURNAL_ROWS - 1) });
     assert.ok((findings?.discrepancies.length ?? 0) > 0);
   });
 }
@@ -289,8 +336,8 @@ const defences: { what: string; statement: string; check: string; found: string 
   {
     what: 'a trigger that no longer fires on deleting',
     statement: `
-      create or replace trigger transfers_append_only before update or truncate on transfers
-      for each statement execute function refuse_change()`,
+      create or replace trigger transfers_append_only before update on transfers
+      for each row execute function refuse_change()`,
     check: 'final.triggers',
     found: 'transfers_append_only does something else',
   },
@@ -300,6 +347,38 @@ const defences: { what: string; statement: string; check: string; found: string 
       create or replace function refuse_change() returns trigger language plpgsql as $$ begin return null; end; $$`,
     check: 'final.triggers',
     found: 'account_changes_append_only does something else',
+  },
+  {
+    what: 'a trigger that no longer fires for each row',
+    statement: `
+      create or replace trigger journal_append_only before update or delete on journal
+      for each statement execute function refuse_change()`,
+    check: 'final.triggers',
+    found: 'journal_append_only does something else',
+  },
+  {
+    what: 'a trigger against truncating that is gone',
+    statement: 'drop trigger entries_not_truncated on entries',
+    check: 'final.triggers',
+    found: 'entries_not_truncated is missing',
+  },
+  {
+    what: 'a right to change what is final',
+    statement: 'grant update on transfers to pg_monitor',
+    check: 'final.rights',
+    found: 'pg_monitor may update transfers',
+  },
+  {
+    what: 'a right of every role to empty a table',
+    statement: 'grant truncate on journal to public',
+    check: 'final.rights',
+    found: 'every role may truncate journal',
+  },
+  {
+    what: 'a right to change a column of what is final',
+    statement: 'grant update (amount) on entries to pg_monitor',
+    check: 'final.rights',
+    found: 'pg_monitor may update entries',
   },
   {
     what: 'a constraint that is gone',
@@ -362,7 +441,12 @@ test('audit: a rewritten journal is whole in itself, and only a hash that was wr
     `update journal
      set hash = sha256(
        previous_hash
-       || convert_to(number || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|' || transfer_count, 'UTF8')
+       || convert_to(
+         concat_ws(
+           '|', 'main', number, (extract(epoch from settled_at) * 1000000)::bigint, transfer_count, change_count
+         ),
+         'UTF8'
+       )
        || digest
      )
      where number = ${JOURNAL_ROWS}`,
@@ -370,11 +454,28 @@ test('audit: a rewritten journal is whole in itself, and only a hash that was wr
     `update transfers set completed_at = completed_at + interval '1 second' where journal_number = ${JOURNAL_ROWS}`,
   ];
   assert.deepEqual((await tamper(connection, rewritten))?.discrepancies, []);
-  const expect = { number: BigInt(JOURNAL_ROWS), hash: head?.hash ?? '' };
+  const expect = [{ ledger: 'main', number: BigInt(JOURNAL_ROWS), hash: head?.hash ?? '' }];
   const findings = await tamper(connection, rewritten, { expect });
   assert.deepEqual(
     findings?.discrepancies.map(({ check, journal, expected }) => ({ check, journal, expected })),
     [{ check: 'journal.expected', journal: String(JOURNAL_ROWS), expected: head?.hash }],
+  );
+});
+
+test('audit: a checkpoint tells of a ledger that is gone as a whole', async () => {
+  const hash = 'ab'.repeat(32);
+  const findings = await findAll(connection, { expect: [{ ledger: 'gone', number: 3n, hash }] });
+  assert.deepEqual(
+    findings.discrepancies.map(({ check, ledger, journal, what, found }) => ({ check, ledger, journal, what, found })),
+    [
+      {
+        check: 'journal.expected',
+        ledger: null,
+        journal: '3',
+        what: 'ledger gone, of which a hash was written down',
+        found: 'none',
+      },
+    ],
   );
 });
 
@@ -385,6 +486,7 @@ test('audit: a discrepancy says what it is about, what was expected and what was
   assert.deepEqual(findings?.discrepancies.filter(({ check }) => check === 'balances.entries')[0], {
     type: 'discrepancy',
     check: 'balances.entries',
+    ledger: 'main',
     account: 'BOB',
     currency: 'USD',
     transfer: idOf(5),

@@ -33,8 +33,13 @@ export function idOf(number: number): string {
   return `0199a0c4-0000-7000-8000-${String(number).padStart(12, '0')}`;
 }
 
+/** A change of what an account says of itself. */
+type Change = { accountNumber: string; currency: string; fields: Row };
+
 /** The rows of a ledger, and how orders change them. */
 export class Ledger {
+  readonly id: number;
+  readonly name: string;
   readonly accounts = new Map<string, Account>();
   readonly changes: Row[] = [];
   readonly transfers: Row[] = [];
@@ -44,6 +49,11 @@ export class Ledger {
   readonly reversed = new Map<string, Row & { reversed: number }>();
   #hash = Buffer.alloc(32);
   #nextId = 1;
+
+  constructor({ id, name }: { id: number; name: string }) {
+    this.id = id;
+    this.name = name;
+  }
 
   /** An instant of the ledger: a second for each row of the journal, and some microseconds. */
   instant(row: number, micros = 0): { text: string; micros: bigint } {
@@ -75,6 +85,12 @@ export class Ledger {
 
   /** Changes what an account says of itself, and seals it. */
   change(accountNumber: string, currency: string, fields: Row): void {
+    const record = this.#seal({ accountNumber, currency, fields });
+    this.#append({ transfers: 0, intake: 0, changes: 1 }, sha256(record));
+  }
+
+  /** Seals an account for the next row of the journal, and returns the record that the row's digest covers. */
+  #seal({ accountNumber, currency, fields }: Change): string {
     const account = Object.assign(this.#account(accountNumber, currency), fields);
     const seal = sha256(
       [
@@ -94,21 +110,26 @@ export class Ledger {
       (change) => change['account_number'] === accountNumber && change['currency'] === currency,
     ).length;
     const record = [accountNumber, currency, number + 1, seal.toString('hex')].join(FIELD_END) + RECORD_END;
-    this.#append(0, sha256(record));
     this.changes.push({
       change_number: number + 1,
-      journal_number: this.journal.length,
+      journal_number: this.journal.length + 1,
       account_number: accountNumber,
       currency,
       seal: `\\x${seal.toString('hex')}`,
     });
+    return record;
   }
 
-  /** Settles orders in one job. Their ids count up from `firstId`, or from the last one. */
-  settle(orders: readonly Order[], firstId = this.#nextId): void {
+  /**
+   * Settles orders in one job, and makes changes in the same row of the journal, given in order of account. The ids of the orders count
+   * up from `firstId`, or from the last one. All but the first order had been pending.
+   */
+  settle(orders: readonly Order[], firstId = this.#nextId, changes: readonly Change[] = []): void {
     this.#nextId = firstId;
+    const sealed = changes.map((change) => this.#seal(change));
     const records = orders.map((order, index) => this.#settleOne(order, index + 1));
-    this.#append(orders.length, sha256(records.join('')));
+    const counts = { transfers: orders.length, intake: orders.length - 1, changes: changes.length };
+    this.#append(counts, sha256(sealed.join(''), records.join('')));
   }
 
   #settleOne(order: Order, position: number): string {
@@ -249,15 +270,20 @@ export class Ledger {
     }
   }
 
-  #append(transferCount: number, digest: Buffer): void {
+  #append(
+    { transfers, intake, changes }: { transfers: number; intake: number; changes: number },
+    digest: Buffer,
+  ): void {
     const number = this.journal.length + 1;
     const { text, micros } = this.instant(number);
     const previous = this.#hash;
-    this.#hash = sha256(previous, `${number}|${micros}|${transferCount}`, digest);
+    this.#hash = sha256(previous, `${this.name}|${number}|${micros}|${transfers}|${changes}`, digest);
     this.journal.push({
       number,
       settled_at: text,
-      transfer_count: transferCount,
+      transfer_count: transfers,
+      intake_count: intake,
+      change_count: changes,
       digest: `\\x${digest.toString('hex')}`,
       previous_hash: `\\x${previous.toString('hex')}`,
       hash: `\\x${this.#hash.toString('hex')}`,

@@ -1,4 +1,5 @@
-// A small ledger that has some of everything: all kinds of transfers, completed and failed ones, holds in every state.
+// A small ledger that has some of everything: all kinds of transfers, completed and failed ones, holds in every state. A second
+// one has the same numbers, ids and keys, so that whatever mixes the two up is found.
 import type { Client } from 'pg';
 import { idOf, Ledger, type Row } from './audit-ledger.ts';
 
@@ -108,17 +109,24 @@ function fillLedger(ledger: Ledger): void {
     { from: 'ANN', to: '@external', amount: 25, description: 'Paid out' },
   ]);
   ledger.settle([{ from: 'EVE', to: '@external', amount: 70, currency: 'EUR' }]);
-  ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }]);
+  ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }], undefined, [
+    { accountNumber: 'BOB', currency: 'USD', fields: { phone: '030 5678' } },
+    { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid' } },
+    { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid the second' } },
+  ]);
 }
 
-/** Writes the ledger into a migrated, empty database. */
-export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> {
-  const ledger = new Ledger();
+export const MAIN = { id: 1, name: 'main' };
+export const SHOP = { id: 2, name: 'shop' };
+
+/** Writes a ledger into a migrated database. Another ledger than `main` is created. */
+export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): Promise<void> {
+  const ledger = new Ledger(named);
   fillLedger(ledger);
   if (ledger.journal.length !== JOURNAL_ROWS) throw new Error(`The ledger has ${ledger.journal.length} rows.`);
   // A hold whose time has come, and whose expiry is not settled yet.
   Object.assign(ledger.holds.get(IDS.holdDue) ?? {}, { expiry_id: IDS.expiryPending });
-  const lease = idOf(900);
+  const lease = idOf(900 + named.id);
   const pending = (id: string, fields: Row) => ({
     kind: 'transfer',
     created_at: ledger.instant(99).text,
@@ -168,7 +176,9 @@ export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> 
       fingerprint: `\\x${'ab'.repeat(32)}`,
     })),
   };
-  const accepted = ledger.transfers.length + (tables['pending_transfers']?.length ?? 0);
+  const intake = ledger.journal.reduce((sum, row) => sum + Number(row['intake_count']), 0);
+  const accepted = intake + (tables['pending_transfers']?.length ?? 0);
+  for (const rows of Object.values(tables)) for (const row of rows) row['ledger_id'] = named.id;
   tables['leases'] = [{ id: lease, session: 1, closed: false, accepted_count: accepted }];
   tables['heartbeats'] = [{ lease_id: lease, beat: 1, written_at: ledger.instant(99).text }];
   for (const [table, rows] of Object.entries(tables)) {
@@ -176,7 +186,16 @@ export async function writeLedger(client: Pick<Client, 'query'>): Promise<void> 
       JSON.stringify(rows),
     ]);
   }
+  if (named !== MAIN) {
+    await client.query('insert into ledgers (id, name) values ($1, $2)', [named.id, named.name]);
+    await client.query('insert into journal_head (ledger_id) values ($1)', [named.id]);
+  }
   await client.query(
-    `update journal_head set (number, settled_at, hash) = (select number, settled_at, hash from journal order by number desc limit 1)`,
+    `update journal_head
+     set (number, settled_at, previous_hash, hash) = (
+       select number, settled_at, previous_hash, hash from journal where ledger_id = $1 order by number desc limit 1
+     )
+     where ledger_id = $1`,
+    [named.id],
   );
 }

@@ -8,7 +8,7 @@ import type { Connection } from '../../src/db/connect.ts';
 
 export type Findings = { discrepancies: Discrepancy[]; checks: Set<string>; verdict: Verdict };
 
-export const EVERYTHING: AuditOptions = { since: null, expect: null, discrepanciesMax: 1000 };
+export const EVERYTHING: AuditOptions = { ledger: null, since: null, expect: [], discrepanciesMax: 1000 };
 
 /** Runs the audit on the connection's transaction. */
 export async function findAll(connection: Connection, options: Partial<AuditOptions> = {}): Promise<Findings> {

@@ -176,7 +176,7 @@ async function loadExpected(database: TestDatabase): Promise<unknown[]> {
 }
 
 function outlineOf(event: FeedEvent): unknown {
-  const change = event.account_change;
+  const [change] = event.account_changes;
   return {
     number: event.journal_number,
     hash: event.hash,
@@ -255,7 +255,7 @@ test('events: a follower does not notice that the database dropped its connectio
   await until(async () => (await request(service, 'PATCH', '/accounts/ANN', { name: 'Ann again' })).status === 200, {
     what: 'the service to be back',
   });
-  await until(() => reader.events.some((event) => event.account_change?.change_number === 2), {
+  await until(() => reader.events.some((event) => event.account_changes[0]?.change_number === 2), {
     what: 'the event after the drop',
   });
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pino from 'pino';
 import { createPool } from '../../src/db/connect.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { Feed } from '../../src/main/feed.ts';
 import type { StreamWriter } from '../../src/main/stream.ts';
 import { parseConfig } from '../../src/config.ts';
@@ -53,11 +54,11 @@ test('feed: followers share the memory of what they are sent, and a slow one mis
     await feed.stop();
     await pool.end();
   });
-  const end = await feed.end();
+  const end = await feed.end(MAIN_LEDGER);
   const isWhole = ({ text }: { text: () => string }) => text().includes(`id: ${end}\n`) && text().endsWith('\n\n');
 
   const followers = Array.from({ length: 40 }, () => createWriter());
-  const following = followers.map(async ({ writer }) => await feed.follow(0n, writer));
+  const following = followers.map(async ({ writer }) => await feed.follow(MAIN_LEDGER, 0n, writer));
   await until(() => followers.every(isWhole), { what: 'all followers to have caught up' });
   const [first] = followers;
   assert.ok(first !== undefined && first.pieces.length > 3, `${first?.pieces.length} pieces`);
@@ -70,9 +71,9 @@ test('feed: followers share the memory of what they are sent, and a slow one mis
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   const slow = createWriter(gate);
   const others = Array.from({ length: ACCOUNTS }, () => createWriter());
-  following.push(feed.follow(0n, slow.writer));
+  following.push(feed.follow(MAIN_LEDGER, 0n, slow.writer));
   await until(() => slow.pieces.length === 1, { what: 'the slow follower to have its first piece' });
-  following.push(...others.map(async ({ writer }, index) => await feed.follow(BigInt(index + 1), writer)));
+  following.push(...others.map(async ({ writer }, index) => await feed.follow(MAIN_LEDGER, BigInt(index + 1), writer)));
   await until(() => others.every(isWhole), { what: 'the pages of the others', timeoutMs: 60_000 });
   open();
   await until(() => isWhole(slow), { what: 'the slow follower to have caught up' });

@@ -22,9 +22,9 @@ const feedEvent = z.strictObject({
   hash: z.hash('sha256'),
   previous_hash: z.hash('sha256'),
   transfers: z.array(feedTransfer),
-  account_change: z
-    .strictObject({ account_number: z.string(), currency: z.string(), change_number: z.int() })
-    .nullable(),
+  account_changes: z.array(
+    z.strictObject({ account_number: z.string(), currency: z.string(), change_number: z.int() }),
+  ),
 });
 
 export const eventPage = z.strictObject({ items: z.array(feedEvent), next: z.int() });

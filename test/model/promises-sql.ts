@@ -183,7 +183,8 @@ export const RULES: Record<string, string> = {
       from journal
     ) as j
     where number <> place or settled_at < earlier or previous_hash <> before
-      or hash <> sha256(previous_hash || convert_to(concat_ws('|', number, ${micros('settled_at')}, transfer_count), 'UTF8') || digest)`,
+      or hash <> sha256(previous_hash || convert_to(concat_ws(
+        '|', 'main', number, ${micros('settled_at')}, transfer_count, change_count), 'UTF8') || digest)`,
   'the head of the journal is its end': `
     select h.number, j.number as last from journal_head as h
     full join (select * from journal order by number desc limit 1) as j on true

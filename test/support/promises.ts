@@ -91,7 +91,7 @@ function optionalRules({ limitsChanged = false, accepted = [], nothingPending = 
       rule: 'no account was ever overdrawn beyond its limit',
       sql: `
         select e.account_number, e.entry_number, e.balance, a.overdraft_limit
-        from entries e join accounts a using (account_number, currency)
+        from entries e join accounts a using (ledger_id, account_number, currency)
         where e.account_number <> '@external' and e.balance + a.overdraft_limit < 0`,
     });
   }
@@ -149,28 +149,28 @@ const MOVING = `('transfer', 'capture', 'reversal')`;
 const TRANSFERS_WITH_ENTRIES = `
   transfers t
   left join entries f
-    on f.account_number = t.from_account and f.currency = t.currency and f.entry_number = t.from_entry_number
+    on f.ledger_id = t.ledger_id and f.account_number = t.from_account and f.currency = t.currency and f.entry_number = t.from_entry_number
   left join entries g
-    on g.account_number = t.to_account and g.currency = t.currency and g.entry_number = t.to_entry_number`;
+    on g.ledger_id = t.ledger_id and g.account_number = t.to_account and g.currency = t.currency and g.entry_number = t.to_entry_number`;
 
 const RULES: Rule[] = [
   {
     promise: 1,
     rule: 'the balances of a currency sum to zero',
-    sql: 'select currency, sum(balance) from accounts group by currency having sum(balance) <> 0',
+    sql: 'select ledger_id, currency, sum(balance) from accounts group by ledger_id, currency having sum(balance) <> 0',
   },
   {
     promise: 1,
     rule: 'the entries of a transfer sum to zero',
-    sql: 'select transfer_id, sum(amount) from entries group by transfer_id having sum(amount) <> 0',
+    sql: 'select ledger_id, transfer_id, sum(amount) from entries group by ledger_id, transfer_id having sum(amount) <> 0',
   },
   {
     promise: 1,
     rule: 'a completed transfer that moves money has two entries, every other has none',
     sql: `
       select t.id, t.kind, t.status, count(e.transfer_id) as entries
-      from transfers t left join entries e on e.transfer_id = t.id
-      group by t.id, t.kind, t.status
+      from transfers t left join entries e on e.ledger_id = t.ledger_id and e.transfer_id = t.id
+      group by t.ledger_id, t.id, t.kind, t.status
       having count(e.transfer_id) <> case when t.status = 'completed' and t.kind in ${MOVING} then 2 else 0 end`,
   },
   {
@@ -188,7 +188,7 @@ const RULES: Rule[] = [
     rule: 'every entry belongs to a transfer',
     sql: `
       select e.account_number, e.entry_number, e.transfer_id
-      from entries e left join transfers t on t.id = e.transfer_id
+      from entries e left join transfers t on t.ledger_id = e.ledger_id and t.id = e.transfer_id
       where t.id is null`,
   },
   {
@@ -196,7 +196,7 @@ const RULES: Rule[] = [
     rule: 'every entry belongs to an account',
     sql: `
       select e.account_number, e.currency, e.entry_number
-      from entries e left join accounts a using (account_number, currency)
+      from entries e left join accounts a using (ledger_id, account_number, currency)
       where a.account_number is null`,
   },
   {
@@ -204,8 +204,8 @@ const RULES: Rule[] = [
     rule: "an account's balance is the sum of its entries",
     sql: `
       select a.account_number, a.currency, a.balance, coalesce(sum(e.amount), 0) as entries
-      from accounts a left join entries e using (account_number, currency)
-      group by a.account_number, a.currency, a.balance
+      from accounts a left join entries e using (ledger_id, account_number, currency)
+      group by a.ledger_id, a.account_number, a.currency, a.balance
       having a.balance <> coalesce(sum(e.amount), 0)`,
   },
   {
@@ -215,10 +215,10 @@ const RULES: Rule[] = [
       select a.account_number, a.currency, a.balance, last.balance as last_balance
       from accounts a
       left join (
-        select distinct on (account_number, currency) account_number, currency, balance
+        select distinct on (ledger_id, account_number, currency) ledger_id, account_number, currency, balance
         from entries
-        order by account_number, currency, entry_number desc
-      ) as last using (account_number, currency)
+        order by ledger_id, account_number, currency, entry_number desc
+      ) as last using (ledger_id, account_number, currency)
       where a.balance <> coalesce(last.balance, 0)`,
   },
   {
@@ -226,8 +226,8 @@ const RULES: Rule[] = [
     rule: 'an account counts its entries',
     sql: `
       select a.account_number, a.currency, a.entry_count, count(e.entry_number) as entries
-      from accounts a left join entries e using (account_number, currency)
-      group by a.account_number, a.currency, a.entry_count
+      from accounts a left join entries e using (ledger_id, account_number, currency)
+      group by a.ledger_id, a.account_number, a.currency, a.entry_count
       having a.entry_count <> count(e.entry_number)`,
   },
   {
@@ -236,7 +236,7 @@ const RULES: Rule[] = [
     sql: `
       select account_number, currency, entry_number, place
       from (
-        select *, row_number() over (partition by account_number, currency order by entry_number) as place from entries
+        select *, row_number() over (partition by ledger_id, account_number, currency order by entry_number) as place from entries
       ) as numbered
       where entry_number <> place`,
   },
@@ -246,7 +246,7 @@ const RULES: Rule[] = [
     sql: `
       select account_number, currency, entry_number, previous, amount, balance
       from (
-        select *, lag(balance, 1, 0::bigint) over (partition by account_number, currency order by entry_number) as previous
+        select *, lag(balance, 1, 0::bigint) over (partition by ledger_id, account_number, currency order by entry_number) as previous
         from entries
       ) as running
       where balance <> previous + amount`,
@@ -266,8 +266,8 @@ const RULES: Rule[] = [
       select a.account_number, a.currency, a.held, coalesce(sum(h.amount - h.captured - h.released), 0) as open_holds
       from accounts a
       left join holds h
-        on h.from_account = a.account_number and h.currency = a.currency and h.state = 'open'
-      group by a.account_number, a.currency, a.held
+        on h.ledger_id = a.ledger_id and h.from_account = a.account_number and h.currency = a.currency and h.state = 'open'
+      group by a.ledger_id, a.account_number, a.currency, a.held
       having a.held <> coalesce(sum(h.amount - h.captured - h.released), 0)`,
   },
   {
@@ -276,17 +276,18 @@ const RULES: Rule[] = [
     sql: `
       select h.id, h.state, h.amount, h.captured, h.released, said.*
       from holds h
-      full join (select * from transfers where kind = 'hold' and status = 'completed') t on t.id = h.id
+      full join (select * from transfers where kind = 'hold' and status = 'completed') t on t.ledger_id = h.ledger_id and t.id = h.id
       left join (
         select
+          ledger_id,
           parent_id,
           sum(amount) filter (where kind = 'capture') as captures,
           sum(amount) filter (where kind in ('void', 'expiry')) as releases,
           bool_or(final_capture) as final
         from transfers
         where kind in ('capture', 'void', 'expiry') and status = 'completed'
-        group by parent_id
-      ) as summed on summed.parent_id = t.id
+        group by ledger_id, parent_id
+      ) as summed on summed.ledger_id = t.ledger_id and summed.parent_id = t.id
       cross join lateral (
         select
           coalesce(summed.captures, 0) as captures,
@@ -306,12 +307,13 @@ const RULES: Rule[] = [
       select coalesce(r.transfer_id, said.parent_id) as id, t.amount, r.reversed, said.reversals
       from reversed_amounts r
       full join (
-        select parent_id, sum(amount) as reversals
+        select ledger_id, parent_id, sum(amount) as reversals
         from transfers
         where kind = 'reversal' and status = 'completed'
-        group by parent_id
-      ) as said on said.parent_id = r.transfer_id
-      left join transfers t on t.id = coalesce(r.transfer_id, said.parent_id)
+        group by ledger_id, parent_id
+      ) as said on said.ledger_id = r.ledger_id and said.parent_id = r.transfer_id
+      left join transfers t
+        on t.ledger_id = coalesce(r.ledger_id, said.ledger_id) and t.id = coalesce(r.transfer_id, said.parent_id)
       where r.reversed is distinct from said.reversals or r.amount is distinct from t.amount or said.reversals > t.amount`,
   },
   {
@@ -321,31 +323,32 @@ const RULES: Rule[] = [
       select group_id, count(*) filter (where status = 'completed') as completed, count(*) as members
       from transfers
       where atomic
-      group by group_id
+      group by ledger_id, group_id
       having count(*) filter (where status = 'completed') not in (0, count(*))`,
   },
   {
     promise: 5,
     rule: 'a transfer is settled once',
-    sql: 'select id, count(*) from transfers group by id having count(*) > 1',
+    sql: 'select ledger_id, id, count(*) from transfers group by ledger_id, id having count(*) > 1',
   },
   {
     promise: 5,
     rule: 'what is settled is no longer pending',
-    sql: 'select id from pending_transfers join transfers using (id)',
+    sql: 'select id from pending_transfers join transfers using (ledger_id, id)',
   },
   {
     promise: 5,
     rule: 'an idempotency key names one transfer',
-    sql: 'select key, count(*) from idempotency_keys group by key having count(*) > 1',
+    sql: 'select ledger_id, key, count(*) from idempotency_keys group by ledger_id, key having count(*) > 1',
   },
   {
     promise: 5,
     rule: 'the transfer that an idempotency key names is there, pending or settled',
     sql: `
       select key, transfer_id from idempotency_keys
-      where transfer_id not in (select coalesce(group_id, id) from transfers)
-        and transfer_id not in (select coalesce(group_id, id) from pending_transfers)`,
+      where (ledger_id, transfer_id) not in (select ledger_id, coalesce(group_id, id) from transfers)
+        and (ledger_id, transfer_id) not in (select ledger_id, coalesce(group_id, id) from pending_transfers)
+        and transfer_id is not null`,
   },
   {
     promise: 6,
@@ -373,7 +376,7 @@ const RULES: Rule[] = [
     rule: 'journal numbers are 1, 2, 3 … without gaps',
     sql: `
       select number, place
-      from (select number, row_number() over (order by number) as place from journal) as numbered
+      from (select number, row_number() over (partition by ledger_id order by number) as place from journal) as numbered
       where number <> place`,
   },
   {
@@ -382,7 +385,7 @@ const RULES: Rule[] = [
     sql: `
       select number, encode(previous_hash, 'hex') as previous_hash, encode(expected, 'hex') as expected
       from (
-        select *, lag(hash, 1, decode(repeat('00', 32), 'hex')) over (order by number) as expected from journal
+        select *, lag(hash, 1, decode(repeat('00', 32), 'hex')) over (partition by ledger_id order by number) as expected from journal
       ) as chained
       where previous_hash <> expected`,
   },
@@ -391,7 +394,7 @@ const RULES: Rule[] = [
     rule: 'time does not run backwards in the journal',
     sql: `
       select number, settled_at, previous
-      from (select *, lag(settled_at) over (order by number) as previous from journal) as ordered
+      from (select *, lag(settled_at) over (partition by ledger_id order by number) as previous from journal) as ordered
       where settled_at < previous`,
   },
   {
@@ -399,12 +402,15 @@ const RULES: Rule[] = [
     rule: 'the head of the journal is its last row',
     sql: `
       select h.number as head, l.number as last, encode(h.hash, 'hex') as head_hash, encode(l.hash, 'hex') as last_hash
-      from (select true as only_row) as one
-      left join journal_head h using (only_row)
-      left join (select * from journal order by number desc limit 1) as l on true
-      where h.number is null
+      from (select id as ledger_id from ledgers) as ledger
+      full join journal_head h using (ledger_id)
+      full join (
+        select distinct on (ledger_id) * from journal order by ledger_id, number desc
+      ) as l using (ledger_id)
+      where h.number is null or ledger.ledger_id is null
         or h.number <> coalesce(l.number, 0)
         or h.hash <> coalesce(l.hash, decode(repeat('00', 32), 'hex'))
+        or h.previous_hash <> coalesce(l.previous_hash, decode(repeat('00', 32), 'hex'))
         or h.settled_at <> l.settled_at`,
   },
   {
@@ -412,7 +418,7 @@ const RULES: Rule[] = [
     rule: 'every transfer stands in the journal, settled when its row was',
     sql: `
       select t.id, t.journal_number, t.completed_at, j.settled_at
-      from transfers t left join journal j on j.number = t.journal_number
+      from transfers t left join journal j on j.ledger_id = t.ledger_id and j.number = t.journal_number
       where t.completed_at is distinct from j.settled_at`,
   },
   {
@@ -420,9 +426,18 @@ const RULES: Rule[] = [
     rule: 'a journal row counts its transfers',
     sql: `
       select j.number, j.transfer_count, count(t.id) as transfers
-      from journal j left join transfers t on t.journal_number = j.number
-      group by j.number, j.transfer_count
-      having j.transfer_count <> count(t.id)`,
+      from journal j left join transfers t on t.ledger_id = j.ledger_id and t.journal_number = j.number
+      group by j.ledger_id, j.number, j.transfer_count, j.intake_count
+      having j.transfer_count <> count(t.id) or j.intake_count > count(t.id)`,
+  },
+  {
+    promise: 7,
+    rule: 'a journal row counts its account changes',
+    sql: `
+      select j.number, j.change_count, count(c.seal) as changes
+      from journal j left join account_changes c on c.ledger_id = j.ledger_id and c.journal_number = j.number
+      group by j.ledger_id, j.number, j.change_count
+      having j.change_count <> count(c.seal)`,
   },
   {
     promise: 7,
@@ -430,7 +445,7 @@ const RULES: Rule[] = [
     sql: `
       select id, journal_number, journal_position, place
       from (
-        select *, row_number() over (partition by journal_number order by journal_position) as place from transfers
+        select *, row_number() over (partition by ledger_id, journal_number order by journal_position) as place from transfers
       ) as numbered
       where journal_position <> place`,
   },
@@ -439,7 +454,7 @@ const RULES: Rule[] = [
     rule: 'an entry stands in the journal row of its transfer',
     sql: `
       select e.account_number, e.entry_number, e.journal_number, t.journal_number as transfer_journal_number
-      from entries e join transfers t on t.id = e.transfer_id
+      from entries e join transfers t on t.ledger_id = e.ledger_id and t.id = e.transfer_id
       where e.journal_number <> t.journal_number`,
   },
   {
@@ -448,31 +463,31 @@ const RULES: Rule[] = [
     sql: `
       select account_number, currency, entry_number, journal_number, previous
       from (
-        select *, lag(journal_number) over (partition by account_number, currency order by entry_number) as previous
+        select *, lag(journal_number) over (partition by ledger_id, account_number, currency order by entry_number) as previous
         from entries
       ) as ordered
       where journal_number < previous`,
   },
   {
     promise: 7,
-    rule: 'the digest of a journal row covers its transfers, or its account change, as they are stored',
+    rule: 'the digest of a journal row covers its account changes and transfers as they are stored',
     sql: `
       select number, encode(digest, 'hex') as digest, encode(expected, 'hex') as expected
       from journal
       left join (
-        select
-          t.journal_number as number,
-          sha256(convert_to(string_agg(${RECORD}, '' order by t.journal_position), 'UTF8')) as expected
-        from ${TRANSFERS_WITH_ENTRIES}
-        group by t.journal_number
-        union all
-        select
-          journal_number,
-          sha256(convert_to(
-            concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), 'UTF8'
-          ))
-        from account_changes
-      ) as recomputed using (number)
+        select ledger_id, number, sha256(convert_to(string_agg(record, '' order by part, place), 'UTF8')) as expected
+        from (
+          select t.ledger_id, t.journal_number as number, 2 as part, t.journal_position::bigint as place, ${RECORD} as record
+          from ${TRANSFERS_WITH_ENTRIES}
+          union all
+          select
+            ledger_id, journal_number, 1,
+            row_number() over (order by ledger_id, journal_number, account_number, currency, change_number),
+            concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30)
+          from account_changes
+        ) as records
+        group by ledger_id, number
+      ) as recomputed using (ledger_id, number)
       where digest is distinct from expected`,
   },
   {
@@ -482,9 +497,9 @@ const RULES: Rule[] = [
       select a.account_number, a.currency, c.change_number
       from accounts a
       full join (
-        select distinct on (account_number, currency) * from account_changes
-        order by account_number, currency, change_number desc
-      ) as c using (account_number, currency)
+        select distinct on (ledger_id, account_number, currency) * from account_changes
+        order by ledger_id, account_number, currency, change_number desc
+      ) as c using (ledger_id, account_number, currency)
       where c.seal is distinct from ${SEAL}`,
   },
   {
@@ -493,7 +508,7 @@ const RULES: Rule[] = [
     sql: `
       select account_number, currency, change_number, place
       from (
-        select *, row_number() over (partition by account_number, currency order by change_number) as place
+        select *, row_number() over (partition by ledger_id, account_number, currency order by change_number) as place
         from account_changes
       ) as numbered
       where change_number <> place`,
@@ -509,12 +524,15 @@ const RULES: Rule[] = [
           sha256(
             previous_hash
             || convert_to(
-              number || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|' || transfer_count, 'UTF8'
+              ledgers.name || '|' || number || '|' || (extract(epoch from settled_at) * 1000000)::bigint || '|'
+                || transfer_count || '|' || change_count,
+              'UTF8'
             )
             || digest
           ) as expected
         from journal
+        left join ledgers on ledgers.id = journal.ledger_id
       ) as recomputed
-      where hash <> expected`,
+      where hash is distinct from expected`,
   },
 ];

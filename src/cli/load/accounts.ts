@@ -23,10 +23,10 @@ export class TestAccounts {
   /** Accounts that were requested, whether or not the answer arrived. */
   #asked = 0;
 
-  constructor({ url, prefix }: { url: string; prefix: string }) {
+  constructor({ url, ledger, prefix }: { url: string; ledger: string; prefix: string }) {
     this.#url = url;
     this.#prefix = prefix;
-    this.#connections = new Connections(url, AT_ONCE);
+    this.#connections = new Connections({ url, ledger }, AT_ONCE);
   }
 
   /** Opens `count` accounts with the balances that `fundOf` returns, until `signal` is aborted. */

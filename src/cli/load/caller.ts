@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { z } from 'zod';
-import { CommandError, EXIT } from '../command.ts';
-import { Connections, serviceAway } from './connections.ts';
+import { MAIN_LEDGER } from '../../domain/ledger.ts';
+import { CommandError, EXIT, unknownLedger } from '../command.ts';
+import { Connections, prefixOf, serviceAway } from './connections.ts';
 import type { Tally } from './tally.ts';
 
 const FEED_PAUSE_MS = 20;
@@ -18,6 +19,7 @@ const page = z.object({
   items: z.array(z.object({ transfers: z.array(z.object({ id: z.string() })) })),
   next: z.int().nullable(),
 });
+const ledgers = z.object({ items: z.array(z.object({ name: z.string() })) });
 const balances = z.object({
   journal_number: z.int(),
   currencies: z.array(z.object({ currency: z.string(), sum: z.int() })),
@@ -27,6 +29,7 @@ export type Order = { readonly from: number; readonly to: number; readonly amoun
 
 export class Caller {
   readonly #url: string;
+  readonly #ledger: string;
   readonly #connections: Connections;
   readonly #prefix: string;
   readonly #tally: Tally;
@@ -37,11 +40,13 @@ export class Caller {
   /** Transfers that were seen to be final before the answer to their request was read. */
   readonly #early = new Map<string, number>();
 
-  constructor(options: { url: string; connections: number; prefix: string; tally: Tally }) {
+  /** `prefix` is that of the numbers of the test's accounts. */
+  constructor(options: { url: string; ledger?: string; connections: number; prefix: string; tally: Tally }) {
     this.#url = options.url;
+    this.#ledger = options.ledger ?? MAIN_LEDGER.name;
     this.#prefix = options.prefix;
     this.#tally = options.tally;
-    this.#connections = new Connections(options.url, options.connections);
+    this.#connections = new Connections(options, options.connections);
   }
 
   /** Transfers that are accepted and not known to be final. */
@@ -95,11 +100,22 @@ export class Caller {
 
   /** The books as the service shows them: the end of the journal, and the currencies whose balances do not sum to zero. */
   async readBalances(): Promise<{ journalNumber: number; unbalanced: string[] }> {
-    const read = balances.safeParse(await this.#readJson('/balances'));
+    const answered = await this.#readJson(`${prefixOf(this.#ledger)}/balances`);
+    const refusal = problem.safeParse(answered);
+    if (refusal.data?.code === 'ledger_not_found') throw await this.#unknownLedger();
+    const read = balances.safeParse(answered);
     if (!read.success) throw new CommandError(EXIT.failed, `${this.#url} is not GopherPay: see what --url says.`);
     const { journal_number: journalNumber, currencies } = read.data;
     const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
     return { journalNumber, unbalanced };
+  }
+
+  async #unknownLedger(): Promise<CommandError> {
+    const { items } = ledgers.parse(await this.#readJson('/ledgers?limit=11'));
+    return unknownLedger(
+      this.#ledger,
+      items.map(({ name }) => name),
+    );
   }
 
   /** Reads JSON, or null if the answer is something else. Throws an error of one sentence if the service or its database is away. */
@@ -121,7 +137,7 @@ export class Caller {
   }
 
   async #readFeed(after: number): Promise<z.output<typeof page>> {
-    const { body } = await request(`${this.#url}/events?after=${after}&limit=1000`);
+    const { body } = await request(`${this.#url}${prefixOf(this.#ledger)}/events?after=${after}&limit=1000`);
     return page.parse(await body.json());
   }
 

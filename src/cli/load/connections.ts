@@ -2,6 +2,7 @@
 // below its pool, which looks through all connections for each request, and below its streams.
 import { Client } from 'undici';
 import { toError } from '../../db/errors.ts';
+import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { CommandError, EXIT } from '../command.ts';
 import { reasonOf } from '../ending.ts';
 
@@ -9,10 +10,12 @@ export type Answered = [status: number, text: string];
 
 export class Connections {
   readonly #all: readonly Client[];
+  readonly #prefix: string;
   readonly #free: Client[];
   readonly #waiting: ((client: Client) => void)[] = [];
 
-  constructor(url: string, count: number) {
+  constructor({ url, ledger = MAIN_LEDGER.name }: { url: string; ledger?: string | undefined }, count: number) {
+    this.#prefix = prefixOf(ledger);
     this.#all = Array.from({ length: count }, () => new Client(url, { pipelining: 1 }));
     this.#free = [...this.#all];
   }
@@ -31,7 +34,7 @@ export class Connections {
   ): Promise<Answered> {
     const client = this.#free.pop() ?? (await new Promise<Client>((resolve) => this.#waiting.push(resolve)));
     try {
-      return await exchange(client, { method, path, headers, body });
+      return await exchange(client, { method, path: `${this.#prefix}${path}`, headers, body });
     } finally {
       const next = this.#waiting.shift();
       if (next) next(client);
@@ -42,6 +45,11 @@ export class Connections {
   async close(): Promise<void> {
     await Promise.all(this.#all.map(async (client) => await client.close()));
   }
+}
+
+/** Where the paths of a ledger begin. */
+export function prefixOf(ledger: string): string {
+  return ledger === MAIN_LEDGER.name ? '' : `/ledgers/${ledger}`;
 }
 
 async function exchange(

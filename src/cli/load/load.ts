@@ -23,6 +23,7 @@ export const load = defineCommand({
   },
   args: {
     url: { type: 'string', description: 'The service (http://127.0.0.1:8080)' },
+    ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
     yes: { type: 'boolean', description: 'Do not ask before money is moved; needed where there is no terminal' },
     connections: { type: 'string', description: 'Connections (64)' },
     rate: { type: 'string', description: 'Open loop: requests per second, on schedule. Closed loop if left out' },
@@ -47,7 +48,7 @@ export const load = defineCommand({
       throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
     }
     await interruptible(async (signal) => {
-      const caller = new Caller({ url: options.url, connections: 1, prefix: '', tally: new Tally() });
+      const caller = new Caller({ ...options, connections: 1, prefix: '', tally: new Tally() });
       // Before the question: there is nothing to confirm if the service is away.
       await caller.readBalances();
       if (!options.yes) await confirm(options, signal);

@@ -1,6 +1,8 @@
 // The parsed options of a load test.
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
+import { MAIN_LEDGER } from '../../domain/ledger.ts';
+import { ledgerName } from '../command.ts';
 
 const number = (min: number, max: number) => z.coerce.number().min(min).max(max);
 const whole = (min: number, max: number) => number(min, max).int();
@@ -10,6 +12,7 @@ export const OPTIONS = {
     .url({ protocol: /^http$/ })
     .transform((text) => new URL(text).origin)
     .default('http://127.0.0.1:8080'),
+  ledger: ledgerName.default(MAIN_LEDGER.name),
   yes: z.boolean().default(false),
   connections: whole(1, 10_000).default(64),
   rate: number(0.1, 1_000_000).optional(),

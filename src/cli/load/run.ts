@@ -23,7 +23,7 @@ export type RunResult = { readonly prefix: string; readonly summary: Summary | n
 export async function runTest(options: LoadOptions, signal: AbortSignal): Promise<RunResult> {
   const prefix = `LOAD-${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
   process.stderr.write(`seed ${options.seed}\nopening ${options.accounts} accounts, ${prefix}-0 and so on\n`);
-  const accounts = new TestAccounts({ url: options.url, prefix });
+  const accounts = new TestAccounts({ ...options, prefix });
   let summary: Summary | null = null;
   let swept: Swept;
   try {

@@ -1,5 +1,4 @@
 // The handlers of accounts: open, show, list, change, close, and what happened on them.
-import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { z } from 'zod';
 import {
   type AccountRecord,
@@ -11,12 +10,14 @@ import {
   loadBalanceAt,
   updateAccount,
 } from '../../db/accounts.ts';
+import type { ConnectionPool } from '../../db/connect.ts';
 import { constraintOf } from '../../db/errors.ts';
 import { withTransaction } from '../../db/transaction.ts';
 import { EXTERNAL } from '../../domain/account.ts';
+import type { Ledger } from '../../domain/ledger.ts';
 import { createAccounts } from '../opening.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
+import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import {
   balanceSchema,
   createAccountSchema,
@@ -31,8 +32,10 @@ import {
 } from '../schemas.ts';
 import { renderAccount, renderEntry, renderItems, renderPage } from '../wire.ts';
 import type { ReadingParts } from '../reads.ts';
-import type { Parts } from '../submission.ts';
 import { awaitClosed } from './instants.ts';
+
+/** One ledger, and how it is read. */
+type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
 export function accountRoutes(parts: ReadingParts): Route[] {
   return [
@@ -57,10 +60,10 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: listAccountsSchema,
       body: NO_BODY,
       answers: { 200: 'AccountPage' },
-      handle: async ({ query, caller }) => {
+      handle: async ({ ledger, query, caller }) => {
         // Before the waiting line: a refusal needs no connection.
         refuseWideFilter(query);
-        return await parts.scans.run(caller, (pool) => showAccounts({ pool }, query));
+        return await parts.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query));
       },
     }),
     defineRoute({
@@ -70,10 +73,10 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: readAccountSchema,
       body: NO_BODY,
       answers: { 200: 'Account' },
-      handle: async ({ parameters, query, caller }) => ({
+      handle: async ({ ledger, parameters, query, caller }) => ({
         status: 200,
         json: renderAccount(
-          await parts.lookUps.run(caller, (pool) => findAccount({ pool }, parameters[0], query.currency)),
+          await parts.lookUps.run(caller, (pool) => findAccount({ pool, ledger }, parameters[0], query.currency)),
         ),
       }),
     }),
@@ -86,7 +89,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
-      handle: async ({ parameters, body, caller }) => await changeAccount(parts, caller, parameters[0], body),
+      handle: async (exchange) => await changeAccount(parts, exchange),
     }),
     defineRoute({
       method: 'DELETE',
@@ -95,7 +98,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
-      handle: async ({ parameters, caller }) => await endAccount(parts, caller, parameters[0]),
+      handle: async (exchange) => await endAccount(parts, exchange),
     }),
     defineRoute({
       method: 'GET',
@@ -104,8 +107,8 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: listEntriesSchema,
       body: NO_BODY,
       answers: { 200: 'EntryPage' },
-      handle: async ({ parameters, query, caller }) =>
-        await parts.lookUps.run(caller, (pool) => showEntries({ pool }, parameters[0], query)),
+      handle: async ({ ledger, parameters, query, caller }) =>
+        await parts.lookUps.run(caller, (pool) => showEntries({ pool, ledger }, parameters[0], query)),
     }),
     defineRoute({
       method: 'GET',
@@ -114,10 +117,10 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: balanceSchema,
       body: NO_BODY,
       answers: { 200: 'Balance' },
-      async handle({ parameters, query, caller }) {
+      async handle({ ledger, parameters, query, caller }) {
         // Without a turn: it may wait for a second.
-        if (query.at !== undefined) await awaitClosed(parts.pool, query.at);
-        return await parts.lookUps.run(caller, (pool) => showBalance({ pool }, parameters[0], query));
+        if (query.at !== undefined) await awaitClosed(parts.pool, ledger, query.at);
+        return await parts.lookUps.run(caller, (pool) => showBalance({ pool, ledger }, parameters[0], query));
       },
     }),
   ];
@@ -132,14 +135,14 @@ function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): vo
   throw new Problem('filter_too_wide', 'A key without a value has no index. Add the value: `metadata=key:value`.');
 }
 
-async function showAccounts(parts: Pick<Parts, 'pool'>, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
+async function showAccounts(books: Books, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
   // The cursor is the number and the currency of the last account shown.
   const [, accountNumber, currency] = /^(@external|[A-Za-z0-9._-]{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
   if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
     throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
   }
   const after = accountNumber === undefined || currency === undefined ? null : { accountNumber, currency };
-  const accounts = await listAccounts(parts.pool, {
+  const accounts = await listAccounts(books.pool, books.ledger, {
     limit: query.limit + 1,
     after,
     metadata: query.metadata ?? null,
@@ -152,23 +155,22 @@ async function showAccounts(parts: Pick<Parts, 'pool'>, query: z.output<typeof l
 
 async function changeAccount(
   parts: ReadingParts,
-  caller: string,
-  accountNumber: string | undefined,
-  body: Record<string, unknown>,
+  exchange: Exchange<unknown, Record<string, unknown>>,
 ): Promise<Answer> {
+  const { ledger, caller, body } = exchange;
   const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
   if (immutable !== undefined) {
     const hint = immutable === 'balance' ? 'money moves by transfers only' : 'it is fixed when the account is opened';
     throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
   }
   const change = parseRequest(updateAccountSchema, body);
-  const account = await findAccount(parts, accountNumber, undefined, 'own');
+  const account = await findOwn(parts, exchange);
   try {
     const updated = await parts.changes.run(
       caller,
       async (pool) =>
         await withTransaction(pool, async (connection) => {
-          const record = await updateAccount(connection, account.accountNumber, {
+          const record = await updateAccount(connection, ledger, account.accountNumber, {
             name: change.name,
             email: change.email,
             phone: change.phone,
@@ -177,7 +179,7 @@ async function changeAccount(
             metadata: change.metadata,
             status: change.status,
           });
-          if (record) await sealAccount(connection, record);
+          if (record) await sealAccount(connection, ledger, record);
           return record;
         }),
     );
@@ -189,19 +191,20 @@ async function changeAccount(
   }
 }
 
-async function endAccount(parts: ReadingParts, caller: string, accountNumber: string | undefined): Promise<Answer> {
-  const account = await findAccount(parts, accountNumber, undefined, 'own');
+async function endAccount(parts: ReadingParts, exchange: Exchange<unknown, unknown>): Promise<Answer> {
+  const { ledger, caller } = exchange;
+  const account = await findOwn(parts, exchange);
   const closed = await parts.changes.run(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
-        const done = await closeAccount(connection, account.accountNumber);
-        if (done) await sealAccount(connection, account);
+        const done = await closeAccount(connection, ledger, account.accountNumber);
+        if (done) await sealAccount(connection, ledger, account);
         return done;
       }),
   );
   if (!closed) {
-    const now = await findAccount(parts, accountNumber);
+    const now = await findAccount({ pool: parts.pool, ledger }, account.accountNumber);
     if (now.status !== 'closed') {
       throw new Problem('account_not_empty', 'Move the money away and end the holds; then the account can be closed.');
     }
@@ -210,15 +213,15 @@ async function endAccount(parts: ReadingParts, caller: string, accountNumber: st
 }
 
 async function showEntries(
-  parts: Pick<Parts, 'pool'>,
+  books: Books,
   accountNumber: string | undefined,
   query: z.output<typeof listEntriesSchema>,
 ): Promise<Answer> {
   if (query.after !== undefined && !/^\d{1,18}$/.test(query.after)) {
     throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
   }
-  const account = await findAccount(parts, accountNumber, query.currency);
-  const entries = await listEntries(parts.pool, account, {
+  const account = await findAccount(books, accountNumber, query.currency);
+  const entries = await listEntries(books.pool, books.ledger, account, {
     limit: query.limit + 1,
     after: query.after === undefined ? null : BigInt(query.after),
     newestFirst: query.order === 'newest',
@@ -229,16 +232,16 @@ async function showEntries(
 }
 
 async function showBalance(
-  parts: Pick<Parts, 'pool'>,
+  books: Books,
   accountNumber: string | undefined,
   query: z.output<typeof balanceSchema>,
 ): Promise<Answer> {
-  const account = await findAccount(parts, accountNumber, query.currency);
+  const account = await findAccount(books, accountNumber, query.currency);
   const at = query.at ?? null;
   const { balance, entryNumber } =
     at === null
       ? { balance: account.balance, entryNumber: account.entryCount }
-      : await loadBalanceAt(parts.pool, account, at);
+      : await loadBalanceAt(books.pool, books.ledger, account, at);
   return {
     status: 200,
     json: {
@@ -251,22 +254,33 @@ async function showBalance(
   };
 }
 
-/** The account that a path names. `own`: not @external, which no caller may change. */
+/** The account that a path names, if a caller may change it: any but @external. */
+async function findOwn(
+  parts: ReadingParts,
+  { ledger, caller, parameters: [accountNumber] }: Exchange<unknown, unknown>,
+): Promise<AccountRecord> {
+  if (accountNumber === EXTERNAL) throw accountNotFound();
+  return await parts.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));
+}
+
+/** The account that a path names. */
 export async function findAccount(
-  parts: Pick<Parts, 'pool'>,
+  { pool, ledger }: Books,
   accountNumber: string | undefined,
   currency?: string,
-  whose: 'any' | 'own' = 'any',
 ): Promise<AccountRecord> {
-  const known = accountNumber !== undefined && (whose === 'any' || accountNumber !== EXTERNAL);
   // What PostgreSQL cannot keep as text cannot be an account number either.
-  const accounts =
-    known && !accountNumber.includes('\0') ? await loadAccounts(parts.pool, MAIN_LEDGER, accountNumber) : [];
+  const isNumber = accountNumber !== undefined && !accountNumber.includes('\0');
+  const accounts = isNumber ? await loadAccounts(pool, ledger, accountNumber) : [];
   const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
   const [account, another] = matching;
-  if (!account) throw new Problem('account_not_found', 'There is no account with this number.');
+  if (!account) throw accountNotFound();
   if (another) {
     throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
   }
   return account;
+}
+
+function accountNotFound(): Problem {
+  return new Problem('account_not_found', 'There is no account with this number.');
 }

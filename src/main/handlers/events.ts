@@ -1,5 +1,6 @@
 // The handler of the feed: settled transfers in commit order, page by page or as Server-Sent Events.
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Ledger } from '../../domain/ledger.ts';
 import { chooseType } from '../accept.ts';
 import type { Feed } from '../feed.ts';
 import { Problem } from '../problem.ts';
@@ -25,26 +26,30 @@ export function eventRoutes(parts: FeedParts): Route[] {
       query: eventsSchema,
       body: NO_BODY,
       answers: { 200: 'EventPage' },
-      async handle({ headers, query, caller }) {
+      async handle({ ledger, headers, query, caller }) {
         const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
         return type === 'application/json'
-          ? await parts.pages.run(caller, () => showEvents(parts, BigInt(query.after), query.limit))
-          : await followEvents(parts, caller, parseLastEventId(headers) ?? BigInt(query.after));
+          ? await parts.pages.run(caller, () => showEvents(parts, ledger, BigInt(query.after), query.limit))
+          : await followEvents(parts, { ledger, caller }, parseLastEventId(headers) ?? BigInt(query.after));
       },
     }),
   ];
 }
 
-async function showEvents({ feed }: FeedParts, after: bigint, limit: number): Promise<Answer> {
-  const events = await feed.load(after, limit);
-  if (events.length === 0) await refuseBeyondEnd(feed, after);
+async function showEvents({ feed }: FeedParts, ledger: Ledger, after: bigint, limit: number): Promise<Answer> {
+  const events = await feed.load(ledger, after, limit);
+  if (events.length === 0) await refuseBeyondEnd(feed, ledger, after);
   const items = renderItems(events, limit, renderEvent);
   const next = events[items.length - 1]?.journalNumber ?? after;
   return { status: 200, ...renderPage(items, Number(next)) };
 }
 
-async function followEvents({ feed, streams, pages }: FeedParts, caller: string, after: bigint): Promise<Answer> {
-  await pages.run(caller, () => refuseBeyondEnd(feed, after));
+async function followEvents(
+  { feed, streams, pages }: FeedParts,
+  { ledger, caller }: { ledger: Ledger; caller: string },
+  after: bigint,
+): Promise<Answer> {
+  await pages.run(caller, () => refuseBeyondEnd(feed, ledger, after));
   const release = streams.take(caller);
   return {
     status: 200,
@@ -59,7 +64,7 @@ async function followEvents({ feed, streams, pages }: FeedParts, caller: string,
       contentType: 'text/event-stream',
       async write(writer) {
         try {
-          await feed.follow(after, writer);
+          await feed.follow(ledger, after, writer);
         } finally {
           release();
         }
@@ -69,8 +74,8 @@ async function followEvents({ feed, streams, pages }: FeedParts, caller: string,
 }
 
 /** A reader that is ahead of the journal follows another one: it would silently miss what comes before its place. */
-async function refuseBeyondEnd(feed: Feed, after: bigint): Promise<void> {
-  const end = await feed.end();
+async function refuseBeyondEnd(feed: Feed, ledger: Ledger, after: bigint): Promise<void> {
+  const end = await feed.end(ledger);
   if (after > end) throw new Problem('invalid_request', `The journal ends at ${end}, which is before ${after}.`);
 }
 

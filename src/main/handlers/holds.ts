@@ -1,6 +1,8 @@
 // The handlers of holds: authorise, capture in one or several parts, void, show.
 import type { z } from 'zod';
+import type { ConnectionPool } from '../../db/connect.ts';
 import { type HoldRecord, loadHold } from '../../db/holds.ts';
+import type { Ledger } from '../../domain/ledger.ts';
 import { Problem } from '../problem.ts';
 import type { ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
@@ -30,7 +32,10 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Hold' },
-      handle: async ({ parameters, caller }) => await parts.lookUps.run(caller, () => showHold(parts, parameters[0])),
+      handle: async ({ ledger, parameters, caller }) => ({
+        status: 200,
+        json: renderHold(await parts.lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]))),
+      }),
     }),
     defineRoute({
       method: 'POST',
@@ -77,7 +82,7 @@ async function captureHold(
   exchange: Exchange<MovementQuery, z.output<typeof captureHoldSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const hold = await findOpened(parts, exchange.caller, exchange.parameters[0]);
+  const hold = await findOpened(parts, exchange);
   refuseAmount(body.amount);
   return await submitOne(
     parts,
@@ -98,7 +103,7 @@ async function voidHold(
   exchange: Exchange<MovementQuery, z.output<typeof voidHoldSchema>>,
 ): Promise<Answer> {
   const { body } = exchange;
-  const hold = await findOpened(parts, exchange.caller, exchange.parameters[0]);
+  const hold = await findOpened(parts, exchange);
   return await submitOne(
     parts,
     { ...exchange, fingerprinted: ['void', hold.id, body] },
@@ -112,23 +117,22 @@ async function voidHold(
   );
 }
 
-async function showHold(parts: Parts, id: string | undefined): Promise<Answer> {
-  return { status: 200, json: renderHold(await findHold(parts, id)) };
-}
-
 function partiesOf(hold: HoldRecord) {
   return { parentId: hold.id, fromAccount: hold.fromAccount, toAccount: hold.toAccount, currency: hold.currency };
 }
 
-async function findHold(parts: Pick<Parts, 'pool'>, id: string | undefined): Promise<HoldRecord> {
-  const hold = id !== undefined && isUuid(id) ? await loadHold(parts.pool, id) : undefined;
+async function findHold(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<HoldRecord> {
+  const hold = id !== undefined && isUuid(id) ? await loadHold(pool, ledger, id) : undefined;
   if (!hold) throw new Problem('hold_not_found', 'There is no hold with this id.');
   return hold;
 }
 
 /** A hold that a capture or a void may name, whatever became of it since it was opened. */
-async function findOpened({ lookUps }: ReadingParts, caller: string, id: string | undefined): Promise<HoldRecord> {
-  const hold = await lookUps.run(caller, async (pool) => await findHold({ pool }, id));
+async function findOpened(
+  { lookUps }: ReadingParts,
+  { ledger, caller, parameters }: Pick<Exchange<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
+): Promise<HoldRecord> {
+  const hold = await lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]));
   if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so there is none.');
   if (hold.state !== 'pending') return hold;
   throw new Problem('not_settled', 'The hold is still pending; try again in a moment, or order it with Prefer: wait.');

@@ -21,6 +21,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/healthz',
+      global: true,
       operational: true,
       summary: 'Whether the process is alive',
       query: NO_PARAMETERS,
@@ -31,6 +32,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/readyz',
+      global: true,
       operational: true,
       summary: 'Whether the service can take transfers',
       query: NO_PARAMETERS,
@@ -50,6 +52,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/metrics',
+      global: true,
       operational: true,
       summary: 'What the service counts and times, for Prometheus',
       query: NO_PARAMETERS,
@@ -60,6 +63,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/openapi.json',
+      global: true,
       summary: 'This interface, as OpenAPI 3.1',
       query: NO_PARAMETERS,
       body: NO_BODY,

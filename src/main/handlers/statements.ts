@@ -35,11 +35,11 @@ export function statementRoutes(parts: StatementParts): Route[] {
       query: balancesSchema,
       body: NO_BODY,
       answers: { 200: 'TrialBalance' },
-      async handle({ query, caller }) {
+      async handle({ ledger, query, caller }) {
         const at = query.at ?? null;
         // Without a turn: it may wait for a second.
-        if (at !== null) await awaitClosed(parts.pool, at);
-        const balance = await parts.books.run(caller, async (pool) => await loadTrialBalance(pool, at));
+        if (at !== null) await awaitClosed(parts.pool, ledger, at);
+        const balance = await parts.books.run(caller, async (pool) => await loadTrialBalance(pool, ledger, at));
         return { status: 200, json: renderTrialBalance(at, balance) };
       },
     }),
@@ -57,15 +57,15 @@ export function statementRoutes(parts: StatementParts): Route[] {
 
 async function showStatement(
   { pool, streams }: StatementParts,
-  { parameters, query, headers, caller }: Exchange<z.output<typeof statementSchema>, undefined>,
+  { ledger, parameters, query, headers, caller }: Exchange<z.output<typeof statementSchema>, undefined>,
 ): Promise<Answer> {
   const [accountNumber, month = ''] = parameters;
   if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
-  const account = await findAccount({ pool }, accountNumber, query.currency);
-  let summary = await loadStatement(pool, account, month);
+  const account = await findAccount({ pool, ledger }, accountNumber, query.currency);
+  let summary = await loadStatement(pool, ledger, account, month);
   // While the journal is idle, a month does not become final by itself.
-  if (summary && !summary.final && (await closeInstant(pool, summary.ends)).closed) {
-    summary = await loadStatement(pool, account, month);
+  if (summary && !summary.final && (await closeInstant(pool, ledger, summary.ends)).closed) {
+    summary = await loadStatement(pool, ledger, account, month);
   }
   if (!summary) throw new Problem('invalid_request', `The month ${month} has not begun (UTC).`);
   const format = query.format ?? formatOf(headers.accept);

@@ -1,7 +1,9 @@
 // The handlers of transfers: create one or several, reverse one, show one, list them.
 import { z } from 'zod';
+import type { ConnectionPool } from '../../db/connect.ts';
 import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
+import type { Ledger } from '../../domain/ledger.ts';
 import type { Conditions } from '../../domain/transfer.ts';
 import { Problem } from '../problem.ts';
 import { FILTER_ADVICE, type ReadingParts } from '../reads.ts';
@@ -74,12 +76,12 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       query: listTransfersSchema,
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
-      handle: async ({ query, caller }) => {
+      handle: async ({ ledger, query, caller }) => {
         // Before the waiting line: a refusal needs no connection.
         refuseWideFilter(query);
         const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
         const reads = isByKey ? parts.lookUps : parts.scans;
-        return await reads.run(caller, (pool) => showTransfers({ ...parts, pool }, query));
+        return await reads.run(caller, (pool) => showTransfers(pool, ledger, query));
       },
     }),
   ];
@@ -178,7 +180,11 @@ function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
   throw new Problem('filter_too_wide', `\`currency\` and \`metadata=key\` have no index. ${FILTER_ADVICE}`);
 }
 
-async function showTransfers(parts: Parts, query: z.output<typeof listTransfersSchema>): Promise<Answer> {
+async function showTransfers(
+  pool: ConnectionPool,
+  ledger: Ledger,
+  query: z.output<typeof listTransfersSchema>,
+): Promise<Answer> {
   const { account, currency, status, request_id: requestId, since, until, limit } = query;
   if (account === EXTERNAL && currency === undefined) {
     throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
@@ -186,7 +192,7 @@ async function showTransfers(parts: Parts, query: z.output<typeof listTransfersS
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
-  const load = async (count: number) => await listTransfers(parts.pool, filter, { limit: count, after });
+  const load = async (count: number) => await listTransfers(pool, ledger, filter, { limit: count, after });
   let page = await load(limit);
   let items = renderItems(page.transfers, limit, renderTransfer);
   // Only the database knows the cursor where a page ends, so a page that is too large is read again. Few are.
