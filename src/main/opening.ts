@@ -70,11 +70,14 @@ function toWanted(
 ): Wanted {
   const accounts = bodies.map((body, position) => toNewAccount(body, () => makeNumber(idempotency, position)));
   const id = randomUUIDv7();
-  const openings = bodies.map(({ balance }, position) => {
-    const account = accounts[position];
+  let position = 0;
+  const openings = bodies.map(({ balance }, index) => {
+    const account = accounts[index];
+    if (!account || balance === 0) return null;
     // A key of a list names the group of its opening transfers.
     const group = 'accounts' in exchange.body ? { id, position, atomic: false } : null;
-    return account && balance !== 0 ? openingTransfer(account, balance, exchange, group) : null;
+    position += 1;
+    return openingTransfer(account, balance, exchange, group);
   });
   return {
     accounts,
