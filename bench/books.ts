@@ -1,21 +1,6 @@
-// The books after a run: counts what became final in a window of time, and checks the promises, in SQL of its own.
+// The books after a run: checks the promises, in SQL of its own.
 import type { Connection } from '../src/db/connect.ts';
 import { BrokenPromise } from './contestant.ts';
-
-// The instant is the journal's: it is taken in the transaction of the job, just before it commits. The bounds by number
-// keep the count from reading the history.
-const COMPLETED = `
-  select count(*)::integer as completed
-  from transfers
-  where journal_number > (select coalesce(max(number), 0) from journal where settled_at < to_timestamp($1::float8 / 1000))
-    and journal_number <= (select coalesce(max(number), 0) from journal where settled_at < to_timestamp($2::float8 / 1000))
-    and status = 'completed'`;
-
-/** Transfers that became completed between two instants, in milliseconds since 1970. */
-export async function countCompleted(connection: Connection, from: number, to: number): Promise<number> {
-  const { rows } = await connection.query<{ completed: number }>(COMPLETED, [from, to]);
-  return rows[0]?.completed ?? 0;
-}
 
 /** Each is true of whole books. */
 const PROMISES: Readonly<Record<string, string>> = {

@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judge, listBars } from '../bench/bars.ts';
-import { checkBooks, countCompleted } from '../bench/books.ts';
+import { checkBooks } from '../bench/books.ts';
 import { BrokenPromise, type Sample } from '../bench/contestant.ts';
+import { countCompleted } from '../bench/counts.ts';
+import { parseStat } from '../bench/processes.ts';
 import { seedLedger } from '../bench/seed.ts';
+import { processorTime } from '../bench/window.ts';
+import { parseWrk } from '../bench/wrk.ts';
 import { connect, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
 import { createDatabase } from './support/database.ts';
 import { onEnd } from './support/cleanup.ts';
@@ -55,4 +59,37 @@ test('bench: a ratio is taken within a round, and a run without a figure has non
   assert.deepEqual(long?.values, [0.9, 0.8]);
   assert.equal(long?.met, true);
   assert.equal(results.length, 1);
+});
+
+test('bench: a line of /proc/<pid>/stat is parsed whatever the name of the program holds', () => {
+  const line = '42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 150 50 30 20 20 0 13 0 100 200 300';
+  assert.deepEqual(parseStat(line), { name: 'a) b (c', parent: 7, user: 150, system: 50, endedChildren: 50 });
+});
+
+test("bench: the result is read from behind wrk's own text", () => {
+  const output = [
+    'Running 2s test @ http://127.0.0.1:8080',
+    '  Non-2xx or 3xx responses: 5',
+    'Requests/sec:  10.00',
+    '',
+    '{"seconds":2.5,"requests":25,"refused":5,"failed":1,"meanMs":1.5,"p50Ms":1.25,"p99Ms":9.5}',
+    '',
+  ].join('\n');
+  const expected = { seconds: 2.5, requests: 25, refused: 5, failed: 1, meanMs: 1.5, p50Ms: 1.25, p99Ms: 9.5 };
+  assert.deepEqual(parseWrk(output), expected);
+  assert.throws(() => parseWrk('unable to connect'), /printed no result: unable to connect/);
+});
+
+test('bench: processor time is per 1,000 and leaves the generator out of the whole system', () => {
+  const cores = { serviceMainThreadCores: 0.5, serviceWorkersCores: 0.25, serviceCores: 0.8, postgresCores: 0.6 };
+  assert.deepEqual(processorTime({ ...cores, loadCores: 0.1 }, 10_000), {
+    mainThreadMs: 50,
+    workersMs: 25,
+    serviceMs: 80,
+    postgresMs: 60,
+    systemMs: 140,
+    generatorMs: 10,
+  });
+  assert.deepEqual(processorTime({ postgresCores: 0.5 }, 1000), { postgresMs: 500 });
+  assert.deepEqual(processorTime(cores, 0), {});
 });
