@@ -93,3 +93,30 @@ test('bench: processor time is per 1,000 and leaves the generator out of the who
   assert.deepEqual(processorTime({ postgresCores: 0.5 }, 1000), { postgresMs: 500 });
   assert.deepEqual(processorTime(cores, 0), {});
 });
+
+test('bench: another checkout is judged by the same bars, and compared with this one in each round', () => {
+  const sample = (contestant: string, round: number, figure: number, systemMs: number): Sample => ({
+    contestant,
+    round,
+    figure,
+    broken: null,
+    measured: { systemMs },
+    command: '',
+  });
+  const samples = [
+    sample('single-64', 1, 100, 100),
+    sample('single-64 (before)', 1, 50, 200),
+    sample('single-64', 2, 120, 110),
+    sample('single-64 (before)', 2, 100, 220),
+  ];
+  const results = judge(listBars(['single-64', 'single-64 (before)']), samples);
+  assert.deepEqual(
+    results.map(({ bar, values, met }) => [bar.name, values, met]),
+    [
+      ['single-64 ÷ single-64 (before)', [2, 1.2], null],
+      ['single-64 ÷ single-64 (before): processor time', [0.5, 0.5], null],
+      ['single-64: processor time per 1,000, without the generator', [100, 110], true],
+      ['single-64 (before): processor time per 1,000, without the generator', [200, 220], false],
+    ],
+  );
+});
