@@ -2,6 +2,7 @@
 import { type Bench, CONNECTIONS, figureSoFar, ROOT } from './bench.ts';
 import type { Contestant } from './contestant.ts';
 import { countOpened } from './counts.ts';
+import { ledgers } from './ledgers.ts';
 import { http, sql } from './limits.ts';
 import { naive } from './naive.ts';
 import { ours, type Ours } from './ours.ts';
@@ -125,5 +126,7 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
       needs: [single, 'naive'],
       load: { generator: 'node', rate: () => figureSoFar(bench, single) / 2, wait: true },
     }),
+    ledgers(bench, { name: `ledgers-1${suffix}`, tree: path, count: 1 }),
+    ledgers(bench, { name: `ledgers-8${suffix}`, tree: path, count: 8 }),
   ];
 }
