@@ -2,6 +2,27 @@
 // machine hits all of them.
 import type { Contestant, Run, Sample } from './contestant.ts';
 
+/** Prepares the contestants and returns those that can run. For the others, a sample holds the reason. */
+export async function prepareAll(
+  contestants: readonly Contestant[],
+  options: { samples: Sample[]; log: (line: string) => void; signal: AbortSignal },
+): Promise<Contestant[]> {
+  const { samples, log, signal } = options;
+  const prepared: Contestant[] = [];
+  for (const contestant of contestants) {
+    log(`preparing ${contestant.name}`);
+    try {
+      await contestant.prepare();
+      prepared.push(contestant);
+    } catch (error) {
+      signal.throwIfAborted();
+      samples.push({ ...brokenBy(error), contestant: contestant.name, round: 1 });
+      log(`${contestant.name} cannot run: ${String(error)}`);
+    }
+  }
+  return prepared;
+}
+
 export async function runRounds(
   contestants: readonly Contestant[],
   options: { rounds: number; seconds: number; samples: Sample[]; log: (line: string) => void; signal: AbortSignal },
@@ -27,16 +48,12 @@ function inTurn(contestants: readonly Contestant[], round: number): readonly Con
 }
 
 async function takeTurn(contestant: Contestant, round: number, seconds: number): Promise<Sample> {
-  const outcome = await contestant.run(seconds).then(
-    (run: Run) => ({ ...run, broken: null }),
-    (error: unknown) => ({
-      figure: null,
-      broken: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-      measured: {},
-      command: '',
-    }),
-  );
+  const outcome = await contestant.run(seconds).then((run: Run) => ({ ...run, broken: null }), brokenBy);
   return { contestant: contestant.name, round, ...outcome };
+}
+
+function brokenBy(error: unknown): Omit<Sample, 'contestant' | 'round'> {
+  return { figure: null, broken: String(error), measured: {}, command: '' };
 }
 
 /** After the last round, everything is proven; where that fails, none of the contestant's figures stand. */
