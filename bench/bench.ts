@@ -100,7 +100,6 @@ export async function audit(bench: Bench, tree: string, database: string): Promi
     await runToEnd(process.execPath, [join(tree, 'src/cli/main.js'), 'audit'], {
       cwd: bench.folder,
       env: databaseEnvironment(bench.cluster.settingsOf(database)),
-      stderr: 'ignore',
     });
     return null;
   } catch (error) {
