@@ -1,6 +1,6 @@
 // The bars: what is compared with what, and what is required of it. A ratio is taken within each round, between neighbors
 // in time, and then the median of the rounds.
-import { medianOf, type Sample } from './contestant.ts';
+import { medianOf, type Sample, splitName } from './contestant.ts';
 
 /** One round, as a bar looks at it; null where there is nothing. */
 type Round = {
@@ -33,18 +33,16 @@ const most = (value: number) => ({ at: 'most', value }) as const;
 
 /** The bars of every checkout that the contestants are taken from, and the comparisons of this one with the others. */
 export function listBars(contestants: readonly string[]): Bar[] {
-  const others = contestants.filter((name) => suffixOf(name) !== '');
-  return [...others.flatMap(listComparisons), ...[...new Set(['', ...others.map(suffixOf)])].flatMap(listBarsOfTree)];
-}
-
-/** What the name of a contestant ends with if another checkout is measured: " (before)". */
-function suffixOf(contestant: string): string {
-  return / \(.+\)$/.exec(contestant)?.[0] ?? '';
+  const others = contestants.filter((name) => splitName(name).suffix !== '');
+  return [
+    ...others.flatMap(listComparisons),
+    ...[...new Set(['', ...others.map((name) => splitName(name).suffix)])].flatMap(listBarsOfTree),
+  ];
 }
 
 /** This checkout against another one: the rate, and the processor time for it. */
 function listComparisons(other: string): Bar[] {
-  const name = other.slice(0, -suffixOf(other).length);
+  const { base: name } = splitName(other);
   return [
     { name: `${name} ÷ ${other}`, unit: '', required: null, of: ({ figure }) => ratio(figure(name), figure(other)) },
     {

@@ -38,6 +38,12 @@ export type Contestant = {
   close(): Promise<void>;
 };
 
+/** A contestant's name and what it ends with if another checkout is measured: " (before)". */
+export function splitName(name: string): { base: string; suffix: string } {
+  const suffix = / \(.+\)$/.exec(name)?.[0] ?? '';
+  return { base: name.slice(0, name.length - suffix.length), suffix };
+}
+
 /** Thrown by a run after which the books are not as promised. */
 export class BrokenPromise extends Error {}
 

@@ -41,8 +41,13 @@ try {
     });
   });
 } catch (error) {
-  log(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.exitCode = error instanceof CommandError ? error.exitCode : 1;
+  if (error instanceof CommandError) {
+    log(error.message);
+    process.exitCode = error.exitCode;
+  } else {
+    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    process.exitCode = EXIT.failed;
+  }
 }
 
 async function measure(folder: string, cluster: Bench['cluster'], signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 // Runs rounds: every contestant has one turn in each, and each round begins with another one, so that whatever drifts on the
 // machine hits all of them.
-import type { Contestant, Run, Sample } from './contestant.ts';
+import { type Contestant, type Run, type Sample, splitName } from './contestant.ts';
 
 /** Prepares the contestants and returns those that can run. For the others, a sample holds the reason. */
 export async function prepareAll(
@@ -40,11 +40,19 @@ export async function runRounds(
   }
 }
 
-/** The contestants in the order of a round: each round begins one place further on. */
-function inTurn(contestants: readonly Contestant[], round: number): readonly Contestant[] {
-  const first = (round - 1) % contestants.length;
-  // What needs another's figure comes after it in the first round, and uses earlier rounds later on.
-  return [...contestants.slice(first), ...contestants.slice(0, first)];
+/**
+ * The contestants in the order of a round: each round begins one place further on. Those that measure the same on several checkouts stay
+ * neighbors, and each checkout goes first in turn.
+ */
+export function inTurn<One extends { readonly name: string }>(contestants: readonly One[], round: number): One[] {
+  const groups = [...Map.groupBy(contestants, ({ name }) => splitName(name).base).values()];
+  // A contestant that needs another one's figure comes after it in the first round, and uses earlier rounds later on.
+  return rotate(groups, round - 1).flatMap((group) => rotate(group, round - 1));
+}
+
+function rotate<Item>(items: readonly Item[], by: number): Item[] {
+  const first = by % items.length;
+  return [...items.slice(first), ...items.slice(0, first)];
 }
 
 async function takeTurn(contestant: Contestant, round: number, seconds: number): Promise<Sample> {

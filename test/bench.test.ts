@@ -6,6 +6,7 @@ import { checkBooks } from '../bench/books.ts';
 import { BrokenPromise, type Sample } from '../bench/contestant.ts';
 import { countCompleted } from '../bench/counts.ts';
 import { parseStat } from '../bench/processes.ts';
+import { inTurn } from '../bench/rounds.ts';
 import { seedLedger } from '../bench/seed.ts';
 import { processorTime } from '../bench/window.ts';
 import { parseWrk } from '../bench/wrk.ts';
@@ -119,4 +120,12 @@ test('bench: another checkout is judged by the same bars, and compared with this
       ['single-64 (before): processor time per 1,000, without the generator', [200, 220], false],
     ],
   );
+});
+
+test('bench: checkouts that are compared stay neighbors, and take turns in going first', () => {
+  const contestants = ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)'].map((name) => ({ name }));
+  const orderOf = (round: number) => inTurn(contestants, round).map(({ name }) => name);
+  assert.deepEqual(orderOf(1), ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)']);
+  assert.deepEqual(orderOf(2), ['single (before)', 'single', 'bulk (before)', 'bulk', 'naive']);
+  assert.deepEqual(orderOf(3), ['bulk', 'bulk (before)', 'naive', 'single', 'single (before)']);
 });
