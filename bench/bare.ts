@@ -1,25 +1,19 @@
 // A process that answers as the service does and does nothing else: what node:http and the load generator can do at most.
-// Its feed names what it answered, because the generator waits for that.
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomUUIDv7 } from 'node:crypto';
 
-const answered: string[] = [];
-const PAGE_MAX = 20_000;
-
 const server = createServer((request, response) => {
-  const path = request.url ?? '';
+  // The generator asks for the balances at its end.
   if (request.method === 'GET') {
-    send(response, 200, path.startsWith('/events') ? feed(path) : { journal_number: 0, currencies: [] });
+    send(response, 200, { journal_number: 0, currencies: [] });
     return;
   }
   const chunks: Buffer[] = [];
   request.on('data', (chunk: Buffer) => chunks.push(chunk));
   request.on('end', () => {
     const order: unknown = JSON.parse(Buffer.concat(chunks).toString());
-    const id = randomUUIDv7();
-    answered.push(id);
-    send(response, 202, transferOf(id, order));
+    send(response, 202, transferOf(randomUUIDv7(), order));
   });
 });
 
@@ -54,11 +48,4 @@ function transferOf(id: string, order: unknown): Record<string, unknown> {
     completed_at: null,
     journal_number: null,
   };
-}
-
-function feed(path: string): unknown {
-  const after = Number(/after=(\d+)/.exec(path)?.[1] ?? 0);
-  const page = answered.slice(after, after + PAGE_MAX);
-  if (page.length === 0) return { items: [], next: null };
-  return { items: [{ transfers: page.map((id) => ({ id })) }], next: after + page.length };
 }

@@ -1,6 +1,6 @@
-// The bars: what is compared with what, and what is required of it. A ratio is taken within each round, between neighbours
+// The bars: what is compared with what, and what is required of it. A ratio is taken within each round, between neighbors
 // in time, and then the median of the rounds.
-import { medianOf, type Sample } from './contestant.ts';
+import { medianOf, type Sample, splitName } from './contestant.ts';
 
 /** One round, as a bar looks at it; null where there is nothing. */
 type Round = {
@@ -11,7 +11,7 @@ type Round = {
 export type Bar = {
   readonly name: string;
   readonly unit: '' | 'MB' | 'ms';
-  /** Null: told, not required. */
+  /** Null: reported, not required. */
   readonly required: { readonly at: 'least' | 'most'; readonly value: number } | null;
   readonly of: (round: Round) => number | null;
 };
@@ -23,65 +23,105 @@ export type BarResult = {
   readonly met: boolean | null;
 };
 
+/** What is measured once, whatever checkouts the service is taken from. */
+const SHARED = new Set(['naive', 'http', 'bare-http', 'copy', 'report', 'bare start', 'start']);
+
 const ratio = (dividend: number | null, divisor: number | null) =>
   dividend === null || divisor === null || divisor === 0 ? null : dividend / divisor;
 const least = (value: number) => ({ at: 'least', value }) as const;
 const most = (value: number) => ({ at: 'most', value }) as const;
 
-function compare(dividend: string, divisor: string, required: Bar['required'] = null, what = ''): Bar {
-  const name = `${dividend} ÷ ${divisor}${what}`;
-  return { name, unit: '', required, of: ({ figure }) => ratio(figure(dividend), figure(divisor)) };
+/** The bars of every checkout that the contestants are taken from, and the comparisons of this one with the others. */
+export function listBars(contestants: readonly string[]): Bar[] {
+  const others = contestants.filter((name) => splitName(name).suffix !== '');
+  return [
+    ...others.flatMap(listComparisons),
+    ...[...new Set(['', ...others.map((name) => splitName(name).suffix)])].flatMap(listBarsOfTree),
+  ];
 }
 
-function told(
-  name: string,
-  unit: Bar['unit'],
-  contestant: string,
-  measured: string,
-  required: Bar['required'] = null,
-): Bar {
-  return { name, unit, required, of: (round) => round.measured(contestant, measured) };
+/** This checkout against another one: the rate, and the processor time for it. */
+function listComparisons(other: string): Bar[] {
+  const { base: name } = splitName(other);
+  return [
+    { name: `${name} ÷ ${other}`, unit: '', required: null, of: ({ figure }) => ratio(figure(name), figure(other)) },
+    {
+      name: `${name} ÷ ${other}: processor time`,
+      unit: '',
+      required: null,
+      of: ({ measured }) => ratio(measured(name, 'systemMs'), measured(other, 'systemMs')),
+    },
+  ];
 }
 
-function timeToFinal(percentile: 'P50' | 'P99', required: number): Bar {
-  return {
-    name: `half: ${percentile.toLowerCase()} of time to final ÷ mean latency of naive`,
+function listBarsOfTree(suffix: string): Bar[] {
+  const own = (contestant: string) => (SHARED.has(contestant) ? contestant : `${contestant}${suffix}`);
+  const compare = (dividend: string, divisor: string, required: Bar['required'] = null, what = ''): Bar => ({
+    name: `${own(dividend)} ÷ ${own(divisor)}${what}`,
+    unit: '',
+    required,
+    of: ({ figure }) => ratio(figure(own(dividend)), figure(own(divisor))),
+  });
+  const report = (
+    contestant: string,
+    what: string,
+    measured: string,
+    unit: Bar['unit'],
+    required: Bar['required'] = null,
+  ): Bar => ({
+    name: `${own(contestant)}: ${what}`,
+    unit,
+    required,
+    of: (round) => round.measured(own(contestant), measured),
+  });
+  const processor = (contestant: string, required: number): Bar =>
+    report(contestant, 'processor time per 1,000, without the generator', 'systemMs', 'ms', most(required));
+  const memory = (contestant: string): Bar => report(contestant, 'memory of the service', 'rssPeakMb', 'MB');
+  const timeToFinal = (percentile: 'P50' | 'P99', required: number): Bar => ({
+    name: `${own('half')}: ${percentile.toLowerCase()} of time to final ÷ mean latency of naive`,
     unit: '',
     required: most(required),
-    of: ({ measured }) => ratio(measured('half', `final${percentile}Ms`), measured('naive', 'latencyMeanMs')),
-  };
-}
-
-export function listBars(contestants: readonly string[]): Bar[] {
-  const trees = contestants.filter((name) => name.startsWith('single ('));
-  return [
+    of: ({ measured }) => ratio(measured(own('half'), `final${percentile}Ms`), measured('naive', 'latencyMeanMs')),
+  });
+  const bars = [
+    processor('single-64', 120),
+    processor('single-256', 100),
+    processor('wait-64', 150),
+    processor('wait-256', 105),
+    processor('bulk', 55),
+    compare('single-256', 'bare-http', least(0.55)),
+    compare('bulk', 'sql', least(0.95)),
+    timeToFinal('P50', 3),
+    timeToFinal('P99', 10),
+    compare('overload', 'single-256', least(0.7), ' (settled at twice the load)'),
+    compare('openings', 'single-64', least(0.3)),
+    compare('ledgers-8', 'ledgers-1', least(5), ' (jobs per second, 10 ms more per sync)'),
+    memory('single'),
+    memory('single-64'),
+    memory('single-256'),
+    memory('bulk'),
     compare('single', 'naive', least(5)),
     compare('bulk', 'naive', least(8)),
     compare('hot4', 'naive'),
     compare('hot1', 'naive'),
     compare('single', 'http'),
     compare('single', 'sql'),
-    compare('bulk', 'sql', least(0.8)),
     compare('hot4', 'single', least(1)),
     compare('hot1', 'single', least(1)),
-    ...trees.map((name) => compare('single', name)),
     compare('long', 'single', least(0.85)),
     compare('wide', 'single', least(0.7)),
-    compare('overload', 'single', least(0.9), ' (settled at twice the load)'),
-    told('overload: p50 of time to 429', 'ms', 'overload', 'refuseP50Ms'),
-    told('overload: p99 of time to 429', 'ms', 'overload', 'refuseP99Ms'),
     {
-      name: 'overload: memory at the end ÷ at the start of the window',
+      name: `${own('overload')}: memory at the end ÷ at the start of the window`,
       unit: '',
       required: null,
-      of: ({ measured }) => ratio(measured('overload', 'rssEndMb'), measured('overload', 'rssStartMb')),
-    },
-    timeToFinal('P50', 2),
-    timeToFinal('P99', 10),
+      of: ({ measured }) => ratio(measured(own('overload'), 'rssEndMb'), measured(own('overload'), 'rssStartMb')),
+    } satisfies Bar,
+  ];
+  if (suffix !== '') return bars;
+  return [
+    ...bars,
     compare('report', 'copy', least(0.5), ' (rows per second)'),
-    told('report: memory at most', 'MB', 'report', 'rssPeakMb', most(200)),
-    told('memory of the service under single', 'MB', 'single', 'rssPeakMb', most(350)),
-    told('memory of the service under bulk', 'MB', 'bulk', 'rssPeakMb', most(350)),
+    report('report', 'memory at most', 'rssPeakMb', 'MB', most(200)),
     compare('start', 'bare start', most(3)),
   ];
 }

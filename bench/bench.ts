@@ -2,11 +2,12 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
+import type * as Books from './books.ts';
 import type { Cluster, SocketSettings } from './cluster.ts';
 import { medianOf } from './contestant.ts';
 import type { Sample } from './contestant.ts';
 import { lineLike, runToEnd, start, type Started, stop } from './processes.ts';
-import { seedLedger } from './seed.ts';
+import type * as Seed from './seed.ts';
 
 export const ROOT = dirname(import.meta.dirname);
 export const ACCOUNTS = 10_000;
@@ -66,7 +67,12 @@ export function databaseEnvironment({ host, port, user, database }: SocketSettin
   return { DB_HOST: host, DB_PORT: String(port), DB_USER: user, DB_NAME: database };
 }
 
-/** Makes a database with the schema of a checkout, accounts, and a history of so many transfers. */
+/** The checks of a checkout's books. They are its own, because its schema may be another one. */
+export async function booksOf(tree: string): Promise<typeof Books> {
+  return await import(join(tree, 'bench/books.ts'));
+}
+
+/** Makes a database with the schema of a checkout, accounts, and a history of so many transfers, by the seed of that checkout. */
 export async function makeLedger(
   bench: Bench,
   tree: string,
@@ -80,6 +86,7 @@ export async function makeLedger(
   // As the owner of the tables.
   const connection = await connect(bench.cluster.settingsOf(database), READING_TIMEOUTS, { applicationName: 'seed' });
   try {
+    const { seedLedger }: typeof Seed = await import(join(tree, 'bench/seed.ts'));
     bench.log(`${database}: ${size.accounts} accounts, ${size.transfers} transfers`);
     await seedLedger(connection, size.accounts, size.transfers);
   } finally {
@@ -93,7 +100,6 @@ export async function audit(bench: Bench, tree: string, database: string): Promi
     await runToEnd(process.execPath, [join(tree, 'src/cli/main.js'), 'audit'], {
       cwd: bench.folder,
       env: databaseEnvironment(bench.cluster.settingsOf(database)),
-      stderr: 'ignore',
     });
     return null;
   } catch (error) {

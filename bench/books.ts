@@ -1,36 +1,22 @@
-// The books after a run: counts what became final in a window of time, and checks the promises, in SQL of its own.
+// The books after a run: checks the promises, in SQL of its own.
 import type { Connection } from '../src/db/connect.ts';
 import { BrokenPromise } from './contestant.ts';
 
-// The instant is the journal's: it is taken in the transaction of the job, just before it commits. The bounds by number
-// keep the count from reading the history.
-const COMPLETED = `
-  select count(*)::integer as completed
-  from transfers
-  where journal_number > (select coalesce(max(number), 0) from journal where settled_at < to_timestamp($1::float8 / 1000))
-    and journal_number <= (select coalesce(max(number), 0) from journal where settled_at < to_timestamp($2::float8 / 1000))
-    and status = 'completed'`;
-
-/** Transfers that became completed between two instants, in milliseconds since 1970. */
-export async function countCompleted(connection: Connection, from: number, to: number): Promise<number> {
-  const { rows } = await connection.query<{ completed: number }>(COMPLETED, [from, to]);
-  return rows[0]?.completed ?? 0;
-}
-
 /** Each is true of whole books. */
 const PROMISES: Readonly<Record<string, string>> = {
-  'all balances sum to zero': 'select coalesce(sum(balance), 0) = 0 as holds from accounts',
+  'the balances of every ledger sum to zero':
+    'select not exists (select from accounts group by ledger_id, currency having sum(balance) <> 0) as holds',
   'nothing is pending': 'select not exists (select from pending_transfers) as holds',
   'the entries explain every balance': `
     select not exists (
       select
       from accounts
       full join (
-        select account_number, currency, sum(amount) as total, count(*) as entry_count, min(entry_number) as first,
+        select ledger_id, account_number, currency, sum(amount) as total, count(*) as entry_count, min(entry_number) as first,
           max(entry_number) as last, (array_agg(balance order by entry_number desc))[1] as balance
         from entries
-        group by account_number, currency
-      ) as explained using (account_number, currency)
+        group by ledger_id, account_number, currency
+      ) as explained using (ledger_id, account_number, currency)
       where accounts.balance is distinct from coalesce(explained.total, 0)
         or accounts.balance is distinct from coalesce(explained.balance, 0)
         or accounts.entry_count is distinct from coalesce(explained.entry_count, 0)
@@ -42,11 +28,14 @@ const PROMISES: Readonly<Record<string, string>> = {
     from transfers
     where status = 'completed'`,
   'the journal covers every transfer, without gaps': `
-    select head.number = count(*) and head.number = coalesce(max(journal.number), 0)
-      and coalesce(sum(transfer_count), 0) = (select count(*) from transfers) as holds
-    from journal_head as head
-    left join journal on true
-    group by head.number`,
+    select (select count(*) from transfers) = (select coalesce(sum(transfer_count), 0) from journal)
+      and not exists (
+        select
+        from journal_head as head
+        left join journal using (ledger_id)
+        group by ledger_id, head.number
+        having head.number <> count(journal.number) or head.number <> coalesce(max(journal.number), 0)
+      ) as holds`,
 };
 
 /** Throws if the books are not whole, as one snapshot shows them. */

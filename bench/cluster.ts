@@ -1,11 +1,11 @@
-// The one PostgreSQL that all contestants share, started exactly as `gopherpay serve` starts its own, or with stock settings; each
-// contestant has a database of its own in it.
+// The PostgreSQL that the contestants share, started exactly as `gopherpay serve` starts its own, or with stock settings. Each contestant
+// has a database of its own in it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
 import { SUPERUSER } from '../src/db/embedded/cluster.ts';
 import { openEmbeddedServer } from '../src/db/embedded/server.ts';
-import { startInstalled } from '../test/support/installed.ts';
+import { openStock, type Server } from './stock.ts';
 
 export type SocketSettings = { host: string; port: number; user: string; database: string };
 
@@ -36,11 +36,6 @@ const SHOWN = [
   'autovacuum',
 ];
 
-const OWNER = 'gopherpay';
-const STOCK_CONNECTIONS_MAX = 200;
-
-type Server = { host: string; port: number; user: string; postmasterId: number; close: () => Promise<void> };
-
 async function openEmbedded(dataDir: string): Promise<Server> {
   const server = await openEmbeddedServer(dataDir);
   if (!('host' in server.settings)) throw new TypeError('The embedded server is reached by its socket.');
@@ -49,21 +44,16 @@ async function openEmbedded(dataDir: string): Promise<Server> {
   return { host, port, user, postmasterId, close: async () => await server.release() };
 }
 
-async function openStock(): Promise<Server> {
-  const { host, port, processId, stop } = await startInstalled(STOCK_CONNECTIONS_MAX);
-  const settings = { host, port, user: SUPERUSER, database: 'postgres' };
-  const connection = await connect(settings, READING_TIMEOUTS, { applicationName: 'benchmark' });
-  try {
-    await connection.query(`create role ${OWNER} login`);
-  } finally {
-    await disconnect(connection);
-  }
-  return { host, port, user: OWNER, postmasterId: processId, close: stop };
-}
-
-/** Opens the server in `dataDir`, or one with the stock settings of the machine's own PostgreSQL, which has a folder of its own. */
-export async function openCluster(dataDir: string, kind: 'embedded' | 'stock'): Promise<Cluster> {
-  const own = kind === 'stock' ? await openStock() : await openEmbedded(dataDir);
+/**
+ * Opens the server in `dataDir`, or a stock one, which has a folder of its own. `environment` is that of the processes of a stock
+ * server.
+ */
+export async function openCluster(
+  dataDir: string,
+  kind: 'embedded' | 'stock',
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Cluster> {
+  const own = kind === 'stock' ? await openStock(environment) : await openEmbedded(dataDir);
   const settingsOf = (database: string): SocketSettings => ({
     host: own.host,
     port: own.port,

@@ -21,7 +21,7 @@ export type Sample = {
   readonly command: string;
 };
 
-export type Unit = 'transfers/s' | 'requests/s' | 'rows/s' | 'ms';
+export type Unit = 'transfers/s' | 'requests/s' | 'accounts/s' | 'jobs/s' | 'rows/s' | 'ms';
 
 export type Contestant = {
   readonly name: string;
@@ -37,6 +37,12 @@ export type Contestant = {
   prove(): Promise<string | null>;
   close(): Promise<void>;
 };
+
+/** A contestant's name and what it ends with if another checkout is measured: " (before)". */
+export function splitName(name: string): { base: string; suffix: string } {
+  const suffix = / \(.+\)$/.exec(name)?.[0] ?? '';
+  return { base: name.slice(0, name.length - suffix.length), suffix };
+}
 
 /** Thrown by a run after which the books are not as promised. */
 export class BrokenPromise extends Error {}

@@ -1,10 +1,11 @@
-// Who takes part, in the order of the first round.
-import type { Bench } from './bench.ts';
-import { figureSoFar } from './bench.ts';
+// The contestants, in the order of the first round.
+import { type Bench, CONNECTIONS, figureSoFar, ROOT } from './bench.ts';
 import type { Contestant } from './contestant.ts';
+import { countOpened } from './counts.ts';
+import { ledgers } from './ledgers.ts';
 import { http, sql } from './limits.ts';
 import { naive } from './naive.ts';
-import { ours } from './ours.ts';
+import { ours, type Ours } from './ours.ts';
 import { copy, report } from './report.ts';
 import { bareStart, npmStart } from './start.ts';
 
@@ -23,69 +24,109 @@ export type Tree = { readonly name: string; readonly path: string };
 const BULK_SETTINGS = { MAX_QUEUE: '20000' };
 
 export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree[]): Contestant[] {
-  const thousands = (count: number) => count.toLocaleString('en');
+  const here = listOfTree(bench, sizes, { suffix: '', path: ROOT });
+  const others = trees.map(({ name, path }) =>
+    listOfTree(bench, sizes, { suffix: ` (${name})`, path }).map((contestant) => ({
+      ...contestant,
+      what: `${contestant.what} The service of another checkout, ${name}.`,
+    })),
+  );
   return [
     naive(bench),
-    http(bench),
-    sql(bench),
-    ours(bench, {
-      name: 'single',
-      what: 'Ours: one transfer per request, 128 connections, closed loop, 10,000 accounts, uniform.',
-      load: {},
+    http(bench, {
+      name: 'http',
+      what: `${CONNECTIONS} connections, load generator in Node`,
+      load: { generator: 'node' },
     }),
-    ...trees.map(({ name, path }) =>
-      ours(bench, {
-        name: `single (${name})`,
-        what: `The same with the service of another checkout, ${name}; load generator and audit's timing are this one's.`,
-        tree: path,
-        load: {},
-      }),
-    ),
-    ours(bench, {
-      name: 'bulk',
-      what: 'Ours: 1,000 independent transfers per request, 8 connections that wait for their end (Prefer: wait), closed loop, 10,000 accounts, uniform.',
-      load: { bulk: 1000, connections: 8, wait: true },
-      settings: BULK_SETTINGS,
+    http(bench, {
+      name: 'bare-http',
+      what: '256 connections, wrk',
+      load: { generator: 'wrk', connections: 256 },
     }),
-    ours(bench, {
-      name: 'hot4',
-      what: 'Ours: as single, but every transfer is between one of 4 accounts and one of the 9,996 others.',
-      load: { hot: 4 },
-    }),
-    ours(bench, {
-      name: 'hot1',
-      what: 'Ours: as single, but every transfer is between one same account and one of the 9,999 others.',
-      load: { hot: 1 },
-    }),
-    ours(bench, {
-      name: 'long',
-      what: `Ours: as single, with ${thousands(sizes.long)} transfers in the tables before the first turn.`,
-      needs: ['single'],
-      load: {},
-      history: sizes.long,
-    }),
-    ours(bench, {
-      name: 'wide',
-      what: `Ours: as single, over ${thousands(sizes.wide)} accounts.`,
-      needs: ['single'],
-      load: { accounts: sizes.wide },
-    }),
-    ours(bench, {
-      name: 'overload',
-      what: 'Ours: open loop, offered twice the median that single settled, 1,000 connections and as many places in the queue as half of them.',
-      needs: ['single'],
-      load: { rate: () => 2 * figureSoFar(bench, 'single'), connections: 1000 },
-      settings: { MAX_QUEUE: '500' },
-    }),
-    ours(bench, {
-      name: 'half',
-      what: 'Ours: open loop, offered half the median that single settled, callers that wait for the end (Prefer: wait), so that an answer is final.',
-      needs: ['single', 'naive'],
-      load: { rate: () => figureSoFar(bench, 'single') / 2, wait: true },
-    }),
+    // Those that are compared follow each other, so that both meet the same state of the machine.
+    ...here.flatMap((contestant, index) => [contestant, ...others.flatMap((list) => list[index] ?? [])]),
     copy(bench, sizes.report),
     report(bench, sizes.report),
     bareStart(bench),
     npmStart(bench),
+  ];
+}
+
+/** The contestants that run the code of one checkout; the suffix tells their names from those of this checkout. */
+function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: string; path: string }): Contestant[] {
+  const thousands = (count: number) => count.toLocaleString('en');
+  const service = ({ name, ...options }: Omit<Ours, 'tree'>): Contestant =>
+    ours(bench, { ...options, name: `${name}${suffix}`, tree: path });
+  const closedLoop = (name: string, connections: number, wait: boolean): Contestant =>
+    service({
+      name,
+      what: `Ours: one transfer per request, ${connections} connections${wait ? ' that wait for its end (Prefer: wait)' : ' answered 202'}, closed loop by wrk, 10,000 accounts, uniform.`,
+      load: { generator: 'wrk', connections, wait },
+    });
+  const single = `single${suffix}`;
+  const single64 = `single-64${suffix}`;
+  const single256 = `single-256${suffix}`;
+  return [
+    sql(bench, { name: `sql${suffix}`, tree: path }),
+    service({
+      name: 'single',
+      what: `Ours: one transfer per request, ${CONNECTIONS} connections, closed loop, 10,000 accounts, uniform.`,
+      load: { generator: 'node' },
+    }),
+    closedLoop('single-64', 64, false),
+    closedLoop('single-256', 256, false),
+    closedLoop('wait-64', 64, true),
+    closedLoop('wait-256', 256, true),
+    service({
+      name: 'bulk',
+      what: 'Ours: 1,000 independent transfers per request, 8 connections that wait for their end (Prefer: wait), closed loop, 10,000 accounts, uniform.',
+      load: { generator: 'node', bulk: 1000, connections: 8, wait: true },
+      settings: BULK_SETTINGS,
+    }),
+    service({
+      name: 'openings',
+      what: 'Ours: one account opened per request, without a balance, 64 connections, closed loop by wrk.',
+      needs: [single64],
+      load: { generator: 'wrk', connections: 64, opens: true },
+      figure: { unit: 'accounts/s', count: countOpened },
+    }),
+    service({
+      name: 'hot4',
+      what: 'Ours: as single, but every transfer is between one of 4 accounts and one of the 9,996 others.',
+      load: { generator: 'node', hot: 4 },
+    }),
+    service({
+      name: 'hot1',
+      what: 'Ours: as single, but every transfer is between one same account and one of the 9,999 others.',
+      load: { generator: 'node', hot: 1 },
+    }),
+    service({
+      name: 'long',
+      what: `Ours: as single, with ${thousands(sizes.long)} transfers in the tables before the first turn.`,
+      needs: [single],
+      load: { generator: 'node' },
+      history: sizes.long,
+    }),
+    service({
+      name: 'wide',
+      what: `Ours: as single, over ${thousands(sizes.wide)} accounts.`,
+      needs: [single],
+      load: { generator: 'node', accounts: sizes.wide },
+    }),
+    service({
+      name: 'overload',
+      what: 'Ours: open loop by wrk, offered twice the median that single-256 settled, 1,000 connections and as many places in the queue as half of them.',
+      needs: [single256],
+      load: { generator: 'wrk', rate: () => 2 * figureSoFar(bench, single256), connections: 1000 },
+      settings: { MAX_QUEUE: '500' },
+    }),
+    service({
+      name: 'half',
+      what: 'Ours: open loop, offered half the median that single settled, callers that wait for the end (Prefer: wait), so that an answer is final.',
+      needs: [single, 'naive'],
+      load: { generator: 'node', rate: () => figureSoFar(bench, single) / 2, wait: true },
+    }),
+    ledgers(bench, { name: `ledgers-1${suffix}`, tree: path, count: 1 }),
+    ledgers(bench, { name: `ledgers-8${suffix}`, tree: path, count: 8 }),
   ];
 }

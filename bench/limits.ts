@@ -1,35 +1,33 @@
 // The limits: what the machine can do with less work than ours, or with the same work and less around it.
 import { join } from 'node:path';
-import {
-  ACCOUNTS,
-  audit,
-  type Bench,
-  CONNECTIONS,
-  makeLedger,
-  ROOT,
-  WARM_UP_SECONDS,
-  withConnection,
-} from './bench.ts';
-import { checkBooks, countCompleted } from './books.ts';
+import { ACCOUNTS, audit, type Bench, booksOf, makeLedger, WARM_UP_SECONDS, withConnection } from './bench.ts';
 import type { Contestant } from './contestant.ts';
-import { putLoad, toRun } from './ours.ts';
+import { countCompleted } from './counts.ts';
+import { type Load, putLoad } from './load.ts';
+import { databaseOf, toRun } from './ours.ts';
 import { ended, killIfRunning, lineLike, start, stop } from './processes.ts';
 import { PREFIX } from './seed.ts';
-import { passWindow, type Window } from './window.ts';
+import { marksOf, passWindow, type Window } from './window.ts';
+import { requireWrk } from './wrk.ts';
 
-/** node:http and the load generator, without anything behind. */
-export function http(bench: Bench): Contestant {
+/** node:http and a load generator, without anything behind. */
+export function http(
+  bench: Bench,
+  { name, what, load }: Pick<Contestant, 'name' | 'what'> & { load: Load },
+): Contestant {
   return {
-    name: 'http',
+    name,
     unit: 'requests/s',
-    what: `A bare node:http process that parses the same POST and answers a 202 of the same shape, at ${CONNECTIONS} connections. Stores nothing.`,
+    what: `A bare node:http process that reads and parses the same POST and answers a 202 of the same shape and size, ${what}. Stores nothing.`,
     needs: [],
-    prepare: async () => {},
+    prepare: async () => {
+      if (load.generator === 'wrk') await requireWrk();
+    },
     run: async (seconds) => {
       const server = start(process.execPath, [join(import.meta.dirname, 'bare.ts')], { cwd: bench.folder });
       try {
         const url = await lineLike(server, /listening on (\S+)/, 'The bare server');
-        const { window, said, command } = await putLoad(bench, server, url, {}, seconds);
+        const { window, said, command } = await putLoad(bench, server, url, load, seconds);
         return toRun(said['acceptedPerSecond'] ?? 0, window, `node bench/bare.ts; ${command}`, said);
       } finally {
         await stop(server);
@@ -41,16 +39,16 @@ export function http(bench: Bench): Contestant {
 }
 
 /** The database with our rows, without HTTP, threads or intake. */
-export function sql(bench: Bench): Contestant {
-  const database = 'sql';
+export function sql(bench: Bench, { name, tree }: { name: string; tree: string }): Contestant {
+  const database = databaseOf(name);
   return {
-    name: 'sql',
+    name,
     unit: 'transfers/s',
     what:
       'Jobs of 1,024 settled straight through one pg client, pipelined, two round trips a job: the accounts locked in order, decided by src/domain, ' +
       'then accounts, journal, transfers and entries written from arrays. The same tables and rows as ours. No HTTP, no threads, no pending rows, no callers.',
     needs: [],
-    prepare: async () => await makeLedger(bench, ROOT, database, { accounts: ACCOUNTS, transfers: 0 }),
+    prepare: async () => await makeLedger(bench, tree, database, { accounts: ACCOUNTS, transfers: 0 }),
     run: async (seconds) => {
       const { host, port, user } = bench.cluster.settingsOf(database);
       const options = {
@@ -62,15 +60,16 @@ export function sql(bench: Bench): Contestant {
       };
       const shown = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
       const reach = [`--host=${host}`, `--port=${port}`, `--user=${user}`, `--database=${database}`];
-      const script = join(import.meta.dirname, 'settle.ts');
+      const script = join(tree, 'bench/settle.ts');
       const load = start(process.execPath, [script, ...reach, ...shown], { cwd: bench.folder });
       let window: Window;
       try {
-        window = await passWindow(bench, load, null);
+        window = await passWindow(bench, marksOf(load), load, null);
         if ((await ended(load)) !== 0) throw new Error('The jobs did not end well.');
       } finally {
         killIfRunning(load);
       }
+      const { checkBooks } = await booksOf(tree);
       const completed = await withConnection(bench, database, async (connection) => {
         await checkBooks(connection);
         return await countCompleted(connection, window.from, window.to);
@@ -78,7 +77,7 @@ export function sql(bench: Bench): Contestant {
       await bench.cluster.settle(database);
       return toRun(completed / ((window.to - window.from) / 1000), window, `node bench/settle.ts ${shown.join(' ')}`);
     },
-    prove: async () => await audit(bench, ROOT, database),
+    prove: async () => await audit(bench, tree, database),
     close: async () => {},
   };
 }

@@ -2,34 +2,22 @@
 // Ends with 3 if a promise was broken.
 import { mkdtemp, chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { CommandError, interruptible } from '../src/cli/command.ts';
-import { readOptions, wholeNumber } from '../test/support/options.ts';
+import { join } from 'node:path';
+import { CommandError, EXIT, interruptible } from '../src/cli/command.ts';
+import { readOptions } from '../test/support/options.ts';
 import { judge, listBars } from './bars.ts';
 import { type Bench } from './bench.ts';
 import { openCluster } from './cluster.ts';
 import type { Contestant, Sample } from './contestant.ts';
-import { listContestants, type Tree } from './contestants.ts';
+import { listContestants } from './contestants.ts';
 import { pgbenchVersion } from './naive.ts';
+import { parseOptions, USAGE } from './options.ts';
 import { endAll } from './processes.ts';
 import { type Circumstances, renderResults } from './results.ts';
-import { proveAll, runRounds } from './rounds.ts';
+import { prepareAll, proveAll, runRounds } from './rounds.ts';
+import { wrkVersion } from './wrk.ts';
 
-const EXIT_WRONG_USAGE = 2;
 const EXIT_BROKEN_PROMISE = 3;
-
-const USAGE = `npm run bench -- [options]
-
-  --rounds=N       rounds, in each of which every contestant has one turn (5)
-  --seconds=N      seconds of each turn that count (8)
-  --server=KIND    embedded, as gopherpay serve starts it, or stock: the machine's own PostgreSQL with its default settings (embedded)
-  --only=NAME      this contestant, and those that it is compared with; as often as you like
-  --tree=NAME=PATH the service of another checkout as well, as "single (NAME)"
-  --long=N         transfers that are there already for "long" (5000000)
-  --wide=N         accounts for "wide" (1000000)
-  --report=N       rows of the report (1000000)
-  --out=FOLDER     where RESULTS.md and results.json are written (bench)`;
 
 const options = readOptions(USAGE, parseOptions);
 const log = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)}  ${line}\n`);
@@ -53,8 +41,13 @@ try {
     });
   });
 } catch (error) {
-  log(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.exitCode = error instanceof CommandError ? error.exitCode : 1;
+  if (error instanceof CommandError) {
+    log(error.message);
+    process.exitCode = error.exitCode;
+  } else {
+    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    process.exitCode = EXIT.failed;
+  }
 }
 
 async function measure(folder: string, cluster: Bench['cluster'], signal: AbortSignal): Promise<void> {
@@ -63,16 +56,18 @@ async function measure(folder: string, cluster: Bench['cluster'], signal: AbortS
   await mkdir(work);
   const bench: Bench = { cluster, folder: work, samples, log };
   const contestants = choose(listContestants(bench, options.sizes, options.trees));
-  const circumstances = { ...machine(), ...(await cluster.describe()), pgbench: await pgbenchVersion() };
+  const circumstances = {
+    ...machine(),
+    ...(await cluster.describe()),
+    pgbench: await pgbenchVersion(),
+    wrk: (await wrkVersion()) ?? 'none',
+  };
   try {
-    for (const contestant of contestants) {
-      log(`preparing ${contestant.name}`);
-      await contestant.prepare();
-    }
+    const prepared = await prepareAll(contestants, { samples, log, signal });
     await cluster.settle(null);
-    await runRounds(contestants, { ...options, samples, log, signal });
+    await runRounds(prepared, { ...options, samples, log, signal });
     log('proving what all turns left behind');
-    const proven = await proveAll(contestants, samples, log);
+    const proven = await proveAll(prepared, samples, log);
     signal.throwIfAborted();
     await write(contestants, proven, circumstances);
     if (proven.some(({ broken }) => broken !== null)) process.exitCode = EXIT_BROKEN_PROMISE;
@@ -89,7 +84,7 @@ function choose(all: readonly Contestant[]): Contestant[] {
     const contestant = all.find((one) => one.name === name);
     if (!contestant) {
       const known = all.map((one) => one.name).join(', ');
-      throw new CommandError(EXIT_WRONG_USAGE, `There is no contestant "${name}"; there are ${known}.`);
+      throw new CommandError(EXIT.wrongUsage, `There is no contestant "${name}"; there are ${known}.`);
     }
     wanted.add(name);
     contestant.needs.forEach(add);
@@ -143,44 +138,4 @@ async function withFolder(work: (folder: string) => Promise<void>): Promise<void
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-function parseOptions() {
-  const { values } = parseArgs({
-    strict: true,
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '8' },
-      server: { type: 'string', default: 'embedded' },
-      only: { type: 'string', multiple: true, default: [] },
-      out: { type: 'string', default: import.meta.dirname },
-      tree: { type: 'string', multiple: true, default: [] },
-      long: { type: 'string', default: '5000000' },
-      wide: { type: 'string', default: '1000000' },
-      report: { type: 'string', default: '1000000' },
-    },
-  });
-  const trees = values.tree.map((text): Tree => {
-    const [name = '', ...path] = text.split('=');
-    if (name !== '' && path.length > 0) return { name, path: resolve(path.join('=')) };
-    throw new CommandError(
-      EXIT_WRONG_USAGE,
-      `The option --tree is "${text}": give a name and a path, as before=../before.`,
-    );
-  });
-  const server = (['embedded', 'stock'] as const).find((kind) => kind === values.server);
-  if (server === undefined) {
-    throw new CommandError(EXIT_WRONG_USAGE, `The option --server is "${values.server}": choose embedded or stock.`);
-  }
-  const count = (name: 'rounds' | 'seconds' | 'long' | 'wide' | 'report', max: number) =>
-    wholeNumber(name, values[name], { min: 1, max });
-  return {
-    rounds: count('rounds', 1000),
-    seconds: count('seconds', 3600),
-    server,
-    only: values.only,
-    out: resolve(values.out),
-    trees,
-    sizes: { long: count('long', 1e9), wide: count('wide', 1e8), report: 2 * Math.ceil(count('report', 1e8) / 2) },
-  };
 }

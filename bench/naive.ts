@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { ACCOUNTS, type Bench, WARM_UP_SECONDS, withConnection } from './bench.ts';
 import { BrokenPromise, type Contestant, type Measured } from './contestant.ts';
 import { familySeconds, runToEnd } from './processes.ts';
+import { processorTime } from './window.ts';
 
 const DATABASE = 'naive';
 const CLIENTS = 10;
@@ -95,7 +96,8 @@ async function runPgbench(bench: Bench, program: string, script: string, seconds
   const latencyMeanMs = number(/^latency average = ([\d.]+) ms/m);
   if (!Number.isFinite(figure) || !Number.isFinite(latencyMeanMs)) throw new Error(`pgbench said: ${said}`);
   const command = `pgbench ${options.slice(0, -1).join(' ')} naive.sql -T ${seconds}`;
-  return { figure, measured: { latencyMeanMs, postgresCores }, command };
+  const measured = { latencyMeanMs, postgresCores, ...processorTime({ postgresCores }, figure) };
+  return { figure, measured, command };
 }
 
 async function runStandIn(bench: Bench, seconds: number) {

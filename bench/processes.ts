@@ -8,6 +8,8 @@ import type { Measured } from './contestant.ts';
 
 /** Linux counts processor time in hundredths of a second, whatever its clock. */
 const TICKS_PER_SECOND = 100;
+/** The names of the threads that Node starts for itself. */
+const NODE_HELPER = /V8Worker|DelayedTask|libuv|SignalInspector/;
 const SAMPLE_INTERVAL_MS = 200;
 const STOP_TIMEOUT_MS = 90_000;
 
@@ -50,13 +52,17 @@ export async function lineLike(started: Started, pattern: RegExp, what: string):
 
 /** Runs a program to its end and returns what it wrote to standard output. Throws if it fails. */
 export async function runToEnd(program: string, options: readonly string[], settings: Options): Promise<string> {
-  const started = start(program, options, settings);
+  return await outputOf(start(program, options, settings));
+}
+
+/** Waits for the end of a program and returns the lines that it still wrote. Throws if it fails. */
+export async function outputOf(started: Started): Promise<string> {
   const lines: string[] = [];
   const closed = ended(started);
   for (let next = await started.lines.next(); !next.done; next = await started.lines.next()) lines.push(next.value);
   const code = await closed;
-  if (code !== 0) throw new Error(`${program} ${options.join(' ')} ended with ${code}: ${lines.slice(-5).join(' | ')}`);
-  return lines.join('\n');
+  if (code === 0) return lines.join('\n');
+  throw new Error(`${started.child.spawnargs.join(' ')} ended with ${code}: ${lines.slice(-5).join(' | ')}`);
 }
 
 /** Waits until a process has ended, and says with what. */
@@ -96,22 +102,42 @@ export function processorSeconds(id: number): number {
   return fields ? (fields.user + fields.system) / TICKS_PER_SECOND : 0;
 }
 
-/** Processor seconds of a process's first thread alone: in Node, the one that runs the event loop. */
-export function mainThreadSeconds(id: number): number {
-  const fields = statOf(`/proc/${id}/task/${id}/stat`);
-  return fields ? (fields.user + fields.system) / TICKS_PER_SECOND : 0;
+/**
+ * Processor seconds of the threads of a Node process that run JavaScript: the first one, and the worker threads. The others of the
+ * process collect garbage, compile, and wait for files.
+ */
+export function threadSeconds(id: number): { main: number; workers: number } {
+  const seconds = { main: 0, workers: 0 };
+  for (const thread of tasksOf(id)) {
+    const stat = statOf(`/proc/${id}/task/${thread}/stat`);
+    if (stat === null || NODE_HELPER.test(stat.name)) continue;
+    seconds[thread === String(id) ? 'main' : 'workers'] += (stat.user + stat.system) / TICKS_PER_SECOND;
+  }
+  return seconds;
+}
+
+function tasksOf(id: number): string[] {
+  try {
+    return readdirSync(`/proc/${id}/task`);
+  } catch {
+    // The process has just ended.
+    return [];
+  }
 }
 
 /** Processor seconds of a process and of all children that it has or had. */
 export function familySeconds(id: number): number {
-  const own = statOf(`/proc/${id}/stat`);
-  if (!own) return 0;
-  let ticks = own.user + own.system + own.endedChildren;
-  for (const entry of readdirSync('/proc')) {
-    const fields = /^\d+$/.test(entry) ? statOf(`/proc/${entry}/stat`) : null;
-    if (fields?.parent === id) ticks += fields.user + fields.system + fields.endedChildren;
+  for (;;) {
+    const own = statOf(`/proc/${id}/stat`);
+    if (!own) return 0;
+    let ticks = own.user + own.system + own.endedChildren;
+    for (const entry of readdirSync('/proc')) {
+      const fields = /^\d+$/.test(entry) ? statOf(`/proc/${entry}/stat`) : null;
+      if (fields?.parent === id) ticks += fields.user + fields.system + fields.endedChildren;
+    }
+    // A child that ended in the meantime is counted twice or not at all.
+    if (statOf(`/proc/${id}/stat`)?.endedChildren === own.endedChildren) return ticks / TICKS_PER_SECOND;
   }
-  return ticks / TICKS_PER_SECOND;
 }
 
 /** Seconds, summed over all cores, that the machine was busy, and that another machine on the same host took from it. */
@@ -149,15 +175,23 @@ export function watchMemory(id: number): { end(): Measured } {
   };
 }
 
-function statOf(path: string): { parent: number; user: number; system: number; endedChildren: number } | null {
+/** What the benchmark uses of a line of /proc/<pid>/stat; times in ticks. */
+type Stat = { name: string; parent: number; user: number; system: number; endedChildren: number };
+
+export function parseStat(line: string): Stat {
+  // The name of the program stands in parentheses and may hold spaces and parentheses.
+  const end = line.lastIndexOf(')');
+  const name = line.slice(line.indexOf('(') + 1, end);
+  const fields = line.slice(end + 2).split(' ');
+  const at = (index: number) => Number(fields[index] ?? 0);
+  return { name, parent: at(1), user: at(11), system: at(12), endedChildren: at(13) + at(14) };
+}
+
+function statOf(path: string): Stat | null {
   try {
-    const text = readFileSync(path, 'utf8');
-    // The name of the program stands in parentheses and may hold anything.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    const at = (index: number) => Number(fields[index] ?? 0);
-    return { parent: at(1), user: at(11), system: at(12), endedChildren: at(13) + at(14) };
+    return parseStat(readFileSync(path, 'utf8'));
   } catch {
-    // It has just ended.
+    // The process has just ended.
     return null;
   }
 }

@@ -1,4 +1,4 @@
-// Renders what was measured as Markdown: ratios first, absolute figures after them.
+// Renders what was measured as Markdown: bars first, absolute figures after them.
 import type { BarResult } from './bars.ts';
 import { type Contestant, medianOf, type Sample } from './contestant.ts';
 
@@ -19,15 +19,20 @@ export function renderResults(results: {
   return [
     '# Benchmark results',
     'Written by `npm run bench`. Everything ran on the same machine, in turn, load generators included. A ratio is taken within each round; the spread is from the smallest to the largest.',
-    '## Ratios',
+    '## Bars',
     table(['bar', 'required', 'median', 'spread', 'met'], bars.map(renderBar)),
     '## Figures',
+    'Beside each rate, the processor milliseconds per 1,000 transfers, requests, accounts or jobs, by component; medians of the rounds. The whole service also has the threads that collect garbage and compile. Where the load generator settles by itself (sql), its time counts as the generator.',
     table(
-      ['contestant', 'unit', 'median', 'spread', 'runs'],
+      ['contestant', 'unit', 'median', 'spread', 'runs', ...COMPONENTS.map(([title]) => title)],
       contestants.map((one) => renderFigures(one, of(one.name))),
     ),
     ...renderBroken(samples),
-    ...measuredPart('Milliseconds', 'From the intended start of a request. Medians of the rounds.', TIMES),
+    ...measuredPart(
+      'Milliseconds',
+      'From the intended start of a request; with wrk, from the moment it is sent. Medians of the rounds.',
+      TIMES,
+    ),
     ...measuredPart(
       'Processors',
       'Cores kept busy during the window (1 is one core for all of it). Medians of the rounds. Stolen: taken by other machines of the same host.',
@@ -56,6 +61,15 @@ export function renderResults(results: {
 
 type Columns = readonly (readonly [title: string, name: string])[];
 
+const COMPONENTS: Columns = [
+  ['main thread', 'mainThreadMs'],
+  ['workers', 'workersMs'],
+  ['whole service', 'serviceMs'],
+  ['PostgreSQL', 'postgresMs'],
+  ['service and PostgreSQL', 'systemMs'],
+  ['generator', 'generatorMs'],
+];
+
 const TIMES: Columns = [
   ['latency mean', 'latencyMeanMs'],
   ['accepted p50', 'acceptP50Ms'],
@@ -69,6 +83,7 @@ const TIMES: Columns = [
 
 const PROCESSORS: Columns = [
   ['service, main thread', 'serviceMainThreadCores'],
+  ['service, workers', 'serviceWorkersCores'],
   ['service, all threads', 'serviceCores'],
   ['load', 'loadCores'],
   ['PostgreSQL', 'postgresCores'],
@@ -96,13 +111,16 @@ function measuredTable(
   of: (name: string) => readonly Sample[],
   columns: Columns,
 ): string | null {
-  const median = (contestant: string, name: string) =>
-    medianOf(of(contestant).flatMap(({ figure, measured }) => (figure === null ? [] : (measured[name] ?? []))));
+  const median = (contestant: string, name: string) => medianMeasured(of(contestant), name);
   const shown = columns.filter(([, name]) => contestants.some((one) => median(one.name, name) !== null));
   const rows = contestants
     .filter((one) => shown.some(([, name]) => median(one.name, name) !== null))
     .map((one) => [one.name, ...shown.map(([, name]) => rounded(median(one.name, name)))]);
   return rows.length === 0 ? null : table(['', ...shown.map(([title]) => title)], rows);
+}
+
+function medianMeasured(samples: readonly Sample[], name: string): number | null {
+  return medianOf(samples.flatMap(({ figure, measured }) => (figure === null ? [] : (measured[name] ?? []))));
 }
 
 function renderBar({ bar, values, median, met }: BarResult): string[] {
@@ -117,7 +135,8 @@ function renderFigures({ name, unit }: Contestant, samples: readonly Sample[]): 
   const figures = samples.flatMap(({ figure }) => figure ?? []);
   const broken = samples.length - figures.length;
   const runs = `${figures.length}${broken === 0 ? '' : `, and ${broken} without a figure`}`;
-  return [name, unit, rounded(medianOf(figures)), spreadOf(figures), runs];
+  const components = COMPONENTS.map(([, component]) => rounded(medianMeasured(samples, component)));
+  return [name, unit, rounded(medianOf(figures)), spreadOf(figures), runs, ...components];
 }
 
 function renderBroken(samples: readonly Sample[]): string[] {

@@ -1,6 +1,27 @@
 // Runs rounds: every contestant has one turn in each, and each round begins with another one, so that whatever drifts on the
 // machine hits all of them.
-import type { Contestant, Run, Sample } from './contestant.ts';
+import { type Contestant, type Run, type Sample, splitName } from './contestant.ts';
+
+/** Prepares the contestants and returns those that can run. For the others, a sample holds the reason. */
+export async function prepareAll(
+  contestants: readonly Contestant[],
+  options: { samples: Sample[]; log: (line: string) => void; signal: AbortSignal },
+): Promise<Contestant[]> {
+  const { samples, log, signal } = options;
+  const prepared: Contestant[] = [];
+  for (const contestant of contestants) {
+    log(`preparing ${contestant.name}`);
+    try {
+      await contestant.prepare();
+      prepared.push(contestant);
+    } catch (error) {
+      signal.throwIfAborted();
+      samples.push({ ...brokenBy(error), contestant: contestant.name, round: 1 });
+      log(`${contestant.name} cannot run: ${String(error)}`);
+    }
+  }
+  return prepared;
+}
 
 export async function runRounds(
   contestants: readonly Contestant[],
@@ -19,24 +40,28 @@ export async function runRounds(
   }
 }
 
-/** The contestants in the order of a round: each round begins one place further on. */
-function inTurn(contestants: readonly Contestant[], round: number): readonly Contestant[] {
-  const first = (round - 1) % contestants.length;
-  // What needs another's figure comes after it in the first round, and uses earlier rounds later on.
-  return [...contestants.slice(first), ...contestants.slice(0, first)];
+/**
+ * The contestants in the order of a round: each round begins one place further on. Those that measure the same on several checkouts stay
+ * neighbors, and each checkout goes first in turn.
+ */
+export function inTurn<One extends { readonly name: string }>(contestants: readonly One[], round: number): One[] {
+  const groups = [...Map.groupBy(contestants, ({ name }) => splitName(name).base).values()];
+  // A contestant that needs another one's figure comes after it in the first round, and uses earlier rounds later on.
+  return rotate(groups, round - 1).flatMap((group) => rotate(group, round - 1));
+}
+
+function rotate<Item>(items: readonly Item[], by: number): Item[] {
+  const first = by % items.length;
+  return [...items.slice(first), ...items.slice(0, first)];
 }
 
 async function takeTurn(contestant: Contestant, round: number, seconds: number): Promise<Sample> {
-  const outcome = await contestant.run(seconds).then(
-    (run: Run) => ({ ...run, broken: null }),
-    (error: unknown) => ({
-      figure: null,
-      broken: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-      measured: {},
-      command: '',
-    }),
-  );
+  const outcome = await contestant.run(seconds).then((run: Run) => ({ ...run, broken: null }), brokenBy);
   return { contestant: contestant.name, round, ...outcome };
+}
+
+function brokenBy(error: unknown): Omit<Sample, 'contestant' | 'round'> {
+  return { figure: null, broken: String(error), measured: {}, command: '' };
 }
 
 /** After the last round, everything is proven; where that fails, none of the contestant's figures stand. */

@@ -81,6 +81,8 @@ const { values } = parseArgs({
 });
 const { host, user, database, prefix } = values;
 const accounts = Number(values.accounts);
+const jobSize = Number(values['job-size']);
+let settled = 0;
 const random = seeded(Math.floor(Math.random() * 2 ** 31));
 const pick = createPicker(accounts, 0, random);
 const connection = await connect({ host, port: Number(values.port), user, database }, READING_TIMEOUTS, {
@@ -93,11 +95,18 @@ await settleFor(Number(values['warm-up']));
 process.stdout.write('measuring\n');
 await settleFor(Number(values.seconds));
 process.stdout.write('measured\n');
+// An audit compares the settled transfers with those that were accepted under a lease.
+await connection.query('insert into leases (id, closed, accepted_count) values (gen_random_uuid(), true, $1)', [
+  settled,
+]);
 await connection.end();
 
 async function settleFor(seconds: number): Promise<void> {
   const endsAt = performance.now() + seconds * 1000;
-  while (performance.now() < endsAt) await settleJob(connection, Number(values['job-size']));
+  while (performance.now() < endsAt) {
+    await settleJob(connection, jobSize);
+    settled += jobSize;
+  }
 }
 
 async function settleJob(connection: Connection, size: number): Promise<void> {

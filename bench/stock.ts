@@ -1,0 +1,71 @@
+// The machine's own PostgreSQL in a new folder, with the settings that its packages install except for memory and the size of the WAL,
+// which are those of the embedded server.
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
+import { findAccount } from '../src/db/embedded/account.ts';
+import { SUPERUSER } from '../src/db/embedded/cluster.ts';
+import { findInstalled } from '../test/support/installed.ts';
+
+export type Server = { host: string; port: number; user: string; postmasterId: number; close: () => Promise<void> };
+
+const OWNER = 'gopherpay';
+const PORT = 5432;
+const SETTINGS = ['shared_buffers=256MB', 'max_wal_size=2GB'];
+const START_ATTEMPTS = 300;
+const START_INTERVAL_MS = 100;
+/** SIGINT asks a server to end now, without waiting for its sessions. */
+const FAST_SHUTDOWN = 'SIGINT';
+
+/** Starts a server. `environment` is that of its processes. */
+export async function openStock(environment: Readonly<Record<string, string>> = {}): Promise<Server> {
+  const bin = await findInstalled();
+  if (bin === null) throw new Error('PostgreSQL is not installed: install the Debian package postgresql.');
+  const folder = await mkdtemp(join(tmpdir(), 'gopherpay-stock-'));
+  const account = await findAccount('');
+  if (account !== null) await chown(folder, account.userId, account.groupId);
+  const identity = account === null ? {} : { uid: account.userId, gid: account.groupId };
+  const options = { cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8' }, ...identity };
+  const data = join(folder, 'data');
+  await promisify(execFile)(join(bin, 'initdb'), ['-D', data, '-U', SUPERUSER, '-A', 'trust', '-E', 'UTF8'], options);
+  const logFile = join(folder, 'log');
+  const log = await open(logFile, 'w');
+  const settings = ['listen_addresses=', `unix_socket_directories=${folder}`, `port=${PORT}`, ...SETTINGS];
+  const child = spawn(join(bin, 'postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], {
+    ...options,
+    env: { ...options.env, ...environment },
+    stdio: ['ignore', log.fd, log.fd],
+  });
+  await log.close();
+  const ended = once(child, 'exit');
+  const close = async (): Promise<void> => {
+    child.kill(FAST_SHUTDOWN);
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const connection = await connectSoon(folder);
+    if (connection === null) throw new Error(`PostgreSQL did not start: ${await readFile(logFile, 'utf8')}`);
+    await connection.query(`create role ${OWNER} login`);
+    await disconnect(connection);
+    return { host: folder, port: PORT, user: OWNER, postmasterId: child.pid ?? 0, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function connectSoon(host: string): Promise<Connection | null> {
+  const settings = { host, port: PORT, user: SUPERUSER, database: 'postgres' };
+  for (let attempt = 1; attempt <= START_ATTEMPTS; attempt += 1) {
+    const connection = await connect(settings, READING_TIMEOUTS, { applicationName: 'benchmark' }).catch(() => null);
+    if (connection !== null) return connection;
+    await sleep(START_INTERVAL_MS);
+  }
+  return null;
+}
