@@ -19,13 +19,16 @@ export type LockingStatement = { readonly name: string; readonly text: string };
 /** Sends a statement, and returns its rows as arrays. */
 export type Load = <Row extends unknown[]>(statement: LockingStatement, values: unknown[]) => Promise<Row[]>;
 
-/** Whatever changes rows. A lock is written `for update` or `for no key update`. */
-const CHANGE = /(?<!for |no key )\b(insert|update|delete|merge|truncate|copy|call|nextval|set_config)\b/i;
+/** A query. Other statements change something, or end the transaction. */
+const QUERY = /^\s*(select|with)\b[^;]*$/i;
+/** What changes something as a part of a query. A lock is written `for update` or `for no key update`. */
+const CHANGE =
+  /(?<!for |no key )\b(insert|update|delete|merge|into|nextval|setval|set_config|pg_notify|pg_advisory_lock|pg_try_advisory_lock)\b/i;
 
 /** Declares a statement that may be sent together with BEGIN. Throws a TypeError if it could change anything. */
 export function lockingStatement(name: string, text: string): LockingStatement {
-  if (CHANGE.test(text))
-    throw new TypeError(`The statement '${name}' changes rows, so it must not be sent with BEGIN.`);
+  if (!QUERY.test(text) || CHANGE.test(text))
+    throw new TypeError(`The statement '${name}' may change something, so it must not be sent with BEGIN.`);
   return { name, text };
 }
 

@@ -1,13 +1,14 @@
-// Goal: the form that the journal's hashes cover never changes, and tells any two different transfers apart.
+// Goal: the form that the journal's hashes cover never changes, and differs for any two different transfers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
-import { type OrderDetails, renderRecord } from '../../src/domain/record.ts';
-import { FAILURE_CODES, type Order, type Outcome, TRANSFER_KINDS } from '../../src/domain/transfer.ts';
+import type { LockedTransfer } from '../../src/domain/job.ts';
+import { renderRecord } from '../../src/domain/record.ts';
+import { FAILURE_CODES, type Outcome, TRANSFER_KINDS } from '../../src/domain/transfer.ts';
 import { checkProperty } from '../support/property.ts';
 
-const ORDER: Order = {
+const TRANSFER: LockedTransfer = {
   id: '0192f0c4-0000-7000-8000-000000000001',
   fromAccount: 'ANN',
   toAccount: 'BOB',
@@ -19,8 +20,6 @@ const ORDER: Order = {
   conditions: null,
   finalCapture: false,
   expiresIn: null,
-};
-const DETAILS: OrderDetails = {
   requestId: 'request-1',
   description: 'Käse & Brot 🧀',
   metadataText: '{"order": "7"}',
@@ -32,12 +31,12 @@ const COMPLETED: Outcome = {
   amount: 9_007_199_254_740_991n,
   entries: { fromEntryNumber: 12n, fromBalance: -5n, toEntryNumber: 1n, toBalance: 0n },
 };
-/** The last nine fields of a plain transfer: its kind, and what it does not have. */
+/** The last nine fields of a plain transfer: its kind, and eight empty ones. */
 const PLAIN = '\u001ftransfer\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001e';
 
 test('record: a completed transfer is these 24 fields', () => {
   assert.equal(
-    renderRecord(ORDER, DETAILS, COMPLETED),
+    renderRecord(TRANSFER, COMPLETED),
     '0192f0c4-0000-7000-8000-000000000001\u001fANN\u001fBOB\u001f9007199254740991\u001fEUR\u001fcompleted\u001f\u001frequest-1' +
       '\u001fKäse & Brot 🧀\u001f{"order": "7"}\u001f1795341599999999\u001f12\u001f-5\u001f1\u001f0' +
       PLAIN,
@@ -47,8 +46,7 @@ test('record: a completed transfer is these 24 fields', () => {
 test('record: a failed transfer has its code, and empty fields where it has no entries', () => {
   assert.equal(
     renderRecord(
-      { ...ORDER, fromAccount: '@external' },
-      { ...DETAILS, requestId: null, description: null, metadataText: null },
+      { ...TRANSFER, fromAccount: '@external', requestId: null, description: null, metadataText: null },
       { ok: false, code: 'destination_not_found', currency: null, amount: 1n },
     ),
     '0192f0c4-0000-7000-8000-000000000001\u001f@external\u001fBOB\u001f1\u001f\u001ffailed\u001fdestination_not_found' +
@@ -57,9 +55,9 @@ test('record: a failed transfer has its code, and empty fields where it has no e
   );
 });
 
-test('record: what a capture in an atomic group, a hold and a conditional transfer say stands in the last nine', () => {
-  const lastNine = (order: Partial<Order>) =>
-    renderRecord({ ...ORDER, ...order }, DETAILS, COMPLETED)
+test('record: the last nine fields describe captures, groups, holds and conditions', () => {
+  const lastNine = (fields: Partial<LockedTransfer>) =>
+    renderRecord({ ...TRANSFER, ...fields }, COMPLETED)
       .slice(0, -1)
       .split('\u001f')
       .slice(15);
@@ -80,18 +78,18 @@ test('record: what a capture in an atomic group, a hold and a conditional transf
   assert.deepEqual(lastNine({ conditions }), ['transfer', '', '', '', '', '', '', '7', '-3']);
 });
 
-test('record: the currency is the one of the outcome, whatever the order named', () => {
-  const fields = renderRecord({ ...ORDER, currency: 'USD' }, DETAILS, COMPLETED).split('\u001f');
+test('record: the currency is that of the outcome, not of the request', () => {
+  const fields = renderRecord({ ...TRANSFER, currency: 'USD' }, COMPLETED).split('\u001f');
   assert.equal(fields[4], 'EUR');
   assert.equal(fields.length, 24);
 });
 
-/** As the schemas let text in: not empty, no control characters. Few characters, so that fields are often alike. */
+/** As the schemas accept text: not empty, no control characters. Few characters, so that fields are often equal. */
 const text = fc.string({ unit: fc.constantFrom('a', ',', '|', '"', 'ä'), minLength: 1, maxLength: 2 });
 const perhaps = fc.option(text, { nil: null, freq: 2 });
 const small = fc.bigInt({ min: 0n, max: 2n });
 const input = plain({
-  order: plain({
+  parties: plain({
     id: text,
     fromAccount: text,
     toAccount: text,
@@ -119,10 +117,10 @@ const input = plain({
 });
 type Input = typeof input extends fc.Arbitrary<infer Value> ? Value : never;
 
-test('record: two records are the same only if all they cover is the same', (t) => {
-  // One field of the second is that of the first or another: two that are wholly different would prove little.
+test('record: two records are equal only if their transfers and outcomes are equal', (t) => {
+  // One part of the second differs from the first, or none: two that differ everywhere would prove little.
   const pair = fc.tuple(input, input, fc.nat({ max: 2 })).map(([first, other, part]): [Input, Input] => {
-    if (part === 0) return [first, { ...first, order: other.order }];
+    if (part === 0) return [first, { ...first, parties: other.parties }];
     return [first, part === 1 ? { ...first, details: other.details } : { ...first, outcome: other.outcome }];
   });
   checkProperty(
@@ -134,11 +132,11 @@ test('record: two records are the same only if all they cover is the same', (t) 
   );
 });
 
-test('record: what lies between two neighbouring fields cannot be shifted from one to the other', (t) => {
-  const neighbours = fc.tuple(input, text, text, perhaps);
+test('record: text cannot be shifted between two neighboring fields', (t) => {
+  const neighbors = fc.tuple(input, text, text, perhaps);
   checkProperty(
     t,
-    fc.property(neighbours, ([base, left, right, other]) => {
+    fc.property(neighbors, ([base, left, right, other]) => {
       const together = { ...base, details: { ...base.details, requestId: left + right, description: other } };
       const apart = { ...base, details: { ...base.details, requestId: left, description: right + (other ?? '') } };
       assert.notEqual(render(together), render(apart));
@@ -147,7 +145,7 @@ test('record: what lies between two neighbouring fields cannot be shifted from o
   );
 });
 
-test('record: a row of records can be read back in one way only', (t) => {
+test('record: a sequence of records can be parsed in one way only', (t) => {
   checkProperty(
     t,
     fc.property(fc.array(input, { maxLength: 5 }), (inputs) => {
@@ -163,11 +161,11 @@ test('record: a row of records can be read back in one way only', (t) => {
   );
 });
 
-/** A record that is an ordinary object: fast-check would now and then make one without a prototype. */
+/** A record that is an ordinary object: by default, fast-check makes some without a prototype. */
 function plain<Value extends object>(fields: { [Key in keyof Value]: fc.Arbitrary<Value[Key]> }): fc.Arbitrary<Value> {
   return fc.record<Value>(fields, { noNullPrototype: true });
 }
 
-function render({ order, details, outcome }: Input): string {
-  return renderRecord({ ...ORDER, ...order }, details, outcome);
+function render({ parties, details, outcome }: Input): string {
+  return renderRecord({ ...TRANSFER, ...parties, ...details }, outcome);
 }

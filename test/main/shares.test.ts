@@ -1,9 +1,7 @@
-// How bounded resources are divided between callers: each mechanism alone, on a clock that the test sets.
+// How connections and streams are divided between callers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fitConnections } from '../../src/main/connections.ts';
-import { Queue } from '../../src/main/queue.ts';
-import { QueueShares } from '../../src/main/queue-shares.ts';
 import { callerOf, Shares } from '../../src/main/shares.ts';
 
 /** Takes for a caller until it is refused, and returns how often it was not. */
@@ -13,7 +11,7 @@ function takeAll(shares: Shares, caller: string): number {
   return count;
 }
 
-test('shares: one caller gets half, and there is always something left for the next', () => {
+test('shares: each caller gets half of the rest, so that something is free for the next', () => {
   const shares = new Shares({ total: 64, percent: 50 });
   assert.deepEqual(
     ['A', 'B', 'C', 'D', 'E', 'F'].map((caller) => takeAll(shares, caller)),
@@ -32,7 +30,7 @@ test('shares: callers that compete from the start get equal shares', () => {
   assert.deepEqual(counts, [30, 30]);
 });
 
-test('shares: what is given back can be taken again', () => {
+test('shares: a released place can be taken again', () => {
   const shares = new Shares({ total: 4, percent: 50 });
   assert.equal(takeAll(shares, 'A'), 2);
   shares.release('A');
@@ -59,56 +57,6 @@ test('shares: a caller is an IPv4 address, or the first 64 bits of an IPv6 addre
   assert.equal(callerOf('2001:db8::6'), '2001:db8:0:0::/64');
   assert.equal(callerOf('::1'), '0:0:0:0::/64');
   assert.equal(callerOf(undefined), '');
-});
-
-/** A queue with its shares; admits as the service does. */
-function createQueue(maxQueue: number) {
-  const clock = { now: 0 };
-  const queue = new Queue(maxQueue, Infinity);
-  const shares = new QueueShares(queue, 50, () => clock.now);
-  const admit = (caller: string, count = 1): boolean => {
-    if (!shares.mayTake(caller) || !queue.admit(count, count)) return false;
-    shares.taken(caller, count);
-    return true;
-  };
-  return { clock, queue, admit };
-}
-
-test('queue shares: a caller without competitors fills the queue', () => {
-  const { admit, queue } = createQueue(50);
-  for (let n = 0; n < 50; n += 1) assert.equal(admit('A'), true);
-  assert.equal(admit('A'), false);
-  assert.equal(queue.room, 0);
-});
-
-test('queue shares: when another caller asks, the one that filled the queue keeps to its share', () => {
-  const { admit, queue } = createQueue(50);
-  assert.equal(admit('A', 50), true);
-  assert.equal(admit('B'), false);
-  queue.release(20, 20, true);
-  assert.equal(admit('A'), false);
-  assert.equal(admit('B'), true);
-  queue.release(10, 10, true);
-  assert.equal(admit('A'), true, 'A holds 20 of 50, and 29 are free');
-});
-
-test('queue shares: transfers become final in about the order of their admission', () => {
-  const { admit, queue } = createQueue(10);
-  assert.equal(admit('A', 4), true);
-  assert.equal(admit('B', 3), true);
-  queue.release(4, 4, true);
-  assert.equal(admit('A', 3), true, 'all that is left is that of B');
-  assert.equal(admit('B'), true, 'B holds 3, and 4 are free');
-  assert.equal(admit('B'), false, 'B holds 4, and 3 are free');
-});
-
-test('queue shares: a competitor that has not asked for a while does not count', () => {
-  const { admit, clock } = createQueue(10);
-  assert.equal(admit('B'), true);
-  assert.equal(admit('A', 6), true);
-  assert.equal(admit('A'), false);
-  clock.now = 10_000;
-  assert.equal(admit('A'), true);
 });
 
 test('connections: the limit of open files leaves room for the database, the threads and the reserve', () => {

@@ -2,28 +2,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPool, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { createLogger } from '../../src/logger.ts';
-import { Intake } from '../../src/main/intake.ts';
-import { KeyLookup } from '../../src/main/keys.ts';
-import { Lease } from '../../src/main/lease.ts';
+import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
+import { Admission } from '../../src/main/engine/admission.ts';
+import { Dispatcher } from '../../src/main/engine/dispatcher.ts';
+import { Intake } from '../../src/main/engine/intake.ts';
+import { KeyLookup } from '../../src/main/engine/keys.ts';
+import { Lease } from '../../src/main/engine/lease.ts';
 import { createMetrics } from '../../src/main/metrics.ts';
 import { Problem } from '../../src/main/problem.ts';
-import { QueueShares } from '../../src/main/queue-shares.ts';
-import { Queue } from '../../src/main/queue.ts';
-import { Settlement } from '../../src/main/settlement.ts';
 import { submitGroup } from '../../src/main/submission.ts';
 
 const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
 
-test('submission: the fingerprint of a key is made once for a request, however many transfers it has', async (t) => {
+test('submission: the fingerprint of a key is made once for a request of many transfers', async (t) => {
   const { logger } = await createLogger('silent');
-  const queue = new Queue(5000, 1e9);
-  const metrics = createMetrics(queue);
+  const admission = new Admission(5000, 1e9);
+  const metrics = createMetrics(admission);
   const pool = createPool(NOWHERE, READING_TIMEOUTS, 1);
   t.after(async () => await pool.end());
-  const settlement = new Settlement({
+  const dispatcher = new Dispatcher({
     pool: { run: async () => await Promise.reject(new Error('unused')), destroy: async () => {} },
-    queue,
+    admission,
     metrics,
     logger,
     threads: 1,
@@ -41,10 +42,10 @@ test('submission: the fingerprint of a key is made once for a request, however m
     onDoubt() {},
   });
   let read = 0;
-  const said = {
+  const content = {
     toJSON() {
       read += 1;
-      return 'said';
+      return 'content';
     },
   };
   const members = Array.from({ length: 1000 }, (_, index) => ({
@@ -59,24 +60,20 @@ test('submission: the fingerprint of a key is made once for a request, however m
     caller: '127.0.0.1',
     headers: { 'idempotency-key': 'once' },
     query: {},
-    said: [said],
+    fingerprinted: [content],
+    ledger: MAIN_LEDGER,
   };
-  const submitted = submitGroup(
-    {
-      pool,
-      lease,
-      intake,
-      keys: new KeyLookup(pool),
-      queue,
-      queueShares: new QueueShares(queue, 50),
-      settlement,
-      waitTimeoutMs: 1000,
-      wakeRecovery() {},
-    },
-    submission,
-    members,
-    false,
-  );
+  const engine = {
+    pool,
+    intake,
+    keys: new KeyLookup(pool),
+    admission,
+    callerShares: new AdmissionShares(admission, 50),
+    ledgerShares: new AdmissionShares(admission, 50),
+    dispatcher,
+    waitTimeoutMs: 1000,
+  };
+  const submitted = submitGroup({ engine, pool, waitTimeoutMs: 1000 }, submission, members, false);
   // Intake has no connection: nothing else happens.
   await assert.rejects(submitted, (error) => error instanceof Problem && error.code === 'database_unavailable');
   assert.equal(read, 1);

@@ -1,17 +1,16 @@
-// Goal: a job is run whatever becomes of threads, and there is always one to spare. No database: a job without
-// transfers needs none.
+// Goal: a job runs although threads die, and one thread is always to spare. No database: a job without units needs none.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { READING_TIMEOUTS } from '../../src/db/connect.ts';
 import type { JobReport } from '../../src/domain/job.ts';
-import { createThreadPool, type ThreadPool } from '../../src/main/pool.ts';
+import { createThreadPool, type ThreadPool } from '../../src/main/engine/pool.ts';
+import { newJob } from '../support/jobs.ts';
 import { until } from '../support/until.ts';
 
 const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
-const NOTHING = { transferIds: [], accountNumbers: [], parentIds: [], giveUp: false, dryRun: null };
 
-/** A pool of which every thread that is made is given to `onThread`. */
+/** Opens a pool, and hands each thread that it makes to `onThread`. */
 function openPool(t: TestContext, threads: number, onThread: (thread: Worker) => void): ThreadPool {
   process.on('worker', onThread);
   const pool = createThreadPool({
@@ -28,12 +27,12 @@ function openPool(t: TestContext, threads: number, onThread: (thread: Worker) =>
   return pool;
 }
 
-/** Runs a job again for as long as its thread dies, as settlement does. */
+/** Runs a job again for as long as its thread dies, as the dispatcher does. */
 async function runAgain(pool: ThreadPool): Promise<JobReport> {
-  return await pool.run(NOTHING).catch(async () => await runAgain(pool));
+  return await pool.run(newJob()).catch(async () => await runAgain(pool));
 }
 
-test('pool: one works and one is to spare, also after several died while they loaded', async (t) => {
+test('pool: two threads are alive after several died while they loaded', async (t) => {
   const alive = new Set<Worker>();
   let killed = 0;
   openPool(t, 10, (thread) => {
@@ -47,7 +46,7 @@ test('pool: one works and one is to spare, also after several died while they lo
 });
 
 for (const threads of [1, 4]) {
-  test(`pool: of ${threads}, a job is run though one thread after the other dies while it loads`, async (t) => {
+  test(`pool: a job runs although one of ${threads} threads after the other dies while it loads`, async (t) => {
     let killed = 0;
     const pool = openPool(t, threads, (thread) => {
       if (killed === 8) return;

@@ -1,0 +1,89 @@
+// Makes transfers, accounts, jobs and reports for tests of the engine and its threads.
+import { randomUUIDv7 } from 'node:crypto';
+import { type Ending, type Job, type SettledJob, toColumns, type UnitEnding } from '../../src/domain/job.ts';
+import type { NewAccount } from '../../src/domain/account.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import type { NewTransfer } from '../../src/domain/transfer.ts';
+
+/** A transfer of 1 from ANN to BOB, unless `fields` say otherwise. */
+export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
+  return {
+    id: randomUUIDv7(),
+    kind: 'transfer',
+    fromAccount: 'ANN',
+    toAccount: 'BOB',
+    amount: 1n,
+    currency: null,
+    parentId: null,
+    group: null,
+    conditions: null,
+    finalCapture: false,
+    expiresIn: null,
+    requestId: null,
+    description: null,
+    metadata: null,
+    ...fields,
+  };
+}
+
+/** The members of a group. */
+export function newGroup(size: number, { atomic = true, id = randomUUIDv7() } = {}): NewTransfer[] {
+  return Array.from({ length: size }, (_, position) => newTransfer({ group: { id, position, atomic } }));
+}
+
+/** An account in USD that has only a name, unless `fields` say otherwise. */
+export function newAccount(accountNumber: string, fields: Partial<NewAccount> = {}): NewAccount {
+  return {
+    accountNumber,
+    currency: 'USD',
+    name: accountNumber,
+    email: null,
+    phone: null,
+    dateOfBirth: null,
+    overdraftLimit: 0n,
+    metadata: {},
+    ...fields,
+  };
+}
+
+/** A job of no units, unless `fields` say otherwise. */
+export function newJob(fields: Partial<Job> = {}): Job {
+  return {
+    ledger: MAIN_LEDGER,
+    units: [],
+    transfers: toColumns([]),
+    claims: [],
+    openings: [],
+    mode: 'settle',
+    mayBeSettled: false,
+    ...fields,
+  };
+}
+
+/** The report of a job whose units all ended in one way, or each in its own. */
+export function settledReport(
+  { transfers, openings }: Job,
+  fields: { ending?: Ending; units?: readonly UnitEnding[] | null } = {},
+): SettledJob {
+  const { ending = null, units = null } = fields;
+  return {
+    result: 'settled',
+    units,
+    endings: transfers.id.map(() => ending),
+    currencies: transfers.id.map(() => 'USD'),
+    amounts: transfers.id.map(() => 1n),
+    opened: openings.map(({ account }) => ({
+      ...account,
+      status: 'open',
+      balance: 0n,
+      held: 0n,
+      entryCount: 0n,
+    })),
+    jobMicros: 1_795_341_599_999_999n,
+    journalNumber: 1n,
+    settledAt: '2026-11-22T10:00:00Z',
+    accountCount: 2,
+    attempts: 1,
+    lockMs: 0,
+  };
+}
