@@ -52,12 +52,12 @@ const HOLD_STORIES = `
     count(*) filter (where c.final_capture) as finals
   from holds as h
   left join transfers as c on c.parent_id = h.id and c.status = 'completed'
-  group by h.id`;
+  group by h.ledger_id, h.id`;
 
 export const RULES: Record<string, string> = {
   // 1. Conservation.
   'the balances of a currency sum to zero':
-    'select currency, sum(balance) from accounts group by currency having sum(balance) <> 0',
+    'select ledger_id, currency, sum(balance) from accounts group by 1, 2 having sum(balance) <> 0',
   'what completed and moves money has two entries that mirror each other, and nothing else has any': `
     select t.id, t.kind, t.status, t.amount, f.amount as gave, g.amount as got, counted.entries
     from ${WITH_ENTRIES}
@@ -73,8 +73,8 @@ export const RULES: Record<string, string> = {
   // 2. Every balance is explained.
   'a balance is the sum of its entries, and they are counted': `
     select a.account_number, a.currency, a.balance, a.entry_count, sum(e.amount), count(e.amount)
-    from accounts as a left join entries as e using (account_number, currency)
-    group by a.account_number, a.currency
+    from accounts as a left join entries as e using (ledger_id, account_number, currency)
+    group by a.ledger_id, a.account_number, a.currency
     having a.balance <> coalesce(sum(e.amount), 0) or a.entry_count <> count(e.amount)`,
   'entry numbers have no gaps, and each running balance follows from the one before': `
     select * from (
@@ -123,12 +123,11 @@ export const RULES: Record<string, string> = {
     where (c.kind = 'capture' and c.status = 'completed' and c.created_at > h.expires_at)
       or (c.failure_code = 'hold_expired' and (h.expires_at is null or c.completed_at < h.expires_at))
       or (c.kind = 'expiry' and (h.expires_at is null or c.created_at < h.expires_at or c.id is distinct from h.expiry_id))`,
-  'a hold that has an order to expire was ended by it or before it': `
+  'a hold that names an expiry was ended by it, and every expired hold names one': `
     select h.id, h.state, h.expiry_id, t.kind, t.status, t.failure_code
     from holds as h left join transfers as t on t.id = h.expiry_id
-    where h.expiry_id is not null
-      and (t.kind is distinct from 'expiry' or t.parent_id <> h.id or h.state = 'open'
-        or (t.status = 'completed') <> (h.state = 'expired') or t.failure_code <> 'hold_not_open')`,
+    where (h.state = 'expired') <> (h.expiry_id is not null)
+      or (h.expiry_id is not null and (t.kind, t.status, t.parent_id) is distinct from ('expiry', 'completed', h.id))`,
   'captures, voids and expiries are about a hold between the same accounts': `
     select c.id, c.kind from transfers as c left join holds as h on h.id = c.parent_id
     where c.kind in ('capture', 'void', 'expiry')
@@ -170,9 +169,13 @@ export const RULES: Record<string, string> = {
     where t.currency is null`,
   // 4, 5, 6. Accepted is never lost, at most once, final is final.
   'nothing is pending': 'select id, kind, created_at from pending_transfers',
+  'every transfer that a lease counted is settled': `
+    select (select sum(accepted_count) from leases) as accepted, (select sum(intake_count) from journal) as settled
+    where (select coalesce(sum(accepted_count), 0) from leases) <> (select coalesce(sum(intake_count), 0) from journal)`,
   'what a key names is there, once': `
     select k.key, k.transfer_id, count(t.id) from idempotency_keys as k
     left join transfers as t on t.id = k.transfer_id or (t.group_id = k.transfer_id and t.group_position = 0)
+    where k.transfer_id is not null
     group by k.key, k.transfer_id having count(t.id) <> 1`,
   'nothing was given up': "select id, kind from transfers where failure_code = 'cannot_be_settled'",
   // 7. The journal proves it.
@@ -189,23 +192,26 @@ export const RULES: Record<string, string> = {
     select h.number, j.number as last from journal_head as h
     full join (select * from journal order by number desc limit 1) as j on true
     where (h.number, h.hash, h.settled_at) is distinct from (j.number, j.hash, j.settled_at) and j.number is not null`,
-  'the digest of a job covers its transfers as they are stored': `
-    select j.number, j.transfer_count, d.transfers from journal as j
+  'a row of the journal covers its account changes and its transfers as they are stored': `
+    select j.number, j.transfer_count, t.transfers, j.change_count, c.changes from journal as j
     full join (
-      select t.journal_number, count(*) as transfers, min(t.completed_at) as since, max(t.completed_at) as till,
+      select t.journal_number as number, count(*) as transfers, min(t.completed_at) as since, max(t.completed_at) as till,
         min(t.journal_position) as low, max(t.journal_position) as high,
-        sha256(convert_to(string_agg(${RECORD}, '' order by t.journal_position), 'UTF8')) as digest
+        string_agg(${RECORD}, '' order by t.journal_position) as records
       from ${WITH_ENTRIES}
       group by t.journal_number
-    ) as d on d.journal_number = j.number
-    where (j.transfer_count > 0 or d.transfers is not null)
-      and (j.digest, j.transfer_count::bigint, j.settled_at, j.settled_at, 1, j.transfer_count)
-        is distinct from (d.digest, d.transfers, d.since, d.till, d.low, d.high)`,
-  'the digest of an account change covers it, and each is in the journal': `
-    select j.number, c.account_number, c.change_number from (select * from journal where transfer_count = 0) as j
-    full join account_changes as c on c.journal_number = j.number
-    where j.digest is distinct from sha256(convert_to(
-      array_to_string(array[c.account_number, c.currency, c.change_number::text, encode(c.seal, 'hex')], chr(31)) || chr(30), 'UTF8'))`,
+    ) as t using (number)
+    full join (
+      select journal_number as number, count(*) as changes,
+        string_agg(array_to_string(array[account_number, currency, change_number::text, encode(seal, 'hex')], chr(31)) || chr(30), ''
+          order by account_number, currency, change_number) as records
+      from account_changes
+      group by journal_number
+    ) as c using (number)
+    where (j.digest, j.transfer_count::bigint, j.change_count::bigint) is distinct from (
+        sha256(convert_to(coalesce(c.records, '') || coalesce(t.records, ''), 'UTF8')), coalesce(t.transfers, 0),
+        coalesce(c.changes, 0))
+      or (t.transfers > 0 and (j.settled_at, j.settled_at, 1, j.transfer_count) is distinct from (t.since, t.till, t.low, t.high))`,
   'the changes of an account are numbered without gaps, and the last one seals what it says of itself': `
     select a.account_number, a.currency, c.changes from accounts as a
     full join (

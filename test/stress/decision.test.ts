@@ -8,12 +8,13 @@ import { awaitFinal, request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { idOf, openAccounts, post } from './callers.ts';
 
-/** Holds the journal's head, as a job does that updates it, until the returned function is called. */
+/** Holds the journal's head, as a job does that updates it, until the returned function is called. The journal is then past that time. */
 async function holdHead(database: TestDatabase): Promise<() => Promise<void>> {
   const holder = await database.connect();
   await holder.query('begin');
   await holder.query('update journal_head set number = number');
   return async () => {
+    await holder.query('update journal_head set closed_until = clock_timestamp()');
     await holder.query('commit');
   };
 }

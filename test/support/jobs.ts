@@ -56,6 +56,7 @@ export function newJob(fields: Partial<Job> = {}): Job {
     openings: [],
     mode: 'settle',
     mayBeSettled: false,
+    retryMs: Infinity,
     ...fields,
   };
 }
