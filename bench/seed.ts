@@ -17,7 +17,9 @@ export async function seedLedger(connection: Connection, accounts: number, trans
     set local work_mem = '256MB';
     create temp table beginning on commit drop as select now() - interval '1 hour' as began`);
   await connection.query(insertAccounts(accounts, turns));
-  await connection.query('create temp table job (number bigint, transfer_count integer, digest bytea) on commit drop');
+  await connection.query(
+    'create temp table job (number bigint, transfer_count integer, change_count integer, digest bytea) on commit drop',
+  );
   await connection.query(insertChanges(accounts));
   for (const rows of [openings(accounts), ring(accounts, history)]) {
     await connection.query(insertTransfers(rows));
@@ -55,8 +57,8 @@ function insertChanges(accounts: number): string {
       insert into account_changes (change_number, journal_number, account_number, currency, seal)
       select 1, number, account_number, currency, seal from opened order by number
     )
-    insert into job (number, transfer_count, digest)
-    select number, 0,
+    insert into job (number, transfer_count, change_count, digest)
+    select number, 0, 1,
       sha256(convert_to(concat_ws(chr(31), account_number, currency, 1, encode(seal, 'hex')) || chr(30), 'UTF8'))
     from opened`;
 }
@@ -121,38 +123,43 @@ function insertJobs(rows: string): string {
       from_entry, from_balance, to_entry, to_balance, 'transfer', '', '', '', '', '', '', '', ''
     ) || chr(30)`;
   return `
-    insert into job (number, transfer_count, digest)
-    select number, count(*), sha256(convert_to(string_agg(${record}, '' order by position), 'UTF8'))
+    insert into job (number, transfer_count, change_count, digest)
+    select number, count(*), 0, sha256(convert_to(string_agg(${record}, '' order by position), 'UTF8'))
     from ${complete(rows)}
     group by number`;
 }
 
 const CHAIN = `
   with recursive chain as (
-    select 0::bigint as number, null::timestamptz as settled_at, 0 as transfer_count, null::bytea as digest,
+    select 0::bigint as number, null::timestamptz as settled_at, 0 as transfer_count, 0 as change_count, null::bytea as digest,
       null::bytea as previous_hash, decode(repeat('00', 32), 'hex') as hash
     union all
-    select job.number, ${instantOf('job.number')}, job.transfer_count, job.digest, chain.hash,
+    select job.number, ${instantOf('job.number')}, job.transfer_count, job.change_count, job.digest, chain.hash,
       sha256(
         chain.hash
         || convert_to(
-          job.number || '|' || ${microsOf(instantOf('job.number'))} || '|' || job.transfer_count, 'UTF8'
+          concat_ws(
+            '|', 'main', job.number, ${microsOf(instantOf('job.number'))}, job.transfer_count, job.change_count
+          ),
+          'UTF8'
         )
         || job.digest
       )
     from chain
     join job on job.number = chain.number + 1
   ), journaled as (
-    insert into journal (number, settled_at, transfer_count, digest, previous_hash, hash)
-    select number, settled_at, transfer_count, digest, previous_hash, hash
+    insert into journal (
+      number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+    )
+    select number, settled_at, transfer_count, transfer_count, change_count, digest, previous_hash, hash
     from chain
     where number > 0
-    returning number, settled_at, hash
+    returning number, settled_at, previous_hash, hash
   ), accepted as (
     insert into leases (id, closed, accepted_count)
     select gen_random_uuid(), true, sum(transfer_count)
     from chain
   )
   update journal_head
-  set number = last.number, settled_at = last.settled_at, hash = last.hash
+  set number = last.number, settled_at = last.settled_at, previous_hash = last.previous_hash, hash = last.hash
   from (select * from journaled order by number desc limit 1) as last`;
