@@ -27,7 +27,7 @@ function rowsOfLedgers(): string {
         'ledger of rows',
         'ledgers.id is not null',
         'a ledger that is there',
-        `coalesce('#' || counted.ledger_id, 'none') || ', in ' || counted.total || ' rows of ' || counted.name`,
+        `coalesce('id ' || counted.ledger_id, 'none') || ', in ' || counted.total || ' rows of ' || counted.name`,
       ),
     ],
   });

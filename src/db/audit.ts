@@ -34,7 +34,7 @@ export type AuditOptions = {
 /** What is not as it must be. What it is about is null where it is not about such a thing. */
 export type Discrepancy = {
   readonly check: string;
-  /** The name of the ledger; `#7` if there is no ledger with this id. */
+  /** The name of the ledger; `id 7` if there is no ledger with this id. */
   readonly ledger: string | null;
   readonly account: string | null;
   readonly currency: string | null;
@@ -144,7 +144,7 @@ export async function* auditBooks(connection: Connection, options: AuditOptions)
         type: 'discrepancy',
         check: name,
         ...found,
-        ledger: ledger === null ? null : (names.get(ledger) ?? `#${ledger}`),
+        ledger: ledger === null ? null : (names.get(ledger) ?? `id ${ledger}`),
       };
     }
     if (rows > done) yield { type: 'progress', rows: rows - done };

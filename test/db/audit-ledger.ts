@@ -40,6 +40,8 @@ type Change = { accountNumber: string; currency: string; fields: Row };
 export class Ledger {
   readonly id: number;
   readonly name: string;
+  /** By how much all amounts are multiplied, so that the money of one ledger is not taken for that of another. */
+  readonly factor: number;
   readonly accounts = new Map<string, Account>();
   readonly changes: Row[] = [];
   readonly transfers: Row[] = [];
@@ -50,9 +52,10 @@ export class Ledger {
   #hash = Buffer.alloc(32);
   #nextId = 1;
 
-  constructor({ id, name }: { id: number; name: string }) {
+  constructor({ id, name, factor }: { id: number; name: string; factor: number }) {
     this.id = id;
     this.name = name;
+    this.factor = factor;
   }
 
   /** An instant of the ledger: a second for each row of the journal, and some microseconds. */
@@ -71,7 +74,7 @@ export class Ledger {
       currency,
       overdraft_limit: 0,
       status: 'open',
-      name: `The account ${accountNumber}`,
+      name: `The account ${accountNumber} of ${this.name}`,
       email: null,
       phone: null,
       date_of_birth: null,
@@ -79,6 +82,7 @@ export class Ledger {
       created_at: this.instant(this.journal.length, 17).text,
       ...fields,
     };
+    account['overdraft_limit'] = Number(account['overdraft_limit']) * this.factor;
     this.accounts.set(`${accountNumber} ${currency}`, account);
     this.change(accountNumber, currency, {});
   }
@@ -132,7 +136,9 @@ export class Ledger {
     this.#append(counts, sha256(sealed.join(''), records.join('')));
   }
 
-  #settleOne(order: Order, position: number): string {
+  #settleOne(given: Order, position: number): string {
+    const order = { ...given, amount: given.amount === null ? null : given.amount * this.factor };
+    if (given.description !== undefined) order.description = `${given.description} in ${this.name}`;
     const id = idOf(this.#nextId++);
     const kind = order.kind ?? 'transfer';
     const completed = order.code === undefined;

@@ -5,6 +5,9 @@ import { idOf, Ledger, type Row } from './audit-ledger.ts';
 
 export const JOURNAL_ROWS = 20;
 
+/** In seconds. A service that runs on the ledger must not find its open holds due. */
+const TEN_YEARS = 10 * 365 * 24 * 3600;
+
 /** The ids of transfers (and of holds, which have the same) that tests refer to. */
 export const IDS = {
   rent: idOf(4),
@@ -53,7 +56,7 @@ function fillLedger(ledger: Ledger): void {
   ledger.change('OLD', 'USD', { status: 'closed' });
   ledger.settle(
     [
-      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 1000, expiresIn: 3600 },
+      { kind: 'hold', from: 'ANN', to: 'BOB', amount: 1000, expiresIn: TEN_YEARS },
       { kind: 'hold', from: 'ANN', to: 'CID', amount: 300 },
       { kind: 'hold', from: 'BOB', to: 'CID', amount: 200, expiresIn: 1 },
       { kind: 'hold', from: 'BOB', to: 'ANN', amount: 50, description: 'Stays open' },
@@ -116,8 +119,8 @@ function fillLedger(ledger: Ledger): void {
   ]);
 }
 
-export const MAIN = { id: 1, name: 'main' };
-export const SHOP = { id: 2, name: 'shop' };
+export const MAIN = { id: 1, name: 'main', factor: 1 };
+export const SHOP = { id: 2, name: 'shop', factor: 3 };
 
 /** Writes a ledger into a migrated database. Another ledger than `main` is created. */
 export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): Promise<void> {
@@ -144,9 +147,9 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
     holds: [...ledger.holds.values()],
     reversed_amounts: [...ledger.reversed.values()],
     pending_transfers: [
-      pending(idOf(200), { amount: 7, from_account: 'ANN', to_account: 'BOB' }),
+      pending(idOf(200), { amount: 7 * named.factor, from_account: 'ANN', to_account: 'BOB' }),
       pending(idOf(201), {
-        amount: 8,
+        amount: 8 * named.factor,
         from_account: 'ANN',
         to_account: 'BOB',
         group_id: IDS.groupPending,
@@ -154,7 +157,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
         atomic: true,
       }),
       pending(idOf(202), {
-        amount: 9,
+        amount: 9 * named.factor,
         from_account: 'BOB',
         to_account: 'ANN',
         group_id: IDS.groupPending,

@@ -44,18 +44,19 @@ export type Follower = {
   leave: () => Promise<void>;
 };
 
-/** Follows the feed until the scope ends. A form that is not that of an event rejects `ended`. */
+/** Follows the feed of a ledger (main) until the scope ends. A form that is not that of an event rejects `ended`. */
 export function follow(
   scope: Scope,
   service: { url: string },
-  from: { after: number; lastEventId?: number },
+  from: { after: number; lastEventId?: number; ledger?: string },
 ): Follower {
   const events: FeedEvent[] = [];
   const hangUp = new AbortController();
   let headers: Record<string, string | string[] | undefined> = {};
   let text = '';
   const read = async (): Promise<boolean> => {
-    const answer = await send(new URL(`/events?after=${from.after}`, service.url), {
+    const prefix = from.ledger === undefined ? '' : `/ledgers/${from.ledger}`;
+    const answer = await send(new URL(`${prefix}/events?after=${from.after}`, service.url), {
       signal: hangUp.signal,
       headers: {
         accept: 'text/event-stream',

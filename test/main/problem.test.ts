@@ -84,7 +84,10 @@ test('openapi: what may be left out is not called required, and each header is n
     optional,
   );
   const movements = [...optional, 'POST /holds', 'POST /transfers'];
-  const takers: Record<string, string[]> = { 'Idempotency-Key': ['POST /accounts', ...movements], Prefer: movements };
+  const takers: Record<string, string[]> = {
+    'Idempotency-Key': ['POST /accounts', 'POST /ledgers', ...movements],
+    Prefer: movements,
+  };
   for (const [name, taking] of Object.entries(takers)) {
     const routes = [...operations].filter(([, { parameters }]) =>
       parameters.some((each) => each.in === 'header' && each.name === name),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Problem } from '../../src/main/problem.ts';
-import { Router } from '../../src/main/router.ts';
+import { Router, splitLedger } from '../../src/main/router.ts';
 
 const router = new Router<string>();
 router.add('GET', '/', 'home');
@@ -106,3 +106,31 @@ function codeOf(work: () => unknown): string {
   }
   return 'no problem';
 }
+
+const SPLIT: { path: string; ledger: string; prefix: string; rest: string }[] = [
+  { path: '/accounts', ledger: '', prefix: '', rest: '/accounts' },
+  { path: '/ledgers', ledger: '', prefix: '', rest: '/ledgers' },
+  { path: '/ledgers/shop', ledger: '', prefix: '', rest: '/ledgers/shop' },
+  { path: '/ledgers/shop/accounts', ledger: 'shop', prefix: '/ledgers/shop', rest: '/accounts' },
+  { path: '/ledgers/shop/accounts/A/entries', ledger: 'shop', prefix: '/ledgers/shop', rest: '/accounts/A/entries' },
+  { path: '/ledgers/sh%6Fp/accounts', ledger: 'shop', prefix: '/ledgers/sh%6Fp', rest: '/accounts' },
+  { path: '/ledgers/a%2Fb/accounts', ledger: 'a/b', prefix: '/ledgers/a%2Fb', rest: '/accounts' },
+  { path: '/ledgers/shop/', ledger: 'shop', prefix: '/ledgers/shop', rest: '/' },
+  { path: '/ledgers/shop/ledgers/b/x', ledger: 'shop', prefix: '/ledgers/shop', rest: '/ledgers/b/x' },
+  { path: '/ledgers//accounts', ledger: '', prefix: '', rest: '/ledgers//accounts' },
+  { path: '/Ledgers/shop/accounts', ledger: '', prefix: '', rest: '/Ledgers/shop/accounts' },
+  { path: '*', ledger: '', prefix: '', rest: '*' },
+];
+
+for (const { path, ledger, prefix, rest } of SPLIT) {
+  test(`router: ${path} names ${ledger === '' ? 'no ledger' : `the ledger ${ledger}`}`, () => {
+    assert.deepEqual(splitLedger(path), { ledger, prefix, path: rest });
+  });
+}
+
+test('router: a ledger that is not correctly encoded is refused', () => {
+  assert.equal(
+    codeOf(() => splitLedger('/ledgers/%E0%A4%A/accounts')),
+    'invalid_request',
+  );
+});

@@ -156,8 +156,8 @@ test('leases: a process under load finds what it stored without an answer, and g
   await lost;
   // A stranger's transfer: under a lease that is not known, so that it is adopted at the first look.
   const [stranger] = await database.query<{ id: string }>(
-    `insert into pending_transfers (id, lease_id, amount, from_account, to_account)
-     values (gen_random_uuid(), gen_random_uuid(), 7, 'ACC0', 'ACC1')
+    `insert into pending_transfers (ledger_id, id, lease_id, amount, from_account, to_account)
+     values (1, gen_random_uuid(), gen_random_uuid(), 7, 'ACC0', 'ACC1')
      returning id`,
   );
   await database.query('update leases set accepted_count = accepted_count + 1 where not closed');
