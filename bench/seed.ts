@@ -39,10 +39,10 @@ const microsOf = (instant: string) => `(extract(epoch from ${instant}) * 1000000
 
 function insertAccounts(accounts: number, turns: number): string {
   return `
-    insert into accounts (account_number, currency, name, balance, entry_count, created_at)
-    select '@external', 'USD', 'The world outside', ${-accounts * OPENING_BALANCE}, ${accounts}, began from beginning
+    insert into accounts (ledger_id, account_number, currency, name, balance, entry_count, created_at)
+    select 1, '@external', 'USD', 'The world outside', ${-accounts * OPENING_BALANCE}, ${accounts}, began from beginning
     union all
-    select '${PREFIX}-' || k, 'USD', 'Benchmark', ${OPENING_BALANCE}, ${1 + 2 * turns}, began
+    select 1, '${PREFIX}-' || k, 'USD', 'Benchmark', ${OPENING_BALANCE}, ${1 + 2 * turns}, began
     from beginning, generate_series(0, ${accounts - 1}) as k`;
 }
 
@@ -54,8 +54,8 @@ function insertChanges(accounts: number): string {
       from generate_series(-1, ${accounts - 1}) as k
       join accounts on account_number = case when k < 0 then '@external' else '${PREFIX}-' || k end
     ), changed as (
-      insert into account_changes (change_number, journal_number, account_number, currency, seal)
-      select 1, number, account_number, currency, seal from opened order by number
+      insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
+      select 1, 1, number, account_number, currency, seal from opened order by number
     )
     insert into job (number, transfer_count, change_count, digest)
     select number, 0, 1,
@@ -97,18 +97,18 @@ const complete = (rows: string) => `(
 function insertTransfers(rows: string): string {
   return `
     insert into transfers (
-      amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, journal_position, id, kind,
+      ledger_id, amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, journal_position, id, kind,
       from_account, to_account, currency, status
     )
-    select amount, instant, instant, number, from_entry, to_entry, position, id, 'transfer', from_account, to_account,
+    select 1, amount, instant, instant, number, from_entry, to_entry, position, id, 'transfer', from_account, to_account,
       'USD', 'completed'
     from ${complete(rows)}`;
 }
 
 function insertEntries(rows: string): string {
   return `
-    insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-    select side.entry_number, side.amount, side.balance, number, id, side.account_number, 'USD'
+    insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+    select 1, side.entry_number, side.amount, side.balance, number, id, side.account_number, 'USD'
     from ${complete(rows)}
     cross join lateral (
       values (from_entry, -planned.amount, from_balance, from_account), (to_entry, planned.amount, to_balance, to_account)
@@ -142,8 +142,10 @@ const CHAIN = `
     from chain
     join job on job.number = chain.number + 1
   ), journaled as (
-    insert into journal (number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
-    select number, settled_at, transfer_count, 0, change_count, digest, previous_hash, hash
+    insert into journal (
+      ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+    )
+    select 1, number, settled_at, transfer_count, 0, change_count, digest, previous_hash, hash
     from chain
     where number > 0
     returning number, settled_at, previous_hash, hash

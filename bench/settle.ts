@@ -52,23 +52,23 @@ const INSERT_JOURNAL = `
 
 const INSERT_TRANSFERS = `
   insert into transfers (
-    amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, journal_position, id, kind,
+    ledger_id, amount, created_at, completed_at, journal_number, from_entry_number, to_entry_number, journal_position, id, kind,
     from_account, to_account, currency, status
   )
-  select ended.amount, timestamptz 'epoch' + $7::bigint * interval '1 microsecond', head.settled_at, head.number,
+  select 1, ended.amount, timestamptz 'epoch' + $7::bigint * interval '1 microsecond', head.settled_at, head.number,
     ended.from_entry_number, ended.to_entry_number, ended.position, ended.id, 'transfer', ended.from_account,
     ended.to_account, 'USD', 'completed'
   from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
     with ordinality
     as ended (id, from_account, to_account, amount, from_entry_number, to_entry_number, position)
-  cross join journal_head as head`;
+  join journal_head as head on head.ledger_id = 1`;
 
 const INSERT_ENTRIES = `
-  insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-  select side.entry_number, side.amount, side.balance, head.number, ended.id, side.account_number, 'USD'
+  insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+  select 1, side.entry_number, side.amount, side.balance, head.number, ended.id, side.account_number, 'USD'
   from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
     as ended (id, from_account, to_account, amount, from_entry_number, from_balance, to_entry_number, to_balance)
-  cross join journal_head as head
+  join journal_head as head on head.ledger_id = 1
   cross join lateral (
     values
       (ended.from_entry_number, -ended.amount, ended.from_balance, ended.from_account),

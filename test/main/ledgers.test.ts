@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { insertAccount, sealAccount } from '../../src/db/accounts.ts';
 import { IDS, JOURNAL_ROWS, MAIN, SHOP, writeLedger } from '../db/audit-sample.ts';
 import { idOf } from '../db/audit-ledger.ts';
 import { findAll } from '../db/audit-tampering.ts';
@@ -203,27 +202,10 @@ test('ledgers: a change of an account is made, and sealed, in its own ledger', a
   const refused = await request(service, 'DELETE', '/ledgers/shop/accounts/ANN');
   assert.equal(refused.body['code'], 'account_not_empty');
 
-  const connection = await connect(database.settings, READING_TIMEOUTS, { applicationName: 'opening' });
-  for (const ledger of [
-    { id: 1, name: 'main' },
-    { id: 2, name: 'shop' },
-  ]) {
-    const account = {
-      accountNumber: 'SPARE',
-      currency: 'USD',
-      name: 'Spare',
-      email: null,
-      phone: null,
-      dateOfBirth: null,
-      overdraftLimit: 0n,
-      metadata: {},
-    };
-    await connection.query('begin');
-    assert.ok(await insertAccount(connection, ledger, account));
-    await sealAccount(connection, ledger, account);
-    await connection.query('commit');
+  for (const prefix of ['', '/ledgers/shop']) {
+    const opened = await request(service, 'POST', `${prefix}/accounts`, { account_number: 'SPARE', name: 'Spare' });
+    assert.equal(opened.status, 201, opened.text);
   }
-  await disconnect(connection);
   assert.equal((await request(service, 'DELETE', '/ledgers/shop/accounts/SPARE')).status, 204);
   assert.equal((await request(service, 'GET', '/ledgers/shop/accounts/SPARE')).body['status'], 'closed');
   assert.equal((await request(service, 'GET', '/accounts/SPARE')).body['status'], 'open');
