@@ -252,8 +252,7 @@ create table holds (
   constraint holds_amount_positive check (amount between 1 and 9007199254740991),
   constraint holds_parts_positive check (captured >= 0 and released >= 0),
   constraint holds_within_amount check (captured + released <= amount),
-  constraint holds_state_explained check ((state = 'open') = (captured + released < amount)),
-  constraint holds_expiry_named check ((state = 'expired') = (expiry_id is not null))
+  constraint holds_state_explained check ((state = 'open') = (captured + released < amount))
 )
 with (fillfactor = 80);
 
