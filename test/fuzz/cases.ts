@@ -113,6 +113,7 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
 
 /** Places in lists, as the service would give them. */
 const CURSORS: Readonly<Record<string, readonly string[]>> = {
+  '/ledgers': ['main', 'a'],
   '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
   '/transfers': ['settled', 'pending'].map((stage) =>
     Buffer.from(

@@ -112,6 +112,7 @@ export function knownText(name: string, schema: Schema): fc.Arbitrary<string> {
 
 /** The value of a parameter of a path. */
 export function pathText(name: string, path: string): fc.Arbitrary<string> {
+  if (name === 'ledger') return fc.constantFrom('main', 'a', '0');
   if (name === 'month') return fc.constantFrom('2025-01', '2024-02', '1000-01', '2026-11', '2026-10');
   if (name === 'account_number') {
     // What is changed by cases is not what most transfers go through.

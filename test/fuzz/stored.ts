@@ -80,6 +80,8 @@ export class Stored {
       this.#changed.add(said.account_number ?? '');
       return;
     }
+    // A ledger is empty, and keeps its key itself.
+    if (operation.name === 'POST /ledgers') return;
     if (said.dry_run === true || answer.headers.has('idempotency-replayed')) return;
     const key = headers.find(([name]) => name.toLowerCase() === 'idempotency-key')?.[1].trim();
     if (key !== undefined) this.#keys.add(key);
@@ -167,7 +169,7 @@ export class Stored {
          (select count(*) from idempotency_keys)::integer as keys,
          (select count(*) from account_changes)::integer as changes,
          (select count(*) from holds)::integer as holds,
-         (select number from journal_head) as number`,
+         (select number from journal_head where ledger_id = 1) as number`,
       [this.#journalNumber],
     );
     if (!row) throw new Error('Counting must give a row.');
