@@ -21,35 +21,44 @@ export const CLOSED_UNTIL = 'greatest(settled_at, closed_until)';
 
 // A journal in use closes its past by itself. Closing an idle one takes the lock of its head, so it is done at most ten times
 // a second, however many callers ask.
-const CLOSE = `
-  with closed as (
-    update journal_head
-    set closed_until = greatest(clock_timestamp(), ${CLOSED_UNTIL})
-    where ledger_id = $2::integer
-      and ${CLOSED_UNTIL} <= $1::timestamptz
-      and $1::timestamptz < clock_timestamp()
-      and ${CLOSED_UNTIL} < clock_timestamp() - interval '100 milliseconds'
-    returning closed_until
-  )
-  select greatest(${CLOSED_UNTIL}, (select closed_until from closed)) > $1::timestamptz as closed,
+const STATE = `
+  select ${CLOSED_UNTIL} > $1::timestamptz as closed,
+    case
+      when ${CLOSED_UNTIL} <= $1::timestamptz
+        and $1::timestamptz < clock_timestamp()
+        and ${CLOSED_UNTIL} < clock_timestamp() - interval '100 milliseconds'
+      then clock_timestamp()
+    end as close_at,
     extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
   from journal_head
   where ledger_id = $2::integer`;
 
+// The clock is read before: a distributed engine refuses an update that reads it beside columns.
+const CLOSE = `
+  update journal_head
+  set closed_until = greatest($3::timestamptz, ${CLOSED_UNTIL})
+  where ledger_id = $2::integer and ${CLOSED_UNTIL} <= $1::timestamptz`;
+
 /**
- * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other can follow. A future
- * instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then retries in a moment.
+ * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other can follow. A
+ * future instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then retries in a moment.
  */
 export async function closeInstant(
   connection: Queryable,
   ledger: Ledger,
   instant: string,
 ): Promise<{ closed: boolean; secondsLeft: number }> {
-  const result = await connection.query<{ closed: boolean; seconds_left: number }>({
-    name: 'close instant',
-    text: CLOSE,
-    values: [roundDown(instant), ledger.id],
+  const values = [roundDown(instant), ledger.id];
+  const result = await connection.query<{ closed: boolean; close_at: string | null; seconds_left: number }>({
+    name: 'load state of instant',
+    text: STATE,
+    values,
   });
   const row = result.rows[0];
-  return { closed: row?.closed ?? false, secondsLeft: row?.seconds_left ?? 0 };
+  const secondsLeft = row?.seconds_left ?? 0;
+  const closeAt = row?.close_at ?? null;
+  if (closeAt === null) return { closed: row?.closed ?? false, secondsLeft };
+  // No row is updated if another process has closed it meanwhile; it is closed all the same.
+  await connection.query({ name: 'close instant', text: CLOSE, values: [...values, closeAt] });
+  return { closed: true, secondsLeft };
 }
