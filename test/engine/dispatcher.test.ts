@@ -1,0 +1,568 @@
+// How units are gathered into jobs, and what becomes of a job that fails, with threads that the test plays itself.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import type { Job, JobReport, UnitEnding } from '../../src/domain/job.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import type { NewTransfer } from '../../src/domain/transfer.ts';
+import { sizeOf, toStoredUnits, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
+import { startDispatcher, turn } from '../support/fake-pool.ts';
+import { newAccount, newTransfer, settledReport } from '../support/jobs.ts';
+
+const OTHER_LEDGER = { id: 2, name: 'other' };
+const BROKEN: JobReport = { result: 'broken', reason: 'culprit', sqlState: '22P02' };
+const UNAVAILABLE: JobReport = { result: 'unavailable', reason: 'away', sqlState: null, mayBeSettled: false };
+const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
+
+function group(name: string, size: number): NewTransfer[] {
+  return Array.from({ length: size }, (_, position) =>
+    newTransfer({ id: `${name}${position}`, group: { id: name, position, atomic: true } }),
+  );
+}
+
+/** Transfers of the intake log as units: each alone, and each atomic group as a whole. */
+function stored(transfers: readonly (string | NewTransfer)[], { adoptions = 0, ledger = MAIN_LEDGER } = {}): Unit[] {
+  return toStoredUnits(
+    transfers.map((each) => ({
+      ledger,
+      transfer: typeof each === 'string' ? newTransfer({ id: each }) : each,
+      storedAtMicros: 1n,
+      adoptions,
+    })),
+  );
+}
+
+/** A request whose caller waits. */
+function waiting(ids: readonly string[], ledger = MAIN_LEDGER): Unit {
+  return toWaitingUnit(
+    ledger,
+    ids.map((id) => newTransfer({ id })),
+    null,
+  );
+}
+
+/** A request that opens accounts. */
+function opening(numbers: readonly string[]): Unit {
+  return toWaitingUnit(
+    MAIN_LEDGER,
+    [],
+    null,
+    numbers.map((number) => newAccount(number)),
+  );
+}
+
+function idsOf(job: Job): string {
+  return job.transfers.id.join();
+}
+
+function runsOf(jobs: readonly Job[]): string[] {
+  return jobs.map((job) => `${idsOf(job)}${job.mode === 'quarantine' ? ' quarantined' : ''}`);
+}
+
+async function start(options: Parameters<typeof startDispatcher>[0] = {}) {
+  const started = await startDispatcher(options);
+  const { admission, dispatcher } = started;
+  const admit = (unit: Unit) => assert.ok(admission.tryAdmit(sizeOf(unit), unit.bytes));
+  return {
+    ...started,
+    push: (units: readonly Unit[]) => {
+      units.forEach(admit);
+      dispatcher.push(units);
+    },
+    submit: (unit: Unit) => {
+      admit(unit);
+      return dispatcher.submit(unit);
+    },
+  };
+}
+
+test('dispatcher: a job is what has gathered, up to its size, and splits no unit', async () => {
+  const { push, submit, pool } = await start({ jobSizeMax: 4 });
+  push(stored(['first']));
+  push(stored(['a', 'b', ...group('g', 3), ...group('h', 6), 'c', 'd']));
+  submit(waiting(['w0', 'w1', 'w2']));
+  submit(waiting(['x0', 'x1', 'x2', 'x3', 'x4']));
+  submit(opening(['N0', 'N1']));
+  submit(opening(['O0', 'O1', 'O2']));
+  await pool.endAll();
+  assert.deepEqual(
+    pool.jobs.map((job) => [idsOf(job), job.units, job.openings.length]),
+    [
+      ['first', [1], 0],
+      ['a,b', [1, 1], 0],
+      ['g0,g1,g2', [3], 0],
+      ['h0,h1,h2,h3,h4,h5', [6], 0],
+      ['c,d', [1, 1], 0],
+      ['w0,w1,w2', [3], 0],
+      ['x0,x1,x2,x3,x4', [5], 0],
+      ['', [0], 2],
+      ['', [0], 3],
+    ],
+  );
+});
+
+test('dispatcher: a job bounds the bytes of its units', async () => {
+  const { push, pool } = await start();
+  push(stored(['first']));
+  const metadata = { note: 'x'.repeat(1_500_000) };
+  push(stored(['a', 'b', 'c', 'd'].map((id) => newTransfer({ id, metadata }))));
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['first', 'a,b', 'c,d']);
+});
+
+test('dispatcher: a broken job is bisected until the culprit is alone, which is quarantined; a group as a whole', async () => {
+  const { push, pool } = await start();
+  push(stored(['a', 'b', ...group('g', 3), 'c']));
+  await pool.endAll((job) => (job.transfers.id.includes('g1') && job.mode === 'settle' ? BROKEN : null));
+  assert.deepEqual(runsOf(pool.jobs), ['a,b,g0,g1,g2,c', 'a,b', 'g0,g1,g2,c', 'g0,g1,g2', 'c', 'g0,g1,g2 quarantined']);
+});
+
+test('dispatcher: a broken unit that is not stored ends as broken, and only it', async () => {
+  const { push, submit, pool, admission } = await start();
+  push(stored(['a']));
+  const units = ['b', 'culprit', 'c', 'd'].map((id) => submit(waiting([id, `${id}1`])));
+  await pool.endAll((job) => (job.transfers.id.includes('culprit') ? BROKEN : null));
+  assert.deepEqual(
+    units.map(({ result }) => result?.state),
+    ['settled', 'broken', 'settled', 'settled'],
+  );
+  assert.ok(pool.jobs.every(({ mode }) => mode === 'settle'));
+  assert.equal(admission.size, 0);
+});
+
+test('dispatcher: a transfer that cannot even be quarantined is retried alone, and delays no other', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { push, pool, dispatcher } = await start();
+  push(stored(['culprit']));
+  for (let jobs = 0; jobs < 2; jobs += 1) await pool.end(BROKEN);
+  assert.deepEqual(runsOf(pool.jobs), ['culprit', 'culprit quarantined']);
+  push(stored(['a']));
+  await pool.end();
+  assert.equal(pool.running.length, 0);
+  assert.ok(dispatcher.has('culprit'));
+  t.mock.timers.tick(2000);
+  await pool.end();
+  assert.deepEqual(runsOf(pool.jobs), ['culprit', 'culprit quarantined', 'a', 'culprit quarantined']);
+  assert.ok(!dispatcher.has('culprit'));
+});
+
+test('dispatcher: a job that kills its thread is bisected, and a transfer that kills three alone is quarantined', async () => {
+  const { push, pool } = await start();
+  push(stored(['a', 'b', 'c']));
+  while (pool.running.length > 0) {
+    const { job } = pool.first;
+    await (job.transfers.id.includes('b') && job.mode === 'settle' ? pool.die() : pool.end());
+  }
+  assert.deepEqual(runsOf(pool.jobs), ['a,b,c', 'a,b', 'c', 'a', 'b', 'b', 'b', 'b quarantined']);
+});
+
+test('dispatcher: suspects run one at a time, beside others', async () => {
+  const { push, pool } = await start({ threads: 4 });
+  push(stored(['a', 'b', 'c']));
+  await pool.die();
+  assert.deepEqual(runsOf(pool.running.map(({ job }) => job)), ['a,b']);
+  push(stored(['d'], { ledger: OTHER_LEDGER }));
+  assert.deepEqual(runsOf(pool.running.map(({ job }) => job)), ['a,b', 'd']);
+  await pool.end();
+  assert.deepEqual(runsOf(pool.running.map(({ job }) => job)), ['d', 'c']);
+  await pool.endAll();
+});
+
+test('dispatcher: the end of the pool is no death, and nothing runs after stop', async () => {
+  const { push, pool, dispatcher } = await start({ jobSizeMax: 1 });
+  push(stored(['a', 'b']));
+  dispatcher.stop();
+  pool.first.die(new Error('Terminating worker thread'));
+  await turn();
+  assert.deepEqual(runsOf(pool.jobs), ['a']);
+  assert.deepEqual([dispatcher.has('a'), dispatcher.has('b')], [true, true]);
+});
+
+test('dispatcher: adopted transfers run in jobs of their own, the smaller the more processes died with them', async () => {
+  const { push, pool } = await start({ jobSizeMax: 64 });
+  const adopted = (adoptions: number, count: number) =>
+    stored(
+      Array.from({ length: count }, (_, index) => `${adoptions}-${index}`),
+      { adoptions },
+    );
+  push([...adopted(1, 20), ...adopted(3, 2), ...adopted(11, 2), ...adopted(16, 2)]);
+  await pool.endAll();
+  const runs = pool.jobs.map(({ transfers, mode }) => `${transfers.id.length} ${mode}`);
+  assert.deepEqual(runs, [
+    '16 settle',
+    '4 settle',
+    '1 settle',
+    '1 settle',
+    '1 settle',
+    '1 settle',
+    '1 quarantine',
+    '1 quarantine',
+  ]);
+});
+
+test('dispatcher: a caller that waits for several stored transfers waits until all have ended', async () => {
+  const { push, pool, dispatcher } = await start({ jobSizeMax: 1 });
+  push(stored(['a', 'b', 'c']));
+  const waits = { all: ['a', 'b', 'unknown'], one: ['b'], late: ['a', 'c'] };
+  const over = new Set<string>();
+  for (const [name, ids] of Object.entries(waits)) void dispatcher.waitFor(ids, 60_000).then(() => over.add(name));
+  await pool.end();
+  assert.deepEqual([...over], []);
+  await pool.end();
+  assert.deepEqual(over, new Set(['all', 'one']));
+  await pool.end();
+  assert.deepEqual(over, new Set(['all', 'one', 'late']));
+});
+
+test('dispatcher: a wait for stored transfers ends after its time', async (t) => {
+  const { push, pool, dispatcher } = await start({ jobSizeMax: 1 });
+  push(stored(['a', 'b']));
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let over = false;
+  void dispatcher.waitFor(['a', 'b'], 60).then(() => (over = true));
+  await pool.end();
+  assert.equal(over, false);
+  // Timers are set by the mocked clock, and deadlines by the real one.
+  await new Promise((resolve) => setImmediate(resolve));
+  const until = performance.now() + 70;
+  while (performance.now() < until) await turn();
+  t.mock.timers.tick(60);
+  await turn();
+  assert.equal(over, true);
+});
+
+test('dispatcher: each unit learns how its own transfers and accounts ended', async () => {
+  const { submit, pool } = await start();
+  submit(waiting(['first']));
+  const units = [waiting(['a', 'b']), opening(['N']), waiting(['c']), opening(['O', 'P']), waiting(['d'])].map(submit);
+  await pool.end();
+  const { job } = pool.first;
+  const report = settledReport(job, {
+    units: ['settled', 'account_exists', 'replayed', 'settled', 'settled_elsewhere'],
+  });
+  const endings = [null, 'insufficient_funds', null, null] as const;
+  await pool.end({ ...report, endings, amounts: [1n, 2n, null, null], currencies: ['USD', 'EUR', null, null] });
+  const [first, second, third, fourth, fifth] = units.map(({ result }) => result);
+  assert.ok(first?.state === 'settled' && fourth?.state === 'settled');
+  assert.deepEqual(first.transfers, [
+    { ending: null, currency: 'USD', amount: 1n },
+    { ending: 'insufficient_funds', currency: 'EUR', amount: 2n },
+  ]);
+  assert.deepEqual(
+    fourth.opened.map(({ accountNumber }) => accountNumber),
+    ['O', 'P'],
+  );
+  assert.deepEqual(
+    [second, third, fifth],
+    [{ state: 'account_exists' }, { state: 'replayed' }, { state: 'settled_elsewhere' }],
+  );
+});
+
+test('dispatcher: the number of each row of a journal is announced with its ledger', async () => {
+  const { submit, pool, journaled } = await start();
+  submit(waiting(['a']));
+  submit(waiting(['b'], OTHER_LEDGER));
+  await pool.end({ ...settledReport(pool.first.job), journalNumber: 7n });
+  await pool.end({ ...settledReport(pool.first.job), journalNumber: null });
+  assert.deepEqual(journaled, [{ ledger: 'main', number: 7n }]);
+});
+
+test('dispatcher: a stored unit that is on its way is not taken again', async () => {
+  const { push, pool, admission } = await start();
+  push(stored(['a', ...group('g', 2)]));
+  push(stored(['a', ...group('g', 2), 'b']));
+  assert.equal(admission.size, 4);
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['a,g0,g1', 'b']);
+  assert.equal(admission.size, 0);
+});
+
+test('dispatcher: a withdrawn unit is in no later job', async () => {
+  const { submit, pool, dispatcher } = await start();
+  submit(waiting(['first']));
+  const [a, b, c] = ['a', 'b', 'c'].map((id) => submit(waiting([id])));
+  assert.ok(a && b && c);
+  assert.equal(dispatcher.withdraw(b), true);
+  assert.equal(dispatcher.withdraw(b), false);
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['first', 'a,c']);
+  assert.deepEqual([b.state, b.result], ['withdrawn', null]);
+});
+
+test('dispatcher: a unit is not withdrawn from a running job, nor after it ended', async () => {
+  const { submit, pool, dispatcher } = await start();
+  const unit = submit(waiting(['a']));
+  assert.equal(dispatcher.withdraw(unit), false);
+  await pool.end();
+  assert.equal(dispatcher.withdraw(unit), false);
+});
+
+test('dispatcher: a unit is withdrawn from a part of a job that was bisected, and the part runs without it', async () => {
+  const { submit, pool, dispatcher } = await start();
+  submit(waiting(['first']));
+  const units = ['a', 'b', 'c', 'd'].map((id) => submit(waiting([id])));
+  await pool.end();
+  await pool.end(BROKEN);
+  assert.equal(idsOf(pool.first.job), 'a,b');
+  assert.deepEqual(
+    units.map((unit) => dispatcher.withdraw(unit)),
+    [false, false, true, true],
+  );
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['first', 'a,b,c,d', 'a,b']);
+});
+
+test('dispatcher: a unit whose job was not run is withdrawn while the dispatcher pauses', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { submit, pool, dispatcher } = await start();
+  const [a, b] = ['a', 'b'].map((id) => submit(waiting([id])));
+  assert.ok(a && b);
+  await pool.end(UNAVAILABLE);
+  assert.equal(pool.running.length, 0, 'it pauses');
+  assert.equal(dispatcher.withdraw(a), true);
+  t.mock.timers.tick(10_000);
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['a', 'b']);
+});
+
+for (const { name, report } of [
+  { name: 'answer was lost', report: LOST },
+  { name: 'thread died', report: null },
+]) {
+  test(`dispatcher: a unit of a job whose ${name} is not withdrawn, and its next job looks whether it is settled`, async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { submit, pool, dispatcher } = await start();
+    submit(waiting(['first']));
+    const units = ['a', 'b'].map((id) => submit(waiting([id])));
+    await pool.end();
+    await (report ? pool.end(report) : pool.die());
+    assert.deepEqual(
+      units.map((unit) => dispatcher.withdraw(unit)),
+      [false, false],
+    );
+    t.mock.timers.tick(10_000);
+    await pool.endAll();
+    assert.deepEqual(
+      pool.jobs.map(({ mayBeSettled }) => mayBeSettled),
+      [false, false, ...pool.jobs.slice(2).map(() => true)],
+    );
+    assert.deepEqual(new Set(pool.jobs.slice(2).flatMap(({ transfers }) => transfers.id)), new Set(['a', 'b']));
+  });
+}
+
+test('dispatcher: a caller learns that its unit left a running job, and later that it ended', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { submit, pool } = await start();
+  const unit = submit(waiting(['a']));
+  let ends = 0;
+  void unit.change(Infinity).then(() => (ends += 1));
+  await pool.end(LOST);
+  assert.equal(ends, 1, 'its caller learns that the job is over');
+  assert.deepEqual([unit.state, unit.result], ['queued', null]);
+  t.mock.timers.tick(10_000);
+  await pool.end();
+  assert.equal(unit.result?.state, 'settled');
+});
+
+test('dispatcher: a flooded ledger delays the first job of another by one job at most', async () => {
+  const { push, submit, pool } = await start({ jobSizeMax: 10 });
+  push(stored(Array.from({ length: 1000 }, (_, index) => `flood-${index}`)));
+  submit(waiting(['other'], OTHER_LEDGER));
+  for (let jobs = 0; jobs < 2; jobs += 1) await pool.end();
+  assert.equal(idsOf(pool.first.job), 'other');
+});
+
+test('dispatcher: a flooded ledger leaves idle threads to another', async () => {
+  const { push, submit, pool } = await start({ threads: 2, jobSizeMax: 10 });
+  push(stored(Array.from({ length: 1000 }, (_, index) => `flood-${index}`)));
+  submit(waiting(['other'], OTHER_LEDGER));
+  assert.deepEqual(
+    pool.running.map(({ job }) => job.ledger.name),
+    ['main', 'other'],
+  );
+});
+
+test('dispatcher: ledgers with waiting transfers take turns, and each job is of one', async () => {
+  const { push, pool } = await start({ jobSizeMax: 2 });
+  const ledgers = [1, 2, 3].map((id) => ({ id, name: `ledger-${id}` }));
+  for (const ledger of ledgers)
+    push(
+      stored(
+        Array.from('abcdef').map((name) => `${ledger.id}${name}`),
+        { ledger },
+      ),
+    );
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), [
+    '1a,1b',
+    '1c,1d',
+    '2a,2b',
+    '3a,3b',
+    '1e,1f',
+    '2c,2d',
+    '3c,3d',
+    '2e,2f',
+    '3e,3f',
+  ]);
+  assert.ok(pool.jobs.every((job) => job.transfers.id.every((id) => id.startsWith(String(job.ledger.id)))));
+});
+
+test('dispatcher: a job that takes four times as long as others does not keep its ledger waiting', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { submit, pool } = await start({ threads: 2 });
+  submit(waiting(['a']));
+  submit(waiting(['b']));
+  t.mock.timers.tick(199);
+  assert.equal(pool.running.length, 1, 'jobs of a ledger run alone at first');
+  t.mock.timers.tick(1);
+  assert.equal(pool.running.length, 2);
+  await pool.endAll();
+});
+
+test('dispatcher: drain resolves when nothing is on its way, and not before', async () => {
+  const { submit, push, pool, dispatcher } = await start();
+  assert.equal(await dispatcher.drain(0), true, 'nothing was');
+  push(stored(['a']));
+  const unit = submit(waiting(['b']));
+  const culprit = submit(waiting(['c']));
+  let drained: boolean | null = null;
+  void dispatcher.drain(60_000).then((result) => (drained = result));
+  await pool.end();
+  assert.equal(drained, null);
+  await pool.end(BROKEN);
+  assert.equal(idsOf(pool.first.job), 'b');
+  await pool.end();
+  assert.equal(unit.result?.state, 'settled');
+  assert.equal(drained, null);
+  await pool.end(BROKEN);
+  assert.equal(culprit.result?.state, 'broken');
+  assert.equal(drained, true);
+});
+
+test('dispatcher: drain resolves when the last unit is withdrawn', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { submit, pool, dispatcher } = await start();
+  const unit = submit(waiting(['a']));
+  await pool.end(UNAVAILABLE);
+  const drained = dispatcher.drain(60_000);
+  assert.equal(dispatcher.withdraw(unit), true);
+  t.mock.timers.tick(60_000);
+  assert.equal(await drained, true);
+});
+
+test('dispatcher: drain gives up after its time', async () => {
+  const { push, dispatcher } = await start();
+  push(stored(['a']));
+  assert.equal(await dispatcher.drain(1), false);
+});
+
+test('dispatcher: a dry run is a job of its own, whatever else runs', async () => {
+  const { submit, pool, dispatcher } = await start();
+  submit(waiting(['a']));
+  const tried = dispatcher.dryRun(waiting(['b']));
+  assert.deepEqual(
+    pool.jobs.map(({ mode }) => mode),
+    ['settle', 'dry run'],
+  );
+  await pool.endAll();
+  assert.equal((await tried).result, 'settled');
+});
+
+/** What happens next. `pick` chooses among the units or the running jobs. */
+type Step =
+  | { readonly step: 'submit'; readonly size: number; readonly ledger: number }
+  | { readonly step: 'open'; readonly size: number; readonly ledger: number }
+  | { readonly step: 'push'; readonly size: number; readonly ledger: number; readonly adoptions: number }
+  | { readonly step: 'withdraw' | 'settle' | 'die' | 'broken' | 'unavailable' | 'lost'; readonly pick: number }
+  | { readonly step: 'wait' };
+
+const size = fc.integer({ min: 1, max: 5 });
+const ledger = fc.integer({ min: 1, max: 3 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ step: fc.constant('submit' as const), size, ledger }),
+  fc.record({ step: fc.constant('open' as const), size, ledger }),
+  fc.record({
+    step: fc.constant('push' as const),
+    size,
+    ledger,
+    adoptions: fc.constantFrom(0, 0, 1, 5, 12),
+  }),
+  fc.record({ step: fc.constantFrom('withdraw' as const, 'settle' as const), pick: fc.nat() }),
+  fc.record({
+    step: fc.constantFrom('die' as const, 'broken' as const, 'unavailable' as const, 'lost' as const),
+    pick: fc.nat(),
+  }),
+  fc.constant({ step: 'wait' as const }),
+);
+
+/** How the units of a job may end when it settles: stored ones never as replayed. */
+function endingsOf(job: Job, pick: number): UnitEnding[] {
+  const opens = new Set(job.openings.map(({ unit }) => unit));
+  let first = 0;
+  return job.units.map((size, unit) => {
+    const isStored = size > 0 && (job.transfers.storedAtMicros?.[first] ?? null) !== null;
+    first += size;
+    const possible: UnitEnding[] = isStored
+      ? ['settled', 'settled_elsewhere']
+      : ['settled', 'settled_elsewhere', 'replayed'];
+    if (opens.has(unit)) possible.push('account_exists');
+    return possible[(pick + unit) % possible.length] ?? 'settled';
+  });
+}
+
+test('dispatcher: however units end, each ends once, and what it was admitted for is released once', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
+  t.diagnostic(`FAST_CHECK_SEED=${seed}`);
+  const property = async (steps: readonly Step[], threads: number): Promise<void> => {
+    const bytesMax = 1e12;
+    const maxQueue = 1_000_000;
+    const { submit, push, pool, dispatcher, admission } = await start({ threads, jobSizeMax: 6, maxQueue, bytesMax });
+    const tracked: ReturnType<typeof submit>[] = [];
+    const pushed: string[] = [];
+    let count = 0;
+    const nextIds = (size: number) => Array.from({ length: size }, () => `id-${(count += 1)}`);
+    const ledgerOf = (id: number) => (id === 1 ? MAIN_LEDGER : { id, name: `ledger-${id}` });
+    const running = (pick: number) => pool.running[pick % Math.max(1, pool.running.length)];
+    for (const each of steps) {
+      if (each.step === 'submit') tracked.push(submit(waiting(nextIds(each.size), ledgerOf(each.ledger))));
+      else if (each.step === 'open') {
+        const accounts = nextIds(each.size).map((number) => newAccount(number));
+        tracked.push(submit(toWaitingUnit(ledgerOf(each.ledger), [newTransfer()], null, accounts)));
+      } else if (each.step === 'push') {
+        const ids = nextIds(each.size);
+        pushed.push(...ids);
+        push(stored(ids, { ledger: ledgerOf(each.ledger), adoptions: each.adoptions }));
+      } else if (each.step === 'wait') t.mock.timers.tick(5000);
+      else if (each.step === 'withdraw') {
+        const unit = tracked[each.pick % Math.max(1, tracked.length)];
+        // Its caller releases it, or stores it and pushes it.
+        if (unit && dispatcher.withdraw(unit)) admission.release(unit.size, unit.bytes, false);
+      } else {
+        const job = running(each.pick);
+        if (each.step === 'die') job?.die(new Error('worker exited with code: 1'));
+        else if (each.step === 'settle') job?.end(settledReport(job.job, { units: endingsOf(job.job, each.pick) }));
+        else job?.end({ broken: BROKEN, unavailable: UNAVAILABLE, lost: LOST }[each.step]);
+      }
+      await turn();
+    }
+    const drained = dispatcher.drain(50_000);
+    for (let rounds = 0; rounds < 12; rounds += 1) {
+      await pool.endAll();
+      t.mock.timers.tick(5000);
+      await turn();
+    }
+    assert.ok(await drained, 'nothing is on its way');
+    assert.equal(pool.running.length, 0);
+    for (const unit of tracked) assert.ok(unit.state === 'withdrawn' ? unit.result === null : unit.result !== null);
+    for (const id of pushed) assert.ok(!dispatcher.has(id));
+    assert.equal(admission.size, 0);
+    // All bytes are free, and not one more.
+    assert.ok(admission.tryAdmit(1, bytesMax));
+    assert.equal(admission.room, 0);
+  };
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), property), {
+    seed,
+    numRuns: 300,
+  });
+});

@@ -1,0 +1,92 @@
+// Threads that the test plays itself: a job runs until the test ends it.
+import assert from 'node:assert/strict';
+import type { Job, JobReport } from '../../src/domain/job.ts';
+import { createLogger } from '../../src/logger.ts';
+import { Admission } from '../../src/main/engine/admission.ts';
+import { Dispatcher } from '../../src/main/engine/dispatcher.ts';
+import type { ThreadPool } from '../../src/main/engine/pool.ts';
+import { createMetrics } from '../../src/main/metrics.ts';
+import { settledReport } from './jobs.ts';
+
+/** A running job. */
+export type Running = { job: Job; end: (report: JobReport) => void; die: (error: Error) => void };
+
+export class FakePool implements ThreadPool {
+  /** All jobs, in the order in which they began. */
+  readonly jobs: Job[] = [];
+  /** Those that run. */
+  readonly running: Running[] = [];
+
+  async run(job: Job): Promise<JobReport> {
+    this.jobs.push(job);
+    return await new Promise((resolve, reject) => {
+      const leave = () => void this.running.splice(this.running.indexOf(running), 1);
+      const running: Running = {
+        job,
+        end(report) {
+          leave();
+          resolve(report);
+        },
+        die(error) {
+          leave();
+          reject(error);
+        },
+      };
+      this.running.push(running);
+    });
+  }
+
+  async destroy(): Promise<void> {}
+
+  /** The job that has run longest. */
+  get first(): Running {
+    return this.running[0] ?? assert.fail('a job runs');
+  }
+
+  /** Ends the job that has run longest: as settled, unless a report is given. */
+  async end(report?: JobReport): Promise<Job> {
+    const { job, end } = this.first;
+    end(report ?? settledReport(job));
+    await turn();
+    return job;
+  }
+
+  /** Ends the thread of the job that has run longest. */
+  async die(): Promise<Job> {
+    const { job, die } = this.first;
+    die(new Error('worker exited with code: 1'));
+    await turn();
+    return job;
+  }
+
+  /** Ends jobs, each as `reportOf` says or as settled, until none runs. */
+  async endAll(reportOf: (job: Job) => JobReport | null = () => null): Promise<void> {
+    while (this.running.length > 0) await this.end(reportOf(this.first.job) ?? undefined);
+  }
+}
+
+export type Journaled = { ledger: string; number: bigint };
+
+/** A dispatcher with threads that the test plays, and room for everything. */
+export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue = 1_000_000, bytesMax = 1e12 } = {}) {
+  const { logger } = await createLogger('silent');
+  const admission = new Admission(maxQueue, bytesMax);
+  const pool = new FakePool();
+  const journaled: Journaled[] = [];
+  const metrics = createMetrics(admission);
+  const dispatcher = new Dispatcher({
+    pool,
+    admission,
+    metrics,
+    logger,
+    threads,
+    jobSizeMax,
+    onJournal: ({ name }, number) => void journaled.push({ ledger: name, number }),
+  });
+  return { dispatcher, admission, pool, journaled, metrics, logger };
+}
+
+/** Lets everything happen that is ready to. */
+export async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
