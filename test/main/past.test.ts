@@ -61,10 +61,10 @@ test('past: an instant at which a transfer is committing is answered after the c
   await job.query(`
     begin;
     update journal_head set number = number + 1, settled_at = clock_timestamp();
-    insert into journal (number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
-    select number, settled_at, 1, 1, 0, hash, hash, hash from journal_head;
-    insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-    select entry_count + 1, 5, balance + 5, journal_head.number, gen_random_uuid(), account_number, currency
+    insert into journal (ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
+    select 1, number, settled_at, 1, 1, 0, hash, hash, hash from journal_head;
+    insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+    select 1, entry_count + 1, 5, balance + 5, journal_head.number, gen_random_uuid(), account_number, currency
     from accounts
     cross join journal_head
     where account_number = 'ANN';

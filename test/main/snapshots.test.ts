@@ -30,8 +30,8 @@ before(async (t) => {
 async function plant(kind: 'hold' | 'transfer', count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, () => randomUUIDv7()).sort();
   await database.query(
-    `insert into pending_transfers (id, lease_id, kind, from_account, to_account, amount, currency)
-     select unnest($1::uuid[]), heartbeats.lease_id, $2, 'ANN', 'BOB', 1, 'USD' from heartbeats`,
+    `insert into pending_transfers (ledger_id, id, lease_id, kind, from_account, to_account, amount, currency)
+     select 1, unnest($1::uuid[]), heartbeats.lease_id, $2, 'ANN', 'BOB', 1, 'USD' from heartbeats`,
     [ids, kind],
   );
   return ids.toReversed();
@@ -44,12 +44,12 @@ async function settle(run: Run, ids: readonly string[]): Promise<void> {
     `with taken as (
        delete from pending_transfers where id = any($1::uuid[]) returning *
      ), held as (
-       insert into holds (id, from_account, to_account, currency, amount, created_at)
-       select id, from_account, to_account, currency, amount, created_at from taken where kind = 'hold'
+       insert into holds (ledger_id, id, from_account, to_account, currency, amount, created_at)
+       select 1, id, from_account, to_account, currency, amount, created_at from taken where kind = 'hold'
      )
-     insert into transfers (id, kind, from_account, to_account, currency, amount, status, created_at, completed_at,
+     insert into transfers (ledger_id, id, kind, from_account, to_account, currency, amount, status, created_at, completed_at,
        journal_number, journal_position, from_entry_number, to_entry_number)
-     select id, kind, from_account, to_account, currency, amount, 'completed', created_at, head.settled_at, head.number,
+     select 1, id, kind, from_account, to_account, currency, amount, 'completed', created_at, head.settled_at, head.number,
        row_number() over (order by id), entries.number, entries.number
      from taken
      cross join journal_head as head
@@ -57,8 +57,8 @@ async function settle(run: Run, ids: readonly string[]): Promise<void> {
     [ids],
   );
   await run(
-    `insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-     select from_entry_number * 10 + journal_position, -amount, 0, journal_number, id, from_account, currency
+    `insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+     select 1, from_entry_number * 10 + journal_position, -amount, 0, journal_number, id, from_account, currency
      from transfers
      where id = any($1::uuid[]) and from_entry_number is not null`,
     [ids],
