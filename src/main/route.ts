@@ -1,6 +1,7 @@
 // A route: how a request reaches a handler, and what the handler returns.
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
+import type { LogFields } from '../request-line.ts';
 import { parseRequest } from './schemas.ts';
 import type { Stream } from './stream.ts';
 
@@ -25,7 +26,7 @@ export type Answer = {
   readonly text?: { readonly contentType: string; readonly text: string };
   readonly stream?: Stream;
   /** What else the request's log line tells. No personal data. */
-  readonly log?: Readonly<Record<string, unknown>>;
+  readonly log?: LogFields;
 };
 
 /** A request as it arrived: its query as text, its body not yet read. */

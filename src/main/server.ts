@@ -11,7 +11,7 @@ import {
 } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Logger } from '../logger.ts';
+import type { ServiceLogger } from '../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { readHead } from './head.ts';
@@ -38,7 +38,7 @@ const connections = new WeakMap<Server, Set<Socket>>();
 export type ServerOptions = {
   routes: readonly Route[];
   metrics: Metrics;
-  logger: Logger;
+  logger: ServiceLogger;
   hosts: AllowedHosts;
   bodyBytesMax: number;
   /** For all requests together. */
@@ -190,18 +190,15 @@ async function exchange(
   cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
   if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
-  options.logger.info(
-    {
-      request_id: requestId,
-      method: request.method,
-      route: pattern,
-      status: response.statusCode,
-      request_bytes: Number(request.headers['content-length'] ?? 0),
-      duration_ms: Math.round(durationMs * 1000) / 1000,
-      ...log,
-    },
-    'request',
-  );
+  options.logger.request({
+    requestId,
+    method: request.method ?? '',
+    route: pattern,
+    status: response.statusCode,
+    requestBytes: Number(request.headers['content-length'] ?? 0),
+    durationMs,
+    log,
+  });
 }
 
 /**
