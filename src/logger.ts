@@ -3,20 +3,32 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { LogLevel } from './config.ts';
 import { LogDestination } from './log-destination.ts';
+import { renderRequest, type RequestLine } from './request-line.ts';
 
 export type { Logger };
+/** The logger of a service. `request` writes the line of a request, at level `info`. */
+export type ServiceLogger = Logger & { readonly request: (line: RequestLine) => void };
 
 /** How long the end of the process may wait for a stalled log. */
 const FLUSH_TIMEOUT_MS = 1000;
 
 /** Creates a logger. `flush` writes the lines in memory; it takes a second at most, even if the reader stalls. */
-export async function createLogger(level: LogLevel): Promise<{ logger: Logger; flush: () => Promise<void> }> {
-  const options: LoggerOptions = { level, base: null, serializers: { err: renderError, reason: withoutValues } };
+export async function createLogger(level: LogLevel): Promise<{ logger: ServiceLogger; flush: () => Promise<void> }> {
   const destination = new LogDestination(2, (lines) => logger.warn({ lines }, 'log lines dropped'));
-  const logger = process.stderr.isTTY
-    ? pino(options, await prettyStream(destination))
-    : pino({ ...options, timestamp: renderTime }, destination);
-  return { logger, flush: async () => await destination.flush(FLUSH_TIMEOUT_MS) };
+  const isTerminal = process.stderr.isTTY;
+  const stream = isTerminal ? await prettyStream(destination) : destination;
+  const timestamp = isTerminal ? pino.stdTimeFunctions.epochTime : renderTime;
+  const options: LoggerOptions = {
+    level,
+    base: null,
+    serializers: { err: renderError, reason: withoutValues },
+    timestamp,
+  };
+  const logger = pino(options, stream);
+  const request = (line: RequestLine): void => {
+    if (logger.isLevelEnabled('info')) stream.write(renderRequest(line, timestamp()));
+  };
+  return { logger: Object.assign(logger, { request }), flush: async () => await destination.flush(FLUSH_TIMEOUT_MS) };
 }
 
 async function prettyStream(destination: LogDestination): Promise<DestinationStream> {
@@ -25,17 +37,18 @@ async function prettyStream(destination: LogDestination): Promise<DestinationStr
   return { write: (line) => destination.write(render(line)) };
 }
 
-let renderedAt = 0;
+let renderedSecond = 0;
 let rendered = '';
 
-/** The time as pino's isoTime has it, made once a millisecond: a busy service writes many lines in one. */
+/** The time as pino's isoTime writes it. The part up to the second is rendered once a second: a busy service has lines in every ms. */
 function renderTime(): string {
   const now = Date.now();
-  if (now !== renderedAt) {
-    renderedAt = now;
-    rendered = `,"time":"${new Date(now).toISOString()}"`;
+  const second = Math.floor(now / 1000);
+  if (second !== renderedSecond) {
+    renderedSecond = second;
+    rendered = `,"time":"${new Date(1000 * second).toISOString().slice(0, -'000Z'.length)}`;
   }
-  return rendered;
+  return `${rendered}${String(now - 1000 * second).padStart(3, '0')}Z"`;
 }
 
 /** What is known of an error but its `detail` and the like, where PostgreSQL shows the whole row. */

@@ -5,7 +5,11 @@ import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as fc from 'fast-check';
+import { pino } from 'pino';
 import { z } from 'zod';
+import { renderRequest, type RequestLine } from '../src/request-line.ts';
 import { until } from './support/until.ts';
 
 const LOGGER = new URL('../src/logger.ts', import.meta.url).href;
@@ -20,8 +24,10 @@ async function run(
     import { createLogger } from ${JSON.stringify(LOGGER)};
     const { logger, flush } = await createLogger(${JSON.stringify(level)});
     ${statements}`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-'], { stdio: 'pipe' });
   t.after(() => child.kill('SIGKILL'));
+  // Not an argument: the system limits how long that is.
+  child.stdin.end(script);
   const ended = new Promise<number | null>((resolve) => void child.once('close', resolve));
   const [written, printed] = await Promise.all([text(child.stderr), text(child.stdout)]);
   assert.equal(printed, '', 'Standard output is for data.');
@@ -53,6 +59,147 @@ test('logger: a level lets through what is as grave, and silent lets through not
   assert.deepEqual(messages(atWarn), ['warn', 'fatal']);
   assert.deepEqual(messages(atTrace), ['trace', 'info', 'warn', 'fatal']);
   assert.deepEqual(atSilent, { written: '', code: 0 });
+});
+
+/** Text that JSON escapes, or that looks as if it did. */
+const ODD_TEXTS = [
+  'say "hello"',
+  'C:\\new\\table\\',
+  '\\"',
+  'line\u2028separator\u2029',
+  'lone \ud800 and \udc00',
+  'pair \ud83d\ude00',
+  ...Array.from({ length: 33 }, (_, code) => `control ${String.fromCharCode(code)}`),
+  'delete \u007f, next line \u0085, no-break space \u00a0',
+  '</script>',
+  '${rendered}',
+  '',
+  `/${'long'.repeat(20_000)}"`,
+];
+const ODD_NUMBERS = [0, -0, 0.0004, 0.001, 1e-9, 12.3456, 999.9995, 1e21, 2 ** 53, NaN, Infinity];
+const PLAIN_LINE: RequestLine = {
+  requestId: '019ac0de-0000-7000-8000-000000000000',
+  method: 'POST',
+  route: '/transfers',
+  ledger: 'main',
+  status: 202,
+  requestBytes: 70,
+  durationMs: 1.5,
+  log: { transfer_id: '019ac0de-0000-7000-8000-000000000000' },
+};
+const ODD_LINES: RequestLine[] = [
+  PLAIN_LINE,
+  { ...PLAIN_LINE, log: undefined },
+  { ...PLAIN_LINE, ledger: undefined },
+  { ...PLAIN_LINE, log: {} },
+  { ...PLAIN_LINE, log: { group_id: 'g', transfers: 2 } },
+  {
+    ...PLAIN_LINE,
+    log: { transfer_id: 't', group_id: 'g', transfers: 1, ended: 'broken_off', bytes: 9, code: 'internal' },
+  },
+  ...ODD_TEXTS.flatMap((text): RequestLine[] => [
+    { ...PLAIN_LINE, requestId: text, method: text, route: text, ledger: text },
+    { ...PLAIN_LINE, log: { transfer_id: text, group_id: text, ended: text, code: text } },
+  ]),
+  ...ODD_NUMBERS.map((number) => ({
+    ...PLAIN_LINE,
+    status: number,
+    requestBytes: number,
+    durationMs: number,
+    log: { transfers: number, bytes: number },
+  })),
+];
+
+/** The fields of a request's line, in order, for the general logger. */
+function fieldsOf({ requestId, method, route, ledger, status, requestBytes, durationMs, log }: RequestLine) {
+  return {
+    request_id: requestId,
+    method,
+    route,
+    ledger,
+    status,
+    request_bytes: requestBytes,
+    duration_ms: Math.round(durationMs * 1000) / 1000,
+    ...log,
+  };
+}
+
+test('logger: a request line is byte for byte what the general logger writes', async (t) => {
+  // Numbers as text: JSON has neither NaN nor negative zero.
+  const numbers = (_: string, value: unknown) =>
+    typeof value === 'number' ? { number: Object.is(value, -0) ? '-0' : String(value) } : value;
+  const script = `
+    const lines = JSON.parse(${JSON.stringify(
+      JSON.stringify(
+        ODD_LINES.map((line) => [line, fieldsOf(line)]),
+        numbers,
+      ),
+    )},
+      (_, value) => value?.number === undefined ? value : Number(value.number));
+    Date.now = () => 1_764_000_000_007;
+    for (const [line, fields] of lines) {
+      logger.request(line);
+      logger.info(fields, 'request');
+    }
+    await flush();`;
+  const { written } = await run(t, 'info', script);
+  const lines = written.split('\n');
+  assert.equal(lines.pop(), '', 'The last line is whole.');
+  assert.equal(lines.length, 2 * ODD_LINES.length, 'No text breaks a line.');
+  for (let index = 0; index < lines.length; index += 2) {
+    assert.equal(lines[index], lines[index + 1]);
+    parse(lines[index] ?? '');
+  }
+  const atWarn = await run(t, 'warn', script);
+  assert.equal(atWarn.written, '', 'It has the level of the general logger.');
+});
+
+test('logger: a request line with any text and numbers is what the general logger writes', () => {
+  let written = '';
+  const time = ',"time":"2026-01-02T03:04:05.678Z"';
+  const general = pino({ base: null, timestamp: () => time }, { write: (line) => void (written = line) });
+  const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.uuid());
+  const number = fc.oneof(fc.nat(), fc.double());
+  // In the order in which the fields are written.
+  const log = fc.record(
+    { transfer_id: text, group_id: text, transfers: number, ended: text, bytes: number, code: text },
+    { requiredKeys: [], noNullPrototype: true },
+  );
+  const line = fc.record({
+    requestId: text,
+    method: text,
+    route: text,
+    ledger: fc.option(text, { nil: undefined }),
+    status: number,
+    requestBytes: number,
+    durationMs: number,
+    log: fc.option(log, { nil: undefined }),
+  });
+  fc.assert(
+    fc.property(line, (line) => {
+      general.info(fieldsOf(line), 'request');
+      assert.equal(renderRequest(line, time), written);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('logger: the time is that of the clock to the millisecond, also when the clock is set back', async (t) => {
+  const times = [0, 999, 1000, 1009, 1099, 1_764_000_000_000, 1_764_000_000_001, 1_764_000_001_050, 1_764_000_000_999];
+  const { written } = await run(
+    t,
+    'info',
+    `for (const now of ${JSON.stringify(times)}) {
+      Date.now = () => now;
+      logger.info('a line');
+    }
+    await flush();`,
+  );
+  const lines = written.trimEnd().split('\n').map(parse);
+  assert.deepEqual(
+    lines.map(({ time }) => time),
+    times.map((time) => new Date(time).toISOString()),
+  );
 });
 
 test('logger: what is held in memory is written by flush, also when the process ends at once', async (t) => {
@@ -137,6 +284,42 @@ test('logger: a reader that stalls delays neither the process nor its end', asyn
   assert.ok(child.stdout);
   assert.ok(Number(await text(child.stdout)) > 50_000, 'Memory is bounded: most lines are dropped.');
   assert.equal(await ended, 3);
+});
+
+test('logger: a slow reader gets each request line once, whole and in order', async (t) => {
+  // Characters of several bytes, so that a write that takes a part of the bytes splits them.
+  const line = { ...PLAIN_LINE, log: { code: 'ü€😀'.repeat(8) } };
+  const count = 10_000;
+  const { child, ended } = await runUnread(
+    t,
+    'pipe',
+    `const line = ${JSON.stringify(line)};
+    for (let n = 1; n <= ${count}; n += 1) {
+      if (n % 100 === 0) logger.warn({ request_id: n }, 'another line');
+      else logger.request({ ...line, requestId: String(n) });
+    }
+    process.stdout.write(droppedLogLines() + '\\n');
+    await once(process.stdin, 'data');
+    for (let n = 0; n < 20; n += 1) await flush();
+    process.exit();`,
+  );
+  assert.ok(child.stdout && child.stderr && child.stdin);
+  const [dropped] = await once(child.stdout.setEncoding('utf8'), 'data');
+  assert.equal(Number(dropped), 0);
+  child.stdin.end('read');
+  let written = '';
+  for await (const text of child.stderr.setEncoding('utf8')) {
+    written += String(text);
+    // The writer finds the pipe full, over and over.
+    await sleep(1);
+  }
+  assert.equal(await ended, 0);
+  const lines = written.trimEnd().split('\n').map(parse);
+  assert.deepEqual(
+    lines.map((each) => Number(each['request_id'])),
+    Array.from({ length: count }, (_, index) => index + 1),
+  );
+  for (const { msg, code } of lines) if (msg === 'request') assert.equal(code, line.log.code);
 });
 
 test('logger: a reader that comes back reads how many lines are missing', async (t) => {

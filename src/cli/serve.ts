@@ -4,7 +4,7 @@ import { defineCommand } from 'citty';
 import { type Config, readConfig } from '../config.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { LogDestination } from '../log-destination.ts';
-import { createLogger, type Logger } from '../logger.ts';
+import { createLogger, type ServiceLogger } from '../logger.ts';
 import type { Service } from '../main/service.ts';
 import { CommandError, EXIT, parseArguments } from './command.ts';
 import { onStopSignal } from './signals.ts';
@@ -59,7 +59,7 @@ export const serve = defineCommand({
 });
 
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
-async function start(config: Config, logger: Logger, signal: AbortSignal): Promise<Service> {
+async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Service> {
   const load = async () => await import('../main/service.ts');
   if (config.database) return await (await load()).startService(config, config.database, logger);
   // Loaded while the database starts, which takes as long, but not before it does: loading keeps us from launching it.

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import type { Ledger } from '../domain/ledger.ts';
+import type { LogFields } from '../request-line.ts';
 import { parseRequest } from './schemas.ts';
 import type { Stream } from './stream.ts';
 
@@ -28,7 +29,7 @@ export type Answer = {
   readonly text?: { readonly contentType: string; readonly text: string };
   readonly stream?: Stream;
   /** What else the request's log line tells. No personal data. */
-  readonly log?: Readonly<Record<string, unknown>>;
+  readonly log?: LogFields;
 };
 
 /** A request as it arrived: its query as text, its body not yet read. */

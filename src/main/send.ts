@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Logger } from '../logger.ts';
+import type { LogFields } from '../request-line.ts';
 import { toProblem } from './failures.ts';
 import type { Metrics } from './metrics.ts';
 import type { Problem } from './problem.ts';
@@ -69,7 +70,7 @@ export async function sendStream(
   answer: Answer,
   stream: Stream,
   about: { pattern: string; requestId: string; options: SendOptions },
-): Promise<Readonly<Record<string, unknown>>> {
+): Promise<LogFields> {
   const { pattern, requestId, options } = about;
   writeHead(response, answer, stream.contentType, requestId);
   if (!response.destroyed) response.flushHeaders();

@@ -12,7 +12,7 @@ import {
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
-import type { Logger } from '../logger.ts';
+import type { ServiceLogger } from '../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { readHead } from './head.ts';
@@ -41,7 +41,7 @@ export type ServerOptions = {
   /** Finds a ledger by the name in a path. Throws ledger_not_found. */
   findLedger: (name: string) => Promise<Ledger>;
   metrics: Metrics;
-  logger: Logger;
+  logger: ServiceLogger;
   hosts: AllowedHosts;
   bodyBytesMax: number;
   /** For all requests together. */
@@ -204,19 +204,16 @@ async function exchange(
   cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
   if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
-  options.logger.info(
-    {
-      request_id: requestId,
-      method: request.method,
-      route: pattern,
-      ledger: ledgerOfLog,
-      status: response.statusCode,
-      request_bytes: Number(request.headers['content-length'] ?? 0),
-      duration_ms: Math.round(durationMs * 1000) / 1000,
-      ...log,
-    },
-    'request',
-  );
+  options.logger.request({
+    requestId,
+    method: request.method ?? '',
+    route: pattern,
+    ledger: ledgerOfLog,
+    status: response.statusCode,
+    requestBytes: Number(request.headers['content-length'] ?? 0),
+    durationMs,
+    log,
+  });
 }
 
 /**

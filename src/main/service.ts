@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import { createPool, type DatabaseSettings, type DatabaseTimeouts } from '../db/connect.ts';
 import { isPoolBusy } from '../db/errors.ts';
 import { migrate } from '../db/migrate.ts';
-import type { Logger } from '../logger.ts';
+import type { Logger, ServiceLogger } from '../logger.ts';
 import { type ConnectionLimits, fitConnections, openFilesMax } from './connections.ts';
 import { Feed } from './feed.ts';
 import { accountRoutes } from './handlers/accounts.ts';
@@ -65,7 +65,11 @@ export type Service = {
 };
 
 /** Starts the service on a database. Throws if the database or the port cannot be had. */
-export async function startService(config: Config, database: DatabaseSettings, logger: Logger): Promise<Service> {
+export async function startService(
+  config: Config,
+  database: DatabaseSettings,
+  logger: ServiceLogger,
+): Promise<Service> {
   const connectionLimits = limitByFiles(config, logger);
   const timeouts = config.databaseTimeouts;
   await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { z } from 'zod';
 import { onEnd, type Scope } from '../support/cleanup.ts';
@@ -262,6 +263,37 @@ test('serve: logs are lines of JSON that tell what was done, and nothing about p
   assert.deepEqual(jobs[2]?.request_ids, [requests[6]?.request_id]);
   assert.equal(logged.at(-1)?.msg, 'stopped');
 });
+
+test('serve: a request with odd text in its head has one log line, without that text', async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database });
+  const heads = [
+    'GET /zebulon"quux\\ HTTP/1.1',
+    'GET /zebulon%22%5C%00%1F%E2%80%A8%ED%A0%80 HTTP/1.1',
+    `GET /zebulon${'x'.repeat(15_000)}?${'y'.repeat(500)} HTTP/1.1`,
+    'GET /accounts/zebulon%0A%22%7D HTTP/1.1',
+    'PROPFIND /zebulon HTTP/1.1',
+    'M-SEARCH /accounts HTTP/1.1',
+    'GET /healthz HTTP/1.1\r\nX-Request-ID: zebulon"quux',
+  ];
+  const statuses: number[] = [];
+  for (const head of heads) statuses.push(await sendHead(service, head));
+  assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
+  assert.doesNotMatch(service.output(), /zebulon|quux/);
+  const requests = service.logs().filter(({ msg }) => msg === 'request');
+  assert.deepEqual(
+    requests.map((each) => requestLine.parse(each).status),
+    statuses,
+  );
+});
+
+/** Sends the head of a request as it is, and returns the status of its answer. */
+async function sendHead(service: Service, head: string): Promise<number> {
+  const { hostname, port, host } = new URL(service.url);
+  const socket = connect(Number(port), hostname);
+  socket.write(`${head}\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(await text(socket))?.[1]);
+}
 
 /** Starts the service with nothing in its environment: what it knows is from the .env of its folder. */
 async function startFromFile(scope: Scope, folder: string): Promise<Service> {

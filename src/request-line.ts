@@ -1,0 +1,59 @@
+// The log line of a request, as JSON text. It is the one line that is written for every request, so it does not go through the general
+// logger, which builds an object, walks it and escapes every name. The text is what that logger would write: a test compares them.
+
+/** What a request's line tells besides the fields of every request. No personal data. */
+export type LogFields = {
+  readonly transfer_id?: string;
+  readonly group_id?: string;
+  /** The number of transfers in the group. */
+  readonly transfers?: number;
+  /** How a streamed response ended, and how many bytes of it were sent. */
+  readonly ended?: string;
+  readonly bytes?: number;
+  /** The code of the problem, if there was one. */
+  readonly code?: string;
+};
+
+export type RequestLine = {
+  readonly requestId: string;
+  readonly method: string;
+  /** The pattern of the route, never the path. */
+  readonly route: string;
+  /** The ledger that the request is about, if its route has one. */
+  readonly ledger: string | undefined;
+  readonly status: number;
+  readonly requestBytes: number;
+  readonly durationMs: number;
+  readonly log: LogFields | undefined;
+};
+
+/** Printable ASCII without the quote and the backslash: text that stands for itself in JSON. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** Renders a line at level `info`, with its newline. `time` is the member of the timestamp, with a comma before it. */
+export function renderRequest(line: RequestLine, time: string): string {
+  const { requestId, method, route, ledger, status, requestBytes, durationMs, log } = line;
+  const duration = Math.round(durationMs * 1000) / 1000;
+  let more = '';
+  if (log !== undefined) {
+    if (log.transfer_id !== undefined) more += `,"transfer_id":${renderText(log.transfer_id)}`;
+    if (log.group_id !== undefined) more += `,"group_id":${renderText(log.group_id)}`;
+    if (log.transfers !== undefined) more += `,"transfers":${renderNumber(log.transfers)}`;
+    if (log.ended !== undefined) more += `,"ended":${renderText(log.ended)}`;
+    if (log.bytes !== undefined) more += `,"bytes":${renderNumber(log.bytes)}`;
+    if (log.code !== undefined) more += `,"code":${renderText(log.code)}`;
+  }
+  return (
+    `{"level":30${time},"request_id":${renderText(requestId)},"method":${renderText(method)},"route":${renderText(route)}` +
+    `${ledger === undefined ? '' : `,"ledger":${renderText(ledger)}`},"status":${renderNumber(status)},"request_bytes":${renderNumber(requestBytes)},"duration_ms":${renderNumber(duration)}` +
+    `${more},"msg":"request"}\n`
+  );
+}
+
+function renderText(text: string): string {
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+
+function renderNumber(value: number): string {
+  return Number.isFinite(value) ? String(value) : 'null';
+}
