@@ -126,32 +126,56 @@ function partsOfHolds(scope: Scope): string {
   });
 }
 
-// The expiry that a hold names is a transfer about that hold, pending or settled, and every such transfer is named.
+// A hold names the completed expiry that ended it, and no other transfer. An expiry that came too late is kept as failed.
 function expiriesOfHolds(scope: Scope): string[] {
-  const orders = (rows: string) => `select ledger_id, id, parent_id from ${rows} as ordered where kind = 'expiry'`;
-  const pending = orders(rowsIn(scope, 'pending_transfers'));
-  const both = `${orders(rowsIn(scope, 'transfers'))} union all ${pending}`;
   const all = rowsIn(scope, 'holds');
   const holds =
     scope.since === null
       ? all
       : `(select holds.* from ${touchedHolds(scope)} as touched join ${all} as holds using (id))`;
+  const expiry = rowsIn(scope, 'transfers');
+  const isTheirs = (hold: string) => `hold.ledger_id = expiry.ledger_id and hold.id = ${hold}`;
   return [
     compare({
-      from: `(select * from ${holds} as holds where expiry_id is not null) as hold
-        ${leftJoin(scope, `(${both})`, 'expiry', 'expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id')}`,
+      from: `(select * from ${holds} as holds where expiry_id is not null or state = 'expired') as hold
+        ${leftJoin(scope, expiry, 'expiry', 'expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id')}`,
       ledger: 'hold.ledger_id',
       account: 'hold.from_account',
       currency: 'hold.currency',
       transfer: 'hold.id',
-      facts: [equal('hold of the expiry it names', 'hold.id', 'expiry.parent_id')],
+      journal: 'expiry.journal_number',
+      facts: [
+        equal('hold of the expiry it names', 'hold.id', 'expiry.parent_id'),
+        must(
+          'kind and status of the expiry it names',
+          `expiry.kind = 'expiry' and expiry.status = 'completed'`,
+          'a completed expiry',
+          `coalesce(expiry.status || ' ' || expiry.kind, 'none')`,
+        ),
+        must('state of a hold that names an expiry', `hold.state = 'expired'`, 'expired', 'hold.state'),
+      ],
     }),
     compare({
-      from: `(${orders(transfersIn(scope))} union all ${pending}) as expiry
-        ${leftJoin(scope, all, 'hold', 'hold.ledger_id = expiry.ledger_id and hold.id = expiry.parent_id')}`,
+      from: `(
+          select ledger_id, id, parent_id, status, journal_number from ${transfersIn(scope)} as settled where kind = 'expiry'
+          union all
+          select ledger_id, id, parent_id, 'pending', null
+          from ${rowsIn(scope, 'pending_transfers')} as pending
+          where kind = 'expiry'
+        ) as expiry
+        ${leftJoin(scope, all, 'hold', isTheirs('expiry.parent_id'))}`,
       ledger: 'expiry.ledger_id',
       transfer: 'expiry.id',
-      facts: [equal('expiry named by its hold', 'expiry.id', 'hold.expiry_id')],
+      journal: 'expiry.journal_number',
+      facts: [
+        must('hold of the expiry', 'hold.id is not null', 'a hold', `'none'`),
+        must(
+          'expiry named by its hold',
+          `expiry.status <> 'completed' or expiry.id = hold.expiry_id`,
+          'by the one that completed',
+          `coalesce(hold.expiry_id::text, 'none')`,
+        ),
+      ],
     }),
     compare({
       from: `(select ledger_id, id, count(*) as total from ${holds} as holds group by ledger_id, id) as hold`,

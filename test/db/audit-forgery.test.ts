@@ -92,8 +92,8 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     what: 'an account with a change that no row of the journal covers',
     statements: [
       copy('accounts', `account_number = 'OLD'`, { account_number: 'MAX', status: 'open' }),
-      `insert into account_changes (change_number, journal_number, account_number, currency, seal)
-       select 1, 3, account_number, currency, account_seal(accounts) from accounts where account_number = 'MAX'`,
+      `insert into account_changes (change_number, journal_number, ledger_id, account_number, currency, seal)
+       select 1, 3, 1, account_number, currency, account_seal(accounts) from accounts where account_number = 'MAX'`,
     ],
     checks: ['journal.chain'],
   },
@@ -240,6 +240,21 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
   {
     what: 'a pending expiry of a hold gone',
     statements: [`delete from pending_transfers where id = '${IDS.expiryPending}'`],
+    checks: ['accepted.kept'],
+  },
+  {
+    what: 'a pending expiry of a hold that is not there',
+    statements: [`update pending_transfers set parent_id = '${NEW}' where id = '${IDS.expiryPending}'`],
+    checks: ['holds.expiries'],
+  },
+  {
+    what: 'an open hold that names an expiry',
+    statements: [`update holds set expiry_id = '${IDS.expiry}' where id = '${IDS.holdOpen}'`],
+    checks: ['holds.expiries'],
+  },
+  {
+    what: 'an expired hold that names a transfer of another kind',
+    statements: [`update holds set expiry_id = '${IDS.rent}' where id = '${IDS.holdExpired}'`],
     checks: ['holds.expiries'],
   },
   {

@@ -62,7 +62,7 @@ function fillLedger(ledger: Ledger): void {
       { kind: 'hold', from: 'BOB', to: 'ANN', amount: 50, description: 'Stays open' },
       { kind: 'hold', from: 'ANN', to: 'BOB', amount: 80 },
       { kind: 'hold', from: 'ANN', to: 'BOB', amount: 60 },
-      { kind: 'hold', from: 'CID', to: 'BOB', amount: 20, expiresIn: 2 },
+      { kind: 'hold', from: 'CID', to: 'BOB', amount: 20, expiresIn: TEN_YEARS + 1 },
     ],
     40,
   );
@@ -127,8 +127,6 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
   const ledger = new Ledger(named);
   fillLedger(ledger);
   if (ledger.journal.length !== JOURNAL_ROWS) throw new Error(`The ledger has ${ledger.journal.length} rows.`);
-  // A hold whose time has come, and whose expiry is not settled yet.
-  Object.assign(ledger.holds.get(IDS.holdDue) ?? {}, { expiry_id: IDS.expiryPending });
   const lease = idOf(900 + named.id);
   const pending = (id: string, fields: Row) => ({
     kind: 'transfer',

@@ -158,13 +158,17 @@ async function readLive(
 
 /** What every reader must have been told: the journal, as it is in the database. */
 async function loadExpected(database: TestDatabase): Promise<unknown[]> {
-  const rows = await database.query<{ number: bigint; hash: string; transfers: string[]; change: string | null }>(
+  const rows = await database.query<{ number: bigint; hash: string; transfers: string[]; changes: string[] | null }>(
     `select number, encode(hash, 'hex') as hash,
        array(
          select id || ' ' || status || ' ' || coalesce(from_entry_number, 0) || ' ' || coalesce(to_entry_number, 0)
          from transfers where journal_number = number order by journal_position
        ) as transfers,
-       (select account_number || ' ' || change_number from account_changes where journal_number = number) as change
+       (
+         select array_agg(account_number || ' ' || change_number order by account_number, currency, change_number)
+         from account_changes
+         where journal_number = number
+       ) as changes
      from journal
      order by number`,
   );
@@ -176,14 +180,16 @@ async function loadExpected(database: TestDatabase): Promise<unknown[]> {
 }
 
 function outlineOf(event: FeedEvent): unknown {
-  const [change] = event.account_changes;
   return {
     number: event.journal_number,
     hash: event.hash,
     transfers: event.transfers.map(
       ({ id, status, from_entry_number: from, to_entry_number: to }) => `${id} ${status} ${from ?? 0} ${to ?? 0}`,
     ),
-    change: change && `${change.account_number} ${change.change_number}`,
+    changes:
+      event.account_changes.length === 0
+        ? null
+        : event.account_changes.map((change) => `${change.account_number} ${change.change_number}`),
   };
 }
 
