@@ -39,18 +39,20 @@ let connection: Connection | undefined;
 
 /** Settles one job. */
 export default async function settleJob(job: Job): Promise<JobReport> {
-  if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, lockMs: 0 });
+  if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, answerLost: false, lockMs: 0 });
   let { mayBeSettled } = job;
+  let answerLost = false;
   for (let attempt = 1; ; attempt += 1) {
     let isConnected = false;
     try {
       connection ??= await openConnection();
       isConnected = true;
-      return await attemptJob(connection, { ...job, mayBeSettled }, attempt);
+      return await attemptJob(connection, { ...job, mayBeSettled }, { attempts: attempt, answerLost });
     } catch (error) {
       const isStale = error instanceof StaleDecisionError;
       if (isStale && attempt === 1) continue;
-      mayBeSettled ||= error instanceof CommitUnknownError;
+      answerLost ||= error instanceof CommitUnknownError;
+      mayBeSettled ||= answerLost;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       if (isFaultOfTheData(error)) {
         if (!WRITTEN_BEFORE.has(constraintOf(error) ?? '') || attempt >= ATTEMPTS_MAX) {
@@ -68,7 +70,7 @@ export default async function settleJob(job: Job): Promise<JobReport> {
   }
 }
 
-async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
+async function attemptJob(connection: Connection, job: Job, counted: Omit<Attempt, 'lockMs'>): Promise<JobReport> {
   const startedAt = performance.now();
   const locking = lockJob(connection, job).catch(async (error: unknown) => {
     if (error instanceof BeginFailedError) await dropConnection();
@@ -77,7 +79,7 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
   // The work that does not need the accounts is done while the server locks them.
   const columns = renderColumns(job.transfers);
   const { transaction, locked } = await locking;
-  const attempt = { attempts, lockMs: performance.now() - startedAt };
+  const attempt = { ...counted, lockMs: performance.now() - startedAt };
   let committed = false;
   try {
     const report = await settleIn(transaction, job, { locked, columns, attempt });
@@ -89,7 +91,7 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
   }
 }
 
-type Attempt = { readonly attempts: number; readonly lockMs: number };
+type Attempt = Pick<SettledJob, 'attempts' | 'answerLost' | 'lockMs'>;
 
 async function settleIn(
   transaction: Transaction,

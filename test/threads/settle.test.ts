@@ -288,8 +288,15 @@ test('settle: a thread that lost the answer to its commit finds that its job ope
   ]);
   // The transfer and the key prove that it was this job; nothing proves it of the last.
   assert.deepEqual(report.units, ['settled_elsewhere', 'replayed', 'account_exists']);
+  assert.equal(report.answerLost, true);
   assert.equal(await balanceOf(database, 'NEW'), 1n);
   await checkBooks(database);
+});
+
+test('settle: only a lost answer is reported as one', async (t) => {
+  const { threads } = await setTheScene(t);
+  assert.equal((await threads.run([unkeyed([newTransfer()])])).answerLost, false);
+  assert.equal((await threads.run([unkeyed([], [newAccount('ANN')])])).answerLost, false);
 });
 
 test('settle: of two jobs that open the same account at once, one does', async (t) => {
@@ -305,6 +312,7 @@ test('settle: of two jobs that open the same account at once, one does', async (
   const reports = await Promise.all(running);
   const endings = reports.map((report) => report.units?.join() ?? 'all').sort();
   assert.deepEqual(endings, ['account_exists', 'all']);
+  assert.ok(reports.every(({ answerLost }) => !answerLost));
   const accounts = await database.query(`select from accounts where account_number = 'NEW'`);
   assert.equal(accounts.length, 1);
   await checkBooks(database);

@@ -354,6 +354,7 @@ export class Dispatcher {
       transfer += transfers.length;
       account += accounts.length;
       if (state === 'settled' || state === 'settled_elsewhere') settled += tracked.size;
+      tracked.mayBeSettled ||= report.answerLost;
       this.#end(tracked, state === 'settled' ? resultOf(report, range) : { state });
     }
     if (settled > 0) this.#admission.release(settled, 0, true);
