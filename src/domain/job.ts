@@ -113,6 +113,8 @@ export type SettledJob = {
   readonly accountCount: number;
   /** Attempts it took; more than one means that the database asked for a retry. */
   readonly attempts: number;
+  /** Whether an earlier attempt may have committed: its answer was lost. An account that exists may then be the job's own. */
+  readonly answerLost: boolean;
   /** How long its first round trip took, in milliseconds: the accounts are locked in it. */
   readonly lockMs: number;
 };

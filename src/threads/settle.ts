@@ -12,6 +12,7 @@ import { renderColumns } from '../db/transfer-columns.ts';
 import { type Account, EXTERNAL, type NewAccount, newExternal } from '../domain/account.ts';
 import { type Decision, decide } from '../domain/decide.ts';
 import {
+  type Claim,
   fromColumns,
   type Job,
   type JobReport,
@@ -38,19 +39,21 @@ let connection: Connection | undefined;
 
 /** Settles one job. */
 export default async function settleJob(job: Job): Promise<JobReport> {
-  if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, lockMs: 0 });
+  if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, answerLost: false, lockMs: 0 });
   let { mayBeSettled } = job;
   const startedAt = performance.now();
+  let answerLost = false;
   for (let attempt = 1; ; attempt += 1) {
     let isConnected = false;
     try {
       connection ??= await openConnection();
       isConnected = true;
-      return await attemptJob(connection, { ...job, mayBeSettled }, attempt);
+      return await attemptJob(connection, { ...job, mayBeSettled }, { attempts: attempt, answerLost });
     } catch (error) {
       const isStale = error instanceof StaleDecisionError;
       if (isStale && attempt === 1) continue;
-      mayBeSettled ||= error instanceof CommitUnknownError;
+      answerLost ||= error instanceof CommitUnknownError;
+      mayBeSettled ||= answerLost;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       if (isFaultOfTheData(error)) {
         if (!WRITTEN_BEFORE.has(constraintOf(error) ?? '') || attempt >= ATTEMPTS_MAX) {
@@ -69,7 +72,7 @@ export default async function settleJob(job: Job): Promise<JobReport> {
   }
 }
 
-async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
+async function attemptJob(connection: Connection, job: Job, counted: Omit<Attempt, 'lockMs'>): Promise<JobReport> {
   const startedAt = performance.now();
   const locking = lockJob(connection, job).catch(async (error: unknown) => {
     if (error instanceof BeginFailedError) await dropConnection();
@@ -78,7 +81,7 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
   // The work that does not need the accounts is done while the server locks them.
   const columns = renderColumns(job.transfers);
   const { transaction, locked } = await locking;
-  const attempt = { attempts, lockMs: performance.now() - startedAt };
+  const attempt = { ...counted, lockMs: performance.now() - startedAt };
   let committed = false;
   try {
     const report = await settleIn(transaction, job, { locked, columns, attempt });
@@ -90,7 +93,7 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
   }
 }
 
-type Attempt = { readonly attempts: number; readonly lockMs: number };
+type Attempt = Pick<SettledJob, 'attempts' | 'answerLost' | 'lockMs'>;
 
 async function settleIn(
   transaction: Transaction,
@@ -133,49 +136,56 @@ async function settleIn(
 
 /**
  * How each unit ends, as far as that is known before the decision: 'settled' ones are decided. Null: all are. A unit is left out as a
- * whole if its key is taken, if it was settled before, or if it opens an account that exists.
+ * whole if it was settled before, if its key is taken, or if it opens an account that exists. It then takes nothing from those after it.
  */
 function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
-  const left = new Map<number, UnitEnding>();
-  const leave = (unit: number, ending: UnitEnding): void => {
-    if (!left.has(unit)) left.set(unit, ending);
-  };
+  const settled = settledUnits(job, locked);
+  if (settled.size === 0 && job.claims.length === 0 && job.openings.length === 0) return null;
+  const claims = new Map(job.claims.map((claim) => [claim.unit, claim]));
+  const openings = Map.groupBy(job.openings, ({ unit }) => unit);
   const claimed = new Set<string>();
-  for (const { unit, key, transferId, accountNumber } of job.claims) {
-    const holder = locked.keyHolders.get(key);
-    // The key of a transfer that was settled before names that transfer itself.
-    const isOwn = holder && transferId !== null && accountNumber === null && holder.transferId === transferId;
-    if (holder) leave(unit, isOwn ? 'settled_elsewhere' : 'replayed');
-    else if (claimed.has(key)) leave(unit, 'replayed');
-    claimed.add(key);
-  }
-  leaveOpenings(job, locked, leave);
-  const { id: ids, kind, parentId } = job.transfers;
-  if (locked.settledIds.size > 0 || kind?.includes('expiry')) {
-    const due = new Set(
-      locked.books.holds.flatMap(({ id, state, due: isDue }) => (state === 'open' && isDue ? [id] : [])),
-    );
-    const unitOf = job.units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
-    for (const [index, id] of ids.entries()) {
-      const parent = parentId?.[index] ?? null;
-      // An expiry that finds its hold ended, or about to be, has nothing to do, and is not worth a record.
-      const isIdle =
-        kind?.[index] === 'expiry' &&
-        (!due.has(parent ?? '') || parentId?.some((other, place) => other === parent && place !== index));
-      if (isIdle || locked.settledIds.has(id)) leave(unitOf[index] ?? -1, 'settled_elsewhere');
-    }
-  }
-  return left.size === 0 ? null : job.units.map((_, unit) => left.get(unit) ?? 'settled');
+  const opened = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
+  const endings = job.units.map((_, unit): UnitEnding => {
+    if (settled.has(unit)) return 'settled_elsewhere';
+    const claim = claims.get(unit);
+    const holder = claim && locked.keyHolders.get(claim.key);
+    if (holder) return isOwn(claim, holder) ? 'settled_elsewhere' : 'replayed';
+    if (claim && claimed.has(claim.key)) return 'replayed';
+    const numbers = (openings.get(unit) ?? []).map(({ account }) => account.accountNumber);
+    if (numbers.some((number) => opened.has(number))) return 'account_exists';
+    if (claim) claimed.add(claim.key);
+    for (const number of numbers) opened.add(number);
+    return 'settled';
+  });
+  return endings.every((ending) => ending === 'settled') ? null : endings;
 }
 
-function leaveOpenings(job: Job, locked: LockedJob, leave: (unit: number, ending: UnitEnding) => void): void {
-  const taken = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
-  const byUnit = Map.groupBy(job.openings, ({ unit }) => unit);
-  for (const [unit, openings] of byUnit) {
-    const numbers = openings.map(({ account }) => account.accountNumber);
-    if (numbers.some((number) => taken.has(number))) leave(unit, 'account_exists');
-    else for (const number of numbers) taken.add(number);
+/** Whether a key was claimed by an earlier attempt of the same unit: it names the unit's own transfer or group. */
+function isOwn(claim: Claim, holder: { transferId: string | null }): boolean {
+  return claim.transferId !== null && claim.accountNumber === null && holder.transferId === claim.transferId;
+}
+
+/**
+ * The units that were settled before, by their index. One transfer that is settled proves that its unit is, with all that it opened: its id
+ * is in no other request.
+ */
+function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number> {
+  const settled = new Set<number>();
+  const { id: ids, kind, parentId } = transfers;
+  if (locked.settledIds.size === 0 && !kind?.includes('expiry')) return settled;
+  const due = new Set(
+    locked.books.holds.flatMap(({ id, state, due: isDue }) => (state === 'open' && isDue ? [id] : [])),
+  );
+  const unitOf = units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
+  for (const [index, id] of ids.entries()) {
+    const parent = parentId?.[index] ?? null;
+    // An expiry that finds its hold ended, or about to be, has nothing to do, and is not worth a record.
+    const isIdle =
+      kind?.[index] === 'expiry' &&
+      (!due.has(parent ?? '') || parentId?.some((other, place) => other === parent && place !== index));
+    if (isIdle || locked.settledIds.has(id)) settled.add(unitOf[index] ?? -1);
   }
+  return settled;
 }
 
 /** The accounts that the kept units open, with @external in each currency that is new. */

@@ -350,6 +350,15 @@ for (const { name, report } of [
   });
 }
 
+test('dispatcher: an answer that the thread itself lost leaves doubt about accounts that exist', async () => {
+  const { submit, pool } = await start();
+  for (const answerLost of [false, true]) {
+    const unit = submit(opening(['N']));
+    await pool.end({ ...settledReport(pool.first.job, { units: ['account_exists'] }), answerLost });
+    assert.deepEqual([unit.result, unit.mayBeSettled], [{ state: 'account_exists' }, answerLost]);
+  }
+});
+
 test('dispatcher: a caller learns that its unit left a running job, and later that it ended', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { submit, pool } = await start();

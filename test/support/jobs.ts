@@ -85,6 +85,7 @@ export function settledReport(
     settledAt: '2026-11-22T10:00:00Z',
     accountCount: 2,
     attempts: 1,
+    answerLost: false,
     lockMs: 0,
   };
 }

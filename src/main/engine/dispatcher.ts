@@ -7,84 +7,16 @@
 //
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
 // broken: nothing was written then, and its caller learns that.
-import type { Account } from '../../domain/account.ts';
-import type { Ending, Job, JobReport, SettledJob, UnitEnding } from '../../domain/job.ts';
+import type { Job, JobReport, SettledJob } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Admission } from './admission.ts';
 import { Concurrency, countFitting, sizeAfterDeaths } from './batching.ts';
 import type { ThreadPool } from './pool.ts';
+import { logJob } from './job-log.ts';
+import { resultOf, Tracked, type UnitResult } from './tracked.ts';
 import { isStored, sizeOf, toJob, type Unit } from './unit.ts';
-
-/** How a unit ended. */
-export type UnitResult = SettledUnit | { readonly state: Exclude<UnitEnding, 'settled'> | 'broken' };
-
-export type SettledUnit = {
-  readonly state: 'settled';
-  /** One per transfer. */
-  readonly transfers: readonly {
-    readonly ending: Ending;
-    readonly currency: string | null;
-    readonly amount: bigint | null;
-  }[];
-  /** One per account that it opened. */
-  readonly opened: readonly Account[];
-  readonly jobMicros: bigint;
-  readonly journalNumber: bigint | null;
-  readonly settledAt: string;
-};
-
-/** A unit on its way. */
-export class Tracked {
-  readonly unit: Unit;
-  readonly size: number;
-  /** When its caller's wait ends. */
-  readonly waitsUntil: number;
-  readonly acceptedAt = performance.now();
-  state: 'queued' | 'running' | 'withdrawn' | 'ended' = 'queued';
-  /** Whether it is in the line of its ledger, and not in a batch that runs as it is. */
-  isInLane = false;
-  /** A job with it may have committed: its answer was lost. */
-  mayBeSettled = false;
-  result: UnitResult | null = null;
-  /** Called when it ends, or leaves a job for another. */
-  #listeners: (() => void)[] | null = null;
-
-  constructor(unit: Unit, waitsUntil = Infinity) {
-    this.unit = unit;
-    this.waitsUntil = waitsUntil;
-    this.size = sizeOf(unit);
-  }
-
-  get bytes(): number {
-    return this.unit.bytes;
-  }
-
-  /** Resolves when the unit ends or leaves a running job, or after `timeoutMs`. */
-  async change(timeoutMs: number): Promise<void> {
-    if (this.state === 'ended' || timeoutMs <= 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, timeoutMs);
-      (this.#listeners ??= []).push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-  }
-
-  /** Resolves when the unit has ended, or after `timeoutMs`. */
-  async end(timeoutMs: number): Promise<void> {
-    const deadline = performance.now() + timeoutMs;
-    while (this.result === null && performance.now() < deadline) await this.change(deadline - performance.now());
-  }
-
-  announce(): void {
-    const listeners = this.#listeners;
-    this.#listeners = null;
-    if (listeners) for (const listen of listeners) listen();
-  }
-}
 
 type Batch = {
   readonly units: readonly Tracked[];
@@ -327,7 +259,7 @@ export class Dispatcher {
     this.#running -= 1;
     if (batch.suspect) this.#suspectRuns = false;
     if (this.#stopped && report.result !== 'settled') return;
-    this.#log(batch, report, durationMs);
+    logJob(this.#logger, this.#metrics, { ...batch, report, durationMs });
     if (report.result === 'settled') {
       lane.concurrency.observe(others, report.lockMs / durationMs);
       this.#pauseMs = 0;
@@ -358,6 +290,7 @@ export class Dispatcher {
       transfer += transfers.length;
       account += accounts.length;
       if (state === 'settled' || state === 'settled_elsewhere') settled += tracked.size;
+      tracked.mayBeSettled ||= report.answerLost;
       this.#end(tracked, state === 'settled' ? resultOf(report, range) : { state });
     }
     if (settled > 0) this.#admission.release(settled, 0, true);
@@ -457,69 +390,9 @@ export class Dispatcher {
       this.#pauseMs * (0.5 + Math.random()),
     );
   }
-
-  #log({ units, mode }: Batch, report: JobReport, durationMs: number): void {
-    const transfers = units.flatMap(({ unit }) => unit.transfers.map(({ transfer }) => transfer));
-    const accounts = units.reduce((sum, { unit }) => sum + unit.accounts.length, 0);
-    const common = {
-      ledger: units[0]?.unit.ledger.name,
-      transfers: transfers.length,
-      ...(accounts > 0 && { openings: accounts }),
-      request_ids: [...new Set(transfers.map(({ requestId, group, id }) => requestId ?? group?.id ?? id))],
-      duration_ms: Math.round(durationMs * 1000) / 1000,
-      result: report.result,
-    };
-    if (report.result === 'settled') {
-      const { journalNumber, accountCount, attempts, endings } = report;
-      const failed = endings.filter((ending) => ending !== null).length;
-      const gone = report.units?.filter((ending) => ending === 'settled_elsewhere').length ?? 0;
-      const number = journalNumber === null ? null : Number(journalNumber);
-      this.#metrics.job(transfers.length, durationMs);
-      this.#logger.info(
-        { ...common, journal_number: number, accounts: accountCount, failed, gone, attempts },
-        'job settled',
-      );
-      if (mode === 'quarantine') {
-        const ids = transfers.map(({ id }) => id);
-        this.#logger.error({ ...common, transfer_ids: ids }, 'poison transfer quarantined');
-      }
-      return;
-    }
-    const details = { ...common, reason: report.reason, sqlstate: report.sqlState };
-    if (report.result === 'unavailable') this.#logger.warn(details, 'job retried');
-    else this.#logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
-  }
 }
 
 /** Whether a thread ended while it ran the job. */
 function isDeath(error: Error): boolean {
   return /worker exited/i.test(error.message) || ('code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY');
-}
-
-/** How a unit ended whose transfers and accounts are at these places of a settled job. */
-function resultOf(
-  report: SettledJob,
-  range: { transfer: number; account: number; transferCount: number; accountCount: number },
-): SettledUnit {
-  const { transfer, account, transferCount, accountCount } = range;
-  return {
-    state: 'settled',
-    transfers: Array.from({ length: transferCount }, (_, offset) => ({
-      ending: report.endings[transfer + offset] ?? null,
-      currency: report.currencies[transfer + offset] ?? null,
-      amount: report.amounts[transfer + offset] ?? null,
-    })),
-    opened: report.opened.slice(account, account + accountCount).filter((each) => each !== null),
-    jobMicros: report.jobMicros,
-    journalNumber: report.journalNumber,
-    settledAt: report.settledAt ?? '',
-  };
-}
-
-/** How the one unit of a job ended, for a dry run. */
-export function onlyResultOf(report: SettledJob): UnitResult {
-  const state = report.units?.[0] ?? 'settled';
-  if (state !== 'settled') return { state };
-  const range = { transfer: 0, account: 0, transferCount: report.endings.length, accountCount: report.opened.length };
-  return resultOf(report, range);
 }

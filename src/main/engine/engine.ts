@@ -14,10 +14,11 @@ import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
-import { type Dispatcher, onlyResultOf, type SettledUnit, type Tracked, type UnitResult } from './dispatcher.ts';
+import type { Dispatcher } from './dispatcher.ts';
 import type { Accepted, Intake } from './intake.ts';
 import type { KeyLookup } from './keys.ts';
 import { loadStored } from './stored.ts';
+import { onlyResultOf, type SettledUnit, type Tracked, type UnitResult } from './tracked.ts';
 import { namedBy, sizeOf, toStoredUnits, toWaitingUnit, type Unit } from './unit.ts';
 
 export type Engine = {

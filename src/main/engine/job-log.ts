@@ -1,0 +1,42 @@
+// The log line of a job, and its metrics.
+import type { JobReport } from '../../domain/job.ts';
+import type { Logger } from '../../logger.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Unit } from './unit.ts';
+
+/** A job that came back from its thread. */
+type EndedJob = {
+  readonly units: readonly { readonly unit: Unit }[];
+  readonly mode: 'settle' | 'quarantine';
+  readonly report: JobReport;
+  readonly durationMs: number;
+};
+
+export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, durationMs }: EndedJob): void {
+  const transfers = units.flatMap(({ unit }) => unit.transfers.map(({ transfer }) => transfer));
+  const accounts = units.reduce((sum, { unit }) => sum + unit.accounts.length, 0);
+  const common = {
+    ledger: units[0]?.unit.ledger.name,
+    transfers: transfers.length,
+    ...(accounts > 0 && { openings: accounts }),
+    request_ids: [...new Set(transfers.map(({ requestId, group, id }) => requestId ?? group?.id ?? id))],
+    duration_ms: Math.round(durationMs * 1000) / 1000,
+    result: report.result,
+  };
+  if (report.result === 'settled') {
+    const { journalNumber, accountCount, attempts, endings } = report;
+    const failed = endings.filter((ending) => ending !== null).length;
+    const gone = report.units?.filter((ending) => ending === 'settled_elsewhere').length ?? 0;
+    const number = journalNumber === null ? null : Number(journalNumber);
+    metrics.job(transfers.length, durationMs);
+    logger.info({ ...common, journal_number: number, accounts: accountCount, failed, gone, attempts }, 'job settled');
+    if (mode === 'quarantine') {
+      const ids = transfers.map(({ id }) => id);
+      logger.error({ ...common, transfer_ids: ids }, 'poison transfer quarantined');
+    }
+    return;
+  }
+  const details = { ...common, reason: report.reason, sqlstate: report.sqlState };
+  if (report.result === 'unavailable') logger.warn(details, 'job retried');
+  else logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
+}

@@ -1,0 +1,101 @@
+// A unit on its way through the dispatcher, and how it ended.
+import type { Account } from '../../domain/account.ts';
+import type { Ending, SettledJob, UnitEnding } from '../../domain/job.ts';
+import { sizeOf, type Unit } from './unit.ts';
+
+/** How a unit ended. */
+export type UnitResult = SettledUnit | { readonly state: Exclude<UnitEnding, 'settled'> | 'broken' };
+
+export type SettledUnit = {
+  readonly state: 'settled';
+  /** One per transfer. */
+  readonly transfers: readonly {
+    readonly ending: Ending;
+    readonly currency: string | null;
+    readonly amount: bigint | null;
+  }[];
+  /** One per account that it opened. */
+  readonly opened: readonly Account[];
+  readonly jobMicros: bigint;
+  readonly journalNumber: bigint | null;
+  readonly settledAt: string;
+};
+
+/** A unit on its way. */
+export class Tracked {
+  readonly unit: Unit;
+  readonly size: number;
+  /** When its caller's wait ends. */
+  readonly waitsUntil: number;
+  readonly acceptedAt = performance.now();
+  state: 'queued' | 'running' | 'withdrawn' | 'ended' = 'queued';
+  /** Whether it is in the line of its ledger, and not in a batch that runs as it is. */
+  isInLane = false;
+  /** A job with it may have committed: its answer was lost. */
+  mayBeSettled = false;
+  result: UnitResult | null = null;
+  /** Called when it ends, or leaves a job for another. */
+  #listeners: (() => void)[] | null = null;
+
+  constructor(unit: Unit, waitsUntil = Infinity) {
+    this.unit = unit;
+    this.waitsUntil = waitsUntil;
+    this.size = sizeOf(unit);
+  }
+
+  get bytes(): number {
+    return this.unit.bytes;
+  }
+
+  /** Resolves when the unit ends or leaves a running job, or after `timeoutMs`. */
+  async change(timeoutMs: number): Promise<void> {
+    if (this.state === 'ended' || timeoutMs <= 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, timeoutMs);
+      (this.#listeners ??= []).push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Resolves when the unit has ended, or after `timeoutMs`. */
+  async end(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (this.result === null && performance.now() < deadline) await this.change(deadline - performance.now());
+  }
+
+  announce(): void {
+    const listeners = this.#listeners;
+    this.#listeners = null;
+    if (listeners) for (const listen of listeners) listen();
+  }
+}
+
+/** How a unit ended whose transfers and accounts are at these places of a settled job. */
+export function resultOf(
+  report: SettledJob,
+  range: { transfer: number; account: number; transferCount: number; accountCount: number },
+): SettledUnit {
+  const { transfer, account, transferCount, accountCount } = range;
+  return {
+    state: 'settled',
+    transfers: Array.from({ length: transferCount }, (_, offset) => ({
+      ending: report.endings[transfer + offset] ?? null,
+      currency: report.currencies[transfer + offset] ?? null,
+      amount: report.amounts[transfer + offset] ?? null,
+    })),
+    opened: report.opened.slice(account, account + accountCount).filter((each) => each !== null),
+    jobMicros: report.jobMicros,
+    journalNumber: report.journalNumber,
+    settledAt: report.settledAt ?? '',
+  };
+}
+
+/** How the one unit of a job ended, for a dry run. */
+export function onlyResultOf(report: SettledJob): UnitResult {
+  const state = report.units?.[0] ?? 'settled';
+  if (state !== 'settled') return { state };
+  const range = { transfer: 0, account: 0, transferCount: report.endings.length, accountCount: report.opened.length };
+  return resultOf(report, range);
+}

@@ -1,0 +1,544 @@
+// Goal: a job settles each of its units once or not at all, whatever happened to it before and whatever happens beside it. Method: jobs
+// in real threads on a real database, with rivals that are planted between two statements.
+import assert from 'node:assert/strict';
+import { randomUUIDv7 } from 'node:crypto';
+import { test, type TestContext } from 'node:test';
+import { EXTERNAL } from '../../src/domain/account.ts';
+import type { NewTransfer } from '../../src/domain/transfer.ts';
+import { toJob, toStoredUnits } from '../../src/main/engine/unit.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { newAccount, newGroup, newJob, newTransfer } from '../support/jobs.ts';
+import { startProxy } from '../support/proxy.ts';
+import { keyed, startThreads, storePending, type Threads, unkeyed } from '../support/threads.ts';
+import { until } from '../support/until.ts';
+
+/** How long a connection is silent before a thread takes it for broken. */
+const SILENCE = { answerTimeoutMs: 500, proofTimeoutMs: 250 };
+
+type Scene = { database: TestDatabase; threads: Threads };
+
+/** A database with ANN, who has 100, and BOB, who has nothing. */
+async function setTheScene(t: TestContext, options: { threads?: number } = {}): Promise<Scene> {
+  const database = await createDatabase(t);
+  const threads = startThreads(t, database, options);
+  const salary = newTransfer({ fromAccount: EXTERNAL, toAccount: 'ANN', amount: 100n });
+  await threads.run([unkeyed([salary], [newAccount('ANN')]), unkeyed([], [newAccount('BOB')])]);
+  return { database, threads };
+}
+
+async function balanceOf({ query }: TestDatabase, accountNumber: string): Promise<bigint | undefined> {
+  const rows = await query<{ balance: bigint }>('select balance from accounts where account_number = $1', [
+    accountNumber,
+  ]);
+  return rows[0]?.balance;
+}
+
+async function countSettled({ query }: TestDatabase, transfers: readonly NewTransfer[]): Promise<number> {
+  const ids = transfers.map(({ id }) => id);
+  const rows = await query('select from transfers where id = any($1::uuid[])', [ids]);
+  return rows.length;
+}
+
+/** The digest of each row of the journal, from the rows that it covers: docs/ARCHITECTURE.md states the form. */
+const DIGESTS = `
+  select number::integer, digest = sha256(convert_to(coalesce(opened, '') || coalesce(settled, ''), 'UTF8')) as same
+  from journal
+  cross join lateral (
+    select string_agg(
+      concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), ''
+      order by account_number, currency
+    ) as opened
+    from account_changes
+    where journal_number = journal.number
+  ) as changes
+  cross join lateral (
+    select string_agg(
+      concat_ws(
+        chr(31), t.id, t.from_account, t.to_account, coalesce(t.amount::text, ''), coalesce(t.currency, ''), t.status,
+        coalesce(t.failure_code, ''), coalesce(t.request_id, ''), coalesce(t.description, ''),
+        coalesce(t.metadata::text, ''), (extract(epoch from t.created_at) * 1000000)::bigint,
+        coalesce(t.from_entry_number::text, ''), coalesce(f.balance::text, ''), coalesce(t.to_entry_number::text, ''),
+        coalesce(g.balance::text, ''), t.kind, coalesce(t.parent_id::text, ''), coalesce(t.group_id::text, ''),
+        coalesce(t.group_position::text, ''), coalesce(t.atomic::text, ''), coalesce(t.final_capture::text, ''),
+        coalesce(t.expires_in::text, ''), coalesce(t.if_from_entry_number::text, ''),
+        coalesce(t.if_min_available_after::text, '')
+      ) || chr(30), '' order by t.journal_position
+    ) as settled
+    from transfers as t
+    left join entries as f on f.transfer_id = t.id and f.entry_number = t.from_entry_number and f.account_number = t.from_account
+    left join entries as g on g.transfer_id = t.id and g.entry_number = t.to_entry_number and g.account_number = t.to_account
+    where t.journal_number = journal.number
+  ) as covered
+  order by number`;
+
+/** What contradicts the entries, by account: its balance or its number of entries. */
+const UNEXPLAINED = `
+  select accounts.account_number, balance, entry_count
+  from accounts
+  cross join lateral (
+    select coalesce(sum(amount), 0) as total, count(*) as total_count
+    from entries
+    where ledger_id = accounts.ledger_id and account_number = accounts.account_number and currency = accounts.currency
+  ) as entered
+  where balance <> total or entry_count <> total_count`;
+
+const SEALS = `
+  select account_number, seal = account_seal(accounts) as same
+  from accounts
+  left join account_changes using (ledger_id, account_number, currency)`;
+
+/** Money is conserved, balances are the sums of their entries, and the journal's digests and the seals cover the rows. */
+async function checkBooks({ query }: TestDatabase): Promise<void> {
+  assert.deepEqual(
+    await query('select ledger_id, currency from accounts group by ledger_id, currency having sum(balance) <> 0'),
+    [],
+  );
+  assert.deepEqual(await query(UNEXPLAINED), []);
+  const digests = await query<{ same: boolean }>(DIGESTS);
+  assert.deepEqual(
+    digests,
+    digests.map((_, index) => ({ number: index + 1, same: true })),
+  );
+  const seals = await query<{ same: boolean | null }>(SEALS);
+  assert.deepEqual(
+    seals.filter(({ same }) => same !== true),
+    [],
+  );
+}
+
+/** Waits until so many sessions wait for a lock of another. */
+async function awaitBlocked({ query, name }: TestDatabase, count: number): Promise<void> {
+  const blocked = async () =>
+    (await query(`select from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'`, [name])).length;
+  await until(async () => (await blocked()) === count, { what: `${count} sessions to wait for a lock` });
+}
+
+test('settle: a job of no units is answered without a database', async (t) => {
+  const database = await createDatabase(t);
+  const { report } = startThreads(t, database, { port: 1 });
+  const settled = await report(newJob());
+  assert.ok(settled.result === 'settled' && settled.journalNumber === null);
+});
+
+test('settle: of two units with one key in a job, the first settles and the second is replayed', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const [first, second, other] = [newTransfer(), newTransfer(), newTransfer()];
+  const report = await threads.run([keyed('same', [first]), keyed('same', [second]), keyed('other', [other])]);
+  assert.deepEqual(report.units, ['settled', 'replayed', 'settled']);
+  assert.equal(await balanceOf(database, 'BOB'), 2n);
+  assert.equal(await countSettled(database, [second]), 0);
+  const [key] = await database.query(`select transfer_id from idempotency_keys where key = 'same'`);
+  assert.deepEqual(key, { transfer_id: first.id });
+  await checkBooks(database);
+});
+
+test('settle: a unit whose key names an earlier request is replayed as a whole, and the others settle', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const group = newGroup(2);
+  await threads.run([keyed('key', [newTransfer()])]);
+  const report = await threads.run([keyed('key', group), unkeyed([newTransfer()])]);
+  assert.deepEqual(
+    [report.units, report.endings],
+    [
+      ['replayed', 'settled'],
+      [null, null, null],
+    ],
+  );
+  assert.deepEqual(report.amounts, [null, null, 1n]);
+  assert.equal(await countSettled(database, group), 0);
+  assert.equal(await balanceOf(database, 'BOB'), 2n);
+  await checkBooks(database);
+});
+
+test('settle: a key that an intake claims after it was looked up is replayed', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const rival = await database.connect();
+  await rival.query('begin');
+  await rival.query(
+    `insert into idempotency_keys (ledger_id, transfer_id, key, fingerprint) values (1, $1, 'key', sha256('rival'))`,
+    [randomUUIDv7()],
+  );
+  const transfer = newTransfer();
+  const running = threads.run([keyed('key', [transfer]), unkeyed([newTransfer()])]);
+  await awaitBlocked(database, 1);
+  await rival.query('commit');
+  const report = await running;
+  assert.deepEqual([report.units, report.attempts], [['replayed', 'settled'], 2]);
+  assert.equal(await countSettled(database, [transfer]), 0);
+  assert.equal(await balanceOf(database, 'BOB'), 1n);
+});
+
+test('settle: a key whose claim is rolled back meanwhile is free', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const rival = await database.connect();
+  await rival.query('begin');
+  await rival.query(
+    `insert into idempotency_keys (ledger_id, transfer_id, key, fingerprint) values (1, $1, 'key', sha256('rival'))`,
+    [randomUUIDv7()],
+  );
+  const running = threads.run([keyed('key', [newTransfer()])]);
+  await awaitBlocked(database, 1);
+  await rival.query('rollback');
+  assert.deepEqual([(await running).units, await balanceOf(database, 'BOB')], [null, 1n]);
+});
+
+/** Stores one transfer and a group in the intake log. */
+async function store({ database }: Scene) {
+  const transfer = newTransfer();
+  const group = newGroup(2);
+  const pending = await storePending(database, [
+    { transfers: [transfer], namedId: transfer.id, idempotency: { key: 'key', fingerprint: Buffer.alloc(32) } },
+    { transfers: group, namedId: group[0]?.group?.id ?? '', idempotency: null },
+  ]);
+  return { transfers: [transfer, ...group], units: toStoredUnits(pending), pending };
+}
+
+test('settle: a stored transfer keeps the time of its intake, and leaves the intake log', async (t) => {
+  const scene = await setTheScene(t);
+  const { transfers, units, pending } = await store(scene);
+  const report = await scene.threads.run(units);
+  assert.equal(report.units, null);
+  const rows = await scene.database.query(
+    `select (extract(epoch from created_at) * 1000000)::bigint as micros from transfers where id = any($1::uuid[])`,
+    [transfers.map(({ id }) => id)],
+  );
+  assert.deepEqual(
+    rows,
+    pending.map(({ storedAtMicros }) => ({ micros: storedAtMicros })),
+  );
+  await checkBooks(scene.database);
+  assert.deepEqual(await scene.database.query('select id from pending_transfers'), []);
+});
+
+for (const mayBeSettled of [false, true]) {
+  const expected = mayBeSettled ? 'which it was told to look for' : 'which it did not expect';
+  test(`settle: a stored transfer that another process settled is left out, ${expected}`, async (t) => {
+    const scene = await setTheScene(t);
+    const { units } = await store(scene);
+    await scene.threads.run(units);
+    const fresh = unkeyed([newTransfer()]);
+    const again = await scene.threads.run([...units, fresh], { mayBeSettled });
+    assert.deepEqual(again.units, ['settled_elsewhere', 'settled_elsewhere', 'settled']);
+    assert.equal(again.attempts, mayBeSettled ? 1 : 2);
+    assert.equal(await balanceOf(scene.database, 'BOB'), 4n);
+    await checkBooks(scene.database);
+    assert.deepEqual(await scene.database.query('select id from pending_transfers'), []);
+  });
+}
+
+test('settle: of two processes that settle the same stored transfers at once, one does', async (t) => {
+  const scene = await setTheScene(t, { threads: 2 });
+  const { units } = await store(scene);
+  const rival = await scene.database.connect();
+  await rival.query(`begin; select from journal_head for update`);
+  const running = [scene.threads.run(units), scene.threads.run(units)];
+  await awaitBlocked(scene.database, 2);
+  await rival.query('commit');
+  const reports = await Promise.all(running);
+  const endings = reports.map((report) => report.units?.join() ?? 'all').sort();
+  assert.deepEqual(endings, ['all', 'settled_elsewhere,settled_elsewhere']);
+  assert.equal(await balanceOf(scene.database, 'BOB'), 3n);
+  await checkBooks(scene.database);
+  assert.deepEqual(await scene.database.query('select id from pending_transfers'), []);
+});
+
+test('settle: a job that is run again after its answer was lost settles nothing twice', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const units = [
+    keyed('key', [newTransfer()]),
+    unkeyed(newGroup(3)),
+    // No account exists, so that no lock makes one attempt wait for the other.
+    unkeyed([newTransfer({ fromAccount: 'NOBODY', toAccount: 'NOWHERE', currency: 'USD' })]),
+  ];
+  await threads.run(units);
+  for (const mayBeSettled of [true, false]) {
+    const report = await threads.run(units, { mayBeSettled });
+    assert.deepEqual(report.units, ['settled_elsewhere', 'settled_elsewhere', 'settled_elsewhere']);
+    assert.deepEqual([report.journalNumber, report.settledAt], [null, null]);
+  }
+  assert.equal(await balanceOf(database, 'BOB'), 4n);
+  await checkBooks(database);
+});
+
+/** Threads behind a proxy that loses the answer to their next commit. */
+async function loseCommit(t: TestContext, database: TestDatabase): Promise<Threads> {
+  const proxy = await startProxy(t, database);
+  const threads = startThreads(t, database, { port: proxy.port, timeouts: SILENCE });
+  void proxy.loseCommit();
+  return threads;
+}
+
+test('settle: a thread that lost the answer to its commit finds that its job is settled', async (t) => {
+  const { database } = await setTheScene(t);
+  const threads = await loseCommit(t, database);
+  const report = await threads.run([keyed('key', [newTransfer()]), unkeyed([newTransfer()])]);
+  assert.deepEqual([report.units, report.attempts], [['settled_elsewhere', 'settled_elsewhere'], 2]);
+  assert.equal(await balanceOf(database, 'BOB'), 2n);
+  await checkBooks(database);
+});
+
+test('settle: a thread that lost the answer to its commit finds that its job opened the accounts', async (t) => {
+  const { database } = await setTheScene(t);
+  const threads = await loseCommit(t, database);
+  const balance = newTransfer({ fromAccount: EXTERNAL, toAccount: 'NEW' });
+  const report = await threads.run([
+    unkeyed([balance], [newAccount('NEW')]),
+    keyed('key', [], [newAccount('KEYED')]),
+    unkeyed([], [newAccount('PLAIN')]),
+  ]);
+  // The transfer and the key prove that it was this job; nothing proves it of the last.
+  assert.deepEqual(report.units, ['settled_elsewhere', 'replayed', 'account_exists']);
+  assert.equal(report.answerLost, true);
+  assert.equal(await balanceOf(database, 'NEW'), 1n);
+  await checkBooks(database);
+});
+
+test('settle: only a lost answer is reported as one', async (t) => {
+  const { threads } = await setTheScene(t);
+  assert.equal((await threads.run([unkeyed([newTransfer()])])).answerLost, false);
+  assert.equal((await threads.run([unkeyed([], [newAccount('ANN')])])).answerLost, false);
+});
+
+test('settle: of two jobs that open the same account at once, one does', async (t) => {
+  const { database, threads } = await setTheScene(t, { threads: 2 });
+  const rival = await database.connect();
+  await rival.query(`begin; select from journal_head for update`);
+  const running = [
+    threads.run([unkeyed([], [newAccount('NEW')])]),
+    threads.run([unkeyed([], [newAccount('NEW', { currency: 'EUR' })])]),
+  ];
+  await awaitBlocked(database, 2);
+  await rival.query('commit');
+  const reports = await Promise.all(running);
+  const endings = reports.map((report) => report.units?.join() ?? 'all').sort();
+  assert.deepEqual(endings, ['account_exists', 'all']);
+  assert.ok(reports.every(({ answerLost }) => !answerLost));
+  const accounts = await database.query(`select from accounts where account_number = 'NEW'`);
+  assert.equal(accounts.length, 1);
+  await checkBooks(database);
+});
+
+test('settle: @external that two jobs open at once in a new currency is opened once, and both jobs settle', async (t) => {
+  const { database, threads } = await setTheScene(t, { threads: 2 });
+  const rival = await database.connect();
+  await rival.query(`begin; select from journal_head for update`);
+  const running = ['C', 'D'].map((number) => {
+    const balance = newTransfer({ fromAccount: EXTERNAL, toAccount: number, amount: 5n });
+    return threads.run([unkeyed([balance], [newAccount(number, { currency: 'EUR' })])]);
+  });
+  await awaitBlocked(database, 2);
+  await rival.query('commit');
+  for (const report of await Promise.all(running)) {
+    assert.deepEqual([report.units, report.endings, report.currencies], [null, [null], ['EUR']]);
+    assert.equal(report.opened[0]?.balance, 5n);
+  }
+  const external = await database.query(
+    `select balance, entry_count from accounts where account_number = '@external' and currency = 'EUR'`,
+  );
+  assert.deepEqual(external, [{ balance: -10n, entry_count: 2n }]);
+  await checkBooks(database);
+});
+
+test('settle: one job opens @external once for each new currency', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const accounts = ['EUR', 'EUR', 'CHF', 'USD'].map((currency, index) => newAccount(`N${index}`, { currency }));
+  await threads.run([unkeyed([], accounts.slice(0, 2)), unkeyed([], accounts.slice(2))]);
+  const external = await database.query(
+    `select currency from accounts where account_number = '@external' order by currency`,
+  );
+  assert.deepEqual(
+    external.map(({ currency }) => currency),
+    ['CHF', 'EUR', 'USD'],
+  );
+  await checkBooks(database);
+});
+
+test('settle: an account that a job names twice is opened by the first unit, in any currency', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const report = await threads.run([
+    unkeyed([], [newAccount('NEW', { name: 'First' })]),
+    unkeyed([newTransfer({ fromAccount: EXTERNAL, toAccount: 'NEW' })], [newAccount('NEW', { currency: 'EUR' })]),
+    unkeyed([], [newAccount('OTHER'), newAccount('NEW')]),
+    unkeyed([], [newAccount('OTHER')]),
+  ]);
+  assert.deepEqual(report.units, ['settled', 'account_exists', 'account_exists', 'settled']);
+  assert.deepEqual(
+    report.opened.map((account) => account?.accountNumber ?? null),
+    ['NEW', null, null, null, 'OTHER'],
+  );
+  const rows = await database.query(`select name, currency, balance from accounts where account_number = 'NEW'`);
+  assert.deepEqual(rows, [{ name: 'First', currency: 'USD', balance: 0n }]);
+  await checkBooks(database);
+});
+
+test('settle: a unit that names an account twice is broken, and writes nothing', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const unit = unkeyed([], [newAccount('NEW'), newAccount('NEW')]);
+  const report = await threads.report(toJob([unit], { mode: 'settle', mayBeSettled: false, retryMs: Infinity }));
+  assert.ok(report.result === 'broken');
+  assert.equal(report.sqlState, '23505');
+  assert.equal(await balanceOf(database, 'NEW'), undefined);
+});
+
+test('settle: accounts that exist leave their units out, and the others settle', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const balance = newTransfer({ fromAccount: EXTERNAL, toAccount: 'BOB' });
+  const report = await threads.run([
+    keyed('key', [balance], [newAccount('BOB'), newAccount('CID')]),
+    unkeyed([newTransfer()]),
+  ]);
+  assert.deepEqual(report.units, ['account_exists', 'settled']);
+  assert.equal(await balanceOf(database, 'CID'), undefined);
+  assert.deepEqual(await database.query('select key from idempotency_keys'), []);
+  assert.equal(await balanceOf(database, 'BOB'), 1n);
+});
+
+test('settle: a unit that is left out takes no account number and no key from those after it', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  await threads.run([keyed('used', [newTransfer()])]);
+  const report = await threads.run([
+    keyed('used', [], [newAccount('NEW')]),
+    keyed('free', [], [newAccount('BOB')]),
+    keyed('free', [], [newAccount('NEW')]),
+  ]);
+  assert.deepEqual(report.units, ['replayed', 'account_exists', 'settled']);
+  const keys = await database.query(`select account_number from idempotency_keys where key = 'free'`);
+  assert.deepEqual(keys, [{ account_number: 'NEW' }]);
+  await checkBooks(database);
+});
+
+test('settle: a transfer that names a missing account is decided again if the account is opened meanwhile', async (t) => {
+  const { database, threads } = await setTheScene(t, { threads: 2 });
+  const rival = await database.connect();
+  await rival.query(`begin; select from journal_head for update`);
+  const opening = threads.run([unkeyed([], [newAccount('NEW')])]);
+  await awaitBlocked(database, 1);
+  const transfer = threads.run([unkeyed([newTransfer({ toAccount: 'NEW' })])]);
+  await awaitBlocked(database, 2);
+  await rival.query('commit');
+  await opening;
+  const report = await transfer;
+  assert.deepEqual([report.endings, report.attempts], [[null], 2]);
+  assert.equal(await balanceOf(database, 'NEW'), 1n);
+  await checkBooks(database);
+});
+
+test('settle: a dry run decides, and writes nothing', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const transfer = newTransfer({ amount: 7n });
+  const report = await threads.run([unkeyed([transfer])], { mode: 'dry run' });
+  assert.deepEqual([report.endings, report.amounts], [[null], [7n]]);
+  assert.equal(await balanceOf(database, 'BOB'), 0n);
+  assert.equal(await countSettled(database, [transfer]), 0);
+  // The connection is free for the next job.
+  assert.equal((await threads.run([unkeyed([transfer])])).attempts, 1);
+});
+
+test('settle: a quarantined transfer fails without a look at the books', async (t) => {
+  const scene = await setTheScene(t);
+  const { units } = await store(scene);
+  const report = await scene.threads.run(units, { mode: 'quarantine' });
+  assert.deepEqual(report.endings, ['cannot_be_settled', 'cannot_be_settled', 'cannot_be_settled']);
+  assert.equal(await balanceOf(scene.database, 'BOB'), 0n);
+  await checkBooks(scene.database);
+  assert.deepEqual(await scene.database.query('select id from pending_transfers'), []);
+});
+
+test('settle: of two expiries of one hold, one ends it and the other writes nothing', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const hold = newTransfer({ kind: 'hold', amount: 10n, expiresIn: 0 });
+  await threads.run([unkeyed([hold])]);
+  const expiry = () => newTransfer({ kind: 'expiry', amount: null, parentId: hold.id, currency: 'USD' });
+  const [first, second] = [expiry(), expiry()];
+  assert.equal((await threads.run([unkeyed([first])])).units, null);
+  assert.deepEqual((await threads.run([unkeyed([second])])).units, ['settled_elsewhere']);
+  assert.deepEqual([await countSettled(database, [first]), await countSettled(database, [second])], [1, 0]);
+  await checkBooks(database);
+});
+
+test('settle: an expiry of a hold that is not due writes nothing', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const hold = newTransfer({ kind: 'hold', amount: 10n, expiresIn: 3600 });
+  await threads.run([unkeyed([hold])]);
+  const expiry = newTransfer({ kind: 'expiry', amount: null, parentId: hold.id, currency: 'USD' });
+  assert.deepEqual((await threads.run([unkeyed([expiry])])).units, ['settled_elsewhere']);
+  assert.deepEqual(await database.query('select held from accounts where held > 0'), [{ held: 10n }]);
+});
+
+const METADATA = { é: '"\\\u2028', order: '7', 漢: '🧀', zz: 'Käse', '/': '' };
+
+test('settle: the seals and digests that a thread makes are those that the database makes of the rows', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const accounts = [
+    newAccount('FULL', {
+      currency: 'EUR',
+      name: 'Zoë "Ö" \\ 漢🧀',
+      email: 'z@example.com',
+      phone: '+41 1',
+      dateOfBirth: '0099-02-28',
+      overdraftLimit: 9_007_199_254_740_991n,
+      metadata: METADATA,
+    }),
+    newAccount('0-before.external', { metadata: { '': '' } }),
+    newAccount('EMPTY', { currency: 'CHF' }),
+  ];
+  const details = { description: 'Käse "\\"', metadata: METADATA, requestId: 'request "1"' };
+  const balance = newTransfer({ fromAccount: EXTERNAL, toAccount: 'FULL', amount: 3n, currency: 'EUR', ...details });
+  await threads.run([keyed('a', [balance], accounts.slice(0, 2)), unkeyed([], accounts.slice(2))]);
+  const hold = newTransfer({ kind: 'hold', amount: 9n, expiresIn: 60 });
+  const open = newTransfer({ kind: 'hold', amount: 2n });
+  const paid = newTransfer({ conditions: { fromEntryNumber: 1n, minAvailableAfter: 0n } });
+  await threads.run([
+    unkeyed([paid]),
+    unkeyed([hold]),
+    unkeyed([open]),
+    unkeyed(newGroup(2)),
+    unkeyed(newGroup(2, { atomic: false })),
+    unkeyed([newTransfer({ amount: 1000n, ...details })]),
+    unkeyed([newTransfer({ toAccount: 'NOBODY' })]),
+    unkeyed([newTransfer({ fromAccount: 'NOBODY', toAccount: 'NOWHERE' })]),
+    unkeyed([newTransfer({ conditions: { fromEntryNumber: 99n, minAvailableAfter: null } })]),
+  ]);
+  const ofParent = { amount: null, currency: 'USD' } as const;
+  const ends = [
+    newTransfer({ kind: 'capture', parentId: hold.id, amount: 4n, finalCapture: true }),
+    newTransfer({ ...ofParent, kind: 'void', parentId: open.id }),
+    newTransfer({ ...ofParent, kind: 'reversal', parentId: paid.id, fromAccount: 'BOB', toAccount: 'ANN' }),
+  ];
+  const report = await threads.run(ends.map((end) => unkeyed([end])));
+  assert.deepEqual(report.endings, [null, null, null]);
+  const { pending } = await store({ database, threads });
+  await threads.run(toStoredUnits(pending));
+  await checkBooks(database);
+  assert.equal((await database.query(DIGESTS)).length, 5);
+  assert.equal((await database.query(SEALS)).length, 8);
+});
+
+test('settle: a ledger is settled on its own: its accounts, its @external, its keys and its journal', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  await database.query(`insert into ledgers (id, name) values (2, 'other')`);
+  await database.query('insert into journal_head (ledger_id) values (2)');
+  const other = { id: 2, name: 'other' };
+  const balance = newTransfer({ fromAccount: EXTERNAL, toAccount: 'ANN', amount: 7n });
+  await threads.run([keyed('key', [newTransfer()])]);
+  const report = await threads.run([
+    { ...keyed('key', [balance], [newAccount('ANN')]), ledger: other },
+    { ...unkeyed([newTransfer()]), ledger: other },
+  ]);
+  assert.deepEqual([report.units, report.endings, report.journalNumber], [null, [null, 'destination_not_found'], 1n]);
+  const rows = await database.query(
+    `select ledger_id, balance from accounts where account_number in ('ANN', '@external') order by ledger_id, balance`,
+  );
+  assert.deepEqual(rows, [
+    { ledger_id: 1, balance: -100n },
+    { ledger_id: 1, balance: 99n },
+    { ledger_id: 2, balance: -7n },
+    { ledger_id: 2, balance: 7n },
+  ]);
+  const [head] = await database.query(
+    `select hash = chain_hash(decode(repeat('00', 32), 'hex'), 'other', 1, settled_at, 2, 2, digest) as same
+     from journal
+     where ledger_id = 2`,
+  );
+  assert.deepEqual(head, { same: true });
+});
