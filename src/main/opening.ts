@@ -34,7 +34,7 @@ export async function createAccounts(parts: Parts, exchange: Exchange<unknown, B
   refuseRepeated(bodies);
   const wanted = toWanted(bodies, exchange, idempotency);
   const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency });
-  if ('refused' in result) throw toOpeningProblem(result, wanted);
+  if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
   if ('replayed' in result)
     return await replayAccounts(parts, exchange, { wanted, idempotency, holder: result.replayed });
   const accounts =
@@ -44,12 +44,12 @@ export async function createAccounts(parts: Parts, exchange: Exchange<unknown, B
   return answerAccounts(exchange, accounts, wanted.openingIds);
 }
 
-function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], { accounts, transfers }: Wanted): Problem {
-  if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, transfers);
+function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], opening: Wanted & { ledger: Ledger }): Problem {
+  if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, opening);
   return new Problem(
     'outcome_unknown',
     'The database went away before it answered. Read the account, or send the same Idempotency-Key again.',
-    { headers: { 'Retry-After': '1' }, members: { account_number: accounts[0]?.accountNumber } },
+    { headers: { 'Retry-After': '1' }, members: { account_number: opening.accounts[0]?.accountNumber } },
   );
 }
 

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { KeyHolder } from '../db/intake.ts';
 import { loadTransfers, type Transfer } from '../db/transfers.ts';
 import type { ConnectionPool } from '../db/connect.ts';
-import type { Ledger } from '../domain/ledger.ts';
+import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../domain/transfer.ts';
 import { type Engine, type Refusal, submit, type Submission, tryOut } from './engine/engine.ts';
 import { unavailableProblem } from './failures.ts';
@@ -98,11 +98,11 @@ async function order(parts: Parts, ordered: Ordered, transfers: readonly NewTran
   const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
   if (ordered.query.dry_run === 'true') {
     const tried = await tryOut(engine, submission);
-    if ('refused' in tried) throw toProblem(tried, transfers);
+    if ('refused' in tried) throw toProblem(tried, submission);
     return { transfers: tried.transfers, headers: {}, isDryRun: true, location: () => '' };
   }
   const submitted = await submit(engine, submission);
-  if ('refused' in submitted) throw toProblem(submitted, transfers);
+  if ('refused' in submitted) throw toProblem(submitted, submission);
   const { namedId, replayed } = submitted;
   return {
     transfers: submitted.transfers,
@@ -114,7 +114,7 @@ async function order(parts: Parts, ordered: Ordered, transfers: readonly NewTran
 }
 
 /** The problem that a refusal of the engine is to a caller. */
-export function toProblem(refusal: Refusal, transfers: readonly NewTransfer[]): Problem {
+export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger' | 'transfers'>): Problem {
   switch (refusal.refused) {
     case 'queue_full':
       return queueFullProblem(refusal.retryAfterSeconds);
@@ -127,7 +127,7 @@ export function toProblem(refusal: Refusal, transfers: readonly NewTransfer[]): 
     case 'unavailable':
       return unavailableProblem();
     case 'outcome_unknown':
-      return unknownProblem(refusal.namedId, transfers);
+      return unknownProblem(refusal.namedId, submitted);
     case 'broken':
       return new Problem('internal_error', 'The request could not be stored; nothing was. The log says why.');
   }
@@ -151,8 +151,9 @@ export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Prob
 }
 
 /** 503: the database may have stored the transfers, but the answer, or their state, cannot be read. */
-function unknownProblem(namedId: string, [first]: readonly NewTransfer[]): Problem {
-  const path = first?.group ? `/transfers?group_id=${namedId}` : `/transfers/${namedId}`;
+function unknownProblem(namedId: string, { ledger, transfers }: Pick<Submission, 'ledger' | 'transfers'>): Problem {
+  const prefix = ledger.name === MAIN_LEDGER.name ? '' : `/ledgers/${ledger.name}`;
+  const path = `${prefix}/transfers${transfers[0]?.group ? '?group_id=' : '/'}${namedId}`;
   return new Problem(
     'outcome_unknown',
     `The database went away before it answered. Look at ${path}, or send the same Idempotency-Key again.`,
