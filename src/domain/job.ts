@@ -128,6 +128,8 @@ export type JobReport =
       readonly sqlState: string | null;
       /** Whether a commit was sent whose answer is lost. Otherwise nothing was settled. */
       readonly mayBeSettled: boolean;
+      /** Whether the database cannot be reached at all. */
+      readonly outOfReach: boolean;
     }
   /** The thread died with the job, perhaps after its commit. The job may be the cause, so it is run again in parts. */
   | { readonly result: 'died'; readonly reason: string; readonly sqlState: null }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
-import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
+import { constraintOf, isFaultOfTheData, isOutOfReach, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
 import { type LockedJob, lockJob } from '../db/locked-job.ts';
 import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/settlement.ts';
 import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/transaction.ts';
@@ -65,7 +65,8 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       if (!isStale && retryAfter(error) !== 'same connection') await dropConnection();
       // While the database refuses connections, other callers wait for this job to end: the main process tries again.
       const isOver = attempt >= ATTEMPTS_MAX || performance.now() - startedAt >= job.retryMs;
-      if (!isConnected || isOver) return { result: 'unavailable', ...failure, mayBeSettled };
+      if (!isConnected || isOver)
+        return { result: 'unavailable', ...failure, mayBeSettled, outOfReach: !isConnected || isOutOfReach(error) };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }

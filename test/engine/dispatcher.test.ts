@@ -11,7 +11,13 @@ import { newAccount, newTransfer, settledReport } from '../support/jobs.ts';
 
 const OTHER_LEDGER = { id: 2, name: 'other' };
 const BROKEN: JobReport = { result: 'broken', reason: 'culprit', sqlState: '22P02' };
-const UNAVAILABLE: JobReport = { result: 'unavailable', reason: 'away', sqlState: null, mayBeSettled: false };
+const UNAVAILABLE = {
+  result: 'unavailable',
+  reason: 'away',
+  sqlState: null,
+  mayBeSettled: false,
+  outOfReach: false,
+} as const;
 const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
 
 function group(name: string, size: number): NewTransfer[] {
@@ -574,4 +580,24 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
     seed,
     numRuns: 300,
   });
+});
+
+test('dispatcher: while the database is out of reach, what is stored nowhere ends as unavailable', async () => {
+  const { dispatcher, admission, pool } = startDispatcher();
+  const [waiting, pending] = [toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null), stored(['b'])];
+  for (const unit of [waiting, ...pending]) assert.ok(admission.tryAdmit(1, unit.bytes));
+  const tracked = dispatcher.submit(waiting);
+  dispatcher.push(pending);
+  await pool.end({ ...UNAVAILABLE, outOfReach: true });
+  assert.equal(tracked.result?.state, 'unavailable');
+  assert.equal(admission.size, 1, 'What is stored stays.');
+});
+
+test('dispatcher: while the database is out of reach, a lost answer is told at once', async () => {
+  const { dispatcher, admission, pool } = startDispatcher();
+  const unit = toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null);
+  assert.ok(admission.tryAdmit(1, unit.bytes));
+  const tracked = dispatcher.submit(unit);
+  await pool.end({ ...UNAVAILABLE, mayBeSettled: true, outOfReach: true });
+  assert.deepEqual([tracked.result, tracked.isLost, dispatcher.withdraw(tracked)], [null, true, false]);
 });

@@ -1,4 +1,5 @@
 // How units are put into jobs: by count and by bytes, and how many jobs of a ledger run at once. Pure.
+import type { Unit } from './unit.ts';
 
 /** About how many bytes of a thread's memory one job may take, without its copies. Most jobs take a tenth of it. */
 const JOB_BYTES_MAX = 4 * 1024 * 1024;
@@ -24,6 +25,18 @@ export function countFitting(units: readonly { size: number; bytes: number }[], 
 /** How many transfers a job may have after so many processes died with them. */
 export function sizeAfterDeaths(sizeMax: number, adoptions: number): number {
   return Math.max(1, sizeMax >> Math.min(30, 2 * adoptions));
+}
+
+/** What dead processes left, in groups that may share a job: of one ledger, and the smaller the more processes died with them. */
+export function groupSuspects<
+  Suspect extends { size: number; bytes: number; unit: Pick<Unit, 'ledger' | 'adoptions'> },
+>(suspects: readonly Suspect[], sizeMax: number): Suspect[][] {
+  const groups: Suspect[][] = [];
+  for (const alike of Map.groupBy(suspects, ({ unit }) => `${unit.ledger.id} ${unit.adoptions}`).values()) {
+    const adoptions = alike[0]?.unit.adoptions ?? 0;
+    while (alike.length > 0) groups.push(alike.splice(0, countFitting(alike, sizeAfterDeaths(sizeMax, adoptions))));
+  }
+  return groups;
 }
 
 /**

@@ -12,7 +12,7 @@ import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Admission } from './admission.ts';
-import { Concurrency, countFitting, sizeAfterDeaths } from './batching.ts';
+import { Concurrency, countFitting, groupSuspects } from './batching.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
 import { resultOf, Tracked, type UnitResult } from './tracked.ts';
@@ -171,16 +171,9 @@ export class Dispatcher {
 
   /** Puts the transfers of dead processes into jobs: the more processes died with them, the smaller the jobs. */
   #addSuspects(suspects: readonly Tracked[]): void {
-    const alike = Map.groupBy(suspects, ({ unit }) => `${unit.ledger.id} ${unit.adoptions}`);
-    for (const group of alike.values()) {
-      const adoptions = group[0]?.unit.adoptions ?? 0;
-      const sizeMax = sizeAfterDeaths(this.#jobSizeMax, adoptions);
-      for (let start = 0; start < group.length;) {
-        const units = group.slice(start, start + countFitting(group.slice(start), sizeMax));
-        const mode = adoptions >= ADOPTIONS_MAX && units.length === 1 ? 'quarantine' : 'settle';
-        this.#parts.push({ units, mode, deaths: 0, suspect: true });
-        start += units.length;
-      }
+    for (const units of groupSuspects(suspects, this.#jobSizeMax)) {
+      const isHopeless = units.length === 1 && (units[0]?.unit.adoptions ?? 0) >= ADOPTIONS_MAX;
+      this.#parts.push({ units, mode: isHopeless ? 'quarantine' : 'settle', deaths: 0, suspect: true });
     }
     this.#onItsWay += suspects.length;
   }
@@ -275,7 +268,7 @@ export class Dispatcher {
       isDeath(error)
         ? { result: 'died', reason: `A thread died: ${error.message}`, sqlState: null }
         : // Whatever else the pool rejects with, such as its end, is not the job's doing.
-          { result: 'unavailable', reason: error.message, sqlState: null, mayBeSettled: true },
+          { result: 'unavailable', reason: error.message, sqlState: null, mayBeSettled: true, outOfReach: false },
     );
   }
 
@@ -326,10 +319,21 @@ export class Dispatcher {
       tracked.mayBeSettled ||= mayBeSettled;
     }
     if (report.result === 'unavailable') {
-      this.#putBack(batch);
+      this.#putBack(report.outOfReach ? this.#refuse(batch) : batch);
       this.#pause();
     } else this.#bisect(batch, report.result);
     for (const tracked of batch.units) tracked.announce();
+  }
+
+  /** Ends the units that are stored nowhere while the database is out of reach, and returns the others. Their callers try again. */
+  #refuse(batch: Batch): Batch {
+    for (const tracked of batch.units) {
+      if (isStored(tracked.unit)) continue;
+      if (tracked.mayBeSettled) tracked.isLost = true;
+      else this.#end(tracked, { state: 'unavailable' });
+    }
+    this.#announceIdle();
+    return { ...batch, units: batch.units.filter(({ state }) => state === 'queued') };
   }
 
   #putBack(batch: Batch): void {

@@ -90,6 +90,8 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
       const holder = idempotency && (await engine.keys.find(ledger, idempotency.key));
       return holder ? await replay(engine, submission, holder, waitsUntil) : { refused: 'unavailable' };
     }
+    case 'unavailable':
+      return { refused: 'unavailable' };
     case 'account_exists':
     case 'broken':
       return { refused: 'broken' };
@@ -159,6 +161,8 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     case 'account_exists':
       // After a lost answer it may be this request that opened them.
       return tracked.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
+    case 'unavailable':
+      return { refused: 'unavailable' };
     case 'broken':
       return { refused: 'broken' };
   }
@@ -181,14 +185,15 @@ function admit(engine: Engine, caller: string, unit: Unit): Refusal | null {
 
 /**
  * How a unit ended. At the end of the wait it is withdrawn if no job has it. If a job has it, the job's answer comes soon. 'unknown': the
- * answer of a job was lost, and the unit is being settled again.
+ * answer of a job was lost, and the unit will be settled again.
  */
 async function endOf({ dispatcher }: Engine, tracked: Tracked): Promise<UnitResult | 'withdrawn' | 'unknown'> {
-  await tracked.end(tracked.waitsUntil - performance.now());
   while (tracked.result === null) {
-    if (dispatcher.withdraw(tracked)) return 'withdrawn';
-    if (tracked.state === 'queued') return 'unknown';
-    await tracked.change(Infinity);
+    const leftMs = tracked.waitsUntil - performance.now();
+    if (tracked.isLost) return 'unknown';
+    if (leftMs <= 0 && dispatcher.withdraw(tracked)) return 'withdrawn';
+    if (leftMs <= 0 && tracked.state === 'queued') return 'unknown';
+    await tracked.change(leftMs <= 0 ? Infinity : leftMs);
   }
   return tracked.result;
 }

@@ -4,7 +4,12 @@ import type { Ending, SettledJob, UnitEnding } from '../../domain/job.ts';
 import { sizeOf, type Unit } from './unit.ts';
 
 /** How a unit ended. */
-export type UnitResult = SettledUnit | { readonly state: Exclude<UnitEnding, 'settled'> | 'broken' };
+export type UnitResult =
+  | SettledUnit
+  | {
+      /** broken: it alone breaks its job. unavailable: the database is out of reach. Nothing was written in either case. */
+      readonly state: Exclude<UnitEnding, 'settled'> | 'broken' | 'unavailable';
+    };
 
 export type SettledUnit = {
   readonly state: 'settled';
@@ -33,6 +38,8 @@ export class Tracked {
   isInLane = false;
   /** A job with it may have committed: its answer was lost. */
   mayBeSettled = false;
+  /** The same, and the database is out of reach: its caller should not wait for the answer. */
+  isLost = false;
   result: UnitResult | null = null;
   /** Called when it ends, or leaves a job for another. */
   #listeners: (() => void)[] | null = null;
