@@ -583,7 +583,7 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
 });
 
 test('dispatcher: while the database is out of reach, what is stored nowhere ends as unavailable', async () => {
-  const { dispatcher, admission, pool } = startDispatcher();
+  const { dispatcher, admission, pool } = await startDispatcher();
   const [waiting, pending] = [toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null), stored(['b'])];
   for (const unit of [waiting, ...pending]) assert.ok(admission.tryAdmit(1, unit.bytes));
   const tracked = dispatcher.submit(waiting);
@@ -594,7 +594,7 @@ test('dispatcher: while the database is out of reach, what is stored nowhere end
 });
 
 test('dispatcher: while the database is out of reach, a lost answer is told at once', async () => {
-  const { dispatcher, admission, pool } = startDispatcher();
+  const { dispatcher, admission, pool } = await startDispatcher();
   const unit = toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null);
   assert.ok(admission.tryAdmit(1, unit.bytes));
   const tracked = dispatcher.submit(unit);

@@ -338,10 +338,8 @@ export class Dispatcher {
 
   #putBack(batch: Batch): void {
     const [first] = batch.units;
-    if (batch.suspect || batch.units.length === 1 || !first) {
-      this.#parts.push(batch);
-      return;
-    }
+    if (!first) return;
+    if (batch.suspect || batch.units.length === 1) return void this.#parts.push(batch);
     const lane = this.#laneOf(first.unit.ledger);
     lane.ready = [...batch.units, ...lane.ready];
     for (const tracked of batch.units) {
