@@ -89,7 +89,9 @@ export type UnitEnding =
   /** Its idempotency key names an earlier request. Nothing was written. */
   | 'replayed'
   /** An account that it opens exists already. Nothing was written. */
-  | 'account_exists';
+  | 'account_exists'
+  /** An account that it opens exists already, and an earlier attempt, whose answer was lost, may have opened it. */
+  | 'account_may_be_own';
 
 /** How one transfer of a settled unit ended: null is completed. */
 export type Ending = FailureCode | null;

@@ -39,37 +39,46 @@ let connection: Connection | undefined;
 /** Settles one job. */
 export default async function settleJob(job: Job): Promise<JobReport> {
   if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, lockMs: 0 });
-  let { mayBeSettled } = job;
+  let { mayBeSettled: answerLost } = job;
+  let isWrittenBefore = false;
   const startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
     let isConnected = false;
     try {
       connection ??= await openConnection();
       isConnected = true;
-      return await attemptJob(connection, { ...job, mayBeSettled }, attempt);
+      return await attemptJob(
+        connection,
+        { ...job, mayBeSettled: answerLost || isWrittenBefore },
+        { attempt, answerLost },
+      );
     } catch (error) {
       const isStale = error instanceof StaleDecisionError;
       if (isStale && attempt === 1) continue;
-      mayBeSettled ||= error instanceof CommitUnknownError;
+      answerLost ||= error instanceof CommitUnknownError;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       if (isFaultOfTheData(error)) {
         if (!WRITTEN_BEFORE.has(constraintOf(error) ?? '') || attempt >= ATTEMPTS_MAX) {
           return { result: 'broken', ...failure };
         }
-        mayBeSettled = true;
+        isWrittenBefore = true;
         continue;
       }
       if (!isStale && retryAfter(error) !== 'same connection') await dropConnection();
       // While the database refuses connections, other callers wait for this job to end: the main process tries again.
       const isOver = attempt >= ATTEMPTS_MAX || performance.now() - startedAt >= job.retryMs;
-      if (!isConnected || isOver) return { result: 'unavailable', ...failure, mayBeSettled };
+      if (!isConnected || isOver) return { result: 'unavailable', ...failure, mayBeSettled: answerLost };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }
   }
 }
 
-async function attemptJob(connection: Connection, job: Job, attempts: number): Promise<JobReport> {
+async function attemptJob(
+  connection: Connection,
+  job: Job,
+  { attempt: attempts, answerLost }: { attempt: number; answerLost: boolean },
+): Promise<JobReport> {
   const startedAt = performance.now();
   const locking = lockJob(connection, job).catch(async (error: unknown) => {
     if (error instanceof BeginFailedError) await dropConnection();
@@ -79,9 +88,10 @@ async function attemptJob(connection: Connection, job: Job, attempts: number): P
   const columns = renderColumns(job.transfers);
   const { transaction, locked } = await locking;
   const attempt = { attempts, lockMs: performance.now() - startedAt };
+  const units = judgeUnits(job, locked, answerLost);
   let committed = false;
   try {
-    const report = await settleIn(transaction, job, { locked, columns, attempt });
+    const report = await settleIn(transaction, job, { locked, units, columns, attempt });
     committed = job.mode !== 'dry run' && report.journalNumber !== null;
     return report;
   } finally {
@@ -95,10 +105,15 @@ type Attempt = { readonly attempts: number; readonly lockMs: number };
 async function settleIn(
   transaction: Transaction,
   job: Job,
-  { locked, columns: rendered, attempt }: { locked: LockedJob; columns: readonly (string | null)[]; attempt: Attempt },
+  settling: {
+    locked: LockedJob;
+    units: UnitEnding[] | null;
+    columns: readonly (string | null)[];
+    attempt: Attempt;
+  },
 ): Promise<SettledJob> {
+  const { locked, units, columns: rendered, attempt } = settling;
   const { jobMicros } = locked;
-  const units = judgeUnits(job, locked);
   if (units?.every((ending) => ending !== 'settled')) return reportNothing(job, units, jobMicros, attempt);
   const isKept = (unit: number) => units === null || units[unit] === 'settled';
   const unitOf = units && job.units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
@@ -133,9 +148,10 @@ async function settleIn(
 
 /**
  * How each unit ends, as far as that is known before the decision: 'settled' ones are decided. Null: all are. A unit is left out as a
- * whole if its key is taken, if it was settled before, or if it opens an account that exists.
+ * whole if its key is taken, if it was settled before, or if it opens an account that exists. `answerLost`: an earlier attempt may have
+ * committed.
  */
-function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
+function judgeUnits(job: Job, locked: LockedJob, answerLost: boolean): UnitEnding[] | null {
   const left = new Map<number, UnitEnding>();
   const leave = (unit: number, ending: UnitEnding): void => {
     if (!left.has(unit)) left.set(unit, ending);
@@ -149,7 +165,6 @@ function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
     else if (claimed.has(key)) leave(unit, 'replayed');
     claimed.add(key);
   }
-  leaveOpenings(job, locked, leave);
   const { id: ids, kind, parentId } = job.transfers;
   if (locked.settledIds.size > 0 || kind?.includes('expiry')) {
     const due = new Set(
@@ -165,15 +180,18 @@ function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
       if (isIdle || locked.settledIds.has(id)) leave(unitOf[index] ?? -1, 'settled_elsewhere');
     }
   }
+  // Last, because an opening that was settled before is known by its transfer.
+  leaveOpenings(job, locked, left, answerLost ? 'account_may_be_own' : 'account_exists');
   return left.size === 0 ? null : job.units.map((_, unit) => left.get(unit) ?? 'settled');
 }
 
-function leaveOpenings(job: Job, locked: LockedJob, leave: (unit: number, ending: UnitEnding) => void): void {
+/** Adds the units to `left` that open an account which exists, or which another unit of the job opens. */
+function leaveOpenings(job: Job, locked: LockedJob, left: Map<number, UnitEnding>, ending: UnitEnding): void {
   const taken = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
   const byUnit = Map.groupBy(job.openings, ({ unit }) => unit);
   for (const [unit, openings] of byUnit) {
     const numbers = openings.map(({ account }) => account.accountNumber);
-    if (numbers.some((number) => taken.has(number))) leave(unit, 'account_exists');
+    if (numbers.some((number) => taken.has(number))) left.set(unit, ending);
     else for (const number of numbers) taken.add(number);
   }
 }

@@ -90,6 +90,7 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
       return holder ? await replay(engine, submission, holder, waitsUntil) : { refused: 'unavailable' };
     }
     case 'account_exists':
+    case 'account_may_be_own':
     case 'broken':
       return { refused: 'broken' };
   }
@@ -156,8 +157,9 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
       return holder ? { replayed: holder } : { refused: 'unavailable' };
     }
     case 'account_exists':
-      // After a lost answer it may be this request that opened them.
-      return tracked.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
+      return { refused: 'account_exists' };
+    case 'account_may_be_own':
+      return { refused: 'outcome_unknown', namedId };
     case 'broken':
       return { refused: 'broken' };
   }
