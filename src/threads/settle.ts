@@ -190,6 +190,7 @@ function leaveOpenings(job: Job, locked: LockedJob, left: Map<number, UnitEnding
   const taken = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
   const byUnit = Map.groupBy(job.openings, ({ unit }) => unit);
   for (const [unit, openings] of byUnit) {
+    if (left.has(unit)) continue;
     const numbers = openings.map(({ account }) => account.accountNumber);
     if (numbers.some((number) => taken.has(number))) left.set(unit, ending);
     else for (const number of numbers) taken.add(number);

@@ -1,11 +1,14 @@
-// Goal: a caller that opens accounts is answered the truth when the answer to the job's commit is lost. Method: a network that
-// loses it.
+// Goal: a caller that opens accounts is answered the truth when the answer to the job's commit is lost, and whatever else is in the
+// job. Method: a network that loses the answer; a lock behind which requests gather.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises.ts';
 import { startProxy } from '../support/proxy.ts';
 import { request, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import { lockAccount } from './trouble.ts';
 
 /** The thread gives up waiting for the answer, and tries the job again, long before the caller's wait ends. */
 const ENV = {
@@ -59,4 +62,27 @@ test("openings: after a lost answer an account without key and transfer may be a
   assert.equal(answer.status, 503, answer.text);
   assert.equal(answer.body['code'], 'outcome_unknown');
   assert.equal(answer.body['account_number'], 'ANN');
+});
+
+test('openings: a request whose key is reused does not take the number from another request of its job', async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database, env: { THREADS: '1' } });
+  const open = async (account_number: string, headers: Record<string, string> = {}) =>
+    await request(service, 'POST', '/accounts', { account_number, name: 'Somebody' }, headers);
+  assert.equal((await open('ANN', { 'Idempotency-Key': 'open' })).status, 201);
+  const unlock = await lockAccount(database, '@external');
+  const first = open('BOB');
+  const blocked =
+    "select from pg_stat_activity where datname = current_database() and application_name = 'gopherpay thread' and wait_event_type = 'Lock'";
+  await until(async () => (await database.query(blocked)).length > 0, { what: 'a job to wait for the lock' });
+  // Both gather into the job behind the first.
+  const reused = open('EVE', { 'Idempotency-Key': 'open' });
+  await setTimeout(100);
+  const other = open('EVE');
+  await setTimeout(100);
+  await unlock();
+  assert.equal((await first).status, 201);
+  assert.equal((await reused).body['code'], 'idempotency_key_reused');
+  assert.equal((await other).status, 201, (await other).text);
+  await checkPromises(database, { nothingPending: true });
 });
