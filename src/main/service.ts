@@ -25,7 +25,7 @@ import { renderOpenApi } from './openapi.ts';
 import { createThreadPool } from './engine/pool.ts';
 import { Problem } from './problem.ts';
 import { Admission } from './engine/admission.ts';
-import { AdmissionShares } from './engine/admission-shares.ts';
+import { AdmissionShares, LEDGER_COMPETES_MS } from './engine/admission-shares.ts';
 import { startReadProbe } from './read-probe.ts';
 import { FILTER_ADVICE, Reads, tooBusyProblem } from './reads.ts';
 import { type Recovery, startRecovery } from './engine/recovery.ts';
@@ -75,7 +75,12 @@ export async function startService(
   await migrate(database, { connectTimeoutMs: timeouts.connectTimeoutMs });
   const admission = new Admission(config.maxQueue, config.maxQueueBytes);
   const callerShares = new AdmissionShares(admission, config.callerSharePercent);
-  const ledgerShares = new AdmissionShares(admission, config.callerSharePercent);
+  const ledgerShares = new AdmissionShares(
+    admission,
+    config.callerSharePercent,
+    () => performance.now(),
+    LEDGER_COMPETES_MS,
+  );
   const metrics = createMetrics(admission);
   const pool = createPool(database, timeouts, POOL_CONNECTIONS_MAX);
   // A heartbeat that waits in line behind callers would have the process taken for dead.

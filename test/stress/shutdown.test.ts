@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises.ts';
-import { startService } from '../support/service.ts';
+import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
   type Attempt,
@@ -72,7 +72,9 @@ test('shutdown: callers that wait are answered when their transfers are final, a
 
   const waiting = times(20, () => post(service, order, { Prefer: 'wait=30' }));
   const abrupt = times(20, () => post(service, order));
-  await until(async () => (await countPending(database)) === 40, { what: 'all transfers to be accepted' });
+  await until(async () => /^gopherpay_queue_transfers 40$/m.test((await request(service, 'GET', '/metrics')).text), {
+    what: 'all transfers to be on their way',
+  });
   const early = await Promise.all(abrupt);
   const stopping = service.stop();
   const late = await until(

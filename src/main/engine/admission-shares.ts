@@ -3,13 +3,16 @@
 import { ratioOf } from '../shares.ts';
 
 /** How long a caller counts as a competitor of the others after its last request. */
-const COMPETES_MS = 10_000;
+const CALLER_COMPETES_MS = 10_000;
+/** The same of a ledger: a flooded ledger that waits for a lock must not fill the queue, so that nothing can compete. */
+export const LEDGER_COMPETES_MS = 3_600_000;
 
 type Admitted = { readonly caller: string; count: number };
 
 export class AdmissionShares {
   readonly #queue: { readonly maxQueue: number; readonly size: number };
   readonly #ratio: number;
+  readonly #competesMs: number;
   readonly #now: () => number;
   /**
    * Admitted transfers, oldest first. They become final in about this order, so the rest of the queue belongs to the newest: no transfer
@@ -21,15 +24,20 @@ export class AdmissionShares {
   readonly #asked = new Map<string, number>();
   #total = 0;
 
-  /** `percent`: how much one of two callers may hold; 100 sets no limit. `now` returns milliseconds of a monotonic clock. */
+  /**
+   * `percent`: how much one of two callers may hold; 100 sets no limit. `competesMs`: for how long a caller counts after its last request.
+   * `now` returns milliseconds of a monotonic clock.
+   */
   constructor(
     queue: { readonly maxQueue: number; readonly size: number },
     percent: number,
     now: () => number = () => performance.now(),
+    competesMs = CALLER_COMPETES_MS,
   ) {
     this.#queue = queue;
     this.#ratio = ratioOf(percent);
     this.#now = now;
+    this.#competesMs = competesMs;
   }
 
   /** Whether a caller is within its share of the queue. Counts it as a competitor of the others. */
@@ -75,7 +83,7 @@ export class AdmissionShares {
     this.#asked.delete(caller);
     this.#asked.set(caller, now);
     for (const [other, askedAt] of this.#asked) {
-      if (now - askedAt < COMPETES_MS) break;
+      if (now - askedAt < this.#competesMs) break;
       this.#asked.delete(other);
     }
     return this.#asked.size === 1;

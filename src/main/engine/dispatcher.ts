@@ -12,9 +12,10 @@ import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Admission } from './admission.ts';
-import { Concurrency, countFitting, groupSuspects } from './batching.ts';
+import { groupSuspects } from './batching.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
+import { Lanes } from './lanes.ts';
 import { resultOf, Tracked, type UnitResult } from './tracked.ts';
 import { isStored, sizeOf, toJob, type Unit } from './unit.ts';
 
@@ -25,17 +26,6 @@ type Batch = {
   readonly deaths: number;
   /** Threads or processes died with it. Suspects run one at a time, so that a death points to one batch only. */
   readonly suspect: boolean;
-};
-
-/** What a ledger has on its way. */
-type Lane = {
-  readonly concurrency: Concurrency;
-  ready: Tracked[];
-  /** Transfers in `ready`, without withdrawn ones. */
-  waiting: number;
-  running: number;
-  /** Running jobs that wait for a lock, probably. */
-  stalled: number;
 };
 
 /**
@@ -59,7 +49,7 @@ export class Dispatcher {
   readonly #threads: number;
   readonly #jobSizeMax: number;
   readonly #onJournal: (ledger: Ledger, number: bigint) => void;
-  readonly #lanes = new Map<number, Lane>();
+  readonly #lanes: Lanes;
   /** Stored units by the ids of their transfers. */
   readonly #stored = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
@@ -89,6 +79,7 @@ export class Dispatcher {
     this.#metrics = options.metrics;
     this.#logger = options.logger;
     this.#threads = options.threads;
+    this.#lanes = new Lanes(options.threads);
     this.#jobSizeMax = options.jobSizeMax;
     this.#onJournal = options.onJournal;
   }
@@ -123,7 +114,7 @@ export class Dispatcher {
     if (tracked.state !== 'queued' || tracked.mayBeSettled) return false;
     tracked.state = 'withdrawn';
     this.#onItsWay -= 1;
-    if (tracked.isInLane) this.#laneOf(tracked.unit.ledger).waiting -= tracked.size;
+    this.#lanes.leave(tracked);
     this.#announceIdle();
     return true;
   }
@@ -162,10 +153,7 @@ export class Dispatcher {
   }
 
   #queue(tracked: Tracked): void {
-    const lane = this.#laneOf(tracked.unit.ledger);
-    lane.ready.push(tracked);
-    lane.waiting += tracked.size;
-    tracked.isInLane = true;
+    this.#lanes.push(tracked);
     this.#onItsWay += 1;
   }
 
@@ -176,14 +164,6 @@ export class Dispatcher {
       this.#parts.push({ units, mode: isHopeless ? 'quarantine' : 'settle', deaths: 0, suspect: true });
     }
     this.#onItsWay += suspects.length;
-  }
-
-  #laneOf({ id }: Ledger): Lane {
-    const known = this.#lanes.get(id);
-    if (known) return known;
-    const lane = { concurrency: new Concurrency(this.#threads), ready: [], waiting: 0, running: 0, stalled: 0 };
-    this.#lanes.set(id, lane);
-    return lane;
   }
 
   #pump(): void {
@@ -202,30 +182,15 @@ export class Dispatcher {
     return units.length > 0 ? { ...part, units } : this.#takePart();
   }
 
-  /** The next job of the first ledger whose turn it is. A job is what has gathered while others ran. */
   #takeReady(): Batch | null {
-    for (const [id, lane] of this.#lanes) {
-      if (lane.waiting === 0 || !lane.concurrency.mayBegin(lane.running - lane.stalled, lane.waiting)) continue;
-      // To the end of the line.
-      this.#lanes.delete(id);
-      this.#lanes.set(id, lane);
-      if (lane.ready.some(({ state }) => state === 'withdrawn')) {
-        lane.ready = lane.ready.filter(({ state }) => state !== 'withdrawn');
-      }
-      const units = lane.ready.splice(0, countFitting(lane.ready, this.#jobSizeMax));
-      for (const tracked of units) {
-        tracked.isInLane = false;
-        lane.waiting -= tracked.size;
-      }
-      return { units, mode: 'settle', deaths: 0, suspect: false };
-    }
-    return null;
+    const units = this.#lanes.take(this.#jobSizeMax, this.#threads - this.#running);
+    return units && { units, mode: 'settle', deaths: 0, suspect: false };
   }
 
   async #run(batch: Batch): Promise<void> {
     const [first] = batch.units;
     if (!first) return;
-    const lane = this.#laneOf(first.unit.ledger);
+    const lane = this.#lanes.of(first.unit.ledger);
     const others = lane.running;
     lane.running += 1;
     this.#running += 1;
@@ -259,7 +224,7 @@ export class Dispatcher {
       this.#typicalMs += (durationMs - this.#typicalMs) / 8;
       this.#finish(batch.units, report);
     } else this.#again(batch, report);
-    if (lane.waiting === 0 && lane.running === 0) this.#lanes.delete(first.unit.ledger.id);
+    this.#lanes.drop(first.unit.ledger);
     this.#pump();
   }
 
@@ -337,15 +302,8 @@ export class Dispatcher {
   }
 
   #putBack(batch: Batch): void {
-    const [first] = batch.units;
-    if (!first) return;
-    if (batch.suspect || batch.units.length === 1) return void this.#parts.push(batch);
-    const lane = this.#laneOf(first.unit.ledger);
-    lane.ready = [...batch.units, ...lane.ready];
-    for (const tracked of batch.units) {
-      tracked.isInLane = true;
-      lane.waiting += tracked.size;
-    }
+    if (batch.suspect || batch.units.length === 1) this.#parts.push(batch);
+    else this.#lanes.putBack(batch.units);
   }
 
   /** Runs a job again in halves until the culprit is alone; a stored one is then failed, and any other ends as broken. */

@@ -1,0 +1,94 @@
+// The lines of units that wait, one for each ledger, and whose turn it is.
+import type { Ledger } from '../../domain/ledger.ts';
+import { Concurrency, countFitting } from './batching.ts';
+import type { Tracked } from './tracked.ts';
+
+/** What a ledger has on its way. */
+export type Lane = {
+  readonly concurrency: Concurrency;
+  ready: Tracked[];
+  /** Transfers in `ready`, without withdrawn ones. */
+  waiting: number;
+  running: number;
+  /** Running jobs that wait for a lock, probably. */
+  stalled: number;
+};
+
+export class Lanes {
+  readonly #threads: number;
+  /** By ledger; the first has its turn next. */
+  readonly #lanes = new Map<number, Lane>();
+  /** The ledger of all units so far; null if there were several. */
+  #onlyLedger: number | null | undefined;
+
+  constructor(threads: number) {
+    this.#threads = threads;
+  }
+
+  of({ id }: Ledger): Lane {
+    const known = this.#lanes.get(id);
+    if (known) return known;
+    this.#onlyLedger = this.#onlyLedger === undefined || this.#onlyLedger === id ? id : null;
+    const lane = { concurrency: new Concurrency(this.#threads), ready: [], waiting: 0, running: 0, stalled: 0 };
+    this.#lanes.set(id, lane);
+    return lane;
+  }
+
+  /** Forgets a ledger that has nothing on its way. */
+  drop(ledger: Ledger): void {
+    const lane = this.of(ledger);
+    if (lane.waiting === 0 && lane.running === 0) this.#lanes.delete(ledger.id);
+  }
+
+  push(tracked: Tracked): void {
+    const lane = this.of(tracked.unit.ledger);
+    lane.ready.push(tracked);
+    this.#enter(lane, tracked);
+  }
+
+  /** Puts the units of a job back to the front. */
+  putBack(units: readonly Tracked[]): void {
+    const [first] = units;
+    if (!first) return;
+    const lane = this.of(first.unit.ledger);
+    lane.ready = [...units, ...lane.ready];
+    for (const tracked of units) this.#enter(lane, tracked);
+  }
+
+  /** Counts a withdrawn unit no longer. */
+  leave(tracked: Tracked): void {
+    if (tracked.isInLane) this.of(tracked.unit.ledger).waiting -= tracked.size;
+    tracked.isInLane = false;
+  }
+
+  /**
+   * Takes the units of the next job, from the first ledger in turn that may have one more. A job is what has gathered while others ran.
+   * Null: none may.
+   */
+  take(jobSizeMax: number, freeThreads: number): Tracked[] | null {
+    for (const [id, lane] of this.#lanes) {
+      if (lane.waiting === 0 || !this.#mayTakeThread(lane, freeThreads)) continue;
+      if (!lane.concurrency.mayBegin(lane.running - lane.stalled, lane.waiting)) continue;
+      // To the end of the line.
+      this.#lanes.delete(id);
+      this.#lanes.set(id, lane);
+      if (lane.ready.some(({ state }) => state === 'withdrawn')) {
+        lane.ready = lane.ready.filter(({ state }) => state !== 'withdrawn');
+      }
+      const units = lane.ready.splice(0, countFitting(lane.ready, jobSizeMax));
+      for (const tracked of units) this.leave(tracked);
+      return units;
+    }
+    return null;
+  }
+
+  /** With several ledgers, one whose jobs all wait for locks must leave threads to the others. */
+  #mayTakeThread(lane: Lane, freeThreads: number): boolean {
+    return this.#onlyLedger !== null || lane.running === 0 || lane.running < freeThreads;
+  }
+
+  #enter(lane: Lane, tracked: Tracked): void {
+    tracked.isInLane = true;
+    lane.waiting += tracked.size;
+  }
+}

@@ -1,0 +1,48 @@
+// Goal: one ledger does not delay another. Method: a job of one ledger waits for a lock while callers flood that ledger, and another
+// ledger settles all the same.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises.ts';
+import { request, startService } from '../support/service.ts';
+import { awaitNothingPending, inParallel, openAccounts, post, times } from './callers.ts';
+import { lockAccount } from './trouble.ts';
+
+test('ledgers: a flooded ledger that waits for a lock neither fills the queue nor delays another', async (t) => {
+  const database = await createDatabase(t);
+  const env = {
+    LOG_LEVEL: 'warn',
+    MAX_QUEUE: '100',
+    THREADS: '2',
+    DB_LOCK_TIMEOUT_MS: '60000',
+    DB_STATEMENT_TIMEOUT_MS: '90000',
+  };
+  const service = await startService(t, { database, env });
+  await openAccounts(service, 'ACC', 2, { balance: 1000 });
+  const shop = '/ledgers/shop';
+  assert.equal((await request(service, 'POST', '/ledgers', { name: 'shop' })).status, 201);
+  for (const number of ['ANN', 'BOB']) {
+    const account = { account_number: number, name: number, balance: 1000 };
+    assert.equal((await request(service, 'POST', `${shop}/accounts`, account)).status, 201);
+  }
+  const unlock = await lockAccount(database, 'ACC0');
+  const statuses: number[] = [];
+  await inParallel(
+    8,
+    times(200, () => ({ from_account: 'ACC0', to_account: 'ACC1', amount: 1 })),
+    async (transfer) => void statuses.push((await post(service, transfer)).status),
+  );
+  const accepted = statuses.filter((status) => status === 202).length;
+  assert.deepEqual([...new Set(statuses)].sort(), [202, 429]);
+  assert.ok(accepted < 100, `${accepted} of 100 places went to the ledger that is flooded.`);
+  for (let index = 0; index < 20; index += 1) {
+    const order = { from_account: 'ANN', to_account: 'BOB', amount: 1 };
+    const settled = await request(service, 'POST', `${shop}/transfers`, order, { Prefer: 'wait=20' });
+    assert.deepEqual([settled.status, settled.body['status']], [200, 'completed'], settled.text);
+  }
+  const pending = await database.query('select from pending_transfers');
+  assert.equal(pending.length, accepted, 'The flooded ledger still waits for its lock.');
+  await unlock();
+  await awaitNothingPending(database);
+  await checkPromises(database, { nothingPending: true });
+});
