@@ -51,8 +51,8 @@ const violations: { plant: string; rule: RegExp }[] = [
   },
   {
     plant: `
-      insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-      values (2, 5, 305, 2, '${REFUSED}', 'BOB', 'EUR')`,
+      insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+      values (1, 2, 5, 305, 2, '${REFUSED}', 'BOB', 'EUR')`,
     rule: /^1: a completed transfer that moves money has two entries/,
   },
   {
@@ -113,12 +113,12 @@ const violations: { plant: string; rule: RegExp }[] = [
   { plant: `update accounts set held = 1 where account_number = 'ANN'`, rule: /^3: what is held is the sum/ },
   {
     plant: `
-      insert into holds (id, amount, from_account, to_account, currency, created_at)
-      values ('${UNKNOWN}', 5, 'ANN', 'BOB', 'EUR', now())`,
+      insert into holds (ledger_id, id, amount, from_account, to_account, currency, created_at)
+      values (1, '${UNKNOWN}', 5, 'ANN', 'BOB', 'EUR', now())`,
     rule: /^3: a hold is what its transfer ordered/,
   },
   {
-    plant: `insert into reversed_amounts (transfer_id, amount, reversed) values ('${PAYMENT}', 300, 1)`,
+    plant: `insert into reversed_amounts (ledger_id, transfer_id, amount, reversed) values (1, '${PAYMENT}', 300, 1)`,
     rule: /^3: what was reversed/,
   },
   {
@@ -245,7 +245,7 @@ const violations: { plant: string; rule: RegExp }[] = [
   ),
   { plant: `delete from accounts where account_number = 'EVE'`, rule: /^7: an account is what its last change sealed/ },
   {
-    plant: `insert into accounts (account_number, currency, name) values ('MAL', 'EUR', 'Mallory')`,
+    plant: `insert into accounts (ledger_id, account_number, currency, name) values (1, 'MAL', 'EUR', 'Mallory')`,
     rule: /^7: an account is what its last change sealed/,
   },
   {
@@ -337,7 +337,7 @@ test('server: a crash breaks every connection and loses nothing that was committ
   onEnd(t, () => own.stop());
   const books = await createDatabase(t, own);
   const connection = await books.connect();
-  await books.query(`insert into accounts (account_number, currency, name) values ('ANN', 'EUR', 'Ann')`);
+  await books.query(`insert into accounts (ledger_id, account_number, currency, name) values (1, 'ANN', 'EUR', 'Ann')`);
   const broken = new Promise<void>((resolve) => {
     connection.once('end', resolve);
   });
@@ -399,40 +399,40 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
   const createdAt = '2026-11-22T09:59:59.999999Z';
   const createdMicros = '1795341599999999';
   await query(`
-    insert into accounts (account_number, currency, name, balance, entry_count) values
-      ('@external', 'EUR', 'outside', -1000, 1),
-      ('ANN', 'EUR', 'Ann', 700, 2),
-      ('BOB', 'EUR', 'Bob', 300, 1),
-      ('EVE', 'EUR', 'Eve', 0, 0)`);
+    insert into accounts (ledger_id, account_number, currency, name, balance, entry_count) values
+      (1, '@external', 'EUR', 'outside', -1000, 1),
+      (1, 'ANN', 'EUR', 'Ann', 700, 2),
+      (1, 'BOB', 'EUR', 'Bob', 300, 1),
+      (1, 'EVE', 'EUR', 'Eve', 0, 0)`);
   await query(`
     insert into transfers (
-      id, from_account, to_account, amount, currency, status, failure_code, request_id, description, metadata,
+      ledger_id, id, from_account, to_account, amount, currency, status, failure_code, request_id, description, metadata,
       created_at, completed_at, journal_number, journal_position, from_entry_number, to_entry_number, kind
     ) values
       (
-        '${DEPOSIT}', '@external', 'ANN', 1000, 'EUR', 'completed', null, null, null, null,
+        1, '${DEPOSIT}', '@external', 'ANN', 1000, 'EUR', 'completed', null, null, null, null,
         '${createdAt}', '${first.settledAt}', 1, 1, 1, 1, 'transfer'
       ),
       (
-        '${PAYMENT}', 'ANN', 'BOB', 300, 'EUR', 'completed', null, 'request-2', 'Käse & Brot 🧀', '{"order":  7}',
+        1, '${PAYMENT}', 'ANN', 'BOB', 300, 'EUR', 'completed', null, 'request-2', 'Käse & Brot 🧀', '{"order":  7}',
         '${createdAt}', '${second.settledAt}', 2, 1, 2, 1, 'transfer'
       ),
       (
-        '${REFUSED}', 'BOB', 'ANN', 900, 'EUR', 'failed', 'insufficient_funds', null, null, null,
+        1, '${REFUSED}', 'BOB', 'ANN', 900, 'EUR', 'failed', 'insufficient_funds', null, null, null,
         '${createdAt}', '${second.settledAt}', 2, 2, null, null, 'transfer'
       )`);
   await query(`
-    insert into entries (account_number, currency, entry_number, amount, balance, journal_number, transfer_id) values
-      ('@external', 'EUR', 1, -1000, -1000, 1, '${DEPOSIT}'),
-      ('ANN', 'EUR', 1, 1000, 1000, 1, '${DEPOSIT}'),
-      ('ANN', 'EUR', 2, -300, 700, 2, '${PAYMENT}'),
-      ('BOB', 'EUR', 1, 300, 300, 2, '${PAYMENT}')`);
+    insert into entries (ledger_id, account_number, currency, entry_number, amount, balance, journal_number, transfer_id) values
+      (1, '@external', 'EUR', 1, -1000, -1000, 1, '${DEPOSIT}'),
+      (1, 'ANN', 'EUR', 1, 1000, 1000, 1, '${DEPOSIT}'),
+      (1, 'ANN', 'EUR', 2, -300, 700, 2, '${PAYMENT}'),
+      (1, 'BOB', 'EUR', 1, 300, 300, 2, '${PAYMENT}')`);
   await query(`
-    insert into pending_transfers (id, lease_id, from_account, to_account, amount)
-    values ('${WAITING}', '${UNKNOWN}', 'ANN', 'BOB', 1)`);
+    insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount)
+    values (1, '${WAITING}', '${UNKNOWN}', 'ANN', 'BOB', 1)`);
   await query(`
-    insert into idempotency_keys (key, transfer_id, fingerprint)
-    values ('refused', '${REFUSED}', sha256('body')), ('waiting', '${WAITING}', sha256('body'))`);
+    insert into idempotency_keys (ledger_id, key, transfer_id, fingerprint)
+    values (1, 'refused', '${REFUSED}', sha256('body')), (1, 'waiting', '${WAITING}', sha256('body'))`);
 
   const described = ['request-2', 'Käse & Brot 🧀', '{"order": 7}'];
   const firstDigest = digest([
@@ -496,10 +496,10 @@ async function writeLedger({ query }: TestDatabase): Promise<void> {
   await query(
     `
     insert into journal (
-      number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+      ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
     ) values
-      (1, '${first.settledAt}', 1, 1, 0, $1, decode(repeat('00', 32), 'hex'), $2),
-      (2, '${second.settledAt}', 2, 1, 0, $3, $2, $4)`,
+      (1, 1, '${first.settledAt}', 1, 1, 0, $1, decode(repeat('00', 32), 'hex'), $2),
+      (1, 2, '${second.settledAt}', 2, 1, 0, $3, $2, $4)`,
     [firstDigest, firstHash, secondDigest, secondHash],
   );
   await query('update journal_head set number = 2, settled_at = $1, previous_hash = $2, hash = $3', [
@@ -528,12 +528,12 @@ async function sealAccounts(query: TestDatabase['query']): Promise<void> {
         returning *
       ), journaled as (
         insert into journal (
-          number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+          ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
         )
-        select number, settled_at, 0, 0, 1, $1, previous_hash, hash from advanced
+        select ledger_id, number, settled_at, 0, 0, 1, $1, previous_hash, hash from advanced
       )
-      insert into account_changes (change_number, journal_number, account_number, currency, seal)
-      select 1, number, $2, $3, decode($4, 'hex') from advanced`,
+      insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
+      select ledger_id, 1, number, $2, $3, decode($4, 'hex') from advanced`,
       [sealed, number, currency, seal],
     );
   }
@@ -547,24 +547,24 @@ async function writeManyTransfers({ query }: TestDatabase, count: number): Promi
   await query(
     `
     insert into transfers (
-      id, from_account, to_account, amount, currency, status, created_at, completed_at, journal_number, journal_position,
-      from_entry_number, to_entry_number, kind
+      ledger_id, id, from_account, to_account, amount, currency, status, created_at, completed_at, journal_number,
+      journal_position, from_entry_number, to_entry_number, kind
     )
-    select id, '@external', 'ANN', 1, 'EUR', 'completed', '${settledAt}', '${settledAt}', 1, n, n, n, 'transfer'
+    select 1, id, '@external', 'ANN', 1, 'EUR', 'completed', '${settledAt}', '${settledAt}', 1, n, n, n, 'transfer'
     from unnest($1::uuid[]) with ordinality as orders (id, n)`,
     [ids],
   );
   await query(
     `
-    insert into entries (account_number, currency, entry_number, amount, balance, journal_number, transfer_id)
-    select account_number, 'EUR', n, amount, amount * n, 1, id
+    insert into entries (ledger_id, account_number, currency, entry_number, amount, balance, journal_number, transfer_id)
+    select 1, account_number, 'EUR', n, amount, amount * n, 1, id
     from unnest($1::uuid[]) with ordinality as orders (id, n), (values ('@external', -1), ('ANN', 1)) as sides (account_number, amount)`,
     [ids],
   );
   await query(
     `
-    insert into accounts (account_number, currency, name, balance, entry_count)
-    values ('@external', 'EUR', 'outside', -$1::bigint, $1::bigint), ('ANN', 'EUR', 'Ann', $1::bigint, $1::bigint)`,
+    insert into accounts (ledger_id, account_number, currency, name, balance, entry_count)
+    values (1, '@external', 'EUR', 'outside', -$1::bigint, $1::bigint), (1, 'ANN', 'EUR', 'Ann', $1::bigint, $1::bigint)`,
     [count],
   );
   const all = digest(
@@ -578,9 +578,9 @@ async function writeManyTransfers({ query }: TestDatabase, count: number): Promi
   await query(
     `
     insert into journal (
-      number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+      ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
     )
-    values (1, '${settledAt}', $1, $1, 0, $2, decode(repeat('00', 32), 'hex'), $3)`,
+    values (1, 1, '${settledAt}', $1, $1, 0, $2, decode(repeat('00', 32), 'hex'), $3)`,
     [count, all, only],
   );
   await query('update journal_head set number = 1, settled_at = $1, hash = $2', [settledAt, only]);

@@ -48,8 +48,8 @@ const PLANTS: readonly Plant[] = [
   },
   {
     what: 'an order that took effect twice',
-    sql: `insert into transfers (id, ${COLUMNS}, status, request_id, from_entry_number, to_entry_number, completed_at, journal_number, journal_position)
-      select gen_random_uuid(), ${COLUMNS}, status, request_id, from_entry_number, to_entry_number, completed_at, journal_number, 100000
+    sql: `insert into transfers (ledger_id, id, ${COLUMNS}, status, request_id, from_entry_number, to_entry_number, completed_at, journal_number, journal_position)
+      select ledger_id, gen_random_uuid(), ${COLUMNS}, status, request_id, from_entry_number, to_entry_number, completed_at, journal_number, 100000
       from ${PAID} as paid`,
     rule: TWICE,
   },
@@ -192,8 +192,8 @@ const PLANTS: readonly Plant[] = [
   },
   {
     what: 'a transfer that is left pending',
-    sql: `insert into pending_transfers (id, lease_id, ${COLUMNS}, request_id)
-      select gen_random_uuid(), gen_random_uuid(), ${COLUMNS}, 'left' from ${PAID} as paid`,
+    sql: `insert into pending_transfers (ledger_id, id, lease_id, ${COLUMNS}, request_id)
+      select ledger_id, gen_random_uuid(), gen_random_uuid(), ${COLUMNS}, 'left' from ${PAID} as paid`,
     rule: /^nothing is left pending$/,
   },
   {

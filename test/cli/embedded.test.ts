@@ -149,8 +149,8 @@ async function orderForNobody(folder: string): Promise<void> {
     const client = new Client(server.settings);
     await client.connect();
     await client.query(
-      `insert into pending_transfers (id, lease_id, from_account, to_account, amount, description)
-       select gen_random_uuid(), gen_random_uuid(), 'MANY', 'ANN', 1, repeat('words ', 50)
+      `insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount, description)
+       select 1, gen_random_uuid(), gen_random_uuid(), 'MANY', 'ANN', 1, repeat('words ', 50)
        from generate_series(1, ${PENDING})`,
     );
     await client.end();

@@ -23,21 +23,21 @@ before(async (t) => {
   database = await createDatabase(t);
   await database.query(
     `insert into transfers (
-       id, from_account, to_account, amount, currency, status, request_id, description, created_at, completed_at,
+       ledger_id, id, from_account, to_account, amount, currency, status, request_id, description, created_at, completed_at,
        journal_number, journal_position, from_entry_number, to_entry_number, kind
      )
      select
-       ('0192f0c4-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '@external', 'BIG', 1, 'USD', 'completed', 'request-' || n,
+       1, ('0192f0c4-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '@external', 'BIG', 1, 'USD', 'completed', 'request-' || n,
        'A deposit of some words', '2026-01-31T12:00:00Z', '2026-01-31T12:00:01Z', 1 + n / 500, n % 500, n, n, 'transfer'
      from generate_series(1, ${ROWS}::bigint) as n`,
   );
   await database.query(
-    `insert into entries (account_number, currency, entry_number, amount, balance, journal_number, transfer_id)
-     select 'BIG', 'USD', to_entry_number, 1, to_entry_number, journal_number, id
+    `insert into entries (ledger_id, account_number, currency, entry_number, amount, balance, journal_number, transfer_id)
+     select 1, 'BIG', 'USD', to_entry_number, 1, to_entry_number, journal_number, id
      from transfers`,
   );
   await database.query(
-    `insert into accounts (account_number, currency, name, balance, entry_count) values ('BIG', 'USD', 'Big', $1, $1)`,
+    `insert into accounts (ledger_id, account_number, currency, name, balance, entry_count) values (1, 'BIG', 'USD', 'Big', $1, $1)`,
     [ROWS],
   );
   await database.query('analyze');

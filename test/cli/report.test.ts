@@ -296,7 +296,7 @@ test('report: --decimals shows amounts in major units of their currency', async 
       const cells = text.split(',');
       return [...cells.slice(3, 5), ...cells.slice(-5, -2)].join(',');
     });
-  assert.deepEqual(await money(['--user=ANN', '--status=completed', `--to=${refund.completed}`]), [
+  assert.deepEqual(await money(['--user=ANN', '--status=completed', `--to=${refused.created}`]), [
     '100.00,USD,1,100.00,100.00',
     '25.00,USD,2,-25.00,75.00',
     '1.00,USD,3,1.00,76.00',
@@ -306,8 +306,8 @@ test('report: --decimals shows amounts in major units of their currency', async 
 
   const books = await createDatabase(t);
   await books.query(
-    `insert into pending_transfers (id, lease_id, from_account, to_account, amount, currency)
-     select gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 12345, currency
+    `insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount, currency)
+     select 1, gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 12345, currency
      from unnest('{JPY,KWD,HUF,null}'::text[]) as currencies (currency)`,
   );
   const program = await startProgram(t, {
@@ -385,8 +385,8 @@ test('report: a text is quoted where CSV needs it, and no spreadsheet takes it f
   const books = await createDatabase(t);
   const ids = cells.map((_, index) => `${UUID}${String(index).padStart(2, '0')}`);
   await books.query(
-    `insert into pending_transfers (id, lease_id, from_account, to_account, amount, currency, created_at, request_id, description)
-     select id, '${UUID}99', 'ANN', 'BOB', 5, 'EUR', '2026-01-31T12:00:00.123456Z', text, text
+    `insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount, currency, created_at, request_id, description)
+     select 1, id, '${UUID}99', 'ANN', 'BOB', 5, 'EUR', '2026-01-31T12:00:00.123456Z', text, text
      from unnest($1::uuid[], $2::text[]) as texts (id, text)`,
     [ids, cells.map(({ text }) => text)],
   );

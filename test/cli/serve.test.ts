@@ -24,8 +24,11 @@ const requestLine = logLine.extend({
 });
 const jobLine = logLine.extend({
   msg: z.literal('job settled'),
-  request_ids: z.array(z.string()).min(1),
-  transfers: z.int().min(1),
+  ledger: z.literal('main'),
+  request_ids: z.array(z.string()),
+  transfers: z.int().min(0),
+  openings: z.int().min(1).optional(),
+  journal_number: z.int().min(1).nullable(),
   duration_ms: z.number().positive(),
   result: z.literal('settled'),
 });
@@ -258,9 +261,22 @@ test('serve: logs are lines of JSON that tell what was done, and nothing about p
   );
   assert.equal(requests[5]?.request_id, 'paid-1');
   const jobs = logged.filter(({ msg }) => msg === 'job settled').map((each) => jobLine.parse(each));
-  assert.equal(jobs.length, 3, 'The opening balance, what was paid and what was refused.');
-  assert.deepEqual(jobs[1]?.request_ids, ['paid-1']);
-  assert.deepEqual(jobs[2]?.request_ids, [requests[6]?.request_id]);
+  assert.deepEqual(
+    jobs.map(({ transfers, openings, journal_number }) => ({ transfers, openings, journal_number })),
+    [
+      { transfers: 1, openings: 1, journal_number: 1 },
+      // The account exists: nothing is written.
+      { transfers: 1, openings: 1, journal_number: null },
+      { transfers: 0, openings: 1, journal_number: 2 },
+      // The change of an account is the third row, and no job.
+      { transfers: 1, openings: undefined, journal_number: 4 },
+      { transfers: 1, openings: undefined, journal_number: 5 },
+    ],
+  );
+  assert.deepEqual(
+    jobs.map(({ request_ids }) => request_ids),
+    [[requests[0]?.request_id], [requests[1]?.request_id], [], ['paid-1'], [requests[6]?.request_id]],
+  );
   assert.equal(logged.at(-1)?.msg, 'stopped');
 });
 

@@ -29,8 +29,8 @@ let database: TestDatabase;
 before(async (t) => {
   database = await createDatabase(t);
   await database.query(
-    `insert into pending_transfers (id, lease_id, from_account, to_account, amount)
-     select gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 1
+    `insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount)
+     select 1, gen_random_uuid(), gen_random_uuid(), 'ANN', 'BOB', 1
      from generate_series(1, ${ROWS})`,
   );
 });
