@@ -2,7 +2,7 @@
 // two. It is plain data, so that fast-check can make it smaller and a person can send it again.
 import * as fc from 'fast-check';
 import { type Json, mutate, mutation, render, valid } from './json-text.ts';
-import { ID_TOKENS, knownText, NOWHERE_ID, oddLiteral, pathText } from './oddities.ts';
+import { FIXTURE_LEDGER, ID_TOKENS, knownText, NOWHERE_ID, oddLiteral, pathText } from './oddities.ts';
 import {
   type Header,
   oddBytes,
@@ -54,6 +54,7 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
   const queryParameters = operation.parameters.filter((parameter) => parameter.in === 'query');
   return fc
     .record({
+      ledger: operation.isOfLedger ? rarely(ledgerName, 3) : fc.constant(null),
       segments: fc.tuple(...names.map((name) => pathText(name, operation.path))),
       segmentOddly: rarely(oddSegment, 15),
       query: fc.tuple(...queryParameters.map(({ name, schema }) => rarely(queryText(name, schema, operation.path), 4))),
@@ -82,6 +83,7 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
         spoilt.push('segment');
       }
       let target = operation.path.replaceAll(/\{\w+\}/g, () => parts.shift() ?? '');
+      if (made.ledger !== null) target = `/ledgers/${made.ledger}${target}`;
       if (made.path) {
         target = made.path.change(target);
         spoilt.push('path');
@@ -111,9 +113,15 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
     });
 }
 
+/** The ledger that a path names: mostly one that is there. */
+const ledgerName = fc.oneof(
+  { arbitrary: fc.constant(FIXTURE_LEDGER), weight: 6 },
+  { arbitrary: fc.constantFrom('main', 'a', 'no-such-ledger', '%6dain'), weight: 3 },
+);
+
 /** Places in lists, as the service would give them. */
 const CURSORS: Readonly<Record<string, readonly string[]>> = {
-  '/ledgers': ['main', 'a'],
+  '/ledgers': ['main', FIXTURE_LEDGER],
   '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
   '/transfers': ['settled', 'pending'].map((stage) =>
     Buffer.from(

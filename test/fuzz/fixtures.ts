@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { awaitFinal, request } from '../support/service.ts';
 import type { Ids } from './cases.ts';
-import { ACCOUNTS, FIXTURE_CURRENCY } from './oddities.ts';
+import { ACCOUNTS, FIXTURE_CURRENCY, FIXTURE_LEDGER } from './oddities.ts';
 
 const RICH = 10 ** 12;
 const LARGE = 10 ** 9;
@@ -39,9 +39,27 @@ export async function setUp(service: { url: string }): Promise<Ids> {
   ];
   const holds = [await order('/holds', between), await order('/holds', between), await order('/holds', between)];
   await post(`/holds/${holds[1]}/void`, {}, 200);
+  const there = `/ledgers/${FIXTURE_LEDGER}`;
+  await post('/ledgers', { name: FIXTURE_LEDGER }, 201);
+  const accounts = ACCOUNTS.filter((number) => number !== 'SHUT').map((number) => ({
+    account_number: number,
+    name: number,
+    currency: FIXTURE_CURRENCY,
+    balance: RICH,
+  }));
+  // No more at once than the smallest queue takes.
+  for (let start = 0; start < accounts.length; start += 3) {
+    await post(`${there}/accounts`, { accounts: accounts.slice(start, start + 3) }, 201);
+  }
+  const [transfer2, hold3] = [
+    String((await post(`${there}/transfers`, between, 200))['id']),
+    String((await post(`${there}/holds`, between, 200))['id']),
+  ];
   return new Map([
     ['~transfer0~', transfer0],
     ['~transfer1~', transfer1],
+    ['~transfer2~', transfer2],
+    ['~hold3~', hold3],
     ['~group0~', String(group['group_id'])],
     ...holds.map((id, index): [string, string] => [`~hold${index}~`, id]),
   ]);

@@ -36,14 +36,20 @@ const problemForm = z.object({
 
 export type Sent = { readonly case: Case; readonly target: string; readonly body: Buffer | null };
 
+/** The path of a target, which may be in the absolute form. */
+export function pathOf(target: string): string {
+  return target.replace(/^http:\/\/x(?=\/)/, '').split('?')[0] ?? '';
+}
+
 /** The operation that a request means, found by its method (GET for HEAD) and its target; null if there is none. */
 export function meantBy(method: string, target: string, { operations }: Interface): Operation | null {
-  const [path = ''] = target.replace(/^http:\/\/x(?=\/)/, '').split('?');
+  const path = pathOf(target);
   const meant = method === 'HEAD' ? 'GET' : method;
-  const matching = operations.filter(
-    (operation) =>
-      operation.method === meant && new RegExp(`^${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
-  );
+  const matching = operations.filter((operation) => {
+    const prefix = operation.isOfLedger ? '(?:/ledgers/[^/]+)?' : '';
+    const pattern = new RegExp(`^${prefix}${operation.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`);
+    return operation.method === meant && pattern.test(path);
+  });
   return matching.at(0) ?? null;
 }
 
@@ -133,6 +139,10 @@ function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[
     const flaw = flawOf(schema, parse(answer.body.toString()), described.schemas);
     if (flaw !== null) wrong.push(`the answer is not as described: ${flaw}`);
   }
+  const [prefix] = /^\/ledgers\/[^/]+(?=\/)/.exec(pathOf(sent.target)) ?? [''];
+  const location = answer.headers.get('location');
+  if (location !== undefined && !location.startsWith(`${prefix}/`))
+    wrong.push(`the location ${location} leaves the ledger`);
   wrong.push(...judgeQuery(sent.target, operation, described));
   if (operation.body) wrong.push(...judgeBody(sent, answer, operation, described));
   return wrong;
@@ -185,11 +195,12 @@ function judgeBody(sent: Sent, answer: Answer, operation: Operation, { schemas }
   if (hasInexact(body)) return ['a number that is no integer was accepted'];
   const told = record.parse(parse(answer.body.toString()));
   const said = record.parse(given);
-  const orders = z.array(record).safeParse(said['transfers']).data;
-  const answered = z.array(record).safeParse(told['transfers']).data;
-  if (!orders || !answered) return compare(said, told, operation.name, '');
-  if (orders.length !== answered.length) return [`${orders.length} were ordered, ${answered.length} answered`];
-  return orders.flatMap((order, index) => compare(order, answered[index] ?? {}, operation.name, `/${index}`));
+  const list = ['transfers', 'accounts'].find((name) => Array.isArray(said[name]));
+  if (list === undefined) return compare(said, told, operation.name, '');
+  const members = z.array(record).parse(said[list]);
+  const answered = z.array(record).safeParse(told[list]).data ?? [];
+  if (members.length !== answered.length) return [`${members.length} ${list} were sent, ${answered.length} answered`];
+  return members.flatMap((member, index) => compare(member, answered[index] ?? {}, operation.name, `/${index}`));
 }
 
 const ECHOED = ['account_number', 'name', 'email', 'phone', 'date_of_birth', 'overdraft_limit', 'metadata', 'status'];

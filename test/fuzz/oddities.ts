@@ -5,9 +5,21 @@ import type { Schema } from './schema.ts';
 /** Accounts that are there before the first case. */
 export const ACCOUNTS = ['F0', 'F1', 'F2', 'F3', 'F4', 'F5', 'YEN', 'COLD', 'SHUT', 'TAKE', 'L'.repeat(34)] as const;
 export const FIXTURE_CURRENCY = 'EUR';
+/** A ledger that is there before the first case, with the same accounts but SHUT. */
+export const FIXTURE_LEDGER = 'shop';
 
 /** Stand for ids that are known only when the cases run; see cases.ts. */
-export const ID_TOKENS = ['~transfer0~', '~transfer1~', '~hold0~', '~hold1~', '~hold2~', '~group0~'] as const;
+export const ID_TOKENS = [
+  '~transfer0~',
+  '~transfer1~',
+  '~hold0~',
+  '~hold1~',
+  '~hold2~',
+  '~group0~',
+  // In the ledger FIXTURE_LEDGER.
+  '~transfer2~',
+  '~hold3~',
+] as const;
 /** Of nothing. */
 export const NOWHERE_ID = '0192f0c4-0000-7000-8000-00000000000f';
 
@@ -112,7 +124,7 @@ export function knownText(name: string, schema: Schema): fc.Arbitrary<string> {
 
 /** The value of a parameter of a path. */
 export function pathText(name: string, path: string): fc.Arbitrary<string> {
-  if (name === 'ledger') return fc.constantFrom('main', 'a', '0');
+  if (name === 'ledger') return fc.constantFrom('main', FIXTURE_LEDGER, 'a', '0');
   if (name === 'month') return fc.constantFrom('2025-01', '2024-02', '1000-01', '2026-11', '2026-10');
   if (name === 'account_number') {
     // What is changed by cases is not what most transfers go through.

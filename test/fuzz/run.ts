@@ -8,7 +8,7 @@ import { request, type Service } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { anyCase, bodyOf, type Case, type Ids, renderCase } from './cases.ts';
 import { setUp } from './fixtures.ts';
-import { BODY_BYTES_MAX, judge, meantBy } from './judge.ts';
+import { BODY_BYTES_MAX, judge, meantBy, pathOf } from './judge.ts';
 import { parseInterface } from './schema.ts';
 import { Stored } from './stored.ts';
 import { Line } from './wire.ts';
@@ -87,7 +87,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     const target = renderTarget(each, ids);
     const operation = meantBy(each.method, target, described);
     if (outcome.ended === 'answered' && operation) {
-      stored.note(operation, each.headers, target.replace(/^http:\/\/x(?=\/)/, '').split('?')[0] ?? '', outcome.answer);
+      stored.note(operation, each.headers, pathOf(target), outcome.answer);
     }
     const asked = { case: each, target, body: bodyOf(each, ids) };
     return judge(asked, outcome, described, options.queueMayFill ?? false);

@@ -49,6 +49,7 @@ const documentForm = z.object({
         ),
         requestBody: z.object({ content: contentForm }).optional(),
         responses: z.record(z.string(), z.object({ content: contentForm.optional() })),
+        servers: z.array(z.object({ url: z.string() })).optional(),
       }),
     ),
   ),
@@ -67,6 +68,8 @@ export type Operation = {
   readonly path: string;
   readonly parameters: readonly Parameter[];
   readonly body: Schema | null;
+  /** Whether it also has a path under /ledgers/{ledger}: one that names no servers of its own has those of the document. */
+  readonly isOfLedger: boolean;
   /** By status, and by media type. */
   readonly answers: ReadonlyMap<number, ReadonlyMap<string, Schema>>;
 };
@@ -77,7 +80,7 @@ export type Interface = { readonly operations: readonly Operation[]; readonly sc
 export function parseInterface(text: string): Interface {
   const { paths, components } = documentForm.parse(JSON.parse(text));
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { parameters, requestBody, responses }]): Operation => {
+    Object.entries(methods).map(([method, { parameters, requestBody, responses, servers }]): Operation => {
       const answers = Object.entries(responses)
         .filter(([status]) => status !== 'default')
         .map(([status, { content = {} }]): [number, ReadonlyMap<string, Schema>] => [
@@ -90,6 +93,7 @@ export function parseInterface(text: string): Interface {
         path,
         parameters,
         body: requestBody?.content['application/json']?.schema ?? null,
+        isOfLedger: servers === undefined,
         answers: new Map(answers),
       };
     }),

@@ -16,25 +16,29 @@ const told = z.looseObject({
   account_number: z.string().optional(),
   currency: z.string().nullable().optional(),
   transfers: z.array(z.looseObject({ id: z.string() })).optional(),
+  get accounts() {
+    return z.array(told).optional();
+  },
 });
-type Told = z.infer<typeof told>;
+/** What an answer says of a transfer or an account, with the name of its ledger. */
+type Told = z.infer<typeof told> & { readonly ledger: string };
 
 const NO_BODY_STORED = /^GET /;
 
 export class Stored {
   readonly #database: TestDatabase;
-  /** Everything that callers were told is stored, as they were told. */
-  readonly #transfers = new Map<string, Told>();
-  readonly #accounts = new Map<string, Told>();
+  /** Everything that callers were told is stored: ids of transfers; the others each with its ledger, see `nameIn`. */
+  readonly #transfers = new Set<string>();
+  readonly #accounts = new Set<string>();
   readonly #changed = new Set<string>();
-  readonly #closed = new Set<string>(['SHUT']);
+  readonly #closed = new Set<string>([nameIn('main', 'SHUT')]);
   readonly #keys = new Set<string>();
   /** What was told since the last look. */
   #freshTransfers: Told[] = [];
   #freshAccounts: Told[] = [];
   #changes = 0;
-  /** The journal up to here is counted already. */
-  #journalNumber = 0n;
+  /** The journal of each ledger, by its id, up to here is counted already. */
+  readonly #journalNumbers = new Map<number, bigint>();
   #settled = 0;
   /** What was there before, and whatever was found to be wrong already. */
   #before: Counts = { accounts: 0, externals: 0, transfers: 0, keys: 0, changes: 0, holds: 0 };
@@ -61,40 +65,44 @@ export class Stored {
 
   /** Every id of a transfer that a caller was told. */
   get accepted(): string[] {
-    return [...this.#transfers.keys()];
+    return [...this.#transfers];
   }
 
   /** Notes what an answer says is stored now. */
   note(operation: Operation, headers: readonly (readonly [string, string])[], path: string, answer: Answer): void {
     if (answer.status >= 300 || NO_BODY_STORED.test(operation.name)) return;
+    const ledger = ledgerOf(path);
     if (operation.name.startsWith('DELETE')) {
-      const number = decodeURIComponent(path.split('/').at(-1) ?? '');
-      if (!this.#closed.has(number)) this.#changes += 1;
-      this.#closed.add(number);
-      this.#changed.add(number);
+      const name = nameIn(ledger, decodeURIComponent(path.split('/').at(-1) ?? ''));
+      if (!this.#closed.has(name)) this.#changes += 1;
+      this.#closed.add(name);
+      this.#changed.add(name);
       return;
     }
     const said = told.parse(parse(answer.body.toString()));
     if (operation.name.startsWith('PATCH')) {
       this.#changes += 1;
-      this.#changed.add(said.account_number ?? '');
+      this.#changed.add(nameIn(ledger, said.account_number ?? ''));
       return;
     }
     // A ledger is empty, and keeps its key itself.
     if (operation.name === 'POST /ledgers') return;
     if (said.dry_run === true || answer.headers.has('idempotency-replayed')) return;
     const key = headers.find(([name]) => name.toLowerCase() === 'idempotency-key')?.[1].trim();
-    if (key !== undefined) this.#keys.add(key);
+    if (key !== undefined) this.#keys.add(nameIn(ledger, key));
     if (operation.name === 'POST /accounts') {
-      this.#accounts.set(said.account_number ?? '', said);
-      this.#freshAccounts.push(said);
-      this.#changes += 1;
-      if (typeof said.opening_transfer_id === 'string') this.#transfers.set(said.opening_transfer_id, {});
+      for (const account of said.accounts ?? [said]) {
+        this.#accounts.add(nameIn(ledger, account.account_number ?? ''));
+        this.#freshAccounts.push({ ...account, ledger });
+        this.#changes += 1;
+        if (typeof account.opening_transfer_id === 'string') this.#transfers.add(account.opening_transfer_id);
+      }
       return;
     }
-    const transfers = said.transfers ?? [said];
-    for (const transfer of transfers) this.#transfers.set(transfer.id ?? '', transfer);
-    this.#freshTransfers.push(...transfers);
+    for (const transfer of said.transfers ?? [said]) {
+      this.#transfers.add(transfer.id ?? '');
+      this.#freshTransfers.push({ ...transfer, ledger });
+    }
   }
 
   /** What is stored and was not told, or told and not stored, or not stored as told; as sentences. */
@@ -125,13 +133,16 @@ export class Stored {
       `select id from transfers where kind <> 'expiry' union all select id from pending_transfers where kind <> 'expiry'`,
     );
     const ids = new Set(rows.map(({ id }) => id));
-    const keys = await this.#database.query<{ key: string }>('select key from idempotency_keys');
-    const known = new Set(keys.map(({ key }) => key));
+    const keys = await this.#database.query<{ ledger: string; key: string }>(
+      'select name as ledger, key from idempotency_keys join ledgers on ledgers.id = ledger_id',
+    );
+    const known = new Set(keys.map(({ ledger, key }) => nameIn(ledger, key)));
     const lost = this.accepted.filter((id) => !ids.has(id));
     const lostKeys = [...this.#keys].filter((key) => !known.has(key));
     const [holds] = await this.#database.query<{ count: number }>(
       `select count(*)::integer as count
-       from holds h full join (select id from transfers where kind = 'hold' and status = 'completed') t using (id)
+       from holds h
+       full join (select ledger_id, id from transfers where kind = 'hold' and status = 'completed') t using (ledger_id, id)
        where h.amount is null or t.id is null`,
     );
     return [
@@ -159,59 +170,89 @@ export class Stored {
       keys: number;
       changes: number;
       holds: number;
-      number: bigint;
+      heads: Record<string, number>;
     }>(
-      `select
+      `with heads as (
+         select ledger_id, journal_head.number, coalesce(counted.number, 0) as counted
+         from journal_head
+         left join unnest($1::integer[], $2::bigint[]) as counted (ledger_id, number) using (ledger_id)
+       )
+       select
          (select count(*) from accounts where account_number <> '@external')::integer as accounts,
          (select count(*) from accounts where account_number = '@external')::integer as externals,
          (select count(*) from pending_transfers where kind <> 'expiry')::integer as pending,
-         (select count(*) from transfers where journal_number > $1::bigint and kind <> 'expiry')::integer as settled,
+         (select count(*)
+          from heads
+          join transfers on transfers.ledger_id = heads.ledger_id and journal_number > counted
+          where kind <> 'expiry')::integer as settled,
          (select count(*) from idempotency_keys)::integer as keys,
          (select count(*) from account_changes)::integer as changes,
          (select count(*) from holds)::integer as holds,
-         (select number from journal_head where ledger_id = 1) as number`,
-      [this.#journalNumber],
+         (select jsonb_object_agg(ledger_id, number) from heads) as heads`,
+      [[...this.#journalNumbers.keys()], [...this.#journalNumbers.values()]],
     );
     if (!row) throw new Error('Counting must give a row.');
     this.#settled += row.settled;
-    this.#journalNumber = row.number;
+    for (const [id, number] of Object.entries(row.heads)) this.#journalNumbers.set(Number(id), BigInt(number));
     const { accounts, externals, keys, changes, holds } = row;
     return { accounts, externals, transfers: this.#settled + row.pending, keys, changes, holds };
   }
 
   async #compareTransfers(): Promise<string[]> {
     if (this.#freshTransfers.length === 0) return [];
-    const columns = 'id, kind, from_account, to_account, description, metadata, group_id, request_id';
+    const columns = 'id, ledger_id, kind, from_account, to_account, description, metadata, group_id';
     const rows = await this.#database.query<{ id: string } & Record<string, unknown>>(
-      `select ${columns} from transfers where id = any($1::uuid[])
-       union all select ${columns} from pending_transfers where id = any($1::uuid[])`,
+      `select stored.*, name as ledger
+       from (
+         select ${columns} from transfers where id = any($1::uuid[])
+         union all select ${columns} from pending_transfers where id = any($1::uuid[])
+       ) as stored
+       join ledgers on ledgers.id = ledger_id`,
       [this.#freshTransfers.map(({ id }) => id)],
     );
     const byId = new Map(rows.map((row) => [row.id, row]));
     return this.#freshTransfers.flatMap((transfer) => {
       const row = byId.get(transfer.id ?? '');
       if (!row) return [`the transfer ${transfer.id} was accepted and is not there`];
-      const names = ['kind', 'from_account', 'to_account', 'description', 'metadata', 'group_id'];
+      const names = ['ledger', 'kind', 'from_account', 'to_account', 'description', 'metadata', 'group_id'];
       return differences(`the transfer ${transfer.id}`, names, transfer, row);
     });
   }
 
   async #compareAccounts(): Promise<string[]> {
-    const unchanged = this.#freshAccounts.filter(({ account_number: number }) => !this.#changed.has(number ?? ''));
+    const unchanged = this.#freshAccounts.filter((account) => !this.#changed.has(nameOf(account)));
     if (unchanged.length === 0) return [];
-    const rows = await this.#database.query<{ account_number: string } & Record<string, unknown>>(
-      `select account_number, currency, name, email, phone, to_char(date_of_birth, 'YYYY-MM-DD') as date_of_birth, metadata
-       from accounts where account_number = any($1::text[])`,
+    const rows = await this.#database.query<{ ledger: string; account_number: string } & Record<string, unknown>>(
+      `select
+         ledgers.name as ledger, account_number, currency, accounts.name, email, phone,
+         to_char(date_of_birth, 'YYYY-MM-DD') as date_of_birth, metadata
+       from accounts join ledgers on ledgers.id = ledger_id
+       where account_number = any($1::text[])`,
       [unchanged.map(({ account_number: number }) => number)],
     );
-    const byNumber = new Map(rows.map((row) => [row.account_number, row]));
+    const byName = new Map(rows.map((row) => [nameOf(row), row]));
     return unchanged.flatMap((account) => {
-      const row = byNumber.get(account.account_number ?? '');
+      const row = byName.get(nameOf(account));
       if (!row) return [`the account ${account.account_number} was opened and is not there`];
       const names = ['currency', 'name', 'email', 'phone', 'date_of_birth', 'metadata'];
       return differences(`the account ${account.account_number}`, names, account, row);
     });
   }
+}
+
+/** A name that is unique among all ledgers. A ledger's name has no slash. */
+function nameIn(ledger: string, name: string): string {
+  return `${ledger}/${name}`;
+}
+
+function nameOf({ ledger, account_number: number }: { ledger: string; account_number?: string | undefined }): string {
+  return nameIn(ledger, number ?? '');
+}
+
+/** The name of the ledger in which a path is. */
+function ledgerOf(path: string): string {
+  const [, ledger] = /^\/ledgers\/([^/]+)\//.exec(path) ?? [];
+  return ledger === undefined ? 'main' : decodeURIComponent(ledger);
 }
 
 function differences(
