@@ -90,8 +90,9 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
       return holder ? await replay(engine, submission, holder, waitsUntil) : { refused: 'unavailable' };
     }
     case 'account_exists':
-    case 'broken':
       return { refused: 'broken' };
+    case 'broken':
+      return refuseBroken(tracked, namedIdOf(transfers));
   }
 }
 
@@ -159,8 +160,13 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
       // After a lost answer it may be this request that opened them.
       return tracked.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
     case 'broken':
-      return { refused: 'broken' };
+      return refuseBroken(tracked, namedId);
   }
+}
+
+/** A unit that broke its job was not written. One that ended its threads, or whose answer was lost, may have been. */
+function refuseBroken({ mayBeSettled }: Tracked, namedId: string): Refusal {
+  return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'broken' };
 }
 
 /** Admits a caller's unit, or says why not. */
