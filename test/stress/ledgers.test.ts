@@ -33,7 +33,7 @@ test('ledgers: a flooded ledger that waits for a lock neither fills the queue no
     async (transfer) => void statuses.push((await post(service, transfer)).status),
   );
   const accepted = statuses.filter((status) => status === 202).length;
-  assert.deepEqual([...new Set(statuses)].sort(), [202, 429]);
+  assert.deepEqual(new Set(statuses), new Set([202, 429]));
   assert.ok(accepted < 100, `${accepted} of 100 places went to the ledger that is flooded.`);
   for (let index = 0; index < 20; index += 1) {
     const order = { from_account: 'ANN', to_account: 'BOB', amount: 1 };

@@ -256,6 +256,8 @@ test('settle: a job that is run again after its answer was lost settles nothing 
     assert.deepEqual(report.units, ['settled_elsewhere', 'settled_elsewhere', 'settled_elsewhere']);
     assert.deepEqual([report.journalNumber, report.settledAt], [null, null]);
   }
+  const alone = await threads.run(units.slice(0, 1));
+  assert.deepEqual(alone.units, ['settled_elsewhere'], 'its key names the transfer itself');
   assert.equal(await balanceOf(database, 'BOB'), 4n);
   await checkBooks(database);
 });

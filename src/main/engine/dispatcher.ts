@@ -6,7 +6,7 @@
 //    └──▶ withdrawn       its caller's wait is over, and it is stored before it comes back
 //
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
-// broken: nothing was written then, and its caller learns that.
+// broken: nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller learns which.
 import type { Job, JobReport, SettledJob } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';

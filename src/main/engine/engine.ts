@@ -93,8 +93,9 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
     case 'unavailable':
       return { refused: 'unavailable' };
     case 'account_exists':
-    case 'broken':
       return { refused: 'broken' };
+    case 'broken':
+      return refuseBroken(tracked, namedIdOf(transfers));
   }
 }
 
@@ -164,8 +165,13 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     case 'unavailable':
       return { refused: 'unavailable' };
     case 'broken':
-      return { refused: 'broken' };
+      return refuseBroken(tracked, namedId);
   }
+}
+
+/** A unit that broke its job was not written. One that ended its threads, or whose answer was lost, may have been. */
+function refuseBroken({ mayBeSettled }: Tracked, namedId: string): Refusal {
+  return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'broken' };
 }
 
 /** Admits a caller's unit, or says why not. */
