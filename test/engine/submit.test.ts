@@ -13,7 +13,13 @@ import { newAccount, newGroup, newTransfer, settledReport } from '../support/job
 import { until } from '../support/until.ts';
 
 const BROKEN: JobReport = { result: 'broken', reason: 'culprit', sqlState: '22P02' };
-const UNAVAILABLE: JobReport = { result: 'unavailable', reason: 'away', sqlState: null, mayBeSettled: false };
+const UNAVAILABLE = {
+  result: 'unavailable',
+  reason: 'away',
+  sqlState: null,
+  mayBeSettled: false,
+  outOfReach: false,
+} as const;
 const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
 const WAIT_MS = 50;
 

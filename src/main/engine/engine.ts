@@ -211,7 +211,7 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
   const request: StoredRequest = { transfers, namedId, idempotency };
   const accepted: Accepted = await engine.intake.accept(ledger, request);
   if (accepted.result !== 'stored') engine.admission.release(sizeOf(unit), unit.bytes, false);
-  // A caller that waits has waited by now.
+  // The wait is over, or there was none: a replay is answered as it stands.
   const waitsUntil = performance.now();
   switch (accepted.result) {
     case 'stored': {
@@ -224,7 +224,7 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
     case 'stored_before':
       return await load(engine, submission, { namedId, replayed: false, waitsUntil });
     case 'replayed':
-      return await replay(engine, submission, accepted.holder, performance.now() + (submission.waitMs ?? 0));
+      return await replay(engine, submission, accepted.holder, waitsUntil);
     case 'broken':
       return { refused: 'broken' };
     case 'unavailable':

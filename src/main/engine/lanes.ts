@@ -57,8 +57,11 @@ export class Lanes {
 
   /** Counts a withdrawn unit no longer. */
   leave(tracked: Tracked): void {
-    if (tracked.isInLane) this.of(tracked.unit.ledger).waiting -= tracked.size;
+    if (!tracked.isInLane) return;
     tracked.isInLane = false;
+    const lane = this.of(tracked.unit.ledger);
+    lane.waiting -= tracked.size;
+    if (lane.waiting === 0) lane.ready = [];
   }
 
   /**
