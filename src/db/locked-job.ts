@@ -41,8 +41,8 @@ const LOCK_ACCOUNTS = lockingStatement(
    cross join lateral (
      select account_number, currency, status, balance, held, overdraft_limit, entry_count
      from accounts
+     -- In order of the primary key, so by currency for @external. A sort for each account would cost a third of the statement.
      where ledger_id = $1::integer and account_number = named.account_number
-     order by currency
      for update
    ) as locked`,
 );

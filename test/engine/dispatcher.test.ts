@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import type { Job, JobReport, UnitEnding } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import type { NewTransfer } from '../../src/domain/transfer.ts';
-import { sizeOf, toStoredUnits, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
+import { sizeOf, toStoredUnit, toStoredUnits, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
 import { startDispatcher, turn } from '../support/fake-pool.ts';
 import { newAccount, newTransfer, settledReport } from '../support/jobs.ts';
 
@@ -19,6 +19,11 @@ const UNAVAILABLE = {
   outOfReach: false,
 } as const;
 const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
+
+/** What a transfer without a group is found by. */
+function named(id: string) {
+  return { id, group: null };
+}
 
 function group(name: string, size: number): NewTransfer[] {
   return Array.from({ length: size }, (_, position) =>
@@ -145,11 +150,11 @@ test('dispatcher: a transfer that cannot even be quarantined is retried alone, a
   push(stored(['a']));
   await pool.end();
   assert.equal(pool.running.length, 0);
-  assert.ok(dispatcher.has('culprit'));
+  assert.ok(dispatcher.has(named('culprit')));
   t.mock.timers.tick(2000);
   await pool.end();
   assert.deepEqual(runsOf(pool.jobs), ['culprit', 'culprit quarantined', 'a', 'culprit quarantined']);
-  assert.ok(!dispatcher.has('culprit'));
+  assert.ok(!dispatcher.has(named('culprit')));
 });
 
 test('dispatcher: a job that kills its thread is bisected, and a transfer that kills three alone is quarantined', async () => {
@@ -181,7 +186,7 @@ test('dispatcher: the end of the pool is no death, and nothing runs after stop',
   pool.first.die(new Error('Terminating worker thread'));
   await turn();
   assert.deepEqual(runsOf(pool.jobs), ['a']);
-  assert.deepEqual([dispatcher.has('a'), dispatcher.has('b')], [true, true]);
+  assert.deepEqual([dispatcher.has(named('a')), dispatcher.has(named('b'))], [true, true]);
 });
 
 test('dispatcher: adopted transfers run in jobs of their own, the smaller the more processes died with them', async () => {
@@ -211,7 +216,8 @@ test('dispatcher: a caller that waits for several stored transfers waits until a
   push(stored(['a', 'b', 'c']));
   const waits = { all: ['a', 'b', 'unknown'], one: ['b'], late: ['a', 'c'] };
   const over = new Set<string>();
-  for (const [name, ids] of Object.entries(waits)) void dispatcher.waitFor(ids, 60_000).then(() => over.add(name));
+  for (const [name, ids] of Object.entries(waits))
+    void dispatcher.waitFor(ids.map(named), 60_000).then(() => over.add(name));
   await pool.end();
   assert.deepEqual([...over], []);
   await pool.end();
@@ -225,7 +231,7 @@ test('dispatcher: a wait for stored transfers ends after its time', async (t) =>
   push(stored(['a', 'b']));
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let over = false;
-  void dispatcher.waitFor(['a', 'b'], 60).then(() => (over = true));
+  void dispatcher.waitFor(['a', 'b'].map(named), 60).then(() => (over = true));
   await pool.end();
   assert.equal(over, false);
   // Timers are set by the mocked clock, and deadlines by the real one.
@@ -570,7 +576,7 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
     assert.ok(await drained, 'nothing is on its way');
     assert.equal(pool.running.length, 0);
     for (const unit of tracked) assert.ok(unit.state === 'withdrawn' ? unit.result === null : unit.result !== null);
-    for (const id of pushed) assert.ok(!dispatcher.has(id));
+    for (const id of pushed) assert.ok(!dispatcher.has(named(id)));
     assert.equal(admission.size, 0);
     // All bytes are free, and not one more.
     assert.ok(admission.tryAdmit(1, bytesMax));
@@ -600,4 +606,26 @@ test('dispatcher: while the database is out of reach, a lost answer is told at o
   const tracked = dispatcher.submit(unit);
   await pool.end({ ...UNAVAILABLE, mayBeSettled: true, outOfReach: true });
   assert.deepEqual([tracked.result, tracked.isLost, dispatcher.withdraw(tracked)], [null, true, false]);
+});
+
+test('dispatcher: a stored request is settled as a whole, and in parts once it breaks its job', async () => {
+  const { dispatcher, admission, pool } = await startDispatcher();
+  const members = [0, 1, 2].map((position) =>
+    newTransfer({ id: `m${position}`, group: { id: 'request', position, atomic: false } }),
+  );
+  const unit = toStoredUnit(toWaitingUnit(MAIN_LEDGER, members, null), 1n);
+  assert.ok(admission.tryAdmit(3, unit.bytes));
+  dispatcher.push([unit]);
+  const place = { id: 'm1', group: { id: 'request' } };
+  assert.deepEqual([pool.first.job.units, dispatcher.has(place), dispatcher.has(named('m1'))], [[3], true, false]);
+  await pool.end(BROKEN);
+  assert.deepEqual([pool.first.job.units, dispatcher.has(place), dispatcher.has(named('m1'))], [[1, 1, 1], true, true]);
+  // In halves, until m1 is alone; it is then quarantined.
+  const quarantined: string[] = [];
+  await pool.endAll((job) => {
+    if (job.mode === 'quarantine') quarantined.push(...job.transfers.id);
+    return job.mode === 'settle' && job.transfers.id.includes('m1') ? BROKEN : null;
+  });
+  assert.deepEqual([quarantined, admission.size, dispatcher.has(place)], [['m1'], 0, false]);
+  assert.equal(await dispatcher.drain(1), true);
 });

@@ -7,7 +7,7 @@
 //
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
 // broken: nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller learns which.
-import type { Job, JobReport, SettledJob } from '../../domain/job.ts';
+import type { Ending, Job, JobReport, SettledJob } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from '../metrics.ts';
@@ -17,7 +17,10 @@ import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
 import { Lanes } from './lanes.ts';
 import { resultOf, Tracked, type UnitResult } from './tracked.ts';
-import { isStored, sizeOf, toJob, type Unit } from './unit.ts';
+import { isStored, nameOf, sizeOf, splitUnit, toJob, type Unit } from './unit.ts';
+
+/** What a stored transfer is found by. */
+type StoredName = { readonly id: string; readonly group: { readonly id: string } | null };
 
 type Batch = {
   readonly units: readonly Tracked[];
@@ -50,7 +53,7 @@ export class Dispatcher {
   readonly #jobSizeMax: number;
   readonly #onJournal: (ledger: Ledger, number: bigint) => void;
   readonly #lanes: Lanes;
-  /** Stored units by the ids of their transfers. */
+  /** Stored units by their names; see unit.ts. */
   readonly #stored = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
   /** Batches that run as they are: parts of a job that failed, and what dead processes left. */
@@ -96,12 +99,12 @@ export class Dispatcher {
   push(units: readonly Unit[]): void {
     const suspects: Tracked[] = [];
     for (const unit of units) {
-      if (unit.transfers.some(({ transfer }) => this.#stored.has(transfer.id))) {
+      if (unit.transfers.some(({ transfer }) => this.has(transfer))) {
         this.#admission.release(sizeOf(unit), unit.bytes, false);
         continue;
       }
       const tracked = new Tracked(unit);
-      for (const { transfer } of unit.transfers) this.#stored.set(transfer.id, tracked);
+      this.#stored.set(nameOf(unit), tracked);
       if (unit.adoptions > 0) suspects.push(tracked);
       else this.#queue(tracked);
     }
@@ -125,13 +128,17 @@ export class Dispatcher {
   }
 
   /** Whether a stored transfer is on its way in this process. */
-  has(id: string): boolean {
-    return this.#stored.has(id);
+  has(transfer: StoredName): boolean {
+    return this.#find(transfer) !== undefined;
+  }
+
+  #find({ id, group }: StoredName): Tracked | undefined {
+    return this.#stored.get(id) ?? (group ? this.#stored.get(group.id) : undefined);
   }
 
   /** Resolves when those of these stored transfers that are on their way here are final, or after `timeoutMs`. */
-  async waitFor(ids: readonly string[], timeoutMs: number): Promise<void> {
-    const awaited = new Set(ids.flatMap((id) => this.#stored.get(id) ?? []));
+  async waitFor(transfers: readonly StoredName[], timeoutMs: number): Promise<void> {
+    const awaited = new Set(transfers.flatMap((transfer) => this.#find(transfer) ?? []));
     await Promise.all([...awaited].map(async (tracked) => await tracked.end(timeoutMs)));
   }
 
@@ -249,7 +256,10 @@ export class Dispatcher {
       account += accounts.length;
       if (state === 'settled' || state === 'settled_elsewhere') settled += tracked.size;
       tracked.mayBeSettled ||= report.answerLost;
-      this.#end(tracked, state === 'settled' ? resultOf(report, range) : { state });
+      if (state === 'settled') this.#count(tracked, report.endings.slice(range.transfer, transfer));
+      if (state !== 'settled') this.#end(tracked, { state });
+      // Nobody waits for the outcome of what is stored: its rows tell.
+      else this.#end(tracked, isStored(tracked.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range));
     }
     if (settled > 0) this.#admission.release(settled, 0, true);
     const [first] = units;
@@ -262,14 +272,15 @@ export class Dispatcher {
     tracked.state = 'ended';
     tracked.result = result;
     this.#onItsWay -= 1;
-    if (isStored(tracked.unit)) for (const { transfer } of tracked.unit.transfers) this.#stored.delete(transfer.id);
+    if (isStored(tracked.unit)) this.#stored.delete(nameOf(tracked.unit));
     const isSettled = result.state === 'settled' || result.state === 'settled_elsewhere';
     this.#admission.release(isSettled ? 0 : tracked.size, tracked.bytes, false);
-    if (result.state === 'settled') {
-      const durationMs = performance.now() - tracked.acceptedAt;
-      for (const { ending } of result.transfers) this.#metrics.settled(ending, durationMs);
-    }
     tracked.announce();
+  }
+
+  #count(tracked: Tracked, endings: readonly Ending[]): void {
+    const durationMs = performance.now() - tracked.acceptedAt;
+    for (const ending of endings) this.#metrics.settled(ending, durationMs);
   }
 
   #announceIdle(): void {
@@ -318,6 +329,11 @@ export class Dispatcher {
       return;
     }
     const [culprit] = units;
+    const members = culprit && splitUnit(culprit.unit);
+    if (culprit && members) {
+      this.#parts.push({ units: this.#split(culprit, members), mode: 'settle', deaths: 0, suspect });
+      return;
+    }
     const deaths = batch.deaths + (why === 'died' ? 1 : 0);
     const isHopeless = why === 'broken' || deaths >= THREAD_DEATHS_MAX;
     if (culprit && isHopeless && !isStored(culprit.unit)) {
@@ -335,6 +351,19 @@ export class Dispatcher {
       this.#parts.push(batch);
       this.#pump();
     }, PAUSE_MS_MAX);
+  }
+
+  /** Replaces a stored unit by its transfers. Those who wait for it look again. */
+  #split(tracked: Tracked, members: readonly Unit[]): Tracked[] {
+    this.#stored.delete(nameOf(tracked.unit));
+    tracked.state = 'ended';
+    tracked.result = { state: 'settled_elsewhere' };
+    this.#onItsWay += members.length - 1;
+    return members.map((unit) => {
+      const member = new Tracked(unit);
+      this.#stored.set(nameOf(unit), member);
+      return member;
+    });
   }
 
   /** Runs nothing for a while: each time longer, until a job succeeds. */

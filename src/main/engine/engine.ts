@@ -19,7 +19,7 @@ import type { Accepted, Intake } from './intake.ts';
 import type { KeyLookup } from './keys.ts';
 import { loadStored } from './stored.ts';
 import { onlyResultOf, type SettledUnit, type Tracked, type UnitResult } from './tracked.ts';
-import { namedBy, sizeOf, toStoredUnits, toWaitingUnit, type Unit } from './unit.ts';
+import { namedBy, sizeOf, toStoredUnit, toWaitingUnit, type Unit } from './unit.ts';
 
 export type Engine = {
   /** For look-ups that are part of submitting. */
@@ -216,8 +216,7 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
   switch (accepted.result) {
     case 'stored': {
       const { createdAt, createdAtMicros: storedAtMicros, late } = accepted;
-      const stored = transfers.map((transfer) => ({ ledger, transfer, storedAtMicros, adoptions: 0 }));
-      engine.dispatcher.push(toStoredUnits(stored));
+      engine.dispatcher.push([toStoredUnit(unit, storedAtMicros)]);
       if (late) return await load(engine, submission, { namedId, replayed: false, waitsUntil });
       return { transfers: transfers.map((transfer) => toPending(transfer, createdAt)), namedId, replayed: false };
     }

@@ -325,14 +325,14 @@ class Adoption {
 
   /** Hands a page to the dispatcher, and waits until it is settled or delayed. */
   async #settle(page: readonly PendingTransfer[], message: string): Promise<void> {
-    const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer.id));
+    const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer));
     if (fresh.length === 0) return;
     const units = toStoredUnits(fresh);
     for (const unit of units) this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
     this.#dispatcher.push(units);
     this.#logger.warn({ transfers: fresh.length }, message);
     await this.#dispatcher.waitFor(
-      fresh.map(({ transfer }) => transfer.id),
+      fresh.map(({ transfer }) => transfer),
       PAGE_WAIT_MS,
     );
   }

@@ -30,7 +30,8 @@ export async function loadStored(
     if (found && found.length > 0 && (!pending || leftMs <= 0)) return found;
     if (leftMs <= 0) return null;
     // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
-    if (pending && dispatcher.has(pending.id)) await dispatcher.waitFor([pending.id], leftMs);
+    const onItsWay = pending && { id: pending.id, group: pending.groupId === null ? null : { id: pending.groupId } };
+    if (onItsWay && dispatcher.has(onItsWay)) await dispatcher.waitFor([onItsWay], leftMs);
     else await sleep(Math.min(pauseMs, leftMs));
   }
 }

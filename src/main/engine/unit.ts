@@ -1,7 +1,8 @@
 // A unit: what is accepted, replayed, refused and put into jobs as a whole.
 //
 //   a request whose caller waits, or one that opens accounts   all of it, with its idempotency key; not stored before its job commits
-//   a stored transfer                                          alone, or with the other members of its atomic group
+//   a stored request                                           all of it, too; its transfers may be settled apart if the job breaks
+//   stored transfers that were adopted                         each alone, or with the other members of its atomic group
 import { type Claim, type Job, type QueuedTransfer, toColumns } from '../../domain/job.ts';
 import type { PendingTransfer } from '../../db/leases.ts';
 import type { NewAccount } from '../../domain/account.ts';
@@ -44,7 +45,27 @@ export function toWaitingUnit(
   };
 }
 
-/** Stored transfers as units. The members of an atomic group are next to each other. */
+/** A request that was stored. */
+export function toStoredUnit(unit: Unit, storedAtMicros: bigint): Unit {
+  const transfers = unit.transfers.map(({ transfer }) => ({ transfer, storedAtMicros }));
+  return { ...unit, transfers, idempotency: null };
+}
+
+/** The transfers of a stored unit as units of their own; null if they must stay together. */
+export function splitUnit(unit: Unit): Unit[] | null {
+  const [first] = unit.transfers;
+  if (!first || unit.transfers.length === 1 || first.transfer.group?.atomic || !isStored(unit)) return null;
+  return unit.transfers.map((each) => ({ ...unit, transfers: [each], bytes: bytesOf(each.transfer) }));
+}
+
+/** Under which name a stored unit is found: that of its request, or of its transfer if it has one only. */
+export function nameOf({ transfers }: Unit): string {
+  const [first] = transfers;
+  if (!first) return '';
+  return transfers.length === 1 ? first.transfer.id : namedBy(first.transfer);
+}
+
+/** Adopted transfers as units. The members of an atomic group are next to each other. */
 export function toStoredUnits(stored: readonly PendingTransfer[]): Unit[] {
   const units: Unit[] = [];
   for (let start = 0; start < stored.length;) {
