@@ -33,7 +33,7 @@ export async function createAccounts(parts: Parts, exchange: Exchange<unknown, B
   const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
   refuseRepeated(bodies);
   const wanted = toWanted(bodies, exchange, idempotency);
-  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency });
+  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency, requestId: exchange.requestId });
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
   if ('replayed' in result)
     return await replayAccounts(parts, exchange, { wanted, idempotency, holder: result.replayed });

@@ -119,7 +119,10 @@ export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger'
     case 'queue_full':
       return queueFullProblem(refusal.retryAfterSeconds);
     case 'too_large':
-      return new Problem('group_too_large', `At most ${refusal.max} transfers and openings may wait; send them in parts.`);
+      return new Problem(
+        'group_too_large',
+        `At most ${refusal.max} transfers and openings may wait; send them in parts.`,
+      );
     case 'key_reused':
       return keyReusedProblem(refusal.holder);
     case 'account_exists':

@@ -275,7 +275,13 @@ test('serve: logs are lines of JSON that tell what was done, and nothing about p
   );
   assert.deepEqual(
     jobs.map(({ request_ids }) => request_ids),
-    [[requests[0]?.request_id], [requests[1]?.request_id], [], ['paid-1'], [requests[6]?.request_id]],
+    [
+      [requests[0]?.request_id],
+      [requests[1]?.request_id],
+      [requests[2]?.request_id],
+      ['paid-1'],
+      [requests[6]?.request_id],
+    ],
   );
   assert.equal(logged.at(-1)?.msg, 'stopped');
 });

@@ -39,7 +39,8 @@ function submitTo({ engine }: StartedEngine, transfers: readonly NewTransfer[], 
 /** Opens an account in an engine whose callers wait 50 ms. */
 function openIn({ engine }: StartedEngine, accountNumber: string, idempotency: IdempotencyKey | null = null) {
   const accounts = [newAccount(accountNumber)];
-  return open(engine, { ledger: MAIN_LEDGER, caller: 'caller', idempotency, accounts, transfers: [] });
+  const requestId = 'request';
+  return open(engine, { ledger: MAIN_LEDGER, caller: 'caller', requestId, idempotency, accounts, transfers: [] });
 }
 
 function key(name: string, request = name): IdempotencyKey {

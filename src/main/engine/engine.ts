@@ -118,6 +118,7 @@ export async function tryOut(engine: Engine, submission: Submission): Promise<{ 
 
 /** A request to open accounts, all or none, each with an opening transfer or without. */
 export type Opening = Source & {
+  readonly requestId: string;
   readonly accounts: readonly NewAccount[];
   /** The opening transfers; their ids are in the answers. */
   readonly transfers: readonly NewTransfer[];
@@ -134,7 +135,7 @@ export type OpeningResult =
 /** Opens accounts. They exist when this returns. */
 export async function open(engine: Engine, opening: Opening): Promise<OpeningResult> {
   const { ledger, accounts, transfers, idempotency } = opening;
-  const unit = toWaitingUnit(ledger, transfers, idempotency, accounts);
+  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, accounts), requestId: opening.requestId };
   const refusal = admit(engine, opening.caller, unit);
   const holderOf = async () => idempotency && (await engine.keys.find(ledger, idempotency.key));
   if (refusal) {

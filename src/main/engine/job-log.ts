@@ -19,7 +19,7 @@ export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, 
     ledger: units[0]?.unit.ledger.name,
     transfers: transfers.length,
     ...(accounts > 0 && { openings: accounts }),
-    request_ids: [...new Set(transfers.map(({ requestId, group, id }) => requestId ?? group?.id ?? id))],
+    request_ids: [...requestIdsOf(units)],
     duration_ms: Math.round(durationMs * 1000) / 1000,
     result: report.result,
   };
@@ -39,4 +39,13 @@ export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, 
   const details = { ...common, reason: report.reason, sqlstate: report.sqlState };
   if (report.result === 'unavailable') logger.warn(details, 'job retried');
   else logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
+}
+
+function requestIdsOf(units: EndedJob['units']): Set<string> {
+  const ids = new Set<string>();
+  for (const { unit } of units) {
+    if (unit.requestId !== undefined) ids.add(unit.requestId);
+    else for (const { transfer } of unit.transfers) ids.add(transfer.requestId ?? transfer.group?.id ?? transfer.id);
+  }
+  return ids;
 }
