@@ -28,8 +28,8 @@ let connection: Connection;
 before(async (t) => {
   assert.ok('after' in t);
   const database = await createDatabase(t);
-  await database.query(`insert into accounts (account_number, currency, name, entry_count) values
-    ('@external', 'USD', 'x', 40), ('ANN', 'USD', 'x', 40), ('BOB', 'USD', 'x', 40)`);
+  await database.query(`insert into accounts (ledger_id, account_number, currency, name, entry_count) values
+    (1, '@external', 'USD', 'x', 40), (1, 'ANN', 'USD', 'x', 40), (1, 'BOB', 'USD', 'x', 40)`);
   const entries = new Map<string, number>();
   const nextEntry = (account: string): number => {
     entries.set(account, (entries.get(account) ?? 0) + 1);
@@ -37,15 +37,15 @@ before(async (t) => {
   };
   for (const [n, { id, settledAt, createdAt, failed, to }] of PLANTED.entries()) {
     await database.query(
-      `insert into journal (number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
-       select $1::bigint, $2::timestamptz, 1, 1, 0, zeros, zeros, zeros from decode(repeat('00', 32), 'hex') as zeros`,
+      `insert into journal (ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
+       select 1, $1::bigint, $2::timestamptz, 1, 1, 0, zeros, zeros, zeros from decode(repeat('00', 32), 'hex') as zeros`,
       [n + 1, settledAt],
     );
     const numbers = failed ? [null, null] : [nextEntry('@external'), nextEntry(to)];
     await database.query(
-      `insert into transfers (amount, created_at, completed_at, journal_number, journal_position, id, kind, from_account,
+      `insert into transfers (ledger_id, amount, created_at, completed_at, journal_number, journal_position, id, kind, from_account,
          to_account, currency, status, failure_code, from_entry_number, to_entry_number)
-       values (1, $1, $2, $3, 1, $4, 'transfer', '@external', $5, 'USD', $6, $7, $8, $9)`,
+       values (1, 1, $1, $2, $3, 1, $4, 'transfer', '@external', $5, 'USD', $6, $7, $8, $9)`,
       [
         createdAt,
         settledAt,
@@ -59,8 +59,8 @@ before(async (t) => {
     );
     for (const [index, account] of failed ? [] : ['@external', to].entries()) {
       await database.query(
-        `insert into entries (entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
-         values ($1, 1, 1, $2, $3, $4, 'USD')`,
+        `insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
+         values (1, $1, 1, 1, $2, $3, $4, 'USD')`,
         [numbers[index], n + 1, id, account],
       );
     }
