@@ -72,6 +72,14 @@ export function isAnswerLost(error: unknown): boolean {
 }
 
 /**
+ * Whether an error leaves open whether a statement committed. A server that fails after it has written a commit says so before it ends:
+ * the disk of its log is full, or cannot be synchronized. A pooler may put an error of its own in the place of the answer.
+ */
+export function isCommitAnswerLost(error: unknown): boolean {
+  return isAnswerLost(error) || /^(53|58|XX)/.test(sqlStateOf(error) ?? '');
+}
+
+/**
  * Whether an error is the fault of what was to be written, so that the same without the culprit may succeed. Anything else
  * that goes wrong with a statement is trouble of the database or of its schema, for which no transfer may fail.
  */

@@ -12,6 +12,8 @@ export type JournalExpressions = {
   readonly intakeCount: string;
   readonly changeCount: string;
   readonly digest: string;
+  /** A condition that is always true, and for which other parts of the statement must run first. */
+  readonly after?: string;
 };
 
 /**
@@ -30,7 +32,7 @@ export function appendToJournal(row: JournalExpressions): string {
       hash = chain_hash(
         hash, ${row.ledger}, number + 1, ${settledAt}, ${row.transferCount}, ${row.changeCount}, ${row.digest}
       )
-    where ledger_id = ${row.ledgerId}
+    where ledger_id = ${row.ledgerId}${row.after === undefined ? '' : ` and ${row.after}`}
     returning number, settled_at, previous_hash, hash
   ), journaled as (
     insert into journal (

@@ -93,6 +93,8 @@ const WRITE_ENDED = `
     intakeCount: '(select count(*) from taken)',
     changeCount: '$5::integer',
     digest: '$6::bytea',
+    // The head is the last lock: whoever holds a row of the intake log must not hold up the ledger.
+    after: '(select count(*) from taken) >= 0',
   })}, ended as materialized (
     select *
     from unnest(

@@ -1,7 +1,7 @@
 // Transactions. One exists only once the server has answered BEGIN, so no statement can be sent together with BEGIN: if the
 // server canceled such a BEGIN alone, the statements behind it would take effect by themselves, outside any transaction.
 import type { ConnectionPool, Queryable } from './connect.ts';
-import { isAnswerLost, toError } from './errors.ts';
+import { isAnswerLost, isCommitAnswerLost, toError } from './errors.ts';
 
 /** The answer to a commit was lost: whether the transaction took effect is unknown. */
 export class CommitUnknownError extends Error {}
@@ -72,7 +72,7 @@ export class Transaction {
   /** Commits, pipelined behind `sent`. Throws the first error; unless it is a CommitUnknownError, nothing took effect. */
   async commit(sent: readonly Promise<unknown>[] = []): Promise<void> {
     const commit = this.connection.query('commit').catch((error: unknown) => {
-      if (!isAnswerLost(error)) throw error;
+      if (!isCommitAnswerLost(error)) throw error;
       throw new CommitUnknownError(`The answer to a commit was lost: ${toError(error).message}`, { cause: error });
     });
     try {

@@ -3,7 +3,7 @@
 import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { z } from 'zod';
 import { type AccountRecord, loadAccountsOf } from '../db/accounts.ts';
-import { DamagedBooksError } from '../db/errors.ts';
+import { DamagedBooksError, retryAfter } from '../db/errors.ts';
 import type { KeyHolder } from '../db/intake.ts';
 import { loadGroup } from '../db/transfers.ts';
 import { type Account, EXTERNAL, type NewAccount } from '../domain/account.ts';
@@ -46,10 +46,14 @@ export async function createAccounts(parts: Parts, exchange: Exchange<unknown, B
 
 function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], opening: Wanted & { ledger: Ledger }): Problem {
   if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, opening);
+  return unknownOpening(opening.accounts);
+}
+
+function unknownOpening([first]: readonly Pick<NewAccount, 'accountNumber'>[]): Problem {
   return new Problem(
     'outcome_unknown',
     'The database went away before it answered. Read the account, or send the same Idempotency-Key again.',
-    { headers: { 'Retry-After': '1' }, members: { account_number: opening.accounts[0]?.accountNumber } },
+    { headers: { 'Retry-After': '1' }, members: { account_number: first?.accountNumber } },
   );
 }
 
@@ -118,11 +122,25 @@ async function loadOpened(
   accounts: readonly Pick<NewAccount, 'accountNumber'>[],
 ): Promise<AccountRecord[]> {
   const numbers = accounts.map(({ accountNumber }) => accountNumber);
-  const loaded = new Map((await loadAccountsOf(pool, ledger, numbers)).map((each) => [each.accountNumber, each]));
+  const rows = await orUnknown(accounts, async () => await loadAccountsOf(pool, ledger, numbers));
+  const loaded = new Map(rows.map((each) => [each.accountNumber, each]));
   const opened = numbers.flatMap((number) => loaded.get(number) ?? []);
   if (opened.length !== numbers.length)
     throw new DamagedBooksError('A key names an account that is not there; run gopherpay audit.');
   return opened;
+}
+
+/** Reads what exists. If it cannot be read, the outcome is unknown: another 503 would mean that nothing was stored. */
+async function orUnknown<Result>(
+  accounts: readonly Pick<NewAccount, 'accountNumber'>[],
+  read: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await read();
+  } catch (error) {
+    if (retryAfter(error) === 'never') throw error;
+    throw unknownOpening(accounts);
+  }
 }
 
 /** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key's request was another one. */
@@ -137,7 +155,9 @@ async function replayAccounts(
     throw keyReusedProblem(holder);
   const accounts = await loadOpened(parts, ledger, wanted.accounts);
   const members =
-    'accounts' in exchange.body && transferId !== null ? await loadGroup(parts.pool, ledger, transferId) : [];
+    'accounts' in exchange.body && transferId !== null
+      ? await orUnknown(wanted.accounts, async () => await loadGroup(parts.pool, ledger, transferId))
+      : [];
   const idByAccount = new Map(members.map(({ toAccount, id }) => [toAccount, id]));
   const openingIds = wanted.accounts.map(({ accountNumber: number }) =>
     'accounts' in exchange.body ? (idByAccount.get(number) ?? null) : transferId,

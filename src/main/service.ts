@@ -33,7 +33,7 @@ import { AllowedHosts } from './hosts.ts';
 import type { Route } from './route.ts';
 import { unavailableProblem } from './failures.ts';
 import { closeGently, createHttpServer } from './server.ts';
-import type { Engine } from './engine/engine.ts';
+import { type Engine, releaseShares } from './engine/engine.ts';
 import { Dispatcher } from './engine/dispatcher.ts';
 import { Places } from './stream.ts';
 import { queueFullProblem } from './submission.ts';
@@ -128,6 +128,7 @@ export async function startService(
     threads: threadCount,
     jobSizeMax,
     onJournal: (ledger, number) => feed.advance(ledger, number),
+    onReleased: (unit) => releaseShares({ callerShares, ledgerShares }, unit),
   });
   const recovery = startRecovery({
     heartPool,
@@ -135,6 +136,7 @@ export async function startService(
     lease,
     intake,
     admission,
+    ledgerShares,
     dispatcher,
     logger,
     heartbeatMs,

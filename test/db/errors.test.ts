@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   DamagedBooksError,
+  isCommitAnswerLost,
   isFaultOfTheData,
   isOutOfReach,
   type Retry,
@@ -86,6 +87,16 @@ for (const { what, error, retry, data = false, away = false } of cases) {
 test('errors: nothing that may be tried again is blamed on the data', () => {
   for (const { what, error } of cases) {
     if (retryAfter(error) !== 'never') assert.equal(isFaultOfTheData(error), false, what);
+  }
+});
+
+test('errors: a server that fails behind a commit leaves open whether it took effect', () => {
+  for (const code of ['53100', '58030', 'XX000', '08006', '57P01', '40003']) {
+    assert.equal(isCommitAnswerLost(fromServer(code)), true, code);
+  }
+  assert.equal(isCommitAnswerLost(fromSystem('ECONNRESET')), true);
+  for (const code of ['40001', '40P01', '55P03', '57014', '23505', '25P02']) {
+    assert.equal(isCommitAnswerLost(fromServer(code)), false, code);
   }
 });
 

@@ -14,7 +14,11 @@ function createAdmission(maxQueue: number) {
     shares.taken(caller, count);
     return true;
   };
-  return { clock, admission, admit };
+  const release = (caller: string, count: number): void => {
+    admission.release(count, count, true);
+    shares.released(caller, count);
+  };
+  return { clock, admission, admit, release };
 }
 
 test('admission shares: a caller without competitors fills the queue', () => {
@@ -25,24 +29,25 @@ test('admission shares: a caller without competitors fills the queue', () => {
 });
 
 test('admission shares: a caller that filled the queue keeps to its share once another asks', () => {
-  const { admit, admission } = createAdmission(50);
+  const { admit, release } = createAdmission(50);
   assert.equal(admit('A', 50), true);
   assert.equal(admit('B'), false);
-  admission.release(20, 20, true);
+  release('A', 20);
   assert.equal(admit('A'), false);
   assert.equal(admit('B'), true);
-  admission.release(10, 10, true);
+  release('A', 10);
   assert.equal(admit('A'), true, 'A holds 20 of 50, and 29 are free');
 });
 
-test('admission shares: released transfers count as those that were admitted first', () => {
-  const { admit, admission } = createAdmission(10);
-  assert.equal(admit('A', 4), true);
-  assert.equal(admit('B', 3), true);
-  admission.release(4, 4, true);
-  assert.equal(admit('A', 3), true, 'only transfers of B are left');
-  assert.equal(admit('B'), true, 'B holds 3, and 4 are free');
-  assert.equal(admit('B'), false, 'B holds 4, and 3 are free');
+test('admission shares: what is released is that of its caller, whichever was admitted first', () => {
+  const { admit, release } = createAdmission(10);
+  for (let n = 0; n < 5; n += 1) assert.equal(admit('A'), true);
+  // B is settled again and again, while A waits for a lock.
+  for (let n = 0; n < 50; n += 1) {
+    assert.equal(admit('B'), true, `B is admitted for the ${n + 1}. time.`);
+    release('B', 1);
+  }
+  assert.equal(admit('A'), false, 'A holds 5, and 5 are free');
 });
 
 test('admission shares: a competitor that has not asked for ten seconds does not count', () => {

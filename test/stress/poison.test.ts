@@ -61,12 +61,10 @@ test('poison: one transfer that cannot be written fails alone, with an alarm, an
     [{ id: poison, status: 'failed', failure_code: 'cannot_be_settled' }],
   );
   assert.equal(ended.length, ids.length + waiting.length);
-  const logs = service.logs();
-  const split = logs.filter(({ msg }) => msg === 'job broken, bisected');
-  assert.ok(
-    split.some(({ transfers }) => Number(transfers) > 1),
-    'It was found by splitting a job.',
-  );
+  // Lines of the log are gathered for a moment before they are written.
+  const findSplit = () => service.logs().filter(({ msg }) => msg === 'job broken, bisected');
+  await until(() => findSplit().some(({ transfers }) => Number(transfers) > 1), { what: 'a job to be split' });
+  const split = findSplit();
   for (const { level, sqlstate } of split) assert.deepEqual([level, sqlstate], [50, '23514']);
   // The line comes right after the commit.
   const findAlarms = () => service.logs().filter(({ msg }) => msg === 'poison transfer quarantined');

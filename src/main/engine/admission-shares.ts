@@ -7,22 +7,14 @@ const CALLER_COMPETES_MS = 10_000;
 /** The same of a ledger: a flooded ledger that waits for a lock must not fill the queue, so that nothing can compete. */
 export const LEDGER_COMPETES_MS = 3_600_000;
 
-type Admitted = { readonly caller: string; count: number };
-
 export class AdmissionShares {
   readonly #queue: { readonly maxQueue: number; readonly size: number };
   readonly #ratio: number;
   readonly #competesMs: number;
   readonly #now: () => number;
-  /**
-   * Admitted transfers, oldest first. They become final in about this order, so the rest of the queue belongs to the newest: no transfer
-   * has to remember its caller.
-   */
-  readonly #admitted: Admitted[] = [];
   readonly #held = new Map<string, number>();
   /** When each caller last sent a request, in that order. */
   readonly #asked = new Map<string, number>();
-  #total = 0;
 
   /**
    * `percent`: how much one of two callers may hold; 100 sets no limit. `competesMs`: for how long a caller counts after its last request.
@@ -42,7 +34,6 @@ export class AdmissionShares {
 
   /** Whether a caller is within its share of the queue. Counts it as a competitor of the others. */
   mayTake(caller: string): boolean {
-    this.#forgetFinal();
     if (this.#isAlone(caller)) return true;
     const held = this.#held.get(caller) ?? 0;
     const free = Math.max(0, this.#queue.maxQueue - this.#queue.size);
@@ -52,28 +43,12 @@ export class AdmissionShares {
 
   /** Records admitted transfers of a caller. */
   taken(caller: string, count: number): void {
-    const newest = this.#admitted.at(-1);
-    if (newest?.caller === caller) newest.count += count;
-    else this.#admitted.push({ caller, count });
-    this.#change(caller, count);
+    this.#held.set(caller, (this.#held.get(caller) ?? 0) + count);
   }
 
-  #forgetFinal(): void {
-    let surplus = this.#total - this.#queue.size;
-    let [oldest] = this.#admitted;
-    while (oldest !== undefined && surplus > 0) {
-      const count = Math.min(surplus, oldest.count);
-      surplus -= count;
-      oldest.count -= count;
-      this.#change(oldest.caller, -count);
-      if (oldest.count === 0) this.#admitted.shift();
-      [oldest] = this.#admitted;
-    }
-  }
-
-  #change(caller: string, count: number): void {
-    this.#total += count;
-    const held = (this.#held.get(caller) ?? 0) + count;
+  /** Records that transfers of a caller are no longer on their way. */
+  released(caller: string, count: number): void {
+    const held = (this.#held.get(caller) ?? 0) - count;
     if (held > 0) this.#held.set(caller, held);
     else this.#held.delete(caller);
   }

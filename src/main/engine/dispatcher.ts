@@ -16,6 +16,7 @@ import { groupSuspects } from './batching.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
 import { Lanes } from './lanes.ts';
+import { Semaphore } from './semaphore.ts';
 import { resultOf, Tracked, type UnitResult } from './tracked.ts';
 import { isStored, nameOf, sizeOf, splitUnit, toJob, type Unit } from './unit.ts';
 
@@ -41,6 +42,7 @@ const STALLED_MS_MIN = 200;
 /** A transfer is failed after this many threads died with it alone, or this many processes with it in ever smaller jobs. */
 const THREAD_DEATHS_MAX = 3;
 const ADOPTIONS_MAX = 12;
+const DRY_RUN_RETRY_MS = 5000;
 const PAUSE_MS_MIN = 100;
 const PAUSE_MS_MAX = 2000;
 
@@ -52,6 +54,7 @@ export class Dispatcher {
   readonly #threads: number;
   readonly #jobSizeMax: number;
   readonly #onJournal: (ledger: Ledger, number: bigint) => void;
+  readonly #onReleased: (unit: Unit) => void;
   readonly #lanes: Lanes;
   /** Stored units by their names; see unit.ts. */
   readonly #stored = new Map<string, Tracked>();
@@ -60,6 +63,8 @@ export class Dispatcher {
   #parts: Batch[] = [];
   #onItsWay = 0;
   #running = 0;
+  /** A flood of dry runs must leave threads to jobs. */
+  readonly #dryRuns: Semaphore;
   /** About how long a job takes, in milliseconds: a moving mean. */
   #typicalMs = 0;
   #suspectRuns = false;
@@ -76,6 +81,8 @@ export class Dispatcher {
     jobSizeMax: number;
     /** Called with the number of each row that this process adds to a journal, once it is committed. */
     onJournal: (ledger: Ledger, number: bigint) => void;
+    /** Called with each unit that leaves admission here. */
+    onReleased?: (unit: Unit) => void;
   }) {
     this.#pool = options.pool;
     this.#admission = options.admission;
@@ -83,8 +90,10 @@ export class Dispatcher {
     this.#logger = options.logger;
     this.#threads = options.threads;
     this.#lanes = new Lanes(options.threads);
+    this.#dryRuns = new Semaphore(Math.max(1, options.threads >> 2));
     this.#jobSizeMax = options.jobSizeMax;
     this.#onJournal = options.onJournal;
+    this.#onReleased = options.onReleased ?? (() => {});
   }
 
   /** Takes over an admitted unit that is not stored. Its caller waits until `waitsUntil`, on the clock of performance.now(). */
@@ -101,6 +110,7 @@ export class Dispatcher {
     for (const unit of units) {
       if (unit.transfers.some(({ transfer }) => this.has(transfer))) {
         this.#admission.release(sizeOf(unit), unit.bytes, false);
+        this.#onReleased(unit);
         continue;
       }
       const tracked = new Tracked(unit);
@@ -118,13 +128,15 @@ export class Dispatcher {
     tracked.state = 'withdrawn';
     this.#onItsWay -= 1;
     this.#lanes.leave(tracked);
+    this.#lanes.drop(tracked.unit.ledger);
     this.#announceIdle();
     return true;
   }
 
   /** Settles a unit in a transaction that is rolled back. It is admitted already, and is not released here. */
   async dryRun(unit: Unit): Promise<JobReport> {
-    return await this.#runInThread(toJob([unit], { mode: 'dry run', mayBeSettled: false, retryMs: Infinity }));
+    const job = toJob([unit], { mode: 'dry run', mayBeSettled: false, retryMs: DRY_RUN_RETRY_MS });
+    return await this.#dryRuns.run(async () => await this.#runInThread(job));
   }
 
   /** Whether a stored transfer is on its way in this process. */
@@ -275,6 +287,7 @@ export class Dispatcher {
     if (isStored(tracked.unit)) this.#stored.delete(nameOf(tracked.unit));
     const isSettled = result.state === 'settled' || result.state === 'settled_elsewhere';
     this.#admission.release(isSettled ? 0 : tracked.size, tracked.bytes, false);
+    this.#onReleased(tracked.unit);
     tracked.announce();
   }
 
@@ -381,7 +394,7 @@ export class Dispatcher {
   }
 }
 
-/** Whether a thread ended while it ran the job. */
+/** Whether a thread ended while it ran the job, by an error of its own too. Otherwise the pool is full, or ends. */
 function isDeath(error: Error): boolean {
-  return /worker exited/i.test(error.message) || ('code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY');
+  return !/task queue is at|terminating worker thread|pool is (being )?clos/i.test(error.message);
 }

@@ -72,7 +72,7 @@ export type Submitted = {
 /** Submits transfers. They are pending or final; they are final if the caller waits, unless the wait ends first. */
 export async function submit(engine: Engine, submission: Submission): Promise<Submitted | Refusal> {
   const { ledger, transfers, idempotency, waitMs } = submission;
-  const unit = toWaitingUnit(ledger, transfers, idempotency);
+  const unit = { ...toWaitingUnit(ledger, transfers, idempotency), caller: submission.caller };
   const refusal = admit(engine, submission.caller, unit);
   if (refusal) return await replayRefused(engine, submission, refusal);
   const waitsUntil = performance.now() + (waitMs ?? 0);
@@ -88,7 +88,10 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
       return await load(engine, submission, { namedId: namedIdOf(transfers), replayed: false, waitsUntil });
     case 'replayed': {
       const holder = idempotency && (await engine.keys.find(ledger, idempotency.key));
-      return holder ? await replay(engine, submission, holder, waitsUntil) : { refused: 'unavailable' };
+      // The key names a stored request, even if it cannot be read now.
+      return holder
+        ? await replay(engine, submission, holder, waitsUntil)
+        : { refused: 'outcome_unknown', namedId: namedIdOf(transfers) };
     }
     case 'unavailable':
       return { refused: 'unavailable' };
@@ -102,11 +105,11 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
 /** Settles transfers in a transaction that is rolled back, and returns how they would end. */
 export async function tryOut(engine: Engine, submission: Submission): Promise<{ transfers: Transfer[] } | Refusal> {
   const { transfers } = submission;
-  const unit = toWaitingUnit(submission.ledger, transfers, null);
+  const unit = { ...toWaitingUnit(submission.ledger, transfers, null), caller: submission.caller };
   const refusal = admit(engine, submission.caller, unit);
   if (refusal) return refusal;
   const report = await engine.dispatcher.dryRun(unit).finally(() => {
-    engine.admission.release(sizeOf(unit), unit.bytes, false);
+    release(engine, unit);
   });
   if (report.result === 'broken') return { refused: 'broken' };
   if (report.result !== 'settled') return { refused: 'unavailable' };
@@ -135,7 +138,8 @@ export type OpeningResult =
 /** Opens accounts. They exist when this returns. */
 export async function open(engine: Engine, opening: Opening): Promise<OpeningResult> {
   const { ledger, accounts, transfers, idempotency } = opening;
-  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, accounts), requestId: opening.requestId };
+  const { requestId, caller } = opening;
+  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, accounts), requestId, caller };
   const refusal = admit(engine, opening.caller, unit);
   const holderOf = async () => idempotency && (await engine.keys.find(ledger, idempotency.key));
   if (refusal) {
@@ -147,7 +151,7 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
   const namedId = accounts[0]?.accountNumber ?? '';
   const result = await endOf(engine, tracked);
   if (result === 'withdrawn') {
-    engine.admission.release(sizeOf(unit), unit.bytes, false);
+    release(engine, unit);
     return { refused: 'unavailable' };
   }
   if (result === 'unknown') return { refused: 'outcome_unknown', namedId };
@@ -158,7 +162,7 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
       return { opened: null };
     case 'replayed': {
       const holder = await holderOf();
-      return holder ? { replayed: holder } : { refused: 'unavailable' };
+      return holder ? { replayed: holder } : { refused: 'outcome_unknown', namedId };
     }
     case 'account_exists':
       // After a lost answer it may be this request that opened them.
@@ -190,6 +194,21 @@ function admit(engine: Engine, caller: string, unit: Unit): Refusal | null {
   return { refused: 'queue_full', retryAfterSeconds: admission.retryAfterSeconds() };
 }
 
+/** Releases a unit that is not on its way in the dispatcher. */
+function release(engine: Engine, unit: Unit): void {
+  engine.admission.release(sizeOf(unit), unit.bytes, false);
+  releaseShares(engine, unit);
+}
+
+/** Gives back the shares of a unit that has left admission. */
+export function releaseShares(
+  { callerShares, ledgerShares }: Pick<Engine, 'callerShares' | 'ledgerShares'>,
+  unit: Unit,
+): void {
+  ledgerShares.released(unit.ledger.name, sizeOf(unit));
+  if (unit.caller !== undefined) callerShares.released(unit.caller, sizeOf(unit));
+}
+
 /**
  * How a unit ended. At the end of the wait it is withdrawn if no job has it. If a job has it, the job's answer comes soon. 'unknown': the
  * answer of a job was lost, and the unit will be settled again.
@@ -211,7 +230,7 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
   const namedId = namedIdOf(transfers);
   const request: StoredRequest = { transfers, namedId, idempotency };
   const accepted: Accepted = await engine.intake.accept(ledger, request);
-  if (accepted.result !== 'stored') engine.admission.release(sizeOf(unit), unit.bytes, false);
+  if (accepted.result !== 'stored') release(engine, unit);
   // The wait is over, or there was none: a replay is answered as it stands.
   const waitsUntil = performance.now();
   switch (accepted.result) {

@@ -11,7 +11,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../../db/connect.ts';
-import { isAnswerLost, retryAfter, toError } from '../../db/errors.ts';
+import { isCommitAnswerLost, retryAfter, toError } from '../../db/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/intake.ts';
 import { closeLease } from '../../db/leases.ts';
 import { loadTransfers } from '../../db/transfers.ts';
@@ -183,12 +183,13 @@ export class Intake {
         const retry = retryAfter(error);
         this.#logger.warn({ requests: requests.length, attempt, reason: toError(error).message }, 'intake failed');
         if (retry === 'never' && !sending.stored) return await this.#storeInParts(ledger, requests, unknown);
-        unknown ||= sending.stored || (sending.sent && isAnswerLost(error));
+        unknown ||= sending.stored || (sending.sent && isCommitAnswerLost(error));
         this.#foundStored ||= sending.stored;
         if (retry === 'new connection') await this.#drop();
       }
     }
-    // If the request was stored after all, recovery finds it under the lease after the renewal.
+    // If the request was stored after all, recovery finds it under the lease: from now on it is not being stored.
+    this.#foundStored ||= unknown;
     return requests.map(() => ({ result: 'unavailable', unknown }));
   }
 
@@ -214,6 +215,7 @@ export class Intake {
 
   /** One request that cannot be stored must not take with it those that arrived at the same time. */
   async #storeInParts(ledger: Ledger, requests: readonly StoredRequest[], unknown: boolean): Promise<Accepted[]> {
+    this.#foundStored ||= unknown;
     if (requests.length === 1) return [unknown ? { result: 'unavailable', unknown } : { result: 'broken' }];
     const half = Math.ceil(requests.length / 2);
     return [

@@ -20,6 +20,7 @@ import type { Logger } from '../../logger.ts';
 import type { Intake } from './intake.ts';
 import type { Lease } from './lease.ts';
 import type { Admission } from './admission.ts';
+import type { AdmissionShares } from './admission-shares.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { sizeOf, toStoredUnits, toWaitingUnit } from './unit.ts';
 
@@ -47,6 +48,7 @@ export function startRecovery(options: {
   lease: Lease;
   intake: Intake;
   admission: Admission;
+  ledgerShares: AdmissionShares;
   dispatcher: Dispatcher;
   logger: Logger;
   heartbeatMs: number;
@@ -179,6 +181,7 @@ class Adoption {
   readonly #lease: Lease;
   readonly #intake: Intake;
   readonly #admission: Admission;
+  readonly #ledgerShares: AdmissionShares;
   readonly #dispatcher: Dispatcher;
   readonly #logger: Logger;
   readonly #orphanedAfterMs: number;
@@ -191,6 +194,7 @@ class Adoption {
     lease: Lease;
     intake: Intake;
     admission: Admission;
+    ledgerShares: AdmissionShares;
     dispatcher: Dispatcher;
     logger: Logger;
     orphanedAfterMs: number;
@@ -199,6 +203,7 @@ class Adoption {
     this.#lease = options.lease;
     this.#intake = options.intake;
     this.#admission = options.admission;
+    this.#ledgerShares = options.ledgerShares;
     this.#dispatcher = options.dispatcher;
     this.#logger = options.logger;
     this.#orphanedAfterMs = options.orphanedAfterMs;
@@ -307,6 +312,7 @@ class Adoption {
     this.#expiring.add(id);
     const unit = toWaitingUnit(ledger, [expiry], null);
     this.#admission.admitRecovered(1, unit.bytes);
+    this.#ledgerShares.taken(ledger.name, 1);
     const tracked = this.#dispatcher.submit(unit);
     await tracked.end(Infinity);
     this.#expiring.delete(id);
@@ -328,7 +334,10 @@ class Adoption {
     const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer));
     if (fresh.length === 0) return;
     const units = toStoredUnits(fresh);
-    for (const unit of units) this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
+    for (const unit of units) {
+      this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
+      this.#ledgerShares.taken(unit.ledger.name, sizeOf(unit));
+    }
     this.#dispatcher.push(units);
     this.#logger.warn({ transfers: fresh.length }, message);
     await this.#dispatcher.waitFor(

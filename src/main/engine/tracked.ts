@@ -42,7 +42,7 @@ export class Tracked {
   isLost = false;
   result: UnitResult | null = null;
   /** Called when it ends, or leaves a job for another. */
-  #listeners: (() => void)[] | null = null;
+  #listeners: Set<() => void> | null = null;
 
   constructor(unit: Unit, waitsUntil = Infinity) {
     this.unit = unit;
@@ -58,11 +58,16 @@ export class Tracked {
   async change(timeoutMs: number): Promise<void> {
     if (this.state === 'ended' || timeoutMs <= 0) return;
     await new Promise<void>((resolve) => {
-      const timer = timeoutMs === Infinity ? undefined : setTimeout(resolve, timeoutMs);
-      (this.#listeners ??= []).push(() => {
+      const listen = (): void => {
         clearTimeout(timer);
         resolve();
-      });
+      };
+      const leave = (): void => {
+        this.#listeners?.delete(listen);
+        resolve();
+      };
+      const timer = timeoutMs === Infinity ? undefined : setTimeout(leave, timeoutMs);
+      (this.#listeners ??= new Set()).add(listen);
     });
   }
 

@@ -14,6 +14,8 @@ export type Unit = {
   readonly transfers: readonly QueuedTransfer[];
   /** Accounts that are opened before the transfers are judged. */
   readonly accounts: readonly NewAccount[];
+  /** Who submitted it, for its share of admission; unknown of what was adopted. */
+  readonly caller?: string;
   /** That of a request which opens accounts; its transfers, if any, have it too. */
   readonly requestId?: string;
   /** The key that its job claims; null if there is none, or if it was claimed when the transfers were stored. */
