@@ -12,11 +12,10 @@ import { MAIN_LEDGER } from '../domain/ledger.ts';
 import {
   CommandError,
   EXIT,
-  findLedger,
+  findLedgerOf,
   interruptible,
   ledgerName,
   parseArguments,
-  withConnection,
   withDatabase,
 } from './command.ts';
 import { writeStandardOutput } from './file.ts';
@@ -161,12 +160,7 @@ async function findAudited(
   options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
 ): Promise<number | null> {
   if (name === null) return null;
-  if (name === MAIN_LEDGER.name) return MAIN_LEDGER.id;
-  const { id } = await withConnection(
-    database,
-    { ...options, applicationName: 'gopherpay audit' },
-    async (connection) => await findLedger(connection, name),
-  );
+  const { id } = await findLedgerOf(database, name, 'gopherpay audit', options);
   return id;
 }
 

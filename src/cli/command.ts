@@ -130,6 +130,21 @@ export async function findLedger(connection: Queryable, name: string): Promise<L
   );
 }
 
+/** The same, on a connection of its own, which `main` does not need. */
+export async function findLedgerOf(
+  database: DatabaseSettings,
+  name: string,
+  applicationName: string,
+  options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
+): Promise<Ledger> {
+  if (name === MAIN_LEDGER.name) return MAIN_LEDGER;
+  return await withConnection(
+    database,
+    { ...options, applicationName },
+    async (connection) => await findLedger(connection, name),
+  );
+}
+
 /** Ends a command that names a ledger which does not exist. `names`: the ledgers there are, or the first eleven of them. */
 export function unknownLedger(name: string, names: readonly string[]): CommandError {
   const shown = names.slice(0, LEDGERS_NAMED).join(', ');

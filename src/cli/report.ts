@@ -5,18 +5,17 @@ import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralise, renderCsv } from '../csv.ts';
-import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connect.ts';
+import { readingTimeouts } from '../db/connect.ts';
 import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
 import { renderDecimal } from '../domain/currency.ts';
-import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import {
   CommandError,
   EXIT,
-  findLedger,
+  findLedgerOf,
   interruptible,
   ledgerName,
   parseArguments,
-  withConnection,
   withDatabase,
 } from './command.ts';
 import { folderOf, writeOutput } from './file.ts';
@@ -84,7 +83,7 @@ export const report = defineCommand({
     const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
       const rows = await withDatabase(config, async (database) => {
-        const ledger = await findReported(database, options.ledger, { timeouts, signal });
+        const ledger = await findLedgerOf(database, options.ledger, 'gopherpay report', { timeouts, signal });
         return await withReport(database, { ...filter, ledger }, { timeouts, signal }, async (history) => {
           const currency = await history.currency();
           if (currency === undefined) {
@@ -106,19 +105,6 @@ export const report = defineCommand({
     });
   },
 });
-
-async function findReported(
-  database: DatabaseSettings,
-  name: string,
-  options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
-): Promise<Ledger> {
-  if (name === MAIN_LEDGER.name) return MAIN_LEDGER;
-  return await withConnection(
-    database,
-    { ...options, applicationName: 'gopherpay report' },
-    async (connection) => await findLedger(connection, name),
-  );
-}
 
 type Choice = { from?: string | undefined; to?: string | undefined; status?: string | undefined };
 
