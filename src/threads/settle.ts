@@ -105,7 +105,7 @@ async function settleIn(
   const units = judgeUnits(job, locked);
   if (units?.every((ending) => ending !== 'settled')) return reportNothing(job, units, jobMicros, attempt);
   const isKept = (unit: number) => units === null || units[unit] === 'settled';
-  const unitOf = units && job.units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
+  const unitOf = units && unitOfEach(job.units);
   const kept = unitOf ? selectColumns(job.transfers, (index) => isKept(unitOf[index] ?? -1)) : job.transfers;
   const transfers = fromColumns(kept, jobMicros);
   const openings = openingsOf(job, locked, isKept);
@@ -177,7 +177,7 @@ function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number>
   const due = new Set(
     locked.books.holds.flatMap(({ id, state, due: isDue }) => (state === 'open' && isDue ? [id] : [])),
   );
-  const unitOf = units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
+  const unitOf = unitOfEach(units);
   for (const [index, id] of ids.entries()) {
     const parent = parentId?.[index] ?? null;
     // An expiry that finds its hold ended, or about to be, has nothing to do, and is not worth a record.
@@ -187,6 +187,11 @@ function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number>
     if (isIdle || locked.settledIds.has(id)) settled.add(unitOf[index] ?? -1);
   }
   return settled;
+}
+
+/** For each transfer of a job, the index of its unit. `units`: how many transfers each has. */
+function unitOfEach(units: readonly number[]): number[] {
+  return units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
 }
 
 /** The accounts that the kept units open, with @external in each currency that is new. */

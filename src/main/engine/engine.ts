@@ -73,7 +73,7 @@ export type Submitted = {
 export async function submit(engine: Engine, submission: Submission): Promise<Submitted | Refusal> {
   const { ledger, transfers, idempotency, waitMs } = submission;
   const unit = { ...toWaitingUnit(ledger, transfers, idempotency), caller: submission.caller };
-  const refusal = admit(engine, submission.caller, unit);
+  const refusal = admit(engine, unit);
   if (refusal) return await replayRefused(engine, submission, refusal);
   const waitsUntil = performance.now() + (waitMs ?? 0);
   if (waitMs === null || waitMs === 0) return await store(engine, submission, unit);
@@ -87,7 +87,7 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
     case 'settled_elsewhere':
       return await load(engine, submission, { namedId: namedIdOf(transfers), replayed: false, waitsUntil });
     case 'replayed': {
-      const holder = idempotency && (await engine.keys.find(ledger, idempotency.key));
+      const holder = await findHolder(engine, submission);
       // The key names a stored request, even if it cannot be read now.
       return holder
         ? await replay(engine, submission, holder, waitsUntil)
@@ -106,7 +106,7 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
 export async function tryOut(engine: Engine, submission: Submission): Promise<{ transfers: Transfer[] } | Refusal> {
   const { transfers } = submission;
   const unit = { ...toWaitingUnit(submission.ledger, transfers, null), caller: submission.caller };
-  const refusal = admit(engine, submission.caller, unit);
+  const refusal = admit(engine, unit);
   if (refusal) return refusal;
   const report = await engine.dispatcher.dryRun(unit).finally(() => {
     release(engine, unit);
@@ -140,11 +140,10 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
   const { ledger, accounts, transfers, idempotency } = opening;
   const { requestId, caller } = opening;
   const unit = { ...toWaitingUnit(ledger, transfers, idempotency, accounts), requestId, caller };
-  const refusal = admit(engine, opening.caller, unit);
-  const holderOf = async () => idempotency && (await engine.keys.find(ledger, idempotency.key));
+  const refusal = admit(engine, unit);
   if (refusal) {
     // A full queue must not hide the answer to a request that was accepted before.
-    const holder = await holderOf();
+    const holder = await findHolder(engine, opening);
     return holder ? { replayed: holder } : refusal;
   }
   const tracked = engine.dispatcher.submit(unit, performance.now() + engine.waitTimeoutMs);
@@ -161,7 +160,7 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     case 'settled_elsewhere':
       return { opened: null };
     case 'replayed': {
-      const holder = await holderOf();
+      const holder = await findHolder(engine, opening);
       return holder ? { replayed: holder } : { refused: 'outcome_unknown', namedId };
     }
     case 'account_exists':
@@ -174,20 +173,25 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
   }
 }
 
+/** The earlier request that the key of a request names; null if there is no key, if it is free, or if it cannot be read. */
+async function findHolder({ keys }: Engine, { ledger, idempotency }: Source): Promise<KeyHolder | null> {
+  return idempotency && (await keys.find(ledger, idempotency.key));
+}
+
 /** A unit that broke its job was not written. One that ended its threads, or whose answer was lost, may have been. */
 function refuseBroken({ mayBeSettled }: Tracked, namedId: string): Refusal {
   return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'broken' };
 }
 
 /** Admits a caller's unit, or says why not. */
-function admit(engine: Engine, caller: string, unit: Unit): Refusal | null {
+function admit(engine: Engine, unit: Unit & { readonly caller: string }): Refusal | null {
   const { intake, admission, callerShares, ledgerShares } = engine;
   const size = sizeOf(unit);
-  const { name } = unit.ledger;
+  const { caller, ledger } = unit;
   if (!intake.available) return { refused: 'unavailable' };
-  if (callerShares.mayTake(caller) && ledgerShares.mayTake(name) && admission.tryAdmit(size, unit.bytes)) {
+  if (callerShares.mayTake(caller) && ledgerShares.mayTake(ledger.name) && admission.tryAdmit(size, unit.bytes)) {
     callerShares.taken(caller, size);
-    ledgerShares.taken(name, size);
+    ledgerShares.taken(ledger.name, size);
     return null;
   }
   if (size > admission.maxQueue) return { refused: 'too_large', max: admission.maxQueue };
@@ -200,7 +204,7 @@ function release(engine: Engine, unit: Unit): void {
   releaseShares(engine, unit);
 }
 
-/** Gives back the shares of a unit that has left admission. */
+/** Releases a unit's shares of admission: that of its ledger, and that of its caller. */
 export function releaseShares(
   { callerShares, ledgerShares }: Pick<Engine, 'callerShares' | 'ledgerShares'>,
   unit: Unit,
@@ -253,9 +257,8 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
 
 /** A full queue must not hide the answer to a request that was accepted before. */
 async function replayRefused(engine: Engine, submission: Submission, refusal: Refusal): Promise<Submitted | Refusal> {
-  const { ledger, idempotency, waitMs } = submission;
-  const waitsUntil = performance.now() + (waitMs ?? 0);
-  const holder = idempotency && (await engine.keys.find(ledger, idempotency.key));
+  const waitsUntil = performance.now() + (submission.waitMs ?? 0);
+  const holder = await findHolder(engine, submission);
   return holder ? await replay(engine, submission, holder, waitsUntil) : refusal;
 }
 
