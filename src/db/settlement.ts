@@ -93,7 +93,7 @@ const WRITE_ENDED = `
     intakeCount: '(select count(*) from taken)',
     changeCount: '$5::integer',
     digest: '$6::bytea',
-    // The head is the last lock: whoever holds a row of the intake log must not hold up the ledger.
+    // The head is the last lock. A job that waits for a row of the intake log then does not block the ledger meanwhile.
     after: '(select count(*) from taken) >= 0',
   })}, ended as materialized (
     select *

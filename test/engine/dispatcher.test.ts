@@ -599,7 +599,7 @@ test('dispatcher: while the database is out of reach, what is stored nowhere end
   assert.equal(admission.size, 1, 'What is stored stays.');
 });
 
-test('dispatcher: while the database is out of reach, a lost answer is told at once', async () => {
+test('dispatcher: while the database is out of reach, a unit whose answer was lost is marked at once', async () => {
   const { dispatcher, admission, pool } = await startDispatcher();
   const unit = toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null);
   assert.ok(admission.tryAdmit(1, unit.bytes));
