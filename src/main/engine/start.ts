@@ -1,0 +1,103 @@
+// Starts the parts of the engine in order, and registers how each is stopped.
+import { type ConnectionPool, createPool, type DatabaseSettings, type DatabaseTimeouts } from '../../db/connect.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { Logger } from '../../logger.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Admission } from './admission.ts';
+import { AdmissionShares, LEDGER_COMPETES_MS } from './admission-shares.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { type Engine, releaseShares } from './engine.ts';
+import { Intake } from './intake.ts';
+import { KeyLookup } from './keys.ts';
+import { Lease } from './lease.ts';
+import { createThreadPool } from './pool.ts';
+import { type Recovery, startRecovery } from './recovery.ts';
+
+/** Connections of the engine besides its pool for look-ups: intake, heartbeat and recovery. Each thread has one more. */
+export const ENGINE_CONNECTIONS = 3;
+
+/** The settings of the engine; see config.ts. */
+export type EngineSettings = {
+  readonly threads: number;
+  readonly maxQueue: number;
+  readonly jobSizeMax: number;
+  readonly callerSharePercent: number;
+  readonly waitTimeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly orphanedAfterMs: number;
+  readonly databaseTimeouts: DatabaseTimeouts;
+};
+
+export type RunningEngine = {
+  readonly engine: Engine;
+  readonly recovery: Recovery;
+  /** Whether the database has answered a heartbeat while a request waited for a connection. */
+  readonly databaseAnswers: () => boolean;
+};
+
+/** Starts the engine. `stack` stops what was started, also if this throws because the database is out of reach. */
+export async function startEngine(
+  settings: EngineSettings,
+  options: {
+    database: DatabaseSettings;
+    /** For look-ups that are part of submitting. */
+    pool: ConnectionPool;
+    admission: Admission;
+    metrics: Metrics;
+    logger: Logger;
+    /** Called with the number of each row that this process adds to a journal, once it is committed. */
+    onJournal: (ledger: Ledger, number: bigint) => void;
+  },
+  stack: AsyncDisposableStack,
+): Promise<RunningEngine> {
+  const { threads, maxQueue, callerSharePercent, orphanedAfterMs, databaseTimeouts: timeouts } = settings;
+  const { database, pool, admission, metrics, logger } = options;
+  const callerShares = new AdmissionShares(admission, callerSharePercent);
+  const ledgerShares = new AdmissionShares(admission, callerSharePercent, now, LEDGER_COMPETES_MS);
+  const lease = new Lease();
+  let wakeRecovery = (): void => {};
+  const onDoubt = (): void => wakeRecovery();
+  const intake = new Intake({ database, timeouts, lease, metrics, logger, orphanedAfterMs, onDoubt });
+  stack.defer(async () => await intake.close());
+  const onError = (error: Error): void => logger.error({ reason: error.message }, 'thread ended and is replaced');
+  const threadPool = createThreadPool({ threads, maxQueue, database, timeouts, onError });
+  stack.defer(async () => await threadPool.destroy());
+  await intake.open();
+  const recoveryPool = createPool(database, timeouts, 1);
+  stack.defer(async () => await recoveryPool.end());
+  // A heartbeat that waits in line behind callers would have the process taken for dead.
+  const heartPool = createPool(database, heartTimeoutsOf(timeouts, orphanedAfterMs), 1);
+  stack.defer(async () => await heartPool.end());
+  let heardAt = now();
+  heartPool.on('release', (error) => {
+    if (!error) heardAt = now();
+  });
+  const onReleased = releaseShares.bind(null, { callerShares, ledgerShares });
+  const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, onReleased });
+  const pools = { heartPool, pool: recoveryPool };
+  const recovery = startRecovery({ ...settings, ...pools, lease, intake, admission, ledgerShares, dispatcher, logger });
+  stack.defer(async () => await recovery.stop());
+  stack.defer(() => dispatcher.stop());
+  wakeRecovery = () => recovery.wake();
+  const { waitTimeoutMs } = settings;
+  const keys = new KeyLookup(pool);
+  return {
+    engine: { pool, intake, keys, admission, callerShares, ledgerShares, dispatcher, waitTimeoutMs },
+    recovery,
+    databaseAnswers: () => now() - heardAt < timeouts.connectTimeoutMs,
+  };
+}
+
+/** Another process adopts when a heartbeat takes too long, so neither its answer nor a connection for it is waited for any longer. */
+function heartTimeoutsOf(timeouts: DatabaseTimeouts, orphanedAfterMs: number): DatabaseTimeouts {
+  const { connectTimeoutMs, answerTimeoutMs } = timeouts;
+  return {
+    ...timeouts,
+    connectTimeoutMs: Math.min(connectTimeoutMs, orphanedAfterMs),
+    answerTimeoutMs: Math.min(answerTimeoutMs, orphanedAfterMs),
+  };
+}
+
+function now(): number {
+  return performance.now();
+}
