@@ -106,7 +106,7 @@ test('tidy: nothing is left lying about', () => {
   const code =
     /^\s*(\/\/|--)\s*(import\s.*from\s|(const|let)\s+\w+\s*=|return\b.*;|await\s.*;|(if|for|while)\s*\(.*\{|\}\s*(else.*)?$|[\w.]+\(.*\);).*$/gm;
   assertNone([
-    ...search(files, markers, 'do it now, or write down in docs/ARCHITECTURE.md that it is not done and why'),
+    ...search(files, markers, 'do it now, or write down in docs/decisions that it is not done and why'),
     ...search(files, code, 'delete code that is commented out; the history keeps it'),
     ...search(
       files,
