@@ -20,7 +20,14 @@ const called = new Set<string>();
 type Example = { readonly script: string; readonly expected: unknown };
 
 /** The documents whose examples run, each with a database and a service of its own. */
-const DOCUMENTS = ['README.md', 'docs/API.md', 'docs/AUDIT.md', 'docs/MOVEMENTS.md', 'docs/READING.md'];
+const DOCUMENTS = [
+  'README.md',
+  'docs/API.md',
+  'docs/AUDIT.md',
+  'docs/COMMANDS.md',
+  'docs/MOVEMENTS.md',
+  'docs/READING.md',
+];
 /** npx finds the command in the project's own folder; the examples run in an empty one. */
 const NPX = `npx() { shift; node '${join(ROOT, 'src/cli/main.js')}' "$@"; }`;
 
