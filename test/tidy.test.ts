@@ -13,6 +13,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SOURCES = read('src/**/*.ts');
 const IMPORTS = SOURCES.flatMap(findImports);
 const LINES_MAX = 400;
+const LINES_MAX_OF: Record<string, number> = { 'README.md': 100, 'docs/ARCHITECTURE.md': 200 };
 
 /** Which parts of the source may import which, themselves apart. What is in none of them belongs to all: config, logger. */
 const REACH: Record<string, { parts: string[]; instead: string }> = {
@@ -140,6 +141,38 @@ test('tidy: links in documents lead somewhere', () => {
   assertNone(found);
 });
 
+test('tidy: documents are short, and their sentences too', () => {
+  const found: string[] = [];
+  for (const { path, text } of read('README.md', 'docs/**/*.md')) {
+    const lines = text.split('\n').length - 1;
+    const max = LINES_MAX_OF[path] ?? Infinity;
+    if (lines > max)
+      found.push(`${path} has ${lines} lines: move details to a document of their own, ${max} are allowed.`);
+    const words = sentencesOf(text)
+      .map((sentence) => sentence.split(' ').length)
+      .toSorted((a, b) => a - b);
+    const mean = words.reduce((sum, count) => sum + count, 0) / words.length;
+    const most = words[Math.floor(0.9 * words.length)] ?? 0;
+    if (mean > 17 || most > 28) {
+      found.push(
+        `${path} has ${mean.toFixed(1)} words a sentence, and ${most} at the 90th percentile: divide sentences.`,
+      );
+    }
+  }
+  assertNone(found);
+});
+
+test('tidy: documents name the actor, and have one sentence a line', () => {
+  const files = read('README.md', 'docs/**/*.md').map(({ path, text }) => ({
+    path,
+    text: withoutCodeBlocks(text).replaceAll(/^\|.*$/gm, ''),
+  }));
+  assertNone([
+    ...search(files, /\b(whoever|somebody|nobody|is told|gives back)\b/gi, 'name the actor: caller, operator, process'),
+    ...search(files, /[a-z)]{2}\. +[A-Z].*$/gm, 'begin each sentence on a line of its own'),
+  ]);
+});
+
 function read(...patterns: string[]): SourceFile[] {
   return globSync(patterns, { cwd: ROOT })
     .toSorted()
@@ -184,6 +217,17 @@ function search(files: readonly SourceFile[], pattern: RegExp, instead: string):
       ({ 0: found, index }) => `${path}:${lineAt(text, index)} says "${found.trim()}": ${instead}.`,
     ),
   );
+}
+
+/** The sentences of a document, without its code, tables and headings. A link or a code span counts as written. */
+function sentencesOf(text: string): string[] {
+  return withoutFences(text)
+    .replaceAll(/^(\||#|<!--).*$/gm, '')
+    .replaceAll(/`[^`\n]*`|\]\([^)]*\)/g, 'code')
+    .split(/\n\s*\n|^\s*(?:[-*]|\d+\.)\s+/m)
+    .flatMap((paragraph) => paragraph.trim().split(/(?<=[.:][)*]*)\s+(?=\S)/))
+    .map((sentence) => sentence.replaceAll(/\s+/g, ' ').trim())
+    .filter((sentence) => sentence !== '');
 }
 
 function lineAt(text: string, index: number): number {
