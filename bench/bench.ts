@@ -2,7 +2,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
-import type * as Books from './books.ts';
 import type { Cluster, SocketSettings } from './cluster.ts';
 import { medianOf } from './contestant.ts';
 import type { Sample } from './contestant.ts';
@@ -65,11 +64,6 @@ export async function startService(
 /** The settings by which a process of ours finds a database. */
 export function databaseEnvironment({ host, port, user, database }: SocketSettings): Record<string, string> {
   return { DB_HOST: host, DB_PORT: String(port), DB_USER: user, DB_NAME: database };
-}
-
-/** The checks of a checkout's books. They are its own, because its schema may be another one. */
-export async function booksOf(tree: string): Promise<typeof Books> {
-  return await import(join(tree, 'bench/books.ts'));
 }
 
 /** Makes a database with the schema of a checkout, accounts, and a history of so many transfers, by the seed of that checkout. */

@@ -1,6 +1,6 @@
 // The limits: what the machine can do with less work than ours, or with the same work and less around it.
 import { join } from 'node:path';
-import { ACCOUNTS, audit, type Bench, booksOf, makeLedger, WARM_UP_SECONDS, withConnection } from './bench.ts';
+import { ACCOUNTS, audit, type Bench, makeLedger, WARM_UP_SECONDS, withConnection } from './bench.ts';
 import type { Contestant } from './contestant.ts';
 import { countCompleted } from './counts.ts';
 import { type Load, putLoad } from './load.ts';
@@ -69,11 +69,11 @@ export function sql(bench: Bench, { name, tree }: { name: string; tree: string }
       } finally {
         killIfRunning(load);
       }
-      const { checkBooks } = await booksOf(tree);
-      const completed = await withConnection(bench, database, async (connection) => {
-        await checkBooks(connection);
-        return await countCompleted(connection, window.from, window.to);
-      });
+      const completed = await withConnection(
+        bench,
+        database,
+        async (connection) => await countCompleted(connection, window.from, window.to),
+      );
       await bench.cluster.settle(database);
       return toRun(completed / ((window.to - window.from) / 1000), window, `node bench/settle.ts ${shown.join(' ')}`);
     },

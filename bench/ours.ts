@@ -1,7 +1,7 @@
-// Contestants that are the service: it runs as its own process, the load comes from another one, and the books are checked after
-// every turn.
+// Contestants that are the service: it runs as its own process, the load comes from another one, and the books are audited after
+// the last turn.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ACCOUNTS, audit, type Bench, booksOf, makeLedger, startService, withConnection } from './bench.ts';
+import { ACCOUNTS, audit, type Bench, makeLedger, startService, withConnection } from './bench.ts';
 import { BrokenPromise, type Contestant, type Measured, type Run, type Unit } from './contestant.ts';
 import { type Count, countCompleted, countOpened } from './counts.ts';
 import { type Load, type Loaded, putLoad } from './load.ts';
@@ -48,7 +48,6 @@ export function ours(
       await makeLedger(bench, tree, database, { accounts, transfers: history });
     },
     run: async (seconds) => {
-      const { checkBooks } = await booksOf(tree);
       const startedAt = Date.now();
       const service = await startService(bench, tree, database, settings);
       const memory = watchMemory(service.id);
@@ -63,7 +62,6 @@ export function ours(
       }
       const { window, said, accepted, command } = loaded;
       const perSecond = await withConnection(bench, database, async (connection) => {
-        await checkBooks(connection);
         const total = await (load.opens ? countOpened : countCompleted)(connection, startedAt, Date.now() + 1000);
         if (total < accepted) throw new BrokenPromise(`${accepted} requests were accepted, ${total} took effect.`);
         const count = await (figure?.count ?? countCompleted)(connection, window.from, window.to);

@@ -1,8 +1,7 @@
 // gopherpay report against psql's \copy: a history of so many transfers of one account, written to a CSV file.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { audit, type Bench, databaseEnvironment, makeLedger, ROOT, withConnection } from './bench.ts';
-import { checkBooks } from './books.ts';
+import { audit, type Bench, databaseEnvironment, makeLedger, ROOT } from './bench.ts';
 import { BrokenPromise, type Contestant, type Measured, type Run } from './contestant.ts';
 import { ended, runToEnd, start, watchMemory } from './processes.ts';
 import { PREFIX } from './seed.ts';
@@ -58,7 +57,6 @@ export function copy(bench: Bench, rows: number): Contestant {
     needs: [],
     prepare: async () => {
       await makeLedger(bench, ROOT, DATABASE, { accounts: 2, transfers: rows });
-      await withConnection(bench, DATABASE, checkBooks);
     },
     run: async () => {
       const file = join(bench.folder, 'copy.csv');

@@ -3,7 +3,7 @@
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import type { Random } from '../stress/random.ts';
+import type { Random } from '../support/random.ts';
 import { type Attempt, type Intent, isAccepted, isUndecided, type Order, parseEssentials } from './attempt.ts';
 
 /** Accounts that cannot run short, and such as can; what they begin with. The judge knows them by these names. */

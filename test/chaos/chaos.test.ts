@@ -7,7 +7,7 @@ import { MAY_BE_MISSING } from '../support/disk.ts';
 import { makeFolder } from '../support/service.ts';
 import { FAULTS } from './faults.ts';
 import { summarise } from './judge.ts';
-import { type Postgres, startPostgres } from './postgres.ts';
+import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { runFault } from './run.ts';
 
 let postgres: Postgres;

@@ -8,7 +8,7 @@ import { Client } from 'pg';
 import { preparePlace } from '../../src/db/embedded/place.ts';
 import { findIdentity, findPrograms, launch } from '../../src/db/embedded/programs.ts';
 import { until } from '../support/until.ts';
-import { crash, findPostmaster } from './postgres.ts';
+import { crash, findPostmaster } from '../support/postgres.ts';
 
 export type Clock = {
   /** Sets the clock so far off, forward or back, and waits until the server goes by it. */

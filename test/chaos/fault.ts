@@ -1,5 +1,5 @@
 // What a fault is: a name, the system it needs, what it does to that system under load, and how soon all must be well again.
-import type { Random } from '../stress/random.ts';
+import type { Random } from '../support/random.ts';
 import type { Callers } from './callers.ts';
 import type { Shape, System } from './system.ts';
 

@@ -1,7 +1,7 @@
 // What callers may do in all honesty and is hard to stand: thousands of the largest transfers at once, thousands of holds that are due
 // in the same second.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KILLABLE_THREADS_ENV, killThread } from '../stress/trouble.ts';
+import { KILLABLE_THREADS_ENV, killThread } from '../support/trouble.ts';
 import { until } from '../support/until.ts';
 import { type Intent, isAccepted, type Order } from './attempt.ts';
 import { RICH } from './callers.ts';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KILLABLE_THREADS_ENV, killThread } from '../stress/trouble.ts';
+import { KILLABLE_THREADS_ENV, killThread } from '../support/trouble.ts';
 import type { Fault } from './fault.ts';
 import { CONTROL_FILE, type Orders } from './possession.ts';
 import type { System } from './system.ts';

@@ -2,7 +2,7 @@
 // It is used when nothing is on its way any more, so that whatever is missing is lost and whatever is pending is stuck.
 import { Client, TypeOverrides } from 'pg';
 import type { AdminSettings } from '../support/database.ts';
-import { findViolations } from '../support/promises.ts';
+import { findViolations } from '../support/promises/check.ts';
 import { type Attempt, type Intent, isAccepted, isRefusal, type Order, type Told } from './attempt.ts';
 import { GHOST, NEWCOMER, POOR } from './callers.ts';
 import { judgeChronology } from './chronology.ts';

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { CommandError } from '../../src/cli/command.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults.ts';
-import { startPostgres } from './postgres.ts';
+import { startPostgres } from '../support/postgres.ts';
 import { readOptions, wholeNumber } from '../support/options.ts';
 import { makeFolder } from '../support/service.ts';
 import { summarise } from './judge.ts';

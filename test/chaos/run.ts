@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onEnd, type Scope } from '../support/cleanup.ts';
-import { drawFrom, type Random } from '../stress/random.ts';
+import { drawFrom, type Random } from '../support/random.ts';
 import { until } from '../support/until.ts';
 import { type Attempt, isAccepted } from './attempt.ts';
 import { Callers } from './callers.ts';
 import type { Fault } from './fault.ts';
 import { judgeAnswers, judgeBooks, type Violation } from './judge.ts';
-import type { Postgres } from './postgres.ts';
+import type { Postgres } from '../support/postgres.ts';
 import { System } from './system.ts';
 
 export type RunOptions = {

@@ -7,7 +7,7 @@ import { type AdminSettings, renderDatabaseUrl } from '../support/database.ts';
 import { makeFolder, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { mountSmallDisk } from '../support/disk.ts';
-import { findPostmaster, type Postgres, startPostgres } from './postgres.ts';
+import { findPostmaster, type Postgres, startPostgres } from '../support/postgres.ts';
 import { Canceler } from '../support/canceler.ts';
 import { Proxy } from '../support/proxy.ts';
 import { preloadClock, type Clock } from './clock.ts';

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import type { Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { makeFolder, startProgram } from '../support/service.ts';
-import { JOURNAL_ROWS, SHOP, writeLedger } from '../db/audit-sample.ts';
+import { JOURNAL_ROWS, SHOP, writeLedger } from '../support/sample-ledgers.ts';
 
 type Ran = { code: number | null; stdout: string; stderr: string };
 

@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
-import { SHOP, writeLedger } from '../db/audit-sample.ts';
+import { SHOP, writeLedger } from '../support/sample-ledgers.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { makeFolder, type Program, startProgram, startService } from '../support/service.ts';
 

@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { MAIN, type Program, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, makeFolder, request, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 

@@ -11,7 +11,7 @@ import { migrate } from '../../src/db/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl } from '../support/database.ts';
 import { MAY_BE_MISSING, mountSmallDisk, tryDisk } from '../support/disk.ts';
-import { startPostgres } from '../chaos/postgres.ts';
+import { startPostgres } from '../support/postgres.ts';
 import { startImposter } from '../support/imposter.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
 import { makeFolder, type Program, request, startProgram, startService } from '../support/service.ts';

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { makeBooks } from '../main/statement-books.ts';
+import { makeBooks } from '../support/statement-books.ts';
 import { makeFolder, type Program, request, type Service, startProgram, startService } from '../support/service.ts';
 
 let database: TestDatabase;

@@ -4,9 +4,9 @@ import { before, test } from 'node:test';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
-import { idOf } from './audit-ledger.ts';
-import { IDS, JOURNAL_ROWS, writeLedger } from './audit-sample.ts';
-import { findAll, tamper } from './audit-tampering.ts';
+import { idOf } from '../support/ledger-writer.ts';
+import { IDS, JOURNAL_ROWS, writeLedger } from '../support/sample-ledgers.ts';
+import { findAll, tamper } from '../support/audit.ts';
 
 const NEW = idOf(999);
 

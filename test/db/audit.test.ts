@@ -4,8 +4,8 @@ import { before, test } from 'node:test';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { JOURNAL_ROWS, MAIN, SHOP, writeLedger } from './audit-sample.ts';
-import { findAll, type Findings, tamper } from './audit-tampering.ts';
+import { JOURNAL_ROWS, MAIN, SHOP, writeLedger } from '../support/sample-ledgers.ts';
+import { findAll, type Findings, tamper } from '../support/audit.ts';
 
 let database: TestDatabase;
 let connection: Connection;

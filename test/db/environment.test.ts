@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { startPostgres } from '../chaos/postgres.ts';
+import { startPostgres } from '../support/postgres.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
 import { makeFolder, request, startService } from '../support/service.ts';

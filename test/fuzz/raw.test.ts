@@ -5,7 +5,7 @@ import { randomInt } from 'node:crypto';
 import { before, test } from 'node:test';
 import * as fc from 'fast-check';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { corpus, type Entry, RAW_ENV, type Step } from './raw.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, type Service } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { anyCase, bodyOf, type Case, type Ids, renderCase } from './cases.ts';

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';
-import { lockAccount } from '../stress/trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 const ZED = { name: 'Zed', balance: 10_000 };
 const key = (name: string) => ({ 'Idempotency-Key': name });

@@ -6,7 +6,7 @@ import { MONEY_MAX } from '../../src/domain/money.ts';
 import { ANSWER_SCHEMAS } from '../../src/main/openapi.ts';
 import { PROBLEMS, type ProblemCode } from '../../src/main/problem.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, type Answer, request, type Service, startService } from '../support/service.ts';
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';

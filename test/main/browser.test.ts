@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, request, type Service, startService } from '../support/service.ts';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { seeded } from '../../src/cli/load/random.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { eventPage, type FeedEvent, follow } from './follower.ts';

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { findAll } from '../db/audit-tampering.ts';
+import { findAll } from '../support/audit.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { type Answer, request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 

@@ -5,7 +5,7 @@ import { before, test } from 'node:test';
 import { FAILURE_CODES } from '../../src/domain/transfer.ts';
 import { Problem, PROBLEMS, type ProblemCode, renderPointer } from '../../src/main/problem.ts';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';
 
 const DOCUMENT = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');

@@ -6,7 +6,15 @@ import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { HOSTILE, makeBooks, moveBack, openAccount, pay, readStatement, statementSchema } from './statement-books.ts';
+import {
+  HOSTILE,
+  makeBooks,
+  moveBack,
+  openAccount,
+  pay,
+  readStatement,
+  statementSchema,
+} from '../support/statement-books.ts';
 
 const MONTHS = ['2024-10', '2024-11', '2024-12', '2025-01', '2025-02', '2025-03', '2025-04', '2025-05'];
 const JANUARY = '/accounts/ANN/statements/2025-01';

@@ -8,7 +8,7 @@ import { ANSWER_SCHEMAS } from '../../src/main/openapi.ts';
 import { PROBLEMS, type ProblemCode } from '../../src/main/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, type Answer, request, type Service, startService } from '../support/service.ts';
 
 type Method = 'GET' | 'POST' | 'DELETE';

@@ -2,10 +2,11 @@
 // caller was told the truth.
 import assert from 'node:assert/strict';
 import type { Scope } from '../support/cleanup.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type Answer, request, type Service, startService } from '../support/service.ts';
 import { z } from 'zod';
-import { checkPromises, checkTold } from './promises.ts';
+import { checkTold } from './answers.ts';
 import { movement, type Told } from './driver.ts';
 
 /** At least two hundred of each. */
@@ -108,7 +109,7 @@ export class Race {
     );
     assert.equal(row?.deadlocks, 0n);
     await checkTold(this.database, this.#told);
-    await checkPromises(this.database);
+    await checkPromises(this.database, { nothingPending: true, nothingQuarantined: true });
   }
 
   #note(answer: Answer<Record<string, unknown>>): Ending[] {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startProxy } from '../support/proxy.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -20,7 +20,7 @@ import {
   sumUp,
   times,
 } from './callers.ts';
-import { drawFor } from './random.ts';
+import { drawFor } from '../support/random.ts';
 import { startStubbornCallers } from './stubborn.ts';
 
 const CONNECT_MS = 1000;

@@ -5,11 +5,11 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { startCanceler } from '../support/canceler.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { type Answer, request, startProgram, startService, type Service } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { awaitNothingPending, openAccounts, times } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 /** After so many batches that contained no statement that was not canceled yet, all were. */
 const QUIET_BATCHES = 3;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startProxy } from '../support/proxy.ts';
 import { awaitFinal, request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -27,9 +27,9 @@ import {
   tell,
   times,
 } from './callers.ts';
-import { drawFor } from './random.ts';
+import { drawFor } from '../support/random.ts';
 import { startStubbornCallers } from './stubborn.ts';
-import { breakConnections, killThread, KILLABLE_THREADS_ENV, lockAccount } from './trouble.ts';
+import { breakConnections, killThread, KILLABLE_THREADS_ENV, lockAccount } from '../support/trouble.ts';
 
 const ORDERS = 3000;
 /** What is accepted between two strikes, at the least: the service is seen to go on by itself. */

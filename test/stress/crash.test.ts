@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { parseServerKind, startServer } from '../support/server.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { startService } from '../support/service.ts';
@@ -28,9 +28,9 @@ import {
   tell,
   times,
 } from './callers.ts';
-import { drawFor } from './random.ts';
+import { drawFor } from '../support/random.ts';
 import { startStubbornCallers } from './stubborn.ts';
-import { freeze, lockAccount } from './trouble.ts';
+import { freeze, lockAccount } from '../support/trouble.ts';
 
 /** How soon after a crash everything that was accepted is final: a heartbeat is missed for 5 s, then there is work to do. */
 const RECOVERED_MS = 15_000;

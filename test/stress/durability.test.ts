@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { parseServerKind, startServer, type TestServer, withAdmin } from '../support/server.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { countPending, listTransfers, openAccounts, post } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
 const GROUP = { transfers: [ORDER, ORDER], atomic: true };

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, request, startService } from '../support/service.ts';
 import {
   awaitNothingPending,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startProxy } from '../support/proxy.ts';
 import { awaitFinal, request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -19,7 +19,7 @@ import {
   postAccepted,
   times,
 } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
 /** Answers are given up soon; heartbeats are not missed meanwhile. */

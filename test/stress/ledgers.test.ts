@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';
 import { awaitNothingPending, inParallel, openAccounts, post, times } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 test('ledgers: a flooded ledger that waits for a lock neither fills the queue nor delays another', async (t) => {
   const database = await createDatabase(t);

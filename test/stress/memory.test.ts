@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { awaitNothingPending, inParallel, LOAD_ENV, openAccounts, times } from './callers.ts';
-import { KILLABLE_THREADS_ENV, killThread, lockAccount } from './trouble.ts';
+import { KILLABLE_THREADS_ENV, killThread, lockAccount } from '../support/trouble.ts';
 
 /** As much as a transfer may carry: 8 KB of metadata, and a description of 500 characters that take four bytes each. */
 const METADATA = Object.fromEntries(times(16, (index) => [`key${index}`, 'x'.repeat(500)]));

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startProxy } from '../support/proxy.ts';
 import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 /** The thread gives up waiting for the answer, and tries the job again, long before the caller's wait ends. */
 const ENV = {

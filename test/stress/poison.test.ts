@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
@@ -16,7 +16,7 @@ import {
   postAccepted,
   times,
 } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 const ORDERS = 60;
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startService } from '../support/service.ts';
 import {
   awaitNothingPending,
@@ -16,7 +16,7 @@ import {
   sumUp,
   times,
 } from './callers.ts';
-import { drawFor } from './random.ts';
+import { drawFor } from '../support/random.ts';
 
 test('processes: two services on one database settle what both were sent, each transfer once', async (t) => {
   const draw = drawFor(t);

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
@@ -25,7 +25,7 @@ import {
   tell,
   times,
 } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 const MAX_QUEUE = 50;
 

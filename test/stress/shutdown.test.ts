@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
@@ -21,7 +21,7 @@ import {
   postAccepted,
   times,
 } from './callers.ts';
-import { lockAccount } from './trouble.ts';
+import { lockAccount } from '../support/trouble.ts';
 
 test('shutdown: under load every request is answered or leaves nothing, and what was accepted is settled', async (t) => {
   const database = await createDatabase(t);

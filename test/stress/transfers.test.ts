@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
-import { checkPromises } from '../support/promises.ts';
+import { checkPromises } from '../support/promises/check.ts';
 import { startService } from '../support/service.ts';
 import {
   awaitNothingPending,
@@ -19,7 +19,7 @@ import {
   sumUp,
   times,
 } from './callers.ts';
-import { drawFor } from './random.ts';
+import { drawFor } from '../support/random.ts';
 
 const CALLERS = 64;
 

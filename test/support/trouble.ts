@@ -2,10 +2,10 @@
 // that die.
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { onEnd } from '../support/cleanup.ts';
-import type { TestDatabase } from '../support/database.ts';
-import type { Program } from '../support/service.ts';
-import { until } from '../support/until.ts';
+import { onEnd } from './cleanup.ts';
+import type { TestDatabase } from './database.ts';
+import type { Program } from './service.ts';
+import { until } from './until.ts';
 
 /** Holds the row of an account locked until the returned function is called, or the test ends. */
 export async function lockAccount(database: TestDatabase, accountNumber: string): Promise<() => Promise<void>> {

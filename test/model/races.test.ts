@@ -2,7 +2,7 @@
 // Method: two services on one database; two hundred rounds of each race, a hold for each round, the requests fired at once.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { assertCodes, completed, Race, ROUNDS, SETTINGS, total } from '../model/races.ts';
+import { assertCodes, completed, Race, ROUNDS, SETTINGS, total } from './races.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 

@@ -2,7 +2,7 @@
 // Method: two services on one database; two hundred rounds of each race, the requests of a round fired at once.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { assertCodes, completed, Race, ROUNDS, total } from '../model/races.ts';
+import { assertCodes, completed, Race, ROUNDS, total } from './races.ts';
 
 const AMOUNT = 100;
 let race: Race;

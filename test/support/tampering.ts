@@ -1,39 +1,23 @@
-// Tampers with a ledger as somebody might who owns the database: on a connection that no trigger stops, in a transaction that
-// is rolled back, dropping whatever constraint is in the way.
-import type { QueryResult } from 'pg';
+// Tampers with a ledger as an owner of the database might: on a connection that no trigger stops, in a transaction that is rolled
+// back, dropping every constraint that refuses the change.
+import type { Client, QueryResult } from 'pg';
 import { z } from 'zod';
-import { auditBooks, type AuditOptions, type Discrepancy, type Verdict } from '../../src/db/audit.ts';
 import { sqlStateOf } from '../../src/db/errors.ts';
-import type { Connection } from '../../src/db/connect.ts';
 
-export type Findings = { discrepancies: Discrepancy[]; checks: Set<string>; verdict: Verdict };
+type Connection = Pick<Client, 'query'>;
 
-export const EVERYTHING: AuditOptions = { ledger: null, since: null, expect: [], discrepanciesMax: 1000 };
-
-/** Runs the audit on the connection's transaction. */
-export async function findAll(connection: Connection, options: Partial<AuditOptions> = {}): Promise<Findings> {
-  const discrepancies: Discrepancy[] = [];
-  let verdict: Verdict | undefined;
-  for await (const event of auditBooks(connection, { ...EVERYTHING, ...options })) {
-    if (event.type === 'discrepancy') discrepancies.push(event);
-    if (event.type === 'verdict') verdict = event;
-  }
-  if (!verdict) throw new Error('The audit ended without a verdict.');
-  return { discrepancies, checks: new Set(discrepancies.map(({ check }) => check)), verdict };
-}
-
-/** Runs `statements`, audits, and takes everything back. Null: they changed nothing. */
-export async function tamper(
+/** Runs `statements` and then `inspect`, and rolls back. Null: the statements changed no row. */
+export async function withTampering<Result>(
   connection: Connection,
   statements: readonly string[],
-  options: Partial<AuditOptions> = {},
-): Promise<Findings | null> {
+  inspect: () => Promise<Result>,
+): Promise<Result | null> {
   await connection.query('begin');
   try {
     await connection.query('set local session_replication_role = replica');
     let rows = 0;
     for (const statement of statements) rows += (await force(connection, statement)).rowCount ?? 0;
-    return rows === 0 ? null : await findAll(connection, options);
+    return rows === 0 ? null : await inspect();
   } finally {
     await connection.query('rollback');
   }

@@ -1,7 +1,7 @@
 // A small ledger that has some of everything: all kinds of transfers, completed and failed ones, holds in every state. A second
 // one has the same numbers, ids and keys, so that whatever mixes the two up is found.
 import type { Client } from 'pg';
-import { idOf, Ledger, type Row } from './audit-ledger.ts';
+import { idOf, Ledger, type Row } from './ledger-writer.ts';
 
 export const JOURNAL_ROWS = 20;
 
@@ -49,7 +49,7 @@ function fillLedger(ledger: Ledger): void {
   ledger.settle([
     { from: 'ANN', to: 'BOB', amount: 250, requestId: 'rent-1', description: 'Rent, café ☕', metadata: { flat: '7' } },
     { from: 'BOB', to: 'CID', amount: 100 },
-    { from: 'BOB', to: 'NOBODY', amount: 1, currency: null, code: 'destination_not_found' },
+    { from: 'NEMO', to: 'NOBODY', amount: 1, currency: null, code: 'source_not_found' },
     { from: 'CID', to: 'BOB', amount: 9999, code: 'insufficient_funds', requestId: 'greedy' },
     { from: 'BOB', to: 'ANN', amount: 5, ifFromEntryNumber: 3, ifMinAvailableAfter: 1000 },
   ]);

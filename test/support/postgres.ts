@@ -2,9 +2,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
-import { onEnd, type Scope } from '../support/cleanup.ts';
-import { type RoleAddress, withAdmin } from '../support/server.ts';
-import { until } from '../support/until.ts';
+import { onEnd, type Scope } from './cleanup.ts';
+import { type RoleAddress, withAdmin } from './server.ts';
+import { until } from './until.ts';
 
 export type Postgres = {
   /** The superuser's way in. */

@@ -2,8 +2,8 @@
 // time, journal and transfers alike. That breaks the hashes of this one database, and nothing else.
 import assert from 'node:assert/strict';
 import { z } from 'zod';
-import type { TestDatabase } from '../support/database.ts';
-import { request, type Service } from '../support/service.ts';
+import type { TestDatabase } from './database.ts';
+import { request, type Service } from './service.ts';
 
 const statementEntry = z.strictObject({
   entry_number: z.int(),

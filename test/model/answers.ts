@@ -1,0 +1,34 @@
+// Compares what callers were answered with what is stored.
+import { AssertionError } from 'node:assert';
+import type { TestDatabase } from '../support/database.ts';
+import type { Told } from './driver.ts';
+
+const SHOWN_MAX = 3;
+
+/** Throws an AssertionError if a caller was answered anything else about a transfer than what is stored. */
+export async function checkTold({ query }: Pick<TestDatabase, 'query'>, told: readonly Told[]): Promise<void> {
+  const rows = await query(
+    `select told.*, transfers.status as is, transfers.failure_code as is_code, transfers.amount::text as is_amount
+     from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::uuid[])
+       as told (id, status, failure_code, amount, currency, completed_at, group_id)
+     left join transfers using (id)
+     where (told.status, told.failure_code, told.amount, told.currency, told.completed_at, told.group_id)
+       is distinct from (transfers.status, transfers.failure_code, transfers.amount, transfers.currency,
+         transfers.completed_at, transfers.group_id)
+     limit ${SHOWN_MAX}`,
+    [
+      told.map(({ id }) => id),
+      told.map(({ status }) => status),
+      told.map(({ failure_code: code }) => code),
+      told.map(({ amount }) => amount),
+      told.map(({ currency }) => currency),
+      told.map(({ completed_at: at }) => at),
+      told.map(({ group_id: group }) => group),
+    ],
+  );
+  if (rows.length > 0) {
+    throw new AssertionError({
+      message: `Callers were told what is not so: ${rows.map(({ id, is, is_code: code }) => `${id} is ${is} ${code}`).join(', ')}`,
+    });
+  }
+}

@@ -1,0 +1,159 @@
+// Promise 7: the journal proves it. docs/ARCHITECTURE.md states the form of what is hashed; it is written down here a second time.
+import { type Rule, TRANSFERS_WITH_ENTRIES } from './rule.ts';
+
+/** Microseconds since 1970. */
+const micros = (instant: string) => `(extract(epoch from ${instant}) * 1000000)::bigint`;
+
+/** A record: what is null is empty, fields are separated by U+001F, and U+001E ends it. */
+const record = (fields: readonly string[]) =>
+  `array_to_string(array[${fields.map((field) => `(${field})::text`).join(', ')}], chr(31), '') || chr(30)`;
+
+const TRANSFER = record([
+  't.id',
+  't.from_account',
+  't.to_account',
+  't.amount',
+  't.currency',
+  't.status',
+  't.failure_code',
+  't.request_id',
+  't.description',
+  't.metadata',
+  micros('t.created_at'),
+  't.from_entry_number',
+  'f.balance',
+  't.to_entry_number',
+  'g.balance',
+  't.kind',
+  't.parent_id',
+  't.group_id',
+  't.group_position',
+  't.atomic',
+  't.final_capture',
+  't.expires_in',
+  't.if_from_entry_number',
+  't.if_min_available_after',
+]);
+
+const SEAL = `
+  sha256(convert_to(array_to_string(array[
+    a.account_number, a.currency, a.status, a.name, a.email, a.phone, to_char(a.date_of_birth, 'YYYY-MM-DD'),
+    a.overdraft_limit::text, a.metadata::text, ${micros('a.created_at')}::text
+  ], chr(31), ''), 'UTF8'))`;
+
+const NO_HASH = `decode(repeat('00', 32), 'hex')`;
+
+export const JOURNAL_RULES: readonly Rule[] = [
+  {
+    promise: 7,
+    rule: 'journal numbers are 1, 2, 3 … without gaps, and time does not run backwards',
+    sql: `
+      select number, place, settled_at, previous
+      from (
+        select number, settled_at, row_number() over run as place, lag(settled_at) over run as previous
+        from journal
+        window run as (partition by ledger_id order by number)
+      ) as numbered
+      where number <> place or settled_at < previous`,
+  },
+  {
+    promise: 7,
+    rule: 'a journal row carries the hash of the one before it',
+    sql: `
+      select number, encode(previous_hash, 'hex') as previous_hash, encode(expected, 'hex') as expected
+      from (
+        select number, previous_hash, lag(hash, 1, ${NO_HASH}) over (partition by ledger_id order by number) as expected
+        from journal
+      ) as chained
+      where previous_hash <> expected`,
+  },
+  {
+    promise: 7,
+    rule: 'the hash of a journal row covers the hash before it, the row and its digest',
+    sql: `
+      select number, encode(hash, 'hex') as hash, ledgers.name
+      from journal
+      left join ledgers on ledgers.id = journal.ledger_id
+      where hash is distinct from sha256(previous_hash || convert_to(
+        array_to_string(array[name, number::text, ${micros('settled_at')}::text, transfer_count::text, change_count::text], '|'),
+        'UTF8'
+      ) || digest)`,
+  },
+  {
+    promise: 7,
+    rule: 'every ledger has a head, which is the last row of its journal',
+    sql: `
+      select ledger.id, h.number as head, l.number as last, encode(h.hash, 'hex') as head_hash
+      from ledgers as ledger
+      full join journal_head as h on h.ledger_id = ledger.id
+      full join (
+        select distinct on (ledger_id) * from journal order by ledger_id, number desc
+      ) as l on l.ledger_id = coalesce(h.ledger_id, ledger.id)
+      where ledger.id is null
+        or (h.number, h.previous_hash, h.hash)
+          is distinct from (coalesce(l.number, 0), coalesce(l.previous_hash, ${NO_HASH}), coalesce(l.hash, ${NO_HASH}))
+        or h.settled_at <> l.settled_at`,
+  },
+  {
+    promise: 7,
+    rule: 'the digest of a journal row covers its account changes and its transfers, which it counts',
+    sql: `
+      select number, j.transfer_count, t.transfers, j.change_count, c.changes, j.intake_count
+      from journal as j
+      full join (
+        select t.ledger_id, t.journal_number as number, count(*) as transfers,
+          string_agg(${TRANSFER}, '' order by t.journal_position) as records
+        from ${TRANSFERS_WITH_ENTRIES}
+        group by t.ledger_id, t.journal_number
+      ) as t using (ledger_id, number)
+      full join (
+        select ledger_id, journal_number as number, count(*) as changes,
+          string_agg(${record(['account_number', 'currency', 'change_number', `encode(seal, 'hex')`])}, ''
+            order by account_number, currency, change_number) as records
+        from account_changes
+        group by ledger_id, journal_number
+      ) as c using (ledger_id, number)
+      where (j.digest, j.transfer_count::bigint, j.change_count::bigint) is distinct from (
+          sha256(convert_to(coalesce(c.records, '') || coalesce(t.records, ''), 'UTF8')), coalesce(t.transfers, 0),
+          coalesce(c.changes, 0)
+        )
+        or j.intake_count not between 0 and j.transfer_count`,
+  },
+  {
+    promise: 7,
+    rule: 'the transfers of a journal row have the positions 1, 2, 3 … and its time',
+    sql: `
+      select t.id, t.journal_number, t.journal_position, t.place, t.completed_at, j.settled_at
+      from (
+        select *, row_number() over (partition by ledger_id, journal_number order by journal_position) as place from transfers
+      ) as t
+      left join journal as j on j.ledger_id = t.ledger_id and j.number = t.journal_number
+      where t.journal_position <> t.place or t.completed_at is distinct from j.settled_at`,
+  },
+  {
+    promise: 7,
+    rule: 'an entry stands in the journal row of its transfer, and none before an earlier one of its account',
+    sql: `
+      select e.account_number, e.currency, e.entry_number, e.journal_number, e.previous, t.journal_number as transfer_journal_number
+      from (
+        select *, lag(journal_number) over (partition by ledger_id, account_number, currency order by entry_number) as previous
+        from entries
+      ) as e
+      left join transfers as t on t.ledger_id = e.ledger_id and t.id = e.transfer_id
+      where e.journal_number <> t.journal_number or e.journal_number < e.previous`,
+  },
+  {
+    promise: 7,
+    rule: 'an account is what the last of its changes sealed, and they are numbered 1, 2, 3 … without gaps',
+    sql: `
+      select coalesce(a.account_number, c.account_number) as account_number, c.changes, c.last
+      from accounts as a
+      full join (
+        select ledger_id, account_number, currency, count(*) as changes, max(change_number) as last,
+          (array_agg(seal order by change_number desc))[1] as seal
+        from account_changes
+        group by ledger_id, account_number, currency
+      ) as c on c.ledger_id = a.ledger_id and c.account_number = a.account_number and c.currency = a.currency
+      where c.changes is distinct from c.last or c.seal is distinct from ${SEAL}`,
+  },
+];
