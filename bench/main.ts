@@ -1,17 +1,15 @@
 // npm run bench: measures everything side by side on the machine it is on, in turn, and writes RESULTS.md and results.json.
 // Ends with 3 if a promise was broken.
 import { mkdtemp, chmod, mkdir, rm, writeFile } from 'node:fs/promises';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { constants, cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { CommandError, EXIT, interruptible } from '../src/cli/command.ts';
-import { readOptions } from '../test/support/options.ts';
 import { judge, listBars } from './bars.ts';
 import { type Bench } from './bench.ts';
 import { openCluster } from './cluster.ts';
 import type { Contestant, Sample } from './contestant.ts';
 import { listContestants } from './contestants.ts';
 import { pgbenchVersion } from './naive.ts';
-import { parseOptions, USAGE } from './options.ts';
+import { EXIT_WRONG_USAGE, readOptions, UsageError } from './options.ts';
 import { endAll } from './processes.ts';
 import { type Circumstances, renderResults } from './results.ts';
 import { prepareAll, proveAll, runRounds } from './rounds.ts';
@@ -19,35 +17,51 @@ import { wrkVersion } from './wrk.ts';
 
 const EXIT_BROKEN_PROMISE = 3;
 
-const options = readOptions(USAGE, parseOptions);
+const EXIT_FAILED = 1;
+/** Added to the number of the signal that ended the benchmark, as shells do. */
+const SIGNALED = 128;
+
+const options = readOptions();
 const log = (line: string) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)}  ${line}\n`);
 
+const { signal } = listenForSignals();
 try {
-  await interruptible(async (signal) => {
-    await withFolder(async (folder) => {
-      const cluster = await openCluster(join(folder, 'data'), options.server);
-      // Whatever waits for a process or the database fails as soon as they are gone, and puts away what it has begun.
-      signal.addEventListener('abort', () => {
-        endAll();
-        void cluster.close();
-      });
-      try {
-        signal.throwIfAborted();
-        await measure(folder, cluster, signal);
-      } finally {
-        endAll();
-        await cluster.close();
-      }
+  await withFolder(async (folder) => {
+    const cluster = await openCluster(join(folder, 'data'), options.server);
+    // Whatever waits for a process or the database fails as soon as they are gone, and puts away what it has begun.
+    signal.addEventListener('abort', () => {
+      endAll();
+      void cluster.close();
     });
+    try {
+      signal.throwIfAborted();
+      await measure(folder, cluster, signal);
+    } finally {
+      endAll();
+      await cluster.close();
+    }
   });
 } catch (error) {
-  if (error instanceof CommandError) {
+  if (signal.aborted) log('stopped');
+  else if (error instanceof UsageError) {
     log(error.message);
-    process.exitCode = error.exitCode;
+    process.exitCode = EXIT_WRONG_USAGE;
   } else {
     log(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    process.exitCode = EXIT.failed;
+    process.exitCode = EXIT_FAILED;
   }
+}
+
+/** Aborts at the first SIGINT or SIGTERM. Later ones are ignored, because npm passes on those that the terminal has sent already. */
+function listenForSignals(): AbortController {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      process.exitCode ??= SIGNALED + constants.signals[name];
+      controller.abort();
+    });
+  }
+  return controller;
 }
 
 async function measure(folder: string, cluster: Bench['cluster'], signal: AbortSignal): Promise<void> {
@@ -84,7 +98,7 @@ function choose(all: readonly Contestant[]): Contestant[] {
     const contestant = all.find((one) => one.name === name);
     if (!contestant) {
       const known = all.map((one) => one.name).join(', ');
-      throw new CommandError(EXIT.wrongUsage, `There is no contestant "${name}"; there are ${known}.`);
+      throw new UsageError(`There is no contestant "${name}"; there are ${known}.`);
     }
     wanted.add(name);
     contestant.needs.forEach(add);

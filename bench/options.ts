@@ -1,11 +1,11 @@
 // The options of the benchmark.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CommandError, EXIT } from '../src/cli/command.ts';
-import { wholeNumber } from '../test/support/options.ts';
 import type { Tree } from './contestants.ts';
 
-export const USAGE = `npm run bench -- [options]
+export const EXIT_WRONG_USAGE = 2;
+
+const USAGE = `npm run bench -- [options]
 
   --rounds=N       rounds, in each of which every contestant has one turn (5)
   --seconds=N      seconds of each turn that count (8)
@@ -43,7 +43,24 @@ Examples:
 wrk, pgbench, psql and the stock PostgreSQL come with the Debian packages wrk and postgresql; cc with gcc and libc6-dev.
 A contestant that cannot be prepared is reported with the reason, and the others run.`;
 
-export function parseOptions() {
+/** What was requested cannot be done; the message says what to request instead. */
+export class UsageError extends Error {}
+
+/** The options of the command line. With --help, or where they are wrong, the process ends with the usage. */
+export function readOptions() {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`);
+    process.exit(0);
+  }
+  try {
+    return parseOptions();
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
+    process.exit(EXIT_WRONG_USAGE);
+  }
+}
+
+function parseOptions() {
   const { values } = parseArgs({
     strict: true,
     options: {
@@ -61,17 +78,14 @@ export function parseOptions() {
   const trees = values.tree.map((text): Tree => {
     const [name = '', ...path] = text.split('=');
     if (/^[\w-]+$/.test(name) && path.length > 0) return { name, path: resolve(path.join('=')) };
-    throw new CommandError(
-      EXIT.wrongUsage,
-      `The option --tree is "${text}": give a name and a path, as before=../before.`,
-    );
+    throw new UsageError(`The option --tree is "${text}": give a name and a path, as before=../before.`);
   });
   const server = (['embedded', 'stock'] as const).find((kind) => kind === values.server);
   if (server === undefined) {
-    throw new CommandError(EXIT.wrongUsage, `The option --server is "${values.server}": choose embedded or stock.`);
+    throw new UsageError(`The option --server is "${values.server}": choose embedded or stock.`);
   }
   const count = (name: 'rounds' | 'seconds' | 'long' | 'wide' | 'report', max: number) =>
-    wholeNumber(name, values[name], { min: 1, max });
+    wholeNumber(name, values[name], max);
   return {
     rounds: count('rounds', 1000),
     seconds: count('seconds', 3600),
@@ -81,4 +95,11 @@ export function parseOptions() {
     trees,
     sizes: { long: count('long', 1e9), wide: count('wide', 1e8), report: 2 * Math.ceil(count('report', 1e8) / 2) },
   };
+}
+
+/** A whole number from 1 to `max`. */
+function wholeNumber(name: string, text: string, max: number): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number >= 1 && number <= max) return number;
+  throw new UsageError(`The option --${name} is "${text}": give a whole number from 1 to ${max}.`);
 }

@@ -2,7 +2,7 @@
 // which are those of the embedded server.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { chown, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,10 +10,10 @@ import { promisify } from 'node:util';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
 import { findAccount } from '../src/db/embedded/account.ts';
 import { SUPERUSER } from '../src/db/embedded/cluster.ts';
-import { findInstalled } from '../test/support/installed.ts';
 
 export type Server = { host: string; port: number; user: string; postmasterId: number; close: () => Promise<void> };
 
+const DEBIAN = '/usr/lib/postgresql';
 const OWNER = 'gopherpay';
 const PORT = 5432;
 const SETTINGS = ['shared_buffers=256MB', 'max_wal_size=2GB'];
@@ -24,8 +24,7 @@ const FAST_SHUTDOWN = 'SIGINT';
 
 /** Starts a server. `environment` is that of its processes. */
 export async function openStock(environment: Readonly<Record<string, string>> = {}): Promise<Server> {
-  const bin = await findInstalled();
-  if (bin === null) throw new Error('PostgreSQL is not installed: install the Debian package postgresql.');
+  const bin = await findPrograms();
   const folder = await mkdtemp(join(tmpdir(), 'gopherpay-stock-'));
   const account = await findAccount('');
   if (account !== null) await chown(folder, account.userId, account.groupId);
@@ -58,6 +57,14 @@ export async function openStock(environment: Readonly<Record<string, string>> = 
     await close();
     throw error;
   }
+}
+
+/** The folder of the newest installed programs. */
+async function findPrograms(): Promise<string> {
+  const versions = await readdir(DEBIAN).catch(() => []);
+  const newest = versions.toSorted((a, b) => Number(b) - Number(a))[0];
+  if (newest === undefined) throw new Error('PostgreSQL is not installed: install the Debian package postgresql.');
+  return join(DEBIAN, newest, 'bin');
 }
 
 async function connectSoon(host: string): Promise<Connection | null> {
