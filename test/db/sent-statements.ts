@@ -1,0 +1,249 @@
+// Every statement of the service with values as it sends them, recorded while the functions of src/db run.
+import { listAccounts, listEntries, loadAccounts, loadAccountsOf, loadBalanceAt } from '../../src/db/accounts.ts';
+import { closeAccount, sealAccount, updateAccount } from '../../src/db/accounts.ts';
+import { loadTrialBalance } from '../../src/db/balances.ts';
+import type { ConnectionPool, Queryable } from '../../src/db/connect.ts';
+import { loadDueHolds } from '../../src/db/expiries.ts';
+import { loadEvents, loadJournalNumber } from '../../src/db/feed.ts';
+import { loadHold } from '../../src/db/holds.ts';
+import { closeInstant } from '../../src/db/instants.ts';
+import { insertPending, loadKeyHolders } from '../../src/db/intake.ts';
+import * as leases from '../../src/db/leases.ts';
+import * as ledgers from '../../src/db/ledgers.ts';
+import { lockJob } from '../../src/db/locked-job.ts';
+import { type DecidedJob, writeJob } from '../../src/db/settlement.ts';
+import { loadStatement, readStatement } from '../../src/db/statements.ts';
+import { Transaction } from '../../src/db/transaction.ts';
+import { renderColumns } from '../../src/db/transfer-columns.ts';
+import { listTransfers, loadGroup, loadTransfers, type TransferFilter } from '../../src/db/transfers.ts';
+import { toColumns } from '../../src/domain/job.ts';
+import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
+import { newAccount, newJob, newTransfer } from '../support/jobs.ts';
+import { accountOf, HOLD, idOf, leaseOf, REVERSED, TRANSFERS } from './filled-ledger.ts';
+
+export type Sent = {
+  readonly name: string;
+  readonly text: string;
+  readonly values: readonly unknown[];
+  /** Whether the server keeps its plan. */
+  readonly named: boolean;
+};
+
+/** Who sends statements, and what of the ledger they may read. */
+export type Sender = {
+  /** The name of the statements that have none of their own. */
+  readonly what: string;
+  /** Threads and intake have sessions that look up by key. */
+  readonly keyed?: true;
+  /** Tables that it reads whole, and why. */
+  readonly readsWhole?: Readonly<Record<string, string>>;
+  readonly send: (connection: Queryable, pool: ConnectionPool) => Promise<unknown>;
+};
+
+const FRESH = '0192f0c4-2222-7000-8000-000000000001';
+const OWN = { id: leaseOf(0), session: 1 };
+const ACCOUNT = { accountNumber: accountOf(7), currency: 'USD' };
+const PAGE = { limit: 100, after: null };
+const BOUNDS = { countMax: 100, bytesMax: 1_000_000 };
+const QUEUE = { pending_transfers: 'the queue is short, and an index would cost every transfer' };
+
+const newHold = newTransfer({
+  id: FRESH,
+  kind: 'hold',
+  fromAccount: accountOf(1),
+  toAccount: accountOf(2),
+  expiresIn: 60,
+});
+const stored = newTransfer({ id: idOf(TRANSFERS + 3), fromAccount: accountOf(1), toAccount: accountOf(2) });
+const job = newJob({
+  units: [1, 1],
+  transfers: toColumns([
+    { transfer: { ...newHold, parentId: null }, storedAtMicros: null },
+    { transfer: { ...stored, kind: 'capture', parentId: idOf(HOLD) }, storedAtMicros: 1n },
+  ]),
+  claims: [{ unit: 0, key: 'key-5', fingerprint: Buffer.alloc(32), transferId: FRESH, accountNumber: null }],
+  mayBeSettled: true,
+});
+const account = {
+  accountNumber: accountOf(1),
+  currency: 'USD',
+  status: 'open',
+  balance: 1n,
+  held: 0n,
+  overdraftLimit: 0n,
+  entryCount: 9n,
+} as const;
+const transfers = [newHold, stored];
+const decided: DecidedJob = {
+  ledger: MAIN,
+  jobMicros: 1_800_000_000_000_000n,
+  transfers: transfers.map((transfer) => ({ ...transfer, metadataText: null, createdAtMicros: 1n })),
+  columns: renderColumns(toColumns(transfers.map((transfer) => ({ transfer, storedAtMicros: null })))),
+  storedAtMicros: [null, 1n],
+  outcomes: [
+    { ok: true, currency: 'USD', amount: 1n, entries: null },
+    {
+      ok: true,
+      currency: 'USD',
+      amount: 1n,
+      entries: { fromEntryNumber: 9n, fromBalance: 1n, toEntryNumber: 9n, toBalance: 1n },
+    },
+  ],
+  changed: {
+    accounts: [account],
+    holds: [{ id: idOf(HOLD), state: 'captured', amount: 1n, captured: 1n, released: 0n, due: false }],
+    originals: [{ id: idOf(REVERSED), amount: 2n, reversed: 2n }],
+  },
+  opened: [{ account: newAccount('NEW'), state: { ...account, accountNumber: 'NEW' }, seal: '00'.repeat(32) }],
+  claims: [{ unit: 0, key: 'fresh', fingerprint: Buffer.alloc(32), transferId: FRESH, accountNumber: null }],
+  digest: () => Buffer.alloc(32),
+  missing: ['NOBODY'],
+  nextExpiry: null,
+  dryRun: true,
+};
+
+const lists = (what: string, filter: TransferFilter, more: Partial<Sender> = {}): Sender => ({
+  what: `list transfers ${what}`,
+  ...more,
+  send: async (connection) => await listTransfers(connection, MAIN, filter, PAGE),
+});
+
+export const SENDERS: readonly Sender[] = [
+  {
+    what: 'job',
+    keyed: true,
+    send: async (connection) => {
+      const { transaction } = await lockJob(connection, job);
+      await transaction.rollback();
+    },
+  },
+  {
+    what: 'job',
+    keyed: true,
+    send: async (connection) => {
+      const transaction = await Transaction.begin(connection);
+      await writeJob(transaction, decided);
+      await transaction.rollback();
+    },
+  },
+  {
+    what: 'intake',
+    keyed: true,
+    send: async (connection) => {
+      const idempotency = { key: 'fresh', fingerprint: Buffer.alloc(32) };
+      const request = { transfers: [newHold], namedId: newHold.id, idempotency };
+      await insertPending(connection, { ledger: MAIN, lease: OWN }, [request]);
+      await loadKeyHolders(connection, MAIN, ['key-1', 'key-2']);
+      await leases.openLease(connection, FRESH);
+      await leases.renewLease(connection, FRESH);
+    },
+  },
+  { what: 'close lease', keyed: true, send: async (connection) => await leases.closeLease(connection, FRESH) },
+  { what: 'heartbeat', send: async (connection) => await leases.writeHeartbeat(connection, OWN.id) },
+  {
+    what: 'observe leases',
+    readsWhole: { ...QUEUE, heartbeats: 'one row for each process', leases: 'joined to those with a heartbeat' },
+    send: async (connection) => await leases.observeLeases(connection, OWN.id, 5000),
+  },
+  {
+    what: 'adopt page',
+    readsWhole: QUEUE,
+    send: async (_, pool) => {
+      const orphan = { id: leaseOf(1), beat: 1n, ended: false, late: true };
+      await leases.adoptPage(pool, OWN, orphan, BOUNDS);
+      await leases.adoptPage(pool, OWN, { ...orphan, id: FRESH }, BOUNDS);
+    },
+  },
+  {
+    what: 'load last pending id',
+    readsWhole: QUEUE,
+    send: async (connection) => await leases.loadLastPendingId(connection, leaseOf(0)),
+  },
+  {
+    what: 'load pending page',
+    readsWhole: QUEUE,
+    send: async (connection) =>
+      await leases.loadPendingPage(connection, leaseOf(0), { after: idOf(0), last: idOf(2 * TRANSFERS) }, BOUNDS),
+  },
+  { what: 'expiries', send: async (connection) => await loadDueHolds(connection, 100, [idOf(HOLD)]) },
+  {
+    what: 'look-ups by key',
+    send: async (connection) => {
+      await loadAccounts(connection, MAIN, ACCOUNT.accountNumber);
+      await loadAccountsOf(connection, MAIN, [accountOf(1), accountOf(2)]);
+      await loadTransfers(connection, MAIN, [idOf(HOLD), idOf(TRANSFERS + 1)]);
+      await loadHold(connection, MAIN, idOf(HOLD));
+      await loadBalanceAt(connection, MAIN, ACCOUNT, '2026-11-01T00:10:00Z');
+      await loadJournalNumber(connection, MAIN);
+      await closeInstant(connection, MAIN, '2026-11-02T00:00:00Z');
+      await ledgers.loadLedgers(connection, ['main', 'ledger-2']);
+      await ledgers.loadLedgerRecord(connection, 'ledger-2');
+      await ledgers.listLedgers(connection, { limit: 100, after: 'ledger-2' });
+      await sealAccount(connection, MAIN, ACCOUNT);
+    },
+  },
+  {
+    what: 'feed',
+    send: async (connection) => await loadEvents(connection, MAIN, 500n, { rowsMax: 10, recordsMax: 100 }),
+  },
+  // Nothing but its id tells that a pending transfer belongs to a group.
+  { what: 'group', readsWhole: QUEUE, send: async (connection) => await loadGroup(connection, MAIN, idOf(HOLD)) },
+  {
+    what: 'create ledger',
+    send: async (connection) => await ledgers.createLedger(connection, { name: 'new', idempotencyKey: 'key' }),
+  },
+  {
+    what: 'update account',
+    send: async (connection) =>
+      await updateAccount(connection, MAIN, ACCOUNT.accountNumber, {
+        name: 'Anna',
+        email: 'ann@example.org',
+        phone: '1',
+        dateOfBirth: '1984-03-01',
+        overdraftLimit: 1n,
+        status: 'open',
+        metadata: { a: 'b' },
+      }),
+  },
+  { what: 'close account', send: async (connection) => await closeAccount(connection, MAIN, ACCOUNT.accountNumber) },
+  {
+    what: 'list accounts',
+    send: async (connection) => await listAccounts(connection, MAIN, { ...PAGE, metadata: null }),
+  },
+  {
+    what: 'list accounts by metadata',
+    send: async (connection) =>
+      await listAccounts(connection, MAIN, { ...PAGE, metadata: { key: 'number', value: '5' } }),
+  },
+  {
+    what: 'list entries',
+    send: async (connection) => await listEntries(connection, MAIN, ACCOUNT, { ...PAGE, newestFirst: true }),
+  },
+  lists('of a ledger', {}),
+  lists('of an account', { account: ACCOUNT.accountNumber }, { readsWhole: QUEUE }),
+  lists('that are pending', { status: 'pending' }),
+  lists('that failed', { status: 'failed' }),
+  lists('by request id', { requestId: 'request-5' }, { readsWhole: QUEUE }),
+  lists('by group', { groupId: idOf(HOLD) }, { readsWhole: QUEUE }),
+  lists('by parent', { parentId: idOf(HOLD) }, { readsWhole: QUEUE }),
+  lists('by metadata', { metadata: { key: 'number', value: '5' } }, { readsWhole: QUEUE }),
+  lists('of a time', { since: '2026-11-01T00:10:00Z', until: '2026-11-01T00:10:10Z' }, { readsWhole: QUEUE }),
+  lists(
+    'of an account and a time',
+    { account: ACCOUNT.accountNumber, since: '2026-11-01T00:10:00Z', until: '2026-11-01T00:10:10Z' },
+    { readsWhole: QUEUE },
+  ),
+  {
+    what: 'statement',
+    send: async (connection) => {
+      const summary = await loadStatement(connection, MAIN, ACCOUNT, '2026-11');
+      if (summary === null) throw new Error('The month has not begun.');
+      await Array.fromAsync(readStatement(connection, summary));
+    },
+  },
+  {
+    what: 'trial balance',
+    readsWhole: { accounts: 'it sums them all' },
+    send: async (connection) => await loadTrialBalance(connection, MAIN, null),
+  },
+];

@@ -1,0 +1,258 @@
+// Goal: the SQL of the service can be read as it is sent, and a change of it shows; and what runs often finds its rows by their keys.
+// Method: the statements are recorded while the functions of src/db run on a filled ledger, and compared with test/db/statements/.
+// To write the files again: node --test --test-update-snapshots --test-global-setup=test/support/global-setup.ts test/db/statements.test.ts
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test, type TestContext } from 'node:test';
+import { escapeLiteral } from 'pg';
+import { z } from 'zod';
+import { auditBooks } from '../../src/db/audit.ts';
+import { connect, type Connection, createPool, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { onEnd, type Scope } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { fillLedger } from './filled-ledger.ts';
+import { type Sender, SENDERS, type Sent } from './sent-statements.ts';
+
+const FOLDER = join(import.meta.dirname, 'statements');
+/** Of a table that is not read whole, a statement reads at most this many rows: no fewer than a page and no more than a few. */
+const ROWS_MAX = 300;
+/** A process has one row of each. */
+const FEW_ROWS = new Set(['leases', 'heartbeats']);
+const TRANSACTION = /^(begin|commit|rollback)\b/;
+
+let recorded: ReadonlyMap<Sender, readonly Sent[]>;
+
+before(async (scope) => {
+  const database = await createDatabase(scope);
+  await fillLedger(database);
+  recorded = await recordAll(scope, database);
+});
+
+test('statements: each is sent as its file says', (t) => {
+  const texts = new Map<string, string>();
+  for (const { name, text, named } of [...recorded.values()].flat()) {
+    const known = texts.get(name);
+    if (named && known !== undefined) assert.equal(format(text), known, `Two statements are called ${name}.`);
+    else texts.set(name, known === undefined ? format(text) : `${known};\n\n${format(text)}`);
+  }
+  compareFiles(t, '', texts);
+});
+
+test('statements: all that have a name are recorded', () => {
+  const names = new Set([...recorded.values()].flat().map(({ name }) => name));
+  const sources = globSync('src/db/*.ts', { cwd: join(import.meta.dirname, '../..') });
+  const declared = sources.flatMap((path) => {
+    const text = readFileSync(join(import.meta.dirname, '../..', path), 'utf8');
+    return [...text.matchAll(/\bname: '([a-z ]+)',\s*text|lockingStatement\(\s*'([a-z ]+)'/g)].map(
+      ([, name, locking]) => name ?? locking ?? '',
+    );
+  });
+  assert.ok(declared.length > 20);
+  assert.deepEqual(
+    declared.filter((name) => !names.has(name)),
+    [],
+  );
+});
+
+test('statements: each check of the audit is sent as its file says', async (t) => {
+  const database = await createDatabase(t);
+  const connection = await open(t, database, {});
+  const checks = new Map<string, string>();
+  const scopes = [
+    { scope: 'all ledgers', options: { ledger: null, since: null } },
+    { scope: 'one ledger, after a row of its journal', options: { ledger: 1, since: 7n } },
+  ];
+  for (const { scope, options } of scopes) {
+    let check = 'preparation';
+    const recording = record(connection, (text) => {
+      const header = `-- ${scope}\n`;
+      const known = checks.get(check);
+      const before = known === undefined ? '' : `${known};\n\n`;
+      checks.set(check, `${before}${before.includes(header) ? '' : header}${format(text)}`);
+    });
+    await connection.query('begin isolation level repeatable read, read only');
+    for await (const event of auditBooks(recording, { ...options, expect: [], discrepanciesMax: 1 })) {
+      if (event.type === 'started') ({ check } = event);
+    }
+    await connection.query('rollback');
+  }
+  compareFiles(t, 'audit', checks);
+});
+
+for (const analyzed of [false, true]) {
+  const statistics = analyzed ? 'with statistics' : 'without statistics, as far as sessions look up by key';
+  test(`statements: each finds its rows by their keys, ${statistics}`, async (t) => {
+    const database = await createDatabase(t);
+    await fillLedger(database);
+    if (analyzed) await database.query('vacuum analyze');
+    const sessions = {
+      keyed: await open(t, database, { keyed: true }),
+      free: await open(t, database, {}),
+    };
+    await sessions.free.query('set plan_cache_mode = force_generic_plan');
+    for (const [sender, statements] of recorded) {
+      if (!analyzed && !sender.keyed) continue;
+      const session = sender.keyed ? sessions.keyed : sessions.free;
+      for (const sent of statements) {
+        const flaws = (await readPlan(session, sent)).flatMap((scan) => findFlaws(scan, sender));
+        assert.deepEqual(flaws, [], sent.name);
+      }
+    }
+  });
+}
+
+test('statements: a table that is read whole is found', async (t) => {
+  const database = await createDatabase(t);
+  await fillLedger(database);
+  const cases = [
+    { keyed: false, column: 'amount', flaw: 'transfers is read whole' },
+    { keyed: true, column: 'ledger_id', flaw: '20000 rows of transfers are read' },
+  ];
+  for (const { keyed, column, flaw } of cases) {
+    const session = await open(t, database, { keyed });
+    const sent = {
+      name: 'whole',
+      text: `select from transfers where ${column} = $1::bigint`,
+      values: [1],
+      named: true,
+    };
+    const flaws = (await readPlan(session, sent)).flatMap((scan) => findFlaws(scan));
+    assert.deepEqual(flaws, [flaw]);
+  }
+});
+
+async function open(
+  scope: Scope,
+  database: TestDatabase,
+  options: { keyed?: boolean; pipeline?: boolean },
+): Promise<Connection> {
+  const connection = await connect(database.settings, READING_TIMEOUTS, { applicationName: 'test', ...options });
+  onEnd(scope, async () => await disconnect(connection));
+  return connection;
+}
+
+type Note = (text: string, name: string | undefined, values: readonly unknown[]) => void;
+
+const query = z.union([
+  z.string().transform((text) => ({ text, name: undefined, values: undefined })),
+  z.object({ text: z.string(), name: z.string().optional(), values: z.array(z.unknown()).optional() }),
+]);
+
+/** The same connection, which reports what is sent on it. */
+function record<Client extends Pick<Connection, 'query'>>(client: Client, note: Note): Client {
+  return new Proxy(client, {
+    get: (target, property) => {
+      if (property !== 'query') return Reflect.get(target, property);
+      return (...args: unknown[]): unknown => {
+        const { text, name, values } = query.parse(args[0]);
+        note(text, name, values ?? z.array(z.unknown()).parse(args[1] ?? []));
+        return Reflect.apply(target.query, target, args);
+      };
+    },
+  });
+}
+
+async function recordAll(scope: Scope, database: TestDatabase): Promise<Map<Sender, Sent[]>> {
+  const connection = await open(scope, database, { pipeline: true });
+  const pool = createPool(database.settings, READING_TIMEOUTS, 1);
+  onEnd(scope, async () => await pool.end());
+  const all = new Map<Sender, Sent[]>();
+  for (const sender of SENDERS) {
+    const sent: Sent[] = [];
+    const note: Note = (text, name, values) => {
+      if (TRANSACTION.test(text) || sent.some((other) => other.text === text)) return;
+      sent.push({ name: name ?? sender.what, text, values, named: name !== undefined });
+    };
+    const recordingPool = new Proxy(pool, {
+      get: (target, property) =>
+        property === 'connect' ? async () => record(await target.connect(), note) : Reflect.get(target, property),
+    });
+    await sender.send(record(connection, note), recordingPool);
+    all.set(sender, sent);
+  }
+  return all;
+}
+
+/** The text without the indentation that it has in its source. */
+function format(text: string): string {
+  const lines = text.replace(/^\n/, '').trimEnd().split('\n');
+  const indents = lines.slice(1).flatMap((line) => (line.trim() === '' ? [] : line.search(/\S/)));
+  const indent = Math.min(...indents, lines[0]?.startsWith(' ') ? lines[0].search(/\S/) : Infinity);
+  return lines
+    .map((line, index) => (index === 0 ? line.trimStart() : line.slice(indent)).trimEnd())
+    .filter((line) => line !== '')
+    .join('\n');
+}
+
+/** Compares texts with the files of a folder, by their names. */
+function compareFiles(t: TestContext, folder: string, texts: ReadonlyMap<string, string>): void {
+  const files = new Map([...texts].map(([name, text]) => [`${name.replaceAll(' ', '-')}.sql`, `${text}\n`]));
+  for (const [file, text] of files) {
+    t.assert.fileSnapshot(text, join(FOLDER, folder, file), { serializers: [String] });
+  }
+  const found = globSync('*.sql', { cwd: join(FOLDER, folder) });
+  assert.deepEqual(found.sort(), [...files.keys()].sort(), 'A file is of no statement: delete it.');
+}
+
+const planSchema = z.object({
+  'Node Type': z.string(),
+  'Relation Name': z.string().optional(),
+  'Actual Rows': z.number(),
+  'Actual Loops': z.number(),
+  'Rows Removed by Filter': z.number().optional(),
+  'Rows Removed by Index Recheck': z.number().optional(),
+  get Plans() {
+    return z.array(planSchema).optional();
+  },
+});
+type Plan = z.infer<typeof planSchema>;
+const explained = z.object({ 'QUERY PLAN': z.tuple([z.object({ Plan: planSchema })]) });
+
+type Scan = { readonly table: string; readonly kind: string; readonly rows: number };
+
+/** Runs a statement, takes back what it did, and returns how it found the rows of each table. */
+async function readPlan(session: Connection, { text, values, named }: Sent): Promise<Scan[]> {
+  const explain = 'explain (analyze, timing off, summary off, format json)';
+  await session.query('begin');
+  try {
+    const literals = values.length === 0 ? '' : `(${values.map(renderLiteral).join(', ')})`;
+    if (named) await session.query(`prepare sent as ${text}`);
+    const result = named
+      ? await session.query(`${explain} execute sent${literals}`)
+      : await session.query(`${explain} ${text}`, [...values]);
+    return listScans(explained.parse(result.rows[0])['QUERY PLAN'][0].Plan);
+  } finally {
+    await session.query('rollback');
+    await session.query('deallocate all');
+  }
+}
+
+function listScans(plan: Plan): Scan[] {
+  const { 'Node Type': kind, 'Relation Name': table } = plan;
+  const below = (plan.Plans ?? []).flatMap(listScans);
+  if (table === undefined || !kind.endsWith('Scan')) return below;
+  const rows =
+    plan['Actual Loops'] *
+    (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0) + (plan['Rows Removed by Index Recheck'] ?? 0));
+  return [{ table, kind, rows: Math.round(rows) }, ...below];
+}
+
+function findFlaws({ table, kind, rows }: Scan, { readsWhole = {} }: Pick<Sender, 'readsWhole'> = {}): string[] {
+  if (FEW_ROWS.has(table) || table in readsWhole) return [];
+  if (kind === 'Seq Scan') return [`${table} is read whole`];
+  return rows > ROWS_MAX ? [`${rows} rows of ${table} are read`] : [];
+}
+
+function renderLiteral(value: unknown): string {
+  if (value === null || value === undefined) return 'null';
+  if (Array.isArray(value)) {
+    const elements = value.map((element: unknown) => (element === null ? 'NULL' : JSON.stringify(renderText(element))));
+    return escapeLiteral(`{${elements.join()}}`);
+  }
+  return escapeLiteral(renderText(value));
+}
+
+function renderText(value: unknown): string {
+  return Buffer.isBuffer(value) ? `\\x${value.toString('hex')}` : String(value);
+}

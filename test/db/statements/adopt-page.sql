@@ -1,0 +1,39 @@
+select from leases where id = $1::uuid and session = $2::integer and not closed for key share;
+
+select from leases where id = $1::uuid for update;
+
+update leases
+set closed = true
+where id = $1::uuid and not closed
+  and (select beat from heartbeats where lease_id = leases.id) is not distinct from $2::bigint;
+
+select id, atomic_group_id
+from (
+  select id, atomic_group_id, sum(bytes) over (order by id) as bytes_so_far, row_number() over (order by id) as position
+  from (
+    select pending_transfers.id, case when atomic then group_id end as atomic_group_id, (
+  200 + coalesce(octet_length(pending_transfers.description), 0)
+  + coalesce(octet_length(pending_transfers.metadata::text), 0)
+) as bytes
+    from pending_transfers
+    left join leases on leases.id = pending_transfers.lease_id
+    where lease_id = $1::uuid and coalesce(leases.closed, true)
+    order by pending_transfers.id
+    limit $2::integer
+  ) as oldest
+) as counted
+where position = 1 or bytes_so_far <= $3::bigint
+order by id;
+
+update pending_transfers
+   set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000)
+   from ledgers
+   where ledgers.id = pending_transfers.ledger_id
+     and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
+   returning
+ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
+group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, description, metadata,
+adoptions, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros;
+
+delete from heartbeats
+where lease_id = (select id from leases where id = $1::uuid and closed)

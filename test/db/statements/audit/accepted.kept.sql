@@ -1,0 +1,14 @@
+-- all ledgers
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (
+  select (select coalesce(sum(accepted_count), 0) from leases) as accepted,
+    (select count(*) from pending_transfers) + (select coalesce(sum(intake_count), 0) from journal) as kept
+) as counts
+cross join lateral (
+  values ('accepted transfers that are pending or settled', ((accepted) is not distinct from (kept)) is true, (accepted)::text, (kept)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where (((accepted) is not distinct from (kept)) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what

@@ -1,0 +1,133 @@
+-- all ledgers
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers'), ('accounts'), ('pending_transfers'), ('transfers'), ('entries'), ('holds'), ('reversed_amounts'), ('account_changes'), ('journal'), ('journal_head'), ('idempotency_keys'), ('leases')) as known (name)
+  left join pg_class as relation on relation.relname = known.name and relation.relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+cross join lateral (
+  values ('table with all its rows in sight', (relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
+      and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true, ('a table without rules, policies or heirs')::text, (name || coalesce(' of kind ' || relation.relkind::text, ' is missing'))::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
+      and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers_pkey'), ('ledgers_name_unique'), ('ledgers_idempotency_key_unique'), ('ledgers_id_positive'), ('ledgers_name_form'), ('accounts_pkey'), ('accounts_number_form'), ('accounts_currency_form'), ('accounts_status_known'), ('accounts_balance_exact'), ('accounts_held_exact'), ('accounts_overdraft_limit_exact'), ('accounts_entry_count_positive'), ('accounts_no_overdraft'), ('accounts_closed_is_empty'), ('pending_transfers_pkey'), ('pending_transfers_kind_known'), ('pending_transfers_amount_positive'), ('pending_transfers_amount_named'), ('pending_transfers_parent_named'), ('pending_transfers_accounts_differ'), ('transfers_pkey'), ('transfers_kind_known'), ('transfers_amount_positive'), ('transfers_parent_named'), ('transfers_accounts_differ'), ('transfers_status_known'), ('transfers_status_explained'), ('entries_pkey'), ('entries_number_positive'), ('entries_amount_not_zero'), ('entries_balance_exact'), ('holds_pkey'), ('holds_state_known'), ('holds_amount_positive'), ('holds_parts_positive'), ('holds_within_amount'), ('holds_state_explained'), ('reversed_amounts_pkey'), ('reversed_amounts_within'), ('account_changes_pkey'), ('account_changes_number_positive'), ('account_changes_seal_sized'), ('journal_pkey'), ('journal_number_positive'), ('journal_counts_positive'), ('journal_counts_consistent'), ('journal_hashes_sized'), ('journal_head_pkey'), ('idempotency_keys_pkey'), ('idempotency_keys_fingerprint_sized'), ('idempotency_keys_names_something'), ('leases_pkey'), ('leases_accepted_count_positive'), ('leases_session_positive')) as known (name)
+  left join pg_constraint as rule on rule.conname = known.name and rule.connamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+cross join lateral (
+  values ('constraint', (rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true, ('there and validated')::text, (name || case when rule.oid is null then ' is missing' else ' is not validated' end)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers_pkey'), ('accounts_pkey'), ('pending_transfers_pkey'), ('transfers_pkey'), ('entries_pkey'), ('holds_pkey'), ('reversed_amounts_pkey'), ('account_changes_pkey'), ('journal_pkey'), ('journal_head_pkey'), ('idempotency_keys_pkey'), ('leases_pkey'), ('ledgers_name_unique'), ('ledgers_idempotency_key_unique'), ('accounts_one_currency'), ('transfers_journal')) as known (name)
+  left join pg_class as relation on relation.relname = known.name and relation.relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+  left join pg_index as index on index.indexrelid = relation.oid
+cross join lateral (
+  values ('unique index', (index.indisunique and index.indisvalid and index.indisready and index.indislive) is true, ('there and valid')::text, (name || case when index.indexrelid is null then ' is missing' else ' is not valid, or not unique' end)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((index.indisunique and index.indisvalid and index.indisready and index.indislive) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers'), ('accounts'), ('transfers'), ('entries'), ('holds'), ('reversed_amounts'), ('account_changes'), ('journal'), ('journal_head'), ('idempotency_keys'), ('leases')) as known (name)
+  join pg_attribute as attribute
+    on attribute.attrelid = to_regclass(known.name) and attribute.attnum > 0 and not attribute.attisdropped
+cross join lateral (
+  values ('column', (attribute.attnotnull) is true, ('never null')::text, (name || '.' || attname || ' may be null')::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((attribute.attnotnull) is true) is not true
+  and not fact.holds
+  and (name || '.' || attname not in ('ledgers.idempotency_key', 'accounts.email', 'accounts.phone', 'accounts.date_of_birth', 'transfers.amount', 'transfers.from_entry_number', 'transfers.to_entry_number', 'transfers.if_from_entry_number', 'transfers.if_min_available_after', 'transfers.expires_in', 'transfers.group_position', 'transfers.parent_id', 'transfers.group_id', 'transfers.atomic', 'transfers.final_capture', 'transfers.currency', 'transfers.failure_code', 'transfers.request_id', 'transfers.description', 'transfers.metadata', 'holds.expires_at', 'holds.expiry_id', 'idempotency_keys.transfer_id', 'idempotency_keys.account_number')) order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('account_number', 'account_number'), ('currency', 'currency_code')) as known (name, type)
+  left join pg_attribute as attribute
+    on attribute.attrelid = to_regclass('accounts') and attribute.attname = known.name
+  left join pg_type as actual on actual.oid = attribute.atttypid and actual.typnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+cross join lateral (
+  values ('column with a type of its own', (actual.typname = known.type) is true, ('of that type')::text, ('accounts.' || known.name || ' is not of the type ' || known.type)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((actual.typname = known.type) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+-- one ledger, after a row of its journal
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers'), ('accounts'), ('pending_transfers'), ('transfers'), ('entries'), ('holds'), ('reversed_amounts'), ('account_changes'), ('journal'), ('journal_head'), ('idempotency_keys'), ('leases')) as known (name)
+  left join pg_class as relation on relation.relname = known.name and relation.relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+cross join lateral (
+  values ('table with all its rows in sight', (relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
+      and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true, ('a table without rules, policies or heirs')::text, (name || coalesce(' of kind ' || relation.relkind::text, ' is missing'))::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
+      and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers_pkey'), ('ledgers_name_unique'), ('ledgers_idempotency_key_unique'), ('ledgers_id_positive'), ('ledgers_name_form'), ('accounts_pkey'), ('accounts_number_form'), ('accounts_currency_form'), ('accounts_status_known'), ('accounts_balance_exact'), ('accounts_held_exact'), ('accounts_overdraft_limit_exact'), ('accounts_entry_count_positive'), ('accounts_no_overdraft'), ('accounts_closed_is_empty'), ('pending_transfers_pkey'), ('pending_transfers_kind_known'), ('pending_transfers_amount_positive'), ('pending_transfers_amount_named'), ('pending_transfers_parent_named'), ('pending_transfers_accounts_differ'), ('transfers_pkey'), ('transfers_kind_known'), ('transfers_amount_positive'), ('transfers_parent_named'), ('transfers_accounts_differ'), ('transfers_status_known'), ('transfers_status_explained'), ('entries_pkey'), ('entries_number_positive'), ('entries_amount_not_zero'), ('entries_balance_exact'), ('holds_pkey'), ('holds_state_known'), ('holds_amount_positive'), ('holds_parts_positive'), ('holds_within_amount'), ('holds_state_explained'), ('reversed_amounts_pkey'), ('reversed_amounts_within'), ('account_changes_pkey'), ('account_changes_number_positive'), ('account_changes_seal_sized'), ('journal_pkey'), ('journal_number_positive'), ('journal_counts_positive'), ('journal_counts_consistent'), ('journal_hashes_sized'), ('journal_head_pkey'), ('idempotency_keys_pkey'), ('idempotency_keys_fingerprint_sized'), ('idempotency_keys_names_something'), ('leases_pkey'), ('leases_accepted_count_positive'), ('leases_session_positive')) as known (name)
+  left join pg_constraint as rule on rule.conname = known.name and rule.connamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+cross join lateral (
+  values ('constraint', (rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true, ('there and validated')::text, (name || case when rule.oid is null then ' is missing' else ' is not validated' end)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers_pkey'), ('accounts_pkey'), ('pending_transfers_pkey'), ('transfers_pkey'), ('entries_pkey'), ('holds_pkey'), ('reversed_amounts_pkey'), ('account_changes_pkey'), ('journal_pkey'), ('journal_head_pkey'), ('idempotency_keys_pkey'), ('leases_pkey'), ('ledgers_name_unique'), ('ledgers_idempotency_key_unique'), ('accounts_one_currency'), ('transfers_journal')) as known (name)
+  left join pg_class as relation on relation.relname = known.name and relation.relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+  left join pg_index as index on index.indexrelid = relation.oid
+cross join lateral (
+  values ('unique index', (index.indisunique and index.indisvalid and index.indisready and index.indislive) is true, ('there and valid')::text, (name || case when index.indexrelid is null then ' is missing' else ' is not valid, or not unique' end)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((index.indisunique and index.indisvalid and index.indisready and index.indislive) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('ledgers'), ('accounts'), ('transfers'), ('entries'), ('holds'), ('reversed_amounts'), ('account_changes'), ('journal'), ('journal_head'), ('idempotency_keys'), ('leases')) as known (name)
+  join pg_attribute as attribute
+    on attribute.attrelid = to_regclass(known.name) and attribute.attnum > 0 and not attribute.attisdropped
+cross join lateral (
+  values ('column', (attribute.attnotnull) is true, ('never null')::text, (name || '.' || attname || ' may be null')::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((attribute.attnotnull) is true) is not true
+  and not fact.holds
+  and (name || '.' || attname not in ('ledgers.idempotency_key', 'accounts.email', 'accounts.phone', 'accounts.date_of_birth', 'transfers.amount', 'transfers.from_entry_number', 'transfers.to_entry_number', 'transfers.if_from_entry_number', 'transfers.if_min_available_after', 'transfers.expires_in', 'transfers.group_position', 'transfers.parent_id', 'transfers.group_id', 'transfers.atomic', 'transfers.final_capture', 'transfers.currency', 'transfers.failure_code', 'transfers.request_id', 'transfers.description', 'transfers.metadata', 'holds.expires_at', 'holds.expiry_id', 'idempotency_keys.transfer_id', 'idempotency_keys.account_number')) order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('account_number', 'account_number'), ('currency', 'currency_code')) as known (name, type)
+  left join pg_attribute as attribute
+    on attribute.attrelid = to_regclass('accounts') and attribute.attname = known.name
+  left join pg_type as actual on actual.oid = attribute.atttypid and actual.typnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head'))
+cross join lateral (
+  values ('column with a type of its own', (actual.typname = known.type) is true, ('of that type')::text, ('accounts.' || known.name || ' is not of the type ' || known.type)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((actual.typname = known.type) is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what

@@ -1,0 +1,43 @@
+-- all ledgers
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34)) as known (name, trigger, type)
+  left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
+  left join pg_proc as refusal on refusal.oid = rule.tgfoid
+cross join lateral (
+  values ('trigger that refuses changes', (rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
+      and cardinality(rule.tgattr::int2[]) = 0
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true, ('there, enabled, on every change')::text, (known.trigger || case
+      when rule.oid is null then ' is missing'
+      when rule.tgenabled not in ('O', 'A') then ' is disabled'
+      else ' does something else'
+    end)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
+      and cardinality(rule.tgattr::int2[]) = 0
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+
+-- one ledger, after a row of its journal
+select null::bigint as ledger, null::text as account, null::text as currency,
+  null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
+from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34)) as known (name, trigger, type)
+  left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
+  left join pg_proc as refusal on refusal.oid = rule.tgfoid
+cross join lateral (
+  values ('trigger that refuses changes', (rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
+      and cardinality(rule.tgattr::int2[]) = 0
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true, ('there, enabled, on every change')::text, (known.trigger || case
+      when rule.oid is null then ' is missing'
+      when rule.tgenabled not in ('O', 'A') then ' is disabled'
+      else ' does something else'
+    end)::text)
+) as fact (what, holds, expected, found)
+-- First all facts at once: rows of which everything is true, nearly all, go no further.
+where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
+      and cardinality(rule.tgattr::int2[]) = 0
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true) is not true
+  and not fact.holds
+   order by ledger nulls first, journal nulls first, account, currency, transfer, what

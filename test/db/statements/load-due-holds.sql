@@ -1,0 +1,6 @@
+select ledger_id, ledgers.name as ledger, holds.id, from_account, to_account, currency
+from holds
+join ledgers on ledgers.id = ledger_id
+where state = 'open' and expires_at <= now() and holds.id <> all($2::uuid[])
+order by expires_at
+limit $1::integer

@@ -1,0 +1,3 @@
+select name, created_at
+from ledgers
+where name = $1::text

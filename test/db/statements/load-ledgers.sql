@@ -1,0 +1,3 @@
+select id, name
+from ledgers
+where name = any($1::text[])

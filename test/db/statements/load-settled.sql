@@ -1,0 +1,8 @@
+select settled.id
+from unnest($2::uuid[]) as named (id)
+cross join lateral (
+  select id
+  from transfers
+  where ledger_id = $1::integer and id = named.id
+  offset 0
+) as settled

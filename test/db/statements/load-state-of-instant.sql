@@ -1,0 +1,10 @@
+select greatest(settled_at, closed_until) > $1::timestamptz as closed,
+  case
+    when greatest(settled_at, closed_until) <= $1::timestamptz
+      and $1::timestamptz < clock_timestamp()
+      and greatest(settled_at, closed_until) < clock_timestamp() - interval '100 milliseconds'
+    then clock_timestamp()
+  end as close_at,
+  extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
+from journal_head
+where ledger_id = $2::integer

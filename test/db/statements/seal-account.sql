@@ -1,0 +1,39 @@
+with sealed as (
+      select account_number, currency, account_seal(accounts) as seal,
+        1 + (
+          select coalesce(max(change_number), 0)
+          from account_changes
+          where ledger_id = $3::integer and account_number = $1::text and currency = $2::text
+        ) as change_number
+      from accounts
+      where ledger_id = $3::integer and account_number = $1::text and currency = $2::text
+    ), change as (
+      select sealed.*,
+        sha256(convert_to(
+          concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), 'UTF8'
+        )) as digest
+      from sealed
+    ),
+advanced as (
+  update journal_head
+  set number = number + 1,
+    settled_at = greatest(statement_timestamp(), settled_at, closed_until),
+    previous_hash = hash,
+    hash = chain_hash(
+      hash, $4::text, number + 1, greatest(statement_timestamp(), settled_at, closed_until), 0, 1, (select digest from change)
+    )
+  where ledger_id = $3::integer
+  returning number, settled_at, previous_hash, hash
+), journaled as (
+  insert into journal (
+    ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
+  )
+  select $3::integer, number, settled_at, 0, 0, 1, (select digest from change),
+    previous_hash, hash
+  from advanced
+  returning number, settled_at
+)
+    insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
+    select $3::integer, change.change_number, journaled.number, change.account_number, change.currency, change.seal
+    from change
+    cross join journaled
