@@ -1,4 +1,5 @@
-// JSON integers of any size. A balance is bounded so that every reader takes it as it is; a sum of many has no such bound.
+// What the JSON of several answers shares: integers of any size, amounts and instants.
+import { z } from 'zod';
 
 declare global {
   interface JSON {
@@ -11,3 +12,12 @@ declare global {
 export function exactInteger(value: bigint): object {
   return JSON.rawJSON(String(value));
 }
+
+/** A sum of many balances, as `exactInteger` renders it. A balance is bounded so that every reader takes it; a sum is not. */
+export const sumOfMoney = z
+  .unknown()
+  .meta({ type: 'integer', description: 'Minor units, an integer that may be larger than 2^53.' });
+
+export const minorUnits = z.int().describe('Minor units (cents), an integer.');
+
+export const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');

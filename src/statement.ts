@@ -1,9 +1,11 @@
 // A statement as text, bit by bit: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
 // A reader can detect one that breaks off: its end has the closing balance.
+import { z } from 'zod';
 import { BYTE_ORDER_MARK, type CsvStyle, neutralise, PLAIN_STYLE, renderCsv } from './csv.ts';
 import type { StatementEntry, StatementSummary } from './db/statements.ts';
 import { renderDecimal } from './domain/currency.ts';
-import { exactInteger } from './json.ts';
+import { TRANSFER_KINDS } from './domain/transfer.ts';
+import { exactInteger, instant, minorUnits, sumOfMoney } from './json.ts';
 import { renderPageEnd, renderPageRows, renderPageStart } from './statement-page.ts';
 
 export const STATEMENT_FORMATS = ['json', 'csv', 'html'] as const;
@@ -97,7 +99,23 @@ export async function* renderStatement(
   yield form.end(summary);
 }
 
-function renderSummary(summary: StatementSummary): Record<string, unknown> {
+const summaryView = z.object({
+  account_number: z.string(),
+  name: z.string(),
+  currency: z.string(),
+  month: z.string().describe('Such as 2026-11, in UTC.'),
+  begins: instant,
+  ends: instant.describe('The next month begins.'),
+  final: z.boolean().describe('Whether nothing can be added any more: the journal is closed past the month.'),
+  entry_count: z.int(),
+  first_entry_number: z.int().nullable(),
+  last_entry_number: z.int().nullable(),
+  opening_balance: minorUnits.describe('The closing balance of the month before.'),
+  total_in: sumOfMoney,
+  total_out: sumOfMoney,
+});
+
+function renderSummary(summary: StatementSummary): z.input<typeof summaryView> {
   const { openingEntryNumber: before, closingEntryNumber: last } = summary;
   return {
     account_number: summary.accountNumber,
@@ -116,7 +134,18 @@ function renderSummary(summary: StatementSummary): Record<string, unknown> {
   };
 }
 
-function renderEntry(entry: StatementEntry): Record<string, unknown> {
+const entryView = z.object({
+  entry_number: z.int(),
+  settled_at: instant,
+  transfer_id: z.uuid(),
+  kind: z.enum(TRANSFER_KINDS),
+  counterparty: z.string().describe("The other account's number."),
+  description: z.string().nullable(),
+  amount: minorUnits.describe('Negative: it left the account.'),
+  balance: minorUnits.describe('The balance after this entry.'),
+});
+
+function renderEntry(entry: StatementEntry): z.input<typeof entryView> {
   return {
     entry_number: Number(entry.entryNumber),
     settled_at: entry.settledAt,
@@ -128,3 +157,9 @@ function renderEntry(entry: StatementEntry): Record<string, unknown> {
     balance: Number(entry.balance),
   };
 }
+
+/** A statement as JSON. FORMS.json writes its members in this order. */
+export const statementView = summaryView.extend({
+  entries: z.array(entryView),
+  closing_balance: minorUnits.describe('Comes last: an answer that broke off does not have it.'),
+});

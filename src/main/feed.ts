@@ -8,7 +8,7 @@ import { type FeedEvent, loadEvents, loadJournalNumber, loadJournalNumbers } fro
 import type { Ledger } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 import type { StreamWriter } from './stream.ts';
-import { renderEvent } from './wire.ts';
+import { renderEvent } from './views.ts';
 
 /** A page is read and rendered at once, so it is bounded by rows and by what these cover; one job may have more. */
 const PAGE_RECORDS_MAX = 128;

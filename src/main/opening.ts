@@ -14,7 +14,7 @@ import { Problem } from './problem.ts';
 import type { Answer, Exchange } from './route.ts';
 import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
 import { keyReusedProblem, type Parts, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
-import { renderAccount } from './wire.ts';
+import { renderAccount } from './views.ts';
 
 type AccountBody = z.output<typeof createAccountSchema>;
 type Body = AccountBody | z.output<typeof createAccountsSchema>;

@@ -1,5 +1,6 @@
 // Problems: what an error answer says (RFC 9457). One table maps each stable code to its status and title; docs/API.md
 // lists the same, and a test compares them.
+import { z } from 'zod';
 
 export const PROBLEMS = {
   malformed_json: { status: 400, title: 'The body is not JSON' },
@@ -49,8 +50,34 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** A place in the request that is wrong; `pointer` is a JSON Pointer into the body, or the name of a parameter. */
-export type Flaw = { readonly pointer: string; readonly detail: string };
+const validationErrorView = z.object({ pointer: z.string(), detail: z.string() });
+
+/** One thing that is wrong with a request. `pointer` is a JSON Pointer into the body or into the query parameters. */
+export type ValidationError = z.input<typeof validationErrorView>;
+
+/** Members that only some codes have. */
+const members = {
+  errors: z.array(validationErrorView).optional().describe('With invalid_request: where.'),
+  transfer_id: z
+    .uuid()
+    .optional()
+    .describe('With idempotency_key_reused and outcome_unknown: of which transfer, or group of transfers.'),
+  account_number: z.string().optional().describe('With outcome_unknown of a new account: of which.'),
+  ledger: z.string().optional().describe('With idempotency_key_reused: the ledger that the key created.'),
+  failing: z.array(z.string()).optional().describe('With not_ready: the parts of the service that do not work.'),
+};
+
+type Members = z.input<z.ZodObject<typeof members>>;
+
+export const problemView = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(Object.keys(PROBLEMS)),
+  detail: z.string(),
+  request_id: z.string(),
+  ...members,
+});
 
 /** A JSON Pointer (RFC 6901), cut off where it would be longer than what it is to explain. */
 export function renderPointer(path: readonly PropertyKey[]): string {
@@ -61,14 +88,10 @@ export function renderPointer(path: readonly PropertyKey[]): string {
 export class Problem extends Error {
   readonly code: ProblemCode;
   readonly headers: Readonly<Record<string, string>>;
-  readonly members: Readonly<Record<string, unknown>>;
+  readonly members: Members;
 
   /** `detail` is a sentence for the caller; `members` are added to the body, `headers` to the answer. */
-  constructor(
-    code: ProblemCode,
-    detail: string,
-    more: { headers?: Record<string, string>; members?: Record<string, unknown> } = {},
-  ) {
+  constructor(code: ProblemCode, detail: string, more: { headers?: Record<string, string>; members?: Members } = {}) {
     const { stackTraceLimit } = Error;
     // No operator needs the stack of a refusal, and recording it costs more than the rest: 429 must be cheap.
     Error.stackTraceLimit = 0;
@@ -86,7 +109,7 @@ export class Problem extends Error {
   /** The body, as JSON text. */
   render(requestId: string): string {
     const { status, title } = PROBLEMS[this.code];
-    return JSON.stringify({
+    const body: z.input<typeof problemView> = {
       type: `urn:gopherpay:problem:${this.code}`,
       title,
       status,
@@ -94,6 +117,7 @@ export class Problem extends Error {
       detail: this.message,
       request_id: requestId,
       ...this.members,
-    });
+    };
+    return JSON.stringify(body);
   }
 }

@@ -5,6 +5,7 @@ import type { Ledger } from '../domain/ledger.ts';
 import type { LogFields } from '../request-line.ts';
 import { parseRequest } from './schemas.ts';
 import type { Stream } from './stream.ts';
+import type { AnswerJson, AnswerName } from './views.ts';
 
 export type Exchange<Query, Body> = {
   readonly requestId: string;
@@ -25,7 +26,7 @@ export type Answer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** A JSON body, text of another type, or a body that is written bit by bit; none for an empty answer. */
-  readonly json?: Record<string, unknown>;
+  readonly json?: AnswerJson;
   readonly text?: { readonly contentType: string; readonly text: string };
   readonly stream?: Stream;
   /** What else the request's log line tells. No personal data. */
@@ -53,8 +54,8 @@ export type Route = {
   readonly operational?: boolean;
   /** Whether a request may leave the body out, which then counts as an empty object. */
   readonly bodyOptional?: boolean;
-  /** The name of the schema of each answer that is not a problem, or null for an empty one; see openapi.ts. */
-  readonly answers: Readonly<Record<number, string | null>>;
+  /** The name of the view of each answer that is not a problem, by status; null for an empty answer. */
+  readonly answers: Readonly<Record<number, AnswerName | null>>;
   readonly handle: (exchange: RawExchange) => Promise<Answer>;
 };
 

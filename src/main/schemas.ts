@@ -4,7 +4,7 @@ import { EXTERNAL } from '../domain/account.ts';
 import { MONEY_MAX } from '../domain/money.ts';
 import type { MetadataFilter } from '../db/metadata.ts';
 import { STATEMENT_FORMATS } from '../statement.ts';
-import { type Flaw, Problem, renderPointer } from './problem.ts';
+import { Problem, renderPointer, type ValidationError } from './problem.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
 const LIMIT_MAX = 1000;
@@ -357,7 +357,7 @@ export const NO_PARAMETERS = z.strictObject({});
 export function parseRequest<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const errors: Flaw[] = parsed.error.issues.slice(0, FLAWS_MAX).map((issue) => ({
+  const errors: ValidationError[] = parsed.error.issues.slice(0, FLAWS_MAX).map((issue) => ({
     pointer: renderPointer(issue.path),
     detail: (issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue).message.slice(0, DETAIL_MAX),
   }));

@@ -10,7 +10,7 @@ import { type Engine, type Refusal, submit, type Submission, tryOut } from './en
 import { unavailableProblem } from './failures.ts';
 import { Problem } from './problem.ts';
 import type { Answer, Exchange } from './route.ts';
-import { renderGroup, renderTransfer } from './wire.ts';
+import { renderGroup, renderTransfer } from './views.ts';
 
 /** What handlers need to submit. */
 export type Parts = {

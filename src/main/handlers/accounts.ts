@@ -30,7 +30,8 @@ import {
   readAccountSchema,
   updateAccountSchema,
 } from '../schemas.ts';
-import { renderAccount, renderEntry, renderItems, renderPage } from '../wire.ts';
+import { renderItems, renderPage } from '../pages.ts';
+import { renderAccount, renderBalance, renderEntry } from '../views.ts';
 import type { ReadingParts } from '../reads.ts';
 import { awaitClosed } from './instants.ts';
 
@@ -238,20 +239,11 @@ async function showBalance(
 ): Promise<Answer> {
   const account = await findAccount(books, accountNumber, query.currency);
   const at = query.at ?? null;
-  const { balance, entryNumber } =
+  const balance =
     at === null
       ? { balance: account.balance, entryNumber: account.entryCount }
       : await loadBalanceAt(books.pool, books.ledger, account, at);
-  return {
-    status: 200,
-    json: {
-      account_number: account.accountNumber,
-      currency: account.currency,
-      at,
-      balance: Number(balance),
-      entry_number: Number(entryNumber),
-    },
-  };
+  return { status: 200, json: renderBalance(account, at, balance) };
 }
 
 /** The account that a path names, if a caller may change it: any but @external. */

@@ -8,7 +8,8 @@ import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import { eventsSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
-import { renderEvent, renderItems, renderPage } from '../wire.ts';
+import { renderItems, renderPage } from '../pages.ts';
+import { renderEvent } from '../views.ts';
 
 type FeedParts = {
   feed: Feed;

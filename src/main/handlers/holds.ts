@@ -8,7 +8,7 @@ import type { ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
 import { isUuid, type Parts, submitOne } from '../submission.ts';
-import { renderHold } from '../wire.ts';
+import { renderHold } from '../views.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;

@@ -9,7 +9,8 @@ import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { createLedgerSchema, listLedgersSchema, NO_PARAMETERS } from '../schemas.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
-import { renderItems, renderLedger, renderPage } from '../wire.ts';
+import { renderItems, renderPage } from '../pages.ts';
+import { renderLedger } from '../views.ts';
 
 type LedgerParts = {
   ledgers: LedgerRegistry;

@@ -77,7 +77,7 @@ export function operationRoutes(parts: {
   ];
 }
 
-function notReadyProblem(failing: readonly string[]): Problem {
+function notReadyProblem(failing: string[]): Problem {
   return new Problem('not_ready', `These parts of the service do not work at the moment: ${failing.join(', ')}.`, {
     headers: { 'Retry-After': '1' },
     members: { failing },

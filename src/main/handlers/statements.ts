@@ -12,7 +12,7 @@ import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { balancesSchema, statementSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
-import { renderTrialBalance } from '../wire.ts';
+import { renderTrialBalance } from '../views.ts';
 import { findAccount } from './accounts.ts';
 import { awaitClosed } from './instants.ts';
 

@@ -17,7 +17,8 @@ import {
   reverseTransferSchema,
 } from '../schemas.ts';
 import { findTransfer, isUuid, type Parts, submitGroup, submitOne, type TransferFields } from '../submission.ts';
-import { renderItems, renderPage, renderTransfer } from '../wire.ts';
+import { renderItems, renderPage } from '../pages.ts';
+import { renderTransfer } from '../views.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
 
