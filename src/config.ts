@@ -3,23 +3,25 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { DatabaseSettings, DatabaseTimeouts } from './db/connect.ts';
 import { parseEnvFile, refuseMisspelt } from './env-file.ts';
+import { mustBe } from './validation.ts';
 
-const whole = (min: number, max: number) => {
-  const bounds = `must be from ${min} to ${max}`;
-  return z
+const whole = (min: number, max: number) =>
+  z
     .string()
-    .regex(/^\d+$/, 'must be a whole number')
+    .refine((text) => /^\d+$/.test(text) && Number(text) >= min && Number(text) <= max, {
+      error: mustBe(`a whole number from ${min} to ${max}`),
+    })
     .transform(Number)
-    .pipe(z.number(bounds).min(min, bounds).max(max, bounds));
-};
+    // The text is checked above; this states the bounds in docs/SETTINGS.md.
+    .pipe(z.number().min(min).max(max));
 
 /** `npm run settings` writes docs/SETTINGS.md from this schema. A name carries its unit. */
 export const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1').describe('the address to listen on'),
   PORT: whole(0, 65_535).default(8080).describe('the port to listen on; 0 picks a free one'),
   ALLOWED_HOSTS: z
-    .string()
-    .regex(/^[\sA-Za-z0-9.,_-]*$/, 'must be host names separated by commas, without a scheme or a port')
+    .string({ error: mustBe('host names separated by commas, without a scheme or a port') })
+    .regex(/^[\sA-Za-z0-9.,_-]*$/)
     .default('')
     .describe(
       'host names by which callers address the service, separated by commas, besides `HOST`, IP addresses, names without a dot and `*.localhost`',
@@ -207,7 +209,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     const name = String(issue?.path[0]);
     // The value of a secret must not end up in a terminal or a log.
     const shown = name === 'DATABASE_URL' || name === 'DB_PASSWORD' ? '' : ` "${given[name]}"`;
-    throw new Error(`The setting ${name}${shown} is wrong: ${issue?.message}.`);
+    throw new Error(`The setting ${name}${shown} is wrong: it ${issue?.message}.`);
   }
   const values = parsed.data;
   if (values.DATABASE_URL !== undefined && values.DB_HOST !== undefined) {

@@ -8,6 +8,9 @@ import { TRANSFER_KINDS } from './domain/transfer.ts';
 import { exactInteger, instant, minorUnits, sumOfMoney } from './json.ts';
 import { renderPageEnd, renderPageRows, renderPageStart } from './statement-page.ts';
 
+/** The month of a statement. */
+export const MONTH_FORM = /^[1-9]\d{3}-(0[1-9]|1[0-2])$/;
+
 export const STATEMENT_FORMATS = ['json', 'csv', 'html'] as const;
 
 export type StatementFormat = (typeof STATEMENT_FORMATS)[number];

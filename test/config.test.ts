@@ -158,24 +158,28 @@ test('config: an empty setting is one that is not set', () => {
 
 const WRONG: { name: string; value: string; message: RegExp }[] = [
   ...['PORT', 'DB_PORT'].flatMap((name) => [
-    { name, value: '65536', message: /"65536" is wrong: must be from [01] to 65535\.$/ },
-    { name, value: 'http', message: /"http" is wrong: must be a whole number\.$/ },
+    { name, value: '65536', message: /"65536" is wrong: it must be a whole number from [01] to 65535\.$/ },
+    { name, value: 'http', message: /"http" is wrong: it must be a whole number from [01] to 65535\.$/ },
   ]),
-  { name: 'DB_PORT', value: '0', message: /must be from 1 to 65535\.$/ },
-  { name: 'PORT', value: '-1', message: /"-1" is wrong: must be a whole number\.$/ },
-  { name: 'PORT', value: '80.5', message: /must be a whole number\.$/ },
-  { name: 'PORT', value: '1e3', message: /must be a whole number\.$/ },
-  { name: 'PORT', value: '0x50', message: /must be a whole number\.$/ },
-  { name: 'PORT', value: ' 80', message: /must be a whole number\.$/ },
-  { name: 'THREADS', value: '0', message: /must be from 1 to 64\.$/ },
-  { name: 'THREADS', value: '65', message: /must be from 1 to 64\.$/ },
-  { name: 'MAX_QUEUE', value: '0', message: /must be from 1 to 1000000\.$/ },
-  { name: 'MAX_QUEUE', value: '1000001', message: /must be from 1 to 1000000\.$/ },
-  { name: 'JOB_SIZE_MAX', value: '10001', message: /must be from 1 to 10000\.$/ },
-  { name: 'CONNECTIONS_MAX', value: '0', message: /must be from 1 to 100000\.$/ },
-  { name: 'CALLER_SHARE_PERCENT', value: '101', message: /must be from 1 to 100\.$/ },
-  { name: 'BODY_BYTES_MAX', value: '1023', message: /must be from 1024 to 67108864\.$/ },
-  { name: 'BODY_BYTES_MAX', value: '99999999999999999999', message: /must be from 1024 to 67108864\.$/ },
+  { name: 'DB_PORT', value: '0', message: /it must be a whole number from 1 to 65535\.$/ },
+  { name: 'PORT', value: '-1', message: /"-1" is wrong: it must be a whole number from 0 to 65535\.$/ },
+  { name: 'PORT', value: '80.5', message: /must be a whole number from 0 to 65535\.$/ },
+  { name: 'PORT', value: '1e3', message: /must be a whole number from 0 to 65535\.$/ },
+  { name: 'PORT', value: '0x50', message: /must be a whole number from 0 to 65535\.$/ },
+  { name: 'PORT', value: ' 80', message: /must be a whole number from 0 to 65535\.$/ },
+  { name: 'THREADS', value: '0', message: /it must be a whole number from 1 to 64\.$/ },
+  { name: 'THREADS', value: '65', message: /it must be a whole number from 1 to 64\.$/ },
+  { name: 'MAX_QUEUE', value: '0', message: /it must be a whole number from 1 to 1000000\.$/ },
+  { name: 'MAX_QUEUE', value: '1000001', message: /it must be a whole number from 1 to 1000000\.$/ },
+  { name: 'JOB_SIZE_MAX', value: '10001', message: /it must be a whole number from 1 to 10000\.$/ },
+  { name: 'CONNECTIONS_MAX', value: '0', message: /it must be a whole number from 1 to 100000\.$/ },
+  { name: 'CALLER_SHARE_PERCENT', value: '101', message: /it must be a whole number from 1 to 100\.$/ },
+  { name: 'BODY_BYTES_MAX', value: '1023', message: /it must be a whole number from 1024 to 67108864\.$/ },
+  {
+    name: 'BODY_BYTES_MAX',
+    value: '99999999999999999999',
+    message: /it must be a whole number from 1024 to 67108864\.$/,
+  },
   ...[
     'HEADERS_TIMEOUT_MS',
     'REQUEST_TIMEOUT_MS',
@@ -189,18 +193,24 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
     'DB_PROOF_TIMEOUT_MS',
     'DB_GOODBYE_TIMEOUT_MS',
     'LINGER_TIMEOUT_MS',
-  ].flatMap((name) => ['99', '600001'].map((value) => ({ name, value, message: /must be from 100 to 600000\.$/ }))),
-  { name: 'WAIT_TIMEOUT_MS', value: '999', message: /must be from 1000 to 600000\.$/ },
-  { name: 'DB_ANSWER_TIMEOUT_MS', value: '199', message: /must be from 200 to 700000\.$/ },
-  { name: 'DB_READING_TIMEOUT_MS', value: '99', message: /must be from 100 to 86400000\.$/ },
-  { name: 'HEARTBEAT_MS', value: '49', message: /must be from 50 to 60000\.$/ },
-  { name: 'ORPHANED_AFTER_MS', value: '199', message: /must be from 200 to 600000\.$/ },
+  ].flatMap((name) =>
+    ['99', '600001'].map((value) => ({ name, value, message: /it must be a whole number from 100 to 600000\.$/ })),
+  ),
+  { name: 'WAIT_TIMEOUT_MS', value: '999', message: /it must be a whole number from 1000 to 600000\.$/ },
+  { name: 'DB_ANSWER_TIMEOUT_MS', value: '199', message: /it must be a whole number from 200 to 700000\.$/ },
+  { name: 'DB_READING_TIMEOUT_MS', value: '99', message: /it must be a whole number from 100 to 86400000\.$/ },
+  { name: 'HEARTBEAT_MS', value: '49', message: /it must be a whole number from 50 to 60000\.$/ },
+  { name: 'ORPHANED_AFTER_MS', value: '199', message: /it must be a whole number from 200 to 600000\.$/ },
   ...['http://pay.example.com', 'pay.example.com:80', '*'].map((value) => ({
     name: 'ALLOWED_HOSTS',
     value,
-    message: /is wrong: must be host names separated by commas, without a scheme or a port\.$/,
+    message: /is wrong: it must be host names separated by commas, without a scheme or a port\.$/,
   })),
-  { name: 'LOG_LEVEL', value: 'loud', message: /"loud" is wrong: .*"debug".*\.$/ },
+  {
+    name: 'LOG_LEVEL',
+    value: 'loud',
+    message: /"loud" is wrong: it must be trace, debug, info, warn, error, fatal or silent\.$/,
+  },
 ];
 
 for (const { name, value, message } of WRONG) {
@@ -219,7 +229,7 @@ for (const { name, value, message } of WRONG) {
 
 test('config: a wrong DATABASE_URL is not shown, for the password in it', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'mysql://root:hidden@db/books' }), {
-    message: 'The setting DATABASE_URL is wrong: must begin with postgres:// or postgresql://.',
+    message: 'The setting DATABASE_URL is wrong: it must begin with postgres:// or postgresql://.',
   });
 });
 

@@ -8,7 +8,7 @@ import { readConfig } from '../config.ts';
 import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connect.ts';
 import { type AuditEvent, type CheckResult, type Discrepancy, type JournalEnd, withAudit } from '../db/audit.ts';
 import type { Checkpoint } from '../db/audit-chain.ts';
-import { MAIN_LEDGER } from '../domain/ledger.ts';
+import { isLedgerName, MAIN_LEDGER } from '../domain/ledger.ts';
 import {
   CommandError,
   EXIT,
@@ -24,8 +24,8 @@ type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
 
 const JOURNAL_NUMBER = /^\d{1,18}$/;
 /** A checkpoint; without a ledger it is one of the ledger that is audited, or of the main one. */
-const EXPECTED = /^(?:([a-z0-9][a-z0-9_-]{0,62}):)?(\d{1,18}):(?:sha256:)?([0-9a-fA-F]{64})$/;
-const EXPECTED_FORM = 'must be the number of a row, a colon and 64 hexadecimal digits, or @ and a file';
+const EXPECTED = /^(?:([^:]+):)?(\d{1,18}):(?:sha256:)?([0-9a-fA-F]{64})$/;
+const EXPECTED_FORM = 'it must be the number of a row, a colon and 64 hexadecimal digits, or @ and a file';
 
 type Wanted = {
   readonly json: boolean;
@@ -126,7 +126,7 @@ async function parseExpected(text: string, audited: string | null): Promise<read
   }
   return text.split(',').map((part) => {
     const [, ledger = audited ?? MAIN_LEDGER.name, number = '', hash = ''] = EXPECTED.exec(part) ?? [];
-    if (hash === '') throw wrongExpectation(EXPECTED_FORM);
+    if (hash === '' || !isLedgerName(ledger)) throw wrongExpectation(EXPECTED_FORM);
     if (audited !== null && ledger !== audited) throw wrongExpectation(`only the ledger ${audited} is audited`);
     return { ledger, number: BigInt(number), hash: hash.toLowerCase() };
   });

@@ -5,7 +5,10 @@ import type { Config } from '../config.ts';
 import { connect, type DatabaseSettings, type DatabaseTimeouts, disconnect, type Queryable } from '../db/connect.ts';
 import { holdsCluster, openEmbeddedServer } from '../db/embedded/server.ts';
 import { listLedgers, loadLedgers } from '../db/ledgers.ts';
+import { ACCOUNT_FORM } from '../domain/account.ts';
+import { CURRENCY_FORM } from '../domain/currency.ts';
 import { isLedgerName, type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
+import { mustBe } from '../validation.ts';
 import { onStopSignal } from './signals.ts';
 
 /** What the process ends with. */
@@ -48,7 +51,7 @@ export function parseArguments<Shape extends z.ZodRawShape>(
   if (issue?.code === 'unrecognized_keys') {
     throw new CommandError(EXIT.wrongUsage, `There is no option --${issue.keys[0]}; see --help.`);
   }
-  throw new CommandError(EXIT.wrongUsage, `The option --${issue?.path.join('.')} is wrong: ${issue?.message}.`);
+  throw new CommandError(EXIT.wrongUsage, `The option --${issue?.path.join('.')} is wrong: it ${issue?.message}.`);
 }
 
 /**
@@ -112,8 +115,10 @@ export async function withConnection<Result>(
   }
 }
 
-/** The option --ledger, as the parser of a command line takes it. */
-export const ledgerName = z.string().refine(isLedgerName, 'must be the name of a ledger, such as main');
+/** Options that several commands have. */
+export const ledgerName = z.string({ error: mustBe('the name of a ledger, such as main') }).refine(isLedgerName);
+export const accountNumber = z.string({ error: mustBe('an account number') }).regex(ACCOUNT_FORM);
+export const currencyCode = z.string({ error: mustBe('a currency such as USD') }).regex(CURRENCY_FORM);
 
 /** How many ledgers are named to an operator who named none that exists. */
 const LEDGERS_NAMED = 10;

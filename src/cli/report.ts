@@ -10,7 +10,9 @@ import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../
 import { renderDecimal } from '../domain/currency.ts';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
 import {
+  accountNumber,
   CommandError,
+  currencyCode,
   EXIT,
   findLedgerOf,
   interruptible,
@@ -18,11 +20,13 @@ import {
   parseArguments,
   withDatabase,
 } from './command.ts';
+import { instant, mustBe } from '../validation.ts';
 import { folderOf, writeOutput } from './file.ts';
 
-const DATE_OR_INSTANT = 'must be a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z';
-const instant = z
-  .union([z.iso.date(), z.iso.datetime({ offset: true })], { error: DATE_OR_INSTANT })
+/** PostgreSQL has no year 0. */
+const date = z.iso.date().regex(/^(?!0000)/);
+const dateOrInstant = z
+  .union([date, instant], { error: mustBe('a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z') })
   // PostgreSQL would round more digits, up as well as down.
   .refine((text) => !/\.\d{7}/.test(text), 'must have at most six digits behind the seconds')
   .optional();
@@ -54,16 +58,13 @@ export const report = defineCommand({
   async run({ args }) {
     const options = parseArguments(
       {
-        user: z.string().regex(/^([A-Za-z0-9._-]{1,34}|@external)$/, 'must be an account number'),
+        user: accountNumber,
         ledger: ledgerName.default(MAIN_LEDGER.name),
         output: z.string().min(1).optional(),
-        from: instant,
-        to: instant,
+        from: dateOrInstant,
+        to: dateOrInstant,
         status: z.enum(['pending', 'completed', 'failed']).optional(),
-        currency: z
-          .string()
-          .regex(/^[A-Z]{3}$/, 'must be a currency such as USD')
-          .optional(),
+        currency: currencyCode.optional(),
         bom: z.boolean().default(false),
         decimals: z.boolean().default(false),
       },

@@ -8,9 +8,11 @@ import { loadAccounts } from '../db/accounts.ts';
 import { type Queryable, readingTimeouts } from '../db/connect.ts';
 import { loadStatement, readStatement, type StatementSummary } from '../db/statements.ts';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
-import { renderStatement, STATEMENT_FORMATS } from '../statement.ts';
+import { MONTH_FORM, renderStatement, STATEMENT_FORMATS } from '../statement.ts';
 import {
+  accountNumber,
   CommandError,
+  currencyCode,
   EXIT,
   findLedger,
   interruptible,
@@ -41,15 +43,12 @@ export const statement = defineCommand({
   async run({ args }) {
     const options = parseArguments(
       {
-        account: z.string().regex(/^([A-Za-z0-9._-]{1,34}|@external)$/, 'must be an account number'),
-        month: z.string().regex(/^[1-9]\d{3}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-11'),
+        account: accountNumber,
+        month: z.string().regex(MONTH_FORM, 'must be a month such as 2026-11'),
         ledger: ledgerName.default(MAIN_LEDGER.name),
         format: z.enum(STATEMENT_FORMATS).default('csv'),
         output: z.string().min(1).optional(),
-        currency: z
-          .string()
-          .regex(/^[A-Z]{3}$/, 'must be a currency such as USD')
-          .optional(),
+        currency: currencyCode.optional(),
         bom: z.boolean().default(false),
         decimals: z.boolean().default(false),
       },

@@ -1,6 +1,9 @@
 // How many digits of an amount in minor units stand behind the point: ISO 4217 (list one, column "Minor unit"). Not what
 // Intl says, which follows daily use: it gives the forint, the rupiah and fourteen others no digits, a factor of 100.
 
+/** A currency as accounts have it. */
+export const CURRENCY_FORM = /^[A-Z]{3}$/;
+
 /** The currencies that do not have two digits. */
 const MINOR_DIGITS: readonly (readonly [digits: number, currencies: RegExp])[] = [
   [0, /^(BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF)$/],

@@ -6,9 +6,9 @@ export type Ledger = { readonly id: number; readonly name: string };
 /** The ledger of every path and command that names none. It exists from the start. */
 export const MAIN_LEDGER: Ledger = { id: 1, name: 'main' };
 
-const NAME_FORM = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+export const LEDGER_NAME_FORM = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 
 /** Whether a text can be the name of a ledger. */
 export function isLedgerName(text: string): boolean {
-  return NAME_FORM.test(text);
+  return LEDGER_NAME_FORM.test(text);
 }

@@ -1,6 +1,6 @@
 // Finds members that come twice in an object: JSON.parse silently keeps the last one. Members are counted in the text
 // (json-shape.ts) and in the result of JSON.parse; only a text whose counts differ is scanned again.
-import { Problem, renderPointer } from './problem.ts';
+import { Problem, toValidationError } from './problem.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -44,7 +44,7 @@ export function explainMembers(text: string): Problem {
 
 function repeated(name: string): Problem {
   return new Problem('invalid_request', 'A member may come once only.', {
-    members: { errors: [{ pointer: renderPointer([name]), detail: 'comes twice' }] },
+    members: { errors: [toValidationError([name], 'comes twice')] },
   });
 }
 

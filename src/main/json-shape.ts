@@ -1,6 +1,6 @@
 // Scans the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so a text that no
 // schema could accept is refused here: 1 MiB of small values would otherwise block the event loop for seconds.
-import { Problem, renderPointer } from './problem.ts';
+import { invalidRequest, Problem, toValidationError, type ValidationError } from './problem.ts';
 
 /** Objects, arrays and their members. The largest valid body has 1000 transfers of 60 members each, four levels deep. */
 const DEPTH_MAX = 8;
@@ -65,10 +65,8 @@ export function inspectJson(bytes: Buffer): { members: number; flaw: Problem | n
       levels.pop();
       level = levels.at(-1);
     } else if ((byte === POINT || (byte | LOWER_CASE) === E) && flaw === null && isDigit(bytes[index - 1])) {
-      flaw = refusal('Numbers are written as integers: no fraction and no exponent.', {
-        pointer: renderPointer(pathOf(bytes, levels)),
-        detail: 'must be written as an integer',
-      });
+      const error = toValidationError(pathOf(bytes, levels), 'must be written as an integer');
+      flaw = refusal('Numbers are written as integers: no fraction and no exponent.', error);
     }
   }
   return { members, flaw };
@@ -111,12 +109,10 @@ function nameOf(bytes: Buffer, start: number, end: number): string {
 }
 
 function tooMany(bytes: Buffer, levels: readonly Level[], { isObject }: Level): Problem {
-  return refusal('The request is not well formed; `errors` says where.', {
-    pointer: renderPointer(pathOf(bytes, levels.slice(0, -1))),
-    detail: isObject ? `must have at most ${MEMBERS_MAX} members` : `must have at most ${ELEMENTS_MAX} elements`,
-  });
+  const message = isObject ? `must have at most ${MEMBERS_MAX} members` : `must have at most ${ELEMENTS_MAX} elements`;
+  return invalidRequest([toValidationError(pathOf(bytes, levels.slice(0, -1)), message)]);
 }
 
-function refusal(detail: string, flaw?: { pointer: string; detail: string }): Problem {
-  return new Problem('invalid_request', detail, flaw && { members: { errors: [flaw] } });
+function refusal(detail: string, error?: ValidationError): Problem {
+  return new Problem('invalid_request', detail, error && { members: { errors: [error] } });
 }

@@ -1,4 +1,5 @@
 // Pages of lists: at most 1 MiB of JSON, and the cursor of the next page.
+import { Problem } from './problem.ts';
 import type { Answer } from './route.ts';
 
 /** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
@@ -21,4 +22,9 @@ export function renderItems<Item>(items: readonly Item[], limit: number, render:
 export function renderPage(items: readonly string[], next: string | number | null): Pick<Answer, 'text'> {
   const text = `{"items":[${items.join(',')}],"next":${JSON.stringify(next)}}`;
   return { text: { contentType: 'application/json', text } };
+}
+
+/** 400: the query parameter `after` is not the cursor of a page. */
+export function invalidCursor(): Problem {
+  return new Problem('invalid_request', '`after` must be the `next` of the previous page.');
 }

@@ -79,9 +79,37 @@ export const problemView = z.object({
   ...members,
 });
 
-/** A JSON Pointer (RFC 6901), cut off where it would be longer than what it is to explain. */
+/** Names and details are cut off at these lengths, so that a problem stays short however long the request was. */
+const NAME_MAX = 100;
+const DETAIL_MAX = 300;
+
+/** A JSON Pointer (RFC 6901). */
 export function renderPointer(path: readonly PropertyKey[]): string {
-  return path.map((name) => `/${String(name).slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  return path.map((name) => `/${cut(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+/** The validation error of a member. `message` begins with a verb: see validation.ts. */
+export function toValidationError(path: readonly PropertyKey[], message: string): ValidationError {
+  return { pointer: renderPointer(path), detail: `${nameOf(path)} ${message}`.slice(0, DETAIL_MAX) };
+}
+
+/** The validation error of members that the object at `path` does not have. */
+export function unknownMembers(path: readonly PropertyKey[], names: readonly string[]): ValidationError {
+  const shown = names.map((name) => `\`${cut(name)}\``).join(', ');
+  const detail = `${names.length > 1 ? 'unknown members' : 'unknown member'}: ${shown}`;
+  return { pointer: renderPointer(path), detail: detail.slice(0, DETAIL_MAX) };
+}
+
+/** The last name on a path; for an element of an array, that of the array with the index. */
+function nameOf(path: readonly PropertyKey[]): string {
+  const at = path.findLastIndex((name) => typeof name === 'string');
+  if (at === -1) return 'The body';
+  const indexes = path.slice(at + 1).map((index) => `[${String(index)}]`);
+  return `\`${cut(path[at])}${indexes.join('')}\``;
+}
+
+function cut(name: PropertyKey | undefined): string {
+  return String(name).slice(0, NAME_MAX);
 }
 
 /** An answer that refuses. Thrown by whatever handles a request, and rendered in one place. */
@@ -120,4 +148,11 @@ export class Problem extends Error {
     };
     return JSON.stringify(body);
   }
+}
+
+/** 400: `errors` names each member that is wrong. */
+export function invalidRequest(errors: ValidationError[]): Problem {
+  return new Problem('invalid_request', 'The request is not well formed; `errors` says where.', {
+    members: { errors },
+  });
 }

@@ -1,17 +1,18 @@
 // What callers may send: the schemas that parse requests, and from which the OpenAPI document is made.
 import { z } from 'zod';
-import { EXTERNAL } from '../domain/account.ts';
+import { ACCOUNT_FORM, EXTERNAL, NEW_ACCOUNT_FORM } from '../domain/account.ts';
+import { LEDGER_NAME_FORM } from '../domain/ledger.ts';
 import { MONEY_MAX } from '../domain/money.ts';
 import type { MetadataFilter } from '../db/metadata.ts';
 import { STATEMENT_FORMATS } from '../statement.ts';
-import { Problem, renderPointer, type ValidationError } from './problem.ts';
+import { instant, mustBe } from '../validation.ts';
+import { invalidRequest, toValidationError, unknownMembers } from './problem.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
 const LIMIT_MAX = 1000;
 const GROUP_MAX = 1000;
 const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
-const FLAWS_MAX = 20;
-const DETAIL_MAX = 300;
+const ERRORS_MAX = 20;
 
 /** The form of a request id that a caller may choose. */
 export const REQUEST_ID_FORM = /^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$/;
@@ -31,26 +32,29 @@ const isPlain = (value: string): boolean => !/[\p{Cs}\p{Noncharacter_Code_Point}
 /** Text that is not empty. `max` counts code points. */
 const text = (max: number) =>
   z
-    .string()
+    .string({ error: mustBe(`text of 1 to ${max} characters`) })
     .min(1)
     .max(max, { abort: true })
     .regex(new RegExp(`^[^${REFUSED}]*$`), REFUSED_DETAIL)
     .refine(isPlain, 'must be well-formed Unicode');
 
-const money = z.int().min(0).max(MONEY_MAX_NUMBER).describe('Minor units (cents), an integer.');
+const money = z
+  .int({ error: mustBe(`an integer in minor units, from 0 to ${MONEY_MAX}`) })
+  .min(0)
+  .max(MONEY_MAX_NUMBER)
+  .describe('Minor units (cents), an integer.');
 
-/** Not `.` and `..`: clients remove these from a path (RFC 3986, section 5.2.4), so that no URL could name the account. */
+/** The handler refuses an amount below 1, with a code of its own. */
+const amount = z.int({ error: mustBe(`an integer in minor units, from 1 to ${MONEY_MAX}`) }).max(MONEY_MAX_NUMBER);
+
 const accountNumber = z
-  .string()
-  .regex(
-    /^(?:[A-Za-z0-9._-]{3,34}|[A-Za-z0-9_-][A-Za-z0-9._-]?|\.[A-Za-z0-9_-])$/,
-    'must be 1 to 34 of A-Z a-z 0-9 . _ -, and neither . nor ..',
-  )
+  .string({ error: mustBe('1 to 34 of A-Z a-z 0-9 . _ -, and neither . nor ..') })
+  .regex(NEW_ACCOUNT_FORM)
   .describe('1 to 34 of A-Z a-z 0-9 . _ -, neither . nor ..');
 
 const party = z
-  .string()
-  .regex(/^(?:[A-Za-z0-9._-]{1,34}|@external)$/, `must be 1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`)
+  .string({ error: mustBe(`1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`) })
+  .regex(ACCOUNT_FORM)
   .describe(`An account number, or ${EXTERNAL}: where money comes from and goes to.`);
 
 const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
@@ -59,18 +63,19 @@ const METADATA_KEYS_MAX = 50;
 /** Keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them. */
 const METADATA_BYTES_MAX = 8192;
 const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
-const metadataKey = z.string().regex(METADATA_KEY, 'must be a letter, then at most 39 of A-Z a-z 0-9 _ . -');
+const metadataKey = z
+  .string()
+  .regex(METADATA_KEY, 'is not a key of metadata: that is a letter, then at most 39 of A-Z a-z 0-9 _ . -');
 const metadataValue = text(500);
 /** Texts that are certainly valid: the schema of texts takes several times as long to check them. */
 const PLAIN_TEXT = /^[ -~]{1,500}$/;
 
 const metadata = z
-  .custom<Record<string, string>>(
-    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-    'Invalid input: expected record',
-  )
+  .custom<Record<string, string>>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+    error: mustBe('an object whose members are text'),
+  })
   .superRefine((value, context) => {
-    for (const { message, path } of metadataFlaws(value)) context.addIssue({ code: 'custom', message, path });
+    for (const { message, path } of metadataErrors(value)) context.addIssue({ code: 'custom', message, path });
   })
   .meta({
     ...jsonSchemaOf(z.record(metadataKey, metadataValue)),
@@ -80,8 +85,8 @@ const metadata = z
       `keys and values together at most ${METADATA_BYTES_MAX} bytes of UTF-8.`,
   });
 
-/** The flaws of metadata, at most FLAWS_MAX, because a body has room for 50,000. A record of zod would collect all. */
-function metadataFlaws(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
+/** The flaws of metadata, at most ERRORS_MAX, because a body has room for 50,000. A record of zod would collect all. */
+function metadataErrors(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
   const members = Object.entries(value);
   if (members.length > METADATA_KEYS_MAX) {
     return [{ message: `must have at most ${METADATA_KEYS_MAX} keys`, path: [] }];
@@ -95,7 +100,7 @@ function metadataFlaws(value: Readonly<Record<string, unknown>>): { message: str
       ...(isPlain ? [] : issuesOf(metadataValue, member)),
     ];
     flaws.push(...issues.map(({ message }) => ({ message, path: [key] })));
-    if (flaws.length >= FLAWS_MAX) return flaws;
+    if (flaws.length >= ERRORS_MAX) return flaws;
     if (typeof member === 'string') bytes += key.length + (isPlain ? member.length : Buffer.byteLength(member));
   }
   if (flaws.length === 0 && bytes > METADATA_BYTES_MAX) {
@@ -115,17 +120,15 @@ function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   return rest;
 }
 
-const INSTANT_EXPECTED = 'must be an instant such as 2026-01-31T12:00:00Z';
-const instant = z.iso
-  .datetime({ offset: true, message: INSTANT_EXPECTED })
-  .max(40)
-  // PostgreSQL knows no year 0, and no offset of 16 hours or more.
-  .regex(/^(?!0000).*(?:Z|[+-](?:0\d|1[0-5]):\d\d)$/, INSTANT_EXPECTED);
 const limit = z
   .preprocess(
     // Number() would also read 0x10, 1e2 and the empty text.
     (value) => (typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : value),
-    z.coerce.number().int().min(1).max(LIMIT_MAX),
+    z.coerce
+      .number({ error: mustBe(`an integer from 1 to ${LIMIT_MAX}`) })
+      .int()
+      .min(1)
+      .max(LIMIT_MAX),
   )
   .default(50)
   .describe(`How many at most: 1 to ${LIMIT_MAX}.`);
@@ -134,26 +137,26 @@ const after = z.string().max(200).optional().describe('The `next` of the page be
 /** The dot-atom of RFC 5322, at a domain name of at least two labels, the last of which begins with a letter. */
 const EMAIL_FORM =
   /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$/;
-const EMAIL_DETAIL = 'must be an address such as ann@example.com, an international domain in its ASCII form (xn--)';
+const EMAIL_EXPECTED = 'an email address such as ann@example.com, an international domain in its ASCII form (xn--)';
 
 const person = {
   name: text(200),
   // The length first: looking for the form in a megabyte takes a tenth of a second.
   email: z
-    .string()
+    .string({ error: mustBe(EMAIL_EXPECTED) })
     .max(254, { abort: true })
-    .regex(EMAIL_FORM, EMAIL_DETAIL)
+    .regex(EMAIL_FORM)
     .meta({ format: 'email' })
     .nullable()
     .optional(),
   phone: z
-    .string()
-    .regex(/^\+?[0-9 ().-]{3,30}$/, 'must be a telephone number')
+    .string({ error: mustBe('a telephone number: 3 to 30 digits, spaces and ( ) . -, perhaps with a + in front') })
+    .regex(/^\+?[0-9 ().-]{3,30}$/)
     .nullable()
     .optional(),
   date_of_birth: z.iso
     .date()
-    .refine((value) => value >= '1850-01-01', 'must be after 1850')
+    .refine((value) => value >= '1850-01-01', 'must not be before 1850')
     .nullable()
     .optional(),
 };
@@ -169,7 +172,7 @@ export const createAccountSchema = z.strictObject({
 
 export const createAccountsSchema = z.strictObject({
   accounts: z
-    .array(createAccountSchema)
+    .array(createAccountSchema, { error: mustBe(`an array of 1 to ${GROUP_MAX} accounts`) })
     .min(1)
     .max(GROUP_MAX)
     .describe('Accounts that are opened all or none, in one job.'),
@@ -199,12 +202,12 @@ export const IMMUTABLE_FIELDS = [
 
 const conditions = z.strictObject({
   from_entry_number: z
-    .int()
+    .int({ error: mustBe('an integer of 0 or more') })
     .min(0)
     .optional()
     .describe("The source's last entry: nothing has happened since you looked."),
   min_available_after: z
-    .int()
+    .int({ error: mustBe('an integer in minor units') })
     .min(-MONEY_MAX_NUMBER)
     .max(MONEY_MAX_NUMBER)
     .optional()
@@ -219,7 +222,7 @@ const note = {
 export const createTransferSchema = z.strictObject({
   from_account: party,
   to_account: party,
-  amount: z.int().max(MONEY_MAX_NUMBER).describe('Minor units (cents), a positive integer.'),
+  amount: amount.describe('Minor units (cents), a positive integer.'),
   currency: currency.optional().describe('ISO 4217; if given, both accounts must have it.'),
   ...note,
   if: conditions.optional().describe('Conditions that must be met when the transfer is settled.'),
@@ -227,7 +230,7 @@ export const createTransferSchema = z.strictObject({
 
 export const createGroupSchema = z.strictObject({
   transfers: z
-    .array(z.unknown())
+    .array(z.unknown(), { error: mustBe(`an array of 1 to ${GROUP_MAX} transfers`) })
     .min(1)
     .max(GROUP_MAX)
     // One by one: an array of zod would collect the issues of all its members, which costs too much time.
@@ -237,7 +240,7 @@ export const createGroupSchema = z.strictObject({
         const parsed = createTransferSchema.safeParse(member);
         if (parsed.success) transfers.push(parsed.data);
         else for (const issue of parsed.error.issues) context.addIssue({ ...issue, path: [index, ...issue.path] });
-        if (context.issues.length >= FLAWS_MAX) break;
+        if (context.issues.length >= ERRORS_MAX) break;
       }
       return transfers;
     })
@@ -245,12 +248,17 @@ export const createGroupSchema = z.strictObject({
   atomic: z.boolean().default(false).describe('Settle all or none.'),
 });
 
-const partOfParent = z.int().max(MONEY_MAX_NUMBER).optional().describe('Minor units; all that is left if not given.');
+const partOfParent = amount.optional().describe('Minor units; all that is left if not given.');
 
 export const reverseTransferSchema = z.strictObject({ amount: partOfParent, ...note });
 
 export const createHoldSchema = createTransferSchema.extend({
-  expires_in: z.int().min(1).max(EXPIRES_IN_MAX).optional().describe('Seconds until it expires; never if not given.'),
+  expires_in: z
+    .int({ error: mustBe(`a whole number of seconds, from 1 to ${EXPIRES_IN_MAX}`) })
+    .min(1)
+    .max(EXPIRES_IN_MAX)
+    .optional()
+    .describe('Seconds until it expires; never if not given.'),
 });
 
 export const captureHoldSchema = z.strictObject({
@@ -296,8 +304,8 @@ export const listAccountsSchema = z.strictObject({
 
 export const createLedgerSchema = z.strictObject({
   name: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'must be a letter or digit, then at most 62 of a-z 0-9 _ -')
+    .string({ error: mustBe('a lower-case letter or digit, then at most 62 of a-z 0-9 _ -') })
+    .regex(LEDGER_NAME_FORM)
     .describe('1 to 63 of a-z 0-9 _ -, the first a letter or digit.'),
 });
 
@@ -323,7 +331,10 @@ export const listTransfersSchema = z.strictObject({
   account: party.optional(),
   currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
   status: z.enum(['pending', 'completed', 'failed']).optional(),
-  request_id: z.string().regex(REQUEST_ID_FORM, 'must have the form of a request id').optional(),
+  request_id: z
+    .string()
+    .regex(REQUEST_ID_FORM, 'must be a letter or digit, then at most 127 of A-Z a-z 0-9 . _ : / + = @ -')
+    .optional(),
   group_id: z.uuid().optional().describe('Those ordered together.'),
   parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
   metadata: metadataFilter.describe(`key:value, or key. A key: ${NEEDS_ANOTHER_FILTER}`),
@@ -344,8 +355,8 @@ export const statementSchema = z.strictObject({
 
 export const eventsSchema = z.strictObject({
   after: z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be the number of an event')
+    .string({ error: mustBe('the number of an event') })
+    .regex(/^\d{1,15}$/)
     .default('0')
     .describe('The number of the last event you have: the `next` of the page before.'),
   limit,
@@ -353,13 +364,17 @@ export const eventsSchema = z.strictObject({
 
 export const NO_PARAMETERS = z.strictObject({});
 
-/** Parses what a caller sent. Throws invalid_request with every flaw, or the code that names the first one. */
+/** Parses a body or query parameters. Throws invalid_request with every validation error. */
 export function parseRequest<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const errors: ValidationError[] = parsed.error.issues.slice(0, FLAWS_MAX).map((issue) => ({
-    pointer: renderPointer(issue.path),
-    detail: (issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue).message.slice(0, DETAIL_MAX),
-  }));
-  throw new Problem('invalid_request', 'The request is not well formed; `errors` says where.', { members: { errors } });
+  const errors = parsed.error.issues
+    .slice(0, ERRORS_MAX)
+    .map((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? unknownMembers(issue.path, issue.keys)
+        : toValidationError(issue.path, issue.message),
+    );
+  // Several checks of one schema may fail with the same message.
+  throw invalidRequest([...new Map(errors.map((error) => [`${error.pointer} ${error.detail}`, error])).values()]);
 }

@@ -6,6 +6,7 @@ import { loadTransfers, type Transfer } from '../db/transfers.ts';
 import type { ConnectionPool } from '../db/connect.ts';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../domain/transfer.ts';
+import { isUuid } from '../validation.ts';
 import { type Engine, type Refusal, submit, type Submission, tryOut } from './engine/engine.ts';
 import { unavailableProblem } from './failures.ts';
 import { Problem } from './problem.ts';
@@ -35,7 +36,6 @@ export type Ordered = Pick<
 
 export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
-const UUID_FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
 export async function submitOne(parts: Parts, ordered: Ordered, fields: TransferFields): Promise<Answer> {
@@ -169,11 +169,6 @@ export async function findTransfer(pool: ConnectionPool, ledger: Ledger, id: str
   const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(pool, ledger, [id]) : [];
   if (!transfer) throw new Problem('transfer_not_found', 'There is no transfer with this id.');
   return transfer;
-}
-
-/** Whether a text is a UUID, in any case. */
-export function isUuid(text: string): boolean {
-  return UUID_FORM.test(text);
 }
 
 /** The milliseconds of `Prefer: wait=n` (RFC 7240), or `msMax` if that is less; null if the caller does not ask. */

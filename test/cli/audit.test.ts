@@ -277,16 +277,16 @@ test('audit: wrong options end it with 2', async (t) => {
     { options: ['everything'], sentence: /^"everything" is not understood here/ },
     {
       options: ['--since=-1'],
-      sentence: /^The option --since is wrong: must be the number of a row of the journal\.\n$/,
+      sentence: /^The option --since is wrong: it must be the number of a row of the journal\.\n$/,
     },
     { options: ['--since=1e3'], sentence: /^The option --since is wrong/ },
     {
       options: ['--expect=20'],
-      sentence: /^The option --expect is wrong: must be the number of a row, a colon and 64/,
+      sentence: /^The option --expect is wrong: it must be the number of a row, a colon and 64/,
     },
     {
       options: ['--ledger=Shop'],
-      sentence: /^The option --ledger is wrong: must be the name of a ledger, such as main\.\n$/,
+      sentence: /^The option --ledger is wrong: it must be the name of a ledger, such as main\.\n$/,
     },
     {
       options: [`--expect=shop:20:${'0'.repeat(64)}`, '--ledger=main'],
@@ -297,7 +297,7 @@ test('audit: wrong options end it with 2', async (t) => {
       options: ['--expect=@/etc/hostname'],
       sentence: /^The option --expect is wrong: \/etc\/hostname does not end with the summary of an audit/,
     },
-    { options: ['--limit=many'], sentence: /^The option --limit is wrong: must be a whole number/ },
+    { options: ['--limit=many'], sentence: /^The option --limit is wrong: it must be a whole number/ },
     {
       options: ['--since=20', `--expect=19:${'0'.repeat(64)}`],
       sentence: /^The option --expect is wrong: its row must not come before that of --since\.\n$/,

@@ -85,7 +85,10 @@ for (const args of [
     assert.deepEqual(await readdir(folder), []);
     const malformed = await run(t, [...args, '--ledger=No'], folder);
     assert.equal(malformed.code, 2);
-    assert.match(malformed.output(), /^The option --ledger is wrong: must be the name of a ledger, such as main\.\n$/);
+    assert.match(
+      malformed.output(),
+      /^The option --ledger is wrong: it must be the name of a ledger, such as main\.\n$/,
+    );
   });
 }
 

@@ -325,18 +325,24 @@ test('report: --decimals shows amounts in major units of their currency', async 
 
 const misunderstood: { args: string[]; sentence: RegExp }[] = [
   { args: [], sentence: /^Missing required argument: --user; see --help\.$/ },
-  { args: ['--user=../../etc/passwd'], sentence: /^The option --user is wrong: must be an account number\.$/ },
+  { args: ['--user=../../etc/passwd'], sentence: /^The option --user is wrong: it must be an account number\.$/ },
   { args: ['--user', 'ANN', 'extra'], sentence: /^"extra" is not understood here; see --help\.$/ },
   { args: ['--user=ANN', '--outptu=x.csv'], sentence: /^There is no option --outptu; see --help\.$/ },
   { args: ['--user=ANN', '--dry-rnu'], sentence: /^There is no option --dry-rnu; see --help\.$/ },
-  { args: ['--user=ANN', '--no-output'], sentence: /^The option --output is wrong: / },
+  { args: ['--user=ANN', '--no-output'], sentence: /^The option --output is wrong: it must be text\.$/ },
+  { args: ['--user=ANN', '--status=done'], sentence: /--status is wrong: it must be pending, completed or failed\.$/ },
+  { args: ['--user=ANN', '--from=0000-01-31'], sentence: /^The option --from is wrong: it must be a date such as / },
+  {
+    args: ['--user=ANN', '--to=2026-01-31T12:00:00+16:00'],
+    sentence: /^The option --to is wrong: it must be a date such as /,
+  },
   {
     args: ['--user=ANN', '--from=yesterday'],
-    sentence: /^The option --from is wrong: must be a date such as 2026-01-31, or /,
+    sentence: /^The option --from is wrong: it must be a date such as 2026-01-31, or /,
   },
   {
     args: ['--user=ANN', '--from=2026-01-31T12:00:00.1234567Z'],
-    sentence: /^The option --from is wrong: must have at most six digits behind the seconds\.$/,
+    sentence: /^The option --from is wrong: it must have at most six digits behind the seconds\.$/,
   },
   {
     args: ['--user=ANN', '--from=2026-02-01', '--to=2026-01-31'],

@@ -67,13 +67,16 @@ test('serve: says where it listens, finds its books again, and ends well on SIGI
 });
 
 const wrongSettings: { env: Record<string, string>; sentence: string }[] = [
-  { env: { PORT: '99999' }, sentence: 'The setting PORT "99999" is wrong: must be from 0 to 65535.' },
-  { env: { THREADS: '0' }, sentence: 'The setting THREADS "0" is wrong: must be from 1 to 64.' },
-  { env: { MAX_QUEUE: 'abc' }, sentence: 'The setting MAX_QUEUE "abc" is wrong: must be a whole number.' },
-  { env: { LOG_LEVEL: 'verbose' }, sentence: 'The setting LOG_LEVEL "verbose" is wrong: ' },
+  { env: { PORT: '99999' }, sentence: 'The setting PORT "99999" is wrong: it must be a whole number from 0 to 65535.' },
+  { env: { THREADS: '0' }, sentence: 'The setting THREADS "0" is wrong: it must be a whole number from 1 to 64.' },
+  {
+    env: { MAX_QUEUE: 'abc' },
+    sentence: 'The setting MAX_QUEUE "abc" is wrong: it must be a whole number from 1 to 1000000.',
+  },
+  { env: { LOG_LEVEL: 'verbose' }, sentence: 'The setting LOG_LEVEL "verbose" is wrong: it must be trace, debug, ' },
   {
     env: { DATABASE_URL: 'mysql://ada:Geheim-4711@localhost/books' },
-    sentence: 'The setting DATABASE_URL is wrong: must begin with postgres:// or postgresql://.',
+    sentence: 'The setting DATABASE_URL is wrong: it must begin with postgres:// or postgresql://.',
   },
   { env: { DATABASE_URL: 'postgres://ada:Geheim-4711@:99999/books' }, sentence: 'The setting DATABASE_URL is wrong: ' },
 ];

@@ -68,7 +68,7 @@ test('statement: what is wrong is said in a sentence, and no file is written', a
   const cases: [args: string[], code: number, sentence: RegExp][] = [
     [['--account=ANN'], 2, /month/],
     [['--month=2025-01'], 2, /account/],
-    [['--account=ANN', '--month=2025-13'], 2, /--month is wrong: must be a month such as 2026-11/],
+    [['--account=ANN', '--month=2025-13'], 2, /--month is wrong: it must be a month such as 2026-11/],
     [['--account=A/../B', '--month=2025-01'], 2, /--account is wrong/],
     [['--account=ANN', '--month=2999-01'], 2, /The month 2999-01 has not begun/],
     [['--account=ANN', '--month=2025-01', '--format=pdf'], 2, /--format is wrong/],

@@ -22,7 +22,7 @@ const INSIDE = [
   /\bat (async )?[\w.<>]* ?\(?(file:|node:|\/)|\.[cm]?[jt]s:\d+|node_modules|\/src\/|\bfile:\/\//,
   /\b(TypeError|RangeError|SyntaxError|ReferenceError|ZodError|DatabaseError|AggregateError)\b|\bE[A-Z]{4,}\b(?!_)/,
   /\b(cannot read propert|is not a function|is not iterable|is not defined|unexpected token|in JSON at position|maximum call stack|\[object \w+\]|undefined is)/i,
-  /\b(zod|piscina|undici|invalid_union|invalid_type|unrecognized_keys|invalid_key|_zod|~standard)\b|must match pattern/i,
+  /\b(zod|piscina|undici|invalid_union|invalid_type|unrecognized_keys|invalid_key|_zod|~standard)\b|must match pattern|\bInvalid (input|string|option|key|number)\b|expected \w+, received|\bToo (big|small)\b|Unrecognized key/i,
 ];
 
 const problemForm = z.object({

@@ -94,7 +94,7 @@ for (const number of [...INEXACT, '1e21', '100e-2']) {
 
 test('body: says which number is not an integer', () => {
   assert.deepEqual(problemOf(Buffer.from('{"amount": 1.5}')).members, {
-    errors: [{ pointer: '/amount', detail: 'must be written as an integer' }],
+    errors: [{ pointer: '/amount', detail: '`amount` must be written as an integer' }],
   });
 });
 
@@ -162,7 +162,7 @@ for (const { text, name } of REPEATED) {
   test(`body: refuses ${text}, where a member comes twice`, () => {
     const problem = problemOf(Buffer.from(text));
     assert.equal(problem.code, 'invalid_request');
-    assert.deepEqual(problem.members, { errors: [{ pointer: `/${name}`, detail: 'comes twice' }] });
+    assert.deepEqual(problem.members, { errors: [{ pointer: `/${name}`, detail: `\`${name}\` comes twice` }] });
   });
 }
 

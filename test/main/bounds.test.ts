@@ -122,7 +122,9 @@ test('bounds: metadata of 8192 bytes is read, and of one byte more is not', () =
   assert.equal(read(body(188)), null);
   const problem = read(body(189));
   assert.deepEqual(problem?.members, {
-    errors: [{ pointer: '/metadata', detail: 'must have at most 8192 bytes of UTF-8, keys and values together' }],
+    errors: [
+      { pointer: '/metadata', detail: '`metadata` must have at most 8192 bytes of UTF-8, keys and values together' },
+    ],
   });
 });
 

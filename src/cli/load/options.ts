@@ -2,14 +2,24 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
+import { mustBe } from '../../validation.ts';
 import { ledgerName } from '../command.ts';
 
-const number = (min: number, max: number) => z.coerce.number().min(min).max(max);
-const whole = (min: number, max: number) => number(min, max).int();
+const number = (min: number, max: number) =>
+  z.coerce
+    .number({ error: mustBe(`a number from ${min} to ${max}`) })
+    .min(min)
+    .max(max);
+const whole = (min: number, max: number) =>
+  z.coerce
+    .number({ error: mustBe(`a whole number from ${min} to ${max}`) })
+    .int()
+    .min(min)
+    .max(max);
 
 export const OPTIONS = {
   url: z
-    .url({ protocol: /^http$/ })
+    .url({ protocol: /^http$/, error: mustBe('an http URL such as http://127.0.0.1:8080') })
     .transform((text) => new URL(text).origin)
     .default('http://127.0.0.1:8080'),
   ledger: ledgerName.default(MAIN_LEDGER.name),

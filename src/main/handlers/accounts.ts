@@ -13,7 +13,8 @@ import {
 import type { ConnectionPool } from '../../db/connect.ts';
 import { constraintOf } from '../../db/errors.ts';
 import { withTransaction } from '../../db/transaction.ts';
-import { EXTERNAL } from '../../domain/account.ts';
+import { ACCOUNT_FORM, EXTERNAL } from '../../domain/account.ts';
+import { CURRENCY_FORM } from '../../domain/currency.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import { createAccounts } from '../opening.ts';
 import { Problem } from '../problem.ts';
@@ -30,7 +31,7 @@ import {
   readAccountSchema,
   updateAccountSchema,
 } from '../schemas.ts';
-import { renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderAccount, renderBalance, renderEntry } from '../views.ts';
 import type { ReadingParts } from '../reads.ts';
 import { awaitClosed } from './instants.ts';
@@ -138,11 +139,10 @@ function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): vo
 
 async function showAccounts(books: Books, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
   // The cursor is the number and the currency of the last account shown.
-  const [, accountNumber, currency] = /^(@external|[A-Za-z0-9._-]{1,34}):([A-Z]{3})$/.exec(query.after ?? '') ?? [];
-  if (query.after !== undefined && (accountNumber === undefined || currency === undefined)) {
-    throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
-  }
-  const after = accountNumber === undefined || currency === undefined ? null : { accountNumber, currency };
+  const [accountNumber = '', currency = '', ...rest] = query.after?.split(':') ?? [];
+  const isCursor = ACCOUNT_FORM.test(accountNumber) && CURRENCY_FORM.test(currency) && rest.length === 0;
+  if (query.after !== undefined && !isCursor) throw invalidCursor();
+  const after = query.after === undefined ? null : { accountNumber, currency };
   const accounts = await listAccounts(books.pool, books.ledger, {
     limit: query.limit + 1,
     after,
@@ -219,7 +219,7 @@ async function showEntries(
   query: z.output<typeof listEntriesSchema>,
 ): Promise<Answer> {
   if (query.after !== undefined && !/^\d{1,18}$/.test(query.after)) {
-    throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
+    throw invalidCursor();
   }
   const account = await findAccount(books, accountNumber, query.currency);
   const entries = await listEntries(books.pool, books.ledger, account, {

@@ -3,11 +3,12 @@ import type { z } from 'zod';
 import type { ConnectionPool } from '../../db/connect.ts';
 import { type HoldRecord, loadHold } from '../../db/holds.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import { isUuid } from '../../validation.ts';
 import { Problem } from '../problem.ts';
 import type { ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
-import { isUuid, type Parts, submitOne } from '../submission.ts';
+import { type Parts, submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 

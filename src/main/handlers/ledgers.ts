@@ -9,7 +9,7 @@ import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
 import { createLedgerSchema, listLedgersSchema, NO_PARAMETERS } from '../schemas.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
-import { renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderLedger } from '../views.ts';
 
 type LedgerParts = {
@@ -41,7 +41,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
       handle: async ({ query, caller }) =>
         await parts.lookUps.run(caller, async (pool) => {
           if (query.after !== undefined && !isLedgerName(query.after)) {
-            throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
+            throw invalidCursor();
           }
           const found = await listLedgers(pool, { limit: query.limit + 1, after: query.after ?? '' });
           const items = renderItems(found, query.limit, renderLedger);

@@ -4,7 +4,7 @@ import { loadTrialBalance } from '../../db/balances.ts';
 import type { ConnectionPool } from '../../db/connect.ts';
 import { closeInstant } from '../../db/instants.ts';
 import { loadStatement, readStatement } from '../../db/statements.ts';
-import { renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '../../statement.ts';
+import { MONTH_FORM, renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '../../statement.ts';
 import { PAGE_SECURITY_POLICY } from '../../statement-page.ts';
 import { chooseType } from '../accept.ts';
 import { Problem } from '../problem.ts';
@@ -23,8 +23,6 @@ type StatementParts = {
   /** For the part that is computed before the first byte. The pool has one more connection, for statements that are being written. */
   books: Reads;
 };
-
-const MONTH_FORM = /^[1-9]\d{3}-(0[1-9]|1[0-2])$/;
 
 export function statementRoutes(parts: StatementParts): Route[] {
   return [

@@ -5,6 +5,7 @@ import { listTransfers, type TransferCursor } from '../../db/transfers.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Conditions } from '../../domain/transfer.ts';
+import { isUuid } from '../../validation.ts';
 import { Problem } from '../problem.ts';
 import { FILTER_ADVICE, type ReadingParts } from '../reads.ts';
 import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
@@ -16,8 +17,8 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
-import { findTransfer, isUuid, type Parts, submitGroup, submitOne, type TransferFields } from '../submission.ts';
-import { renderItems, renderPage } from '../pages.ts';
+import { findTransfer, type Parts, submitGroup, submitOne, type TransferFields } from '../submission.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderTransfer } from '../views.ts';
 
 type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
@@ -211,5 +212,5 @@ function parseCursor(text: string): TransferCursor {
   } catch {
     // Not a cursor of ours; said below.
   }
-  throw new Problem('invalid_request', '`after` must be the `next` of the page before.');
+  throw invalidCursor();
 }
