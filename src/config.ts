@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { DatabaseSettings, DatabaseTimeouts } from './db/connect.ts';
-import { parseEnvFile, refuseMisspelt } from './env-file.ts';
+import { parseEnvFile, refuseMisspelled } from './env-file.ts';
 import { mustBe } from './validation.ts';
 
 const whole = (min: number, max: number) =>
@@ -197,7 +197,7 @@ export type Config = {
 
 /** Parses the environment. Throws an error of one sentence that names the setting. */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  for (const name of Object.keys(env)) refuseMisspelt(name, SETTING_NAMES, 'the environment');
+  for (const name of Object.keys(env)) refuseMisspelled(name, SETTING_NAMES, 'the environment');
   // The default would select other books than the intended ones.
   const empty = NAMES_OF_BOOKS.find((name) => env[name] === '');
   if (empty !== undefined) throw new Error(`The setting ${empty} is empty: give it a value, or remove it.`);

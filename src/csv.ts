@@ -25,7 +25,7 @@ const NOT_PLAIN = /^\s*[=+\-@＝＋－＠]|[;\t][\s"]*[=+\-@＝＋－＠]|[",\r\
  * A cell with a caller's text: every sign that could start a formula gets an apostrophe in front. Spreadsheets show the apostrophe, so
  * `@external`, which is no formula, gets none.
  */
-export function neutralise(text: string | null): string | null {
+export function neutralize(text: string | null): string | null {
   return text === null || text === EXTERNAL ? text : text.replaceAll(FORMULA, "$1$2'$3");
 }
 

@@ -1,4 +1,4 @@
-// The file .env beside the service, and misspelt names of settings. Ignoring a misread line that names the database would start the
+// The file .env beside the service, and misspelled names of settings. Ignoring a misread line that names the database would start the
 // service on new, empty books, so a line that cannot be understood is refused.
 import { parseEnv } from 'node:util';
 
@@ -14,7 +14,7 @@ export function parseEnvFile(bytes: Buffer, settings: readonly string[]): Record
     if (value !== undefined) values[name] = value;
   }
   for (const name of Object.keys(values)) {
-    refuseMisspelt(name, settings, 'the file .env');
+    refuseMisspelled(name, settings, 'the file .env');
     if (PREFIX.test(name) && !settings.includes(name)) {
       throw new Error(`There is no setting ${name}, which is in the file .env: correct it or remove it.`);
     }
@@ -41,7 +41,7 @@ function decode(bytes: Buffer): string {
 }
 
 /** Throws an error that names the intended setting, if `name` is close to one. */
-export function refuseMisspelt(name: string, settings: readonly string[], place: string): void {
+export function refuseMisspelled(name: string, settings: readonly string[], place: string): void {
   if (settings.includes(name)) return;
   const upper = name.toUpperCase();
   const meant = settings.find((setting) => setting === upper || isClose(upper, setting));
@@ -49,7 +49,7 @@ export function refuseMisspelt(name: string, settings: readonly string[], place:
   throw new Error(`There is no setting ${name}, which is in ${place}: did you mean ${meant}?`);
 }
 
-/** Short names are too similar: HOST is not a misspelt PORT. */
+/** Short names are too similar: HOST is not a misspelled PORT. */
 function isClose(name: string, setting: string): boolean {
   if (setting.length < 6 || Math.abs(name.length - setting.length) > 2) return false;
   return distance(name, setting) <= (setting.length < 8 ? 1 : 2);

@@ -1,4 +1,4 @@
-// Makes the logger: one JSON object a line on standard error, readable colours where that is a terminal.
+// Makes the logger: one JSON object a line on standard error, readable colors where that is a terminal.
 // It keeps out of the log what the database says about a row that it refuses: those are a caller's words.
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { LogLevel } from './config.ts';

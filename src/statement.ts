@@ -1,7 +1,7 @@
 // A statement as text, bit by bit: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
 // A reader can detect one that breaks off: its end has the closing balance.
 import { z } from 'zod';
-import { BYTE_ORDER_MARK, type CsvStyle, neutralise, PLAIN_STYLE, renderCsv } from './csv.ts';
+import { BYTE_ORDER_MARK, type CsvStyle, neutralize, PLAIN_STYLE, renderCsv } from './csv.ts';
 import type { StatementEntry, StatementSummary } from './db/statements.ts';
 import { renderDecimal } from './domain/currency.ts';
 import { TRANSFER_KINDS } from './domain/transfer.ts';
@@ -74,8 +74,8 @@ function csvForm({ byteOrderMark, decimals }: CsvStyle): Form {
           entry.settledAt,
           entry.transferId,
           entry.kind,
-          neutralise(entry.counterparty),
-          neutralise(entry.description),
+          neutralize(entry.counterparty),
+          neutralize(entry.description),
           currency,
           money(entry.amount, currency),
           money(entry.balance, currency),

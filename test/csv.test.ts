@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stringify } from 'csv-stringify/sync';
 import * as fc from 'fast-check';
-import { isPlain, neutralise, renderCsv } from '../src/csv.ts';
+import { isPlain, neutralize, renderCsv } from '../src/csv.ts';
 
 const cell = fc.option(
   fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', ' ', '') })),
@@ -39,7 +39,7 @@ test('csv: a plain cell is one that neither a spreadsheet nor csv-stringify sees
   fc.assert(
     fc.property(beginning, cell, (first, rest) => {
       const text = rest === null ? null : `${first}${rest}`;
-      assert.equal(isPlain(text), stringify([[text, 'x']]) === `${text ?? ''},x\n` && neutralise(text) === text);
+      assert.equal(isPlain(text), stringify([[text, 'x']]) === `${text ?? ''},x\n` && neutralize(text) === text);
     }),
   );
 });
@@ -72,13 +72,13 @@ test('csv: no cell is a formula, whichever separator the reader splits at', () =
     fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
       const text = pieces.join('');
       if (text === '@external') return;
-      const csv = renderCsv([['x', neutralise(text), 'x']]);
+      const csv = renderCsv([['x', neutralize(text), 'x']]);
       for (const delimiter of [';', '\t']) {
         for (const cell of splitCells(csv, delimiter))
           assert.doesNotMatch(cell, /^[\s"]*[=+\-@＝]/, JSON.stringify(csv));
       }
       // A reader that splits at commas honors the quotes.
-      assert.doesNotMatch(neutralise(text) ?? '', /^\s*[=+\-@＝]/);
+      assert.doesNotMatch(neutralize(text) ?? '', /^\s*[=+\-@＝]/);
     }),
   );
 });
@@ -97,6 +97,6 @@ test('csv: an apostrophe stands before each sign that could start a formula, and
     ['@externals', "'@externals"],
     ['2=1+1; a-b, c@d', '2=1+1; a-b, c@d'],
   ];
-  for (const [text, cell] of cases) assert.equal(neutralise(text), cell);
-  assert.equal(neutralise(null), null);
+  for (const [text, cell] of cases) assert.equal(neutralize(text), cell);
+  assert.equal(neutralize(null), null);
 });

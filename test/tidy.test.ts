@@ -41,7 +41,7 @@ const OWNERS = [
     home: /^src\/cli\//,
     instead: 'only the command line needs it',
   },
-  { packages: /^csv-stringify$/, home: /^src\/csv\.ts$/, instead: 'src/csv.ts renders rows, and neutralises formulas' },
+  { packages: /^csv-stringify$/, home: /^src\/csv\.ts$/, instead: 'src/csv.ts renders rows, and neutralizes formulas' },
 ];
 
 test('tidy: every part of the source imports only what it may', () => {

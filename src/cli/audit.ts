@@ -269,7 +269,7 @@ async function* renderText(events: Printed, since: bigint | null): AsyncGenerato
 function renderTable(checks: readonly CheckResult[]): string {
   const rows = checks.map(({ check, rows, discrepancies, skipped }) => ({
     cells: [check, skipped ? 'left out' : grouped(rows), skipped ? '' : grouped(discrepancies)],
-    colour: skipped ? ('dim' as const) : discrepancies === 0 ? ('green' as const) : ('red' as const),
+    color: skipped ? ('dim' as const) : discrepancies === 0 ? ('green' as const) : ('red' as const),
   }));
   const header = ['check', 'rows', 'discrepancies'];
   const widths = header.map((title, column) =>
@@ -280,7 +280,7 @@ function renderTable(checks: readonly CheckResult[]): string {
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
       .join('  ')
       .trimEnd();
-  return [align(header), ...rows.map(({ cells, colour }) => styleText(colour, align(cells)))]
+  return [align(header), ...rows.map(({ cells, color }) => styleText(color, align(cells)))]
     .map((text) => `${text}\n`)
     .join('');
 }

@@ -34,7 +34,7 @@ export class CommandError extends Error {
 }
 
 /**
- * Parses what citty made of the command line. citty lets misspelt options and stray words through, which for money is
+ * Parses what citty made of the command line. citty lets misspelled options and stray words through, which for money is
  * a defect: here whatever is not declared ends the command.
  */
 export function parseArguments<Shape extends z.ZodRawShape>(

@@ -5,7 +5,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
 import { LogDestination } from '../log-destination.ts';
 import { EXIT, SIGNALLED } from './command.ts';
-import { endingOf } from './ending.ts';
+import { exitOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
 
 const gopherpay = defineCommand({
@@ -69,7 +69,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const { exitCode, sentence } = endingOf(error);
+  const { exitCode, sentence } = exitOf(error);
   if (sentence !== '') {
     // Not process.stderr.write: text that a stalled reader does not take would keep the process alive.
     const output = new LogDestination(2, () => {});

@@ -4,7 +4,7 @@ import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralise, renderCsv } from '../csv.ts';
+import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralize, renderCsv } from '../csv.ts';
 import { readingTimeouts } from '../db/connect.ts';
 import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
 import { renderDecimal } from '../domain/currency.ts';
@@ -173,14 +173,14 @@ function renderRows(rows: readonly ReportRow[]): string {
   for (const row of rows) {
     text += TEXT_AT.every((index) => isPlain(row[index] ?? null))
       ? `${row.join(',')}\n`
-      : renderCsv([neutraliseRow(row)]);
+      : renderCsv([neutralizeRow(row)]);
   }
   return text;
 }
 
 /** A row with one cell a column. */
-function neutraliseRow(row: ReportRow): ReportRow {
-  return row.flatMap((cell, index) => (IS_TEXT[index] ? neutralise(cell) : (cell ?? '').split(',')));
+function neutralizeRow(row: ReportRow): ReportRow {
+  return row.flatMap((cell, index) => (IS_TEXT[index] ? neutralize(cell) : (cell ?? '').split(',')));
 }
 
 /** A pending transfer may name no currency; then it has that of the account. Without a currency, its amount would be a guess. */

@@ -1,7 +1,7 @@
 // Begins the transaction of a job, locks its accounts and reads what its decision needs: one round trip, whatever the size of the job.
 import { type Account, type AccountStatus, EXTERNAL } from '../domain/account.ts';
 import type { BooksContent } from '../domain/books.ts';
-import type { Hold, HoldState, Original } from '../domain/hold.ts';
+import type { Hold, HoldState, ReversibleTransfer } from '../domain/hold.ts';
 import type { Job } from '../domain/job.ts';
 import type { Queryable } from './connect.ts';
 import { lockingStatement, type LockingStatement, Transaction } from './transaction.ts';
@@ -175,6 +175,6 @@ function toHold([id, state, amount, captured, released, due]: HoldRow): Hold {
   return { id, state, amount, captured, released, due };
 }
 
-function toOriginal([id, amount, reversed]: OriginalRow): Original {
+function toOriginal([id, amount, reversed]: OriginalRow): ReversibleTransfer {
   return { id, amount, reversed };
 }

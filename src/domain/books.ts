@@ -1,25 +1,25 @@
 // The books of one job while it is being decided: the accounts, holds and originals that its transfers name. Everything in
 // them changes through here, so that an atomic group that fails can be taken back.
 import { type Account, EXTERNAL } from './account.ts';
-import type { Hold, Original } from './hold.ts';
+import type { Hold, ReversibleTransfer } from './hold.ts';
 
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] };
 export type MutableAccount = Mutable<Account>;
 export type MutableHold = Mutable<Hold>;
-export type MutableOriginal = Mutable<Original>;
+export type MutableReversible = Mutable<ReversibleTransfer>;
 
 export type BooksContent = {
   readonly accounts: readonly Account[];
   readonly holds: readonly Hold[];
-  readonly originals: readonly Original[];
+  readonly originals: readonly ReversibleTransfer[];
 };
 
 export class Books {
   readonly #byNumber = new Map<string, MutableAccount>();
   readonly #externalByCurrency = new Map<string, MutableAccount>();
   readonly #holds = new Map<string, MutableHold>();
-  readonly #originals = new Map<string, MutableOriginal>();
-  readonly #changed = new Set<MutableAccount | MutableHold | MutableOriginal>();
+  readonly #originals = new Map<string, MutableReversible>();
+  readonly #changed = new Set<MutableAccount | MutableHold | MutableReversible>();
   #undo: (() => void)[] | null = null;
 
   constructor(content: BooksContent) {
@@ -42,12 +42,12 @@ export class Books {
     return id === null ? undefined : this.#holds.get(id);
   }
 
-  original(id: string | null): MutableOriginal | undefined {
+  original(id: string | null): MutableReversible | undefined {
     return id === null ? undefined : this.#originals.get(id);
   }
 
   /** Moves an amount onto an account, or off it if negative, as its next entry. */
-  enter(account: MutableAccount, amount: bigint): void {
+  post(account: MutableAccount, amount: bigint): void {
     this.#change(account, { balance: account.balance + amount, entryCount: account.entryCount + 1n });
   }
 
@@ -60,7 +60,7 @@ export class Books {
     this.#change(hold, fields);
   }
 
-  updateOriginal(original: MutableOriginal, fields: Partial<MutableOriginal>): void {
+  updateReversible(original: MutableReversible, fields: Partial<MutableReversible>): void {
     this.#change(original, fields);
   }
 
@@ -84,7 +84,7 @@ export class Books {
     };
   }
 
-  #change<Item extends MutableAccount | MutableHold | MutableOriginal>(item: Item, fields: Partial<Item>): void {
+  #change<Item extends MutableAccount | MutableHold | MutableReversible>(item: Item, fields: Partial<Item>): void {
     const wasChanged = this.#changed.has(item);
     if (this.#undo) {
       const before = { ...item };

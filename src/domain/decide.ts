@@ -101,9 +101,9 @@ function settle(order: Order, books: Books): Outcome {
     books.updateHold(hold, { captured, state: captured + hold.released === hold.amount ? 'captured' : 'open' });
     if (order.finalCapture && hold.state === 'open') release(books, source, hold, 'captured');
   }
-  if (original) books.updateOriginal(original, { reversed: original.reversed + amount });
-  books.enter(source, -amount);
-  books.enter(destination, amount);
+  if (original) books.updateReversible(original, { reversed: original.reversed + amount });
+  books.post(source, -amount);
+  books.post(destination, amount);
   return {
     ...ended,
     entries: {

@@ -1,4 +1,4 @@
-// A hold: money authorised but not yet moved.
+// A hold: money authorized but not yet moved.
 //
 //   open ──▶ captured   its last part was captured, or a final capture released the rest
 //       ├──▶ voided     the rest was released by order
@@ -25,4 +25,4 @@ export function remainingOf(hold: Pick<Hold, 'amount' | 'captured' | 'released'>
 }
 
 /** A settled transfer that may be reversed, under lock of its accounts. Money in minor units. */
-export type Original = { readonly id: string; readonly amount: bigint; readonly reversed: bigint };
+export type ReversibleTransfer = { readonly id: string; readonly amount: bigint; readonly reversed: bigint };

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { Problem, type ProblemCode } from './problem.ts';
 import { SECURITY_LINES, sendProblem } from './send.ts';
 
-/** An exchange on a connection: its answer, and the id of its request. */
+/** The latest request of a connection: its id, and the response to it. */
 export type Latest = { readonly response: ServerResponse; readonly requestId: string };
 
 /** A valid request line with any method: Node's parser stops at a method that it does not know (RFC 9112, section 3). */

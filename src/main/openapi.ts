@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
 import { NO_BODY, type Route } from './route.ts';
-import { MOVEMENT_PARAMETERS } from './schemas.ts';
+import { TRANSFER_PARAMETERS } from './schemas.ts';
 import { ANSWER_VIEWS, type AnswerName } from './views.ts';
 
 /** Whether a route creates transfers, and accepts the parameters that all of them have. */
-const ordersMovement = ({ query }: Route): boolean => query === MOVEMENT_PARAMETERS;
+const createsTransfers = ({ query }: Route): boolean => query === TRANSFER_PARAMETERS;
 
 const HEADERS: Readonly<
   Record<string, { schema: Record<string, unknown>; description: string; isTaken: (route: Route) => boolean }>
@@ -26,7 +26,7 @@ const HEADERS: Readonly<
     schema: { type: 'string', examples: ['wait=5'] },
     description:
       'wait=n: answer when the transfer is final, or after n seconds (at most WAIT_TIMEOUT_MS, 30 s by default).',
-    isTaken: ordersMovement,
+    isTaken: createsTransfers,
   },
 };
 

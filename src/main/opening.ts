@@ -11,7 +11,7 @@ import type { Ledger } from '../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../domain/transfer.ts';
 import { open } from './engine/engine.ts';
 import { Problem } from './problem.ts';
-import type { Answer, Exchange } from './route.ts';
+import type { Answer, RequestContext } from './route.ts';
 import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
 import { keyReusedProblem, type Parts, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
 import { renderAccount } from './views.ts';
@@ -27,21 +27,21 @@ type Wanted = {
 };
 
 /** Opens one account, or those of a list: 201. Throws the problem if it cannot. */
-export async function createAccounts(parts: Parts, exchange: Exchange<unknown, Body>): Promise<Answer> {
-  const { body, ledger, caller, headers } = exchange;
+export async function createAccounts(parts: Parts, context: RequestContext<unknown, Body>): Promise<Answer> {
+  const { body, ledger, caller, headers } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
   const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
   refuseRepeated(bodies);
-  const wanted = toWanted(bodies, exchange, idempotency);
-  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency, requestId: exchange.requestId });
+  const wanted = toWanted(bodies, context, idempotency);
+  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency, requestId: context.requestId });
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
   if ('replayed' in result)
-    return await replayAccounts(parts, exchange, { wanted, idempotency, holder: result.replayed });
+    return await replayAccounts(parts, context, { wanted, idempotency, holder: result.replayed });
   const accounts =
     result.opened === null
       ? await loadOpened(parts, ledger, wanted.accounts)
       : wanted.accounts.map((account, index) => toRecord(account, result.opened[index], result.createdAt));
-  return answerAccounts(exchange, accounts, wanted.openingIds);
+  return answerAccounts(context, accounts, wanted.openingIds);
 }
 
 function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], opening: Wanted & { ledger: Ledger }): Problem {
@@ -69,7 +69,7 @@ function refuseRepeated(bodies: readonly AccountBody[]): void {
 
 function toWanted(
   bodies: readonly AccountBody[],
-  exchange: Exchange<unknown, Body>,
+  context: RequestContext<unknown, Body>,
   idempotency: IdempotencyKey | null,
 ): Wanted {
   const accounts = bodies.map((body, position) => toNewAccount(body, () => makeNumber(idempotency, position)));
@@ -79,9 +79,9 @@ function toWanted(
     const account = accounts[index];
     if (!account || balance === 0) return null;
     // A key of a list names the group of its opening transfers.
-    const group = 'accounts' in exchange.body ? { id, position, atomic: false } : null;
+    const group = 'accounts' in context.body ? { id, position, atomic: false } : null;
     position += 1;
-    return openingTransfer(account, balance, exchange, group);
+    return openingTransfer(account, balance, context, group);
   });
   return {
     accounts,
@@ -146,28 +146,28 @@ async function orUnknown<Result>(
 /** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key's request was another one. */
 async function replayAccounts(
   parts: Parts,
-  exchange: Exchange<unknown, Body>,
+  context: RequestContext<unknown, Body>,
   { wanted, idempotency, holder }: { wanted: Wanted; idempotency: IdempotencyKey | null; holder: KeyHolder },
 ): Promise<Answer> {
   const { accountNumber, transferId } = holder;
-  const { ledger } = exchange;
+  const { ledger } = context;
   if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
     throw keyReusedProblem(holder);
   const accounts = await loadOpened(parts, ledger, wanted.accounts);
   const members =
-    'accounts' in exchange.body && transferId !== null
+    'accounts' in context.body && transferId !== null
       ? await orUnknown(wanted.accounts, async () => await loadGroup(parts.pool, ledger, transferId))
       : [];
   const idByAccount = new Map(members.map(({ toAccount, id }) => [toAccount, id]));
   const openingIds = wanted.accounts.map(({ accountNumber: number }) =>
-    'accounts' in exchange.body ? (idByAccount.get(number) ?? null) : transferId,
+    'accounts' in context.body ? (idByAccount.get(number) ?? null) : transferId,
   );
-  const answer = answerAccounts(exchange, accounts, openingIds);
+  const answer = answerAccounts(context, accounts, openingIds);
   return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
 }
 
 function answerAccounts(
-  { body }: Exchange<unknown, Body>,
+  { body }: RequestContext<unknown, Body>,
   accounts: readonly AccountRecord[],
   openingIds: readonly (string | null)[],
 ): Answer {
@@ -183,7 +183,7 @@ function answerAccounts(
 function openingTransfer(
   account: NewAccount,
   balance: number,
-  exchange: { requestId: string; requestIdGiven: boolean },
+  context: { requestId: string; requestIdGiven: boolean },
   group: Group | null,
 ): NewTransfer {
   const fields = {
@@ -193,5 +193,5 @@ function openingTransfer(
     currency: account.currency,
     description: 'Opening balance',
   };
-  return toNewTransfer(exchange, fields, group);
+  return toNewTransfer(context, fields, group);
 }

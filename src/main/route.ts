@@ -7,7 +7,7 @@ import { parseRequest } from './schemas.ts';
 import type { Stream } from './stream.ts';
 import type { AnswerJson, AnswerName } from './views.ts';
 
-export type Exchange<Query, Body> = {
+export type RequestContext<Query, Body> = {
   readonly requestId: string;
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */
   readonly requestIdGiven: boolean;
@@ -34,7 +34,7 @@ export type Answer = {
 };
 
 /** A request as it arrived: its query as text, its body not yet read. */
-export type RawExchange = Omit<Exchange<Readonly<Record<string, string>>, never>, 'body'> & {
+export type RawRequestContext = Omit<RequestContext<Readonly<Record<string, string>>, never>, 'body'> & {
   /** Reads the body, as JSON. `optional`: an absent one counts as an empty object. */
   readonly readBody: (options: { optional: boolean }) => Promise<unknown>;
 };
@@ -56,7 +56,7 @@ export type Route = {
   readonly bodyOptional?: boolean;
   /** The name of the view of each answer that is not a problem, by status; null for an empty answer. */
   readonly answers: Readonly<Record<number, AnswerName | null>>;
-  readonly handle: (exchange: RawExchange) => Promise<Answer>;
+  readonly handle: (context: RawRequestContext) => Promise<Answer>;
 };
 
 /** Of a route that takes no body. */
@@ -69,19 +69,19 @@ export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
     body: Body;
     /** If several schemas are possible, the one that fits a body: its flaws are reported, not those of the others. */
     chooseBody?: (input: unknown) => z.ZodType<z.output<Body>>;
-    handle: (exchange: Exchange<z.output<Query>, z.output<Body>>) => Promise<Answer>;
+    handle: (context: RequestContext<z.output<Query>, z.output<Body>>) => Promise<Answer>;
   },
 ): Route {
   const { handle, chooseBody, ...rest } = route;
   return {
     ...rest,
-    async handle({ readBody, ...exchange }) {
-      const query = parseRequest(route.query, exchange.query);
+    async handle({ readBody, ...context }) {
+      const query = parseRequest(route.query, context.query);
       const input = Object.is(route.body, NO_BODY)
         ? undefined
         : await readBody({ optional: route.bodyOptional ?? false });
       const body = parseRequest(chooseBody?.(input) ?? route.body, input);
-      return await handle({ ...exchange, query, body });
+      return await handle({ ...context, query, body });
     },
   };
 }

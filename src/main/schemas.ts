@@ -270,7 +270,7 @@ export const captureHoldSchema = z.strictObject({
 export const voidHoldSchema = z.strictObject(note);
 
 /** The query parameters that every kind of transfer accepts. */
-export const MOVEMENT_PARAMETERS = z.strictObject({
+export const TRANSFER_PARAMETERS = z.strictObject({
   dry_run: z
     .enum(['true', 'false'])
     .optional()

@@ -23,7 +23,7 @@ export const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
 /** Larger answers take their bytes from the budget for answers, and are written piece by piece. */
 const SMALL_ANSWER_BYTES = 16 * 1024;
 
-/** The memory bounds of all exchanges together. */
+/** The memory bounds of all requests together. */
 export type Budgets = { readonly bodies: ByteBudget; readonly answers: ByteBudget };
 
 /** What sending needs of the server's options. */

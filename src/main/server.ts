@@ -64,7 +64,7 @@ export type ServerOptions = {
 };
 
 /** Requests or connections that end with the current answer: later requests are neither answered nor executed. */
-type Ending = WeakSet<IncomingMessage | Duplex>;
+type Closing = WeakSet<IncomingMessage | Duplex>;
 /** The routes of paths that name no ledger, and those of paths that name one. */
 type Routers = { readonly all: Router<Route>; readonly ofLedgers: Router<Route> };
 /** A request, and whether its connection is one of the reserve, on which only operators are served. */
@@ -80,13 +80,13 @@ export function createHttpServer(options: ServerOptions): Server {
     bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies'),
     answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers'),
   };
-  /** The last exchange that began on each connection; its answer comes after those of all before it. */
+  /** The latest request of each connection. Its answer follows those of all earlier requests. */
   const latest = new WeakMap<Duplex, Latest>();
-  const ending: Ending = new WeakSet();
+  const closing: Closing = new WeakSet();
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    if (ending.has(request.socket)) return;
-    if (ending.has(request)) {
-      ending.add(request.socket);
+    if (closing.has(request.socket)) return;
+    if (closing.has(request)) {
+      closing.add(request.socket);
       response.setHeader('Connection', 'close');
     }
     const given = request.headers['x-request-id'];
@@ -95,7 +95,7 @@ export function createHttpServer(options: ServerOptions): Server {
     latest.set(request.socket, { response, requestId });
     const inReserve = isInReserve(request.socket);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
-    void exchange(arrival, routers, ending, { ...options, budgets });
+    void handleRequest(arrival, routers, closing, { ...options, budgets });
   };
   const server = createServer(
     {
@@ -108,7 +108,7 @@ export function createHttpServer(options: ServerOptions): Server {
       // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that came in the same
       // packet behind the request, which may be half of another one: the connection cannot be used any longer.
       shouldUpgradeCallback: (request) => {
-        ending.add(request);
+        closing.add(request);
         return false;
       },
       // Node's own refusal would have no body; refuseHeaders has one.
@@ -147,10 +147,10 @@ export function createHttpServer(options: ServerOptions): Server {
   return server;
 }
 
-async function exchange(
+async function handleRequest(
   { request, response, requestId, requestIdGiven, inReserve }: Arrival,
   routers: Routers,
-  ending: Ending,
+  closing: Closing,
   options: ServerOptions & { budgets: Budgets },
 ): Promise<void> {
   const startedAt = performance.now();
@@ -197,7 +197,7 @@ async function exchange(
   } catch (error) {
     const problem = toProblem(error, options.logger, requestId);
     log = { code: problem.code };
-    if (problem.headers['Connection'] === 'close') ending.add(request.socket);
+    if (problem.headers['Connection'] === 'close') closing.add(request.socket);
     closeIfStopping(response, options);
     sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
   }

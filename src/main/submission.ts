@@ -10,7 +10,7 @@ import { isUuid } from '../validation.ts';
 import { type Engine, type Refusal, submit, type Submission, tryOut } from './engine/engine.ts';
 import { unavailableProblem } from './failures.ts';
 import { Problem } from './problem.ts';
-import type { Answer, Exchange } from './route.ts';
+import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
 
 /** What handlers need to submit. */
@@ -26,8 +26,8 @@ export type Parts = {
 export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
   Partial<Omit<NewTransfer, 'id' | 'requestId' | 'group'>>;
 
-export type Ordered = Pick<
-  Exchange<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
+export type TransferRequest = Pick<
+  RequestContext<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
   'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'ledger'
 > & {
   /** The content of the request, for the fingerprint of its idempotency key: where it went, and its body. */
@@ -38,8 +38,10 @@ export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 
 /** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
-export async function submitOne(parts: Parts, ordered: Ordered, fields: TransferFields): Promise<Answer> {
-  const { transfers, headers, isDryRun, location } = await order(parts, ordered, [toNewTransfer(ordered, fields)]);
+export async function submitOne(parts: Parts, request: TransferRequest, fields: TransferFields): Promise<Answer> {
+  const { transfers, headers, isDryRun, location } = await submitTransfers(parts, request, [
+    toNewTransfer(request, fields),
+  ]);
   const [transfer] = transfers;
   if (!transfer) throw new TypeError('A request for a transfer has one.');
   if (isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
@@ -54,11 +56,11 @@ export async function submitOne(parts: Parts, ordered: Ordered, fields: Transfer
 /** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
 export async function submitGroup(
   parts: Parts,
-  ordered: Ordered,
+  request: TransferRequest,
   members: readonly TransferFields[],
   atomic: boolean,
 ): Promise<Answer> {
-  const id = ordered.requestIdGiven ? randomUUIDv7() : ordered.requestId;
+  const id = request.requestIdGiven ? randomUUIDv7() : request.requestId;
   const group = (position: number) => ({ id, position, atomic });
   const {
     transfers,
@@ -66,10 +68,10 @@ export async function submitGroup(
     isDryRun,
     location,
     namedId = id,
-  } = await order(
+  } = await submitTransfers(
     parts,
-    ordered,
-    members.map((fields, position) => toNewTransfer(ordered, fields, group(position))),
+    request,
+    members.map((fields, position) => toNewTransfer(request, fields, group(position))),
   );
   const json = renderGroup(namedId, atomic, transfers);
   if (isDryRun) return { status: 200, json: { ...json, dry_run: true } };
@@ -81,7 +83,7 @@ export async function submitGroup(
   };
 }
 
-type Ended = {
+type Submitted = {
   readonly transfers: readonly Transfer[];
   readonly headers: Readonly<Record<string, string>>;
   readonly isDryRun: boolean;
@@ -90,13 +92,17 @@ type Ended = {
   readonly location: (path: string) => string;
 };
 
-async function order(parts: Parts, ordered: Ordered, transfers: readonly NewTransfer[]): Promise<Ended> {
+async function submitTransfers(
+  parts: Parts,
+  request: TransferRequest,
+  transfers: readonly NewTransfer[],
+): Promise<Submitted> {
   const { engine } = parts;
-  const { ledger, caller } = ordered;
-  const idempotency = toIdempotency(ordered);
-  const waitMs = parseWait(ordered.headers, parts.waitTimeoutMs);
+  const { ledger, caller } = request;
+  const idempotency = toIdempotency(request);
+  const waitMs = parseWait(request.headers, parts.waitTimeoutMs);
   const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
-  if (ordered.query.dry_run === 'true') {
+  if (request.query.dry_run === 'true') {
     const tried = await tryOut(engine, submission);
     if ('refused' in tried) throw toProblem(tried, submission);
     return { transfers: tried.transfers, headers: {}, isDryRun: true, location: () => '' };
@@ -185,7 +191,7 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
 
 /** A transfer as it will be stored or settled. */
 export function toNewTransfer(
-  { requestId, requestIdGiven }: Pick<Ordered, 'requestId' | 'requestIdGiven'>,
+  { requestId, requestIdGiven }: Pick<TransferRequest, 'requestId' | 'requestIdGiven'>,
   fields: TransferFields,
   group: Group | null = null,
 ): NewTransfer {
@@ -209,7 +215,7 @@ export function toNewTransfer(
 export function toIdempotency({
   headers,
   fingerprinted,
-}: Pick<Ordered, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
+}: Pick<TransferRequest, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
   const key = parseIdempotencyKey(headers);
   return key === null ? null : { key, fingerprint: fingerprintOf(fingerprinted) };
 }

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { endingOf } from '../../src/cli/ending.ts';
+import { exitOf } from '../../src/cli/exit.ts';
 import { startProgram } from '../support/service.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -15,7 +15,7 @@ const { version } = z
   .object({ version: z.string() })
   .parse(JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')));
 
-test('cli: help and version go to standard output, without colours where that is no terminal', async (t) => {
+test('cli: help and version go to standard output, without colors where that is no terminal', async (t) => {
   const show = async (...args: string[]): Promise<string> => {
     const program = await startProgram(t, { args });
     assert.deepEqual(await program.exited, { code: 0, signal: null });
@@ -112,9 +112,9 @@ const failures: { what: string; error: unknown; exitCode: number; sentence: RegE
 
 for (const { what, error, exitCode, sentence } of failures) {
   test(`cli: ends with ${exitCode} when ${what}`, () => {
-    const ending = endingOf(error);
-    assert.equal(ending.exitCode, exitCode);
-    assert.match(ending.sentence, sentence);
+    const exit = exitOf(error);
+    assert.equal(exit.exitCode, exitCode);
+    assert.match(exit.sentence, sentence);
   });
 }
 

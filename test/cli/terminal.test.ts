@@ -17,7 +17,7 @@ const GREEN = '\u001b[32m';
 const ROWS = 5000;
 
 type Session = {
-  /** All that came onto the screen, with its colours. */
+  /** All that came onto the screen, with its colors. */
   screen: () => string;
   press: (key: string) => void;
   exited: Promise<unknown>;
@@ -53,14 +53,14 @@ test('terminal: a report without transfers is complete', async (t) => {
   assert.match(stripVTControlCharacters(session.screen()), / 100 % \| 0 of 0 transfers \| /);
 });
 
-test('terminal: help is in colours', async (t) => {
+test('terminal: help is in colors', async (t) => {
   const session = await openTerminal(t, '--help', database);
   assert.deepEqual(await session.exited, 0, session.screen());
   assert.ok(session.screen().includes(CYAN), session.screen());
   assert.match(stripVTControlCharacters(session.screen()), /USAGE gopherpay serve\|report\|statement\|audit\|load\r\n/);
 });
 
-test('terminal: the log is for people, in colours, to its last line, and Ctrl-C ends the service well', async (t) => {
+test('terminal: the log is for people, in colors, to its last line, and Ctrl-C ends the service well', async (t) => {
   const books = await createDatabase(t);
   const session = await openTerminal(t, 'serve', books);
   const url = await until(() => /gopherpay listening on (http:\S+)/.exec(session.screen())?.[1], {

@@ -4,7 +4,7 @@ import { Client } from 'undici';
 import { toError } from '../../db/errors.ts';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { CommandError, EXIT } from '../command.ts';
-import { reasonOf } from '../ending.ts';
+import { reasonOf } from '../exit.ts';
 
 export type Answered = [status: number, text: string];
 

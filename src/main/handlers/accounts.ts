@@ -18,7 +18,7 @@ import { CURRENCY_FORM } from '../../domain/currency.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import { createAccounts } from '../opening.ts';
 import { Problem } from '../problem.ts';
-import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
   balanceSchema,
   createAccountSchema,
@@ -53,7 +53,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
           ? createAccountsSchema
           : createAccountSchema,
       answers: { 201: 'AccountOrAccounts' },
-      handle: async (exchange) => await createAccounts(parts, exchange),
+      handle: async (context) => await createAccounts(parts, context),
     }),
     defineRoute({
       method: 'GET',
@@ -91,7 +91,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
-      handle: async (exchange) => await changeAccount(parts, exchange),
+      handle: async (context) => await changeAccount(parts, context),
     }),
     defineRoute({
       method: 'DELETE',
@@ -100,7 +100,7 @@ export function accountRoutes(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
-      handle: async (exchange) => await endAccount(parts, exchange),
+      handle: async (context) => await endAccount(parts, context),
     }),
     defineRoute({
       method: 'GET',
@@ -156,16 +156,16 @@ async function showAccounts(books: Books, query: z.output<typeof listAccountsSch
 
 async function changeAccount(
   parts: ReadingParts,
-  exchange: Exchange<unknown, Record<string, unknown>>,
+  context: RequestContext<unknown, Record<string, unknown>>,
 ): Promise<Answer> {
-  const { ledger, caller, body } = exchange;
+  const { ledger, caller, body } = context;
   const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
   if (immutable !== undefined) {
     const hint = immutable === 'balance' ? 'money moves by transfers only' : 'it is fixed when the account is opened';
     throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
   }
   const change = parseRequest(updateAccountSchema, body);
-  const account = await findOwn(parts, exchange);
+  const account = await findOwn(parts, context);
   try {
     const updated = await parts.changes.run(
       caller,
@@ -192,9 +192,9 @@ async function changeAccount(
   }
 }
 
-async function endAccount(parts: ReadingParts, exchange: Exchange<unknown, unknown>): Promise<Answer> {
-  const { ledger, caller } = exchange;
-  const account = await findOwn(parts, exchange);
+async function endAccount(parts: ReadingParts, context: RequestContext<unknown, unknown>): Promise<Answer> {
+  const { ledger, caller } = context;
+  const account = await findOwn(parts, context);
   const closed = await parts.changes.run(
     caller,
     async (pool) =>
@@ -249,7 +249,7 @@ async function showBalance(
 /** The account that a path names, if a caller may change it: any but @external. */
 async function findOwn(
   parts: ReadingParts,
-  { ledger, caller, parameters: [accountNumber] }: Exchange<unknown, unknown>,
+  { ledger, caller, parameters: [accountNumber] }: RequestContext<unknown, unknown>,
 ): Promise<AccountRecord> {
   if (accountNumber === EXTERNAL) throw accountNotFound();
   return await parts.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));

@@ -1,7 +1,7 @@
 // The handler of the feed: settled transfers in commit order, page by page or as Server-Sent Events.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Ledger } from '../../domain/ledger.ts';
-import { chooseType } from '../accept.ts';
+import { chooseType } from '../negotiate.ts';
 import type { Feed } from '../feed.ts';
 import { Problem } from '../problem.ts';
 import type { Reads } from '../reads.ts';

@@ -1,4 +1,4 @@
-// The handlers of holds: authorise, capture in one or several parts, void, show.
+// The handlers of holds: authorize, capture in one or several parts, void, show.
 import type { z } from 'zod';
 import type { ConnectionPool } from '../../db/connect.ts';
 import { type HoldRecord, loadHold } from '../../db/holds.ts';
@@ -6,13 +6,13 @@ import type { Ledger } from '../../domain/ledger.ts';
 import { isUuid } from '../../validation.ts';
 import { Problem } from '../problem.ts';
 import type { ReadingParts } from '../reads.ts';
-import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
-import { captureHoldSchema, createHoldSchema, MOVEMENT_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
+import { captureHoldSchema, createHoldSchema, TRANSFER_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
 import { type Parts, submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 
-type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
+type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
 
 export function holdRoutes(parts: ReadingParts): Route[] {
   return [
@@ -20,11 +20,11 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       method: 'POST',
       pattern: '/holds',
       summary: 'Reserve money for a later transfer',
-      query: MOVEMENT_PARAMETERS,
+      query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: createHoldSchema,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (exchange) => await createHold(parts, exchange),
+      handle: async (context) => await createHold(parts, context),
     }),
     defineRoute({
       method: 'GET',
@@ -42,52 +42,52 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       method: 'POST',
       pattern: '/holds/:id/capture',
       summary: 'Move held money, all that is left or a part',
-      query: MOVEMENT_PARAMETERS,
+      query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: captureHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (exchange) => await captureHold(parts, exchange),
+      handle: async (context) => await captureHold(parts, context),
     }),
     defineRoute({
       method: 'POST',
       pattern: '/holds/:id/void',
       summary: 'Release what is left of a hold',
-      query: MOVEMENT_PARAMETERS,
+      query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: voidHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (exchange) => await voidHold(parts, exchange),
+      handle: async (context) => await voidHold(parts, context),
     }),
   ];
 }
 
 async function createHold(
   parts: Parts,
-  exchange: Exchange<MovementQuery, z.output<typeof createHoldSchema>>,
+  context: RequestContext<TransferQuery, z.output<typeof createHoldSchema>>,
 ): Promise<Answer> {
-  const { expires_in: expiresIn, ...body } = exchange.body;
+  const { expires_in: expiresIn, ...body } = context.body;
   const answer = await submitOne(
     parts,
-    { ...exchange, fingerprinted: ['holds', exchange.body] },
+    { ...context, fingerprinted: ['holds', context.body] },
     { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
   );
-  if (exchange.query.dry_run === 'true') return answer;
+  if (context.query.dry_run === 'true') return answer;
   const location = answer.headers?.['Location']?.replace('/transfers/', '/holds/') ?? '';
   return { ...answer, headers: { ...answer.headers, Location: location } };
 }
 
 async function captureHold(
   parts: ReadingParts,
-  exchange: Exchange<MovementQuery, z.output<typeof captureHoldSchema>>,
+  context: RequestContext<TransferQuery, z.output<typeof captureHoldSchema>>,
 ): Promise<Answer> {
-  const { body } = exchange;
-  const hold = await findOpened(parts, exchange);
+  const { body } = context;
+  const hold = await findOpened(parts, context);
   refuseAmount(body.amount);
   return await submitOne(
     parts,
-    { ...exchange, fingerprinted: ['capture', hold.id, body] },
+    { ...context, fingerprinted: ['capture', hold.id, body] },
     {
       ...partiesOf(hold),
       kind: 'capture',
@@ -101,13 +101,13 @@ async function captureHold(
 
 async function voidHold(
   parts: ReadingParts,
-  exchange: Exchange<MovementQuery, z.output<typeof voidHoldSchema>>,
+  context: RequestContext<TransferQuery, z.output<typeof voidHoldSchema>>,
 ): Promise<Answer> {
-  const { body } = exchange;
-  const hold = await findOpened(parts, exchange);
+  const { body } = context;
+  const hold = await findOpened(parts, context);
   return await submitOne(
     parts,
-    { ...exchange, fingerprinted: ['void', hold.id, body] },
+    { ...context, fingerprinted: ['void', hold.id, body] },
     {
       ...partiesOf(hold),
       kind: 'void',
@@ -131,7 +131,7 @@ async function findHold(pool: ConnectionPool, ledger: Ledger, id: string | undef
 /** A hold that a capture or a void may name, whatever became of it since it was opened. */
 async function findOpened(
   { lookUps }: ReadingParts,
-  { ledger, caller, parameters }: Pick<Exchange<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
+  { ledger, caller, parameters }: Pick<RequestContext<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
 ): Promise<HoldRecord> {
   const hold = await lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]));
   if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so there is none.');

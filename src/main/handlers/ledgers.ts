@@ -6,7 +6,7 @@ import { isLedgerName } from '../../domain/ledger.ts';
 import { ledgerNotFound, type LedgerRegistry } from '../ledgers.ts';
 import { Problem } from '../problem.ts';
 import type { Reads } from '../reads.ts';
-import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { createLedgerSchema, listLedgersSchema, NO_PARAMETERS } from '../schemas.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
@@ -28,7 +28,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
       query: NO_PARAMETERS,
       body: createLedgerSchema,
       answers: { 201: 'Ledger' },
-      handle: async (exchange) => await create(parts, exchange),
+      handle: async (context) => await create(parts, context),
     }),
     defineRoute({
       method: 'GET',
@@ -70,7 +70,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
 
 async function create(
   { changes, ledgers }: LedgerParts,
-  { body, headers, caller }: Exchange<unknown, z.output<typeof createLedgerSchema>>,
+  { body, headers, caller }: RequestContext<unknown, z.output<typeof createLedgerSchema>>,
 ): Promise<Answer> {
   const idempotencyKey = parseIdempotencyKey(headers);
   const created = await changes.run(

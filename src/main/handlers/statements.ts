@@ -6,10 +6,10 @@ import { closeInstant } from '../../db/instants.ts';
 import { loadStatement, readStatement } from '../../db/statements.ts';
 import { MONTH_FORM, renderStatement, STATEMENT_CONTENT_TYPES, type StatementFormat } from '../../statement.ts';
 import { PAGE_SECURITY_POLICY } from '../../statement-page.ts';
-import { chooseType } from '../accept.ts';
+import { chooseType } from '../negotiate.ts';
 import { Problem } from '../problem.ts';
 import type { Reads } from '../reads.ts';
-import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { balancesSchema, statementSchema } from '../schemas.ts';
 import type { Places } from '../stream.ts';
 import { renderTrialBalance } from '../views.ts';
@@ -48,14 +48,14 @@ export function statementRoutes(parts: StatementParts): Route[] {
       query: statementSchema,
       body: NO_BODY,
       answers: { 200: 'Statement' },
-      handle: async (exchange) => await parts.books.run(exchange.caller, () => showStatement(parts, exchange)),
+      handle: async (context) => await parts.books.run(context.caller, () => showStatement(parts, context)),
     }),
   ];
 }
 
 async function showStatement(
   { pool, streams }: StatementParts,
-  { ledger, parameters, query, headers, caller }: Exchange<z.output<typeof statementSchema>, undefined>,
+  { ledger, parameters, query, headers, caller }: RequestContext<z.output<typeof statementSchema>, undefined>,
 ): Promise<Answer> {
   const [accountNumber, month = ''] = parameters;
   if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');

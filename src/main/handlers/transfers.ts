@@ -8,12 +8,12 @@ import type { Conditions } from '../../domain/transfer.ts';
 import { isUuid } from '../../validation.ts';
 import { Problem } from '../problem.ts';
 import { FILTER_ADVICE, type ReadingParts } from '../reads.ts';
-import { type Answer, defineRoute, type Exchange, NO_BODY, type Route } from '../route.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
   createGroupSchema,
   createTransferSchema,
   listTransfersSchema,
-  MOVEMENT_PARAMETERS,
+  TRANSFER_PARAMETERS,
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
@@ -21,7 +21,7 @@ import { findTransfer, type Parts, submitGroup, submitOne, type TransferFields }
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderTransfer } from '../views.ts';
 
-type MovementQuery = z.output<typeof MOVEMENT_PARAMETERS>;
+type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
 
 const bigintText = z
   .string()
@@ -38,7 +38,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       method: 'POST',
       pattern: '/transfers',
       summary: 'Order a transfer, or several at once',
-      query: MOVEMENT_PARAMETERS,
+      query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: createTransferSchema.or(createGroupSchema),
       chooseBody: (input) =>
@@ -46,18 +46,18 @@ export function transferRoutes(parts: ReadingParts): Route[] {
           ? createGroupSchema
           : createTransferSchema,
       answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroup' },
-      handle: async (exchange) => await createTransfers(parts, exchange),
+      handle: async (context) => await createTransfers(parts, context),
     }),
     defineRoute({
       method: 'POST',
       pattern: '/transfers/:id/reversals',
       summary: 'Reverse a transfer, whole or in part',
-      query: MOVEMENT_PARAMETERS,
+      query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: reverseTransferSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (exchange) => await reverseTransfer(parts, exchange),
+      handle: async (context) => await reverseTransfer(parts, context),
     }),
     defineRoute({
       method: 'GET',
@@ -91,22 +91,22 @@ export function transferRoutes(parts: ReadingParts): Route[] {
 
 async function createTransfers(
   parts: Parts,
-  exchange: Exchange<MovementQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
+  context: RequestContext<TransferQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
 ): Promise<Answer> {
-  const { body } = exchange;
-  const submission = { ...exchange, fingerprinted: ['transfers', body] };
+  const { body } = context;
+  const submission = { ...context, fingerprinted: ['transfers', body] };
   if (!('transfers' in body)) return await submitOne(parts, submission, toFields(body));
   return await submitGroup(parts, submission, body.transfers.map(toFields), body.atomic);
 }
 
 async function reverseTransfer(
   parts: ReadingParts,
-  exchange: Exchange<MovementQuery, z.output<typeof reverseTransferSchema>>,
+  context: RequestContext<TransferQuery, z.output<typeof reverseTransferSchema>>,
 ): Promise<Answer> {
-  const { body } = exchange;
+  const { body } = context;
   const original = await parts.lookUps.run(
-    exchange.caller,
-    async (pool) => await findTransfer(pool, exchange.ledger, exchange.parameters[0]),
+    context.caller,
+    async (pool) => await findTransfer(pool, context.ledger, context.parameters[0]),
   );
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only what has completed can be reversed.');
@@ -114,7 +114,7 @@ async function reverseTransfer(
   refuseAmount(body.amount);
   return await submitOne(
     parts,
-    { ...exchange, fingerprinted: ['reversals', original.id, body] },
+    { ...context, fingerprinted: ['reversals', original.id, body] },
     {
       kind: 'reversal',
       parentId: original.id,

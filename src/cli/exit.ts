@@ -3,7 +3,7 @@ import { SilenceError } from '../db/connect.ts';
 import { sqlStateOf, toError } from '../db/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
-export type Ending = { readonly exitCode: number; readonly sentence: string };
+export type Exit = { readonly exitCode: number; readonly sentence: string };
 
 /** SQLSTATEs and classes of them with which a server refuses to let us in: no such user or database, starting, full. */
 const NO_ENTRY = /^(08|28|3D|53300|57P)/;
@@ -13,7 +13,7 @@ const CONNECTION_LOST = /^(timeout expired|Connection terminated)/;
 const UNDEFINED_TABLE = '42P01';
 
 /** Tells how the process ends after an error. */
-export function endingOf(thrown: unknown): Ending {
+export function exitOf(thrown: unknown): Exit {
   const error = toError(thrown);
   if (error instanceof CommandError) return { exitCode: error.exitCode, sentence: error.message };
   // citty's own complaints: a missing or a malformed option.
@@ -34,7 +34,7 @@ export function endingOf(thrown: unknown): Ending {
   return failed(error.message);
 }
 
-function failed(sentence: string): Ending {
+function failed(sentence: string): Exit {
   return { exitCode: EXIT.failed, sentence };
 }
 
