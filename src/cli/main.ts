@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // The command line, which main.js starts (and old links of npx do): finds the command, runs it, and turns what it throws into a sentence and an exit
 // code.
+// oxlint-disable-next-line import/no-unassigned-import -- it ends the process on an older Node
+import './require-node.js';
 import { stripVTControlCharacters } from 'node:util';
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
 import { LogDestination } from '../log-destination.ts';

