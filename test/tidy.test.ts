@@ -54,6 +54,7 @@ test('tidy: every part of the source imports only what it may', () => {
     }
     const file = normalize(join(dirname(path), target));
     const to = partOf(file);
+    if (path === 'src/version.ts' && file === 'package.json') continue;
     // The one door between the two: `gopherpay serve` starts the service.
     const isDoor = path === 'src/cli/serve.ts' && /^src\/main\/[^/]+\.ts$/.test(file);
     if (from === to || isDoor || REACH[from]?.parts.includes(to)) continue;

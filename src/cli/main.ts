@@ -4,51 +4,37 @@
 // oxlint-disable-next-line import/no-unassigned-import -- it ends the process on an older Node
 import './require-node.js';
 import { stripVTControlCharacters } from 'node:util';
-import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty';
+import { type CommandDef, defineCommand, renderUsage, runCommand, type SubCommandsDef } from 'citty';
 import { LogDestination } from '../log-destination.ts';
+import { VERSION } from '../version.ts';
 import { EXIT, SIGNALLED } from './command.ts';
 import { exitOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
 
+/** Each is loaded when it is called: a report needs neither the service nor the time that loading it takes. */
+const COMMANDS: SubCommandsDef = {
+  serve: async () => (await import('./serve.ts')).serve,
+  report: async () => (await import('./report.ts')).report,
+  statement: async () => (await import('./statement.ts')).statement,
+  audit: async () => (await import('./audit.ts')).audit,
+  load: async () => (await import('./load/load.ts')).load,
+};
+
 const gopherpay = defineCommand({
-  meta: { name: 'gopherpay', version: '0.1.0', description: 'A payment and wallet service on PostgreSQL.' },
-  subCommands: {
-    serve: async () => (await import('./serve.ts')).serve,
-    report: async () => (await import('./report.ts')).report,
-    statement: async () => (await import('./statement.ts')).statement,
-    audit: async () => (await import('./audit.ts')).audit,
-    load: async () => (await import('./load/load.ts')).load,
-  },
+  meta: { name: 'gopherpay', version: VERSION, description: 'A payment and wallet service on PostgreSQL.' },
+  subCommands: COMMANDS,
 });
-
-// Each is loaded when it is called: a report needs neither the service nor the time that loading it takes.
-const commands = new Map([
-  ['serve', async () => runnable((await import('./serve.ts')).serve)],
-  ['report', async () => runnable((await import('./report.ts')).report)],
-  ['statement', async () => runnable((await import('./statement.ts')).statement)],
-  ['audit', async () => runnable((await import('./audit.ts')).audit)],
-  ['load', async () => runnable((await import('./load/load.ts')).load)],
-]);
-
-/** A command without the types of its options, which only the command itself needs. */
-function runnable<Args extends ArgsDef>(command: CommandDef<Args>) {
-  return {
-    run: async (rawArgs: string[]) => void (await runCommand(command, { rawArgs })),
-    usage: async () => await renderUsage(command, { meta: { name: 'gopherpay' } }),
-  };
-}
 
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...rest] = words;
   if (name === '--version') {
-    await writeStandardOutput(['0.1.0\n']);
+    await writeStandardOutput([`${VERSION}\n`]);
     return EXIT.ok;
   }
-  const command = await commands.get(name ?? '')?.();
+  const command = await findCommand(name);
   if (words.includes('--help') || words.includes('-h')) {
-    await writeStandardOutput([
-      forStream(process.stdout, command ? await command.usage() : await renderUsage(gopherpay)),
-    ]);
+    const usage = command ? await renderUsage(command, gopherpay) : await renderUsage(gopherpay);
+    await writeStandardOutput([forStream(process.stdout, usage)]);
     return EXIT.ok;
   }
   if (!command) {
@@ -56,8 +42,14 @@ async function main(words: readonly string[]): Promise<number> {
     process.stderr.write(forStream(process.stderr, `${complaint}\n${await renderUsage(gopherpay)}`));
     return EXIT.wrongUsage;
   }
-  await command.run(rest);
+  await runCommand(command, { rawArgs: rest });
   return EXIT.ok;
+}
+
+async function findCommand(name = ''): Promise<CommandDef | undefined> {
+  if (!Object.hasOwn(COMMANDS, name)) return undefined;
+  const command = COMMANDS[name];
+  return typeof command === 'function' ? await command() : await command;
 }
 
 /** citty colors its usage for every reader; here only terminals get colors. */

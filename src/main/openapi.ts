@@ -1,6 +1,7 @@
 // The OpenAPI document, made from the routes, the schemas that parse their requests, and the views of their answers.
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
+import { VERSION } from '../version.ts';
 import { NO_BODY, type Route } from './route.ts';
 import { TRANSFER_PARAMETERS } from './schemas.ts';
 import { ANSWER_VIEWS, type AnswerName } from './views.ts';
@@ -48,7 +49,7 @@ export function renderOpenApi(routes: readonly Route[]): Record<string, unknown>
   );
   return {
     openapi: '3.1.0',
-    info: { title: 'GopherPay', version: '0.1.0', description: 'Accounts and transfers on PostgreSQL.' },
+    info: { title: 'GopherPay', version: VERSION, description: 'Accounts and transfers on PostgreSQL.' },
     servers: [
       { url: '/', description: `The ledger ${MAIN_LEDGER.name}.` },
       {

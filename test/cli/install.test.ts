@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { VERSION } from '../../src/version.ts';
 import { makeFolder, MAIN } from '../support/service.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -68,7 +69,7 @@ const older = ['/usr/bin/node', '/usr/local/bin/node'].find(
 
 test('install: an older Node hands the command to the pinned one', { skip: older === undefined }, () => {
   const { stdout, status } = spawnSync(older ?? '', [MAIN, '--version']);
-  assert.deepEqual([stdout.toString(), status], ['0.1.0\n', 0]);
+  assert.deepEqual([stdout.toString(), status], [`${VERSION}\n`, 0]);
 });
 
 test('install: an older Node without the pinned one says what to do', { skip: older === undefined }, async (t) => {
