@@ -2,6 +2,7 @@
 // already. It says `measuring` and `measured` where the window of time begins and ends that counts; what it then prints is
 // about the requests that were meant to start in that window.
 import { parseArgs } from 'node:util';
+import { readBalances } from '../src/cli/load/balances.ts';
 import { Caller, type Order } from '../src/cli/load/caller.ts';
 import { createPicker, seeded } from '../src/cli/load/random.ts';
 import { closedLoop, openLoop } from '../src/cli/load/schedule.ts';
@@ -69,7 +70,7 @@ if (rate > 0) {
   await openLoop({ connections, rate: rate / 2, endsAt: from - FULL_BEFORE_MS }, startOne, leaveOut);
   await openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut);
 } else await closedLoop({ connections, endsAt: stopAt }, startOne);
-const { unbalanced } = await caller.readBalances();
+const { unbalanced } = await readBalances({ url });
 await caller.close();
 process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unbalanced })}\n`);
 

@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
-import { CommandError, EXIT, unknownLedger } from '../command.ts';
-import { Connections, prefixOf, serviceAway } from './connections.ts';
+import { Connections, prefixOf } from './connections.ts';
 import type { Tally } from './tally.ts';
 
 const FEED_PAUSE_MS = 20;
@@ -18,11 +17,6 @@ const problem = z.object({ code: z.string() });
 const page = z.object({
   items: z.array(z.object({ transfers: z.array(z.object({ id: z.string() })) })),
   next: z.int().nullable(),
-});
-const ledgers = z.object({ items: z.array(z.object({ name: z.string() })) });
-const balances = z.object({
-  journal_number: z.int(),
-  currencies: z.array(z.object({ currency: z.string(), sum: z.int() })),
 });
 
 export type Order = { readonly from: number; readonly to: number; readonly amount: number };
@@ -95,40 +89,6 @@ export class Caller {
       for (const { transfers } of items) for (const { id } of transfers) this.#noteFinal(id, now);
       if (next !== null) after = next;
       if (items.length === 0) await sleep(FEED_PAUSE_MS);
-    }
-  }
-
-  /** The books as the service shows them: the end of the journal, and the currencies whose balances do not sum to zero. */
-  async readBalances(): Promise<{ journalNumber: number; unbalanced: string[] }> {
-    const answered = await this.#readJson(`${prefixOf(this.#ledger)}/balances`);
-    const refusal = problem.safeParse(answered);
-    if (refusal.data?.code === 'ledger_not_found') throw await this.#unknownLedger();
-    const read = balances.safeParse(answered);
-    if (!read.success) throw new CommandError(EXIT.failed, `${this.#url} is not GopherPay: see what --url says.`);
-    const { journal_number: journalNumber, currencies } = read.data;
-    const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
-    return { journalNumber, unbalanced };
-  }
-
-  async #unknownLedger(): Promise<CommandError> {
-    const { items } = ledgers.parse(await this.#readJson('/ledgers?limit=11'));
-    return unknownLedger(
-      this.#ledger,
-      items.map(({ name }) => name),
-    );
-  }
-
-  /** Reads JSON, or null if the answer is something else. Throws an error of one sentence if the service or its database is away. */
-  async #readJson(path: string): Promise<unknown> {
-    const { statusCode, body } = await request(`${this.#url}${path}`).catch((error: unknown) => {
-      throw serviceAway(this.#url, error);
-    });
-    const text = await body.text();
-    if (statusCode === 503) throw serviceAway(this.#url, `it answers 503: ${text}`);
-    try {
-      return JSON.parse(text);
-    } catch {
-      return null;
     }
   }
 

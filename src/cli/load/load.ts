@@ -7,11 +7,11 @@ import { toError } from '../../db/errors.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from '../command.ts';
 import { writeStandardOutput } from '../file.ts';
 import type { Swept } from './accounts.ts';
-import { Caller } from './caller.ts';
+import { readBalances } from './balances.ts';
 import { type LoadOptions, OPTIONS } from './options.ts';
 import { renderTable } from './render.ts';
 import { runTest } from './run.ts';
-import { type Summary, Tally } from './tally.ts';
+import type { Summary } from './tally.ts';
 
 /** What the process ends with when a threshold was not met. */
 const EXIT_THRESHOLD = 99;
@@ -48,12 +48,11 @@ export const load = defineCommand({
       throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
     }
     await interruptible(async (signal) => {
-      const caller = new Caller({ ...options, connections: 1, prefix: '', tally: new Tally() });
       // Before the question: there is nothing to confirm if the service is away.
-      await caller.readBalances();
+      await readBalances(options);
       if (!options.yes) await confirm(options, signal);
       const { prefix, summary, swept } = await runTest(options, signal);
-      const books = await caller.readBalances().catch((error: unknown) => toError(error));
+      const books = await readBalances(options).catch((error: unknown) => toError(error));
       const unbalanced = books instanceof Error ? null : books.unbalanced;
       if (summary) {
         const { seed } = options;

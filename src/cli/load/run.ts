@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Swept, TestAccounts } from './accounts.ts';
+import { readBalances } from './balances.ts';
 import { Caller, type Order } from './caller.ts';
 import type { LoadOptions } from './options.ts';
 import { createPicker, seeded, sharesOf } from './random.ts';
@@ -53,7 +54,7 @@ async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal
   const nextOrders = () => Array.from({ length: options.bulk }, () => nextOrder(pick, random, options.accounts));
   const ended = new AbortController();
   // The run follows the feed from before the first transfer on, so that it misses no final transfer.
-  const following = caller.follow((await caller.readBalances()).journalNumber, ended.signal);
+  const following = caller.follow((await readBalances(options)).journalNumber, ended.signal);
   const ticker = setInterval(() => process.stderr.write(renderLine(tally, caller.unsettled)), 1000);
   try {
     const endsAt = performance.now() + options.duration * 1000;
