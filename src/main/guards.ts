@@ -6,7 +6,7 @@ import { unavailableProblem } from './failures.ts';
 import type { Metrics } from './metrics.ts';
 import { Problem } from './problem.ts';
 import { tooBusyProblem } from './reads.ts';
-import type { RawExchange, Route } from './route.ts';
+import type { RawRequestContext, Route } from './route.ts';
 import { queueFullProblem } from './submission.ts';
 
 /**
@@ -16,10 +16,10 @@ import { queueFullProblem } from './submission.ts';
 export function guardRoute(route: Route, running: RunningEngine, metrics: Metrics): Route {
   return {
     ...route,
-    handle: async (exchange) =>
+    handle: async (context) =>
       await refuseUnreachable(running, async () => {
-        if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, exchange);
-        return await route.handle(exchange);
+        if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, context);
+        return await route.handle(context);
       }),
   };
 }
@@ -43,7 +43,7 @@ export async function refuseUnreachable<Result>(
 function refuseWithoutRoom(
   { admission, callerShares, ledgerShares }: Engine,
   metrics: Metrics,
-  { caller, ledger, headers }: RawExchange,
+  { caller, ledger, headers }: RawRequestContext,
 ): void {
   // Both are called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
   const mayTake = [callerShares.mayTake(caller), ledgerShares.mayTake(ledger.name)].every(Boolean);
