@@ -1,7 +1,7 @@
 // What a benchmark has at hand while it runs.
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
 import type { Cluster, SocketSettings } from './cluster.ts';
 import { medianOf } from './contestant.ts';
 import type { Sample } from './contestant.ts';

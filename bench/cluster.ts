@@ -2,7 +2,7 @@
 // has a database of its own in it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
 import { SUPERUSER } from '../src/db/embedded/cluster.ts';
 import { openEmbeddedServer } from '../src/db/embedded/server.ts';
 import { openStock, type Server } from './stock.ts';

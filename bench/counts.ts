@@ -1,6 +1,6 @@
 // Counts what took effect in a window of time, in SQL that every version of the schema understands. Instants are milliseconds
 // since 1970; those in the tables are the database's, taken in the transaction that made the row, just before its commit.
-import type { Connection } from '../src/db/connect.ts';
+import type { Connection } from '../src/db/connection/connect.ts';
 
 export type Count = (connection: Connection, from: number, to: number) => Promise<number>;
 

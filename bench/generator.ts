@@ -2,11 +2,13 @@
 // already. It says `measuring` and `measured` where the window of time begins and ends that counts; what it then prints is
 // about the requests that were meant to start in that window.
 import { parseArgs } from 'node:util';
-import { readBalances } from '../src/cli/load/balances.ts';
-import { Caller, type Order } from '../src/cli/load/caller.ts';
-import { createPicker, seeded } from '../src/cli/load/random.ts';
-import { closedLoop, openLoop } from '../src/cli/load/schedule.ts';
-import { Tally } from '../src/cli/load/tally.ts';
+import { z } from 'zod';
+import { Caller, type Order } from '../src/load/caller.ts';
+import { createPicker, seeded } from '../src/load/random.ts';
+import { closedLoop, openLoop } from '../src/load/schedule.ts';
+import { Tally } from '../src/load/tally.ts';
+
+const balances = z.object({ currencies: z.array(z.object({ currency: z.string(), sum: z.int() })) });
 
 /** Few enough that the other answers' percentiles do not tell of them. */
 const SAMPLED = 256;
@@ -70,7 +72,8 @@ if (rate > 0) {
   await openLoop({ connections, rate: rate / 2, endsAt: from - FULL_BEFORE_MS }, startOne, leaveOut);
   await openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut);
 } else await closedLoop({ connections, endsAt: stopAt }, startOne);
-const { unbalanced } = await readBalances({ url });
+const { currencies } = balances.parse(await (await fetch(`${url}/balances`)).json());
+const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
 await caller.close();
 process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unbalanced })}\n`);
 

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Connections } from '../src/cli/load/connections.ts';
+import { Connections } from '../src/load/connections.ts';
 import { type Bench, startService } from './bench.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import type { Contestant } from './contestant.ts';

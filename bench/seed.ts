@@ -2,7 +2,7 @@
 // balances, a journal whose chain is whole. An audit of it finds nothing.
 //
 // The history is a ring: account k sends 1 to account k + 1, over and over, so that every row follows from its number.
-import type { Connection } from '../src/db/connect.ts';
+import type { Connection } from '../src/db/connection/connect.ts';
 
 export const PREFIX = 'BENCH';
 const OPENING_BALANCE = 1_000_000_000;

@@ -4,9 +4,9 @@
 // is ever stored or deleted, no caller is answered.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { createPicker, seeded } from '../src/cli/load/random.ts';
-import { connect, type Connection, READING_TIMEOUTS } from '../src/db/connect.ts';
-import { appendToJournal } from '../src/db/journal.ts';
+import { createPicker, seeded } from '../src/load/random.ts';
+import { connect, type Connection, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
+import { appendToJournal } from '../src/db/ledger/journal.ts';
 import type { Account, AccountStatus } from '../src/domain/account.ts';
 import { decide } from '../src/domain/decide.ts';
 import { renderRecord } from '../src/domain/record.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
 import { findAccount } from '../src/db/embedded/account.ts';
 import { SUPERUSER } from '../src/db/embedded/cluster.ts';
 

@@ -1,7 +1,7 @@
 // The settings: the only place that reads the environment. Each has a default; a wrong value stops the start.
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { DatabaseSettings, DatabaseTimeouts } from './db/connect.ts';
+import type { DatabaseSettings, DatabaseTimeouts } from './db/connection/connect.ts';
 import { parseEnvFile, refuseMisspelled } from './env-file.ts';
 import { mustBe } from './validation.ts';
 

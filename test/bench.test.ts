@@ -9,7 +9,7 @@ import { inTurn } from '../bench/rounds.ts';
 import { seedLedger } from '../bench/seed.ts';
 import { processorTime } from '../bench/window.ts';
 import { parseWrk } from '../bench/wrk.ts';
-import { connect, disconnect, READING_TIMEOUTS } from '../src/db/connect.ts';
+import { connect, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
 import { createDatabase } from './support/database.ts';
 import { onEnd } from './support/cleanup.ts';
 import { checkPromises } from './support/promises/check.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stringify } from 'csv-stringify/sync';
 import * as fc from 'fast-check';
-import { isPlain, neutralize, renderCsv } from '../src/csv.ts';
+import { isPlain, neutralize, renderCsv } from '../src/render/csv.ts';
 
 const cell = fc.option(
   fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', ' ', '') })),

@@ -9,8 +9,8 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../src/domain/ledger.ts';
-import type { StatementEntry, StatementSummary } from '../src/db/statements.ts';
-import { renderStatement } from '../src/statement.ts';
+import type { StatementEntry, StatementSummary } from '../src/db/queries/statements.ts';
+import { renderStatement } from '../src/render/statement.ts';
 import { makeFolder } from './support/service.ts';
 
 const CHROMIUM = '/usr/bin/chromium';

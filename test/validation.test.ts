@@ -5,9 +5,9 @@ import { z } from 'zod';
 import { parseArguments } from '../src/cli/command.ts';
 import { OPTIONS } from '../src/cli/load/options.ts';
 import { parseConfig } from '../src/config.ts';
-import { parseJson } from '../src/main/body.ts';
-import { Problem } from '../src/main/problem.ts';
-import * as schemas from '../src/main/schemas.ts';
+import { parseJson } from '../src/main/http/body.ts';
+import { Problem } from '../src/main/http/problem.ts';
+import * as schemas from '../src/main/api/schemas.ts';
 
 const { createAccountSchema, createGroupSchema, createTransferSchema, listTransfersSchema, parseRequest } = schemas;
 const TRANSFER = { from_account: 'ANN', to_account: 'BOB', amount: 5 };

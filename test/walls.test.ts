@@ -10,18 +10,61 @@ import { makeFolder } from './support/service.ts';
 const ROOT = dirname(import.meta.dirname);
 
 const BREACHES = [
-  { file: 'src/db/audit.ts', imports: '../../test/support/promises/rule.ts' },
-  { file: 'src/main/server.ts', imports: '../../bench/seed.ts' },
-  { file: 'test/support/promises/money.ts', imports: '../../../src/db/audit-money.ts' },
+  { file: 'src/domain/decide.ts', imports: 'node:crypto' },
+  { file: 'src/domain/decide.ts', imports: '../db/connection/errors.ts' },
+  { file: 'src/db/connection/connect.ts', imports: '../../domain/ledger.ts' },
+  { file: 'src/db/queries/transfers.ts', imports: '../ledger/settlement.ts' },
+  { file: 'src/db/ledger/settlement.ts', imports: '../audit/chain.ts' },
+  { file: 'src/db/audit/chain.ts', imports: '../ledger/settlement.ts' },
+  { file: 'src/db/audit/chain.ts', imports: '../../domain/record.ts' },
+  { file: 'src/db/embedded/server.ts', imports: '../queries/transfers.ts' },
+  { file: 'src/threads/settle.ts', imports: '../main/engine/unit.ts' },
+  { file: 'src/render/csv.ts', imports: '../main/http/send.ts' },
+  { file: 'src/main/engine/engine.ts', imports: '../http/server.ts' },
+  { file: 'src/main/engine/engine.ts', imports: '../api/route.ts' },
+  { file: 'src/main/engine/engine.ts', imports: 'node:http' },
+  { file: 'src/main/http/server.ts', imports: '../engine/engine.ts' },
+  { file: 'src/main/http/server.ts', imports: '../api/route.ts' },
+  { file: 'src/main/http/server.ts', imports: '../../domain/money.ts' },
+  { file: 'src/main/api/route.ts', imports: '../../cli/command.ts' },
+  { file: 'src/main/api/routes/accounts.ts', imports: 'pino' },
+  { file: 'src/main/api/routes/accounts.ts', imports: 'pg' },
+  { file: 'src/main/api/routes/accounts.ts', imports: 'prom-client' },
+  { file: 'src/main/service.ts', imports: 'close-with-grace' },
+  { file: 'src/main/service.ts', imports: 'piscina' },
+  { file: 'src/load/caller.ts', imports: '../db/queries/transfers.ts' },
+  { file: 'src/cli/report.ts', imports: '../main/engine/engine.ts' },
+  { file: 'src/cli/report.ts', imports: 'csv-stringify/sync' },
+  { file: 'src/logger.ts', imports: './domain/ledger.ts' },
+  { file: 'bench/main.ts', imports: '../src/cli/command.ts' },
+  { file: 'src/db/audit/audit.ts', imports: '../../test/support/promises/rule.ts' },
+  { file: 'src/main/http/server.ts', imports: '../../bench/seed.ts' },
+  { file: 'test/support/promises/money.ts', imports: '../../../src/db/audit/money.ts' },
   { file: 'test/support/promises/check.ts', imports: '../database.ts' },
   { file: 'bench/main.ts', imports: '../test/support/until.ts' },
   { file: 'test/main/pages.test.ts', imports: '../chaos/run.ts' },
 ];
 
+/** What the domain must not do. */
+const IMPURE = [
+  { text: 'export const now = Date.now();', rule: /no-restricted-globals/ },
+  { text: 'export const now = performance.now();', rule: /no-restricted-globals/ },
+  { text: 'export const any = Math.random();', rule: /no-restricted-properties/ },
+  { text: 'export const id = crypto.randomUUID();', rule: /no-restricted-globals/ },
+  { text: 'export async function later() {}', rule: /no-async-await/ },
+];
+
 const ALLOWED = [
+  { file: 'src/cli/serve.ts', imports: '../main/service.ts' },
+  { file: 'src/main/service.ts', imports: './engine/start.ts' },
+  { file: 'src/main/api/route.ts', imports: '../http/endpoint.ts' },
+  { file: 'src/main/engine/engine.ts', imports: '../../db/queries/transfers.ts' },
+  { file: 'src/db/audit/chain.ts', imports: '../connection/connect.ts' },
+  { file: 'src/logger.ts', imports: 'pino' },
+  { file: 'bench/generator.ts', imports: '../src/load/caller.ts' },
   { file: 'test/support/promises/money.ts', imports: './rule.ts' },
   { file: 'test/main/pages.test.ts', imports: '../support/until.ts' },
-  { file: 'test/main/pages.test.ts', imports: '../../src/db/connect.ts' },
+  { file: 'test/main/pages.test.ts', imports: '../../src/db/connection/connect.ts' },
   { file: 'test/bench.test.ts', imports: '../bench/seed.ts' },
 ];
 
@@ -32,10 +75,10 @@ before(async (scope) => {
   await copyFile(join(ROOT, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
 });
 
-/** What lint says of a file with this import alone. */
-async function lint({ file, imports }: { file: string; imports: string }): Promise<string> {
+/** What lint says of a file with this import alone, or with this text. */
+async function lint({ file, imports = '', text }: { file: string; imports?: string; text?: string }): Promise<string> {
   await mkdir(dirname(join(folder, file)), { recursive: true });
-  await writeFile(join(folder, file), `export * from '${imports}';\n`);
+  await writeFile(join(folder, file), `${text ?? `export * from '${imports}';`}\n`);
   const oxlint = join(ROOT, 'node_modules/.bin/oxlint');
   return await new Promise((resolve) => {
     execFile(process.execPath, [oxlint, file], { cwd: folder }, (_, stdout, stderr) => resolve(stdout + stderr));
@@ -51,5 +94,11 @@ for (const breach of BREACHES) {
 for (const use of ALLOWED) {
   test(`walls: ${use.file} may import ${use.imports}`, async () => {
     assert.doesNotMatch(await lint(use), /no-restricted-imports|Failed/);
+  });
+}
+
+for (const { text, rule } of IMPURE) {
+  test(`walls: the domain must not say ${text}`, async () => {
+    assert.match(await lint({ file: 'src/domain/decide.ts', text }), rule);
   });
 }

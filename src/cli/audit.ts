@@ -5,9 +5,9 @@ import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connect.ts';
-import { type AuditEvent, type CheckResult, type Discrepancy, type JournalEnd, withAudit } from '../db/audit.ts';
-import type { Checkpoint } from '../db/audit-chain.ts';
+import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connection/connect.ts';
+import { type AuditEvent, type CheckResult, type Discrepancy, type JournalEnd, withAudit } from '../db/audit/audit.ts';
+import type { Checkpoint } from '../db/audit/chain.ts';
 import { isLedgerName, MAIN_LEDGER } from '../domain/ledger.ts';
 import {
   CommandError,

@@ -2,9 +2,15 @@
 import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
-import { connect, type DatabaseSettings, type DatabaseTimeouts, disconnect, type Queryable } from '../db/connect.ts';
+import {
+  connect,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+  type Queryable,
+} from '../db/connection/connect.ts';
 import { holdsCluster, openEmbeddedServer } from '../db/embedded/server.ts';
-import { listLedgers, loadLedgers } from '../db/ledgers.ts';
+import { listLedgers, loadLedgers } from '../db/ledger/ledgers.ts';
 import { ACCOUNT_FORM } from '../domain/account.ts';
 import { CURRENCY_FORM } from '../domain/currency.ts';
 import { isLedgerName, type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';

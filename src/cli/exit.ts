@@ -1,6 +1,6 @@
 // How a command ends that could not do its work: its exit code, and the sentence for standard error.
-import { SilenceError } from '../db/connect.ts';
-import { sqlStateOf, toError } from '../db/errors.ts';
+import { SilenceError } from '../db/connection/connect.ts';
+import { sqlStateOf, toError } from '../db/connection/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
 export type Exit = { readonly exitCode: number; readonly sentence: string };

@@ -4,9 +4,9 @@ import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralize, renderCsv } from '../csv.ts';
-import { readingTimeouts } from '../db/connect.ts';
-import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/report.ts';
+import { BYTE_ORDER_MARK, type CsvStyle, isPlain, neutralize, renderCsv } from '../render/csv.ts';
+import { readingTimeouts } from '../db/connection/connect.ts';
+import { REPORT_CELLS, type ReportFilter, type ReportRow, withReport } from '../db/queries/report.ts';
 import { renderDecimal } from '../domain/currency.ts';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
 import {

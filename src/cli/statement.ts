@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
-import type { CsvStyle } from '../csv.ts';
-import { loadAccounts } from '../db/accounts.ts';
-import { type Queryable, readingTimeouts } from '../db/connect.ts';
-import { loadStatement, readStatement, type StatementSummary } from '../db/statements.ts';
+import type { CsvStyle } from '../render/csv.ts';
+import { loadAccounts } from '../db/ledger/accounts.ts';
+import { type Queryable, readingTimeouts } from '../db/connection/connect.ts';
+import { loadStatement, readStatement, type StatementSummary } from '../db/queries/statements.ts';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
-import { MONTH_FORM, renderStatement, STATEMENT_FORMATS } from '../statement.ts';
+import { MONTH_FORM, renderStatement, STATEMENT_FORMATS } from '../render/statement.ts';
 import {
   accountNumber,
   CommandError,

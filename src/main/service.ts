@@ -4,30 +4,32 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connect.ts';
-import { migrate } from '../db/migrate.ts';
+import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connection/connect.ts';
+import { migrate } from '../db/ledger/migrate.ts';
+import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import type { Logger, ServiceLogger } from '../logger.ts';
-import { type ConnectionLimits, fitConnections, openFilesMax } from './connections.ts';
+import { type ConnectionLimits, fitConnections, openFilesMax } from './http/connections.ts';
 import { Admission } from './engine/admission.ts';
 import { ENGINE_CONNECTIONS, type RunningEngine, startEngine } from './engine/start.ts';
-import { Feed } from './feed.ts';
-import { guardRoute, refuseUnreachable } from './guards.ts';
-import { accountRoutes } from './handlers/accounts.ts';
-import { eventRoutes } from './handlers/events.ts';
-import { holdRoutes } from './handlers/holds.ts';
-import { ledgerRoutes } from './handlers/ledgers.ts';
-import { operationRoutes } from './handlers/operations.ts';
-import { statementRoutes } from './handlers/statements.ts';
-import { transferRoutes } from './handlers/transfers.ts';
-import { AllowedHosts } from './hosts.ts';
-import { LedgerRegistry } from './ledgers.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
-import { renderOpenApi } from './openapi.ts';
-import { startReadProbe } from './read-probe.ts';
-import { FILTER_ADVICE, Reads } from './reads.ts';
-import type { Route } from './route.ts';
-import { closeGently, createHttpServer, type ServerOptions } from './server.ts';
-import { Places } from './stream.ts';
+import { toProblem } from './api/failures.ts';
+import { Feed } from './api/feed.ts';
+import { guardRoute, refuseUnreachable } from './api/guards.ts';
+import { accountRoutes } from './api/routes/accounts.ts';
+import { eventRoutes } from './api/routes/events.ts';
+import { holdRoutes } from './api/routes/holds.ts';
+import { ledgerRoutes } from './api/routes/ledgers.ts';
+import { operationRoutes } from './api/routes/operations.ts';
+import { statementRoutes } from './api/routes/statements.ts';
+import { transferRoutes } from './api/routes/transfers.ts';
+import { AllowedHosts } from './http/hosts.ts';
+import { LedgerRegistry } from './api/ledgers.ts';
+import { createMetrics, type Metrics } from './engine/metrics.ts';
+import { renderOpenApi } from './api/openapi.ts';
+import { startReadProbe } from './api/read-probe.ts';
+import { FILTER_ADVICE, Reads } from './api/reads.ts';
+import type { Route } from './api/route.ts';
+import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
+import { Places } from './http/stream.ts';
 
 /** For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short ones. */
 const POOL_CONNECTIONS_MAX = 5;
@@ -94,22 +96,24 @@ export async function startService(
   // With a listener for operators, callers cannot read metrics.
   const open = operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics');
   const routes = [...books, ...open];
-  const serverOptions: Omit<ServerOptions, 'routes'> = {
+  const serverOptions: Omit<ServerOptions<Ledger>, 'endpoints'> = {
     ...config,
     ...connectionLimits,
     metrics,
     logger,
+    toProblem: (error, requestId) => toProblem(error, logger, requestId),
+    mainLedger: MAIN_LEDGER,
     hosts: new AllowedHosts(config.host, config.allowedHosts),
     stopping: () => life.phase === 'closing',
     findLedger: async (name) =>
       ledgers.recall(name) ?? (await refuseUnreachable(running, async () => await ledgers.find(name))),
   };
   if (config.operations) {
-    const limited = { ...serverOptions, connectionsMax: OPERATIONS_CONNECTIONS_MAX, routes: operations };
+    const limited = { ...serverOptions, connectionsMax: OPERATIONS_CONNECTIONS_MAX, endpoints: operations };
     const url = await listen(createHttpServer(limited), config.operations, stack);
     logger.info({ url }, 'operations listener started');
   }
-  const server = createHttpServer({ ...serverOptions, routes });
+  const server = createHttpServer({ ...serverOptions, endpoints: routes });
   const url = await listen(server, config, stack);
   const started = stack.move();
   return {

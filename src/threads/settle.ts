@@ -3,12 +3,25 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
-import { connect, type Connection, type DatabaseSettings, type DatabaseTimeouts, disconnect } from '../db/connect.ts';
-import { constraintOf, isFaultOfTheData, isOutOfReach, retryAfter, sqlStateOf, toError } from '../db/errors.ts';
-import { type LockedJob, lockJob } from '../db/locked-job.ts';
-import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/settlement.ts';
-import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/transaction.ts';
-import { renderColumns } from '../db/transfer-columns.ts';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+} from '../db/connection/connect.ts';
+import {
+  constraintOf,
+  isFaultOfTheData,
+  isOutOfReach,
+  retryAfter,
+  sqlStateOf,
+  toError,
+} from '../db/connection/errors.ts';
+import { type LockedJob, lockJob } from '../db/ledger/locked-job.ts';
+import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/ledger/settlement.ts';
+import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/connection/transaction.ts';
+import { renderColumns } from '../db/queries/transfer-columns.ts';
 import { type Account, EXTERNAL, type NewAccount, newExternal } from '../domain/account.ts';
 import { type Decision, decide } from '../domain/decide.ts';
 import {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
-import { closedLoop, openLoop } from '../../src/cli/load/schedule.ts';
+import { closedLoop, openLoop } from '../../src/load/schedule.ts';
 
 const RATE = 1000;
 const DURATION_MS = 50;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { PG_MIGRATE_LOCK_ID } from 'node-pg-migrate';
 import { Client } from 'pg';
-import { migrate } from '../../src/db/migrate.ts';
+import { migrate } from '../../src/db/ledger/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl } from '../support/database.ts';
 import { MAY_BE_MISSING, mountSmallDisk, tryDisk } from '../support/disk.ts';

@@ -2,8 +2,8 @@
 // with a clock that went back.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { listTransfers, type TransferCursor, type TransferFilter } from '../../src/db/transfers.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { listTransfers, type TransferCursor, type TransferFilter } from '../../src/db/queries/transfers.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { createDatabase } from '../support/database.ts';
 

@@ -1,7 +1,7 @@
 // The audit finds what is forged with care: rows that fit to most others, and a database that no longer refuses.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
 import { idOf } from '../support/ledger-writer.ts';

@@ -1,7 +1,7 @@
 // The audit finds nothing in a ledger that is whole, and finds whatever is changed, deleted or added in it.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { JOURNAL_ROWS, MAIN, SHOP, writeLedger } from '../support/sample-ledgers.ts';

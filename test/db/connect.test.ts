@@ -10,9 +10,9 @@ import {
   doubtConnections,
   readRows,
   SilenceError,
-} from '../../src/db/connect.ts';
-import { retryAfter } from '../../src/db/errors.ts';
-import { CommitUnknownError, withTransaction } from '../../src/db/transaction.ts';
+} from '../../src/db/connection/connect.ts';
+import { retryAfter } from '../../src/db/connection/errors.ts';
+import { CommitUnknownError, withTransaction } from '../../src/db/connection/transaction.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { startProxy } from '../support/proxy.ts';

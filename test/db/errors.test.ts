@@ -9,7 +9,7 @@ import {
   type Retry,
   retryAfter,
   sqlStateOf,
-} from '../../src/db/errors.ts';
+} from '../../src/db/connection/errors.ts';
 
 type Case = { what: string; error: unknown; retry: Retry; data?: true; away?: true };
 

@@ -1,7 +1,7 @@
 // Instants with more digits than PostgreSQL keeps are compared exactly.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { roundDown, roundUp } from '../../src/db/instants.ts';
+import { roundDown, roundUp } from '../../src/db/queries/instants.ts';
 import { createDatabase } from '../support/database.ts';
 
 // An instant, the last microsecond at or before it, and the first at or after it.

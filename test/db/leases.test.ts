@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { createPool, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { adoptPage, LeaseLostError, openLease, renewLease } from '../../src/db/leases.ts';
+import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { adoptPage, LeaseLostError, openLease, renewLease } from '../../src/db/ledger/leases.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import * as fc from 'fast-check';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { micros } from '../../src/db/locked-job.ts';
-import { renderColumn } from '../../src/db/transfer-columns.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { micros } from '../../src/db/ledger/locked-job.ts';
+import { renderColumn } from '../../src/db/queries/transfer-columns.ts';
 import { renderInstant } from '../../src/domain/instant.ts';
 import { renderJsonb } from '../../src/domain/record.ts';
 import { onEnd } from '../support/cleanup.ts';

@@ -1,21 +1,27 @@
 // Every statement of the service with values as it sends them, recorded while the functions of src/db run.
-import { listAccounts, listEntries, loadAccounts, loadAccountsOf, loadBalanceAt } from '../../src/db/accounts.ts';
-import { closeAccount, sealAccount, updateAccount } from '../../src/db/accounts.ts';
-import { loadTrialBalance } from '../../src/db/balances.ts';
-import type { ConnectionPool, Queryable } from '../../src/db/connect.ts';
-import { loadDueHolds } from '../../src/db/expiries.ts';
-import { loadEvents, loadJournalNumber } from '../../src/db/feed.ts';
-import { loadHold } from '../../src/db/holds.ts';
-import { closeInstant } from '../../src/db/instants.ts';
-import { insertPending, loadKeyHolders } from '../../src/db/intake.ts';
-import * as leases from '../../src/db/leases.ts';
-import * as ledgers from '../../src/db/ledgers.ts';
-import { lockJob } from '../../src/db/locked-job.ts';
-import { type DecidedJob, writeJob } from '../../src/db/settlement.ts';
-import { loadStatement, readStatement } from '../../src/db/statements.ts';
-import { Transaction } from '../../src/db/transaction.ts';
-import { renderColumns } from '../../src/db/transfer-columns.ts';
-import { listTransfers, loadGroup, loadTransfers, type TransferFilter } from '../../src/db/transfers.ts';
+import {
+  listAccounts,
+  listEntries,
+  loadAccounts,
+  loadAccountsOf,
+  loadBalanceAt,
+} from '../../src/db/ledger/accounts.ts';
+import { closeAccount, sealAccount, updateAccount } from '../../src/db/ledger/accounts.ts';
+import { loadTrialBalance } from '../../src/db/queries/balances.ts';
+import type { ConnectionPool, Queryable } from '../../src/db/connection/connect.ts';
+import { loadDueHolds } from '../../src/db/ledger/expiries.ts';
+import { loadEvents, loadJournalNumber } from '../../src/db/queries/feed.ts';
+import { loadHold } from '../../src/db/queries/holds.ts';
+import { closeInstant } from '../../src/db/queries/instants.ts';
+import { insertPending, loadKeyHolders } from '../../src/db/ledger/intake.ts';
+import * as leases from '../../src/db/ledger/leases.ts';
+import * as ledgers from '../../src/db/ledger/ledgers.ts';
+import { lockJob } from '../../src/db/ledger/locked-job.ts';
+import { type DecidedJob, writeJob } from '../../src/db/ledger/settlement.ts';
+import { loadStatement, readStatement } from '../../src/db/queries/statements.ts';
+import { Transaction } from '../../src/db/connection/transaction.ts';
+import { renderColumns } from '../../src/db/queries/transfer-columns.ts';
+import { listTransfers, loadGroup, loadTransfers, type TransferFilter } from '../../src/db/queries/transfers.ts';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
 import { newAccount, newJob, newTransfer } from '../support/jobs.ts';

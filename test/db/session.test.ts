@@ -3,9 +3,15 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { Client } from 'pg';
-import { connect, createPool, type DatabaseSettings, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { retryAfter, SessionError } from '../../src/db/errors.ts';
-import { migrate } from '../../src/db/migrate.ts';
+import {
+  connect,
+  createPool,
+  type DatabaseSettings,
+  disconnect,
+  READING_TIMEOUTS,
+} from '../../src/db/connection/connect.ts';
+import { retryAfter, SessionError } from '../../src/db/connection/errors.ts';
+import { migrate } from '../../src/db/ledger/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';

@@ -8,7 +8,7 @@ import {
   disconnect,
   type Queryable,
   READING_TIMEOUTS,
-} from '../../src/db/connect.ts';
+} from '../../src/db/connection/connect.ts';
 import { onEnd } from '../support/cleanup.ts';
 
 export const timeouts = { ...READING_TIMEOUTS, statementTimeoutMs: 60_000, idleInTransactionTimeoutMs: 70_000 };

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import { lockJob } from '../../src/db/locked-job.ts';
-import { type DecidedJob, StaleDecisionError, writeJob } from '../../src/db/settlement.ts';
-import { CommitUnknownError, Transaction } from '../../src/db/transaction.ts';
+import { lockJob } from '../../src/db/ledger/locked-job.ts';
+import { type DecidedJob, StaleDecisionError, writeJob } from '../../src/db/ledger/settlement.ts';
+import { CommitUnknownError, Transaction } from '../../src/db/connection/transaction.ts';
 import { failingAt } from '../support/failing-connection.ts';
 import { newAccount, newJob, newTransfer } from '../support/jobs.ts';
 

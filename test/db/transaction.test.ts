@@ -2,14 +2,14 @@
 // which a statement and all after it fail at the same moment, and a network that cancels single statements.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import {
   allSent,
   BeginFailedError,
   CommitUnknownError,
   lockingStatement,
   Transaction,
-} from '../../src/db/transaction.ts';
+} from '../../src/db/connection/transaction.ts';
 import { type Canceler, startCanceler } from '../support/canceler.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
-import { READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import type { JobReport } from '../../src/domain/job.ts';
 import { createThreadPool, type ThreadPool } from '../../src/main/engine/pool.ts';
 import { newJob } from '../support/jobs.ts';

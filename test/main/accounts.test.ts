@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { MONEY_MAX } from '../../src/domain/money.ts';
-import { ANSWER_VIEWS, type AnswerName } from '../../src/main/views.ts';
-import { PROBLEMS, type ProblemCode } from '../../src/main/problem.ts';
+import { ANSWER_VIEWS, type AnswerName } from '../../src/main/api/views.ts';
+import { PROBLEMS, type ProblemCode } from '../../src/main/http/problem.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, type Answer, request, type Service, startService } from '../support/service.ts';

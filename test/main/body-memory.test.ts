@@ -6,9 +6,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { readJson } from '../../src/main/body.ts';
-import { ByteBudget } from '../../src/main/byte-budget.ts';
-import { Problem } from '../../src/main/problem.ts';
+import { readJson } from '../../src/main/http/body.ts';
+import { ByteBudget } from '../../src/main/http/byte-budget.ts';
+import { Problem } from '../../src/main/http/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { until } from '../support/until.ts';
 

@@ -7,9 +7,9 @@ import { Readable } from 'node:stream';
 import { before, test } from 'node:test';
 import * as fc from 'fast-check';
 import { request } from 'undici';
-import { parseJson, readJson } from '../../src/main/body.ts';
-import { ByteBudget } from '../../src/main/byte-budget.ts';
-import { Problem } from '../../src/main/problem.ts';
+import { parseJson, readJson } from '../../src/main/http/body.ts';
+import { ByteBudget } from '../../src/main/http/byte-budget.ts';
+import { Problem } from '../../src/main/http/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 
 const BYTES_MAX = 64;

@@ -3,9 +3,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
-import { parseJson } from '../../src/main/body.ts';
-import { Problem } from '../../src/main/problem.ts';
-import { createAccountSchema, createGroupSchema, createTransferSchema, parseRequest } from '../../src/main/schemas.ts';
+import { parseJson } from '../../src/main/http/body.ts';
+import { Problem } from '../../src/main/http/problem.ts';
+import {
+  createAccountSchema,
+  createGroupSchema,
+  createTransferSchema,
+  parseRequest,
+} from '../../src/main/api/schemas.ts';
 
 const BYTES_MAX = 1024 * 1024;
 /** Several times what the slowest body takes, and a fraction of the seconds that some took once. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { seeded } from '../../src/cli/load/random.ts';
+import { seeded } from '../../src/load/random.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';

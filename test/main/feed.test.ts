@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pino from 'pino';
-import { createPool } from '../../src/db/connect.ts';
+import { createPool } from '../../src/db/connection/connect.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import { Feed } from '../../src/main/feed.ts';
-import type { StreamWriter } from '../../src/main/stream.ts';
+import { Feed } from '../../src/main/api/feed.ts';
+import type { StreamWriter } from '../../src/main/http/stream.ts';
 import { parseConfig } from '../../src/config.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseConfig } from '../../src/config.ts';
-import { type ConnectionPool, createPool } from '../../src/db/connect.ts';
+import { type ConnectionPool, createPool } from '../../src/db/connection/connect.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import { LedgerRegistry } from '../../src/main/ledgers.ts';
-import { Problem } from '../../src/main/problem.ts';
+import { LedgerRegistry } from '../../src/main/api/ledgers.ts';
+import { Problem } from '../../src/main/http/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 

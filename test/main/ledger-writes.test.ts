@@ -1,7 +1,7 @@
 // Writing into two ledgers: the same numbers, request ids and idempotency keys name different things in each.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { findAll } from '../support/audit.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';

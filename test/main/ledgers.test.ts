@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { IDS, JOURNAL_ROWS, MAIN, SHOP, writeLedger } from '../support/sample-ledgers.ts';
 import { idOf } from '../support/ledger-writer.ts';
 import { findAll } from '../support/audit.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, test } from 'node:test';
 import { FAILURE_CODES } from '../../src/domain/transfer.ts';
-import { Problem, PROBLEMS, type ProblemCode, renderPointer } from '../../src/main/problem.ts';
+import { Problem, PROBLEMS, type ProblemCode, renderPointer } from '../../src/main/http/problem.ts';
 import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';

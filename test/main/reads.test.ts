@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DatabaseError } from 'pg-protocol';
-import { createPool, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { Problem } from '../../src/main/problem.ts';
-import { Reads } from '../../src/main/reads.ts';
+import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { Problem } from '../../src/main/http/problem.ts';
+import { Reads } from '../../src/main/api/reads.ts';
 
 /** Never connects: nothing here asks it. */
 const pool = createPool({ connectionString: 'postgres://127.0.0.1:1/none' }, READING_TIMEOUTS, 1);

@@ -1,8 +1,8 @@
 // The router alone: which route a method and a path lead to, and what is refused.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Problem } from '../../src/main/problem.ts';
-import { Router, splitLedger } from '../../src/main/router.ts';
+import { Problem } from '../../src/main/http/problem.ts';
+import { Router, splitLedger } from '../../src/main/http/router.ts';
 
 const router = new Router<string>();
 router.add('GET', '/', 'home');

@@ -1,7 +1,7 @@
 // How connections and streams are divided between callers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fitConnections } from '../../src/main/connections.ts';
+import { fitConnections } from '../../src/main/http/connections.ts';
 import { callerOf, Shares } from '../../src/main/shares.ts';
 
 /** Takes for a caller until it is refused, and returns how often it was not. */

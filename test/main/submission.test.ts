@@ -1,7 +1,7 @@
 // What a request costs before anything is stored, without a database.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createPool, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { createLogger } from '../../src/logger.ts';
 import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
@@ -10,9 +10,9 @@ import { Dispatcher } from '../../src/main/engine/dispatcher.ts';
 import { Intake } from '../../src/main/engine/intake.ts';
 import { KeyLookup } from '../../src/main/engine/keys.ts';
 import { Lease } from '../../src/main/engine/lease.ts';
-import { createMetrics } from '../../src/main/metrics.ts';
-import { Problem } from '../../src/main/problem.ts';
-import { submitGroup } from '../../src/main/submission.ts';
+import { createMetrics } from '../../src/main/engine/metrics.ts';
+import { Problem } from '../../src/main/http/problem.ts';
+import { submitGroup } from '../../src/main/api/submission.ts';
 
 const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
 

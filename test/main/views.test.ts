@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
-import type { StatementEntry, StatementSummary } from '../../src/db/statements.ts';
-import type { Transfer } from '../../src/db/transfers.ts';
+import type { StatementEntry, StatementSummary } from '../../src/db/queries/statements.ts';
+import type { Transfer } from '../../src/db/queries/transfers.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import { Problem, problemView } from '../../src/main/problem.ts';
+import { Problem, problemView } from '../../src/main/http/problem.ts';
 import {
   ANSWER_VIEWS,
   renderAccount,
@@ -17,8 +17,8 @@ import {
   renderLedger,
   renderTransfer,
   renderTrialBalance,
-} from '../../src/main/views.ts';
-import { renderStatement } from '../../src/statement.ts';
+} from '../../src/main/api/views.ts';
+import { renderStatement } from '../../src/render/statement.ts';
 
 const AT = '2026-11-05T10:00:00.5Z';
 const ID = '019a53d2-8c00-7000-8000-000000000001';

@@ -1,6 +1,6 @@
 // Runs the audit on a test's connection.
-import { auditBooks, type AuditOptions, type Discrepancy, type Verdict } from '../../src/db/audit.ts';
-import type { Connection } from '../../src/db/connect.ts';
+import { auditBooks, type AuditOptions, type Discrepancy, type Verdict } from '../../src/db/audit/audit.ts';
+import type { Connection } from '../../src/db/connection/connect.ts';
 import { withTampering } from './tampering.ts';
 
 export type Findings = { discrepancies: Discrepancy[]; checks: Set<string>; verdict: Verdict };

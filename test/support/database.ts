@@ -1,7 +1,7 @@
 // Gives a test a database of its own: a clone of the migrated template on the server of this run.
 import { randomBytes } from 'node:crypto';
 import { Client, Pool, type QueryResultRow, TypeOverrides } from 'pg';
-import type { DatabaseSettings } from '../../src/db/connect.ts';
+import type { DatabaseSettings } from '../../src/db/connection/connect.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, type RoleAddress, type ServerAddress, withAdmin } from './server.ts';
 

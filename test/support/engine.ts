@@ -1,5 +1,5 @@
 // The engine on a real database, with threads that the test plays itself.
-import { createPool, READING_TIMEOUTS } from '../../src/db/connect.ts';
+import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
 import type { Engine } from '../../src/main/engine/engine.ts';
 import { Intake } from '../../src/main/engine/intake.ts';

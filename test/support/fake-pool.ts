@@ -5,7 +5,7 @@ import { createLogger } from '../../src/logger.ts';
 import { Admission } from '../../src/main/engine/admission.ts';
 import { Dispatcher } from '../../src/main/engine/dispatcher.ts';
 import type { ThreadPool } from '../../src/main/engine/pool.ts';
-import { createMetrics } from '../../src/main/metrics.ts';
+import { createMetrics } from '../../src/main/engine/metrics.ts';
 import { settledReport } from './jobs.ts';
 
 /** A running job. */

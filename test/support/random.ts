@@ -2,7 +2,7 @@
 // The orders are then the same; how callers and threads interleave is not.
 import { randomInt } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { seeded } from '../../src/cli/load/random.ts';
+import { seeded } from '../../src/load/random.ts';
 
 export type Random = {
   /** A whole number from `min` to `max`, both included. */

@@ -9,7 +9,7 @@ import { Client } from 'pg';
 import { getContainerRuntimeClient, ImageName } from 'testcontainers';
 import { z } from 'zod';
 import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
-import { migrate } from '../../src/db/migrate.ts';
+import { migrate } from '../../src/db/ledger/migrate.ts';
 import { startInstalled } from './installed.ts';
 
 const address = z.strictObject({

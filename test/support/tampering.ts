@@ -2,7 +2,7 @@
 // back, dropping every constraint that refuses the change.
 import type { Client, QueryResult } from 'pg';
 import { z } from 'zod';
-import { sqlStateOf } from '../../src/db/errors.ts';
+import { sqlStateOf } from '../../src/db/connection/errors.ts';
 
 type Connection = Pick<Client, 'query'>;
 

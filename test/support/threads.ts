@@ -1,8 +1,8 @@
 // The threads that settle, as the service runs them, on a database of the test.
 import { randomUUIDv7 } from 'node:crypto';
-import { connect, type DatabaseTimeouts, disconnect, READING_TIMEOUTS } from '../../src/db/connect.ts';
-import { insertPending, type StoredRequest } from '../../src/db/intake.ts';
-import { openLease, type PendingTransfer } from '../../src/db/leases.ts';
+import { connect, type DatabaseTimeouts, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { insertPending, type StoredRequest } from '../../src/db/ledger/intake.ts';
+import { openLease, type PendingTransfer } from '../../src/db/ledger/leases.ts';
 import type { Job, JobReport, SettledJob } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import type { NewTransfer } from '../../src/domain/transfer.ts';

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { EXTERNAL } from '../../domain/account.ts';
 import { CommandError, EXIT } from '../command.ts';
-import { Connections, serviceAway } from './connections.ts';
+import { serviceAway } from './balances.ts';
+import { Connections } from '../../load/connections.ts';
 
 const AT_ONCE = 64;
 const RETRY_MS = 50;

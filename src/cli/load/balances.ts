@@ -3,7 +3,9 @@ import { request } from 'undici';
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { CommandError, EXIT, unknownLedger } from '../command.ts';
-import { prefixOf, serviceAway } from './connections.ts';
+import { reasonOf } from '../exit.ts';
+import { prefixOf } from '../../load/connections.ts';
+import { toError } from '../../db/connection/errors.ts';
 
 const problem = z.object({ code: z.string() });
 const ledgers = z.object({ items: z.array(z.object({ name: z.string() })) });
@@ -48,4 +50,10 @@ async function readJson(address: string, url: string): Promise<unknown> {
   } catch {
     return null;
   }
+}
+
+/** The error for a service that does not answer. This command does not use the database. */
+export function serviceAway(url: string, error: unknown): CommandError {
+  const sentence = `The service at ${url} is out of reach (${reasonOf(toError(error))}): see whether it runs ("npm start" starts one), and what --url says.`;
+  return new CommandError(EXIT.outOfReach, sentence, { cause: error });
 }

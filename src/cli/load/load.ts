@@ -3,7 +3,7 @@
 // intended start, so that a stalled service cannot hide.
 import { createInterface } from 'node:readline';
 import { defineCommand } from 'citty';
-import { toError } from '../../db/errors.ts';
+import { toError } from '../../db/connection/errors.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from '../command.ts';
 import { writeStandardOutput } from '../file.ts';
 import type { Swept } from './accounts.ts';
@@ -11,7 +11,7 @@ import { readBalances } from './balances.ts';
 import { type LoadOptions, OPTIONS } from './options.ts';
 import { renderTable } from './render.ts';
 import { runTest } from './run.ts';
-import type { Summary } from './tally.ts';
+import type { Summary } from '../../load/tally.ts';
 
 /** What the process ends with when a threshold was not met. */
 const EXIT_THRESHOLD = 99;

@@ -1,7 +1,7 @@
 // How a load test shows itself: a line per second while it runs, and a table at its end.
 import { renderMoney } from '../../domain/currency.ts';
 import type { Swept } from './accounts.ts';
-import type { Percentiles, Summary, Tally } from './tally.ts';
+import type { Percentiles, Summary, Tally } from '../../load/tally.ts';
 
 /** What has happened so far. */
 export function renderLine(tally: Tally, unsettled: number): string {

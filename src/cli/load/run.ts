@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Swept, TestAccounts } from './accounts.ts';
 import { readBalances } from './balances.ts';
-import { Caller, type Order } from './caller.ts';
+import { Caller, type Order } from '../../load/caller.ts';
 import type { LoadOptions } from './options.ts';
-import { createPicker, seeded, sharesOf } from './random.ts';
+import { createPicker, seeded, sharesOf } from '../../load/random.ts';
 import { renderLine, renderSwept } from './render.ts';
-import { closedLoop, openLoop } from './schedule.ts';
-import { type Summary, Tally } from './tally.ts';
+import { closedLoop, openLoop } from '../../load/schedule.ts';
+import { type Summary, Tally } from '../../load/tally.ts';
 
 const SETTLE_TIMEOUT_MS = 60_000;
 const AMOUNT_MAX = 100;

@@ -1,5 +1,11 @@
 // Our role and our database on the server. Must not start or stop the server, nor know what is in the database.
-import { connect, type Connection, type DatabaseSettings, disconnect, READING_TIMEOUTS } from '../connect.ts';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  disconnect,
+  READING_TIMEOUTS,
+} from '../connection/connect.ts';
 import { SUPERUSER } from './cluster.ts';
 import { codeOf, diskFull } from './errors.ts';
 import { PORT, type Place } from './place.ts';

@@ -15,7 +15,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DatabaseSettings } from '../connect.ts';
+import type { DatabaseSettings } from '../connection/connect.ts';
 import { type OpenOptions, prepareCluster } from './cluster.ts';
 import { lastLines } from './errors.ts';
 import { explainEnd, hasEnded, isInterlocked, launchServer, type Launch } from './launch.ts';

@@ -10,7 +10,7 @@
 import type { Ending, Job, JobReport, SettledJob } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { groupSuspects } from './batching.ts';
 import type { ThreadPool } from './pool.ts';

@@ -5,9 +5,9 @@
 //       ├─ the caller does not wait ─▶ intake log, one commit ─▶ pending ─▶ job
 //       └─ the caller waits ─▶ job, whose commit makes it durable ─▶ final
 //                               └─ the wait ends first, and the job has not begun ─▶ intake log ─▶ pending
-import type { ConnectionPool } from '../../db/connect.ts';
-import type { KeyHolder, StoredRequest } from '../../db/intake.ts';
-import type { Transfer } from '../../db/transfers.ts';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import type { KeyHolder, StoredRequest } from '../../db/ledger/intake.ts';
+import type { Transfer } from '../../db/queries/transfers.ts';
 import type { Account, NewAccount } from '../../domain/account.ts';
 import { renderInstant } from '../../domain/instant.ts';
 import type { Ledger } from '../../domain/ledger.ts';

@@ -10,15 +10,15 @@ import {
   type DatabaseSettings,
   type DatabaseTimeouts,
   disconnect,
-} from '../../db/connect.ts';
-import { isCommitAnswerLost, retryAfter, toError } from '../../db/errors.ts';
-import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/intake.ts';
-import { closeLease } from '../../db/leases.ts';
-import { loadTransfers } from '../../db/transfers.ts';
+} from '../../db/connection/connect.ts';
+import { isCommitAnswerLost, retryAfter, toError } from '../../db/connection/errors.ts';
+import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/ledger/intake.ts';
+import { closeLease } from '../../db/ledger/leases.ts';
+import { loadTransfers } from '../../db/queries/transfers.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Logger } from '../../logger.ts';
 import type { Lease } from './lease.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from './metrics.ts';
 
 export type Accepted =
   /** `late`: the answer took so long that another process may have settled it already. */

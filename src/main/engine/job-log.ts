@@ -1,7 +1,7 @@
 // The log line of a job, and its metrics.
 import type { JobReport } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from './metrics.ts';
 import type { Unit } from './unit.ts';
 
 /** A job that came back from its thread. */

@@ -1,7 +1,7 @@
 // Looks up idempotency keys of requests that were not admitted. While one statement runs, all further keys gather for the
 // next, so that a storm of refused requests costs one connection and few statements.
-import type { ConnectionPool } from '../../db/connect.ts';
-import { type KeyHolder, loadKeyHolders } from '../../db/intake.ts';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import { type KeyHolder, loadKeyHolders } from '../../db/ledger/intake.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 
 const KEYS_MAX = 1000;

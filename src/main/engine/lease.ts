@@ -1,7 +1,7 @@
 // The lease of this process, under which the transfers that it accepts are stored.
 import { randomUUIDv7 } from 'node:crypto';
-import type { Queryable } from '../../db/connect.ts';
-import { type HeldLease, openLease, renewLease } from '../../db/leases.ts';
+import type { Queryable } from '../../db/connection/connect.ts';
+import { type HeldLease, openLease, renewLease } from '../../db/ledger/leases.ts';
 
 export class Lease {
   #held: HeldLease = { id: randomUUIDv7(), session: 0 };

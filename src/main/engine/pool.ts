@@ -1,7 +1,7 @@
 // The threads: piscina, with every option stated, because several of its defaults are traps for a job that moves
 // money. Nothing else imports piscina.
 import { Piscina } from 'piscina';
-import type { DatabaseSettings, DatabaseTimeouts } from '../../db/connect.ts';
+import type { DatabaseSettings, DatabaseTimeouts } from '../../db/connection/connect.ts';
 import { type Job, type JobReport, toColumns } from '../../domain/job.ts';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
 

@@ -2,9 +2,9 @@
 // holds. Every process does all of it; the database ensures that each takes effect once.
 import { randomUUIDv7 } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ConnectionPool, doubtConnections, SilenceError } from '../../db/connect.ts';
-import { isOutOfReach, retryAfter, toError } from '../../db/errors.ts';
-import { type DueHold, loadDueHolds } from '../../db/expiries.ts';
+import { type ConnectionPool, doubtConnections, SilenceError } from '../../db/connection/connect.ts';
+import { isOutOfReach, retryAfter, toError } from '../../db/connection/errors.ts';
+import { type DueHold, loadDueHolds } from '../../db/ledger/expiries.ts';
 import {
   adoptPage,
   loadLastPendingId,
@@ -14,7 +14,7 @@ import {
   type PageBounds,
   type PendingTransfer,
   writeHeartbeat,
-} from '../../db/leases.ts';
+} from '../../db/ledger/leases.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import type { Logger } from '../../logger.ts';
 import type { Intake } from './intake.ts';

@@ -1,8 +1,13 @@
 // Starts the parts of the engine in order, and registers how each is stopped.
-import { type ConnectionPool, createPool, type DatabaseSettings, type DatabaseTimeouts } from '../../db/connect.ts';
+import {
+  type ConnectionPool,
+  createPool,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+} from '../../db/connection/connect.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Logger } from '../../logger.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { AdmissionShares, LEDGER_COMPETES_MS } from './admission-shares.ts';
 import { Dispatcher } from './dispatcher.ts';

@@ -1,8 +1,8 @@
 // Reads the transfers of a request that was stored or settled before.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConnectionPool } from '../../db/connect.ts';
-import { retryAfter } from '../../db/errors.ts';
-import { loadGroup, loadTransfers, type Transfer } from '../../db/transfers.ts';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import { retryAfter } from '../../db/connection/errors.ts';
+import { loadGroup, loadTransfers, type Transfer } from '../../db/queries/transfers.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
 

@@ -4,7 +4,7 @@
 //   a stored request                                           all of it, too; its transfers may be settled apart if the job breaks
 //   stored transfers that were adopted                         each alone, or with the other members of its atomic group
 import { type Claim, type Job, type QueuedTransfer, toColumns } from '../../domain/job.ts';
-import type { PendingTransfer } from '../../db/leases.ts';
+import type { PendingTransfer } from '../../db/ledger/leases.ts';
 import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';

@@ -1,0 +1,294 @@
+// Audits the books: proves every promise on the rows as they are stored, in one read-only snapshot, so that a service may
+// be at work meanwhile. PostgreSQL does what needs sets, on its own disk where they are large; what comes here is one row
+// per discrepancy and one per row of the journal, through a cursor, so an audit of any length needs the same little memory.
+// It shares no code with what settles: it is a second opinion.
+import { type Chain, type ChainFlaw, type Checkpoint, compareHashes, type LedgerNames, openChain } from './chain.ts';
+import { readAll, readBatches } from './cursor.ts';
+import { HOLD_CHECKS, touchedHolds } from './holds.ts';
+import { JOURNAL_CHECKS } from './journal.ts';
+import { LEDGER_CHECKS } from './ledgers.ts';
+import { MONEY_CHECKS, reversedOriginals } from './money.ts';
+import { changesIn, type Counted, entriesIn, journalIn, rowsIn, type Scope, transfersIn } from './rules.ts';
+import { SCHEMA_CHECKS } from './schema.ts';
+import { STATE_CHECKS } from './states.ts';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+} from '../connection/connect.ts';
+
+export type AuditOptions = {
+  /** The id of the ledger; null: all ledgers. */
+  readonly ledger: number | null;
+  /** Audit only what came after this row of the ledger's journal, which was verified earlier; null: everything. Needs a ledger. */
+  readonly since: bigint | null;
+  /** Rows of the journals and the hashes (hexadecimal) that they must have. */
+  readonly expect: readonly Checkpoint[];
+  /** How many discrepancies of each check are reported; the others are counted. */
+  readonly discrepanciesMax: number;
+};
+
+/** What is not as it must be. What it is about is null where it is not about such a thing. */
+export type Discrepancy = {
+  readonly check: string;
+  /** The name of the ledger; `id 7` if there is no ledger with this id. */
+  readonly ledger: string | null;
+  readonly account: string | null;
+  readonly currency: string | null;
+  readonly transfer: string | null;
+  readonly journal: string | null;
+  readonly what: string;
+  readonly expected: string | null;
+  readonly found: string | null;
+};
+
+export type CheckResult = {
+  readonly check: string;
+  /** How many rows it looked at. */
+  readonly rows: number;
+  readonly discrepancies: number;
+  /** Whether it was left out, because it cannot be made in this scope. */
+  readonly skipped: boolean;
+};
+
+/** The last row of a ledger's journal in the snapshot. */
+export type JournalEnd = {
+  readonly ledger: string;
+  readonly number: string;
+  /** In hexadecimal; 64 zeros for an empty journal, null if `since` names no row. */
+  readonly hash: string | null;
+  /** How many discrepancies are about this ledger. */
+  readonly discrepancies: number;
+};
+
+export type Verdict = {
+  /** Of each ledger in scope, in order of name. */
+  readonly journals: readonly JournalEnd[];
+  /** When the snapshot was taken, by the database's clock. */
+  readonly at: string;
+  /** All, those that are about no ledger of these included. */
+  readonly discrepancies: number;
+};
+
+/** What an audit tells while it runs: first the plan, last the verdict. */
+export type AuditEvent =
+  | { readonly type: 'plan'; readonly checks: number; readonly rows: number }
+  | { readonly type: 'started'; readonly check: string }
+  | { readonly type: 'progress'; readonly rows: number }
+  | ({ readonly type: 'discrepancy' } & Discrepancy)
+  | ({ readonly type: 'check' } & CheckResult)
+  | ({ readonly type: 'verdict' } & Verdict);
+
+/** `ledger` is an id. */
+type Found = Omit<Discrepancy, 'check' | 'ledger'> & { readonly ledger: number | null };
+
+/** A check at work: yields what it found, and how many more of its rows are done. Null: it is left out. */
+type RunningCheck = {
+  readonly name: string;
+  readonly rows: number;
+  readonly run: (() => AsyncGenerator<Found | number>) | null;
+};
+
+/** What sorts and hashes of one statement may take of the server's memory before they go to its disk. */
+const WORK_MEMORY = '64MB';
+
+/** Opens a snapshot of the books and gives `work` the events of their audit; closes it at the end or when `signal` aborts. */
+export async function withAudit<Result>(
+  database: DatabaseSettings,
+  options: AuditOptions,
+  { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
+  work: (events: AsyncGenerator<AuditEvent>) => Promise<Result>,
+): Promise<Result> {
+  const connection = await connect(database, timeouts, { applicationName: 'gopherpay audit', readOnly: true });
+  const close = () => void disconnect(connection);
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    signal.throwIfAborted();
+    await connection.query('begin transaction isolation level repeatable read, read only');
+    return await work(auditBooks(connection, options));
+  } finally {
+    signal.removeEventListener('abort', close);
+    await disconnect(connection);
+  }
+}
+
+/** Audits the books as the connection's open transaction sees them. Throws if they are not there. */
+export async function* auditBooks(connection: Connection, options: AuditOptions): AsyncGenerator<AuditEvent> {
+  const scope = scopeOf(options);
+  const at = await prepareSession(connection, scope);
+  const names = await loadNames(connection, scope);
+  const counts = await countRows(connection, scope);
+  const chain = openChain(connection, scope, names);
+  const checks = listChecks(connection, { scope, expect: options.expect, names }, counts, chain);
+  yield { type: 'plan', checks: checks.length, rows: checks.reduce((sum, { rows }) => sum + rows, 0) };
+  let total = 0;
+  const totals = new Map<number, number>();
+  for (const { name, rows, run } of checks) {
+    yield { type: 'started', check: name };
+    let discrepancies = 0;
+    let done = 0;
+    for await (const found of run?.() ?? []) {
+      if (typeof found === 'number') {
+        done += found;
+        yield { type: 'progress', rows: found };
+        continue;
+      }
+      discrepancies += 1;
+      const { ledger } = found;
+      if (ledger !== null) totals.set(ledger, (totals.get(ledger) ?? 0) + 1);
+      if (discrepancies > options.discrepanciesMax) continue;
+      yield {
+        type: 'discrepancy',
+        check: name,
+        ...found,
+        ledger: ledger === null ? null : (names.get(ledger) ?? `id ${ledger}`),
+      };
+    }
+    if (rows > done) yield { type: 'progress', rows: rows - done };
+    total += discrepancies;
+    yield { type: 'check', check: name, rows, discrepancies, skipped: run === null };
+  }
+  const journals = [...names].map(([id, ledger]) => {
+    const { number, hash } = chain.lastOf(id);
+    return { ledger, number: String(number), hash, discrepancies: totals.get(id) ?? 0 };
+  });
+  yield { type: 'verdict', journals, at, discrepancies: total };
+}
+
+/** Row 0 is the one before the first: what came after it is everything. */
+function scopeOf({ ledger, since }: AuditOptions): Scope {
+  const after = since === 0n ? null : since;
+  if (ledger !== null) return { ledger, since: after };
+  if (after !== null) throw new RangeError('A row of a journal is given without its ledger.');
+  return { ledger, since: null };
+}
+
+/** The ledgers in scope, in order of name. */
+async function loadNames(connection: Connection, { ledger }: Scope): Promise<LedgerNames> {
+  const rows = await readAll(
+    connection,
+    `select id, name from ledgers ${ledger === null ? '' : `where id = ${ledger}`} order by name, id`,
+  );
+  return new Map(rows.map(([id, name]) => [Number(id ?? -1), name ?? '']));
+}
+
+function listChecks(
+  connection: Connection,
+  { scope, expect, names }: { scope: Scope; expect: readonly Checkpoint[]; names: LedgerNames },
+  counts: ReadonlyMap<Counted, number>,
+  chain: Chain,
+): RunningCheck[] {
+  const rowsOf = (tables: readonly Counted[]) => tables.reduce((sum, table) => sum + (counts.get(table) ?? 0), 0);
+  const checks: RunningCheck[] = [
+    ...LEDGER_CHECKS,
+    ...MONEY_CHECKS,
+    ...HOLD_CHECKS,
+    ...STATE_CHECKS,
+    ...SCHEMA_CHECKS,
+    ...JOURNAL_CHECKS,
+  ].map(({ name, looksAt, others = 0, statements }) => {
+    const listed = statements(scope);
+    return listed === null
+      ? { name, rows: 0, run: null }
+      : { name, rows: rowsOf(looksAt) + others, run: () => runStatements(connection, listed) };
+  });
+  const found = async function* (flaws: AsyncGenerator<ChainFlaw | number>): AsyncGenerator<Found | number> {
+    for await (const flaw of flaws) {
+      yield typeof flaw === 'number' ? flaw : { account: null, currency: null, transfer: null, ...flaw };
+    }
+  };
+  checks.push(
+    { name: 'journal.chain', rows: rowsOf(['journal', 'transfers']), run: () => found(chain.follow()) },
+    { name: 'journal.head', rows: rowsOf(['journal_head']), run: () => found(chain.compareHeads()) },
+  );
+  if (expect.length > 0) {
+    checks.push({
+      name: 'journal.expected',
+      rows: expect.length,
+      run: () => found(compareHashes(connection, expect, names)),
+    });
+  }
+  return checks;
+}
+
+async function* runStatements(connection: Connection, statements: readonly string[]): AsyncGenerator<Found> {
+  for (const statement of statements) {
+    const ordered = `${statement} order by ledger nulls first, journal nulls first, account, currency, transfer, what`;
+    for await (const batch of readBatches(connection, ordered)) {
+      for (const [ledger, account, currency, transfer, journal, what, expected, found] of batch) {
+        yield {
+          ledger: typeof ledger === 'string' ? Number(ledger) : null,
+          account: account ?? null,
+          currency: currency ?? null,
+          transfer: transfer ?? null,
+          journal: journal ?? null,
+          what: what ?? '',
+          expected: expected ?? null,
+          found: found ?? null,
+        };
+      }
+    }
+  }
+}
+
+/** Makes the session fit for an audit, for as long as its transaction lasts, and returns the instant of the snapshot. */
+async function prepareSession(connection: Connection, { ledger, since }: Scope): Promise<string> {
+  const byTable = ledger === null ? 'off' : 'on';
+  const [schema] = await readAll(
+    connection,
+    `select relnamespace::regnamespace from pg_class where oid = to_regclass('journal_head')`,
+  );
+  if (!schema) throw new Error('The database has no ledger: start the service once, it makes what is missing.');
+  const settings: Readonly<Record<string, string>> = {
+    // Functions and operators are PostgreSQL's own, even if a schema in the search path has others of the same name.
+    search_path: `pg_catalog, ${schema[0]}`,
+    // Rows that a policy hides are an error.
+    row_security: 'off',
+    timezone: 'UTC',
+    datestyle: 'ISO',
+    work_mem: WORK_MEMORY,
+    // Leaves the other processors to the service, and needs no shared memory, of which containers have little.
+    max_parallel_workers_per_gather: '0',
+    jit: 'off',
+    // An audit of all ledgers reads the tables and not their indexes, which may be what is wrong. One of a single ledger finds
+    // its rows by the indexes, because the tables may have a thousand times as many.
+    enable_indexscan: byTable,
+    enable_indexonlyscan: byTable,
+    enable_bitmapscan: byTable,
+    // What is read as a whole is joined by hashing and sorting, whatever the statistics of a table that has just been filled may
+    // say. A short audit looks up by key.
+    enable_nestloop: since === null ? 'off' : 'on',
+  };
+  const [names, values] = [Object.keys(settings), Object.values(settings)];
+  await connection.query(
+    'select set_config(name, value, true) from unnest($1::text[], $2::text[]) as setting (name, value)',
+    [names, values],
+  );
+  const [now] = await readAll(connection, `select to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
+  return now?.[0] ?? '';
+}
+
+async function countRows(connection: Connection, scope: Scope): Promise<ReadonlyMap<Counted, number>> {
+  const whole = scope.since === null;
+  const counted: readonly (readonly [Counted, string])[] = [
+    ['ledgers', scope.ledger === null ? 'ledgers' : `(select from ledgers where id = ${scope.ledger})`],
+    ['journal_head', rowsIn(scope, 'journal_head')],
+    ['accounts', rowsIn(scope, 'accounts')],
+    ['account_changes', changesIn(scope)],
+    ['transfers', transfersIn(scope)],
+    ['entries', entriesIn(scope)],
+    ['holds', whole ? rowsIn(scope, 'holds') : touchedHolds(scope)],
+    ['reversed_amounts', whole ? rowsIn(scope, 'reversed_amounts') : reversedOriginals(scope)],
+    ['journal', journalIn(scope)],
+    ['leases', scope.ledger === null ? 'leases' : '(select where false)'],
+    ['pending_transfers', rowsIn(scope, 'pending_transfers')],
+    ['idempotency_keys', whole ? rowsIn(scope, 'idempotency_keys') : '(select where false)'],
+  ];
+  const [counts] = await readAll(
+    connection,
+    `select ${counted.map(([, rows]) => `(select count(*) from ${rows} as counted)`).join(', ')}`,
+  );
+  return new Map(counted.map(([table], index) => [table, Number(counts?.[index] ?? 0)]));
+}

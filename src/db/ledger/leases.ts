@@ -1,0 +1,328 @@
+// Leases: a process's claim on the transfers that it accepted.
+//
+//   open ──the holder stops, or another process takes over──▶ closed
+//
+// Every statement that stores pending transfers under a lease locks the lease's row until its commit, and stores nothing when
+// the lease is closed or has another session. So after renewLease or a take-over has locked the row, no statement that was
+// sent before can store anything more, and all stored transfers are visible.
+import type { Ledger } from '../../domain/ledger.ts';
+import type { NewTransfer, TransferKind } from '../../domain/transfer.ts';
+import type { ConnectionPool, Queryable } from '../connection/connect.ts';
+import { micros } from './locked-job.ts';
+import { withTransaction } from '../connection/transaction.ts';
+
+/** A lease as its holder knows it. */
+export type HeldLease = { readonly id: string; readonly session: number };
+
+/** A lease as another process observes it. */
+export type ObservedLease = {
+  readonly id: string;
+  /** The number of its last heartbeat; null if it has none. */
+  readonly beat: bigint | null;
+  /** Whether it is closed or unknown, and transfers are pending under it. */
+  readonly ended: boolean;
+  /** Whether its last heartbeat is older than the bound, by the database's clock. */
+  readonly late: boolean;
+};
+
+/** A transfer of the intake log. */
+export type PendingTransfer = {
+  readonly ledger: Ledger;
+  readonly transfer: NewTransfer;
+  readonly storedAtMicros: bigint;
+  /** How many processes died with it. */
+  readonly adoptions: number;
+};
+
+/** A lease was closed by another process, or has another session: nothing was stored under it. */
+export class LeaseLostError extends Error {}
+
+export type PageBounds = { readonly countMax: number; readonly bytesMax: number };
+
+/** Registers a new lease, with its first heartbeat. */
+export async function openLease(connection: Queryable, id: string): Promise<HeldLease> {
+  await connection.query({
+    name: 'open lease',
+    text: `
+      with opened as (
+        insert into leases (id)
+        values ($1::uuid)
+      )
+      insert into heartbeats (lease_id)
+      values ($1::uuid)`,
+    values: [id],
+  });
+  return { id, session: 1 };
+}
+
+/** Begins a new session of an open lease; null if it is closed. Waits for the statements that are storing under it. */
+export async function renewLease(connection: Queryable, id: string): Promise<HeldLease | null> {
+  const renewed = await connection.query<{ session: number }>({
+    name: 'renew lease',
+    text: `
+      with held as materialized (
+        select id
+        from leases
+        where id = $1::uuid and not closed
+        for update
+      )
+      update leases
+      set session = session + 1
+      from held
+      where leases.id = held.id
+      returning leases.session`,
+    values: [id],
+  });
+  const session = renewed.rows[0]?.session;
+  return session === undefined ? null : { id, session };
+}
+
+/** Closes a lease whose holder stops. The next process that observes it adopts the remaining transfers. */
+export async function closeLease(connection: Queryable, id: string): Promise<void> {
+  await connection.query(
+    `with closed as (
+       update leases
+       set closed = true
+       where id = $1::uuid
+     )
+     delete from heartbeats
+     where lease_id = $1::uuid`,
+    [id],
+  );
+}
+
+/** Writes the heartbeat of a lease. False if the lease is closed: another process has taken it over. */
+export async function writeHeartbeat(connection: Queryable, id: string): Promise<boolean> {
+  const written = await connection.query({
+    name: 'write heartbeat',
+    text: `
+      insert into heartbeats (lease_id)
+      select id
+      from leases
+      where id = $1::uuid and not closed
+      on conflict (lease_id) do update set beat = heartbeats.beat + 1, written_at = clock_timestamp()`,
+    values: [id],
+  });
+  return written.rowCount === 1;
+}
+
+/** All leases but `ownId` that have a heartbeat or pending transfers. */
+export async function observeLeases(
+  connection: Queryable,
+  ownId: string,
+  orphanedAfterMs: number,
+): Promise<ObservedLease[]> {
+  const observed = await connection.query<ObservedLease>({
+    name: 'observe leases',
+    text: `
+      select held.lease_id as id, heartbeats.beat, coalesce(leases.closed, true) as ended,
+        coalesce(heartbeats.written_at < clock_timestamp() - $2::integer * interval '1 millisecond', false) as late
+      from (
+        select lease_id
+        from heartbeats
+        union
+        select lease_id
+        from pending_transfers
+      ) as held
+      left join leases on leases.id = held.lease_id
+      left join heartbeats on heartbeats.lease_id = held.lease_id
+      where held.lease_id <> $1::uuid`,
+    values: [ownId, orphanedAfterMs],
+  });
+  return observed.rows;
+}
+
+/**
+ * Closes a lease if its heartbeat is still the one observed, and takes over a page of what is pending under it, oldest first;
+ * atomic groups come whole. Null: nothing is left. Throws LeaseLostError if `own` was lost.
+ */
+export async function adoptPage(
+  pool: ConnectionPool,
+  own: HeldLease,
+  orphan: ObservedLease,
+  bounds: PageBounds,
+): Promise<PendingTransfer[] | null> {
+  return await withTransaction(pool, async (connection) => {
+    const lockOrphan = async () =>
+      await connection.query('select from leases where id = $1::uuid for update', [orphan.id]);
+    // In order of id, so that two processes that adopt from each other wait instead of deadlocking.
+    if (own.id < orphan.id) await lockOwn(connection, own);
+    await lockOrphan();
+    if (own.id > orphan.id) await lockOwn(connection, own);
+    await connection.query(
+      `update leases
+       set closed = true
+       where id = $1::uuid and not closed
+         and (select beat from heartbeats where lease_id = leases.id) is not distinct from $2::bigint`,
+      [orphan.id, orphan.beat],
+    );
+    const page = await takePage(connection, own, orphan, bounds);
+    if (page === null) {
+      await connection.query(
+        `delete from heartbeats
+         where lease_id = (select id from leases where id = $1::uuid and closed)`,
+        [orphan.id],
+      );
+    }
+    return page;
+  });
+}
+
+async function takePage(
+  connection: Queryable,
+  own: HeldLease,
+  orphan: ObservedLease,
+  bounds: PageBounds,
+): Promise<PendingTransfer[] | null> {
+  const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
+    PAGE(`
+      left join leases on leases.id = pending_transfers.lease_id
+      where lease_id = $1::uuid and coalesce(leases.closed, true)`),
+    [orphan.id, bounds.countMax, bounds.bytesMax],
+  );
+  if (page.rows.length === 0) return null;
+  const taken = await connection.query<PendingRow>(
+    `update pending_transfers
+     set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000)
+     from ledgers
+     where ledgers.id = pending_transfers.ledger_id
+       and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
+     returning ${PENDING_COLUMNS}`,
+    // A holder that closed its lease itself did not die of what it left.
+    [
+      own.id,
+      page.rows.map(({ id }) => id),
+      page.rows.flatMap((row) => row.atomic_group_id ?? []),
+      orphan.ended ? 0 : 1,
+    ],
+  );
+  return toPending(taken.rows);
+}
+
+/** Keeps the own lease from being renewed until the commit, so that a renewal sees what this transaction did. */
+async function lockOwn(connection: Queryable, own: HeldLease): Promise<void> {
+  const locked = await connection.query(
+    'select from leases where id = $1::uuid and session = $2::integer and not closed for key share',
+    [own.id, own.session],
+  );
+  if (locked.rowCount === 0) throw new LeaseLostError('The lease of this process was closed or renewed.');
+}
+
+/** The largest id that is pending under a lease; null if nothing is. */
+export async function loadLastPendingId(connection: Queryable, leaseId: string): Promise<string | null> {
+  const last = await connection.query<{ id: string }>(
+    'select id from pending_transfers where lease_id = $1::uuid order by id desc limit 1',
+    [leaseId],
+  );
+  return last.rows[0]?.id ?? null;
+}
+
+/** A page of what is pending under a lease, in order of id within a range; atomic groups come whole. Null: there is no more. */
+export async function loadPendingPage(
+  connection: Queryable,
+  leaseId: string,
+  { after, last }: { after: string; last: string },
+  bounds: PageBounds,
+): Promise<{ transfers: PendingTransfer[]; lastId: string } | null> {
+  const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
+    PAGE('where lease_id = $1::uuid and id > $4::uuid and id <= $5::uuid'),
+    [leaseId, bounds.countMax, bounds.bytesMax, after, last],
+  );
+  const lastId = page.rows.at(-1)?.id;
+  if (lastId === undefined) return null;
+  const found = await connection.query<PendingRow>(
+    `select ${PENDING_COLUMNS}
+     from pending_transfers
+     join ledgers on ledgers.id = pending_transfers.ledger_id
+     where pending_transfers.id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))`,
+    [page.rows.map(({ id }) => id), page.rows.flatMap((row) => row.atomic_group_id ?? [])],
+  );
+  return { transfers: toPending(found.rows), lastId };
+}
+
+/** About how many bytes of a caller's text a row holds; the rest of a row has a bound of its own. */
+const ROW_BYTES = `(
+    200 + coalesce(octet_length(pending_transfers.description), 0)
+    + coalesce(octet_length(pending_transfers.metadata::text), 0)
+  )`;
+
+/** The ids of a page: at most $2 rows and $3 bytes, but at least one row. `source` joins and restricts pending_transfers. */
+const PAGE = (source: string) => `
+  select id, atomic_group_id
+  from (
+    select id, atomic_group_id, sum(bytes) over (order by id) as bytes_so_far, row_number() over (order by id) as position
+    from (
+      select pending_transfers.id, case when atomic then group_id end as atomic_group_id, ${ROW_BYTES} as bytes
+      from pending_transfers
+      ${source}
+      order by pending_transfers.id
+      limit $2::integer
+    ) as oldest
+  ) as counted
+  where position = 1 or bytes_so_far <= $3::bigint
+  order by id`;
+
+const PENDING_COLUMNS = `
+  ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
+  group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, description, metadata,
+  adoptions, ${micros('pending_transfers.created_at')} as stored_at_micros`;
+
+type PendingRow = {
+  ledger_id: number;
+  ledger: string;
+  id: string;
+  kind: TransferKind;
+  from_account: string;
+  to_account: string;
+  amount: bigint | null;
+  currency: string | null;
+  parent_id: string | null;
+  group_id: string | null;
+  group_position: number | null;
+  atomic: boolean | null;
+  final_capture: boolean | null;
+  expires_in: number | null;
+  if_from_entry_number: bigint | null;
+  if_min_available_after: bigint | null;
+  request_id: string | null;
+  description: string | null;
+  metadata: Record<string, string> | null;
+  adoptions: number;
+  stored_at_micros: bigint;
+};
+
+/** In order of id; the members of an atomic group are next to each other, in order of their positions. */
+function toPending(rows: PendingRow[]): PendingTransfer[] {
+  const order = (row: PendingRow) => (row.atomic && row.group_id) || row.id;
+  return rows
+    .sort((a, b) => order(a).localeCompare(order(b)) || (a.group_position ?? 0) - (b.group_position ?? 0))
+    .map((row) => {
+      const { if_from_entry_number: fromEntryNumber, if_min_available_after: minAvailableAfter } = row;
+      const group =
+        row.group_id === null
+          ? null
+          : { id: row.group_id, position: row.group_position ?? 0, atomic: row.atomic ?? false };
+      return {
+        ledger: { id: row.ledger_id, name: row.ledger },
+        transfer: {
+          id: row.id,
+          kind: row.kind,
+          fromAccount: row.from_account,
+          toAccount: row.to_account,
+          amount: row.amount,
+          currency: row.currency,
+          parentId: row.parent_id,
+          group,
+          conditions:
+            fromEntryNumber === null && minAvailableAfter === null ? null : { fromEntryNumber, minAvailableAfter },
+          finalCapture: row.final_capture ?? false,
+          expiresIn: row.expires_in,
+          requestId: row.request_id,
+          description: row.description,
+          metadata: row.metadata,
+        },
+        storedAtMicros: row.stored_at_micros,
+        adoptions: row.adoptions,
+      };
+    });
+}

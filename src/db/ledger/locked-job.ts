@@ -1,0 +1,180 @@
+// Begins the transaction of a job, locks its accounts and reads what its decision needs: one round trip, whatever the size of the job.
+import { type Account, type AccountStatus, EXTERNAL } from '../../domain/account.ts';
+import type { BooksContent } from '../../domain/books.ts';
+import type { Hold, HoldState, ReversibleTransfer } from '../../domain/hold.ts';
+import type { Job } from '../../domain/job.ts';
+import type { Queryable } from '../connection/connect.ts';
+import { lockingStatement, type LockingStatement, Transaction } from '../connection/transaction.ts';
+import { renderColumn } from '../queries/transfer-columns.ts';
+
+export type LockedJob = {
+  readonly books: BooksContent;
+  /** Account numbers that no account had when the accounts were locked. */
+  readonly missing: readonly string[];
+  /** When holds that were not due when they were read will be, if soon: microseconds since the epoch, by the hold's id. */
+  readonly expiries: ReadonlyMap<string, bigint>;
+  /** The time after the locks were taken, in microseconds since the epoch. */
+  readonly jobMicros: bigint;
+  /** What the job's idempotency keys name already: a transfer, a group or an account. Free keys are not in it. */
+  readonly keyHolders: ReadonlyMap<string, { transferId: string | null; accountNumber: string | null }>;
+  /** The transfers of the job that were settled before; read only if that is possible. */
+  readonly settledIds: ReadonlySet<string>;
+};
+type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint];
+type HoldRow = [string, HoldState, bigint, bigint, bigint, boolean, bigint | null];
+type OriginalRow = [string, bigint, bigint];
+type KeyRow = [string, string | null, string | null];
+
+/** Microseconds since the epoch of an instant, an SQL expression. */
+export function micros(instant: string): string {
+  return `(extract(epoch from ${instant}) * 1000000)::bigint`;
+}
+
+// Each row is found by equality, in a sub-select that a planner cannot turn around. Of `ledger_id = $1` alone, without statistics, it
+// expects a two-hundredth of the table, and would read the ledger whole for each job.
+
+const LOCK_ACCOUNTS = lockingStatement(
+  'lock accounts',
+  `select locked.*
+   -- The caller sorts the numbers, so that jobs with accounts in common wait for each other instead of deadlocking.
+   from unnest($2::text[]) as named (account_number)
+   cross join lateral (
+     select account_number, currency, status, balance, held, overdraft_limit, entry_count
+     from accounts
+     -- In order of the primary key, so by currency for @external. A sort for each account would cost a third of the statement.
+     where ledger_id = $1::integer and account_number = named.account_number
+     for update
+   ) as locked`,
+);
+
+// Holds and originals need no locks of their own: a job that changes them has locked their two accounts, as this job has.
+const LOAD_HOLDS = lockingStatement(
+  'load holds',
+  `with now as materialized (
+     -- The job's row of the journal is settled at this time or later, also after the clock went back.
+     select greatest(clock_timestamp(), settled_at, closed_until) as instant
+     from journal_head
+     where ledger_id = $1::integer
+   )
+   select id, state, amount, captured, released, coalesce(expires_at <= now.instant, false),
+     -- No job takes longer than a minute from here to its place in the journal.
+     case when expires_at < now.instant + interval '1 minute' then ${micros('expires_at')} end
+   from unnest($2::uuid[]) as named (hold_id)
+   cross join lateral (
+     select id, state, amount, captured, released, expires_at
+     from holds
+     where ledger_id = $1::integer and id = named.hold_id
+     offset 0
+   ) as hold
+   cross join now`,
+);
+
+const LOAD_ORIGINALS = lockingStatement(
+  'load originals',
+  `select id, amount, coalesce(
+     (select reversed from reversed_amounts where ledger_id = $1::integer and transfer_id = original.id), 0
+   )
+   from unnest($2::uuid[]) as named (transfer_id)
+   cross join lateral (
+     select id, amount
+     from transfers
+     where ledger_id = $1::integer and id = named.transfer_id
+       and status = 'completed' and kind in ('transfer', 'capture')
+     offset 0
+   ) as original`,
+);
+
+const LOAD_KEYS = lockingStatement(
+  'load keys',
+  `select held.*
+   from unnest($2::text[]) as named (key)
+   cross join lateral (
+     select key, transfer_id, account_number
+     from idempotency_keys
+     where ledger_id = $1::integer and key = named.key
+     offset 0
+   ) as held`,
+);
+
+const LOAD_SETTLED = lockingStatement(
+  'load settled',
+  `select settled.id
+   from unnest($2::uuid[]) as named (id)
+   cross join lateral (
+     select id
+     from transfers
+     where ledger_id = $1::integer and id = named.id
+     offset 0
+   ) as settled`,
+);
+
+// Last, so that no hold was read later. Never before the end of the journal, even if the clock went back.
+const LOAD_TIME = lockingStatement(
+  'load time',
+  `select ${micros('greatest(clock_timestamp(), settled_at, closed_until)')}
+   from journal_head
+   where ledger_id = $1::integer`,
+);
+
+/** Begins the job's transaction and locks the accounts that it names. The caller ends the transaction. */
+export async function lockJob(
+  connection: Queryable,
+  job: Job,
+): Promise<{ transaction: Transaction; locked: LockedJob }> {
+  const accountNumbers = accountNumbersOf(job);
+  const parentIds = [...new Set((job.transfers.parentId ?? []).filter((id) => id !== null))];
+  const keys = job.claims.map(({ key }) => key);
+  const ids = job.mayBeSettled ? job.transfers.id : [];
+  const ledgerId = job.ledger.id;
+  const { transaction, loaded } = await Transaction.beginWith(connection, (load) => {
+    const loadNamed = async <Row extends unknown[]>(statement: LockingStatement, named: readonly string[]) =>
+      named.length === 0 ? [] : await load<Row>(statement, [ledgerId, renderColumn(named)]);
+    return [
+      loadNamed<AccountRow>(LOCK_ACCOUNTS, accountNumbers),
+      loadNamed<HoldRow>(LOAD_HOLDS, parentIds),
+      loadNamed<OriginalRow>(LOAD_ORIGINALS, parentIds),
+      loadNamed<KeyRow>(LOAD_KEYS, keys),
+      loadNamed<[string]>(LOAD_SETTLED, ids),
+      load<[bigint]>(LOAD_TIME, [ledgerId]),
+    ];
+  });
+  const [accounts, holds, originals, keyHolders, settledIds, time] = loaded;
+  const found = new Set(accounts.map(([accountNumber]) => accountNumber));
+  return {
+    transaction,
+    locked: {
+      books: {
+        accounts: accounts.map(toAccount),
+        holds: holds.map(toHold),
+        originals: originals.map(toOriginal),
+      },
+      missing: accountNumbers.filter((accountNumber) => !found.has(accountNumber)),
+      expiries: new Map(holds.flatMap(([id, , , , , due, at]) => (due || at === null ? [] : [[id, at]]))),
+      jobMicros: time[0]?.[0] ?? 0n,
+      keyHolders: new Map(keyHolders.map(([key, transferId, accountNumber]) => [key, { transferId, accountNumber }])),
+      settledIds: new Set(settledIds.map(([id]) => id)),
+    },
+  };
+}
+
+function accountNumbersOf({ transfers, openings }: Job): string[] {
+  const numbers = new Set(transfers.fromAccount);
+  for (const accountNumber of transfers.toAccount) numbers.add(accountNumber);
+  // @external may have to be opened as well.
+  if (openings.length > 0) numbers.add(EXTERNAL);
+  for (const { account } of openings) numbers.add(account.accountNumber);
+  return [...numbers].sort();
+}
+
+function toAccount(row: AccountRow): Account {
+  const [accountNumber, currency, status, balance, held, overdraftLimit, entryCount] = row;
+  return { accountNumber, currency, status, balance, held, overdraftLimit, entryCount };
+}
+
+function toHold([id, state, amount, captured, released, due]: HoldRow): Hold {
+  return { id, state, amount, captured, released, due };
+}
+
+function toOriginal([id, amount, reversed]: OriginalRow): ReversibleTransfer {
+  return { id, amount, reversed };
+}

@@ -1,0 +1,125 @@
+// Brings a database to the schema this code knows, and refuses one that is newer.
+import { readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+} from '../connection/connect.ts';
+import { sqlStateOf, toError } from '../connection/errors.ts';
+
+const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
+/** node-pg-migrate's PG_MIGRATE_LOCK_ID, known here so that the package is loaded only where there is something to migrate. */
+const MIGRATE_LOCK_ID = 7241865325823964n;
+/** Migrations may rewrite tables, and wait for another process that is migrating. */
+const TIMEOUTS: DatabaseTimeouts = {
+  connectTimeoutMs: 10_000,
+  statementTimeoutMs: 600_000,
+  lockTimeoutMs: 60_000,
+  idleInTransactionTimeoutMs: 60_000,
+  answerTimeoutMs: 610_000,
+  proofTimeoutMs: 2500,
+  goodbyeTimeoutMs: 1000,
+};
+const INSUFFICIENT_PRIVILEGE = '42501';
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/**
+ * Applies the migrations that the database has not seen, each once, also if several processes start together.
+ * Throws an error of one sentence if the session does not have the settings that the code needs, the schema is newer than this code,
+ * the role may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
+ */
+export async function migrate(
+  settings: DatabaseSettings,
+  options: Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' | 'lockTimeoutMs'>> = {},
+): Promise<void> {
+  const timeouts = { ...TIMEOUTS, ...options };
+  const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
+  try {
+    // The same lock that the runner takes, so that no other process migrates between this check and the run. A session may hold it
+    // twice; the end of the connection releases it.
+    await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
+    const schema = await findSchema(connection);
+    await makeMigrationsTable(connection, schema);
+    if (await isUpToDate(connection, schema)) return;
+    const { runner } = await import('node-pg-migrate');
+    await runner({
+      dbClient: connection,
+      dir: MIGRATIONS,
+      direction: 'up',
+      schema,
+      migrationsTable: 'migrations',
+      advisoryLockMode: 'wait',
+      checkOrder: false,
+      logger: { info() {}, warn() {}, error() {} },
+    });
+  } catch (error) {
+    throw explain(error, timeouts.lockTimeoutMs);
+  } finally {
+    await disconnect(connection);
+  }
+}
+
+function explain(error: unknown, lockTimeoutMs: number): unknown {
+  switch (sqlStateOf(error)) {
+    case INSUFFICIENT_PRIVILEGE:
+      return new Error(
+        `The role may not make tables in the database (${toError(error).message}): let it own the database, or grant it what is missing.`,
+        { cause: error },
+      );
+    case LOCK_NOT_AVAILABLE:
+      return new Error(
+        `Another process has been migrating the database, or reading what is to be changed, for ${lockTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
+        { cause: error },
+      );
+    default:
+      return error;
+  }
+}
+
+/** The schema of existing books, otherwise the one where the search path creates tables. Throws an error if there is none. */
+async function findSchema(connection: Connection): Promise<string> {
+  const { rows } = await connection.query<{ schema: string | null; path: string }>(`
+    select coalesce(
+        (select nspname from pg_namespace where oid = (select relnamespace from pg_class where oid = to_regclass('journal_head'))),
+        current_schema()
+      )::text as schema,
+      current_setting('search_path') as path`);
+  const [found] = rows;
+  if (typeof found?.schema === 'string') return found.schema;
+  throw new Error(
+    `The search_path ${found?.path} names no schema of the database that the role may use: create the schema, or correct search_path.`,
+  );
+}
+
+/** Makes the table as the runner would: where that may not, its error would hold a stack trace and no SQLSTATE. */
+async function makeMigrationsTable(connection: Connection, schema: string): Promise<void> {
+  const found = await connection.query<{ missing: boolean }>(
+    `select to_regclass(quote_ident($1) || '.migrations') is null as missing`,
+    [schema],
+  );
+  // A role that may make no tables can do with those that are there.
+  if (!found.rows[0]?.missing) return;
+  await connection.query(`
+    create table ${connection.escapeIdentifier(schema)}.migrations (
+      id serial primary key,
+      name varchar(255) not null,
+      run_on timestamp not null
+    )`);
+}
+
+/** Whether every migration has been applied. Throws a sentence if one has that this code does not know. */
+async function isUpToDate(connection: Connection, schema: string): Promise<boolean> {
+  const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
+  const { rows } = await connection.query<{ name: string }>(
+    `select name from ${connection.escapeIdentifier(schema)}.migrations order by id`,
+  );
+  const applied = new Set(rows.map((row) => row.name));
+  const [unknown] = applied.difference(known);
+  if (unknown === undefined) return known.isSubsetOf(applied);
+  throw new Error(
+    `The database has the migration "${unknown}", which this version of GopherPay does not know: start the newer version.`,
+  );
+}

@@ -1,0 +1,355 @@
+// Writes the outcome of a job, and commits: one round trip, whatever the size of the job.
+import type { Account, NewAccount } from '../../domain/account.ts';
+import type { BooksContent } from '../../domain/books.ts';
+import type { Claim, LockedTransfer } from '../../domain/job.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { EntryPair, Outcome } from '../../domain/transfer.ts';
+import type { Queryable } from '../connection/connect.ts';
+import { appendToJournal } from './journal.ts';
+import { micros } from './locked-job.ts';
+import { allSent, type Transaction } from '../connection/transaction.ts';
+import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn } from '../queries/transfer-columns.ts';
+
+/** The facts of a decision have changed at the job's place in the journal: the job must be decided again. */
+export class StaleDecisionError extends Error {}
+
+export type JournalRow = { readonly number: bigint; readonly settledAt: string };
+
+/** An account that a job opens. */
+export type Opened = {
+  readonly account: NewAccount;
+  /** The account at the end of the job. */
+  readonly state: Account;
+  /** SHA-256 of the account's fields, in hexadecimal digits. */
+  readonly seal: string;
+};
+
+/** What a job writes. */
+export type DecidedJob = {
+  readonly ledger: Ledger;
+  readonly jobMicros: bigint;
+  readonly transfers: readonly LockedTransfer[];
+  /** The transfers as `renderColumns` made them. */
+  readonly columns: readonly (string | null)[];
+  /** When each transfer was stored in the intake log; null for those that were not. Null: none was. */
+  readonly storedAtMicros: readonly (bigint | null)[] | null;
+  readonly outcomes: readonly Outcome[];
+  readonly changed: BooksContent;
+  readonly opened: readonly Opened[];
+  readonly claims: readonly Claim[];
+  /** Makes the SHA-256 of the records; called while the server updates the accounts, and must not throw. */
+  readonly digest: () => Buffer;
+  /** The accounts that the decision took for missing. */
+  readonly missing: readonly string[];
+  /** When the first of the captured holds that were not due will be; null if that is not soon. */
+  readonly nextExpiry: bigint | null;
+  readonly dryRun: boolean;
+};
+
+const CLAIM_KEYS = `
+  insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint)
+  select $1::integer, transfer_id, account_number, key, fingerprint
+  from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) as claim (transfer_id, account_number, key, fingerprint)
+  -- In order of the key, so that jobs and intakes with keys in common wait for each other instead of deadlocking.
+  order by key`;
+
+const INSERT_ACCOUNTS = `
+  insert into accounts (
+    ledger_id, created_at, account_number, currency, name, email, phone, date_of_birth, overdraft_limit, metadata, balance,
+    held, entry_count
+  )
+  select $1::integer, timestamptz 'epoch' + $2::bigint * interval '1 microsecond', opened.*
+  from unnest(
+    $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::bigint[], $10::jsonb[], $11::bigint[],
+    $12::bigint[], $13::bigint[]
+  ) as opened`;
+
+// The ledger's id comes from the sub-select: see locked-job.ts for what `ledger_id = $1` makes of a join.
+const UPDATE_ACCOUNTS = `
+  update accounts
+  set balance = moved.balance, held = moved.held, entry_count = moved.entry_count
+  from (
+    select $1::integer as ledger_id, sent.*
+    from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+      as sent (account_number, currency, balance, held, entry_count)
+    offset 0
+  ) as moved
+  where accounts.ledger_id = moved.ledger_id
+    and accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
+
+// The intake log, the journal, and what it covers, in one statement: the arrays are sent once. Everything but the entries' sides comes
+// from the arrays, so there is no join, and no plan that could turn. Where a transfer of the intake log is gone, it was settled before,
+// and the primary key of transfers refuses it.
+const WRITE_ENDED = `
+  with taken as (
+    delete from pending_transfers
+    where ledger_id = $1::integer and id = any($7::uuid[])
+    returning id
+  ), ${appendToJournal({
+    ledgerId: '$1::integer',
+    ledger: '$2::text',
+    instant: `timestamptz 'epoch' + $3::bigint * interval '1 microsecond'`,
+    transferCount: '$4::integer',
+    intakeCount: '(select count(*) from taken)',
+    changeCount: '$5::integer',
+    digest: '$6::bytea',
+    // The head is the last lock. A job that waits for a row of the intake log then does not block the ledger meanwhile.
+    after: '(select count(*) from taken) >= 0',
+  })}, ended as materialized (
+    select *
+    from unnest(
+      $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+      ${columnArrays(16)}
+    ) with ordinality as ended (
+      amount, currency, failure_code, from_entry_number, from_balance, to_entry_number, to_balance, stored_at_micros,
+      ${COLUMN_NAMES}, position
+    )
+  ), inserted as (
+    insert into transfers (
+      ledger_id, amount, currency, status, failure_code, from_entry_number, to_entry_number, created_at, completed_at,
+      journal_number, journal_position, ${COLUMN_NAMES}
+    )
+    select
+      $1::integer, amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
+      from_entry_number, to_entry_number,
+      timestamptz 'epoch' + coalesce(stored_at_micros, $3::bigint) * interval '1 microsecond',
+      (select settled_at from journaled), (select number from journaled), position, ${COLUMN_VALUES}
+    from ended
+  ), entered as (
+    insert into entries (
+      ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency
+    )
+    select $1::integer, side.entry_number, side.amount, side.balance, (select number from journaled), ended.id,
+      side.account_number, ended.currency
+    from ended
+    cross join lateral (
+      values
+        (from_entry_number, -ended.amount, from_balance, from_account),
+        (to_entry_number, ended.amount, to_balance, to_account)
+    ) as side (entry_number, amount, balance, account_number)
+    where from_entry_number is not null
+  )
+  select number, settled_at, ${micros('settled_at')} as settled_micros
+  from journaled`;
+
+const INSERT_OPENINGS = `
+  insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
+  select $1::integer, 1, head.number, account_number, currency, seal
+  from journal_head as head
+  cross join unnest($2::text[], $3::text[], $4::bytea[]) as opened (account_number, currency, seal)
+  where head.ledger_id = $1::integer`;
+
+const INSERT_HOLDS = `
+  insert into holds (ledger_id, amount, created_at, expires_at, id, from_account, to_account, currency)
+  select $1::integer, amount, created_at, created_at + expires_in * interval '1 second', id, from_account, to_account,
+    currency
+  from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::bigint[])
+    as made (id, from_account, to_account, currency, amount, expires_in, created_at_micros)
+  cross join lateral (
+    select timestamptz 'epoch' + created_at_micros * interval '1 microsecond' as created_at
+  ) as time`;
+
+const UPDATE_HOLDS = `
+  update holds
+  set captured = changed.captured, released = changed.released, state = changed.state, expiry_id = changed.expiry_id
+  from (
+    select $1::integer as ledger_id, sent.*
+    from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::uuid[])
+      as sent (id, captured, released, state, expiry_id)
+    offset 0
+  ) as changed
+  where holds.ledger_id = changed.ledger_id and holds.id = changed.id`;
+
+const UPDATE_REVERSED = `
+  insert into reversed_amounts (ledger_id, transfer_id, amount, reversed)
+  select $1::integer, transfer_id, amount, reversed
+  from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as changed (transfer_id, amount, reversed)
+  on conflict (ledger_id, transfer_id) do update set reversed = excluded.reversed`;
+
+const FIND_OPENED = `
+  select account_number
+  from accounts
+  where ledger_id = $1::integer and account_number = any($2::text[])
+  limit 1`;
+
+type Statement = { name: string; text: string; values: unknown[] };
+
+/**
+ * Writes a decided job, and commits, or for a dry run leaves the transaction open. Throws StaleDecisionError if the decision must be made
+ * again, and any other error if a statement failed. The caller rolls back.
+ */
+export async function writeJob(transaction: Transaction, job: DecidedJob): Promise<JournalRow> {
+  const { connection } = transaction;
+  const { ledger, missing, nextExpiry, dryRun } = job;
+  const run = async (statement: Statement) => await connection.query(statement);
+  // In the order of the locks: accounts are locked already, then come keys, then the head of the journal.
+  const sent: Promise<unknown>[] = [
+    ...claimKeys(job).map(run),
+    ...writeAccounts(job).map(run),
+    ...writeHolds(job).map(run),
+  ];
+  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>(writeEnded(job));
+  sent.push(journaled, ...writeOpenings(job).map(run));
+  if (missing.length > 0 || nextExpiry !== null || dryRun) {
+    await allSent(sent);
+    const settledMicros = (await journaled).rows[0]?.settled_micros ?? 0n;
+    await refuseStale(connection, { ledgerId: ledger.id, missing, nextExpiry, settledMicros });
+    if (!dryRun) await transaction.commit();
+  } else await transaction.commit(sent);
+  const row = (await journaled).rows[0];
+  if (row === undefined) throw new Error('The journal has no head.');
+  return { number: row.number, settledAt: row.settled_at };
+}
+
+function claimKeys({ ledger, claims }: DecidedJob): Statement[] {
+  if (claims.length === 0) return [];
+  const values = [
+    ledger.id,
+    claims.map(({ transferId }) => transferId),
+    claims.map(({ accountNumber }) => accountNumber),
+    claims.map(({ key }) => key),
+    claims.map(({ fingerprint }) => Buffer.from(fingerprint)),
+  ];
+  return [{ name: 'claim keys', text: CLAIM_KEYS, values }];
+}
+
+function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Statement[] {
+  const isNew = new Set(opened.map(({ state }) => `${state.currency} ${state.accountNumber}`));
+  const moved = changed.accounts.filter(
+    ({ currency, accountNumber }) => isNew.size === 0 || !isNew.has(`${currency} ${accountNumber}`),
+  );
+  const statements: Statement[] = [];
+  if (opened.length > 0) {
+    const fields = <Value>(valueOf: (account: NewAccount) => Value) => opened.map(({ account }) => valueOf(account));
+    const values = [
+      ledger.id,
+      jobMicros,
+      fields(({ accountNumber }) => accountNumber),
+      fields(({ currency }) => currency),
+      fields(({ name }) => name),
+      fields(({ email }) => email),
+      fields(({ phone }) => phone),
+      fields(({ dateOfBirth }) => dateOfBirth),
+      fields(({ overdraftLimit }) => overdraftLimit),
+      fields(({ metadata }) => JSON.stringify(metadata)),
+      opened.map(({ state }) => state.balance),
+      opened.map(({ state }) => state.held),
+      opened.map(({ state }) => state.entryCount),
+    ];
+    statements.push({ name: 'insert accounts', text: INSERT_ACCOUNTS, values });
+  }
+  if (moved.length > 0) {
+    const values = [
+      ledger.id,
+      renderColumn(moved.map(({ accountNumber }) => accountNumber)),
+      renderColumn(moved.map(({ currency }) => currency)),
+      renderColumn(moved.map(({ balance }) => balance)),
+      renderColumn(moved.map(({ held }) => held)),
+      renderColumn(moved.map(({ entryCount }) => entryCount)),
+    ];
+    statements.push({ name: 'update accounts', text: UPDATE_ACCOUNTS, values });
+  }
+  return statements;
+}
+
+function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): Statement[] {
+  const { holds, originals } = changed;
+  const statements: Statement[] = [];
+  const made = transfers.flatMap((transfer, index) => {
+    const outcome = outcomes[index];
+    return transfer.kind === 'hold' && outcome?.ok ? [{ transfer, outcome }] : [];
+  });
+  if (made.length > 0) {
+    const values = [
+      ledger.id,
+      made.map(({ transfer }) => transfer.id),
+      made.map(({ transfer }) => transfer.fromAccount),
+      made.map(({ transfer }) => transfer.toAccount),
+      made.map(({ outcome }) => outcome.currency),
+      made.map(({ outcome }) => outcome.amount),
+      made.map(({ transfer }) => transfer.expiresIn),
+      made.map(({ transfer }) => transfer.createdAtMicros),
+    ];
+    statements.push({ name: 'insert holds', text: INSERT_HOLDS, values });
+  }
+  if (holds.length > 0) {
+    const expiryOf = new Map(
+      transfers.flatMap(({ kind, parentId, id }) => (kind === 'expiry' ? [[parentId, id]] : [])),
+    );
+    const values = [
+      ledger.id,
+      holds.map(({ id }) => id),
+      holds.map(({ captured }) => captured),
+      holds.map(({ released }) => released),
+      holds.map(({ state }) => state),
+      holds.map(({ id, state }) => (state === 'expired' ? (expiryOf.get(id) ?? null) : null)),
+    ];
+    statements.push({ name: 'update holds', text: UPDATE_HOLDS, values });
+  }
+  if (originals.length > 0) {
+    const values = [
+      ledger.id,
+      originals.map(({ id }) => id),
+      originals.map(({ amount }) => amount),
+      originals.map(({ reversed }) => reversed),
+    ];
+    statements.push({ name: 'update reversed', text: UPDATE_REVERSED, values });
+  }
+  return statements;
+}
+
+function writeEnded(job: DecidedJob): Statement {
+  const { ledger, jobMicros, transfers, outcomes, opened, storedAtMicros } = job;
+  const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes.map(valueOf));
+  const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
+  const stored = storedAtMicros && transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
+  return {
+    name: 'write ended',
+    text: WRITE_ENDED,
+    values: [
+      ledger.id,
+      ledger.name,
+      jobMicros,
+      transfers.length,
+      opened.length,
+      job.digest(),
+      renderColumn(stored),
+      column((outcome) => outcome.amount),
+      column((outcome) => outcome.currency),
+      column((outcome) => (outcome.ok ? null : outcome.code)),
+      entry('fromEntryNumber'),
+      entry('fromBalance'),
+      entry('toEntryNumber'),
+      entry('toBalance'),
+      renderColumn(storedAtMicros),
+      ...job.columns,
+    ],
+  };
+}
+
+function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {
+  if (opened.length === 0) return [];
+  const values = [
+    ledger.id,
+    opened.map(({ account }) => account.accountNumber),
+    opened.map(({ account }) => account.currency),
+    opened.map(({ seal }) => Buffer.from(seal, 'hex')),
+  ];
+  return [{ name: 'insert openings', text: INSERT_OPENINGS, values }];
+}
+
+/**
+ * The head of the journal is locked now, so no other row can come before this job's row. A missing account may have been
+ * opened in an earlier row, and a hold that was not due may be due at the row's time.
+ */
+async function refuseStale(
+  connection: Queryable,
+  facts: { ledgerId: number; missing: readonly string[]; nextExpiry: bigint | null; settledMicros: bigint },
+): Promise<void> {
+  const { ledgerId, missing, nextExpiry, settledMicros } = facts;
+  if (nextExpiry !== null && nextExpiry <= settledMicros) throw new StaleDecisionError('A hold became due.');
+  if (missing.length === 0) return;
+  const values = [ledgerId, renderColumn(missing)];
+  const opened = await connection.query({ name: 'find opened', text: FIND_OPENED, values });
+  if (opened.rows.length > 0) throw new StaleDecisionError('An account was opened.');
+}

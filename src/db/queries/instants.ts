@@ -1,0 +1,64 @@
+// Instants in queries: rounded without loss of meaning, and closed once no later journal row can be settled at or before them.
+import type { Ledger } from '../../domain/ledger.ts';
+import type { Queryable } from '../connection/connect.ts';
+
+// PostgreSQL keeps microseconds and rounds to the nearest, so 23:59:59.9999999 would be the next day.
+const EXTRA_DIGITS = /(\.\d{6})(\d+)/;
+
+/** The last microsecond at or before an instant (RFC 3339): for `<=`. */
+export function roundDown(instant: string): string {
+  return instant.replace(EXTRA_DIGITS, '$1');
+}
+
+/** The first microsecond at or after an instant: for `>=` and `<`. */
+export function roundUp(instant: string): string {
+  // PostgreSQL rounds a seventh digit of 9 up, with the carry into the seconds, minutes and date.
+  return instant.replace(EXTRA_DIGITS, (_, kept: string, extra: string) => (/[1-9]/.test(extra) ? `${kept}9` : kept));
+}
+
+/** SQL over a row of journal_head: every later row of the journal is settled at or after this instant. */
+export const CLOSED_UNTIL = 'greatest(settled_at, closed_until)';
+
+// A journal in use closes its past by itself. Closing an idle one takes the lock of its head, so it is done at most ten times
+// a second, however many callers ask.
+const STATE = `
+  select ${CLOSED_UNTIL} > $1::timestamptz as closed,
+    case
+      when ${CLOSED_UNTIL} <= $1::timestamptz
+        and $1::timestamptz < clock_timestamp()
+        and ${CLOSED_UNTIL} < clock_timestamp() - interval '100 milliseconds'
+      then clock_timestamp()
+    end as close_at,
+    extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
+  from journal_head
+  where ledger_id = $2::integer`;
+
+// The clock is read before: a distributed engine refuses an update that reads it beside columns.
+const CLOSE = `
+  update journal_head
+  set closed_until = greatest($3::timestamptz, ${CLOSED_UNTIL})
+  where ledger_id = $2::integer and ${CLOSED_UNTIL} <= $1::timestamptz`;
+
+/**
+ * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other can follow. A
+ * future instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then retries in a moment.
+ */
+export async function closeInstant(
+  connection: Queryable,
+  ledger: Ledger,
+  instant: string,
+): Promise<{ closed: boolean; secondsLeft: number }> {
+  const values = [roundDown(instant), ledger.id];
+  const result = await connection.query<{ closed: boolean; close_at: string | null; seconds_left: number }>({
+    name: 'load state of instant',
+    text: STATE,
+    values,
+  });
+  const row = result.rows[0];
+  const secondsLeft = row?.seconds_left ?? 0;
+  const closeAt = row?.close_at ?? null;
+  if (closeAt === null) return { closed: row?.closed ?? false, secondsLeft };
+  // No row is updated if another process has closed it meanwhile; it is closed all the same.
+  await connection.query({ name: 'close instant', text: CLOSE, values: [...values, closeAt] });
+  return { closed: true, secondsLeft };
+}

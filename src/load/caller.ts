@@ -1,0 +1,136 @@
+// Calls the service: sends transfers between the test's accounts, and follows the feed to see which are final.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { request } from 'undici';
+import { z } from 'zod';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
+import { Connections, prefixOf } from './connections.ts';
+import type { Tally } from './tally.ts';
+
+const FEED_PAUSE_MS = 20;
+
+const answer = z.object({
+  id: z.string().optional(),
+  status: z.string().optional(),
+  transfers: z.array(z.object({ id: z.string(), status: z.string() })).optional(),
+});
+const problem = z.object({ code: z.string() });
+const page = z.object({
+  items: z.array(z.object({ transfers: z.array(z.object({ id: z.string() })) })),
+  next: z.int().nullable(),
+});
+
+export type Order = { readonly from: number; readonly to: number; readonly amount: number };
+
+export class Caller {
+  readonly #url: string;
+  readonly #ledger: string;
+  readonly #connections: Connections;
+  readonly #prefix: string;
+  readonly #tally: Tally;
+  /** Whether the feed is followed; otherwise only answers tell what is final. */
+  #following = false;
+  /** When the request of each transfer that is not known to be final was meant to start. */
+  readonly #unsettled = new Map<string, number>();
+  /** Transfers that were seen to be final before the answer to their request was read. */
+  readonly #early = new Map<string, number>();
+
+  /** `prefix` is that of the numbers of the test's accounts. */
+  constructor(options: { url: string; ledger?: string; connections: number; prefix: string; tally: Tally }) {
+    this.#url = options.url;
+    this.#ledger = options.ledger ?? MAIN_LEDGER.name;
+    this.#prefix = options.prefix;
+    this.#tally = options.tally;
+    this.#connections = new Connections(options, options.connections);
+  }
+
+  /** Transfers that are accepted and not known to be final. */
+  get unsettled(): number {
+    return this.#unsettled.size;
+  }
+
+  accountNumber(index: number): string {
+    return `${this.#prefix}-${index}`;
+  }
+
+  /** Orders one transfer, or several in one request, that were meant to start at `intendedAt`. Never rejects. */
+  async order(orders: readonly Order[], intendedAt: number, wait: boolean): Promise<void> {
+    const transfers = orders.map(({ from, to, amount }) => ({
+      from_account: this.accountNumber(from),
+      to_account: this.accountNumber(to),
+      amount,
+    }));
+    const body = transfers.length === 1 ? transfers[0] : { transfers };
+    try {
+      const [status, text] = await this.#post('/transfers', body, wait ? { prefer: 'wait=30' } : {});
+      const latencyMs = performance.now() - intendedAt;
+      if (status === 200 || status === 202) {
+        this.#tally.answered('accepted', orders.length, latencyMs);
+        this.#noteAccepted(text, intendedAt);
+      } else {
+        const { code } = problem.parse(JSON.parse(text));
+        this.#tally.answered(status === 429 ? 'refused' : 'failed', orders.length, latencyMs, code);
+      }
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'no_answer';
+      this.#tally.answered('failed', orders.length, performance.now() - intendedAt, code);
+    }
+  }
+
+  /**
+   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. A service that is away
+   * for a while is followed again when it is back.
+   */
+  async follow(start: number, signal: AbortSignal): Promise<void> {
+    this.#following = true;
+    let after = start;
+    while (!signal.aborted) {
+      const { items, next } = await this.#readFeed(after).catch(() => ({ items: [], next: null }));
+      const now = performance.now();
+      for (const { transfers } of items) for (const { id } of transfers) this.#noteFinal(id, now);
+      if (next !== null) after = next;
+      if (items.length === 0) await sleep(FEED_PAUSE_MS);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.close();
+  }
+
+  async #readFeed(after: number): Promise<z.output<typeof page>> {
+    const { body } = await request(`${this.#url}${prefixOf(this.#ledger)}/events?after=${after}&limit=1000`);
+    return page.parse(await body.json());
+  }
+
+  #noteAccepted(text: string, intendedAt: number): void {
+    const { id, status, transfers } = answer.parse(JSON.parse(text));
+    const accepted = transfers ?? (id === undefined ? [] : [{ id, status: status ?? 'pending' }]);
+    if (!this.#following) {
+      const now = performance.now();
+      for (const transfer of accepted) if (transfer.status !== 'pending') this.#tally.final(now - intendedAt);
+      return;
+    }
+    for (const transfer of accepted) {
+      const finalAt = this.#early.get(transfer.id);
+      if (finalAt === undefined) {
+        this.#unsettled.set(transfer.id, intendedAt);
+        continue;
+      }
+      this.#early.delete(transfer.id);
+      this.#tally.final(finalAt - intendedAt);
+    }
+  }
+
+  #noteFinal(id: string, now: number): void {
+    const intendedAt = this.#unsettled.get(id);
+    if (intendedAt === undefined) {
+      this.#early.set(id, now);
+      return;
+    }
+    this.#unsettled.delete(id);
+    this.#tally.final(now - intendedAt);
+  }
+
+  async #post(path: string, body: unknown, headers: Record<string, string>): Promise<[status: number, text: string]> {
+    return await this.#connections.post(path, headers, JSON.stringify(body));
+  }
+}

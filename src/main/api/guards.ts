@@ -1,0 +1,54 @@
+// Refuses requests before any work is done for them: while the database is out of reach, or while the queue is full.
+import { isPoolBusy } from '../../db/connection/errors.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { RunningEngine } from '../engine/start.ts';
+import { unavailableProblem } from './failures.ts';
+import type { Metrics } from '../engine/metrics.ts';
+import { Problem } from '../http/problem.ts';
+import { tooBusyProblem } from './reads.ts';
+import type { RawContext, Route } from './route.ts';
+import { queueFullProblem } from './submission.ts';
+
+/**
+ * A route that refuses what it can before it reads the body: with 503 while it is known that the database cannot be reached, and with
+ * 429 while the queue is full, so that a storm of requests costs as little as possible.
+ */
+export function guardRoute(route: Route, running: RunningEngine, metrics: Metrics): Route {
+  return {
+    ...route,
+    handle: async (context) =>
+      await refuseUnreachable(running, async () => {
+        if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, context);
+        return await route.handle(context);
+      }),
+  };
+}
+
+/** Runs what needs the database. Throws a 503 at once while it is known that the database cannot be reached. */
+export async function refuseUnreachable<Result>(
+  { recovery, databaseAnswers }: RunningEngine,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (!recovery.reachable) throw unavailableProblem();
+  try {
+    return await work();
+  } catch (error) {
+    const timedOut = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
+    if (!timedOut) throw error;
+    // Connections that wait for a silent database look busy as well.
+    throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
+  }
+}
+
+function refuseWithoutRoom(
+  { admission, callerShares, ledgerShares }: Engine,
+  metrics: Metrics,
+  { caller, ledger, headers }: RawContext,
+): void {
+  // Both are called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
+  const mayTake = [callerShares.mayTake(caller), ledgerShares.mayTake(ledger.name)].every(Boolean);
+  // A request with a key may have been accepted before; then it is answered although the queue is full.
+  if (headers['idempotency-key'] !== undefined) return;
+  if (!mayTake && admission.room > 0) metrics.refused('queue');
+  if (!mayTake || admission.room === 0) throw queueFullProblem(admission.retryAfterSeconds());
+}

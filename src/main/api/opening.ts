@@ -1,0 +1,197 @@
+// Opens accounts: one, or several at once, all or none. The accounts, their idempotency key and their opening transfers become durable
+// in one commit.
+import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
+import type { z } from 'zod';
+import { type AccountRecord, loadAccountsOf } from '../../db/ledger/accounts.ts';
+import { DamagedBooksError, retryAfter } from '../../db/connection/errors.ts';
+import type { KeyHolder } from '../../db/ledger/intake.ts';
+import { loadGroup } from '../../db/queries/transfers.ts';
+import { type Account, EXTERNAL, type NewAccount } from '../../domain/account.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import { open } from '../engine/engine.ts';
+import { Problem } from '../http/problem.ts';
+import type { Answer, RequestContext } from './route.ts';
+import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
+import { keyReusedProblem, type Parts, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
+import { renderAccount } from './views.ts';
+
+type AccountBody = z.output<typeof createAccountSchema>;
+type Body = AccountBody | z.output<typeof createAccountsSchema>;
+
+/** What a request opens, and the id of the opening transfer of each account, or null. */
+type Wanted = {
+  readonly accounts: readonly NewAccount[];
+  readonly transfers: readonly NewTransfer[];
+  readonly openingIds: readonly (string | null)[];
+};
+
+/** Opens one account, or those of a list: 201. Throws the problem if it cannot. */
+export async function createAccounts(parts: Parts, context: RequestContext<unknown, Body>): Promise<Answer> {
+  const { body, ledger, caller, headers } = context;
+  const bodies = 'accounts' in body ? body.accounts : [body];
+  const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
+  refuseRepeated(bodies);
+  const wanted = toWanted(bodies, context, idempotency);
+  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency, requestId: context.requestId });
+  if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
+  if ('replayed' in result)
+    return await replayAccounts(parts, context, { wanted, idempotency, holder: result.replayed });
+  const accounts =
+    result.opened === null
+      ? await loadOpened(parts, ledger, wanted.accounts)
+      : wanted.accounts.map((account, index) => toRecord(account, result.opened[index], result.createdAt));
+  return answerAccounts(context, accounts, wanted.openingIds);
+}
+
+function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], opening: Wanted & { ledger: Ledger }): Problem {
+  if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, opening);
+  return unknownOpening(opening.accounts);
+}
+
+function unknownOpening([first]: readonly Pick<NewAccount, 'accountNumber'>[]): Problem {
+  return new Problem(
+    'outcome_unknown',
+    'The database went away before it answered. Read the account, or send the same Idempotency-Key again.',
+    { headers: { 'Retry-After': '1' }, members: { account_number: first?.accountNumber } },
+  );
+}
+
+/** Refuses a list that names an account twice. */
+function refuseRepeated(bodies: readonly AccountBody[]): void {
+  const seen = new Set<string>();
+  for (const { account_number: number } of bodies) {
+    if (number === undefined) continue;
+    if (seen.has(number)) throw new Problem('account_exists', `The list opens ${number} twice.`);
+    seen.add(number);
+  }
+}
+
+function toWanted(
+  bodies: readonly AccountBody[],
+  context: RequestContext<unknown, Body>,
+  idempotency: IdempotencyKey | null,
+): Wanted {
+  const accounts = bodies.map((body, position) => toNewAccount(body, () => makeNumber(idempotency, position)));
+  const id = randomUUIDv7();
+  let position = 0;
+  const openings = bodies.map(({ balance }, index) => {
+    const account = accounts[index];
+    if (!account || balance === 0) return null;
+    // A key of a list names the group of its opening transfers.
+    const group = 'accounts' in context.body ? { id, position, atomic: false } : null;
+    position += 1;
+    return openingTransfer(account, balance, context, group);
+  });
+  return {
+    accounts,
+    transfers: openings.filter((opening) => opening !== null),
+    openingIds: openings.map((opening) => opening?.id ?? null),
+  };
+}
+
+/** A number for an account that names none. With a key it follows from the key, so that a retry opens the same account. */
+function makeNumber(idempotency: IdempotencyKey | null, position: number): string {
+  const number = idempotency
+    ? createHash('sha256').update(`${position} ${idempotency.key}`).digest().readUIntBE(0, 6) % 10 ** 12
+    : randomInt(10 ** 12);
+  return `ACC${String(number).padStart(12, '0')}`;
+}
+
+function toNewAccount(body: AccountBody, makeNumber: () => string): NewAccount {
+  return {
+    accountNumber: body.account_number ?? makeNumber(),
+    currency: body.currency,
+    name: body.name,
+    email: body.email ?? null,
+    phone: body.phone ?? null,
+    dateOfBirth: body.date_of_birth ?? null,
+    overdraftLimit: BigInt(body.overdraft_limit),
+    metadata: body.metadata,
+  };
+}
+
+function toRecord(account: NewAccount, state: Account | undefined, createdAt: string): AccountRecord {
+  const { balance = 0n, held = 0n, entryCount = 0n } = state ?? {};
+  return { ...account, status: 'open', balance, held, entryCount, createdAt };
+}
+
+async function loadOpened(
+  { pool }: Parts,
+  ledger: Ledger,
+  accounts: readonly Pick<NewAccount, 'accountNumber'>[],
+): Promise<AccountRecord[]> {
+  const numbers = accounts.map(({ accountNumber }) => accountNumber);
+  const rows = await orUnknown(accounts, async () => await loadAccountsOf(pool, ledger, numbers));
+  const loaded = new Map(rows.map((each) => [each.accountNumber, each]));
+  const opened = numbers.flatMap((number) => loaded.get(number) ?? []);
+  if (opened.length !== numbers.length)
+    throw new DamagedBooksError('A key names an account that is not there; run gopherpay audit.');
+  return opened;
+}
+
+/** Reads what exists. If it cannot be read, the outcome is unknown: another 503 would mean that nothing was stored. */
+async function orUnknown<Result>(
+  accounts: readonly Pick<NewAccount, 'accountNumber'>[],
+  read: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await read();
+  } catch (error) {
+    if (retryAfter(error) === 'never') throw error;
+    throw unknownOpening(accounts);
+  }
+}
+
+/** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key's request was another one. */
+async function replayAccounts(
+  parts: Parts,
+  context: RequestContext<unknown, Body>,
+  { wanted, idempotency, holder }: { wanted: Wanted; idempotency: IdempotencyKey | null; holder: KeyHolder },
+): Promise<Answer> {
+  const { accountNumber, transferId } = holder;
+  const { ledger } = context;
+  if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
+    throw keyReusedProblem(holder);
+  const accounts = await loadOpened(parts, ledger, wanted.accounts);
+  const members =
+    'accounts' in context.body && transferId !== null
+      ? await orUnknown(wanted.accounts, async () => await loadGroup(parts.pool, ledger, transferId))
+      : [];
+  const idByAccount = new Map(members.map(({ toAccount, id }) => [toAccount, id]));
+  const openingIds = wanted.accounts.map(({ accountNumber: number }) =>
+    'accounts' in context.body ? (idByAccount.get(number) ?? null) : transferId,
+  );
+  const answer = answerAccounts(context, accounts, openingIds);
+  return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
+}
+
+function answerAccounts(
+  { body }: RequestContext<unknown, Body>,
+  accounts: readonly AccountRecord[],
+  openingIds: readonly (string | null)[],
+): Answer {
+  const rendered = accounts.map((account, index) => ({
+    ...renderAccount(account),
+    opening_transfer_id: openingIds[index] ?? null,
+  }));
+  const [first] = rendered;
+  if ('accounts' in body || !first) return { status: 201, json: { accounts: rendered } };
+  return { status: 201, headers: { Location: `/accounts/${accounts[0]?.accountNumber}` }, json: first };
+}
+
+function openingTransfer(
+  account: NewAccount,
+  balance: number,
+  context: { requestId: string; requestIdGiven: boolean },
+  group: Group | null,
+): NewTransfer {
+  const fields = {
+    fromAccount: EXTERNAL,
+    toAccount: account.accountNumber,
+    amount: BigInt(balance),
+    currency: account.currency,
+    description: 'Opening balance',
+  };
+  return toNewTransfer(context, fields, group);
+}

@@ -1,0 +1,30 @@
+// Pages of lists: at most 1 MiB of JSON, and the cursor of the next page.
+import { Problem } from '../http/problem.ts';
+import type { Answer } from './route.ts';
+
+/** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
+const PAGE_BYTES_MAX = 1024 * 1024;
+
+/** Renders the first items as JSON: at most `limit` and PAGE_BYTES_MAX, but at least one item. */
+export function renderItems<Item>(items: readonly Item[], limit: number, render: (item: Item) => object): string[] {
+  const texts: string[] = [];
+  let bytes = 0;
+  for (const item of items.slice(0, limit)) {
+    const text = JSON.stringify(render(item));
+    bytes += Buffer.byteLength(text) + 1;
+    if (bytes > PAGE_BYTES_MAX && texts.length > 0) break;
+    texts.push(text);
+  }
+  return texts;
+}
+
+/** A page of a list: the rendered items, and the cursor of the next page, or null at the end. */
+export function renderPage(items: readonly string[], next: string | number | null): Pick<Answer, 'text'> {
+  const text = `{"items":[${items.join(',')}],"next":${JSON.stringify(next)}}`;
+  return { text: { contentType: 'application/json', text } };
+}
+
+/** 400: the query parameter `after` is not the cursor of a page. */
+export function invalidCursor(): Problem {
+  return new Problem('invalid_request', '`after` must be the `next` of the previous page.');
+}

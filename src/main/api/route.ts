@@ -1,0 +1,51 @@
+// A route: an endpoint whose query and body are parsed by schemas, and whose answers have views.
+import { z } from 'zod';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { Answer as HttpAnswer, Endpoint, RawRequestContext, RequestContext as Context } from '../http/endpoint.ts';
+import { parseRequest } from './schemas.ts';
+import type { AnswerJson, AnswerName } from './views.ts';
+
+export type RequestContext<Query, Body> = Context<Ledger, Query, Body>;
+export type RawContext = RawRequestContext<Ledger>;
+export type Answer = Omit<HttpAnswer, 'json'> & { readonly json?: AnswerJson };
+
+export type Route = Endpoint<Ledger> & {
+  readonly summary: string;
+  readonly query: z.ZodType;
+  /** NO_BODY: none is read. */
+  readonly body: z.ZodType;
+  /** Whether it needs admission to the queue: with no room left it is refused before its body is read. */
+  readonly needsAdmission?: boolean;
+  /** Whether a request may leave the body out, which then counts as an empty object. */
+  readonly bodyOptional?: boolean;
+  /** The name of the view of each answer that is not a problem, by status; null for an empty answer. */
+  readonly answers: Readonly<Record<number, AnswerName | null>>;
+};
+
+/** Of a route that takes no body. */
+export const NO_BODY = z.undefined();
+
+/** Defines a route whose handler gets the query and the body as their schemas parse them. */
+export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
+  route: Omit<Route, 'query' | 'body' | 'takesBody' | 'handle'> & {
+    query: Query;
+    body: Body;
+    /** If several schemas are possible, the one that fits a body: its flaws are reported, not those of the others. */
+    chooseBody?: (input: unknown) => z.ZodType<z.output<Body>>;
+    handle: (context: RequestContext<z.output<Query>, z.output<Body>>) => Promise<Answer>;
+  },
+): Route {
+  const { handle, chooseBody, ...rest } = route;
+  return {
+    ...rest,
+    takesBody: !Object.is(route.body, NO_BODY),
+    async handle({ readBody, ...context }) {
+      const query = parseRequest(route.query, context.query);
+      const input = Object.is(route.body, NO_BODY)
+        ? undefined
+        : await readBody({ optional: route.bodyOptional ?? false });
+      const body = parseRequest(chooseBody?.(input) ?? route.body, input);
+      return await handle({ ...context, query, body });
+    },
+  };
+}

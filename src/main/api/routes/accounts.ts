@@ -1,0 +1,287 @@
+// The handlers of accounts: open, show, list, change, close, and what happened on them.
+import { z } from 'zod';
+import {
+  type AccountRecord,
+  closeAccount,
+  sealAccount,
+  listAccounts,
+  listEntries,
+  loadAccounts,
+  loadBalanceAt,
+  updateAccount,
+} from '../../../db/ledger/accounts.ts';
+import type { ConnectionPool } from '../../../db/connection/connect.ts';
+import { constraintOf } from '../../../db/connection/errors.ts';
+import { withTransaction } from '../../../db/connection/transaction.ts';
+import { ACCOUNT_FORM, EXTERNAL } from '../../../domain/account.ts';
+import { CURRENCY_FORM } from '../../../domain/currency.ts';
+import type { Ledger } from '../../../domain/ledger.ts';
+import { createAccounts } from '../opening.ts';
+import { Problem } from '../../http/problem.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
+import {
+  balanceSchema,
+  createAccountSchema,
+  createAccountsSchema,
+  IMMUTABLE_FIELDS,
+  listAccountsSchema,
+  listEntriesSchema,
+  NO_PARAMETERS,
+  parseRequest,
+  readAccountSchema,
+  updateAccountSchema,
+} from '../schemas.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { renderAccount, renderBalance, renderEntry } from '../views.ts';
+import type { ReadingParts } from '../reads.ts';
+import { awaitClosed } from './instants.ts';
+
+/** One ledger, and how it is read. */
+type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
+
+export function accountRoutes(parts: ReadingParts): Route[] {
+  return [...routesOfAccounts(parts), ...routesOfHistory(parts)];
+}
+
+function routesOfAccounts(parts: ReadingParts): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/accounts',
+      summary: 'Open an account, or several at once',
+      query: NO_PARAMETERS,
+      needsAdmission: true,
+      body: createAccountSchema.or(createAccountsSchema),
+      chooseBody: (input) =>
+        typeof input === 'object' && input !== null && Object.hasOwn(input, 'accounts')
+          ? createAccountsSchema
+          : createAccountSchema,
+      answers: { 201: 'AccountOrAccounts' },
+      handle: async (context) => await createAccounts(parts, context),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts',
+      summary: 'Accounts, in order of number',
+      query: listAccountsSchema,
+      body: NO_BODY,
+      answers: { 200: 'AccountPage' },
+      handle: async ({ ledger, query, caller }) => {
+        // Before the waiting line: a refusal needs no connection.
+        refuseWideFilter(query);
+        return await parts.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query));
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number',
+      summary: 'One account',
+      query: readAccountSchema,
+      body: NO_BODY,
+      answers: { 200: 'Account' },
+      handle: async ({ ledger, parameters, query, caller }) => ({
+        status: 200,
+        json: renderAccount(
+          await parts.lookUps.run(caller, (pool) => findAccount({ pool, ledger }, parameters[0], query.currency)),
+        ),
+      }),
+    }),
+    defineRoute({
+      method: 'PATCH',
+      pattern: '/accounts/:account_number',
+      summary: 'Change an account: anything but its balance and its currency',
+      query: NO_PARAMETERS,
+      body: updateAccountSchema,
+      // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
+      chooseBody: () => z.looseObject(updateAccountSchema.shape),
+      answers: { 200: 'Account' },
+      handle: async (context) => await changeAccount(parts, context),
+    }),
+    defineRoute({
+      method: 'DELETE',
+      pattern: '/accounts/:account_number',
+      summary: 'Close an account; its history stays',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 204: null },
+      handle: async (context) => await endAccount(parts, context),
+    }),
+  ];
+}
+
+function routesOfHistory(parts: ReadingParts): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number/entries',
+      summary: "An account's history",
+      query: listEntriesSchema,
+      body: NO_BODY,
+      answers: { 200: 'EntryPage' },
+      handle: async ({ ledger, parameters, query, caller }) =>
+        await parts.lookUps.run(caller, (pool) => showEntries({ pool, ledger }, parameters[0], query)),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number/balance',
+      summary: 'The balance at an instant',
+      query: balanceSchema,
+      body: NO_BODY,
+      answers: { 200: 'Balance' },
+      async handle({ ledger, parameters, query, caller }) {
+        // Without a turn: it may wait for a second.
+        if (query.at !== undefined) await awaitClosed(parts.pool, ledger, query.at);
+        return await parts.lookUps.run(caller, (pool) => showBalance({ pool, ledger }, parameters[0], query));
+      },
+    }),
+  ];
+}
+
+/**
+ * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account. No other filter of
+ * accounts could bound it.
+ */
+function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): void {
+  if (metadata?.value !== null) return;
+  throw new Problem('filter_too_wide', 'A key without a value has no index. Add the value: `metadata=key:value`.');
+}
+
+async function showAccounts(books: Books, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
+  // The cursor is the number and the currency of the last account shown.
+  const [accountNumber = '', currency = '', ...rest] = query.after?.split(':') ?? [];
+  const isCursor = ACCOUNT_FORM.test(accountNumber) && CURRENCY_FORM.test(currency) && rest.length === 0;
+  if (query.after !== undefined && !isCursor) throw invalidCursor();
+  const after = query.after === undefined ? null : { accountNumber, currency };
+  const accounts = await listAccounts(books.pool, books.ledger, {
+    limit: query.limit + 1,
+    after,
+    metadata: query.metadata ?? null,
+  });
+  const items = renderItems(accounts, query.limit, renderAccount);
+  const last = accounts.length > items.length ? accounts[items.length - 1] : undefined;
+  const next = last ? `${last.accountNumber}:${last.currency}` : null;
+  return { status: 200, ...renderPage(items, next) };
+}
+
+async function changeAccount(
+  parts: ReadingParts,
+  context: RequestContext<unknown, Record<string, unknown>>,
+): Promise<Answer> {
+  const { ledger, caller, body } = context;
+  const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
+  if (immutable !== undefined) {
+    const hint = immutable === 'balance' ? 'money moves by transfers only' : 'it is fixed when the account is opened';
+    throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
+  }
+  const change = parseRequest(updateAccountSchema, body);
+  const account = await findOwn(parts, context);
+  try {
+    const updated = await parts.changes.run(
+      caller,
+      async (pool) =>
+        await withTransaction(pool, async (connection) => {
+          const record = await updateAccount(connection, ledger, account.accountNumber, {
+            name: change.name,
+            email: change.email,
+            phone: change.phone,
+            dateOfBirth: change.date_of_birth,
+            overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
+            metadata: change.metadata,
+            status: change.status,
+          });
+          if (record) await sealAccount(connection, ledger, record);
+          return record;
+        }),
+    );
+    if (!updated) throw new Problem('account_closed', 'A closed account stays as it is.');
+    return { status: 200, json: renderAccount(updated) };
+  } catch (error) {
+    if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
+    throw new Problem('overdraft_in_use', 'The account has drawn more than this limit already.');
+  }
+}
+
+async function endAccount(parts: ReadingParts, context: RequestContext<unknown, unknown>): Promise<Answer> {
+  const { ledger, caller } = context;
+  const account = await findOwn(parts, context);
+  const closed = await parts.changes.run(
+    caller,
+    async (pool) =>
+      await withTransaction(pool, async (connection) => {
+        const done = await closeAccount(connection, ledger, account.accountNumber);
+        if (done) await sealAccount(connection, ledger, account);
+        return done;
+      }),
+  );
+  if (!closed) {
+    const now = await findAccount({ pool: parts.pool, ledger }, account.accountNumber);
+    if (now.status !== 'closed') {
+      throw new Problem('account_not_empty', 'Move the money away and end the holds; then the account can be closed.');
+    }
+  }
+  return { status: 204 };
+}
+
+async function showEntries(
+  books: Books,
+  accountNumber: string | undefined,
+  query: z.output<typeof listEntriesSchema>,
+): Promise<Answer> {
+  if (query.after !== undefined && !/^\d{1,18}$/.test(query.after)) {
+    throw invalidCursor();
+  }
+  const account = await findAccount(books, accountNumber, query.currency);
+  const entries = await listEntries(books.pool, books.ledger, account, {
+    limit: query.limit + 1,
+    after: query.after === undefined ? null : BigInt(query.after),
+    newestFirst: query.order === 'newest',
+  });
+  const items = renderItems(entries, query.limit, renderEntry);
+  const next = entries.length > items.length ? String(entries[items.length - 1]?.entryNumber) : null;
+  return { status: 200, ...renderPage(items, next) };
+}
+
+async function showBalance(
+  books: Books,
+  accountNumber: string | undefined,
+  query: z.output<typeof balanceSchema>,
+): Promise<Answer> {
+  const account = await findAccount(books, accountNumber, query.currency);
+  const at = query.at ?? null;
+  const balance =
+    at === null
+      ? { balance: account.balance, entryNumber: account.entryCount }
+      : await loadBalanceAt(books.pool, books.ledger, account, at);
+  return { status: 200, json: renderBalance(account, at, balance) };
+}
+
+/** The account that a path names, if a caller may change it: any but @external. */
+async function findOwn(
+  parts: ReadingParts,
+  { ledger, caller, parameters: [accountNumber] }: RequestContext<unknown, unknown>,
+): Promise<AccountRecord> {
+  if (accountNumber === EXTERNAL) throw accountNotFound();
+  return await parts.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));
+}
+
+/** The account that a path names. */
+export async function findAccount(
+  { pool, ledger }: Books,
+  accountNumber: string | undefined,
+  currency?: string,
+): Promise<AccountRecord> {
+  // What PostgreSQL cannot keep as text cannot be an account number either.
+  const isNumber = accountNumber !== undefined && !accountNumber.includes('\0');
+  const accounts = isNumber ? await loadAccounts(pool, ledger, accountNumber) : [];
+  const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
+  const [account, another] = matching;
+  if (!account) throw accountNotFound();
+  if (another) {
+    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
+  }
+  return account;
+}
+
+function accountNotFound(): Problem {
+  return new Problem('account_not_found', 'There is no account with this number.');
+}

@@ -1,0 +1,91 @@
+// The handler of the feed: settled transfers in commit order, page by page or as Server-Sent Events.
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Ledger } from '../../../domain/ledger.ts';
+import { chooseType } from '../../http/negotiate.ts';
+import type { Feed } from '../feed.ts';
+import { Problem } from '../../http/problem.ts';
+import type { Reads } from '../reads.ts';
+import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
+import { eventsSchema } from '../schemas.ts';
+import type { Places } from '../../http/stream.ts';
+import { renderItems, renderPage } from '../pages.ts';
+import { renderEvent } from '../views.ts';
+
+type FeedParts = {
+  feed: Feed;
+  streams: Places;
+  /** For pages only: followers share the pages that they read. */
+  pages: Reads;
+};
+
+export function eventRoutes(parts: FeedParts): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/events',
+      summary: 'What was settled, in commit order and without gaps; live with Accept: text/event-stream',
+      query: eventsSchema,
+      body: NO_BODY,
+      answers: { 200: 'EventPage' },
+      async handle({ ledger, headers, query, caller }) {
+        const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
+        return type === 'application/json'
+          ? await parts.pages.run(caller, () => showEvents(parts, ledger, BigInt(query.after), query.limit))
+          : await followEvents(parts, { ledger, caller }, parseLastEventId(headers) ?? BigInt(query.after));
+      },
+    }),
+  ];
+}
+
+async function showEvents({ feed }: FeedParts, ledger: Ledger, after: bigint, limit: number): Promise<Answer> {
+  const events = await feed.load(ledger, after, limit);
+  if (events.length === 0) await refuseBeyondEnd(feed, ledger, after);
+  const items = renderItems(events, limit, renderEvent);
+  const next = events[items.length - 1]?.journalNumber ?? after;
+  return { status: 200, ...renderPage(items, Number(next)) };
+}
+
+async function followEvents(
+  { feed, streams, pages }: FeedParts,
+  { ledger, caller }: { ledger: Ledger; caller: string },
+  after: bigint,
+): Promise<Answer> {
+  await pages.run(caller, () => refuseBeyondEnd(feed, ledger, after));
+  const release = streams.take(caller);
+  return {
+    status: 200,
+    headers: {
+      'Cache-Control': 'no-store',
+      // nginx would gather events until its buffer is full.
+      'X-Accel-Buffering': 'no',
+      // The connection ends with the stream, so that no idle one holds up the end of the service.
+      Connection: 'close',
+    },
+    stream: {
+      contentType: 'text/event-stream',
+      async write(writer) {
+        try {
+          await feed.follow(ledger, after, writer);
+        } finally {
+          release();
+        }
+      },
+    },
+  };
+}
+
+/** A reader that is ahead of the journal follows another one: it would silently miss what comes before its place. */
+async function refuseBeyondEnd(feed: Feed, ledger: Ledger, after: bigint): Promise<void> {
+  const end = await feed.end(ledger);
+  if (after > end) throw new Problem('invalid_request', `The journal ends at ${end}, which is before ${after}.`);
+}
+
+/** What a reader of Server-Sent Events saw last, as it says when it comes back; it outranks `after`. */
+function parseLastEventId(headers: IncomingHttpHeaders): bigint | null {
+  const id = headers['last-event-id'];
+  if (id === undefined || id === '') return null;
+  if (typeof id !== 'string' || !/^\d{1,15}$/.test(id)) {
+    throw new Problem('invalid_request', 'Last-Event-ID must be the id of an event.');
+  }
+  return BigInt(id);
+}

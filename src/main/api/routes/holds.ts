@@ -1,0 +1,140 @@
+// The handlers of holds: authorize, capture in one or several parts, void, show.
+import type { z } from 'zod';
+import type { ConnectionPool } from '../../../db/connection/connect.ts';
+import { type HoldRecord, loadHold } from '../../../db/queries/holds.ts';
+import type { Ledger } from '../../../domain/ledger.ts';
+import { isUuid } from '../../../validation.ts';
+import { Problem } from '../../http/problem.ts';
+import type { ReadingParts } from '../reads.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
+import { captureHoldSchema, createHoldSchema, TRANSFER_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
+import { type Parts, submitOne } from '../submission.ts';
+import { renderHold } from '../views.ts';
+import { refuseAmount, toFields } from './transfers.ts';
+
+type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
+
+export function holdRoutes(parts: ReadingParts): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/holds',
+      summary: 'Reserve money for a later transfer',
+      query: TRANSFER_PARAMETERS,
+      needsAdmission: true,
+      body: createHoldSchema,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (context) => await createHold(parts, context),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/holds/:id',
+      summary: 'One hold',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Hold' },
+      handle: async ({ ledger, parameters, caller }) => ({
+        status: 200,
+        json: renderHold(await parts.lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]))),
+      }),
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/holds/:id/capture',
+      summary: 'Move held money, all that is left or a part',
+      query: TRANSFER_PARAMETERS,
+      needsAdmission: true,
+      body: captureHoldSchema,
+      bodyOptional: true,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (context) => await captureHold(parts, context),
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/holds/:id/void',
+      summary: 'Release what is left of a hold',
+      query: TRANSFER_PARAMETERS,
+      needsAdmission: true,
+      body: voidHoldSchema,
+      bodyOptional: true,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (context) => await voidHold(parts, context),
+    }),
+  ];
+}
+
+async function createHold(
+  parts: Parts,
+  context: RequestContext<TransferQuery, z.output<typeof createHoldSchema>>,
+): Promise<Answer> {
+  const { expires_in: expiresIn, ...body } = context.body;
+  const answer = await submitOne(
+    parts,
+    { ...context, fingerprinted: ['holds', context.body] },
+    { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
+  );
+  if (context.query.dry_run === 'true') return answer;
+  const location = answer.headers?.['Location']?.replace('/transfers/', '/holds/') ?? '';
+  return { ...answer, headers: { ...answer.headers, Location: location } };
+}
+
+async function captureHold(
+  parts: ReadingParts,
+  context: RequestContext<TransferQuery, z.output<typeof captureHoldSchema>>,
+): Promise<Answer> {
+  const { body } = context;
+  const hold = await findOpened(parts, context);
+  refuseAmount(body.amount);
+  return await submitOne(
+    parts,
+    { ...context, fingerprinted: ['capture', hold.id, body] },
+    {
+      ...partiesOf(hold),
+      kind: 'capture',
+      amount: body.amount === undefined ? null : BigInt(body.amount),
+      finalCapture: body.final,
+      description: body.description ?? null,
+      metadata: body.metadata ?? null,
+    },
+  );
+}
+
+async function voidHold(
+  parts: ReadingParts,
+  context: RequestContext<TransferQuery, z.output<typeof voidHoldSchema>>,
+): Promise<Answer> {
+  const { body } = context;
+  const hold = await findOpened(parts, context);
+  return await submitOne(
+    parts,
+    { ...context, fingerprinted: ['void', hold.id, body] },
+    {
+      ...partiesOf(hold),
+      kind: 'void',
+      amount: null,
+      description: body.description ?? null,
+      metadata: body.metadata ?? null,
+    },
+  );
+}
+
+function partiesOf(hold: HoldRecord) {
+  return { parentId: hold.id, fromAccount: hold.fromAccount, toAccount: hold.toAccount, currency: hold.currency };
+}
+
+async function findHold(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<HoldRecord> {
+  const hold = id !== undefined && isUuid(id) ? await loadHold(pool, ledger, id) : undefined;
+  if (!hold) throw new Problem('hold_not_found', 'There is no hold with this id.');
+  return hold;
+}
+
+/** A hold that a capture or a void may name, whatever became of it since it was opened. */
+async function findOpened(
+  { lookUps }: ReadingParts,
+  { ledger, caller, parameters }: Pick<RequestContext<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
+): Promise<HoldRecord> {
+  const hold = await lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]));
+  if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so there is none.');
+  if (hold.state !== 'pending') return hold;
+  throw new Problem('not_settled', 'The hold is still pending; try again in a moment, or order it with Prefer: wait.');
+}

@@ -1,0 +1,102 @@
+// The handlers of ledgers: create, show, list.
+import type { z } from 'zod';
+import { createLedger, type LedgerRecord, listLedgers, loadLedgerRecord } from '../../../db/ledger/ledgers.ts';
+import { withTransaction } from '../../../db/connection/transaction.ts';
+import { isLedgerName } from '../../../domain/ledger.ts';
+import { ledgerNotFound, type LedgerRegistry } from '../ledgers.ts';
+import { Problem } from '../../http/problem.ts';
+import type { Reads } from '../reads.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
+import { createLedgerSchema, listLedgersSchema, NO_PARAMETERS } from '../schemas.ts';
+import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { renderLedger } from '../views.ts';
+
+type LedgerParts = {
+  ledgers: LedgerRegistry;
+  lookUps: Reads;
+  changes: Reads;
+};
+
+export function ledgerRoutes(parts: LedgerParts): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/ledgers',
+      global: true,
+      summary: 'Create a ledger',
+      query: NO_PARAMETERS,
+      body: createLedgerSchema,
+      answers: { 201: 'Ledger' },
+      handle: async (context) => await create(parts, context),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/ledgers',
+      global: true,
+      summary: 'Ledgers, in order of name',
+      query: listLedgersSchema,
+      body: NO_BODY,
+      answers: { 200: 'LedgerPage' },
+      handle: async ({ query, caller }) =>
+        await parts.lookUps.run(caller, async (pool) => {
+          if (query.after !== undefined && !isLedgerName(query.after)) {
+            throw invalidCursor();
+          }
+          const found = await listLedgers(pool, { limit: query.limit + 1, after: query.after ?? '' });
+          const items = renderItems(found, query.limit, renderLedger);
+          const next = found.length > items.length ? (found[items.length - 1]?.name ?? null) : null;
+          return { status: 200, ...renderPage(items, next) };
+        }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/ledgers/:ledger',
+      global: true,
+      summary: 'One ledger',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Ledger' },
+      handle: async ({ parameters: [name = ''], caller }) => {
+        const record = isLedgerName(name)
+          ? await parts.lookUps.run(caller, async (pool) => await loadLedgerRecord(pool, name))
+          : undefined;
+        if (!record) throw ledgerNotFound();
+        return { status: 200, json: renderLedger(record) };
+      },
+    }),
+  ];
+}
+
+async function create(
+  { changes, ledgers }: LedgerParts,
+  { body, headers, caller }: RequestContext<unknown, z.output<typeof createLedgerSchema>>,
+): Promise<Answer> {
+  const idempotencyKey = parseIdempotencyKey(headers);
+  const created = await changes.run(
+    caller,
+    async (pool) =>
+      await withTransaction(
+        pool,
+        async (connection) => await createLedger(connection, { name: body.name, idempotencyKey }),
+      ),
+  );
+  switch (created.result) {
+    case 'created':
+    case 'replayed':
+      ledgers.remember(created.ledger);
+      return answerCreated(created.record, created.result === 'replayed' ? REPLAYED : {});
+    case 'exists':
+      throw new Problem('ledger_exists', 'There is a ledger with this name already.');
+    case 'full':
+      throw new Problem('too_many_ledgers', 'There are as many ledgers as there may be; ledgers are never deleted.');
+    case 'key_reused':
+      throw new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
+        members: { ledger: created.name },
+      });
+  }
+}
+
+function answerCreated(record: LedgerRecord, headers: Readonly<Record<string, string>>): Answer {
+  return { status: 201, headers: { ...headers, Location: `/ledgers/${record.name}` }, json: renderLedger(record) };
+}

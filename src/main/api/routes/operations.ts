@@ -1,0 +1,85 @@
+// The handlers for operators: liveness, readiness, metrics, and the OpenAPI document.
+import type { Intake } from '../../engine/intake.ts';
+import type { Metrics } from '../../engine/metrics.ts';
+import { defineRoute, NO_BODY, type Route } from '../route.ts';
+import { NO_PARAMETERS } from '../schemas.ts';
+import { Problem } from '../../http/problem.ts';
+import { stoppingProblem } from '../../http/refusals.ts';
+
+export function operationRoutes(parts: {
+  intake: Intake;
+  metrics: Metrics;
+  /** Whether the service has been asked to stop. */
+  stopping: () => boolean;
+  /** Whether the database answered the last heartbeat, and short reads are answered. */
+  heartbeatHealthy: () => boolean;
+  readsHealthy: () => boolean;
+  openapi: () => Record<string, unknown>;
+}): Route[] {
+  let openapi: string | undefined;
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/healthz',
+      global: true,
+      operational: true,
+      summary: 'Whether the process is alive',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Health' },
+      handle: async () => ({ status: 200, json: { status: 'alive' } }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/readyz',
+      global: true,
+      operational: true,
+      summary: 'Whether the service can take transfers',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Health' },
+      async handle() {
+        if (parts.stopping()) throw stoppingProblem();
+        const failing = [
+          ...(parts.intake.available ? [] : ['intake']),
+          ...(parts.heartbeatHealthy() ? [] : ['heartbeat']),
+          ...(parts.readsHealthy() ? [] : ['reads']),
+        ];
+        if (failing.length > 0) throw notReadyProblem(failing);
+        return { status: 200, json: { status: 'ready' } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/metrics',
+      global: true,
+      operational: true,
+      summary: 'What the service counts and times, for Prometheus',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Metrics' },
+      handle: async () => ({ status: 200, text: await parts.metrics.render() }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/openapi.json',
+      global: true,
+      summary: 'This interface, as OpenAPI 3.1',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'OpenApi' },
+      async handle() {
+        // Rendered once: rendering takes 20 ms, and the routes do not change.
+        openapi ??= JSON.stringify(parts.openapi());
+        return { status: 200, text: { contentType: 'application/json', text: openapi } };
+      },
+    }),
+  ];
+}
+
+function notReadyProblem(failing: string[]): Problem {
+  return new Problem('not_ready', `These parts of the service do not work at the moment: ${failing.join(', ')}.`, {
+    headers: { 'Retry-After': '1' },
+    members: { failing },
+  });
+}

@@ -1,0 +1,114 @@
+// The handlers of what is read for the books: the trial balance, and an account's statement of a month.
+import type { z } from 'zod';
+import { loadTrialBalance } from '../../../db/queries/balances.ts';
+import type { ConnectionPool } from '../../../db/connection/connect.ts';
+import { closeInstant } from '../../../db/queries/instants.ts';
+import { loadStatement, readStatement } from '../../../db/queries/statements.ts';
+import {
+  MONTH_FORM,
+  renderStatement,
+  STATEMENT_CONTENT_TYPES,
+  type StatementFormat,
+} from '../../../render/statement.ts';
+import { PAGE_SECURITY_POLICY } from '../../../render/statement-page.ts';
+import { chooseType } from '../../http/negotiate.ts';
+import { Problem } from '../../http/problem.ts';
+import type { Reads } from '../reads.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
+import { balancesSchema, statementSchema } from '../schemas.ts';
+import type { Places } from '../../http/stream.ts';
+import { renderTrialBalance } from '../views.ts';
+import { findAccount } from './accounts.ts';
+import { awaitClosed } from './instants.ts';
+
+/** The pool is for long reads alone, so that they do not hold up short ones. */
+type StatementParts = {
+  pool: ConnectionPool;
+  streams: Places;
+  /** For the part that is computed before the first byte. The pool has one more connection, for statements that are being written. */
+  books: Reads;
+};
+
+export function statementRoutes(parts: StatementParts): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/balances',
+      summary: 'The trial balance: what all accounts together have, per currency',
+      query: balancesSchema,
+      body: NO_BODY,
+      answers: { 200: 'TrialBalance' },
+      async handle({ ledger, query, caller }) {
+        const at = query.at ?? null;
+        // Without a turn: it may wait for a second.
+        if (at !== null) await awaitClosed(parts.pool, ledger, at);
+        const balance = await parts.books.run(caller, async (pool) => await loadTrialBalance(pool, ledger, at));
+        return { status: 200, json: renderTrialBalance(at, balance) };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/accounts/:account_number/statements/:month',
+      summary: "An account's statement of a month (UTC), as JSON, CSV or a page that prints well",
+      query: statementSchema,
+      body: NO_BODY,
+      answers: { 200: 'Statement' },
+      handle: async (context) => await parts.books.run(context.caller, () => showStatement(parts, context)),
+    }),
+  ];
+}
+
+async function showStatement(
+  { pool, streams }: StatementParts,
+  { ledger, parameters, query, headers, caller }: RequestContext<z.output<typeof statementSchema>, undefined>,
+): Promise<Answer> {
+  const [accountNumber, month = ''] = parameters;
+  if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
+  const account = await findAccount({ pool, ledger }, accountNumber, query.currency);
+  let summary = await loadStatement(pool, ledger, account, month);
+  // While the journal is idle, a month does not become final by itself.
+  if (summary && !summary.final && (await closeInstant(pool, ledger, summary.ends)).closed) {
+    summary = await loadStatement(pool, ledger, account, month);
+  }
+  if (!summary) throw new Problem('invalid_request', `The month ${month} has not begun (UTC).`);
+  const format = query.format ?? formatOf(headers.accept);
+  const style = { byteOrderMark: query.bom === 'true', decimals: query.decimals === 'true' };
+  const release = streams.take(caller);
+  return {
+    status: 200,
+    headers: headersOf(format, `${account.accountNumber}-${account.currency}-${month}`),
+    stream: {
+      contentType: STATEMENT_CONTENT_TYPES[format],
+      async write(writer) {
+        try {
+          for await (const text of renderStatement(format, summary, readStatement(pool, summary), style)) {
+            await writer.send(text);
+          }
+        } finally {
+          release();
+        }
+      },
+    },
+  };
+}
+
+function formatOf(accept: string | undefined): StatementFormat {
+  switch (chooseType(accept, ['application/json', 'text/csv', 'text/html'])) {
+    case 'application/json':
+      return 'json';
+    case 'text/csv':
+      return 'csv';
+    case 'text/html':
+      return 'html';
+  }
+}
+
+function headersOf(format: StatementFormat, name: string): Record<string, string> {
+  return {
+    'Cache-Control': 'no-store',
+    Vary: 'Accept',
+    'X-Content-Type-Options': 'nosniff',
+    ...(format === 'csv' && { 'Content-Disposition': `attachment; filename="${name}.csv"` }),
+    ...(format === 'html' && { 'Content-Security-Policy': PAGE_SECURITY_POLICY }),
+  };
+}

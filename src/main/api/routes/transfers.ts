@@ -1,0 +1,216 @@
+// The handlers of transfers: create one or several, reverse one, show one, list them.
+import { z } from 'zod';
+import type { ConnectionPool } from '../../../db/connection/connect.ts';
+import { listTransfers, type TransferCursor } from '../../../db/queries/transfers.ts';
+import { EXTERNAL } from '../../../domain/account.ts';
+import type { Ledger } from '../../../domain/ledger.ts';
+import type { Conditions } from '../../../domain/transfer.ts';
+import { isUuid } from '../../../validation.ts';
+import { Problem } from '../../http/problem.ts';
+import { FILTER_ADVICE, type ReadingParts } from '../reads.ts';
+import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
+import {
+  createGroupSchema,
+  createTransferSchema,
+  listTransfersSchema,
+  TRANSFER_PARAMETERS,
+  NO_PARAMETERS,
+  reverseTransferSchema,
+} from '../schemas.ts';
+import { findTransfer, type Parts, submitGroup, submitOne, type TransferFields } from '../submission.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { renderTransfer } from '../views.ts';
+
+type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
+
+const bigintText = z
+  .string()
+  .regex(/^\d{1,19}$/)
+  .refine((digits) => BigInt(digits) < 2n ** 63n);
+const cursorSchema = z.discriminatedUnion('stage', [
+  z.strictObject({ stage: z.literal('pending'), id: z.string().refine(isUuid), head: bigintText }),
+  z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
+]);
+
+export function transferRoutes(parts: ReadingParts): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/transfers',
+      summary: 'Order a transfer, or several at once',
+      query: TRANSFER_PARAMETERS,
+      needsAdmission: true,
+      body: createTransferSchema.or(createGroupSchema),
+      chooseBody: (input) =>
+        typeof input === 'object' && input !== null && Object.hasOwn(input, 'transfers')
+          ? createGroupSchema
+          : createTransferSchema,
+      answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroup' },
+      handle: async (context) => await createTransfers(parts, context),
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/transfers/:id/reversals',
+      summary: 'Reverse a transfer, whole or in part',
+      query: TRANSFER_PARAMETERS,
+      needsAdmission: true,
+      body: reverseTransferSchema,
+      bodyOptional: true,
+      answers: { 200: 'Transfer', 202: 'Transfer' },
+      handle: async (context) => await reverseTransfer(parts, context),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/transfers/:id',
+      summary: 'One transfer',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 200: 'Transfer' },
+      handle: async ({ ledger, parameters, caller }) => ({
+        status: 200,
+        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, ledger, parameters[0]))),
+      }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/transfers',
+      summary: 'Transfers: pending ones first, then the last settled first',
+      query: listTransfersSchema,
+      body: NO_BODY,
+      answers: { 200: 'TransferPage' },
+      handle: async ({ ledger, query, caller }) => {
+        // Before the waiting line: a refusal needs no connection.
+        refuseWideFilter(query);
+        const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
+        const reads = isByKey ? parts.lookUps : parts.scans;
+        return await reads.run(caller, (pool) => showTransfers(pool, ledger, query));
+      },
+    }),
+  ];
+}
+
+async function createTransfers(
+  parts: Parts,
+  context: RequestContext<TransferQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
+): Promise<Answer> {
+  const { body } = context;
+  const submission = { ...context, fingerprinted: ['transfers', body] };
+  if (!('transfers' in body)) return await submitOne(parts, submission, toFields(body));
+  return await submitGroup(parts, submission, body.transfers.map(toFields), body.atomic);
+}
+
+async function reverseTransfer(
+  parts: ReadingParts,
+  context: RequestContext<TransferQuery, z.output<typeof reverseTransferSchema>>,
+): Promise<Answer> {
+  const { body } = context;
+  const original = await parts.lookUps.run(
+    context.caller,
+    async (pool) => await findTransfer(pool, context.ledger, context.parameters[0]),
+  );
+  if (original.status === 'pending') {
+    throw new Problem('not_settled', 'The transfer is still pending; only what has completed can be reversed.');
+  }
+  refuseAmount(body.amount);
+  return await submitOne(
+    parts,
+    { ...context, fingerprinted: ['reversals', original.id, body] },
+    {
+      kind: 'reversal',
+      parentId: original.id,
+      fromAccount: original.toAccount,
+      toAccount: original.fromAccount,
+      amount: body.amount === undefined ? null : BigInt(body.amount),
+      currency: original.currency,
+      description: body.description ?? null,
+      metadata: body.metadata ?? null,
+    },
+  );
+}
+
+/** The fields of a transfer between two accounts, from a body. Throws the problems that need no look at the books. */
+export function toFields(body: z.output<typeof createTransferSchema>): TransferFields & { amount: bigint } {
+  refuseAmount(body.amount);
+  if (body.from_account === body.to_account) {
+    throw new Problem('same_account', 'A transfer needs two different accounts.');
+  }
+  return {
+    fromAccount: body.from_account,
+    toAccount: body.to_account,
+    amount: BigInt(body.amount),
+    currency: body.currency ?? null,
+    description: body.description ?? null,
+    metadata: body.metadata ?? null,
+    conditions: toConditions(body.if),
+  };
+}
+
+/** Refuses an amount that is given and not positive. */
+export function refuseAmount(amount: number | undefined): void {
+  if (amount !== undefined && amount < 1) {
+    throw new Problem('amount_not_positive', 'The amount must be at least 1, in minor units.');
+  }
+}
+
+function toConditions(conditions: z.output<typeof createTransferSchema>['if']): Conditions | null {
+  if (!conditions) return null;
+  const { from_entry_number: entryNumber, min_available_after: available } = conditions;
+  return {
+    fromEntryNumber: entryNumber === undefined ? null : BigInt(entryNumber),
+    minAvailableAfter: available === undefined ? null : BigInt(available),
+  };
+}
+
+/**
+ * Refuses a list that may read the whole history. `currency` and `metadata=key` have no index: such a list reads transfers in journal order
+ * and skips those that do not match. If few match, or none, its page is never full. The read then ends only where another filter ends it.
+ *
+ * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses), `request_id`, `group_id`,
+ *   `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending` (the queue is bounded).
+ * - These do not: `until` alone (it goes back to the first transfer), `status=completed` (nearly all), `status=failed` (its index has every
+ *   failure of the history), `limit` and `after` (they count matches).
+ *
+ * Without `currency` and `metadata=key`, each of these filters fills its page from an index, so such a list is never refused.
+ * DB_SCAN_TIMEOUT_MS bounds the rest: a busy account, a value that most transfers have, a `since` long ago.
+ */
+function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
+  const { account, currency, status, metadata, since } = query;
+  if (currency === undefined && metadata?.value !== null) return;
+  const id = query.request_id ?? query.group_id ?? query.parent_id;
+  const bound = account ?? since ?? id ?? metadata?.value ?? null;
+  if (bound !== null || status === 'pending') return;
+  throw new Problem('filter_too_wide', `\`currency\` and \`metadata=key\` have no index. ${FILTER_ADVICE}`);
+}
+
+async function showTransfers(
+  pool: ConnectionPool,
+  ledger: Ledger,
+  query: z.output<typeof listTransfersSchema>,
+): Promise<Answer> {
+  const { account, currency, status, request_id: requestId, since, until, limit } = query;
+  if (account === EXTERNAL && currency === undefined) {
+    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
+  }
+  const { group_id: groupId, parent_id: parentId, metadata } = query;
+  const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
+  const after = query.after === undefined ? null : parseCursor(query.after);
+  const load = async (count: number) => await listTransfers(pool, ledger, filter, { limit: count, after });
+  let page = await load(limit);
+  let items = renderItems(page.transfers, limit, renderTransfer);
+  // Only the database knows the cursor where a page ends, so a page that is too large is read again. Few are.
+  if (items.length < page.transfers.length) {
+    page = await load(items.length);
+    items = page.transfers.map((transfer) => JSON.stringify(renderTransfer(transfer)));
+  }
+  const next = page.next && Buffer.from(JSON.stringify(page.next)).toString('base64url');
+  return { status: 200, ...renderPage(items, next) };
+}
+
+function parseCursor(text: string): TransferCursor {
+  try {
+    return cursorSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
+  } catch {
+    // Not a cursor of ours; said below.
+  }
+  throw invalidCursor();
+}

@@ -1,0 +1,378 @@
+// What callers may send: the schemas that parse requests, and from which the OpenAPI document is made.
+import { z } from 'zod';
+import { ACCOUNT_FORM, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
+import { LEDGER_NAME_FORM } from '../../domain/ledger.ts';
+import { MONEY_MAX } from '../../domain/money.ts';
+import type { MetadataFilter } from '../../db/queries/metadata.ts';
+import { STATEMENT_FORMATS } from '../../render/statement.ts';
+import { instant, mustBe } from '../../validation.ts';
+import { invalidRequest, toValidationError, unknownMembers } from '../http/problem.ts';
+import { REQUEST_ID_FORM } from '../http/head.ts';
+
+const MONEY_MAX_NUMBER = Number(MONEY_MAX);
+const LIMIT_MAX = 1000;
+const GROUP_MAX = 1000;
+const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
+const ERRORS_MAX = 20;
+
+/**
+ * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is read (terminals,
+ * CSV, the statement page): control characters of both sets, line separators, text-direction controls, byte order marks, annotations,
+ * noncharacters. The joiners of emoji and of many scripts are allowed. `isPlain` checks code points above U+FFFF.
+ */
+const REFUSED =
+  '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u206f\\ufdd0-\\ufdef\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff';
+const REFUSED_DETAIL = 'must not contain control characters, line separators, text-direction controls or noncharacters';
+
+/** Whether a text is well-formed Unicode without noncharacters, so that PostgreSQL and every reader accept it. */
+const isPlain = (value: string): boolean => !/[\p{Cs}\p{Noncharacter_Code_Point}]/u.test(value);
+
+/** Text that is not empty. `max` counts code points. */
+const text = (max: number) =>
+  z
+    .string({ error: mustBe(`text of 1 to ${max} characters`) })
+    .min(1)
+    .max(max, { abort: true })
+    .regex(new RegExp(`^[^${REFUSED}]*$`), REFUSED_DETAIL)
+    .refine(isPlain, 'must be well-formed Unicode');
+
+const money = z
+  .int({ error: mustBe(`an integer in minor units, from 0 to ${MONEY_MAX}`) })
+  .min(0)
+  .max(MONEY_MAX_NUMBER)
+  .describe('Minor units (cents), an integer.');
+
+/** The handler refuses an amount below 1, with a code of its own. */
+const amount = z.int({ error: mustBe(`an integer in minor units, from 1 to ${MONEY_MAX}`) }).max(MONEY_MAX_NUMBER);
+
+const accountNumber = z
+  .string({ error: mustBe('1 to 34 of A-Z a-z 0-9 . _ -, and neither . nor ..') })
+  .regex(NEW_ACCOUNT_FORM)
+  .describe('1 to 34 of A-Z a-z 0-9 . _ -, neither . nor ..');
+
+const party = z
+  .string({ error: mustBe(`1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`) })
+  .regex(ACCOUNT_FORM)
+  .describe(`An account number, or ${EXTERNAL}: where money comes from and goes to.`);
+
+const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
+
+const METADATA_KEYS_MAX = 50;
+/** Keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them. */
+const METADATA_BYTES_MAX = 8192;
+const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
+const metadataKey = z
+  .string()
+  .regex(METADATA_KEY, 'is not a key of metadata: that is a letter, then at most 39 of A-Z a-z 0-9 _ . -');
+const metadataValue = text(500);
+/** Texts that are certainly valid: the schema of texts takes several times as long to check them. */
+const PLAIN_TEXT = /^[ -~]{1,500}$/;
+
+const metadata = z
+  .custom<Record<string, string>>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+    error: mustBe('an object whose members are text'),
+  })
+  .superRefine((value, context) => {
+    for (const { message, path } of metadataErrors(value)) context.addIssue({ code: 'custom', message, path });
+  })
+  .meta({
+    ...jsonSchemaOf(z.record(metadataKey, metadataValue)),
+    maxProperties: METADATA_KEYS_MAX,
+    description:
+      `At most ${METADATA_KEYS_MAX} keys, each with a text of at most 500 characters; ` +
+      `keys and values together at most ${METADATA_BYTES_MAX} bytes of UTF-8.`,
+  });
+
+/** The flaws of metadata, at most ERRORS_MAX, because a body has room for 50,000. A record of zod would collect all. */
+function metadataErrors(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
+  const members = Object.entries(value);
+  if (members.length > METADATA_KEYS_MAX) {
+    return [{ message: `must have at most ${METADATA_KEYS_MAX} keys`, path: [] }];
+  }
+  const flaws: { message: string; path: PropertyKey[] }[] = [];
+  let bytes = 0;
+  for (const [key, member] of members) {
+    const isPlain = typeof member === 'string' && PLAIN_TEXT.test(member);
+    const issues = [
+      ...(METADATA_KEY.test(key) ? [] : issuesOf(metadataKey, key)),
+      ...(isPlain ? [] : issuesOf(metadataValue, member)),
+    ];
+    flaws.push(...issues.map(({ message }) => ({ message, path: [key] })));
+    if (flaws.length >= ERRORS_MAX) return flaws;
+    if (typeof member === 'string') bytes += key.length + (isPlain ? member.length : Buffer.byteLength(member));
+  }
+  if (flaws.length === 0 && bytes > METADATA_BYTES_MAX) {
+    const message = `must have at most ${METADATA_BYTES_MAX} bytes of UTF-8, keys and values together`;
+    return [{ message, path: [] }];
+  }
+  return flaws;
+}
+
+function issuesOf(schema: z.ZodType, value: unknown): readonly z.core.$ZodIssue[] {
+  return schema.safeParse(value).error?.issues ?? [];
+}
+
+/** How the OpenAPI document describes a schema that checks its members itself. */
+function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  return rest;
+}
+
+const limit = z
+  .preprocess(
+    // Number() would also read 0x10, 1e2 and the empty text.
+    (value) => (typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : value),
+    z.coerce
+      .number({ error: mustBe(`an integer from 1 to ${LIMIT_MAX}`) })
+      .int()
+      .min(1)
+      .max(LIMIT_MAX),
+  )
+  .default(50)
+  .describe(`How many at most: 1 to ${LIMIT_MAX}.`);
+const after = z.string().max(200).optional().describe('The `next` of the page before.');
+
+/** The dot-atom of RFC 5322, at a domain name of at least two labels, the last of which begins with a letter. */
+const EMAIL_FORM =
+  /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$/;
+const EMAIL_EXPECTED = 'an email address such as ann@example.com, an international domain in its ASCII form (xn--)';
+
+const person = {
+  name: text(200),
+  // The length first: looking for the form in a megabyte takes a tenth of a second.
+  email: z
+    .string({ error: mustBe(EMAIL_EXPECTED) })
+    .max(254, { abort: true })
+    .regex(EMAIL_FORM)
+    .meta({ format: 'email' })
+    .nullable()
+    .optional(),
+  phone: z
+    .string({ error: mustBe('a telephone number: 3 to 30 digits, spaces and ( ) . -, perhaps with a + in front') })
+    .regex(/^\+?[0-9 ().-]{3,30}$/)
+    .nullable()
+    .optional(),
+  date_of_birth: z.iso
+    .date()
+    .refine((value) => value >= '1850-01-01', 'must not be before 1850')
+    .nullable()
+    .optional(),
+};
+
+export const createAccountSchema = z.strictObject({
+  account_number: accountNumber.optional(),
+  ...person,
+  currency: currency.default('USD'),
+  balance: money.default(0).describe('Minor units: transferred from @external when the account is opened.'),
+  overdraft_limit: money.default(0),
+  metadata: metadata.default({}),
+});
+
+export const createAccountsSchema = z.strictObject({
+  accounts: z
+    .array(createAccountSchema, { error: mustBe(`an array of 1 to ${GROUP_MAX} accounts`) })
+    .min(1)
+    .max(GROUP_MAX)
+    .describe('Accounts that are opened all or none, in one job.'),
+});
+
+export const updateAccountSchema = z.strictObject({
+  ...person,
+  name: person.name.optional(),
+  overdraft_limit: money.optional(),
+  metadata: metadata.optional(),
+  status: z
+    .enum(['open', 'receive_only', 'frozen'])
+    .optional()
+    .describe('receive_only: may not send; frozen: may neither send nor receive.'),
+});
+
+/** What an account has and a caller cannot set. */
+export const IMMUTABLE_FIELDS = [
+  'account_number',
+  'balance',
+  'currency',
+  'held',
+  'available',
+  'entry_count',
+  'created_at',
+];
+
+const conditions = z.strictObject({
+  from_entry_number: z
+    .int({ error: mustBe('an integer of 0 or more') })
+    .min(0)
+    .optional()
+    .describe("The source's last entry: nothing has happened since you looked."),
+  min_available_after: z
+    .int({ error: mustBe('an integer in minor units') })
+    .min(-MONEY_MAX_NUMBER)
+    .max(MONEY_MAX_NUMBER)
+    .optional()
+    .describe('What the source must have available afterwards, in minor units.'),
+});
+
+const note = {
+  description: text(500).nullable().optional(),
+  metadata: metadata.nullable().optional(),
+};
+
+export const createTransferSchema = z.strictObject({
+  from_account: party,
+  to_account: party,
+  amount: amount.describe('Minor units (cents), a positive integer.'),
+  currency: currency.optional().describe('ISO 4217; if given, both accounts must have it.'),
+  ...note,
+  if: conditions.optional().describe('Conditions that must be met when the transfer is settled.'),
+});
+
+export const createGroupSchema = z.strictObject({
+  transfers: z
+    .array(z.unknown(), { error: mustBe(`an array of 1 to ${GROUP_MAX} transfers`) })
+    .min(1)
+    .max(GROUP_MAX)
+    // One by one: an array of zod would collect the issues of all its members, which costs too much time.
+    .transform((members, context) => {
+      const transfers: z.output<typeof createTransferSchema>[] = [];
+      for (const [index, member] of members.entries()) {
+        const parsed = createTransferSchema.safeParse(member);
+        if (parsed.success) transfers.push(parsed.data);
+        else for (const issue of parsed.error.issues) context.addIssue({ ...issue, path: [index, ...issue.path] });
+        if (context.issues.length >= ERRORS_MAX) break;
+      }
+      return transfers;
+    })
+    .meta({ items: jsonSchemaOf(createTransferSchema) }),
+  atomic: z.boolean().default(false).describe('Settle all or none.'),
+});
+
+const partOfParent = amount.optional().describe('Minor units; all that is left if not given.');
+
+export const reverseTransferSchema = z.strictObject({ amount: partOfParent, ...note });
+
+export const createHoldSchema = createTransferSchema.extend({
+  expires_in: z
+    .int({ error: mustBe(`a whole number of seconds, from 1 to ${EXPIRES_IN_MAX}`) })
+    .min(1)
+    .max(EXPIRES_IN_MAX)
+    .optional()
+    .describe('Seconds until it expires; never if not given.'),
+});
+
+export const captureHoldSchema = z.strictObject({
+  amount: partOfParent,
+  final: z.boolean().default(false).describe('Release what this leaves of the hold.'),
+  ...note,
+});
+
+export const voidHoldSchema = z.strictObject(note);
+
+/** The query parameters that every kind of transfer accepts. */
+export const TRANSFER_PARAMETERS = z.strictObject({
+  dry_run: z
+    .enum(['true', 'false'])
+    .optional()
+    .describe('true: settle for real, roll back, and tell how it would end.'),
+});
+
+const metadataFilter = z
+  .string()
+  .regex(
+    new RegExp(`^[A-Za-z][A-Za-z0-9_.-]{0,39}(:[^${REFUSED}]{1,500})?$`, 'u'),
+    'must be a key, or a key, a colon and a value as metadata can have it',
+  )
+  .refine(isPlain, 'must be well-formed Unicode')
+  .transform((filter): MetadataFilter => {
+    const colon = filter.indexOf(':');
+    return colon === -1
+      ? { key: filter, value: null }
+      : { key: filter.slice(0, colon), value: filter.slice(colon + 1) };
+  })
+  .optional();
+
+/** What filters of transfers without an index say of themselves. */
+const NEEDS_ANOTHER_FILTER =
+  'Refused with filter_too_wide, unless account, since, request_id, group_id, parent_id, status=pending or metadata=key:value is there too.';
+
+export const listAccountsSchema = z.strictObject({
+  metadata: metadataFilter.describe('key:value; a key alone is refused with filter_too_wide.'),
+  limit,
+  after,
+});
+
+export const createLedgerSchema = z.strictObject({
+  name: z
+    .string({ error: mustBe('a lower-case letter or digit, then at most 62 of a-z 0-9 _ -') })
+    .regex(LEDGER_NAME_FORM)
+    .describe('1 to 63 of a-z 0-9 _ -, the first a letter or digit.'),
+});
+
+export const listLedgersSchema = z.strictObject({ limit, after });
+
+export const readAccountSchema = z.strictObject({
+  currency: currency.optional().describe(`Which of the accounts of ${EXTERNAL} is meant.`),
+});
+
+export const listEntriesSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  order: z.enum(['newest', 'oldest']).default('newest'),
+  limit,
+  after,
+});
+
+export const balanceSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  at: instant.optional().describe('RFC 3339, an instant that is over; the answer is final. Now if left out.'),
+});
+
+export const listTransfersSchema = z.strictObject({
+  account: party.optional(),
+  currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
+  status: z.enum(['pending', 'completed', 'failed']).optional(),
+  request_id: z
+    .string()
+    .regex(REQUEST_ID_FORM, 'must be a letter or digit, then at most 127 of A-Z a-z 0-9 . _ : / + = @ -')
+    .optional(),
+  group_id: z.uuid().optional().describe('Those ordered together.'),
+  parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
+  metadata: metadataFilter.describe(`key:value, or key. A key: ${NEEDS_ANOTHER_FILTER}`),
+  since: instant.optional().describe('Accepted at or after.'),
+  until: instant.optional().describe('Accepted before.'),
+  limit,
+  after,
+});
+
+export const balancesSchema = z.strictObject({ at: balanceSchema.shape.at });
+
+export const statementSchema = z.strictObject({
+  currency: readAccountSchema.shape.currency,
+  format: z.enum(STATEMENT_FORMATS).optional().describe('Outranks the Accept header; json if neither is given.'),
+  bom: z.enum(['true', 'false']).optional().describe('CSV only: begin with a byte order mark, for spreadsheets.'),
+  decimals: z.enum(['true', 'false']).optional().describe('CSV only: amounts in major units, with a point.'),
+});
+
+export const eventsSchema = z.strictObject({
+  after: z
+    .string({ error: mustBe('the number of an event') })
+    .regex(/^\d{1,15}$/)
+    .default('0')
+    .describe('The number of the last event you have: the `next` of the page before.'),
+  limit,
+});
+
+export const NO_PARAMETERS = z.strictObject({});
+
+/** Parses a body or query parameters. Throws invalid_request with every validation error. */
+export function parseRequest<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues
+    .slice(0, ERRORS_MAX)
+    .map((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? unknownMembers(issue.path, issue.keys)
+        : toValidationError(issue.path, issue.message),
+    );
+  // Several checks of one schema may fail with the same message.
+  throw invalidRequest([...new Map(errors.map((error) => [`${error.pointer} ${error.detail}`, error])).values()]);
+}

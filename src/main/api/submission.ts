@@ -1,0 +1,240 @@
+// Turns a request into a submission to the engine, and its result into an answer.
+import { createHash, randomUUIDv7 } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { KeyHolder } from '../../db/ledger/intake.ts';
+import { loadTransfers, type Transfer } from '../../db/queries/transfers.ts';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import { type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
+import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import { isUuid } from '../../validation.ts';
+import { type Engine, type Refusal, submit, type Submission, tryOut } from '../engine/engine.ts';
+import { unavailableProblem } from './failures.ts';
+import { Problem } from '../http/problem.ts';
+import type { Answer, RequestContext } from './route.ts';
+import { renderGroup, renderTransfer } from './views.ts';
+
+/** What handlers need to submit. */
+export type Parts = {
+  readonly engine: Engine;
+  /** For look-ups that are part of submitting a transfer. */
+  readonly pool: ConnectionPool;
+  /** How long an answer waits for the end of a transfer at the most, in milliseconds. */
+  readonly waitTimeoutMs: number;
+};
+
+/** The fields of a transfer that a handler sets; the rest has defaults. */
+export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
+  Partial<Omit<NewTransfer, 'id' | 'requestId' | 'group'>>;
+
+export type TransferRequest = Pick<
+  RequestContext<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
+  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'ledger'
+> & {
+  /** The content of the request, for the fingerprint of its idempotency key: where it went, and its body. */
+  readonly fingerprinted: readonly unknown[];
+};
+
+export const REPLAYED = { 'Idempotency-Replayed': 'true' };
+const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
+
+/** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
+export async function submitOne(parts: Parts, request: TransferRequest, fields: TransferFields): Promise<Answer> {
+  const { transfers, headers, isDryRun, location } = await submitTransfers(parts, request, [
+    toNewTransfer(request, fields),
+  ]);
+  const [transfer] = transfers;
+  if (!transfer) throw new TypeError('A request for a transfer has one.');
+  if (isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
+  return {
+    status: transfer.status === 'pending' ? 202 : 200,
+    headers: { ...headers, Location: location('/transfers/') },
+    json: renderTransfer(transfer),
+    log: { transfer_id: transfer.id },
+  };
+}
+
+/** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
+export async function submitGroup(
+  parts: Parts,
+  request: TransferRequest,
+  members: readonly TransferFields[],
+  atomic: boolean,
+): Promise<Answer> {
+  const id = request.requestIdGiven ? randomUUIDv7() : request.requestId;
+  const group = (position: number) => ({ id, position, atomic });
+  const {
+    transfers,
+    headers,
+    isDryRun,
+    location,
+    namedId = id,
+  } = await submitTransfers(
+    parts,
+    request,
+    members.map((fields, position) => toNewTransfer(request, fields, group(position))),
+  );
+  const json = renderGroup(namedId, atomic, transfers);
+  if (isDryRun) return { status: 200, json: { ...json, dry_run: true } };
+  return {
+    status: transfers.some(({ status }) => status === 'pending') ? 202 : 200,
+    headers: { ...headers, Location: location('/transfers?group_id=') },
+    json,
+    log: { group_id: namedId, transfers: transfers.length },
+  };
+}
+
+type Submitted = {
+  readonly transfers: readonly Transfer[];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly isDryRun: boolean;
+  /** Undefined for a dry run. */
+  readonly namedId?: string;
+  readonly location: (path: string) => string;
+};
+
+async function submitTransfers(
+  parts: Parts,
+  request: TransferRequest,
+  transfers: readonly NewTransfer[],
+): Promise<Submitted> {
+  const { engine } = parts;
+  const { ledger, caller } = request;
+  const idempotency = toIdempotency(request);
+  const waitMs = parseWait(request.headers, parts.waitTimeoutMs);
+  const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
+  if (request.query.dry_run === 'true') {
+    const tried = await tryOut(engine, submission);
+    if ('refused' in tried) throw toProblem(tried, submission);
+    return { transfers: tried.transfers, headers: {}, isDryRun: true, location: () => '' };
+  }
+  const submitted = await submit(engine, submission);
+  if ('refused' in submitted) throw toProblem(submitted, submission);
+  const { namedId, replayed } = submitted;
+  return {
+    transfers: submitted.transfers,
+    headers: { ...preferenceApplied(waitMs), ...(replayed && REPLAYED) },
+    isDryRun: false,
+    namedId,
+    location: (path) => `${path}${namedId}`,
+  };
+}
+
+/** The problem that a refusal of the engine is to a caller. */
+export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger' | 'transfers'>): Problem {
+  switch (refusal.refused) {
+    case 'queue_full':
+      return queueFullProblem(refusal.retryAfterSeconds);
+    case 'too_large':
+      return new Problem(
+        'group_too_large',
+        `At most ${refusal.max} transfers and openings may wait; send them in parts.`,
+      );
+    case 'key_reused':
+      return keyReusedProblem(refusal.holder);
+    case 'account_exists':
+      return new Problem('account_exists', 'There is an account with this number already.');
+    case 'unavailable':
+      return unavailableProblem();
+    case 'outcome_unknown':
+      return unknownProblem(refusal.namedId, submitted);
+    case 'broken':
+      return new Problem('internal_error', 'The request could not be stored; nothing was. The log says why.');
+  }
+}
+
+/** 429: nothing was stored. Retry-After comes from the rate at which the queue was seen to drain. */
+export function queueFullProblem(retryAfterSeconds: number): Problem {
+  return new Problem('queue_full', 'transfer queue is full, please retry later', {
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+  });
+}
+
+/** 422: the key names a different earlier request. */
+export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
+  return new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
+    members: {
+      ...(transferId !== null && { transfer_id: transferId }),
+      ...(accountNumber !== null && { account_number: accountNumber }),
+    },
+  });
+}
+
+/** 503: the database may have stored the transfers, but the answer, or their state, cannot be read. */
+function unknownProblem(namedId: string, { ledger, transfers }: Pick<Submission, 'ledger' | 'transfers'>): Problem {
+  const prefix = ledger.name === MAIN_LEDGER.name ? '' : `/ledgers/${ledger.name}`;
+  const path = `${prefix}/transfers${transfers[0]?.group ? '?group_id=' : '/'}${namedId}`;
+  return new Problem(
+    'outcome_unknown',
+    `The database went away before it answered. Look at ${path}, or send the same Idempotency-Key again.`,
+    { headers: { 'Retry-After': '1' }, members: { transfer_id: namedId } },
+  );
+}
+
+/** Finds a transfer, or throws transfer_not_found. */
+export async function findTransfer(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<Transfer> {
+  const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(pool, ledger, [id]) : [];
+  if (!transfer) throw new Problem('transfer_not_found', 'There is no transfer with this id.');
+  return transfer;
+}
+
+/** The milliseconds of `Prefer: wait=n` (RFC 7240), or `msMax` if that is less; null if the caller does not ask. */
+function parseWait(headers: IncomingHttpHeaders, msMax: number): number | null {
+  const prefer = headers['prefer'];
+  if (typeof prefer !== 'string') return null;
+  const wait = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])/i.exec(prefer)?.[1];
+  return wait === undefined ? null : Math.min(msMax, Number(wait) * 1000);
+}
+
+function preferenceApplied(waitMs: number | null): Record<string, string> {
+  return waitMs === null ? {} : { 'Preference-Applied': `wait=${Math.floor(waitMs / 1000)}` };
+}
+
+/** A transfer as it will be stored or settled. */
+export function toNewTransfer(
+  { requestId, requestIdGiven }: Pick<TransferRequest, 'requestId' | 'requestIdGiven'>,
+  fields: TransferFields,
+  group: Group | null = null,
+): NewTransfer {
+  return {
+    kind: 'transfer',
+    parentId: null,
+    conditions: null,
+    finalCapture: false,
+    expiresIn: null,
+    description: null,
+    metadata: null,
+    ...fields,
+    group,
+    // A request id that was made here serves as the id of its group or its one transfer, so that it need not be stored twice.
+    id: requestIdGiven || group ? randomUUIDv7() : requestId,
+    requestId: requestIdGiven ? requestId : null,
+  };
+}
+
+/** The idempotency key of a request, with the fingerprint of its content; null if it has none. */
+export function toIdempotency({
+  headers,
+  fingerprinted,
+}: Pick<TransferRequest, 'headers' | 'fingerprinted'>): IdempotencyKey | null {
+  const key = parseIdempotencyKey(headers);
+  return key === null ? null : { key, fingerprint: fingerprintOf(fingerprinted) };
+}
+
+/** The idempotency key of a request; null if it has none. */
+export function parseIdempotencyKey(headers: IncomingHttpHeaders): string | null {
+  const key = headers['idempotency-key'];
+  if (key === undefined) return null;
+  if (typeof key === 'string' && KEY_FORM.test(key)) return key;
+  throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
+}
+
+/** SHA-256 of the content of a request, however it was written: the order of fields and absent ones do not matter. */
+function fingerprintOf(fingerprinted: readonly unknown[]): Uint8Array {
+  return createHash('sha256').update(JSON.stringify(fingerprinted, canonical)).digest();
+}
+
+function canonical(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const fields = Object.entries(value).filter(([, field]) => field !== null && field !== undefined);
+  return Object.fromEntries(fields.sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,304 @@
+// The JSON bodies of answers. Each has a view, from which the OpenAPI document is made, and a renderer that returns the input of
+// that view, so a misspelled or missing member does not compile. Money is a JSON integer; the database bounds it to ±(2^53 − 1).
+import { z } from 'zod';
+import type { AccountRecord, Entry } from '../../db/ledger/accounts.ts';
+import type { CurrencyTotals, TrialBalance } from '../../db/queries/balances.ts';
+import type { FeedEvent, SettledTransfer } from '../../db/queries/feed.ts';
+import type { HoldRecord } from '../../db/queries/holds.ts';
+import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
+import type { Transfer } from '../../db/queries/transfers.ts';
+import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
+import { remainingOf } from '../../domain/hold.ts';
+import { MONEY_MAX } from '../../domain/money.ts';
+import { FAILURE_CODES, TRANSFER_KINDS } from '../../domain/transfer.ts';
+import { exactInteger, instant, minorUnits, sumOfMoney } from '../../render/json.ts';
+import { statementView } from '../../render/statement.ts';
+import { problemView } from '../http/problem.ts';
+
+const metadata = z.record(z.string(), z.string());
+const cursor = z.string().nullable().describe('Send it as `after` for the next page; null at the end.');
+
+const ledgerView = z.object({ name: z.string(), created_at: instant });
+
+export function renderLedger(ledger: LedgerRecord): z.input<typeof ledgerView> {
+  return { name: ledger.name, created_at: ledger.createdAt };
+}
+
+const accountView = z.object({
+  account_number: z.string(),
+  name: z.string(),
+  email: z.string().nullable(),
+  phone: z.string().nullable(),
+  date_of_birth: z.string().nullable(),
+  currency: z.string(),
+  status: z.enum(ACCOUNT_STATUSES),
+  balance: minorUnits,
+  held: minorUnits,
+  overdraft_limit: minorUnits,
+  available: minorUnits
+    .nullable()
+    .describe('balance − held + overdraft_limit, at most 9007199254740991; null for @external.'),
+  entry_count: z.int(),
+  metadata,
+  created_at: instant,
+  opening_transfer_id: z.uuid().nullable().optional().describe('Only in the answer to POST /accounts.'),
+});
+
+export function renderAccount(account: AccountRecord): z.input<typeof accountView> {
+  // One transfer sends at most MONEY_MAX, and a larger number would not be exact in JSON.
+  const available = availableOf(account) > MONEY_MAX ? MONEY_MAX : availableOf(account);
+  return {
+    account_number: account.accountNumber,
+    name: account.name,
+    email: account.email,
+    phone: account.phone,
+    date_of_birth: account.dateOfBirth,
+    currency: account.currency,
+    status: account.status,
+    balance: Number(account.balance),
+    held: Number(account.held),
+    overdraft_limit: Number(account.overdraftLimit),
+    // @external may send without limit.
+    available: account.accountNumber === EXTERNAL ? null : Number(available),
+    entry_count: Number(account.entryCount),
+    metadata: account.metadata,
+    created_at: account.createdAt,
+  };
+}
+
+const entryView = z.object({
+  entry_number: z.int(),
+  transfer_id: z.uuid(),
+  amount: minorUnits,
+  balance: minorUnits.describe('The balance after this entry.'),
+  journal_number: z.int(),
+  settled_at: instant,
+});
+
+export function renderEntry(entry: Entry): z.input<typeof entryView> {
+  return {
+    entry_number: Number(entry.entryNumber),
+    transfer_id: entry.transferId,
+    amount: Number(entry.amount),
+    balance: Number(entry.balance),
+    journal_number: Number(entry.journalNumber),
+    settled_at: entry.settledAt,
+  };
+}
+
+const balanceView = z.object({
+  account_number: z.string(),
+  currency: z.string(),
+  at: z.string().nullable(),
+  balance: minorUnits,
+  entry_number: z.int().describe('The last entry up to then; 0 if there was none.'),
+});
+
+/** The balance of an account at an instant, or now if `at` is null. */
+export function renderBalance(
+  account: Pick<AccountRecord, 'accountNumber' | 'currency'>,
+  at: string | null,
+  { balance, entryNumber }: { balance: bigint; entryNumber: bigint },
+): z.input<typeof balanceView> {
+  return {
+    account_number: account.accountNumber,
+    currency: account.currency,
+    at,
+    balance: Number(balance),
+    entry_number: Number(entryNumber),
+  };
+}
+
+const transferView = z.object({
+  id: z.uuid(),
+  kind: z.enum(TRANSFER_KINDS),
+  status: z.enum(['pending', 'completed', 'failed']),
+  failure_code: z.enum(FAILURE_CODES).nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  amount: minorUnits.nullable().describe('Null while it is not known what is left of the parent.'),
+  currency: z.string().nullable(),
+  parent_id: z.uuid().nullable().describe('The hold or the transfer that it is about.'),
+  group_id: z.uuid().nullable(),
+  description: z.string().nullable(),
+  metadata: metadata.nullable(),
+  request_id: z.string(),
+  created_at: instant,
+  completed_at: instant.nullable(),
+  journal_number: z.int().nullable(),
+  dry_run: z.literal(true).optional(),
+});
+
+export function renderTransfer(transfer: Transfer): z.input<typeof transferView> {
+  return {
+    id: transfer.id,
+    kind: transfer.kind,
+    status: transfer.status,
+    failure_code: transfer.failureCode,
+    from_account: transfer.fromAccount,
+    to_account: transfer.toAccount,
+    amount: transfer.amount === null ? null : Number(transfer.amount),
+    currency: transfer.currency,
+    parent_id: transfer.parentId,
+    group_id: transfer.groupId,
+    description: transfer.description,
+    metadata: transfer.metadata,
+    request_id: transfer.requestId,
+    created_at: transfer.createdAt,
+    completed_at: transfer.completedAt,
+    journal_number: transfer.journalNumber === null ? null : Number(transfer.journalNumber),
+  };
+}
+
+const groupView = z.object({
+  group_id: z.uuid(),
+  atomic: z.boolean(),
+  transfers: z.array(transferView),
+  dry_run: z.literal(true).optional(),
+});
+
+/** The transfers of one request, in their order. */
+export function renderGroup(id: string, atomic: boolean, transfers: readonly Transfer[]): z.input<typeof groupView> {
+  return { group_id: id, atomic, transfers: transfers.map(renderTransfer) };
+}
+
+const holdView = z.object({
+  id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
+  state: z.enum(['pending', 'failed', 'open', 'captured', 'voided', 'expired']),
+  failure_code: z.enum(FAILURE_CODES).nullable(),
+  from_account: z.string(),
+  to_account: z.string(),
+  currency: z.string().nullable(),
+  amount: minorUnits,
+  captured: minorUnits,
+  released: minorUnits,
+  remaining: minorUnits,
+  created_at: instant,
+  expires_at: instant.nullable(),
+});
+
+export function renderHold(hold: HoldRecord): z.input<typeof holdView> {
+  return {
+    id: hold.id,
+    state: hold.state,
+    failure_code: hold.failureCode,
+    from_account: hold.fromAccount,
+    to_account: hold.toAccount,
+    currency: hold.currency,
+    amount: Number(hold.amount),
+    captured: Number(hold.captured),
+    released: Number(hold.released),
+    // A hold that is not open yet, or was refused, reserves nothing.
+    remaining: hold.state === 'pending' || hold.state === 'failed' ? 0 : Number(remainingOf(hold)),
+    created_at: hold.createdAt,
+    expires_at: hold.expiresAt,
+  };
+}
+
+const hash = z.string().describe('SHA-256, in lower-case hexadecimal.');
+
+const settledTransferView = transferView.extend({
+  from_entry_number: z.int().nullable().describe("The source's entry; null where no money moved."),
+  to_entry_number: z.int().nullable().describe("The destination's entry."),
+});
+
+const eventView = z.object({
+  journal_number: z.int().describe('1, 2, 3 … without gaps, in commit order.'),
+  settled_at: instant,
+  hash,
+  previous_hash: hash.describe('The `hash` of the event before; 64 zeros for the first.'),
+  transfers: z.array(settledTransferView).describe('Those that one job settled, completed and failed.'),
+  account_changes: z
+    .array(z.object({ account_number: z.string(), currency: z.string(), change_number: z.int() }))
+    .describe('The accounts that were opened or changed; read them for their current state.'),
+});
+
+/** One row of the journal, with what it covers. */
+export function renderEvent(event: FeedEvent): z.input<typeof eventView> {
+  return {
+    journal_number: Number(event.journalNumber),
+    settled_at: event.settledAt,
+    hash: event.hash,
+    previous_hash: event.previousHash,
+    transfers: event.transfers.map(renderSettledTransfer),
+    account_changes: event.accountChanges.map((change) => ({
+      account_number: change.accountNumber,
+      currency: change.currency,
+      change_number: Number(change.changeNumber),
+    })),
+  };
+}
+
+function renderSettledTransfer(transfer: SettledTransfer): z.input<typeof settledTransferView> {
+  const { fromEntryNumber, toEntryNumber } = transfer;
+  return {
+    ...renderTransfer(transfer),
+    from_entry_number: fromEntryNumber === null ? null : Number(fromEntryNumber),
+    to_entry_number: toEntryNumber === null ? null : Number(toEntryNumber),
+  };
+}
+
+const totalsView = z.object({
+  currency: z.string(),
+  account_count: z.int().describe('Accounts that had entries, @external among them.'),
+  positive: sumOfMoney,
+  negative: sumOfMoney,
+  sum: sumOfMoney.describe('Always 0.'),
+});
+
+const trialBalanceView = z.object({
+  at: z.string().nullable(),
+  journal_number: z.int().describe('The last row of the journal that counts.'),
+  settled_at: instant.nullable(),
+  currencies: z.array(totalsView),
+});
+
+/** The balances of all accounts together; `at` is the requested instant, or null for now. */
+export function renderTrialBalance(at: string | null, balance: TrialBalance): z.input<typeof trialBalanceView> {
+  return {
+    at,
+    journal_number: Number(balance.journalNumber),
+    settled_at: balance.settledAt,
+    currencies: balance.currencies.map(renderTotals),
+  };
+}
+
+function renderTotals(totals: CurrencyTotals): z.input<typeof totalsView> {
+  return {
+    currency: totals.currency,
+    account_count: totals.accountCount,
+    positive: exactInteger(totals.positive),
+    negative: exactInteger(totals.negative),
+    sum: exactInteger(totals.positive + totals.negative),
+  };
+}
+
+/** The view of each answer, by the name that routes and the OpenAPI document give it. */
+export const ANSWER_VIEWS = {
+  Ledger: ledgerView,
+  LedgerPage: z.object({ items: z.array(ledgerView), next: cursor }),
+  Account: accountView,
+  AccountPage: z.object({ items: z.array(accountView), next: cursor }),
+  AccountOrAccounts: z.union([accountView, z.object({ accounts: z.array(accountView) })]),
+  Transfer: transferView,
+  Group: groupView,
+  TransferOrGroup: z.union([transferView, groupView]),
+  Hold: holdView,
+  TransferPage: z.object({ items: z.array(transferView), next: cursor }),
+  Entry: entryView,
+  EntryPage: z.object({ items: z.array(entryView), next: cursor }),
+  Balance: balanceView,
+  TrialBalance: trialBalanceView,
+  Statement: statementView,
+  Event: eventView,
+  EventPage: z.object({ items: z.array(eventView), next: z.int().describe('Send it as `after` for the next page.') }),
+  Health: z.object({ status: z.string() }),
+  Metrics: z.string(),
+  OpenApi: z.looseObject({}),
+  Problem: problemView,
+};
+
+export type AnswerName = keyof typeof ANSWER_VIEWS;
+
+/** The body of an answer that is JSON, as its renderer returns it. */
+export type AnswerJson = z.input<(typeof ANSWER_VIEWS)[Exclude<AnswerName, 'Metrics' | 'OpenApi' | 'Problem'>]>;

@@ -1,0 +1,148 @@
+// What the service counts and times, in Prometheus' form.
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Ending } from '../../domain/job.ts';
+import { droppedLogLines } from '../../log-destination.ts';
+import type { Admission } from './admission.ts';
+
+const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+const SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+
+export type Metrics = {
+  /** One answered request; `route` is the pattern that matched. */
+  request(route: string, status: number, durationMs: number): void;
+  /** Transfers that one statement made durable. */
+  stored(count: number, durationMs: number): void;
+  /** One job that was settled. */
+  job(transferCount: number, durationMs: number): void;
+  /** One transfer that became final, so long after it was accepted, or submitted by a caller that waits. */
+  settled(ending: Ending, durationMs: number): void;
+  /** One more or one less answer that is being streamed. */
+  streaming(route: string, change: 1 | -1): void;
+  /** Counts a request or connection that was refused because its caller has its share, or because nothing is left. */
+  refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
+  render(): Promise<{ contentType: string; text: string }>;
+};
+
+export function createMetrics(admission: Admission): Metrics {
+  const registry = new Registry();
+  registerGauges(registry, admission);
+  const { requests, intakes, intakeSeconds, jobs, jobSeconds, settledCount, settledSeconds, streams, refusals } =
+    createInstruments(registry);
+  const requestsOf = remembered((route, status) => requests.labels(route, String(status)));
+  const settledOf = remembered((ending) => settledCount.labels(ending));
+  return {
+    request: (route, status, durationMs) => requestsOf(route, status).observe(durationMs / 1000),
+    stored(count, durationMs) {
+      intakes.observe(count);
+      intakeSeconds.observe(durationMs / 1000);
+    },
+    job(transferCount, durationMs) {
+      jobs.observe(transferCount);
+      jobSeconds.observe(durationMs / 1000);
+    },
+    settled(ending, durationMs) {
+      settledOf(ending ?? 'completed').inc();
+      settledSeconds.observe(durationMs / 1000);
+    },
+    streaming: (route, change) => streams.labels(route).inc(change),
+    refused: (resource) => refusals.labels(resource).inc(),
+    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
+
+function createInstruments(registry: Registry) {
+  const registers = [registry];
+  const requests = new Histogram({
+    name: 'gopherpay_request_seconds',
+    help: 'From the head of a request to its answer, or to the head of one that is streamed.',
+    labelNames: ['route', 'status'],
+    buckets: SECONDS,
+    registers,
+  });
+  const intakes = new Histogram({
+    name: 'gopherpay_intake_transfers',
+    help: 'Transfers that one statement made durable.',
+    buckets: SIZES,
+    registers,
+  });
+  const intakeSeconds = new Histogram({
+    name: 'gopherpay_intake_seconds',
+    help: 'How long that statement took, its commit included.',
+    buckets: SECONDS,
+    registers,
+  });
+  const jobs = new Histogram({
+    name: 'gopherpay_job_transfers',
+    help: 'Transfers in one settled job.',
+    buckets: SIZES,
+    registers,
+  });
+  const jobSeconds = new Histogram({
+    name: 'gopherpay_job_seconds',
+    help: 'How long a job took, from being handed to a thread to its report.',
+    buckets: SECONDS,
+    registers,
+  });
+  const settledCount = new Counter({
+    name: 'gopherpay_transfers_settled_total',
+    help: 'Transfers that became final, by how they ended.',
+    labelNames: ['ending'],
+    registers,
+  });
+  const settledSeconds = new Histogram({
+    name: 'gopherpay_settle_seconds',
+    help: 'From accepted to final; of a caller that waits, from submitted to final.',
+    buckets: SECONDS,
+    registers,
+  });
+  const streams = new Gauge({
+    name: 'gopherpay_streams',
+    help: 'Answers that are being streamed.',
+    labelNames: ['route'],
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'gopherpay_refused_total',
+    help: 'Connections, streams and transfers refused because the caller has its share, or because none is left.',
+    labelNames: ['resource'],
+    registers,
+  });
+  return { requests, intakes, intakeSeconds, jobs, jobSeconds, settledCount, settledSeconds, streams, refusals };
+}
+
+/** What is read when the metrics are rendered. */
+function registerGauges(registry: Registry, admission: Admission): void {
+  registry.registerMetric(
+    new Counter({
+      name: 'gopherpay_log_lines_dropped_total',
+      help: 'Log lines that were dropped because standard error did not take them.',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(droppedLogLines());
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'gopherpay_queue_transfers',
+      help: 'Transfers that are admitted and not yet final.',
+      registers: [],
+      collect() {
+        this.set(admission.size);
+      },
+    }),
+  );
+}
+
+/** Remembers what was made for a name and a number: prom-client sorts and joins labels every time. */
+function remembered<Made>(make: (name: string, number: number) => Made): (name: string, number?: number) => Made {
+  const byName = new Map<string, Map<number, Made>>();
+  return (name, number = 0) => {
+    const made = byName.get(name)?.get(number);
+    if (made !== undefined) return made;
+    const fresh = make(name, number);
+    byName.set(name, (byName.get(name) ?? new Map<number, Made>()).set(number, fresh));
+    return fresh;
+  };
+}

@@ -1,0 +1,72 @@
+// Limits connections: in number, per caller, and by the limit of open files. Beyond the limit a few more are accepted, the reserve, on
+// which probes and metrics are answered: an operator must see the service when it is full.
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { callerOf, Shares } from '../shares.ts';
+
+export type ConnectionLimits = {
+  readonly connectionsMax: number;
+  /** How many connections are accepted beyond that. */
+  readonly reserve: number;
+};
+
+const RESERVE_MAX = 64;
+/** How long a connection of the reserve may take for its one request. */
+const RESERVE_LIFETIME_MS = 2000;
+/** Files that a process opens besides connections: listeners, the log, and those of Node itself and of each thread. */
+const FILES_OF_PROCESS = 32;
+const FILES_OF_THREAD = 6;
+
+/** Accepts connections within the limits. Returns a function that says whether a connection is one of the reserve. */
+export function limitConnections(
+  server: Server,
+  options: ConnectionLimits & { callerSharePercent: number; onRefused: () => void },
+): (socket: Duplex) => boolean {
+  const shares = new Shares({ total: options.connectionsMax, percent: options.callerSharePercent });
+  /** In the order of their arrival. */
+  const reserved = new Set<Duplex>();
+  server.on('connection', (socket: Socket) => {
+    const caller = callerOf(socket.remoteAddress);
+    if (shares.tryTake(caller)) {
+      socket.once('close', () => shares.release(caller));
+      return;
+    }
+    options.onRefused();
+    reserved.add(socket);
+    const timer = setTimeout(() => socket.destroy(), RESERVE_LIFETIME_MS).unref();
+    socket.once('close', () => {
+      clearTimeout(timer);
+      reserved.delete(socket);
+    });
+    // A probe sends its request at once, so the oldest connection is idle.
+    const [oldest] = reserved;
+    if (reserved.size > options.reserve) oldest?.destroy();
+  });
+  return (socket) => reserved.has(socket);
+}
+
+/** How many files this process may have open; Infinity where no limit is known. Node raises its limit to the hard one at its start. */
+export function openFilesMax(): number {
+  const soft = readPath(process.report.getReport(), ['userLimits', 'open_files', 'soft']);
+  return typeof soft === 'number' ? soft : Infinity;
+}
+
+/** The limits, lowered to what `filesMax` leaves after the threads and the connections to the database. */
+export function fitConnections(
+  wanted: number,
+  { filesMax, threads, databaseConnections }: { filesMax: number; threads: number; databaseConnections: number },
+): ConnectionLimits {
+  const left = Math.max(2, filesMax - FILES_OF_PROCESS - FILES_OF_THREAD * threads - databaseConnections);
+  const reserve = Math.min(RESERVE_MAX, Math.ceil(left / 3));
+  return { connectionsMax: Math.min(wanted, left - reserve), reserve };
+}
+
+function readPath(value: unknown, path: readonly string[]): unknown {
+  let found = value;
+  for (const name of path) {
+    if (typeof found !== 'object' || found === null) return undefined;
+    found = Object.getOwnPropertyDescriptor(found, name)?.value;
+  }
+  return found;
+}

@@ -1,0 +1,134 @@
+// Sends answers and problems, with the headers that every answer has, within the budget for answers.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ByteBudget } from './byte-budget.ts';
+import type { LogFields } from '../../request-line.ts';
+import type { Problem } from './problem.ts';
+import type { Answer } from './endpoint.ts';
+import { releaseStream, type Stream, writeStream } from './stream.ts';
+
+/** Headers of every answer, for browsers: its data is for the caller alone, never cached, sniffed, framed or included. */
+const SECURITY_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
+export const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
+  .map(([name, value]) => `${name}: ${value}\r\n`)
+  .join('');
+/** Larger answers take their bytes from the budget for answers, and are written piece by piece. */
+const SMALL_ANSWER_BYTES = 16 * 1024;
+
+/** The memory bounds of all requests together. */
+export type Budgets = { readonly bodies: ByteBudget; readonly answers: ByteBudget };
+
+/** What sending needs of the server's options. */
+export type SendOptions = {
+  metrics: HttpMetrics;
+  toProblem: (error: unknown, requestId: string) => Problem;
+  streamTimeoutMs: number;
+};
+
+/** What the server counts. */
+export type HttpMetrics = {
+  /** One answered request; `route` is the pattern that matched. */
+  request(route: string, status: number, durationMs: number): void;
+  /** One more or one less answer that is being streamed. */
+  streaming(route: string, change: 1 | -1): void;
+  /** A connection that was refused because its caller has its share, or because none is left. */
+  refused(resource: 'connections'): void;
+};
+
+/** Throws too_many_answers if the answer to a read is large and no memory is left for it. */
+export function sendAnswer(
+  response: ServerResponse,
+  answer: Answer,
+  { requestId, options }: { requestId: string; options: SendOptions & { budgets: Budgets } },
+): void {
+  const { contentType, text } = answer.text ?? {
+    contentType: 'application/json',
+    text: answer.json ? JSON.stringify(answer.json) : '',
+  };
+  if (text.length <= SMALL_ANSWER_BYTES) {
+    send(response, answer.status, text === '' ? null : contentType, text, answer.headers, requestId);
+    return;
+  }
+  const bytes = Buffer.from(text);
+  const headers = { ...answer.headers, 'Content-Length': String(bytes.length) };
+  if (response.req.method === 'HEAD') {
+    writeHead(response, { ...answer, headers }, contentType, requestId);
+    response.end();
+    return;
+  }
+  const { answers } = options.budgets;
+  if (response.req.method === 'GET') answers.take(bytes.length);
+  else answers.takeAnyway(bytes.length);
+  writeHead(response, { ...answer, headers }, contentType, requestId);
+  const stream: Stream = { contentType, write: async (writer) => await writer.send(bytes) };
+  void writeStream(response, stream, options.streamTimeoutMs).finally(() => answers.release(bytes.length));
+}
+
+function writeHead(response: ServerResponse, answer: Answer, contentType: string, requestId: string): void {
+  if (response.destroyed) return;
+  const own = { ...SECURITY_HEADERS, 'Content-Type': contentType };
+  response.writeHead(answer.status, { ...own, ...answer.headers, 'X-Request-ID': requestId });
+}
+
+/** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
+export async function sendStream(
+  response: ServerResponse,
+  answer: Answer,
+  stream: Stream,
+  about: { pattern: string; requestId: string; options: SendOptions },
+): Promise<LogFields> {
+  const { pattern, requestId, options } = about;
+  writeHead(response, answer, stream.contentType, requestId);
+  if (!response.destroyed) response.flushHeaders();
+  if (response.req.method === 'HEAD') {
+    await releaseStream(stream);
+    response.end();
+    return { ended: 'whole', bytes: 0 };
+  }
+  options.metrics.streaming(pattern, 1);
+  const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
+  options.metrics.streaming(pattern, -1);
+  // The head is sent, so the caller learns of the problem by an answer that breaks off; the log has the rest.
+  const code = ended === 'broken_off' ? options.toProblem(error, requestId).code : undefined;
+  return { ended, bytes, ...(code && { code }) };
+}
+
+export function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem,
+  { requestId, lingerTimeoutMs }: { requestId: string; lingerTimeoutMs: number },
+): void {
+  send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers, requestId);
+  if (request.complete) return;
+  // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
+  request.removeAllListeners('data');
+  request.resume();
+  // Most bodies are there already and only not parsed yet: in a storm of refusals, timers would keep them all in memory.
+  setImmediate(() => {
+    if (request.complete) return;
+    setTimeout(() => !request.complete && request.socket.destroy(), lingerTimeoutMs).unref();
+  });
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  contentType: string | null,
+  text: string,
+  headers: Readonly<Record<string, string>> | undefined,
+  requestId: string,
+): void {
+  if (response.headersSent || response.destroyed) return;
+  // All at once: headers that are set one by one before cost twice as much.
+  const all: Record<string, string | number> = { ...SECURITY_HEADERS, ...headers, 'X-Request-ID': requestId };
+  if (contentType !== null) all['Content-Type'] = contentType;
+  if (status !== 204) all['Content-Length'] = Buffer.byteLength(text);
+  response.writeHead(status, all);
+  response.end(text);
+}

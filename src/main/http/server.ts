@@ -1,0 +1,271 @@
+// The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns
+// whatever is thrown on the way into a problem. Raw node:http; every bound is stated.
+import { randomUUIDv7 } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { Server as NetServer, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ServiceLogger } from '../../logger.ts';
+import { readJson, refuseOtherTypes } from './body.ts';
+import { ByteBudget } from './byte-budget.ts';
+import { readHead, REQUEST_ID_FORM } from './head.ts';
+import type { AllowedHosts } from './hosts.ts';
+import { limitConnections } from './connections.ts';
+import { type Latest, refuseInOrder, toMalformed } from './malformed.ts';
+import { Problem } from './problem.ts';
+import { type Budgets, type HttpMetrics, sendAnswer, sendProblem, sendStream } from './send.ts';
+import { stoppingProblem, tooManyConnectionsProblem } from './refusals.ts';
+import type { Answer, Endpoint, NamedLedger } from './endpoint.ts';
+import { Router, splitLedger } from './router.ts';
+import { callerOf } from '../shares.ts';
+import { cutIfStalled } from './stream.ts';
+
+const HEAD_BYTES_MAX = 16 * 1024;
+/** How long a connection may stay idle when the server closes: longer than an active caller pauses between requests. */
+const IDLE_GRACE_MS = 500;
+
+/** The connections of each server. Node treats one that has sent nothing yet as busy. */
+const connections = new WeakMap<Server, Set<Socket>>();
+
+export type ServerOptions<Ledger extends NamedLedger> = {
+  endpoints: readonly Endpoint<Ledger>[];
+  /** The ledger of paths that name none. */
+  mainLedger: Ledger;
+  /** Finds a ledger by the name in a path. Throws ledger_not_found. */
+  findLedger: (name: string) => Promise<Ledger>;
+  /** Turns what an endpoint threw into a problem, and logs what callers do not see of it. */
+  toProblem: (error: unknown, requestId: string) => Problem;
+  metrics: HttpMetrics;
+  logger: ServiceLogger;
+  hosts: AllowedHosts;
+  bodyBytesMax: number;
+  /** For all requests together. */
+  bodyBytesInFlightMax: number;
+  answerBytesInFlightMax: number;
+  connectionsMax: number;
+  /** How many connections are accepted beyond that, on which only operators are served. */
+  reserve: number;
+  /** How much of the connections one caller may hold, in percent. */
+  callerSharePercent: number;
+  headersTimeoutMs: number;
+  requestTimeoutMs: number;
+  keepAliveTimeoutMs: number;
+  /** How long a caller that was refused may go on sending before its connection is cut. */
+  lingerTimeoutMs: number;
+  /** How long the reader of an answer may take nothing of it. */
+  streamTimeoutMs: number;
+  /** Whether the service is about to stop: then every request is refused. */
+  stopping: () => boolean;
+};
+
+/** Requests or connections that end with the current answer: later requests are neither answered nor executed. */
+type Closing = WeakSet<IncomingMessage | Duplex>;
+/** The routes of paths that name no ledger, and those of paths that name one. */
+type Routers<Ledger> = { readonly all: Router<Endpoint<Ledger>>; readonly ofLedgers: Router<Endpoint<Ledger>> };
+/** A request, and whether its connection is one of the reserve, on which only operators are served. */
+type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
+
+export function createHttpServer<Ledger extends NamedLedger>(options: ServerOptions<Ledger>): Server {
+  const routers = { all: new Router<Endpoint<Ledger>>(), ofLedgers: new Router<Endpoint<Ledger>>() };
+  for (const route of options.endpoints) {
+    routers.all.add(route.method, route.pattern, route);
+    if (!route.global) routers.ofLedgers.add(route.method, route.pattern, route);
+  }
+  const budgets: Budgets = {
+    bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies'),
+    answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers'),
+  };
+  /** The latest request of each connection. Its answer follows those of all earlier requests. */
+  const latest = new WeakMap<Duplex, Latest>();
+  const closing: Closing = new WeakSet();
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    if (closing.has(request.socket)) return;
+    if (closing.has(request)) {
+      closing.add(request.socket);
+      response.setHeader('Connection', 'close');
+    }
+    const given = request.headers['x-request-id'];
+    const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
+    const requestId = requestIdGiven ? given : randomUUIDv7();
+    latest.set(request.socket, { response, requestId });
+    const inReserve = isInReserve(request.socket);
+    const arrival = { request, response, requestId, requestIdGiven, inReserve };
+    void handleRequest(arrival, routers, closing, { ...options, budgets });
+  };
+  const server = createServer(
+    {
+      requestTimeout: options.requestTimeoutMs,
+      headersTimeout: options.headersTimeoutMs,
+      keepAliveTimeout: options.keepAliveTimeoutMs,
+      // Node looks for late requests only this often; at its default of 30 s the timeouts above would be late.
+      connectionsCheckingInterval: 2000,
+      maxHeaderSize: HEAD_BYTES_MAX,
+      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that came in the same
+      // packet behind the request, which may be half of another one: the connection cannot be used any longer.
+      shouldUpgradeCallback: (request) => {
+        closing.add(request);
+        return false;
+      },
+      // Node's own refusal would have no body; refuseHeaders has one.
+      requireHostHeader: false,
+    },
+    answer,
+  );
+  const sockets = new Set<Socket>();
+  connections.set(server, sockets);
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  const isInReserve = limitConnections(server, {
+    ...options,
+    onRefused: () => options.metrics.refused('connections'),
+  });
+  // Without a listener, a connection that cannot be accepted because of the limit of open files would end the process. Errors before
+  // 'listening' belong to the caller of listen().
+  server.once('listening', () => {
+    server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
+  });
+  // All that fit into a head: past its default of 2000, Node would leave headers out without a word.
+  server.maxHeadersCount = 0;
+  server.on('checkExpectation', answer);
+  server.on('connect', (_, socket) => {
+    // Node has removed its own listener, so a broken connection would end the process.
+    socket.on('error', () => socket.destroy());
+    const problem = new Problem('method_not_implemented', 'The service is not a proxy: it has no CONNECT.');
+    refuseInOrder(latest.get(socket), socket, problem, options);
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET') socket.destroy();
+    else refuseInOrder(latest.get(socket), socket, toMalformed(error), options);
+  });
+  return server;
+}
+
+async function handleRequest<Ledger extends NamedLedger>(
+  { request, response, requestId, requestIdGiven, inReserve }: Arrival,
+  routers: Routers<Ledger>,
+  closing: Closing,
+  options: ServerOptions<Ledger> & { budgets: Budgets },
+): Promise<void> {
+  const startedAt = performance.now();
+  let pattern = 'none';
+  let ledgerOfLog: string | undefined;
+  let log: Answer['log'];
+  let answeredMs: number | null = null;
+  try {
+    if (inReserve) response.setHeader('Connection', 'close');
+    if (options.stopping()) {
+      await discardBody(request, options.lingerTimeoutMs);
+      throw stoppingProblem();
+    }
+    const { method = '', headers } = request;
+    const target = readHead(request, options.hosts);
+    const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
+    const router = prefix === '' ? routers.all : routers.ofLedgers;
+    let answer: Answer;
+    if (method === 'OPTIONS') answer = { status: 204, headers: { Allow: router.allowOf(path) } };
+    else {
+      const { route, parameters } = router.find(method, path);
+      pattern = route.pattern;
+      if (inReserve && !route.operational) throw tooManyConnectionsProblem();
+      if (route.method !== 'GET') refuseOtherTypes(headers);
+      const query = parseQuery(target.search);
+      const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
+      const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
+      // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
+      if (!route.takesBody && hasBody(headers)) request.resume();
+      const caller = callerOf(request.socket.remoteAddress);
+      const ledger = prefix === '' ? options.mainLedger : await options.findLedger(ledgerName);
+      const context = { requestId, requestIdGiven, headers, caller, ledger, parameters, query, readBody };
+      if (!route.global) ledgerOfLog = ledger.name;
+      answer = withPrefix(await route.handle(context), prefix);
+    }
+    log = answer.log;
+    closeIfStopping(response, options);
+    if (answer.stream) {
+      // What a stream takes to be written is its reader's doing: what counts is how long its head took.
+      answeredMs = performance.now() - startedAt;
+      options.metrics.request(pattern, answer.status, answeredMs);
+      log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
+    } else sendAnswer(response, answer, { requestId, options });
+  } catch (error) {
+    const problem = options.toProblem(error, requestId);
+    log = { code: problem.code };
+    if (problem.headers['Connection'] === 'close') closing.add(request.socket);
+    closeIfStopping(response, options);
+    sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
+  }
+  cutIfStalled(response, options.streamTimeoutMs);
+  const durationMs = performance.now() - startedAt;
+  if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
+  options.logger.request({
+    requestId,
+    method: request.method ?? '',
+    route: pattern,
+    ledger: ledgerOfLog,
+    status: response.statusCode,
+    requestBytes: Number(request.headers['content-length'] ?? 0),
+    durationMs,
+    log,
+  });
+}
+
+/**
+ * Closes the server so that no request breaks: from now on new connections are refused, a request on an old one is answered with
+ * `Connection: close`, and connections that stay idle are closed. Node's own close() ends idle connections at once, and resets those
+ * whose next request is on its way. Resolves when no connection is left.
+ */
+export async function closeGently(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  // After the events of this turn: a connection that waits to be accepted would be reset.
+  await new Promise((resolve) => setImmediate(resolve));
+  NetServer.prototype.close.call(server);
+  const sweep = setInterval(() => setImmediate(() => closeIdle(server)), IDLE_GRACE_MS);
+  await closed;
+  clearInterval(sweep);
+}
+
+function closeIdle(server: Server): void {
+  server.closeIdleConnections();
+  for (const socket of connections.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
+}
+
+/** A connection that is kept alive after its answer would keep the service from stopping. */
+function closeIfStopping(response: ServerResponse, options: { stopping: () => boolean }): void {
+  if (options.stopping() && !response.headersSent) response.setHeader('Connection', 'close');
+}
+
+/** A location keeps the prefix that the caller used, so that it can be followed as it is. */
+function withPrefix(answer: Answer, prefix: string): Answer {
+  const location = answer.headers?.['Location'];
+  if (prefix === '' || location === undefined) return answer;
+  return { ...answer, headers: { ...answer.headers, Location: `${prefix}${location}` } };
+}
+
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+/** Reads and drops the rest of a body: the connection is closed after the answer, and unread bytes would reset it. */
+async function discardBody(request: IncomingMessage, timeoutMs: number): Promise<void> {
+  if (request.complete) return;
+  request.resume();
+  await once(request, 'end', { signal: AbortSignal.timeout(timeoutMs) }).catch(() => {});
+}
+
+function parseQuery(search: string): Record<string, string> {
+  const query: Record<string, string> = {};
+  if (search === '') return query;
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (Object.hasOwn(query, name)) throw new Problem('invalid_request', 'A parameter of the query came twice.');
+    Object.defineProperty(query, name, { value, enumerable: true });
+  }
+  return query;
+}
