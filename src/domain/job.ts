@@ -119,17 +119,19 @@ export type SettledJob = {
   readonly lockMs: number;
 };
 
+/** What a passing error concerns: one job, as a lock does; all that is written; or whatever is asked of the database. */
+export type Trouble = 'job' | 'database' | 'out of reach';
+
 export type JobReport =
   | SettledJob
-  /** The database is out of reach or too busy; the same job may be run again later. */
+  /** The database does not serve the job at the moment; the same job may be run again later. */
   | {
       readonly result: 'unavailable';
       readonly reason: string;
       readonly sqlState: string | null;
       /** Whether a commit was sent whose answer is lost. Otherwise nothing was settled. */
       readonly mayBeSettled: boolean;
-      /** Whether the database cannot be reached at all. */
-      readonly outOfReach: boolean;
+      readonly trouble: Trouble;
     }
   /** The thread died with the job, perhaps after its commit. The job may be the cause, so it is run again in parts. */
   | { readonly result: 'died'; readonly reason: string; readonly sqlState: null }

@@ -10,14 +10,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../db/connection/connect.ts';
-import {
-  constraintOf,
-  isFaultOfTheData,
-  isOutOfReach,
-  retryAfter,
-  sqlStateOf,
-  toError,
-} from '../db/connection/errors.ts';
+import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError, troubleOf } from '../db/connection/errors.ts';
 import { type LockedJob, lockJob } from '../db/ledger/locked-job.ts';
 import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/ledger/settlement.ts';
 import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/connection/transaction.ts';
@@ -68,18 +61,17 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       answerLost ||= error instanceof CommitUnknownError;
       mayBeSettled ||= answerLost;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
-      if (isFaultOfTheData(error)) {
-        if (!WRITTEN_BEFORE.has(constraintOf(error) ?? '') || attempt >= ATTEMPTS_MAX) {
-          return { result: 'broken', ...failure };
-        }
-        mayBeSettled = true;
-        continue;
-      }
-      if (!isStale && retryAfter(error) !== 'same connection') await dropConnection();
+      const isWrittenBefore = WRITTEN_BEFORE.has(constraintOf(error) ?? '');
+      if (isFaultOfTheData(error) && !isWrittenBefore) return { result: 'broken', ...failure };
+      mayBeSettled ||= isWrittenBefore;
+      if (isWrittenBefore && attempt < ATTEMPTS_MAX) continue;
+      const isOfThisJob = isStale || isWrittenBefore;
+      if (!isOfThisJob && retryAfter(error) !== 'same connection') await dropConnection();
       // While the database refuses connections, other callers wait for this job to end: the main process tries again.
       const isOver = attempt >= ATTEMPTS_MAX || performance.now() - startedAt >= job.retryMs;
-      if (!isConnected || isOver)
-        return { result: 'unavailable', ...failure, mayBeSettled, outOfReach: !isConnected || isOutOfReach(error) };
+      if (!isConnected) return { result: 'unavailable', ...failure, mayBeSettled, trouble: 'out of reach' };
+      const trouble = isOfThisJob ? 'job' : troubleOf(error);
+      if (isOver) return { result: 'unavailable', ...failure, mayBeSettled, trouble };
       // Jittered, so that two jobs that collided do not collide again.
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }
@@ -166,6 +158,7 @@ function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
     if (holder) return isOwn(claim, holder) ? 'settled_elsewhere' : 'replayed';
     if (claim && claimed.has(claim.key)) return 'replayed';
     const numbers = (openings.get(unit) ?? []).map(({ account }) => account.accountNumber);
+    if (new Set(numbers).size < numbers.length) throw new TypeError('A unit opens an account twice.');
     if (numbers.some((number) => opened.has(number))) return 'account_exists';
     if (claim) claimed.add(claim.key);
     for (const number of numbers) opened.add(number);

@@ -9,6 +9,7 @@ import {
   type Retry,
   retryAfter,
   sqlStateOf,
+  troubleOf,
 } from '../../src/db/connection/errors.ts';
 
 type Case = { what: string; error: unknown; retry: Retry; data?: true; away?: true };
@@ -88,6 +89,15 @@ test('errors: nothing that may be tried again is blamed on the data', () => {
   for (const { what, error } of cases) {
     if (retryAfter(error) !== 'never') assert.equal(isFaultOfTheData(error), false, what);
   }
+});
+
+test('errors: only what says that the database is in trouble concerns more than one job', () => {
+  for (const code of ['40001', '40P01', '55P03', '57014', '25P02', '25P03', '26000', '0A000', '42P01', 'P0001'])
+    assert.equal(troubleOf(fromServer(code)), 'job', code);
+  for (const code of ['25006', '28000', '42501', '53100', '53300', '55000', '57P04', '58030', 'XX000'])
+    assert.equal(troubleOf(fromServer(code)), 'database', code);
+  for (const error of [fromSystem('ECONNREFUSED'), fromServer('08006'), fromServer('57P01'), fromServer('57P03')])
+    assert.equal(troubleOf(error), 'out of reach');
 });
 
 test('errors: a server that fails behind a commit leaves open whether it took effect', () => {

@@ -16,9 +16,10 @@ const UNAVAILABLE = {
   reason: 'away',
   sqlState: null,
   mayBeSettled: false,
-  outOfReach: false,
+  trouble: 'database',
 } as const;
 const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
+const LOCKED: JobReport = { ...UNAVAILABLE, reason: 'lock timeout', sqlState: '55P03', trouble: 'job' };
 
 /** What a transfer without a group is found by. */
 function named(id: string) {
@@ -167,7 +168,7 @@ test('dispatcher: a job that kills its thread is bisected, and a transfer that k
   assert.deepEqual(runsOf(pool.jobs), ['a,b,c', 'a,b', 'c', 'a', 'b', 'b', 'b', 'b quarantined']);
 });
 
-test('dispatcher: suspects run one at a time, beside others', async () => {
+test('dispatcher: suspects of one ledger run one at a time, beside others', async () => {
   const { push, pool } = await start({ threads: 4 });
   push(stored(['a', 'b', 'c']));
   await pool.die();
@@ -177,6 +178,60 @@ test('dispatcher: suspects run one at a time, beside others', async () => {
   await pool.end();
   assert.deepEqual(runsOf(pool.running.map(({ job }) => job)), ['d', 'c']);
   await pool.endAll();
+});
+
+test('dispatcher: a suspect that waits for a lock delays no suspect of another ledger', async () => {
+  const { push, pool } = await start({ threads: 4 });
+  push([...stored(['a'], { adoptions: 1 }), ...stored(['b'], { adoptions: 2 })]);
+  push([...stored(['c'], { adoptions: 1, ledger: OTHER_LEDGER })]);
+  assert.deepEqual(runsOf(pool.running.map(({ job }) => job)), ['a', 'c']);
+  await pool.endAll();
+});
+
+test('dispatcher: a suspect that waited for a lock in vain lets the others go first, and is tried once at a time', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { push, pool } = await start();
+  push([...stored(['a'], { adoptions: 1 }), ...stored(['b'], { adoptions: 2 })]);
+  await pool.end(LOCKED);
+  await pool.end();
+  t.mock.timers.tick(150);
+  await pool.end();
+  assert.deepEqual(
+    pool.jobs.map((job) => [idsOf(job), job.retryMs]),
+    [
+      ['a', 0],
+      ['b', 0],
+      ['a', 0],
+    ],
+  );
+});
+
+test('dispatcher: a job that waited for a lock in vain is tried again later, and delays no other', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { submit, pool } = await start();
+  const units = [submit(waiting(['a']))];
+  for (const [again, delayMs] of [150, 300, 600].entries()) {
+    await pool.end(LOCKED);
+    units.push(submit(waiting([`same-${again}`])), submit(waiting([`other-${again}`], OTHER_LEDGER)));
+    await pool.endAll();
+    assert.deepEqual(runsOf(pool.jobs.slice(-3)), ['a', `same-${again}`, `other-${again}`]);
+    t.mock.timers.tick(delayMs);
+    await turn();
+  }
+  await pool.endAll();
+  assert.deepEqual(new Set(units.map(({ result }) => result?.state)), new Set(['settled']));
+});
+
+test('dispatcher: trouble of the database makes the jobs of all ledgers pause', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { submit, pool } = await start();
+  submit(waiting(['a']));
+  await pool.end(UNAVAILABLE);
+  submit(waiting(['b'], OTHER_LEDGER));
+  assert.equal(pool.running.length, 0);
+  t.mock.timers.tick(150);
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['a', 'a', 'b']);
 });
 
 test('dispatcher: the end of the pool is no death, and nothing runs after stop', async () => {
@@ -494,7 +549,10 @@ type Step =
   | { readonly step: 'submit'; readonly size: number; readonly ledger: number }
   | { readonly step: 'open'; readonly size: number; readonly ledger: number }
   | { readonly step: 'push'; readonly size: number; readonly ledger: number; readonly adoptions: number }
-  | { readonly step: 'withdraw' | 'settle' | 'die' | 'broken' | 'unavailable' | 'lost'; readonly pick: number }
+  | {
+      readonly step: 'withdraw' | 'settle' | 'die' | 'broken' | 'unavailable' | 'locked' | 'lost';
+      readonly pick: number;
+    }
   | { readonly step: 'wait' };
 
 const size = fc.integer({ min: 1, max: 5 });
@@ -510,7 +568,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
   fc.record({ step: fc.constantFrom('withdraw' as const, 'settle' as const), pick: fc.nat() }),
   fc.record({
-    step: fc.constantFrom('die' as const, 'broken' as const, 'unavailable' as const, 'lost' as const),
+    step: fc.constantFrom(...(['die', 'broken', 'unavailable', 'locked', 'lost'] as const)),
     pick: fc.nat(),
   }),
   fc.constant({ step: 'wait' as const }),
@@ -563,7 +621,7 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
         const job = running(each.pick);
         if (each.step === 'die') job?.die(new Error('worker exited with code: 1'));
         else if (each.step === 'settle') job?.end(settledReport(job.job, { units: endingsOf(job.job, each.pick) }));
-        else job?.end({ broken: BROKEN, unavailable: UNAVAILABLE, lost: LOST }[each.step]);
+        else job?.end({ broken: BROKEN, unavailable: UNAVAILABLE, locked: LOCKED, lost: LOST }[each.step]);
       }
       await turn();
     }
@@ -594,7 +652,7 @@ test('dispatcher: while the database is out of reach, what is stored nowhere end
   for (const unit of [waiting, ...pending]) assert.ok(admission.tryAdmit(1, unit.bytes));
   const tracked = dispatcher.submit(waiting);
   dispatcher.push(pending);
-  await pool.end({ ...UNAVAILABLE, outOfReach: true });
+  await pool.end({ ...UNAVAILABLE, trouble: 'out of reach' });
   assert.equal(tracked.result?.state, 'unavailable');
   assert.equal(admission.size, 1, 'What is stored stays.');
 });
@@ -604,7 +662,7 @@ test('dispatcher: while the database is out of reach, a unit whose answer was lo
   const unit = toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null);
   assert.ok(admission.tryAdmit(1, unit.bytes));
   const tracked = dispatcher.submit(unit);
-  await pool.end({ ...UNAVAILABLE, mayBeSettled: true, outOfReach: true });
+  await pool.end({ ...UNAVAILABLE, mayBeSettled: true, trouble: 'out of reach' });
   assert.deepEqual([tracked.result, tracked.isLost, dispatcher.withdraw(tracked)], [null, true, false]);
 });
 

@@ -18,7 +18,7 @@ const UNAVAILABLE = {
   reason: 'away',
   sqlState: null,
   mayBeSettled: false,
-  outOfReach: false,
+  trouble: 'database',
 } as const;
 const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
 const WAIT_MS = 50;

@@ -312,8 +312,45 @@ test('settle: a unit that names an account twice is broken, and writes nothing',
   const unit = unkeyed([], [newAccount('NEW'), newAccount('NEW')]);
   const report = await threads.report(toJob([unit], { mode: 'settle', mayBeSettled: false, retryMs: Infinity }));
   assert.ok(report.result === 'broken');
-  assert.equal(report.sqlState, '23505');
+  assert.equal(report.reason, 'A unit opens an account twice.');
   assert.equal(await balanceOf(database, 'NEW'), undefined);
+});
+
+test('settle: what others wrote before in each attempt is trouble of the job, and not the fault of its data', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  await database.query(`
+    create function refuse() returns trigger language plpgsql as $$
+    begin
+      raise unique_violation using constraint = 'transfers_pkey';
+    end;
+    $$;
+    create trigger refused before insert on transfers for each row execute function refuse()`);
+  const job = toJob([unkeyed([newTransfer()])], { mode: 'settle', mayBeSettled: false, retryMs: Infinity });
+  const report = await threads.report(job);
+  assert.ok(report.result === 'unavailable');
+  assert.deepEqual([report.trouble, report.sqlState, report.mayBeSettled], ['job', '23505', true]);
+});
+
+test('settle: a lock that is not released is trouble of the job, and a database that writes nothing of all', async (t) => {
+  const database = await createDatabase(t);
+  const { report, run } = startThreads(t, database, { timeouts: { lockTimeoutMs: 50 } });
+  await run([unkeyed([], [newAccount('ANN'), newAccount('BOB')])]);
+  const job = toJob([unkeyed([newTransfer()])], { mode: 'settle', mayBeSettled: false, retryMs: 0 });
+  const holder = await database.connect();
+  await holder.query('begin; select from accounts for update');
+  const locked = await report(job);
+  await holder.query('rollback');
+  await database.query(`
+    create function refuse() returns trigger language plpgsql as $$
+    begin
+      raise disk_full;
+    end;
+    $$;
+    create trigger refused before insert on transfers for each row execute function refuse()`);
+  const full = await report(job);
+  assert.ok(locked.result === 'unavailable' && full.result === 'unavailable');
+  assert.deepEqual([locked.sqlState, locked.trouble], ['55P03', 'job']);
+  assert.deepEqual([full.sqlState, full.trouble], ['53100', 'database']);
 });
 
 test('settle: accounts that exist leave their units out, and the others settle', async (t) => {

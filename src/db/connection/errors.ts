@@ -1,5 +1,7 @@
 // Tells what an error of the database means: try again, try again on a new connection, or never.
 
+import type { Trouble } from '../../domain/job.ts';
+
 /** Stored rows contradict each other: reading again gives the same error. `gopherpay audit` says where. */
 export class DamagedBooksError extends Error {}
 
@@ -35,6 +37,9 @@ const AGAIN_ELSEWHERE = new Set([
   '0A000', // feature_not_supported: a cached plan changed its result type
 ]);
 
+/** SQLSTATEs of AGAIN_ELSEWHERE that concern one connection, and say nothing of the database. */
+const OF_ONE_CONNECTION = new Set(['25P02', '25P03', '25P04', '26000', '42P05', '0A000']);
+
 export type Retry = 'same connection' | 'new connection' | 'never';
 
 /** What may be done after an error that a connection raised. An error without SQLSTATE came from the network, unless it is ours. */
@@ -63,6 +68,13 @@ const OUT_OF_REACH = /^(08...|57P0[123])$/;
 export function isOutOfReach(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
   return sqlState === null ? !isOurs(error) : OUT_OF_REACH.test(sqlState);
+}
+
+/** What an error concerns that may pass. A lock that another session holds, or a timeout, concerns its own job. */
+export function troubleOf(error: unknown): Trouble {
+  if (isOutOfReach(error)) return 'out of reach';
+  const isOfOneConnection = OF_ONE_CONNECTION.has(sqlStateOf(error) ?? '');
+  return retryAfter(error) === 'new connection' && !isOfOneConnection ? 'database' : 'job';
 }
 
 /** Whether an error leaves open what the server did with a statement: the connection broke before the answer came. */

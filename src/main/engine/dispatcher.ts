@@ -2,35 +2,26 @@
 //
 //   queued ──job──▶ running ──▶ ended
 //    │ ▲               │
-//    │ └───────────────┘  the database was away, or the job was broken or killed its thread and is bisected
+//    │ └───────────────┘  the database was away, the job waited for a lock, or it broke or killed its thread and is bisected
 //    └──▶ withdrawn       its caller's wait is over, and it is stored before it comes back
 //
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
 // broken: nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller learns which.
-import type { Ending, Job, JobReport, SettledJob } from '../../domain/job.ts';
+import type { Ending, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
-import { groupSuspects } from './batching.ts';
+import { type Batch, Bisection, toBatch } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
 import { Lanes } from './lanes.ts';
 import { Semaphore } from './semaphore.ts';
 import { resultOf, Tracked, type UnitResult } from './tracked.ts';
-import { isStored, nameOf, sizeOf, splitUnit, toJob, type Unit } from './unit.ts';
+import { isStored, nameOf, sizeOf, toJob, type Unit } from './unit.ts';
 
 /** What a stored transfer is found by. */
 type StoredName = { readonly id: string; readonly group: { readonly id: string } | null };
-
-type Batch = {
-  readonly units: readonly Tracked[];
-  readonly mode: 'settle' | 'quarantine';
-  /** How many threads died with this unit alone. */
-  readonly deaths: number;
-  /** Threads or processes died with it. Suspects run one at a time, so that a death points to one batch only. */
-  readonly suspect: boolean;
-};
 
 /**
  * A job that takes this many times as long as jobs do, and at least this many milliseconds, is treated as waiting for a lock, and must
@@ -39,9 +30,6 @@ type Batch = {
  */
 const STALLED_FACTOR = 4;
 const STALLED_MS_MIN = 200;
-/** A transfer is failed after this many threads died with it alone, or this many processes with it in ever smaller jobs. */
-const THREAD_DEATHS_MAX = 3;
-const ADOPTIONS_MAX = 12;
 const DRY_RUN_RETRY_MS = 5000;
 const PAUSE_MS_MIN = 100;
 const PAUSE_MS_MAX = 2000;
@@ -59,15 +47,13 @@ export class Dispatcher {
   /** Stored units by their names; see unit.ts. */
   readonly #stored = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
-  /** Batches that run as they are: parts of a job that failed, and what dead processes left. */
-  #parts: Batch[] = [];
+  readonly #bisection: Bisection;
   #onItsWay = 0;
   #running = 0;
   /** A flood of dry runs must leave threads to jobs. */
   readonly #dryRuns: Semaphore;
   /** About how long a job takes, in milliseconds: a moving mean. */
   #typicalMs = 0;
-  #suspectRuns = false;
   #stopped = false;
   #pauseMs = 0;
   #paused = false;
@@ -90,6 +76,7 @@ export class Dispatcher {
     this.#logger = options.logger;
     this.#threads = options.threads;
     this.#lanes = new Lanes(options.threads);
+    this.#bisection = new Bisection(options.jobSizeMax, () => this.#pump());
     this.#dryRuns = new Semaphore(Math.max(1, options.threads >> 2));
     this.#jobSizeMax = options.jobSizeMax;
     this.#onJournal = options.onJournal;
@@ -118,7 +105,8 @@ export class Dispatcher {
       if (unit.adoptions > 0) suspects.push(tracked);
       else this.#queue(tracked);
     }
-    this.#addSuspects(suspects);
+    this.#bisection.addSuspects(suspects);
+    this.#onItsWay += suspects.length;
     this.#pump();
   }
 
@@ -176,44 +164,28 @@ export class Dispatcher {
     this.#onItsWay += 1;
   }
 
-  /** Puts the transfers of dead processes into jobs: the more processes died with them, the smaller the jobs. */
-  #addSuspects(suspects: readonly Tracked[]): void {
-    for (const units of groupSuspects(suspects, this.#jobSizeMax)) {
-      const isHopeless = units.length === 1 && (units[0]?.unit.adoptions ?? 0) >= ADOPTIONS_MAX;
-      this.#parts.push({ units, mode: isHopeless ? 'quarantine' : 'settle', deaths: 0, suspect: true });
-    }
-    this.#onItsWay += suspects.length;
-  }
-
   #pump(): void {
     while (!this.#stopped && !this.#paused && this.#running < this.#threads) {
-      const batch = this.#takePart() ?? this.#takeReady();
+      const batch = this.#take();
       if (!batch) return;
       void this.#run(batch);
     }
   }
 
-  #takePart(): Batch | null {
-    const index = this.#parts.findIndex(({ suspect }) => !suspect || !this.#suspectRuns);
-    const [part] = index === -1 ? [] : this.#parts.splice(index, 1);
-    if (!part) return null;
-    const units = part.units.filter(({ state }) => state === 'queued');
-    return units.length > 0 ? { ...part, units } : this.#takePart();
-  }
-
-  #takeReady(): Batch | null {
-    const units = this.#lanes.take(this.#jobSizeMax, this.#threads - this.#running);
-    return units && { units, mode: 'settle', deaths: 0, suspect: false };
+  #take(): Batch | null {
+    const free = this.#threads - this.#running;
+    const part = this.#bisection.take((ledger) => this.#lanes.mayTakeThread(ledger, free));
+    if (part) return part;
+    const units = this.#lanes.take(this.#jobSizeMax, free);
+    const [first] = units ?? [];
+    return units && first ? toBatch(first.unit.ledger, units) : null;
   }
 
   async #run(batch: Batch): Promise<void> {
-    const [first] = batch.units;
-    if (!first) return;
-    const lane = this.#lanes.of(first.unit.ledger);
+    const lane = this.#lanes.of(batch.ledger);
     const others = lane.running;
     lane.running += 1;
     this.#running += 1;
-    if (batch.suspect) this.#suspectRuns = true;
     for (const tracked of batch.units) tracked.state = 'running';
     const startedAt = performance.now();
     let stalled = 0;
@@ -227,14 +199,16 @@ export class Dispatcher {
     );
     const mayBeSettled = batch.units.some((tracked) => tracked.mayBeSettled);
     const units = batch.units.map(({ unit }) => unit);
-    const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), Infinity);
+    // A suspect that waits for a lock holds up the others of its ledger, so it is tried once.
+    const patience = batch.suspect ? 0 : Infinity;
+    const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), patience);
     const report = await this.#runInThread(toJob(units, { mode: batch.mode, mayBeSettled, retryMs }));
     const durationMs = performance.now() - startedAt;
     clearTimeout(timer);
     lane.running -= 1;
     lane.stalled -= stalled;
     this.#running -= 1;
-    if (batch.suspect) this.#suspectRuns = false;
+    this.#bisection.ended(batch);
     if (this.#stopped && report.result !== 'settled') return;
     logJob(this.#logger, this.#metrics, { ...batch, report, durationMs });
     if (report.result === 'settled') {
@@ -243,7 +217,7 @@ export class Dispatcher {
       this.#typicalMs += (durationMs - this.#typicalMs) / 8;
       this.#finish(batch.units, report);
     } else this.#again(batch, report);
-    this.#lanes.drop(first.unit.ledger);
+    this.#lanes.drop(batch.ledger);
     this.#pump();
   }
 
@@ -252,7 +226,7 @@ export class Dispatcher {
       isDeath(error)
         ? { result: 'died', reason: `A thread died: ${error.message}`, sqlState: null }
         : // Whatever else the pool rejects with, such as its end, is not the job's doing.
-          { result: 'unavailable', reason: error.message, sqlState: null, mayBeSettled: true, outOfReach: false },
+          { result: 'unavailable', reason: error.message, sqlState: null, mayBeSettled: true, trouble: 'database' },
     );
   }
 
@@ -307,11 +281,22 @@ export class Dispatcher {
       tracked.state = 'queued';
       tracked.mayBeSettled ||= mayBeSettled;
     }
-    if (report.result === 'unavailable') {
-      this.#putBack(report.outOfReach ? this.#refuse(batch) : batch);
-      this.#pause();
-    } else this.#bisect(batch, report.result);
+    if (report.result === 'unavailable') this.#tryAgain(batch, report.trouble);
+    else {
+      const culprit = this.#bisection.bisect(batch, report.result, (tracked, members) => this.#split(tracked, members));
+      if (culprit) this.#end(culprit, { state: 'broken' });
+      this.#announceIdle();
+    }
     for (const tracked of batch.units) tracked.announce();
+  }
+
+  /** Only trouble of the database makes all jobs pause. Trouble of one job, such as a lock, delays its batch alone. */
+  #tryAgain(batch: Batch, trouble: Trouble): void {
+    if (trouble === 'job') this.#bisection.addLater(batch);
+    else {
+      this.#putBack(trouble === 'out of reach' ? this.#refuse(batch) : batch);
+      this.#pause();
+    }
   }
 
   /** Ends the units that are stored nowhere while the database is out of reach, and returns the others. Their callers try again. */
@@ -326,44 +311,8 @@ export class Dispatcher {
   }
 
   #putBack(batch: Batch): void {
-    if (batch.suspect || batch.units.length === 1) this.#parts.push(batch);
+    if (batch.suspect || batch.units.length === 1) this.#bisection.add(batch);
     else this.#lanes.putBack(batch.units);
-  }
-
-  /** Runs a job again in halves until the culprit is alone; a stored one is then failed, and any other ends as broken. */
-  #bisect(batch: Batch, why: 'died' | 'broken'): void {
-    const { units } = batch;
-    const suspect = batch.suspect || why === 'died';
-    if (units.length > 1) {
-      const half = Math.ceil(units.length / 2);
-      for (const part of [units.slice(0, half), units.slice(half)]) {
-        this.#parts.push({ units: part, mode: 'settle', deaths: 0, suspect });
-      }
-      return;
-    }
-    const [culprit] = units;
-    const members = culprit && splitUnit(culprit.unit);
-    if (culprit && members) {
-      this.#parts.push({ units: this.#split(culprit, members), mode: 'settle', deaths: 0, suspect });
-      return;
-    }
-    const deaths = batch.deaths + (why === 'died' ? 1 : 0);
-    const isHopeless = why === 'broken' || deaths >= THREAD_DEATHS_MAX;
-    if (culprit && isHopeless && !isStored(culprit.unit)) {
-      this.#end(culprit, { state: 'broken' });
-      this.#announceIdle();
-      return;
-    }
-    if (batch.mode !== 'quarantine') {
-      this.#parts.push({ units, mode: isHopeless ? 'quarantine' : 'settle', deaths, suspect });
-      return;
-    }
-    // Even the failure cannot be written. Retry this transfer alone, so that the others are not delayed, until an operator
-    // intervenes.
-    setTimeout(() => {
-      this.#parts.push(batch);
-      this.#pump();
-    }, PAUSE_MS_MAX);
   }
 
   /** Replaces a stored unit by its transfers. Those who wait for it look again. */

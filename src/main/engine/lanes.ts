@@ -70,7 +70,7 @@ export class Lanes {
    */
   take(jobSizeMax: number, freeThreads: number): Tracked[] | null {
     for (const [id, lane] of this.#lanes) {
-      if (lane.waiting === 0 || !this.#mayTakeThread(lane, freeThreads)) continue;
+      if (lane.waiting === 0 || !this.#mayHaveThread(lane, freeThreads)) continue;
       if (!lane.concurrency.mayBegin(lane.running - lane.stalled, lane.waiting)) continue;
       // To the end of the line.
       this.#lanes.delete(id);
@@ -85,8 +85,14 @@ export class Lanes {
     return null;
   }
 
+  /** Whether a ledger may have one more of so many free threads. */
+  mayTakeThread({ id }: Ledger, freeThreads: number): boolean {
+    const lane = this.#lanes.get(id);
+    return lane === undefined || this.#mayHaveThread(lane, freeThreads);
+  }
+
   /** With several ledgers, one whose jobs all wait for locks must leave threads to the others. */
-  #mayTakeThread(lane: Lane, freeThreads: number): boolean {
+  #mayHaveThread(lane: Lane, freeThreads: number): boolean {
     return this.#onlyLedger !== null || lane.running === 0 || lane.running < freeThreads;
   }
 

@@ -1,0 +1,120 @@
+// Batches that run as they are, beside the lanes: parts of a job that failed, what dead processes left, and what waits for a lock.
+import type { Ledger } from '../../domain/ledger.ts';
+import { groupSuspects } from './batching.ts';
+import type { Tracked } from './tracked.ts';
+import { isStored, splitUnit, type Unit } from './unit.ts';
+
+export type Batch = {
+  readonly ledger: Ledger;
+  readonly units: readonly Tracked[];
+  readonly mode: 'settle' | 'quarantine';
+  /** How many threads died with this unit alone. */
+  readonly deaths: number;
+  /**
+   * Threads or processes died with it. Of each ledger one suspect runs at a time, so that the death of a thread points to one batch, and
+   * a lock delays the suspects of its ledger only.
+   */
+  readonly suspect: boolean;
+  /** How long it was last delayed, in milliseconds. */
+  readonly delayMs: number;
+};
+
+/** Replaces a unit by its transfers. */
+type Split = (tracked: Tracked, members: readonly Unit[]) => readonly Tracked[];
+
+/** A transfer is failed after this many threads died with it alone, or this many processes with it in ever smaller jobs. */
+const THREAD_DEATHS_MAX = 3;
+const ADOPTIONS_MAX = 12;
+const DELAY_MS_MIN = 100;
+const DELAY_MS_MAX = 2000;
+
+export class Bisection {
+  readonly #jobSizeMax: number;
+  readonly #onReady: () => void;
+  /** The first is the next. */
+  #batches: Batch[] = [];
+  /** The ledgers of the suspects that run. */
+  readonly #suspectLedgers = new Set<number>();
+
+  /** `onReady`: called when the delay of a batch is over. */
+  constructor(jobSizeMax: number, onReady: () => void) {
+    this.#jobSizeMax = jobSizeMax;
+    this.#onReady = onReady;
+  }
+
+  add(batch: Batch): void {
+    this.#batches.push(batch);
+  }
+
+  /** Adds the transfers of dead processes: the more processes died with them, the smaller the batches. */
+  addSuspects(suspects: readonly Tracked[]): void {
+    for (const units of groupSuspects(suspects, this.#jobSizeMax)) {
+      const [first] = units;
+      if (!first) continue;
+      const isHopeless = units.length === 1 && first.unit.adoptions >= ADOPTIONS_MAX;
+      this.add({ ...toBatch(first.unit.ledger, units), mode: isHopeless ? 'quarantine' : 'settle', suspect: true });
+    }
+  }
+
+  /** Adds a batch again after a delay: each time a longer one. */
+  addLater(batch: Batch): void {
+    const delayMs = Math.min(DELAY_MS_MAX, Math.max(DELAY_MS_MIN, batch.delayMs * 2));
+    // Jittered, so that two jobs that collided do not collide again.
+    setTimeout(
+      () => {
+        this.add({ ...batch, delayMs });
+        this.#onReady();
+      },
+      delayMs * (0.5 + Math.random()),
+    );
+  }
+
+  /** Takes the next batch that may run; null if none may. `mayTakeThread`: whether a ledger may have one more job. */
+  take(mayTakeThread: (ledger: Ledger) => boolean): Batch | null {
+    this.#batches = this.#batches.filter(({ units }) => units.some(isQueued));
+    const index = this.#batches.findIndex(
+      ({ suspect, ledger }) => !(suspect && this.#suspectLedgers.has(ledger.id)) && mayTakeThread(ledger),
+    );
+    const [batch] = index === -1 ? [] : this.#batches.splice(index, 1);
+    if (!batch) return null;
+    if (batch.suspect) this.#suspectLedgers.add(batch.ledger.id);
+    return { ...batch, units: batch.units.filter(isQueued) };
+  }
+
+  /** The batch that was taken does not run any more. */
+  ended({ suspect, ledger }: Batch): void {
+    if (suspect) this.#suspectLedgers.delete(ledger.id);
+  }
+
+  /** Adds a batch that failed in halves, until the culprit is alone; a stored one is then failed. Returns one that ends as broken. */
+  bisect(batch: Batch, why: 'died' | 'broken', split: Split): Tracked | null {
+    const { ledger, units } = batch;
+    const suspect = batch.suspect || why === 'died';
+    if (units.length > 1) {
+      const half = Math.ceil(units.length / 2);
+      for (const part of [units.slice(0, half), units.slice(half)]) this.add({ ...toBatch(ledger, part), suspect });
+      return null;
+    }
+    const [culprit] = units;
+    const members = culprit && splitUnit(culprit.unit);
+    if (members) {
+      this.add({ ...toBatch(ledger, split(culprit, members)), suspect });
+      return null;
+    }
+    const deaths = batch.deaths + (why === 'died' ? 1 : 0);
+    const isHopeless = why === 'broken' || deaths >= THREAD_DEATHS_MAX;
+    if (culprit && isHopeless && !isStored(culprit.unit)) return culprit;
+    // Even the failure may be refused. It is then tried again alone, so that the others are not delayed, until an operator intervenes.
+    if (batch.mode === 'quarantine') this.addLater(batch);
+    else this.add({ ...toBatch(ledger, units), mode: isHopeless ? 'quarantine' : 'settle', deaths, suspect });
+    return null;
+  }
+}
+
+export function toBatch(ledger: Ledger, units: readonly Tracked[]): Batch {
+  return { ledger, units, mode: 'settle', deaths: 0, suspect: false, delayMs: 0 };
+}
+
+function isQueued({ state }: Tracked): boolean {
+  return state === 'queued';
+}
