@@ -11,11 +11,23 @@ export type DueHold = {
   readonly currency: string;
 };
 
-/** At most `limit` holds that are due by the database's clock, but not those of `skipped`; the longest due first. */
+/** What is left out: holds, ledgers, and accounts by their keys. */
+export type Skipped = {
+  readonly holdIds: readonly string[];
+  readonly ledgerIds: readonly number[];
+  readonly accountKeys: readonly string[];
+};
+
+/** Names the two accounts of a hold, over all ledgers. */
+export function accountKeysOf({ ledger, fromAccount, toAccount }: DueHold): string[] {
+  return [`${ledger.id} ${fromAccount}`, `${ledger.id} ${toAccount}`];
+}
+
+/** At most `limit` holds that are due by the database's clock, the longest due first. */
 export async function loadDueHolds(
   connection: Queryable,
   limit: number,
-  skipped: readonly string[],
+  { holdIds, ledgerIds, accountKeys }: Skipped,
 ): Promise<DueHold[]> {
   const due = await connection.query<{
     ledger_id: number;
@@ -30,10 +42,11 @@ export async function loadDueHolds(
       select ledger_id, ledgers.name as ledger, holds.id, from_account, to_account, currency
       from holds
       join ledgers on ledgers.id = ledger_id
-      where state = 'open' and expires_at <= now() and holds.id <> all($2::uuid[])
+      where state = 'open' and expires_at <= now() and holds.id <> all($2::uuid[]) and ledger_id <> all($3::integer[])
+        and ledger_id || ' ' || from_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($4::text[])
       order by expires_at
       limit $1::integer`,
-    values: [limit, skipped],
+    values: [limit, holdIds, ledgerIds, accountKeys],
   });
   return due.rows.map((row) => ({
     ledger: { id: row.ledger_id, name: row.ledger },

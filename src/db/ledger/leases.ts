@@ -37,7 +37,12 @@ export type PendingTransfer = {
 /** A lease was closed by another process, or has another session: nothing was stored under it. */
 export class LeaseLostError extends Error {}
 
-export type PageBounds = { readonly countMax: number; readonly bytesMax: number };
+export type PageBounds = {
+  readonly countMax: number;
+  readonly bytesMax: number;
+  /** The ledgers of which nothing is taken. */
+  readonly skippedLedgers: readonly number[];
+};
 
 /** Registers a new lease, with its first heartbeat. */
 export async function openLease(connection: Queryable, id: string): Promise<HeldLease> {
@@ -134,7 +139,7 @@ export async function observeLeases(
 
 /**
  * Closes a lease if its heartbeat is still the one observed, and takes over a page of what is pending under it, oldest first;
- * atomic groups come whole. Null: nothing is left. Throws LeaseLostError if `own` was lost.
+ * atomic groups come whole. Null: nothing is left, but for skipped ledgers. Throws LeaseLostError if `own` was lost.
  */
 export async function adoptPage(
   pool: ConnectionPool,
@@ -157,7 +162,8 @@ export async function adoptPage(
       [orphan.id, orphan.beat],
     );
     const page = await takePage(connection, own, orphan, bounds);
-    if (page === null) {
+    // The heartbeat says how the holder ended, for as long as anything is left: see `died`.
+    if (page === null && bounds.skippedLedgers.length === 0) {
       await connection.query(
         `delete from heartbeats
          where lease_id = (select id from leases where id = $1::uuid and closed)`,
@@ -178,7 +184,7 @@ async function takePage(
     PAGE(`
       left join leases on leases.id = pending_transfers.lease_id
       where lease_id = $1::uuid and coalesce(leases.closed, true)`),
-    [orphan.id, bounds.countMax, bounds.bytesMax],
+    [orphan.id, bounds.countMax, bounds.bytesMax, bounds.skippedLedgers],
   );
   if (page.rows.length === 0) return null;
   const taken = await connection.query<PendingRow>(
@@ -188,15 +194,22 @@ async function takePage(
      where ledgers.id = pending_transfers.ledger_id
        and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
      returning ${PENDING_COLUMNS}`,
-    // A holder that closed its lease itself did not die of what it left.
     [
       own.id,
       page.rows.map(({ id }) => id),
       page.rows.flatMap((row) => row.atomic_group_id ?? []),
-      orphan.ended ? 0 : 1,
+      died(orphan) ? 1 : 0,
     ],
   );
   return toPending(taken.rows);
+}
+
+/**
+ * Whether the holder of a lease died. One that closed its lease itself, and its heartbeat with it, did not die of what it left. The
+ * heartbeat of a dead one stays until everything is adopted, so that later pages count too.
+ */
+function died({ ended, beat }: ObservedLease): boolean {
+  return !ended || beat !== null;
 }
 
 /** Keeps the own lease from being renewed until the commit, so that a renewal sees what this transaction did. */
@@ -225,8 +238,8 @@ export async function loadPendingPage(
   bounds: PageBounds,
 ): Promise<{ transfers: PendingTransfer[]; lastId: string } | null> {
   const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
-    PAGE('where lease_id = $1::uuid and id > $4::uuid and id <= $5::uuid'),
-    [leaseId, bounds.countMax, bounds.bytesMax, after, last],
+    PAGE('where lease_id = $1::uuid and id > $5::uuid and id <= $6::uuid'),
+    [leaseId, bounds.countMax, bounds.bytesMax, bounds.skippedLedgers, after, last],
   );
   const lastId = page.rows.at(-1)?.id;
   if (lastId === undefined) return null;
@@ -246,7 +259,10 @@ const ROW_BYTES = `(
     + coalesce(octet_length(pending_transfers.metadata::text), 0)
   )`;
 
-/** The ids of a page: at most $2 rows and $3 bytes, but at least one row. `source` joins and restricts pending_transfers. */
+/**
+ * The ids of a page: at most $2 rows and $3 bytes, but at least one row, and none of the ledgers $4. `source` joins and restricts
+ * pending_transfers.
+ */
 const PAGE = (source: string) => `
   select id, atomic_group_id
   from (
@@ -254,7 +270,7 @@ const PAGE = (source: string) => `
     from (
       select pending_transfers.id, case when atomic then group_id end as atomic_group_id, ${ROW_BYTES} as bytes
       from pending_transfers
-      ${source}
+      ${source} and pending_transfers.ledger_id <> all($4::integer[])
       order by pending_transfers.id
       limit $2::integer
     ) as oldest

@@ -91,9 +91,9 @@ export class Dispatcher {
     return tracked;
   }
 
-  /** Takes over stored, admitted units. Those already on their way are skipped. */
-  push(units: readonly Unit[]): void {
-    const suspects: Tracked[] = [];
+  /** Takes over stored, admitted units, and returns them. Those already on their way are skipped. */
+  push(units: readonly Unit[]): Tracked[] {
+    const pushed: Tracked[] = [];
     for (const unit of units) {
       if (unit.transfers.some(({ transfer }) => this.has(transfer))) {
         this.#admission.release(sizeOf(unit), unit.bytes, false);
@@ -102,12 +102,14 @@ export class Dispatcher {
       }
       const tracked = new Tracked(unit);
       this.#stored.set(nameOf(unit), tracked);
-      if (unit.adoptions > 0) suspects.push(tracked);
-      else this.#queue(tracked);
+      pushed.push(tracked);
+      if (unit.adoptions === 0) this.#queue(tracked);
     }
+    const suspects = pushed.filter(({ unit }) => unit.adoptions > 0);
     this.#bisection.addSuspects(suspects);
     this.#onItsWay += suspects.length;
     this.#pump();
+    return pushed;
   }
 
   /** Takes a queued unit back, so that it is in no job any more. False if it is in one, or may have been settled by one. */

@@ -1,0 +1,163 @@
+// Adoption: takes over the transfers of leases whose holders stopped, and finds those of the own lease that this process does not know of.
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import {
+  adoptPage,
+  loadLastPendingId,
+  loadPendingPage,
+  type ObservedLease,
+  observeLeases,
+  type PageBounds,
+  type PendingTransfer,
+} from '../../db/ledger/leases.ts';
+import type { Logger } from '../../logger.ts';
+import type { Admission } from './admission.ts';
+import type { AdmissionShares } from './admission-shares.ts';
+import { Backlog } from './backlog.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { Intake } from './intake.ts';
+import type { Lease } from './lease.ts';
+import { sizeOf, toStoredUnits } from './unit.ts';
+
+/** How much is adopted at once. The next page follows when this one is settled, so that no page waits for a tick. */
+const PAGE = { countMax: 1000, bytesMax: 4 * 1024 * 1024 };
+/** How long the next page waits for one that is delayed, for example by a lock. */
+const PAGE_WAIT_MS = 1000;
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+
+/** When this process first observed the current beat of a lease, by its own monotonic clock. */
+type Sighting = { readonly beat: bigint | null; readonly since: number };
+
+export class Adoption {
+  readonly #pool: ConnectionPool;
+  readonly #lease: Lease;
+  readonly #intake: Intake;
+  readonly #admission: Admission;
+  readonly #ledgerShares: AdmissionShares;
+  readonly #dispatcher: Dispatcher;
+  readonly #logger: Logger;
+  readonly #orphanedAfterMs: number;
+  readonly #backlog: Backlog;
+  #sightings = new Map<string, Sighting>();
+
+  constructor(options: {
+    pool: ConnectionPool;
+    lease: Lease;
+    intake: Intake;
+    admission: Admission;
+    ledgerShares: AdmissionShares;
+    dispatcher: Dispatcher;
+    logger: Logger;
+    orphanedAfterMs: number;
+    /** Called when a run may adopt what the last one left because too much was unsettled. */
+    onRoom: () => void;
+  }) {
+    this.#pool = options.pool;
+    this.#lease = options.lease;
+    this.#intake = options.intake;
+    this.#admission = options.admission;
+    this.#ledgerShares = options.ledgerShares;
+    this.#dispatcher = options.dispatcher;
+    this.#logger = options.logger;
+    this.#orphanedAfterMs = options.orphanedAfterMs;
+    this.#backlog = new Backlog(PAGE, options.onRoom);
+  }
+
+  /** Adopts until nothing is left. */
+  async run(stopped: () => boolean): Promise<void> {
+    await this.#findOwn(stopped);
+    await this.#adopt(stopped);
+  }
+
+  /** Settles transfers under the own lease that this process does not know of, because an answer was lost. */
+  async #findOwn(stopped: () => boolean): Promise<void> {
+    if (!this.#lease.takeDoubt()) return;
+    try {
+      // After the renewal, no statement that was sent before can store anything.
+      await this.#lease.renew(this.#pool, this.#lease.held);
+      const { id } = this.#lease.held;
+      // What was stored before is there by now: what comes later is not in doubt.
+      const last = (await loadLastPendingId(this.#pool, id)) ?? FIRST_ID;
+      for (let after = FIRST_ID; !stopped();) {
+        const bounds = this.#boundsOf(id);
+        // What is skipped is looked for again.
+        if (bounds.skippedLedgers.length > 0) this.#lease.doubt();
+        const page = await loadPendingPage(this.#pool, id, { after, last }, bounds);
+        if (page === null) return;
+        const unknown = page.transfers.filter(({ transfer }) => !this.#intake.isStoring(transfer.id));
+        await this.#settle(id, unknown, 'own transfers found');
+        after = page.lastId;
+      }
+    } catch (error) {
+      this.#lease.doubt();
+      throw error;
+    }
+  }
+
+  async #adopt(stopped: () => boolean): Promise<void> {
+    const orphaned = this.#judge(await observeLeases(this.#pool, this.#lease.held.id, this.#orphanedAfterMs));
+    const failures: unknown[] = [];
+    // One that cannot be locked at the moment must not hold up the others.
+    for (const orphan of orphaned) {
+      await this.#adoptFrom(orphan, stopped).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #adoptFrom(orphan: ObservedLease, stopped: () => boolean): Promise<void> {
+    while (!stopped()) {
+      const bounds = this.#boundsOf(orphan.id);
+      const page = await this.#doubting(async () => await adoptPage(this.#pool, this.#lease.held, orphan, bounds));
+      if (page === null) return;
+      await this.#settle(orphan.id, page, 'orphans adopted');
+    }
+  }
+
+  /**
+   * The leases whose holder stopped: closed ones, and those whose heartbeat did not change for so long. The time is measured
+   * here, because the database's clock may be set; that clock only makes it shorter where this process has just begun to look.
+   */
+  #judge(observed: readonly ObservedLease[]): ObservedLease[] {
+    const now = performance.now();
+    const before = this.#sightings;
+    this.#sightings = new Map(
+      observed.map(({ id, beat }) => {
+        const seen = before.get(id);
+        return [id, seen && seen.beat === beat ? seen : { beat, since: now }];
+      }),
+    );
+    return observed.filter(({ id, ended, late }) => {
+      const since = this.#sightings.get(id)?.since ?? now;
+      return ended || (late && !before.has(id)) || now - since >= this.#orphanedAfterMs;
+    });
+  }
+
+  /** If only the answer is lost, transfers that this process does not know of are pending under its lease. */
+  async #doubting<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#lease.doubt();
+      throw error;
+    }
+  }
+
+  /** What a page of a lease may have: nothing of ledgers of which too much is unsettled. */
+  #boundsOf(leaseId: string): PageBounds {
+    return { ...PAGE, skippedLedgers: this.#backlog.fullLedgers(leaseId) };
+  }
+
+  /** Hands a page of a lease to the dispatcher, and waits until it is settled or delayed. */
+  async #settle(leaseId: string, page: readonly PendingTransfer[], message: string): Promise<void> {
+    const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer));
+    if (fresh.length === 0) return;
+    const units = toStoredUnits(fresh);
+    for (const unit of units) {
+      this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
+      this.#ledgerShares.taken(unit.ledger.name, sizeOf(unit));
+    }
+    const tracked = this.#dispatcher.push(units);
+    this.#backlog.add(leaseId, tracked);
+    this.#logger.warn({ transfers: fresh.length }, message);
+    await Promise.all(tracked.map(async (each) => await each.end(PAGE_WAIT_MS)));
+  }
+}

@@ -1,0 +1,55 @@
+// What was adopted and is not final yet, by the lease that it came from and by ledger: it bounds what waits behind a lock.
+import type { PageBounds } from '../../db/ledger/leases.ts';
+import type { Tracked } from './tracked.ts';
+
+/** How many pages of a ledger may be unsettled before no more of it is taken. */
+const PAGES_MAX = 4;
+
+type Bounds = Pick<PageBounds, 'countMax' | 'bytesMax'>;
+type Held = { readonly ledgerId: number; count: number; bytes: number };
+
+export class Backlog {
+  readonly #page: Bounds;
+  readonly #onRoom: () => void;
+  /** By lease, then by ledger. */
+  readonly #held = new Map<string, Map<number, Held>>();
+
+  /** `onRoom`: called when more of a ledger may be taken that was full. */
+  constructor(page: Bounds, onRoom: () => void) {
+    this.#page = page;
+    this.#onRoom = onRoom;
+  }
+
+  add(leaseId: string, units: readonly Tracked[]): void {
+    const ledgers = this.#held.get(leaseId) ?? new Map<number, Held>();
+    this.#held.set(leaseId, ledgers);
+    for (const tracked of units) {
+      const { id: ledgerId } = tracked.unit.ledger;
+      const held = ledgers.get(ledgerId) ?? { ledgerId, count: 0, bytes: 0 };
+      ledgers.set(ledgerId, held);
+      held.count += tracked.size;
+      held.bytes += tracked.bytes;
+      void tracked.end(Infinity).then(() => this.#release(leaseId, held, tracked));
+    }
+  }
+
+  /** The ledgers of a lease of which no more may be taken. */
+  fullLedgers(leaseId: string): number[] {
+    const ledgers = this.#held.get(leaseId)?.values() ?? [];
+    return [...ledgers].filter((held) => this.#isFull(held)).map(({ ledgerId }) => ledgerId);
+  }
+
+  #release(leaseId: string, held: Held, { size, bytes }: Tracked): void {
+    const wasFull = this.#isFull(held);
+    held.count -= size;
+    held.bytes -= bytes;
+    const ledgers = this.#held.get(leaseId);
+    if (held.count === 0) ledgers?.delete(held.ledgerId);
+    if (ledgers?.size === 0) this.#held.delete(leaseId);
+    if (wasFull && !this.#isFull(held)) this.#onRoom();
+  }
+
+  #isFull({ count, bytes }: Held): boolean {
+    return count >= PAGES_MAX * this.#page.countMax || bytes >= PAGES_MAX * this.#page.bytesMax;
+  }
+}

@@ -1,0 +1,143 @@
+// Ends due holds. Every process does: the job of an expiry that finds its hold ended writes nothing. So an expiry needs no claim, and
+// nothing is stored before its job commits.
+import { randomUUIDv7 } from 'node:crypto';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import { accountKeysOf, type DueHold, loadDueHolds, type Skipped } from '../../db/ledger/expiries.ts';
+import type { NewTransfer } from '../../domain/transfer.ts';
+import type { Admission } from './admission.ts';
+import type { AdmissionShares } from './admission-shares.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { Tracked } from './tracked.ts';
+import { toWaitingUnit } from './unit.ts';
+
+const PAGE_MAX = 1000;
+/** How long the next page waits for one that is delayed, for example by a lock. */
+const PAGE_WAIT_MS = 1000;
+/** How many expiries of a ledger, and of an account, may be on their way. So a lock delays those of other accounts little. */
+const LEDGER_MAX = 4000;
+const ACCOUNT_MAX = 250;
+/** How long a hold is left alone whose expiry failed: each time longer. */
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 300_000;
+
+export class Expiry {
+  readonly #pool: ConnectionPool;
+  readonly #admission: Admission;
+  readonly #ledgerShares: AdmissionShares;
+  readonly #dispatcher: Dispatcher;
+  /** Holds whose expiry is on its way. */
+  readonly #expiring = new Set<string>();
+  /** How many of them there are of each ledger, and of each account. */
+  readonly #ofLedger = new Counts<number>();
+  readonly #ofAccount = new Counts<string>();
+  /** Holds whose expiry failed, and when they are tried again. */
+  readonly #failed = new Map<string, { retryAt: number; delayMs: number }>();
+
+  constructor(options: {
+    pool: ConnectionPool;
+    admission: Admission;
+    ledgerShares: AdmissionShares;
+    dispatcher: Dispatcher;
+  }) {
+    this.#pool = options.pool;
+    this.#admission = options.admission;
+    this.#ledgerShares = options.ledgerShares;
+    this.#dispatcher = options.dispatcher;
+  }
+
+  /** Ends holds until none is due, but for those that are delayed. */
+  async run(stopped: () => boolean): Promise<void> {
+    while (!stopped()) {
+      const due = await loadDueHolds(this.#pool, PAGE_MAX, this.#skipped());
+      const tracked = due.filter((hold) => this.#mayBegin(hold)).map((hold) => this.#begin(hold));
+      if (tracked.length === 0) return;
+      await Promise.all(tracked.map(async (each) => await each.end(PAGE_WAIT_MS)));
+    }
+  }
+
+  #skipped(): Skipped {
+    const now = performance.now();
+    const delayed: string[] = [];
+    for (const [id, { retryAt }] of this.#failed) {
+      if (retryAt > now) delayed.push(id);
+      // It was not due any more: another process has ended it.
+      else if (retryAt + RETRY_MS_MAX < now) this.#failed.delete(id);
+    }
+    return {
+      holdIds: [...this.#expiring, ...delayed],
+      ledgerIds: this.#ofLedger.atLeast(LEDGER_MAX),
+      accountKeys: this.#ofAccount.atLeast(ACCOUNT_MAX),
+    };
+  }
+
+  #mayBegin(hold: DueHold): boolean {
+    return (
+      this.#ofLedger.of(hold.ledger.id) < LEDGER_MAX &&
+      accountKeysOf(hold).every((key) => this.#ofAccount.of(key) < ACCOUNT_MAX)
+    );
+  }
+
+  #begin(hold: DueHold): Tracked {
+    const unit = toWaitingUnit(hold.ledger, [toExpiry(hold)], null);
+    this.#count(hold, 1);
+    this.#admission.admitRecovered(1, unit.bytes);
+    this.#ledgerShares.taken(hold.ledger.name, 1);
+    const tracked = this.#dispatcher.submit(unit);
+    void tracked.end(Infinity).then(() => this.#ended(hold, tracked));
+    return tracked;
+  }
+
+  #ended(hold: DueHold, { result }: Tracked): void {
+    this.#count(hold, -1);
+    if (result?.state === 'settled' && result.transfers.every(({ ending }) => ending === null)) {
+      this.#failed.delete(hold.id);
+      return;
+    }
+    const delayMs = Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, 2 * (this.#failed.get(hold.id)?.delayMs ?? 0)));
+    this.#failed.set(hold.id, { retryAt: performance.now() + delayMs, delayMs });
+  }
+
+  #count(hold: DueHold, change: 1 | -1): void {
+    if (change > 0) this.#expiring.add(hold.id);
+    else this.#expiring.delete(hold.id);
+    this.#ofLedger.add(hold.ledger.id, change);
+    for (const key of accountKeysOf(hold)) this.#ofAccount.add(key, change);
+  }
+}
+
+class Counts<Key> {
+  readonly #counts = new Map<Key, number>();
+
+  of(key: Key): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  add(key: Key, change: number): void {
+    const count = this.of(key) + change;
+    if (count === 0) this.#counts.delete(key);
+    else this.#counts.set(key, count);
+  }
+
+  atLeast(least: number): Key[] {
+    return [...this.#counts].flatMap(([key, count]) => (count >= least ? [key] : []));
+  }
+}
+
+function toExpiry({ id, fromAccount, toAccount, currency }: DueHold): NewTransfer {
+  return {
+    id: randomUUIDv7(),
+    kind: 'expiry',
+    fromAccount,
+    toAccount,
+    amount: null,
+    currency,
+    parentId: id,
+    group: null,
+    conditions: null,
+    finalCapture: false,
+    expiresIn: null,
+    requestId: null,
+    description: 'Hold expired',
+    metadata: null,
+  };
+}
