@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
-import { adoptPage, closeLease, LeaseLostError, observeLeases, openLease, renewLease } from '../../src/db/ledger/leases.ts';
+import {
+  adoptPage,
+  closeLease,
+  LeaseLostError,
+  observeLeases,
+  openLease,
+  renewLease,
+} from '../../src/db/ledger/leases.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
