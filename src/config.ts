@@ -114,10 +114,10 @@ export const environment = z.object({
     .describe(
       'the silence after which a connection that owes an answer counts as dead; more than `DB_STATEMENT_TIMEOUT_MS`, and without a value that plus 5000',
     ),
-  DB_PROOF_TIMEOUT_MS: whole(100, 600_000)
+  DB_PROBE_TIMEOUT_MS: whole(100, 600_000)
     .default(2500)
     .describe('for a connection to the database to show that it is alive, when it is idle and after a silence'),
-  DB_GOODBYE_TIMEOUT_MS: whole(100, 600_000).default(1000).describe('for the end of a connection to the database'),
+  DB_DISCONNECT_TIMEOUT_MS: whole(100, 600_000).default(1000).describe('for the end of a connection to the database'),
   DB_READING_TIMEOUT_MS: whole(100, 86_400_000)
     .default(600_000)
     .describe(
@@ -136,10 +136,10 @@ export const environment = z.object({
 /** The names of all settings. */
 export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
 
-/** The settings that select the books. */
+/** The settings that select the database. */
 const NAMES_OF_BOOKS = ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR'] as const;
 
-/** What a server gets beyond its own bound of a statement to say that it was reached. */
+/** How long an answer may take beyond the statement timeout, so that the server can report the timeout itself. */
 const ANSWER_MARGIN_MS = 5000;
 
 export type LogLevel = z.infer<typeof environment>['LOG_LEVEL'];
@@ -164,41 +164,50 @@ export type Config = {
   /** A second listener for probes and metrics; metrics are then served there only. Null: none. */
   readonly operations: { readonly host: string; readonly port: number } | null;
   readonly bodyBytesMax: number;
-  /** How many bytes of arriving bodies, and of answers being sent, the process may hold at once. */
+  /** How many bytes of request bodies, and of answers, the process may hold at once. */
   readonly bodyBytesInFlightMax: number;
   readonly answerBytesInFlightMax: number;
-  /** How long the head of a request may take to arrive, and how long all of it. */
+  /** How long the head of a request, and the whole request, may take to arrive. */
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   /** How long a caller's connection may be idle between two requests. */
   readonly keepAliveTimeoutMs: number;
-  /** How long a caller whose answer is over may hold up the end of its connection. */
+  /** How long a caller may delay the close of its connection after its answer was sent. */
   readonly lingerTimeoutMs: number;
-  /** How long an answer waits for the end of a transfer at the most, however long `Prefer: wait` may ask for. */
+  /** The longest wait for the outcome of a transfer; `Prefer: wait` may ask for less. */
   readonly waitTimeoutMs: number;
-  /** How long requests are still served after a signal to stop, while `/readyz` says 503. */
+  /** How long requests are still served after a signal to stop, while `/readyz` answers 503. */
   readonly shutdownDelayMs: number;
   readonly drainTimeoutMs: number;
-  /** How many may follow the feed at once, and how many statements may be written at once. */
+  /** How many followers the feed may have, and how many statements may be streamed at once. */
   readonly eventStreamsMax: number;
   readonly statementStreamsMax: number;
-  /** How long the reader of a streamed answer may take nothing of it. */
+  /** How long the reader of a streamed answer may stall. */
   readonly streamTimeoutMs: number;
   readonly databaseTimeouts: DatabaseTimeouts;
-  /** How long a statement of a list may take. */
+  /** The statement timeout of lists. */
   readonly scanTimeoutMs: number;
-  /** After what silence in an answer a command that reads gives up. */
+  /** How long a command that reads waits for the database before it gives up. */
   readonly readingTimeoutMs: number;
   readonly heartbeatMs: number;
-  /** How old a heartbeat must be for its intake to count as stopped. */
+  /** How old a heartbeat must be for its lease to count as orphaned. */
   readonly orphanedAfterMs: number;
   readonly logLevel: LogLevel;
 };
 
+type Settings = z.infer<typeof environment>;
+
 /** Parses the environment. Throws an error of one sentence that names the setting. */
 export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  return toConfig(parseSettings(env));
+}
+
+/** The checked settings. `DB_ANSWER_TIMEOUT_MS` has its default, which depends on another one. */
+function parseSettings(
+  env: Readonly<Record<string, string | undefined>>,
+): Settings & { readonly DB_ANSWER_TIMEOUT_MS: number } {
   for (const name of Object.keys(env)) refuseMisspelled(name, SETTING_NAMES, 'the environment');
-  // The default would select other books than the intended ones.
+  // The default would select another database than the intended one.
   const empty = NAMES_OF_BOOKS.find((name) => env[name] === '');
   if (empty !== undefined) throw new Error(`The setting ${empty} is empty: give it a value, or remove it.`);
   // Any other empty value comes from `NAME=` in a file, and counts as not set.
@@ -207,18 +216,18 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const name = String(issue?.path[0]);
-    // The value of a secret must not end up in a terminal or a log.
+    // A secret must not appear in a terminal or a log.
     const shown = name === 'DATABASE_URL' || name === 'DB_PASSWORD' ? '' : ` "${given[name]}"`;
     throw new Error(`The setting ${name}${shown} is wrong: it ${issue?.message}.`);
   }
   const values = parsed.data;
   if (values.DATABASE_URL !== undefined && values.DB_HOST !== undefined) {
-    throw new Error('The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.');
+    throw new Error('The settings DATABASE_URL and DB_HOST both name a database: remove one of them.');
   }
   const part = (['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const).find((name) => given[name] !== undefined);
   if (part !== undefined && values.DB_HOST === undefined && values.DATABASE_URL === undefined) {
     throw new Error(
-      `The setting ${part} needs DB_HOST, without which the embedded database is used: add it, or leave ${part} out.`,
+      `The setting ${part} needs DB_HOST, without which the embedded database is used: add it, or remove ${part}.`,
     );
   }
   if (values.ORPHANED_AFTER_MS < 3 * values.HEARTBEAT_MS) {
@@ -228,6 +237,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
   if (answerTimeoutMs <= values.DB_STATEMENT_TIMEOUT_MS) {
     throw new Error('The setting DB_ANSWER_TIMEOUT_MS is wrong: it must be more than DB_STATEMENT_TIMEOUT_MS.');
   }
+  return { ...values, DB_ANSWER_TIMEOUT_MS: answerTimeoutMs };
+}
+
+function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }): Config {
   return {
     host: values.HOST,
     port: values.PORT,
@@ -266,9 +279,9 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
       statementTimeoutMs: values.DB_STATEMENT_TIMEOUT_MS,
       lockTimeoutMs: values.DB_LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: values.DB_IDLE_IN_TRANSACTION_TIMEOUT_MS,
-      answerTimeoutMs,
-      proofTimeoutMs: values.DB_PROOF_TIMEOUT_MS,
-      goodbyeTimeoutMs: values.DB_GOODBYE_TIMEOUT_MS,
+      answerTimeoutMs: values.DB_ANSWER_TIMEOUT_MS,
+      probeTimeoutMs: values.DB_PROBE_TIMEOUT_MS,
+      disconnectTimeoutMs: values.DB_DISCONNECT_TIMEOUT_MS,
     },
     scanTimeoutMs: values.DB_SCAN_TIMEOUT_MS,
     readingTimeoutMs: values.DB_READING_TIMEOUT_MS,
@@ -289,13 +302,13 @@ function readEnvFile(): Record<string, string> {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
     if (error.code === 'ENOENT') return {};
-    throw new Error(`The file .env cannot be read (${String(error.code)}): correct that, or remove it.`, {
+    throw new Error(`The file .env cannot be read (${String(error.code)}): correct it, or remove it.`, {
       cause: error,
     });
   }
 }
 
-function databaseOf(values: z.infer<typeof environment>): DatabaseSettings | null {
+function databaseOf(values: Settings): DatabaseSettings | null {
   if (values.DATABASE_URL !== undefined) return { connectionString: values.DATABASE_URL };
   if (values.DB_HOST === undefined) return null;
   return {

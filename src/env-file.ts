@@ -1,9 +1,9 @@
-// The file .env beside the service, and misspelled names of settings. Ignoring a misread line that names the database would start the
-// service on new, empty books, so a line that cannot be understood is refused.
+// Parses the file .env, and finds misspelled names of settings. If a wrong line that names the database were ignored, the service
+// would start on a new, empty database. So a line that cannot be parsed is refused.
 import { parseEnv } from 'node:util';
 
 const UTF_16_MARK = /^(\xff\xfe|\xfe\xff)/;
-/** Prefixes of our settings. In the environment such names may belong to other programs: Kubernetes adds DB_SERVICE_HOST. */
+/** Prefixes of our settings. In the environment, such names may belong to other programs: Kubernetes adds DB_SERVICE_HOST. */
 const PREFIX = /^(DB|DATABASE|GOPHERPAY)_/i;
 
 /** Parses the file. `settings` are the permitted names. Throws an error of one sentence that says what to correct. */
@@ -16,7 +16,7 @@ export function parseEnvFile(bytes: Buffer, settings: readonly string[]): Record
   for (const name of Object.keys(values)) {
     refuseMisspelled(name, settings, 'the file .env');
     if (PREFIX.test(name) && !settings.includes(name)) {
-      throw new Error(`There is no setting ${name}, which is in the file .env: correct it or remove it.`);
+      throw new Error(`There is no setting ${name}, which is in the file .env: correct it, or remove it.`);
     }
   }
   for (const [index, line] of text.split('\n').entries()) {

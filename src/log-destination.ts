@@ -1,10 +1,11 @@
-// The destination of log lines. A log that cannot be written, or a reader that stalls, must never delay the service or its end. Lines
-// wait in bounded memory, further ones are dropped and counted, and no write blocks.
+// The destination of log lines. A failed write or a stalled reader must never delay the service or its exit. Lines wait in bounded
+// memory, further ones are dropped and counted, and no write blocks.
 import { constants, openSync, write } from 'node:fs';
 
 /**
- * Lines gather until this many characters wait, or until this time has passed. A write wakes a thread and is reported back, which is
- * several system calls: at 16 KiB, these were nearly half of the cost of a request's line. A pipe takes 64 KiB, so a write fits.
+ * Lines are collected until this many characters wait, or until this time has passed. A write wakes a thread, which reports back.
+ * That takes several system calls: at 16 KiB, these were nearly half of the cost of a request's line. A pipe holds 64 KiB, so a write
+ * fits.
  */
 const GATHERED_CHARACTERS = 48 * 1024;
 const GATHERED_MS = 100;
@@ -99,10 +100,10 @@ export class LogDestination {
 
 /**
  * Returns a descriptor of the stream whose writes fail with EAGAIN instead of blocking. A blocked write occupies a thread of libuv
- * for ever, and the process cannot exit meanwhile.
+ * forever, and the process cannot exit meanwhile.
  */
 function openWithoutBlocking(fd: 1 | 2): number {
-  // Touching Node's stream makes a pipe or a socket non-blocking. Its error event would end the process if nothing listened.
+  // Accessing Node's stream makes a pipe or a socket non-blocking. Without a listener, its error event would end the process.
   const stream = fd === 1 ? process.stdout : process.stderr;
   if (stream.listenerCount('error') === 0) stream.on('error', () => {});
   if (!stream.isTTY) return fd;

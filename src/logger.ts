@@ -1,5 +1,5 @@
-// Makes the logger: one JSON object a line on standard error, readable colors where that is a terminal.
-// It keeps out of the log what the database says about a row that it refuses: those are a caller's words.
+// Creates the logger: one JSON object per line on standard error, or colored text on a terminal. Error details of the database that
+// quote a row are not logged, because they contain a caller's data.
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { LogLevel } from './config.ts';
 import { LogDestination } from './log-destination.ts';
@@ -9,7 +9,7 @@ export type { Logger };
 /** The logger of a service. `request` writes the line of a request, at level `info`. */
 export type ServiceLogger = Logger & { readonly request: (line: RequestLine) => void };
 
-/** How long the end of the process may wait for a stalled log. */
+/** How long the exit of the process may wait for a stalled log. */
 const FLUSH_TIMEOUT_MS = 1000;
 
 /** Creates a logger. `flush` writes the lines in memory; it takes a second at most, even if the reader stalls. */
@@ -51,7 +51,7 @@ function renderTime(): string {
   return `${rendered}${String(now - 1000 * second).padStart(3, '0')}Z"`;
 }
 
-/** What is known of an error but its `detail` and the like, where PostgreSQL shows the whole row. */
+/** The fields of an error except `detail` and similar ones, in which PostgreSQL shows the whole row. */
 function renderError(thrown: unknown): Record<string, unknown> {
   if (!(thrown instanceof Error)) return { type: typeof thrown };
   return {

@@ -1,7 +1,7 @@
 // The log line of a request, as JSON text. It is the one line that is written for every request, so it does not go through the general
 // logger, which builds an object, walks it and escapes every name. The text is what that logger would write: a test compares them.
 
-/** What a request's line tells besides the fields of every request. No personal data. */
+/** Additional fields of a request's log line. No personal data. */
 export type LogFields = {
   readonly transfer_id?: string;
   readonly group_id?: string;
@@ -27,7 +27,7 @@ export type RequestLine = {
   readonly log: LogFields | undefined;
 };
 
-/** Printable ASCII without the quote and the backslash: text that stands for itself in JSON. */
+/** Printable ASCII without the quote and the backslash: text that JSON does not escape. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
 /** Renders a line at level `info`, with its newline. `time` is the member of the timestamp, with a comma before it. */

@@ -1,6 +1,5 @@
-// What is wrong with a value from outside, in the service's own words: for bodies, query parameters, settings and the options of
-// the command line. Importing this file replaces the messages of zod. A message begins with a verb, because its reader puts the
-// name of the member, the setting or the option in front of it.
+// Validation messages for bodies, query parameters, settings and command-line options. Importing this file replaces the messages of
+// zod. A message begins with a verb: the code that reports it puts the name of the member, setting or option before it.
 import { z } from 'zod';
 
 const TYPES: Readonly<Record<string, string>> = {

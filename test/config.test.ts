@@ -35,8 +35,8 @@ test('config: every setting has a default', () => {
       lockTimeoutMs: 5000,
       idleInTransactionTimeoutMs: 10_000,
       answerTimeoutMs: 20_000,
-      proofTimeoutMs: 2500,
-      goodbyeTimeoutMs: 1000,
+      probeTimeoutMs: 2500,
+      disconnectTimeoutMs: 1000,
     },
     scanTimeoutMs: 3000,
     readingTimeoutMs: 600_000,
@@ -79,8 +79,8 @@ test('config: every setting is taken from the environment', () => {
     DB_LOCK_TIMEOUT_MS: '104',
     DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: '105',
     DB_ANSWER_TIMEOUT_MS: '208',
-    DB_PROOF_TIMEOUT_MS: '111',
-    DB_GOODBYE_TIMEOUT_MS: '112',
+    DB_PROBE_TIMEOUT_MS: '111',
+    DB_DISCONNECT_TIMEOUT_MS: '112',
     LINGER_TIMEOUT_MS: '113',
     DB_READING_TIMEOUT_MS: '114',
     HEARTBEAT_MS: '100',
@@ -121,8 +121,8 @@ test('config: every setting is taken from the environment', () => {
       lockTimeoutMs: 104,
       idleInTransactionTimeoutMs: 105,
       answerTimeoutMs: 208,
-      proofTimeoutMs: 111,
-      goodbyeTimeoutMs: 112,
+      probeTimeoutMs: 111,
+      disconnectTimeoutMs: 112,
     },
     scanTimeoutMs: 115,
     readingTimeoutMs: 114,
@@ -190,8 +190,8 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
     'DB_SCAN_TIMEOUT_MS',
     'DB_LOCK_TIMEOUT_MS',
     'DB_IDLE_IN_TRANSACTION_TIMEOUT_MS',
-    'DB_PROOF_TIMEOUT_MS',
-    'DB_GOODBYE_TIMEOUT_MS',
+    'DB_PROBE_TIMEOUT_MS',
+    'DB_DISCONNECT_TIMEOUT_MS',
     'LINGER_TIMEOUT_MS',
   ].flatMap((name) =>
     ['99', '600001'].map((value) => ({ name, value, message: /it must be a whole number from 100 to 600000\.$/ })),
@@ -247,13 +247,13 @@ test('config: no error shows a secret, whatever else is wrong', () => {
 test('config: a part of a database is none', () => {
   assert.throws(() => parseConfig({ DB_NAME: 'books' }), {
     message:
-      'The setting DB_NAME needs DB_HOST, without which the embedded database is used: add it, or leave DB_NAME out.',
+      'The setting DB_NAME needs DB_HOST, without which the embedded database is used: add it, or remove DB_NAME.',
   });
 });
 
 test('config: two databases are one too many', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {
-    message: 'The settings DATABASE_URL and DB_HOST both name a database: leave one of them out.',
+    message: 'The settings DATABASE_URL and DB_HOST both name a database: remove one of them.',
   });
 });
 

@@ -117,7 +117,7 @@ test('validation: the scan of a body names the member as the schemas do', () => 
   );
   assert.deepEqual(
     errorsOf(() => parseJson(Buffer.from('{"amount":1,"amount":2}'))),
-    ['/amount: `amount` comes twice'],
+    ['/amount: `amount` appears twice'],
   );
   const many = JSON.stringify({ metadata: Object.fromEntries(Array.from({ length: 65 }, (_, index) => [index, ''])) });
   assert.deepEqual(

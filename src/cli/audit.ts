@@ -1,4 +1,4 @@
-// gopherpay audit: proves the promises on the books as they are stored, and says which row of the journal was verified.
+// gopherpay audit: proves the promises from the stored rows, and prints the last journal row that it verified.
 import { readFile } from 'node:fs/promises';
 import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
@@ -23,7 +23,7 @@ import { writeStandardOutput } from './file.ts';
 type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
 
 const JOURNAL_NUMBER = /^\d{1,18}$/;
-/** A checkpoint; without a ledger it is one of the ledger that is audited, or of the main one. */
+/** A checkpoint. Without a ledger, it belongs to the audited ledger, or to the main one. */
 const EXPECTED = /^(?:([^:]+):)?(\d{1,18}):(?:sha256:)?([0-9a-fA-F]{64})$/;
 const EXPECTED_FORM = 'it must be the number of a row, a colon and 64 hexadecimal digits, or @ and a file';
 
@@ -36,7 +36,7 @@ type Wanted = {
   readonly discrepanciesMax: number;
 };
 
-/** The summary that an audit prints as its last line of JSON, as far as it is read again. */
+/** The parts of an audit's summary, its last line of JSON, that a later audit reads. */
 const savedSummary = z.object({
   journals: z.array(
     z.object({ ledger: z.string(), journal_number: z.int().min(0), journal_hash: z.string().nullable() }),
@@ -57,7 +57,7 @@ export const audit = defineCommand({
       description: 'Hashes that rows must have: [LEDGER:]NUMBER:HASH, several with commas, or @ and a saved summary',
       valueHint: 'NUMBER:HASH',
     },
-    limit: { type: 'string', description: 'How many discrepancies to tell of each check (100)' },
+    limit: { type: 'string', description: 'Discrepancies to list for each check (100)' },
   },
   async run({ args }) {
     const wanted = await parseOptions(args);
@@ -103,7 +103,7 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
     args,
   );
   const since = parsed.since ?? null;
-  // A number is one of a journal, and each ledger has its own.
+  // Each ledger has its own journal, so a row number needs a ledger.
   const ledger = parsed.ledger ?? (since === null || since === 0n ? null : MAIN_LEDGER.name);
   const expect = parsed.expect === undefined ? [] : await parseExpected(parsed.expect, ledger);
   if (since !== null && expect.some(({ number }) => number < since)) {
@@ -116,12 +116,13 @@ function wrongExpectation(why: string): CommandError {
   return new CommandError(EXIT.wrongUsage, `The option --expect is wrong: ${why}.`);
 }
 
-/** The checkpoints of the option --expect. `audited`: the name of the one ledger that is audited, if it is only one. */
+/** The checkpoints of the option --expect. `audited`: the name of the audited ledger; null if all are audited. */
 async function parseExpected(text: string, audited: string | null): Promise<readonly Checkpoint[]> {
   if (text.startsWith('@')) {
     const saved = await readSummary(text.slice(1));
     const expect = saved.filter(({ ledger }) => audited === null || ledger === audited);
-    if (expect.length === 0) throw wrongExpectation(`${text.slice(1)} says nothing of the ledger ${audited ?? 'main'}`);
+    if (expect.length === 0)
+      throw wrongExpectation(`${text.slice(1)} has no entry for the ledger ${audited ?? 'main'}`);
     return expect;
   }
   return text.split(',').map((part) => {
@@ -132,7 +133,7 @@ async function parseExpected(text: string, audited: string | null): Promise<read
   });
 }
 
-/** The ends of the journals in a file that the audit's JSON was saved to, or its last line. */
+/** The ends of the journals from a file with the JSON of an audit, or its last line. */
 async function readSummary(path: string): Promise<readonly Checkpoint[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw wrongExpectation(`${path} cannot be read (${error instanceof Error ? error.message : String(error)})`);
@@ -164,7 +165,7 @@ async function findAudited(
   return id;
 }
 
-/** Passes on what there is to print, shows the progress of the rest, and keeps the verdict. */
+/** Yields the printable events, shows progress for the others, and keeps the verdict. */
 async function* observe(
   events: AsyncIterable<AuditEvent>,
   ended: { verdict?: Verdict },
@@ -245,7 +246,7 @@ function line(fields: Readonly<Record<string, unknown>>): string {
   return `${JSON.stringify(fields)}\n`;
 }
 
-/** The checks come first, so what was found is kept until they are done: at most the limit of each check. */
+/** The table of checks is printed first, so discrepancies are kept until then: at most the limit of each check. */
 async function* renderText(events: Printed, since: bigint | null): AsyncGenerator<string> {
   const checks: CheckResult[] = [];
   const discrepancies: Discrepancy[] = [];
@@ -268,7 +269,7 @@ async function* renderText(events: Printed, since: bigint | null): AsyncGenerato
 
 function renderTable(checks: readonly CheckResult[]): string {
   const rows = checks.map(({ check, rows, discrepancies, skipped }) => ({
-    cells: [check, skipped ? 'left out' : grouped(rows), skipped ? '' : grouped(discrepancies)],
+    cells: [check, skipped ? 'skipped' : grouped(rows), skipped ? '' : grouped(discrepancies)],
     color: skipped ? ('dim' as const) : discrepancies === 0 ? ('green' as const) : ('red' as const),
   }));
   const header = ['check', 'rows', 'discrepancies'];
@@ -301,7 +302,7 @@ function renderDiscrepancies(
   return all === '' ? '' : `\n${all}\n`;
 }
 
-/** Where there is only the main ledger, it is not named. */
+/** The ledger is not named if there is only the main one. */
 function renderDiscrepancy(discrepancy: Discrepancy, isMainOnly: boolean): string {
   const { check, ledger, account, currency, transfer, journal, what, expected, found } = discrepancy;
   const about = [
@@ -314,7 +315,7 @@ function renderDiscrepancy(discrepancy: Discrepancy, isMainOnly: boolean): strin
   return printable(`${check}:${place} ${what}: expected ${expected ?? 'null'}, found ${found ?? 'null'}`);
 }
 
-/** A line for each ledger. What was found in one ledger says nothing against the others; what belongs to none, against all. */
+/** A line for each ledger. A discrepancy in one ledger does not affect the others; one without a ledger affects all. */
 function renderVerdict(verdict: Verdict, since: bigint | null, isMainOnly: boolean): string {
   const { journals, at, discrepancies } = verdict;
   const common = discrepancies - journals.reduce((sum, end) => sum + end.discrepancies, 0);

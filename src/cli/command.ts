@@ -1,4 +1,4 @@
-// What all commands share: strict arguments, exit codes, an end on Ctrl-C that leaves nothing behind, and a way to the database.
+// What all commands share: strict arguments, exit codes, a clean exit on Ctrl-C, and the connection to the database.
 import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Config } from '../config.ts';
@@ -17,7 +17,7 @@ import { isLedgerName, type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import { mustBe } from '../validation.ts';
 import { onStopSignal } from './signals.ts';
 
-/** What the process ends with. */
+/** The exit codes of the process. */
 export const EXIT = {
   ok: 0,
   failed: 1,
@@ -40,8 +40,8 @@ export class CommandError extends Error {
 }
 
 /**
- * Parses what citty made of the command line. citty lets misspelled options and stray words through, which for money is
- * a defect: here whatever is not declared ends the command.
+ * Parses the arguments that citty read from the command line. citty accepts misspelled options and stray words, which is a defect
+ * where money is concerned. So an argument that is not declared ends the command.
  */
 export function parseArguments<Shape extends z.ZodRawShape>(
   shape: Shape,
@@ -49,7 +49,7 @@ export function parseArguments<Shape extends z.ZodRawShape>(
 ): z.output<z.ZodObject<Shape>> {
   const { _: words, ...options } = args;
   if (Array.isArray(words) && words.length > 0) {
-    throw new CommandError(EXIT.wrongUsage, `"${words[0]}" is not understood here; see --help.`);
+    throw new CommandError(EXIT.wrongUsage, `"${words[0]}" is not an argument of this command; see --help.`);
   }
   const parsed = z.strictObject(shape).safeParse(options);
   if (parsed.success) return parsed.data;
@@ -61,8 +61,8 @@ export function parseArguments<Shape extends z.ZodRawShape>(
 }
 
 /**
- * Runs `work` with a signal that the first Ctrl-C (SIGINT), SIGTERM or SIGHUP aborts, so that it puts away what it has begun; then
- * throws what ends the command. A second one ends the process at once.
+ * Runs `work` with a signal that the first Ctrl-C (SIGINT), SIGTERM or SIGHUP aborts, so that `work` can clean up. Then it throws
+ * the error that ends the command. A second signal ends the process at once.
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
@@ -72,7 +72,7 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
   try {
     await work(controller.signal);
   } catch (error) {
-    // Whatever failed after it, failed because of it.
+    // An error after the abort is a consequence of it.
     controller.signal.throwIfAborted();
     throw error;
   } finally {
@@ -81,8 +81,8 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
 }
 
 /**
- * Runs `work` with the database of the settings: the one they name, or the embedded one, started if it does not run. Throws a
- * sentence if that one has never been made: a command that reads must not make it.
+ * Runs `work` with the database of the settings: the one that they name, or the embedded one, which is started if necessary. Throws
+ * if the embedded one does not exist: a command that only reads must not create it.
  */
 export async function withDatabase<Result>(
   config: Config,
@@ -103,7 +103,7 @@ export async function withDatabase<Result>(
   }
 }
 
-/** Runs `work` on a connection of its own, which is closed whatever happens, or when `signal` is aborted. */
+/** Runs `work` on a connection of its own, which is always closed: afterwards, or when `signal` aborts. */
 export async function withConnection<Result>(
   database: DatabaseSettings,
   { timeouts, signal, applicationName }: { timeouts: DatabaseTimeouts; signal: AbortSignal; applicationName: string },
@@ -126,10 +126,10 @@ export const ledgerName = z.string({ error: mustBe('the name of a ledger, such a
 export const accountNumber = z.string({ error: mustBe('an account number') }).regex(ACCOUNT_FORM);
 export const currencyCode = z.string({ error: mustBe('a currency such as USD') }).regex(CURRENCY_FORM);
 
-/** How many ledgers are named to an operator who named none that exists. */
+/** How many ledgers the error about an unknown one lists. */
 const LEDGERS_NAMED = 10;
 
-/** The ledger that --ledger names. Throws a sentence that names the ledgers there are. */
+/** The ledger that --ledger names. If there is none, throws an error that lists the existing ones. */
 export async function findLedger(connection: Queryable, name: string): Promise<Ledger> {
   if (name === MAIN_LEDGER.name) return MAIN_LEDGER;
   const [ledger] = await loadLedgers(connection, [name]);
@@ -141,7 +141,7 @@ export async function findLedger(connection: Queryable, name: string): Promise<L
   );
 }
 
-/** The same, on a connection of its own, which `main` does not need. */
+/** The same, on a connection of its own. The ledger `main` needs none. */
 export async function findLedgerOf(
   database: DatabaseSettings,
   name: string,
@@ -156,7 +156,7 @@ export async function findLedgerOf(
   );
 }
 
-/** Ends a command that names a ledger which does not exist. `names`: the ledgers there are, or the first eleven of them. */
+/** The error for a ledger that does not exist. `names`: the existing ledgers, or the first eleven of them. */
 export function unknownLedger(name: string, names: readonly string[]): CommandError {
   const shown = names.slice(0, LEDGERS_NAMED).join(', ');
   const more = names.length > LEDGERS_NAMED ? ' and others' : '';

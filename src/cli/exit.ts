@@ -1,36 +1,36 @@
-// How a command ends that could not do its work: its exit code, and the sentence for standard error.
+// The exit of a command that failed: its exit code, and the sentence for standard error.
 import { SilenceError } from '../db/connection/connect.ts';
 import { sqlStateOf, toError } from '../db/connection/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
 export type Exit = { readonly exitCode: number; readonly sentence: string };
 
-/** SQLSTATEs and classes of them with which a server refuses to let us in: no such user or database, starting, full. */
+/** SQLSTATEs, and classes of them, with which a server refuses a connection: no such user or database, starting, full. */
 const NO_ENTRY = /^(08|28|3D|53300|57P)/;
 const UNREACHABLE = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|E(HOST|NET)UNREACH)$/;
-/** What pg says by itself, without a code. */
+/** Messages of pg's own errors, which have no code. */
 const CONNECTION_LOST = /^(timeout expired|Connection terminated)/;
 const UNDEFINED_TABLE = '42P01';
 
-/** Tells how the process ends after an error. */
+/** The exit of the process after an error. */
 export function exitOf(thrown: unknown): Exit {
   const error = toError(thrown);
   if (error instanceof CommandError) return { exitCode: error.exitCode, sentence: error.message };
-  // citty's own complaints: a missing or a malformed option.
+  // citty's own errors: a missing or a malformed option.
   if (error.name === 'CLIError') return { exitCode: EXIT.wrongUsage, sentence: `${error.message}; see --help.` };
   if (error instanceof SilenceError) {
-    const sentence = `${error.message}: see whether it can be reached, or wait longer, with DB_READING_TIMEOUT_MS (of serve: DB_ANSWER_TIMEOUT_MS).`;
+    const sentence = `${error.message}: check that it can be reached, or allow more time with DB_READING_TIMEOUT_MS (for serve: DB_ANSWER_TIMEOUT_MS).`;
     return { exitCode: EXIT.outOfReach, sentence };
   }
   if (isOutOfReach(error)) {
-    const sentence = `The database is out of reach (${reasonOf(error)}): see whether it runs, and what DATABASE_URL or DB_HOST says.`;
+    const sentence = `The database is out of reach (${reasonOf(error)}): check that it runs, and check DATABASE_URL or DB_HOST.`;
     return { exitCode: EXIT.outOfReach, sentence };
   }
   if (sqlStateOf(error) === UNDEFINED_TABLE) {
     return failed('The database has no GopherPay tables yet: start the service on it once.');
   }
-  // Only what connects reads a URL, and its error does not say where that came from.
-  if (codeOf(error) === 'ERR_INVALID_URL') return failed('The setting DATABASE_URL is wrong: it is no URL.');
+  // Only a connection parses a URL, and its error does not name the setting.
+  if (codeOf(error) === 'ERR_INVALID_URL') return failed('The setting DATABASE_URL is wrong: it must be a URL.');
   return failed(error.message);
 }
 
@@ -48,7 +48,7 @@ function isOutOfReach(error: Error): boolean {
   );
 }
 
-/** A host with several addresses fails with an error for each of them, and none of its own. */
+/** A host with several addresses fails with one error for each address, and the outer error has no message. */
 export function reasonOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map((each) => toError(each).message).join(', ') : error.message;
 }

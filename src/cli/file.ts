@@ -1,4 +1,4 @@
-// Writes the output of a command: to standard output, or to a file that gets its name only when it is complete.
+// Writes the output of a command: to standard output, or to a file that gets its final name only when it is complete.
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { lstat, mkdir, rename, rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
 import { CommandError, EXIT, SIGNALLED } from './command.ts';
 
-/** Where the files of a ledger are written by default, so that those of two ledgers do not overwrite each other. */
+/** The default folder for the files of a ledger. Each ledger has its own, so that they do not overwrite each other's files. */
 export function folderOf(ledger: string): string {
   return ledger === MAIN_LEDGER.name ? 'reports' : join('reports', ledger);
 }
@@ -25,8 +25,8 @@ export async function writeOutput(output: string, texts: AsyncIterable<string>, 
 }
 
 /**
- * Writes to standard output, which stays open, and resolves when all text has been passed on. A reader that goes away (`| head`)
- * ends the command silently, with the exit code that a shell gives to other tools then.
+ * Writes to standard output, which stays open, and resolves when all text has been written. If the reader closes the pipe (`| head`),
+ * the command ends silently, with the exit code that other tools have in that case.
  */
 export async function writeStandardOutput(
   texts: AsyncIterable<string> | Iterable<string>,
@@ -93,8 +93,11 @@ async function refuseOther(path: string): Promise<void> {
   if (former.isSymbolicLink()) {
     throw new CommandError(
       EXIT.failed,
-      `${path} is a symbolic link, and reports follow none: name the file that it leads to, or use --output=- and redirect.`,
+      `${path} is a symbolic link, which is not followed: name its target, or use --output=- and redirect.`,
     );
   }
-  throw new CommandError(EXIT.failed, `${path} is there and is no file: name another, or use --output=- and redirect.`);
+  throw new CommandError(
+    EXIT.failed,
+    `${path} exists and is not a file: choose another path, or use --output=- and redirect.`,
+  );
 }

@@ -1,5 +1,5 @@
-// Run by npm after an installation: gives the pinned Node one path on all platforms, node_modules/node/bin/node. The service does
-// not need it; scripts and supervisors may.
+// Run by npm after an installation: gives the pinned Node the same path on all platforms, node_modules/node/bin/node. Scripts and
+// supervisors may use it; the service does not.
 import { linkSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The file that npm starts: the command line, with the code that Node compiled the last time, including the packages of main.ts. This
-// file is not TypeScript: it comes before the cache, Node's type stripper alone takes 28 ms to load, and it must run on an older Node.
+// The file that npm starts: runs the command line with Node's compile cache, which covers the packages of main.ts too. This file is
+// JavaScript, because it runs before the cache is on, Node's type stripper alone takes 28 ms to load, and an older Node must run it.
 // Not by name: an older Node has no enableCompileCache, and would end in a SyntaxError.
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -16,10 +16,10 @@ async function run() {
   const { directory } = module.enableCompileCache(
     fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)),
   );
-  // Threads do not inherit it otherwise: stripping the types in each of them would cost the service a hundred megabytes. Where
+  // Threads do not inherit it otherwise: stripping the types in each of them would cost the service a hundred megabytes. If
   // the cache cannot be written, everything works without it.
   if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
-  // pg reads it while it is loaded, and would look for a package that is not there.
+  // pg reads it while it is loaded, and would search for a package that is not installed.
   delete process.env['NODE_PG_FORCE_NATIVE'];
   await import('./main.ts');
 }

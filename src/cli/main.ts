@@ -1,8 +1,6 @@
 #!/usr/bin/env node
-// The command line, which main.js starts (and old links of npx do): finds the command, runs it, and turns what it throws into a sentence and an exit
-// code.
-// oxlint-disable-next-line import/no-unassigned-import -- it ends the process on an older Node
-import './require-node.js';
+// The command line, started by main.js (and by old npx links): finds the command, runs it, and turns an error into a sentence and an
+// exit code.
 import { stripVTControlCharacters } from 'node:util';
 import { type CommandDef, defineCommand, renderUsage, runCommand, type SubCommandsDef } from 'citty';
 import { LogDestination } from '../log-destination.ts';
@@ -65,12 +63,12 @@ try {
 } catch (error) {
   const { exitCode, sentence } = exitOf(error);
   if (sentence !== '') {
-    // Not process.stderr.write: text that a stalled reader does not take would keep the process alive.
+    // Not process.stderr.write: unread text would keep the process alive if the reader stalls.
     const output = new LogDestination(2, () => {});
     output.write(`${sentence}\n`);
     await output.flush(1000);
   }
   process.exitCode = exitCode;
-  // What a reader does not take from standard output would keep the process alive.
+  // Unread text in standard output would keep the process alive.
   if (exitCode > SIGNALLED) process.exit();
 }

@@ -1,4 +1,4 @@
-// gopherpay report: an account's history as CSV, in constant memory. The file has its final name only when it is whole.
+// gopherpay report: an account's history as CSV, in constant memory. The file gets its final name only when it is complete.
 import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
@@ -27,11 +27,11 @@ import { folderOf, writeOutput } from './file.ts';
 const date = z.iso.date().regex(/^(?!0000)/);
 const dateOrInstant = z
   .union([date, instant], { error: mustBe('a date such as 2026-01-31, or an instant such as 2026-01-31T12:00:00Z') })
-  // PostgreSQL would round more digits, up as well as down.
-  .refine((text) => !/\.\d{7}/.test(text), 'must have at most six digits behind the seconds')
+  // PostgreSQL would round further digits, up or down.
+  .refine((text) => !/\.\d{7}/.test(text), 'must have at most six decimals')
   .optional();
 
-/** Cells that hold a caller's text; the others are numbers, times and words of our own, which need no quotes. */
+/** Cells with a caller's text. The others are numbers, times and fixed words, which need no quotes. */
 const TEXT_CELLS = new Set(['from_account', 'to_account', 'request_id', 'description']);
 const IS_TEXT = REPORT_CELLS.map((cell) => TEXT_CELLS.has(cell));
 const AMOUNT_AT = REPORT_CELLS.indexOf('amount,currency,status,failure_code');
@@ -42,7 +42,7 @@ export const report = defineCommand({
   meta: {
     name: 'report',
     description:
-      "Write an account's history to a CSV file, reports/<user>.csv by default; with a filter, its name says so.",
+      "Write an account's history to a CSV file, reports/<user>.csv by default; a filter is part of its name.",
   },
   args: {
     user: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
@@ -52,7 +52,7 @@ export const report = defineCommand({
     to: { type: 'string', description: 'Only what was accepted before this date or instant (UTC)' },
     status: { type: 'string', description: 'Only pending, completed or failed transfers' },
     currency: { type: 'string', description: 'With --user=@external: which of its accounts' },
-    bom: { type: 'boolean', description: 'Put a byte order mark in front, by which spreadsheets recognize UTF-8' },
+    bom: { type: 'boolean', description: 'Begin with a byte order mark, by which spreadsheets recognize UTF-8' },
     decimals: { type: 'boolean', description: 'Amounts in major units (25.00) instead of minor units (2500)' },
   },
   async run({ args }) {
@@ -114,15 +114,15 @@ function refuseReversed({ from, to }: Choice): void {
   throw new CommandError(EXIT.wrongUsage, 'The option --from is after --to, so no transfer can match: swap them.');
 }
 
-/** Date.parse reads a date as UTC, as PostgreSQL does here, and three digits behind the seconds. */
+/** Date.parse reads a date as UTC, as PostgreSQL does here, but only three decimals. */
 function microsecondsOf(instant: string): number {
   const digits = /\.(\d+)/.exec(instant)?.[1] ?? '';
   return Date.parse(instant) * 1000 + Number(digits.padEnd(6, '0').slice(3));
 }
 
 /**
- * The part of a file name that distinguishes a filtered history, or one in another unit, from the whole. A tilde is in no account
- * number, so no other account's file has this name. Colons are left out, because not all systems allow them in names.
+ * The part of a file name that distinguishes a filtered history, or one in another unit, from the complete one. No account number
+ * contains a tilde, so no other account's file has this name. Colons are removed, because some systems do not allow them in names.
  */
 function suffixOf({
   from,
@@ -167,7 +167,7 @@ function renderReport(
   return [() => count, render()];
 }
 
-/** A row whose texts are plain is its cells, joined. */
+/** If its texts are plain, a row is rendered by joining its cells. */
 function renderRows(rows: readonly ReportRow[]): string {
   let text = '';
   for (const row of rows) {
@@ -178,12 +178,12 @@ function renderRows(rows: readonly ReportRow[]): string {
   return text;
 }
 
-/** A row with one cell a column. */
+/** A row with one cell for each column. */
 function neutralizeRow(row: ReportRow): ReportRow {
   return row.flatMap((cell, index) => (IS_TEXT[index] ? neutralize(cell) : (cell ?? '').split(',')));
 }
 
-/** A pending transfer may name no currency; then it has that of the account. Without a currency, its amount would be a guess. */
+/** A pending transfer without a currency has that of the account. If neither is known, its amount is left empty. */
 function withDecimals(row: ReportRow, accountCurrency: string | null): ReportRow {
   const cells = [...row];
   const [amount = '', named = '', ...outcome] = cells[AMOUNT_AT]?.split(',') ?? [];

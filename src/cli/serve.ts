@@ -17,7 +17,7 @@ export const serve = defineCommand({
     const { logger, flush } = await createLogger(config.logLevel);
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
-    // The delay, then twice the time to drain: once for requests in flight, once for accepted transfers. Then the last heartbeat and
+    // The delay, then twice the drain timeout: once for requests in flight, once for accepted transfers. Then the last heartbeat and
     // the end of the lease, which a silent database may not answer, and some time to stop an embedded database.
     const { answerTimeoutMs, connectTimeoutMs } = config.databaseTimeouts;
     const delay =
@@ -62,10 +62,10 @@ export const serve = defineCommand({
 async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Service> {
   const load = async () => await import('../main/service.ts');
   if (config.database) return await (await load()).startService(config, config.database, logger);
-  // Loaded while the database starts, which takes as long, but not before it does: loading keeps us from launching it.
+  // Loaded while the database starts, which takes as long. Not before: loading would delay the launch.
   const embedded = await openEmbeddedServer(config.dataDir, {
     signal,
-    onCreate: (folder) => logger.info({ folder }, 'creating the database, which takes some seconds'),
+    onCreate: (folder) => logger.info({ folder }, 'creating the embedded database'),
     onLaunch: () => void load().catch(() => {}),
   });
   try {
@@ -85,7 +85,7 @@ async function start(config: Config, logger: ServiceLogger, signal: AbortSignal)
   }
 }
 
-/** What stands in the way of listening, as a sentence that says what to do; any other error as it is. */
+/** The error of a failed listen() as a sentence that says what to do; any other error unchanged. */
 function explainListening(error: unknown, { host, port }: Config): unknown {
   if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return error;
   if (error.syscall === 'getaddrinfo' && 'hostname' in error && error.hostname === host) {

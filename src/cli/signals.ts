@@ -1,7 +1,7 @@
 // Which signals stop a command, and what SIGHUP means.
 import { isatty } from 'node:tty';
 
-/** npm forwards the SIGINT that the terminal has sent to this process as well: within this time, two signals count as one. */
+/** npm forwards a SIGINT that the terminal also sends to this process: within this time, two signals count as one. */
 const REPEAT_MS = 1000;
 
 /**

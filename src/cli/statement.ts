@@ -1,4 +1,4 @@
-// gopherpay statement: an account's statement of a month, the same that GET /accounts/{n}/statements/{month} answers.
+// gopherpay statement: an account's statement of a month, as GET /accounts/{n}/statements/{month} returns it.
 import { join } from 'node:path';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
@@ -34,7 +34,7 @@ export const statement = defineCommand({
     account: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
     month: { type: 'string', required: true, description: 'The month, in UTC', valueHint: '2026-11' },
     ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
-    format: { type: 'string', description: 'csv (if left out), json, or html for a page that prints well' },
+    format: { type: 'string', description: 'csv (the default), json, or html for a page that prints well' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
     currency: { type: 'string', description: 'With --account=@external: which of its accounts' },
     bom: { type: 'boolean', description: 'CSV: begin with a byte order mark, by which spreadsheets recognize UTF-8' },
@@ -59,7 +59,7 @@ export const statement = defineCommand({
     if (format !== 'csv' && (options.bom || decimals)) {
       throw new CommandError(EXIT.wrongUsage, `--bom and --decimals are for --format=csv, not for ${format}.`);
     }
-    // A tilde is in no account number, so no other account's file has this name.
+    // No account number contains a tilde, so no other account's file has this name.
     const chosen = `${currency ? `~${currency}` : ''}${decimals ? '~decimals' : ''}`;
     const output = options.output ?? join(folderOf(options.ledger), `${account}${chosen}-${month}.${format}`);
     const config = readConfig();
@@ -95,7 +95,7 @@ async function findStatement(
     throw new CommandError(EXIT.failed, `There is no account ${account}${currency ? ` in ${currency}` : ''}.`);
   }
   if (another) {
-    throw new CommandError(EXIT.wrongUsage, `${account} has one account per currency: say which with --currency.`);
+    throw new CommandError(EXIT.wrongUsage, `${account} has one account per currency: choose one with --currency.`);
   }
   const summary = await loadStatement(connection, ledger, found, month);
   if (!summary) throw new CommandError(EXIT.wrongUsage, `The month ${month} has not begun (UTC).`);

@@ -1,4 +1,4 @@
-// What an account is, and what of it settlement needs.
+// An account, and the part of it that settlement needs.
 
 /** The account, one per currency, through which money enters and leaves. It alone may go below its limit. */
 export const EXTERNAL = '@external';
@@ -9,7 +9,7 @@ export const ACCOUNT_FORM = /^(?:[A-Za-z0-9._-]{1,34}|@external)$/;
 /** The number of a new account. Clients remove `.` and `..` from a path (RFC 3986, section 5.2.4), so no URL could name those. */
 export const NEW_ACCOUNT_FORM = /^(?:[A-Za-z0-9._-]{3,34}|[A-Za-z0-9_-][A-Za-z0-9._-]?|\.[A-Za-z0-9_-])$/;
 
-/** open: sends and receives. receive_only: receives. frozen: neither, but its holds end. closed: neither, for ever. */
+/** open: sends and receives. receive_only: receives. frozen: neither, but its holds can end. closed: neither, permanently. */
 export const ACCOUNT_STATUSES = ['open', 'receive_only', 'frozen', 'closed'] as const;
 
 export type AccountStatus = (typeof ACCOUNT_STATUSES)[number];
@@ -22,11 +22,11 @@ export type Account = {
   readonly balance: bigint;
   readonly held: bigint;
   readonly overdraftLimit: bigint;
-  /** How many entries it has; the next one gets this number plus one. */
+  /** The number of its entries; the next one gets this number plus one. */
   readonly entryCount: bigint;
 };
 
-/** What the account may still send, in minor units. Without meaning for @external, which may send anything. */
+/** What the account may still send, in minor units. Not meaningful for @external, which may send without limit. */
 export function availableOf(account: Pick<Account, 'balance' | 'held' | 'overdraftLimit'>): bigint {
   return account.balance - account.held + account.overdraftLimit;
 }
@@ -47,7 +47,7 @@ export type NewAccount = {
 /** The name of every @external account. */
 export const EXTERNAL_NAME = 'The world outside';
 
-/** @external in a currency, as the first opening in that currency creates it. */
+/** @external in a currency, as the first opening of an account in that currency creates it. */
 export function newExternal(currency: string): NewAccount {
   return {
     accountNumber: EXTERNAL,

@@ -1,5 +1,5 @@
-// The books of one job while it is being decided: the accounts, holds and originals that its transfers name. Everything in
-// them changes through here, so that an atomic group that fails can be taken back.
+// The books of one job while it is decided: the accounts, holds and reversible transfers that its transfers name. All changes go
+// through this class, so that those of a failed atomic group can be undone.
 import { type Account, EXTERNAL } from './account.ts';
 import type { Hold, ReversibleTransfer } from './hold.ts';
 
@@ -31,7 +31,7 @@ export class Books {
     for (const original of content.originals) this.#originals.set(original.id, { ...original });
   }
 
-  /** An account; @external has one per currency, and which one is meant follows from the account on the other side. */
+  /** An account. @external has one per currency: the currency of the account on the other side selects it. */
   account(accountNumber: string, otherSide: string): MutableAccount | undefined {
     if (accountNumber !== EXTERNAL) return this.#byNumber.get(accountNumber);
     const other = this.#byNumber.get(otherSide);
@@ -46,7 +46,7 @@ export class Books {
     return id === null ? undefined : this.#originals.get(id);
   }
 
-  /** Moves an amount onto an account, or off it if negative, as its next entry. */
+  /** Posts an amount, negative to take money from the account, as the account's next entry. */
   post(account: MutableAccount, amount: bigint): void {
     this.#change(account, { balance: account.balance + amount, entryCount: account.entryCount + 1n });
   }
@@ -64,7 +64,7 @@ export class Books {
     this.#change(original, fields);
   }
 
-  /** Runs `judge`; if it answers false, everything it changed is as it was before. */
+  /** Runs `judge`. If it returns false, all its changes are undone. */
   allOrNothing(judge: () => boolean): boolean {
     const undo: (() => void)[] = [];
     this.#undo = undo;
@@ -74,7 +74,7 @@ export class Books {
     return ok;
   }
 
-  /** What is different from what it was, in the order in which it first changed. */
+  /** The changed records, in the order of their first change. */
   changed(): BooksContent {
     const changed = [...this.#changed];
     return {

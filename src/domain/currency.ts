@@ -1,5 +1,5 @@
-// How many digits of an amount in minor units stand behind the point: ISO 4217 (list one, column "Minor unit"). Not what
-// Intl says, which follows daily use: it gives the forint, the rupiah and fourteen others no digits, a factor of 100.
+// The number of decimals of each currency, from ISO 4217 (list one, column "Minor unit"). Intl follows daily use instead: it has no
+// decimals for the forint, the rupiah and fourteen others, which would be wrong by a factor of 100.
 
 /** A currency as accounts have it. */
 export const CURRENCY_FORM = /^[A-Z]{3}$/;
@@ -7,7 +7,7 @@ export const CURRENCY_FORM = /^[A-Z]{3}$/;
 /** The currencies that do not have two digits. */
 const MINOR_DIGITS: readonly (readonly [digits: number, currencies: RegExp])[] = [
   [0, /^(BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF)$/],
-  // Metals, funds, tests and none: ISO 4217 says that minor units do not apply.
+  // Metals, funds, test codes and no currency: minor units do not apply (ISO 4217).
   [0, /^X(A[GU]|B[A-D]|DR|P[DT]|SU|TS|UA|X{2})$/],
   [3, /^(BHD|IQD|JOD|KWD|LYD|OMR|TND)$/],
   [4, /^(CLF|UYW)$/],
@@ -26,7 +26,7 @@ export function renderDecimal(amount: bigint, currency: string): string {
   return `${amount < 0n ? '-' : ''}${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
 
-/** An amount in minor units as people read it, without its currency: −123456 US cents are "−1,234.56". */
+/** Renders an amount of minor units for people, without its currency: −123456 US cents are "−1,234.56". */
 export function renderMoney(amount: bigint, currency: string): string {
   const digits = minorDigitsOf(currency);
   const text = String(amount < 0n ? -amount : amount).padStart(digits + 1, '0');

@@ -1,5 +1,5 @@
-// Decides a job: from its transfers and the books they need, under lock, it derives the outcome of each. Pure: reads nothing, writes
-// nothing, and the same arguments always give the same decision.
+// Decides a job: derives the outcome of each transfer from the locked records that the transfers need. Pure: no reads, no writes, and
+// the same arguments always give the same decision.
 import { availableOf, EXTERNAL } from './account.ts';
 import { Books, type BooksContent, type MutableAccount, type MutableHold } from './books.ts';
 import { remainingOf } from './hold.ts';
@@ -9,13 +9,13 @@ import type { FailureCode, Order, Outcome } from './transfer.ts';
 export type Decision = {
   /** One per transfer, in the same sequence. */
   readonly outcomes: readonly Outcome[];
-  /** What moved or changed, as it is afterwards. */
+  /** The changed records, in their new state. */
   readonly changed: BooksContent;
 };
 
 /**
- * Judges the transfers one after another; each sees the effects of the ones before it. Each fails or succeeds alone, but for the
- * members of an atomic group, which must stand next to each other and settle all or none.
+ * Decides the transfers one after another; each sees the effects of the earlier ones. Each fails or succeeds alone, except the members
+ * of an atomic group, which must be adjacent and settle all or none.
  */
 export function decide(orders: readonly Order[], content: BooksContent): Decision {
   const books = new Books(content);
@@ -46,7 +46,7 @@ function settleGroup(members: readonly Order[], books: Books): Outcome[] {
     }),
   );
   if (ok) return outcomes;
-  // The last one judged is the culprit, with its own code.
+  // The last decided member failed, and keeps its own code.
   const culprit = outcomes.length - 1;
   return members.map((order, index): Outcome => {
     const outcome = outcomes[index];
@@ -55,7 +55,7 @@ function settleGroup(members: readonly Order[], books: Books): Outcome[] {
   });
 }
 
-/** The accounts of a transfer, and its currency: the one it names, or else that of the accounts. */
+/** The accounts of a transfer, and its currency: the one that it names, or else that of its accounts. */
 function partiesOf(order: Order, books: Books) {
   const source = books.account(order.fromAccount, order.toAccount);
   const destination = books.account(order.toAccount, order.fromAccount);
@@ -78,7 +78,7 @@ function settle(order: Order, books: Books): Outcome {
   const amount = order.amount ?? left;
   if (captures && amount > left) return refuse('exceeds_hold');
   if (reverses && (amount > left || amount === 0n)) return refuse('exceeds_original');
-  // For want of a destination @external has no currency and is not found either: it is the destination that is missing.
+  // Without a destination, @external has no currency and is not found either, but the missing account is the destination.
   if (!destination && (source || order.fromAccount === EXTERNAL)) return refuse('destination_not_found');
   if (!source || !destination) return refuse('source_not_found');
   if (releases && hold && currency !== null) {
@@ -137,7 +137,7 @@ function refuseMoney(
   destination: MutableAccount,
   amount: bigint,
 ): FailureCode | null {
-  // What a capture moves was reserved when it was held, so it takes nothing from what is available.
+  // A capture moves held money, so it does not reduce the available money.
   const taken = order.kind === 'capture' ? 0n : amount;
   const availableAfter = availableOf(source) - taken;
   if (source.accountNumber !== EXTERNAL && availableAfter < 0n) return 'insufficient_funds';
@@ -149,7 +149,7 @@ function refuseMoney(
   return null;
 }
 
-/** Ends a hold: what is left of it is available again. */
+/** Ends a hold: its remaining amount becomes available. */
 function release(
   books: Books,
   source: MutableAccount,

@@ -1,8 +1,8 @@
 // A hold: money authorized but not yet moved.
 //
 //   open ──▶ captured   its last part was captured, or a final capture released the rest
-//       ├──▶ voided     the rest was released by order
-//       └──▶ expired    the rest was released by the clock
+//       ├──▶ voided     the rest was released by a void
+//       └──▶ expired    the rest was released at its expiry
 //
 // captured + released never exceeds the amount, and reaches it when the hold ends.
 
@@ -15,11 +15,11 @@ export type Hold = {
   readonly amount: bigint;
   readonly captured: bigint;
   readonly released: bigint;
-  /** Whether its time had come when it was read, by the database's clock. */
+  /** Whether its expiry had passed, by the database's clock, when it was read. */
   readonly due: boolean;
 };
 
-/** What may still be captured, in minor units. */
+/** The amount that may still be captured, in minor units. */
 export function remainingOf(hold: Pick<Hold, 'amount' | 'captured' | 'released'>): bigint {
   return hold.amount - hold.captured - hold.released;
 }

@@ -1,6 +1,6 @@
-// What the main process and a thread say to each other. Plain values only: errors lose their class and code on the way.
+// The messages between the main process and its threads. Plain values only, because errors lose their class and code on the way.
 //
-// A job carries its transfers, one array for each field: a message of objects costs 4.3 µs per transfer, one of arrays 0.8.
+// A job carries its transfers as one array per field: a message of objects costs 4.3 µs per transfer, one of arrays 0.8.
 import type { Account, NewAccount } from './account.ts';
 import type { Ledger } from './ledger.ts';
 import { renderJsonb } from './record.ts';
@@ -13,7 +13,7 @@ export type QueuedTransfer = {
   readonly storedAtMicros: bigint | null;
 };
 
-/** A transfer as a job judges and writes it. */
+/** A transfer as a job decides and writes it. */
 export type LockedTransfer = Order & {
   readonly requestId: string | null;
   readonly description: string | null;
@@ -25,7 +25,7 @@ export type LockedTransfer = Order & {
 
 type Column<Value> = readonly (Value | null)[] | null;
 
-/** Transfers as one array for each field; a field that is null for every transfer is null. */
+/** Transfers as one array per field. A field that is null for every transfer is null. */
 export type TransferColumns = {
   readonly id: readonly string[];
   readonly fromAccount: readonly string[];
@@ -48,7 +48,7 @@ export type TransferColumns = {
   readonly storedAtMicros: Column<bigint>;
 };
 
-/** What the units of a job claim: an idempotency key names the unit's transfer, its group, or the first account that it opens. */
+/** The idempotency keys that the units of a job claim. A key names the unit's transfer, its group, or the first account that it opens. */
 export type Claim = IdempotencyKey & {
   /** The index of the unit in the job. */
   readonly unit: number;
@@ -56,7 +56,7 @@ export type Claim = IdempotencyKey & {
   readonly accountNumber: string | null;
 };
 
-/** A batch of units of one ledger; a thread answers one of none at once. */
+/** A batch of units of one ledger. A thread answers an empty one at once. */
 export type Job = {
   readonly ledger: Ledger;
   /**
@@ -68,15 +68,15 @@ export type Job = {
   readonly claims: readonly Claim[];
   readonly openings: readonly { readonly unit: number; readonly account: NewAccount }[];
   /**
-   * quarantine: fail the transfers without looking at the books, a last resort for one that broke settlement, alone in its job.
+   * quarantine: fail the transfers without reading the books, the last resort for one that broke settlement alone in its job.
    * dry run: roll back instead of committing.
    */
   readonly mode: 'settle' | 'quarantine' | 'dry run';
   /** An earlier attempt may have committed: its answer was lost. */
   readonly mayBeSettled: boolean;
   /**
-   * For how many milliseconds a thread tries again what the database refuses for a moment. It ends with the first wait of a caller, who is
-   * then answered otherwise.
+   * For how many milliseconds a thread retries after temporary errors of the database. The limit is the earliest end of a caller's
+   * wait: the caller gets another answer then.
    */
   readonly retryMs: number;
 };
@@ -84,11 +84,11 @@ export type Job = {
 /** How a unit of a job ended. */
 export type UnitEnding =
   | 'settled'
-  /** Another process, or an earlier attempt, has settled it. Its rows tell how. */
+  /** Another process, or an earlier attempt, has settled it. Its rows have the outcome. */
   | 'settled_elsewhere'
   /** Its idempotency key names an earlier request. Nothing was written. */
   | 'replayed'
-  /** An account that it opens exists already. Nothing was written. */
+  /** An account that it opens already exists. Nothing was written. */
   | 'account_exists';
 
 /** How one transfer of a settled unit ended: null is completed. */
@@ -101,7 +101,7 @@ export type SettledJob = {
   /** One per transfer of the job, in its order; meaningless where the unit was not settled. */
   readonly endings: readonly Ending[];
   readonly currencies: readonly (string | null)[];
-  /** What was moved, reserved or released, in minor units. */
+  /** The amount that was moved, reserved or released, in minor units. */
   readonly amounts: readonly (bigint | null)[];
   /** One per opening of the job, as the account is at the end of it; null where the unit was not settled. */
   readonly opened: readonly (Account | null)[];
@@ -124,7 +124,7 @@ export type Trouble = 'job' | 'database' | 'out of reach';
 
 export type JobReport =
   | SettledJob
-  /** The database does not serve the job at the moment; the same job may be run again later. */
+  /** The database is unreachable or too busy; the same job may be run again later. */
   | {
       readonly result: 'unavailable';
       readonly reason: string;

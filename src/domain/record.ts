@@ -1,5 +1,5 @@
-// The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again when
-// the books are audited, so it must never change for what is already written. docs/ARCHITECTURE.md states it.
+// The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again by an audit, so the
+// form of existing records must never change. docs/ARCHITECTURE.md defines it.
 import type { NewAccount } from './account.ts';
 import type { LockedTransfer } from './job.ts';
 import type { Outcome } from './transfer.ts';
@@ -8,8 +8,8 @@ const UNIT_SEPARATOR = '\u001f';
 const RECORD_SEPARATOR = '\u001e';
 
 /**
- * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. What is absent is empty, which
- * is unambiguous because no text field may be empty or hold a control character.
+ * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. An absent field is empty, which is
+ * unambiguous, because no text may be empty or contain a control character.
  */
 export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string {
   const entries = outcome.ok ? outcome.entries : null;

@@ -3,46 +3,46 @@
 //   pending ──settlement──▶ completed
 //                      └──▶ failed        (kept, with the code of the rule that refused it)
 //
-// completed and failed are final: nothing leads out of them.
+// completed and failed are final.
 //
 //   kind       moves money   reserves   parent
 //   transfer   yes
 //   hold                     amount
 //   capture    yes           − amount   the hold; a final one releases the rest as well
 //   void                     − rest     the hold
-//   expiry                   − rest     the hold, when its time has come; ordered by the service itself
+//   expiry                   − rest     the hold, when it is due; created by the service
 //   reversal   yes                      the transfer or capture that it undoes, whole or in part
 
 export const TRANSFER_KINDS = ['transfer', 'hold', 'capture', 'void', 'expiry', 'reversal'] as const;
 
 export type TransferKind = (typeof TRANSFER_KINDS)[number];
 
-/** Which request ordered several transfers at once. The members of an atomic group settle all or none. */
+/** The transfers of one request. The members of an atomic group settle all or none. */
 export type Group = { readonly id: string; readonly position: number; readonly atomic: boolean };
 
-/** Conditions on the source when the transfer is judged; null: none. */
+/** Conditions on the source when the transfer is decided; null: none. */
 export type Conditions = {
-  /** The number of its last entry: nothing has happened since the caller looked. */
+  /** The number of its last entry: nothing has changed since the caller read it. */
   readonly fromEntryNumber: bigint | null;
-  /** What it must have available afterwards, in minor units. */
+  /** The least available amount afterwards, in minor units. */
   readonly minAvailableAfter: bigint | null;
 };
 
-/** An accepted transfer, as settlement judges it. */
+/** An accepted transfer, as settlement decides it. */
 export type Order = {
   readonly id: string;
   readonly kind: TransferKind;
   readonly fromAccount: string;
   readonly toAccount: string;
-  /** Minor units, at least 1. Null: all that is left of the parent. */
+  /** Minor units, at least 1. Null: the remaining amount of the parent. */
   readonly amount: bigint | null;
-  /** Null: whatever currency the accounts have. */
+  /** Null: the currency of the accounts. */
   readonly currency: string | null;
-  /** The hold or the transfer that this one is about. */
+  /** The hold that this one captures or ends, or the transfer that it reverses. */
   readonly parentId: string | null;
   readonly group: Group | null;
   readonly conditions: Conditions | null;
-  /** A capture that releases what is left of its hold. */
+  /** A capture that releases the remaining amount of its hold. */
   readonly finalCapture: boolean;
   /** Seconds from acceptance until a hold expires; null: never. */
   readonly expiresIn: number | null;
@@ -50,7 +50,7 @@ export type Order = {
 
 /** A transfer as it arrives, before it is stored or settled. */
 export type NewTransfer = Order & {
-  /** Null: the caller named none, and the id of its group serves, or else its own. */
+  /** Null: the caller sent none, and the id of its group, or else its own, is used. */
   readonly requestId: string | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
@@ -98,7 +98,7 @@ export type Outcome =
   | {
       readonly ok: true;
       readonly currency: string;
-      /** What was moved, reserved or released. */
+      /** The amount that was moved, reserved or released. */
       readonly amount: bigint;
       /** Null if no money moved. */
       readonly entries: EntryPair | null;

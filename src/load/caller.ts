@@ -27,14 +27,14 @@ export class Caller {
   readonly #connections: Connections;
   readonly #prefix: string;
   readonly #tally: Tally;
-  /** Whether the feed is followed; otherwise only answers tell what is final. */
+  /** Whether the feed is followed. Otherwise only the answers show which transfers are final. */
   #following = false;
-  /** When the request of each transfer that is not known to be final was meant to start. */
+  /** The intended start of the request of each transfer that is not known to be final. */
   readonly #unsettled = new Map<string, number>();
   /** Transfers that were seen to be final before the answer to their request was read. */
   readonly #early = new Map<string, number>();
 
-  /** `prefix` is that of the numbers of the test's accounts. */
+  /** `prefix`: with which the numbers of the test's accounts begin. */
   constructor(options: { url: string; ledger?: string; connections: number; prefix: string; tally: Tally }) {
     this.#url = options.url;
     this.#ledger = options.ledger ?? MAIN_LEDGER.name;
@@ -52,7 +52,7 @@ export class Caller {
     return `${this.#prefix}-${index}`;
   }
 
-  /** Orders one transfer, or several in one request, that were meant to start at `intendedAt`. Never rejects. */
+  /** Sends one transfer, or several in one request, whose intended start was `intendedAt`. Never rejects. */
   async order(orders: readonly Order[], intendedAt: number, wait: boolean): Promise<void> {
     const transfers = orders.map(({ from, to, amount }) => ({
       from_account: this.accountNumber(from),
@@ -77,8 +77,8 @@ export class Caller {
   }
 
   /**
-   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. A service that is away
-   * for a while is followed again when it is back.
+   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. If the service is
+   * unreachable for a while, it is followed again afterwards.
    */
   async follow(start: number, signal: AbortSignal): Promise<void> {
     this.#following = true;

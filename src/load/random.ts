@@ -1,4 +1,4 @@
-// Random numbers that can be had again: the same seed gives the same load.
+// Reproducible random numbers: the same seed gives the same load.
 
 /** Numbers from 0 to below 1, by mulberry32 (Tommy Ettinger's 32-bit generator; public domain). */
 export function seeded(seed: number): () => number {
@@ -12,8 +12,8 @@ export function seeded(seed: number): () => number {
 }
 
 /**
- * Picks from 0 to `count` − 1: uniformly with a skew of 0, and after Zipf's law with that exponent otherwise (1: the
- * second account is named half as often as the first one, the third a third as often).
+ * Picks from 0 to `count` − 1: uniformly if the skew is 0, otherwise by Zipf's law with that exponent (1: the second account is
+ * picked half as often as the first one, the third a third as often).
  */
 export function createPicker(count: number, skew: number, random: () => number): () => number {
   if (skew === 0) return () => Math.floor(random() * count);

@@ -1,7 +1,7 @@
-// When the requests of a load test start. Its signal ends a loop early: requests under way are still awaited.
+// When the requests of a load test start. The signal ends a loop early; requests in flight are still awaited.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A request of an open loop that found no free connection for so long is not sent. */
+/** A request of an open loop is dropped if no connection becomes free for this long. */
 const LATE_MAX_MS = 5000;
 
 type OpenLoopOptions = {
@@ -27,8 +27,8 @@ export async function closedLoop(
 }
 
 /**
- * Open loop: `rate` requests a second are meant to start, whether or not the service keeps up. A connection that is free takes
- * the next of them, and is late if its time is over; so those that wait for a connection are no more than a number.
+ * Open loop: `rate` requests a second start on schedule, even if the service is late. A free connection takes the next request, even
+ * one that is already late. So requests that wait for a connection are only counted, and take no memory.
  */
 export async function openLoop(
   { lateMaxMs = LATE_MAX_MS, signal, ...options }: OpenLoopOptions,

@@ -13,7 +13,7 @@ export type Percentiles = {
 
 export type Summary = {
   readonly seconds: number;
-  /** Transfers whose time had come. */
+  /** Transfers whose scheduled start has passed. */
   readonly offered: number;
   /** Transfers that were answered 200 or 202. */
   readonly accepted: number;
@@ -24,7 +24,7 @@ export type Summary = {
   /** Accepted transfers that were seen to be final. */
   readonly settled: number;
   readonly acceptedPerSecond: number;
-  /** From the first one's start to the last one seen to be final. */
+  /** From the start of the first one to the last one that was seen to be final. */
   readonly settledPerSecond: number;
   /** From the intended start of a request to its answer, if that was 200 or 202. */
   readonly acceptMs: Percentiles;

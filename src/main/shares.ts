@@ -2,7 +2,7 @@
 
 /**
  * For resources that callers hold for long. With 50 percent, a caller may take one more while it holds fewer than are free. Then one
- * caller gets half, two get a third each, three a quarter each, and there is always one left for the next caller.
+ * caller gets half, two get a third each, three a quarter each, and one is always free for the next caller.
  */
 export class Shares {
   readonly #ratio: number;
@@ -43,8 +43,8 @@ export function ratioOf(percent: number): number {
 }
 
 /**
- * The caller at an address; for IPv6 its first 64 bits, because one network has all addresses that share them. Behind a proxy, all
- * callers are one.
+ * The caller at an address; for IPv6 its first 64 bits, because a network has all addresses that share them. Callers behind one proxy
+ * count as one.
  */
 export function callerOf(address: string | undefined): string {
   if (address === undefined) return '';

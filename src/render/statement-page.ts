@@ -1,5 +1,5 @@
-// A statement as a page that reads well on a screen and on paper. No script, nothing from elsewhere, and every text that a
-// caller wrote is escaped: any recipient may open the page.
+// A statement as an HTML page for screens and printers. It has no script and loads nothing, and every text of a caller is escaped, so
+// that it is safe to open.
 import { renderMoney } from '../domain/currency.ts';
 import type { StatementEntry, StatementSummary } from '../db/queries/statements.ts';
 

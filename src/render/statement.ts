@@ -1,5 +1,5 @@
-// A statement as text, bit by bit: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
-// A reader can detect one that breaks off: its end has the closing balance.
+// A statement as a stream of text: JSON for programs, CSV for spreadsheets, and a page for people (statement-page.ts).
+// The closing balance comes last, so that a reader can detect a truncated statement.
 import { z } from 'zod';
 import { BYTE_ORDER_MARK, type CsvStyle, neutralize, PLAIN_STYLE, renderCsv } from './csv.ts';
 import type { StatementEntry, StatementSummary } from '../db/queries/statements.ts';
@@ -164,5 +164,5 @@ function renderEntry(entry: StatementEntry): z.input<typeof entryView> {
 /** A statement as JSON. FORMS.json writes its members in this order. */
 export const statementView = summaryView.extend({
   entries: z.array(entryView),
-  closing_balance: minorUnits.describe('Comes last: an answer that broke off does not have it.'),
+  closing_balance: minorUnits.describe('Comes last: a truncated answer does not have it.'),
 });

@@ -274,7 +274,7 @@ test('audit: a ledger that is not there ends it with 2, and the ledgers there ar
 test('audit: wrong options end it with 2', async (t) => {
   const wrongly: { options: string[]; sentence: RegExp }[] = [
     { options: ['--sicne=1'], sentence: /^There is no option --sicne; see --help\.\n$/ },
-    { options: ['everything'], sentence: /^"everything" is not understood here/ },
+    { options: ['everything'], sentence: /^"everything" is not an argument of this command/ },
     {
       options: ['--since=-1'],
       sentence: /^The option --since is wrong: it must be the number of a row of the journal\.\n$/,

@@ -107,7 +107,7 @@ test('embedded: Ctrl-C while the database is created ends well, and the next sta
   assert.deepEqual(await first.exited, { code: 0, signal: null }, first.output());
   assert.deepEqual(
     first.logs().map(({ msg }) => msg),
-    ['creating the database, which takes some seconds', 'stopping', 'stopped'],
+    ['creating the embedded database', 'stopping', 'stopped'],
   );
   assert.equal(await initdb(), false);
   assert.deepEqual(await serverProcesses(empty), []);

@@ -114,7 +114,7 @@ test('load: a service that is away is named, and not mistaken for the database',
   assert.deepEqual(await away.exited, { code: 4, signal: null });
   assert.match(
     away.output(),
-    /^The service at http:\/\/127\.0\.0\.1:1 is out of reach \(.*ECONNREFUSED.*\): see whether it runs \("npm start" starts one\), and what --url says\.\n$/,
+    /^The service at http:\/\/127\.0\.0\.1:1 is out of reach \(.*ECONNREFUSED.*\): check that it runs \("npm start" starts one\), and check --url\.\n$/,
   );
 
   const other = createServer((_request, response) => void response.end('<p>Hello'));
@@ -125,7 +125,7 @@ test('load: a service that is away is named, and not mistaken for the database',
   assert.ok(typeof address === 'object' && address !== null);
   const stranger = await startLoad(t, `http://127.0.0.1:${address.port}`, ['--yes']);
   assert.deepEqual(await stranger.exited, { code: 1, signal: null });
-  assert.match(stranger.output(), /is not GopherPay: see what --url says\.\n$/);
+  assert.match(stranger.output(), /is not GopherPay: check --url\.\n$/);
 });
 
 /** A service, and books in which another account has money already. */

@@ -233,7 +233,7 @@ test('report: what is not a file is never replaced by one', async (t) => {
     assert.deepEqual(await program.exited, { code: 1, signal: null });
     assert.equal(
       program.output(),
-      `${join(folder, output)} is there and is no file: name another, or use --output=- and redirect.\n`,
+      `${join(folder, output)} exists and is not a file: choose another path, or use --output=- and redirect.\n`,
     );
   }
   assert.ok((await stat(join(folder, 'pipe'))).isFIFO());
@@ -255,7 +255,7 @@ test('report: a symbolic link in place of the file is refused, and what it point
     assert.deepEqual(await program.exited, { code: 1, signal: null });
     assert.equal(
       program.output(),
-      `${join(folder, path)} is a symbolic link, and reports follow none: name the file that it leads to, or use --output=- and redirect.\n`,
+      `${join(folder, path)} is a symbolic link, which is not followed: name its target, or use --output=- and redirect.\n`,
     );
   }
   assert.equal(await readFile(join(folder, 'secret'), 'utf8'), 'what was here before\n');
@@ -326,7 +326,7 @@ test('report: --decimals shows amounts in major units of their currency', async 
 const misunderstood: { args: string[]; sentence: RegExp }[] = [
   { args: [], sentence: /^Missing required argument: --user; see --help\.$/ },
   { args: ['--user=../../etc/passwd'], sentence: /^The option --user is wrong: it must be an account number\.$/ },
-  { args: ['--user', 'ANN', 'extra'], sentence: /^"extra" is not understood here; see --help\.$/ },
+  { args: ['--user', 'ANN', 'extra'], sentence: /^"extra" is not an argument of this command; see --help\.$/ },
   { args: ['--user=ANN', '--outptu=x.csv'], sentence: /^There is no option --outptu; see --help\.$/ },
   { args: ['--user=ANN', '--dry-rnu'], sentence: /^There is no option --dry-rnu; see --help\.$/ },
   { args: ['--user=ANN', '--no-output'], sentence: /^The option --output is wrong: it must be text\.$/ },
@@ -342,7 +342,7 @@ const misunderstood: { args: string[]; sentence: RegExp }[] = [
   },
   {
     args: ['--user=ANN', '--from=2026-01-31T12:00:00.1234567Z'],
-    sentence: /^The option --from is wrong: it must have at most six digits behind the seconds\.$/,
+    sentence: /^The option --from is wrong: it must have at most six decimals\.$/,
   },
   {
     args: ['--user=ANN', '--from=2026-02-01', '--to=2026-01-31'],

@@ -50,7 +50,7 @@ for (const args of [
     assert.deepEqual(await program.exited, { code: 4, signal: null }, program.output());
     assert.match(
       program.output(),
-      /^The database was silent for 1500 ms: see whether .* DB_READING_TIMEOUT_MS[^\n]*\.\n$/,
+      /^The database was silent for 1500 ms: check that .* DB_READING_TIMEOUT_MS[^\n]*\.\n$/,
     );
   });
 }

@@ -21,7 +21,7 @@ const SERVER = parseServerAddress(process.env[ADDRESS_VARIABLE]);
 test('start: a password that the server refuses', async (t) => {
   const message = 'password authentication failed for user "ada"';
   const url = await startImposter(t, { refusal: { code: '28P01', message } });
-  await endsWith(await serve(t, { DATABASE_URL: url }), 4, `The database is out of reach (${message}): see whether it`);
+  await endsWith(await serve(t, { DATABASE_URL: url }), 4, `The database is out of reach (${message}): check that it`);
 });
 
 test('start: a password that a real server refuses', async (t) => {
@@ -31,7 +31,7 @@ test('start: a password that a real server refuses', async (t) => {
   const url = (password: string) =>
     `postgres://ada:${password}@localhost:${server.admin.port}/postgres?host=${encodeURIComponent(server.admin.host)}`;
   await withAdmin(server.admin, (client) => client.query('grant create on schema public to ada'));
-  const refused = 'The database is out of reach (password authentication failed for user "ada"): see whether it';
+  const refused = 'The database is out of reach (password authentication failed for user "ada"): check that it';
   await endsWith(await serve(t, { DATABASE_URL: url('Geheim-4711') }), 4, refused);
   const service = await startService(t, { database: { url: url('Right-4711') }, env: { THREADS: '1' } });
   assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
@@ -39,7 +39,7 @@ test('start: a password that a real server refuses', async (t) => {
 
 test('start: a database that does not exist', async (t) => {
   const url = renderDatabaseUrl({ ...SERVER.owner, database: 'no_such_books' });
-  const sentence = 'The database is out of reach (database "no_such_books" does not exist): see whether it';
+  const sentence = 'The database is out of reach (database "no_such_books" does not exist): check that it';
   await endsWith(await serve(t, { DATABASE_URL: url }), 4, sentence);
 });
 
@@ -47,7 +47,7 @@ test('start: a server that says nothing', async (t) => {
   const url = await startImposter(t, { mute: true });
   const startedAt = performance.now();
   const program = await serve(t, { DATABASE_URL: url, DB_CONNECT_TIMEOUT_MS: '500' });
-  await endsWith(program, 4, 'The database is out of reach (timeout expired): see whether it');
+  await endsWith(program, 4, 'The database is out of reach (timeout expired): check that it');
   assert.ok(performance.now() - startedAt < 5000);
 });
 

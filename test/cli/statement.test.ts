@@ -122,7 +122,7 @@ test('statement: a file that was there stays as it is until the new one is whole
   await mkdir(join(folder, 'taken'));
   const taken = await run(t, ['--account=ANN', '--month=2025-01', '--output=taken'], folder);
   assert.equal(taken.code, 1);
-  assert.match(taken.output(), /is there and is no file/);
+  assert.match(taken.output(), /exists and is not a file/);
 });
 
 test('statement: a database that is out of reach has an exit code of its own', async (t) => {

@@ -25,8 +25,8 @@ const timeouts: DatabaseTimeouts = {
   lockTimeoutMs: 60_000,
   idleInTransactionTimeoutMs: 60_000,
   answerTimeoutMs: ANSWER_MS,
-  proofTimeoutMs: 2500,
-  goodbyeTimeoutMs: 1000,
+  probeTimeoutMs: 2500,
+  disconnectTimeoutMs: 1000,
 };
 const patient = { ...timeouts, answerTimeoutMs: 60_000 };
 

@@ -50,7 +50,7 @@ const FRESH = '0192f0c4-2222-7000-8000-000000000001';
 const OWN = { id: leaseOf(0), session: 1 };
 const ACCOUNT = { accountNumber: accountOf(7), currency: 'USD' };
 const PAGE = { limit: 100, after: null };
-const BOUNDS = { countMax: 100, bytesMax: 1_000_000 };
+const BOUNDS = { countMax: 100, bytesMax: 1_000_000, skippedLedgers: [] };
 const QUEUE = { pending_transfers: 'the queue is short, and an index would cost every transfer' };
 
 const newHold = newTransfer({
@@ -171,7 +171,11 @@ export const SENDERS: readonly Sender[] = [
     send: async (connection) =>
       await leases.loadPendingPage(connection, leaseOf(0), { after: idOf(0), last: idOf(2 * TRANSFERS) }, BOUNDS),
   },
-  { what: 'expiries', send: async (connection) => await loadDueHolds(connection, 100, [idOf(HOLD)]) },
+  {
+    what: 'expiries',
+    send: async (connection) =>
+      await loadDueHolds(connection, 100, { holdIds: [idOf(HOLD)], ledgerIds: [], accountKeys: [] }),
+  },
   {
     what: 'look-ups by key',
     send: async (connection) => {

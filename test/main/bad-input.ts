@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { type TestContext } from 'node:test';
-import { ANSWER_SCHEMAS } from '../../src/main/api/openapi.ts';
+import { ANSWER_VIEWS } from '../../src/main/api/views.ts';
 import { PROBLEMS, type ProblemCode } from '../../src/main/http/problem.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -119,7 +119,7 @@ export function checkProblem(
 ): void {
   assert.equal(answer.contentType, 'application/problem+json', answer.text);
   const problem: unknown = JSON.parse(answer.text);
-  const schema = ANSWER_SCHEMAS['Problem'];
+  const schema = ANSWER_VIEWS.Problem;
   assert.ok(schema);
   // Parsing leaves out what the schema does not know.
   assert.deepEqual(schema.parse(problem), problem);

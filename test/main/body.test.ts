@@ -159,10 +159,10 @@ const REPEATED: { text: string; name: string }[] = [
   { text: '{"😀": 1, "\\ud83d\\uDE00": 1}', name: '😀' },
 ];
 for (const { text, name } of REPEATED) {
-  test(`body: refuses ${text}, where a member comes twice`, () => {
+  test(`body: refuses ${text}, where a member appears twice`, () => {
     const problem = problemOf(Buffer.from(text));
     assert.equal(problem.code, 'invalid_request');
-    assert.deepEqual(problem.members, { errors: [{ pointer: `/${name}`, detail: `\`${name}\` comes twice` }] });
+    assert.deepEqual(problem.members, { errors: [{ pointer: `/${name}`, detail: `\`${name}\` appears twice` }] });
   });
 }
 

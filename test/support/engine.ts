@@ -11,7 +11,7 @@ import { type FakePool, startDispatcher } from './fake-pool.ts';
 import { type Proxy, startProxy } from './proxy.ts';
 
 /** How long the intake is silent before it takes its connection for broken. */
-const TIMEOUTS = { ...READING_TIMEOUTS, answerTimeoutMs: 500, proofTimeoutMs: 250 };
+const TIMEOUTS = { ...READING_TIMEOUTS, answerTimeoutMs: 500, probeTimeoutMs: 250 };
 
 export type StartedEngine = {
   engine: Engine;

@@ -14,7 +14,7 @@ import { keyed, startThreads, storePending, type Threads, unkeyed } from '../sup
 import { until } from '../support/until.ts';
 
 /** How long a connection is silent before a thread takes it for broken. */
-const SILENCE = { answerTimeoutMs: 500, proofTimeoutMs: 250 };
+const SILENCE = { answerTimeoutMs: 500, probeTimeoutMs: 250 };
 
 type Scene = { database: TestDatabase; threads: Threads };
 

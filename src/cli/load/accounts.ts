@@ -8,14 +8,14 @@ import { Connections } from '../../load/connections.ts';
 
 const AT_ONCE = 64;
 const RETRY_MS = 50;
-/** How long the service may take to move all the money back. Transfers accepted before can still move some of it meanwhile. */
+/** How long the sweep may take. Transfers that were accepted before it may still move money meanwhile. */
 const SWEEP_TIMEOUT_MS = 30_000;
 
 const account = z.object({ balance: z.int(), status: z.string() });
 const transfer = z.object({ status: z.string() });
 
-/** The result of a sweep. `left`: the numbers of accounts that may not be empty and closed. */
-export type Swept = { readonly amount: number; readonly closed: number; readonly left: readonly string[] };
+/** The result of a sweep. `remaining`: the numbers of accounts that may still be open or have money. */
+export type Swept = { readonly amount: number; readonly closed: number; readonly remaining: readonly string[] };
 
 export class TestAccounts {
   readonly #url: string;
@@ -58,7 +58,7 @@ export class TestAccounts {
   /** Moves the balances back to @external, and closes the accounts. Never rejects. */
   async sweep(): Promise<Swept> {
     const deadline = performance.now() + SWEEP_TIMEOUT_MS;
-    const left: string[] = [];
+    const remaining: string[] = [];
     let [next, amount] = [0, 0];
     const note = (moved: number): void => {
       amount += moved;
@@ -67,11 +67,11 @@ export class TestAccounts {
       while (next < this.#asked) {
         const number = this.#numberOf(next);
         next += 1;
-        if (!(await this.#emptyUntil(deadline, number, note))) left.push(number);
+        if (!(await this.#emptyUntil(deadline, number, note))) remaining.push(number);
       }
     });
     await this.#connections.close();
-    return { amount, closed: this.#asked - left.length, left };
+    return { amount, closed: this.#asked - remaining.length, remaining };
   }
 
   async #emptyUntil(deadline: number, number: string, onMoved: (amount: number) => void): Promise<boolean> {
@@ -91,7 +91,7 @@ export class TestAccounts {
     const { balance, status: state } = account.parse(JSON.parse(text));
     if (state === 'closed') return true;
     if (balance > 0) {
-      const body = { from_account: number, to_account: EXTERNAL, amount: balance, description: 'Load test: back' };
+      const body = { from_account: number, to_account: EXTERNAL, amount: balance, description: 'Load test: sweep' };
       const moved = await this.#connections.post('/transfers', { prefer: 'wait=10' }, JSON.stringify(body));
       if (moved[0] !== 200 || transfer.parse(JSON.parse(moved[1])).status !== 'completed') return false;
       onMoved(balance);

@@ -33,12 +33,12 @@ export async function readBalances({
     );
   }
   const { data } = balances.safeParse(answer);
-  if (!data) throw new CommandError(EXIT.failed, `${url} is not GopherPay: see what --url says.`);
+  if (!data) throw new CommandError(EXIT.failed, `${url} is not GopherPay: check --url.`);
   const unbalanced = data.currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
   return { journalNumber: data.journal_number, unbalanced };
 }
 
-/** Reads JSON, or null if the answer is something else. Throws an error of one sentence if the service or its database is away. */
+/** Reads JSON, or null if the answer is something else. Throws an error of one sentence if the service or its database is unreachable. */
 async function readJson(address: string, url: string): Promise<unknown> {
   const { statusCode, body } = await request(address).catch((error: unknown) => {
     throw serviceAway(url, error);
@@ -54,6 +54,6 @@ async function readJson(address: string, url: string): Promise<unknown> {
 
 /** The error for a service that does not answer. This command does not use the database. */
 export function serviceAway(url: string, error: unknown): CommandError {
-  const sentence = `The service at ${url} is out of reach (${reasonOf(toError(error))}): see whether it runs ("npm start" starts one), and what --url says.`;
+  const sentence = `The service at ${url} is out of reach (${reasonOf(toError(error))}): check that it runs ("npm start" starts one), and check --url.`;
   return new CommandError(EXIT.outOfReach, sentence, { cause: error });
 }

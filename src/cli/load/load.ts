@@ -1,6 +1,5 @@
-// gopherpay load: a load tester of its own. Closed loop: every connection sends the next request when it has its answer.
-// Open loop (--rate): requests start on schedule whether or not the service keeps up, and every latency counts from the
-// intended start, so that a stalled service cannot hide.
+// gopherpay load: a load tester. Closed loop: every connection sends the next request when it has its answer. Open loop (--rate):
+// requests start on schedule even if the service is late. Every latency counts from the intended start, so that a stall is visible.
 import { createInterface } from 'node:readline';
 import { defineCommand } from 'citty';
 import { toError } from '../../db/connection/errors.ts';
@@ -13,7 +12,7 @@ import { renderTable } from './render.ts';
 import { runTest } from './run.ts';
 import type { Summary } from '../../load/tally.ts';
 
-/** What the process ends with when a threshold was not met. */
+/** The exit code if a threshold was not met. */
 const EXIT_THRESHOLD = 99;
 
 export const load = defineCommand({
@@ -26,7 +25,7 @@ export const load = defineCommand({
     ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
     yes: { type: 'boolean', description: 'Do not ask before money is moved; needed where there is no terminal' },
     connections: { type: 'string', description: 'Connections (64)' },
-    rate: { type: 'string', description: 'Open loop: requests per second, on schedule. Closed loop if left out' },
+    rate: { type: 'string', description: 'Open loop: requests per second, on schedule. Closed loop by default' },
     duration: { type: 'string', description: 'Seconds (10)' },
     accounts: { type: 'string', description: 'Accounts, opened by the test (1000)' },
     skew: { type: 'string', description: "Exponent of Zipf's law over the accounts; 0 is uniform (0)" },
@@ -38,7 +37,7 @@ export const load = defineCommand({
     'min-settled-per-second': { type: 'string', description: 'Exit 99 if fewer transfers were settled per second' },
     'max-failed': {
       type: 'string',
-      description: 'Exit 99 if more transfers failed to get an answer that says yes or 429',
+      description: 'Exit 99 if more transfers were answered neither 200, 202 nor 429',
     },
   },
   async run({ args }) {
@@ -48,7 +47,7 @@ export const load = defineCommand({
       throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
     }
     await interruptible(async (signal) => {
-      // Before the question: there is nothing to confirm if the service is away.
+      // Before the question: there is nothing to confirm if the service is unreachable.
       await readBalances(options);
       if (!options.yes) await confirm(options, signal);
       const { prefix, summary, swept } = await runTest(options, signal);
@@ -56,7 +55,7 @@ export const load = defineCommand({
       const unbalanced = books instanceof Error ? null : books.unbalanced;
       if (summary) {
         const { seed } = options;
-        const result = { seed, options, prefix, ...summary, unbalanced, swept: swept.amount, left: swept.left };
+        const result = { seed, options, prefix, ...summary, unbalanced, swept: swept.amount, left: swept.remaining };
         await writeStandardOutput([options.json ? `${JSON.stringify(result)}\n` : renderTable(summary)]);
       }
       signal.throwIfAborted();
@@ -66,7 +65,7 @@ export const load = defineCommand({
   },
 });
 
-/** citty adds a camelCase twin for every option with a dash; the strict parser knows only the names that are declared. */
+/** citty adds a camelCase alias for every option with a dash, which the strict parser would refuse. */
 function dropAliases(args: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(args).filter(([name]) => !/[A-Z]/.test(name)));
 }
@@ -89,12 +88,12 @@ async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void>
   if (!/^\s*y(es)?\s*$/i.test(answer)) throw new CommandError(EXIT.failed, 'Nothing was written.');
 }
 
-/** Ends the command with the exit code of the worst finding, if there is any. */
+/** Throws the error of the worst finding, if there is any. */
 function refuseFindings(
   options: LoadOptions,
   summary: Summary | null,
   unbalanced: readonly string[],
-  { left }: Swept,
+  { remaining }: Swept,
 ): void {
   if (unbalanced.length > 0) {
     throw new CommandError(EXIT.discrepancy, `The balances in ${unbalanced.join(', ')} do not sum to zero.`);
@@ -103,7 +102,7 @@ function refuseFindings(
     const missing = summary.accepted - summary.settled;
     throw new CommandError(EXIT.discrepancy, `${missing} accepted transfers were not final a minute after the end.`);
   }
-  if (left.length > 0) throw new CommandError(EXIT.failed, `${left.length} accounts are not empty and closed.`);
+  if (remaining.length > 0) throw new CommandError(EXIT.failed, `${remaining.length} accounts are still open.`);
   if (summary) refuseThresholds(options, summary);
 }
 

@@ -1,21 +1,21 @@
-// How a load test shows itself: a line per second while it runs, and a table at its end.
+// The output of a load test: a line per second while it runs, and a table at its end.
 import { renderMoney } from '../../domain/currency.ts';
 import type { Swept } from './accounts.ts';
 import type { Percentiles, Summary, Tally } from '../../load/tally.ts';
 
-/** What has happened so far. */
+/** The progress so far. */
 export function renderLine(tally: Tally, unsettled: number): string {
   const seconds = Math.round(tally.elapsedMs / 1000);
   const { offered, accepted, refused, failed, settled } = tally;
   return `${seconds} s  offered ${offered}  accepted ${accepted}  429 ${refused}  failed ${failed}  settled ${settled}  on their way ${unsettled}\n`;
 }
 
-/** Renders what happened to the accounts. Accounts are opened in USD by default. */
-export function renderSwept({ amount, closed, left }: Swept): string {
+/** Renders the result of the sweep. Accounts are opened in USD by default. */
+export function renderSwept({ amount, closed, remaining }: Swept): string {
   const done = `${renderMoney(BigInt(amount), 'USD')} USD moved back, ${closed} accounts closed`;
-  if (left.length === 0) return done;
-  const named = left.length > 3 ? `${left.slice(0, 3).join(', ')} and so on` : left.join(', ');
-  return `${done}; ${left.length} are left with money or open (${named}): move it to @external and close them.`;
+  if (remaining.length === 0) return done;
+  const named = remaining.length > 3 ? `${remaining.slice(0, 3).join(', ')} and so on` : remaining.join(', ');
+  return `${done}; ${remaining.length} still have money or are open (${named}): move it to @external and close them.`;
 }
 
 /** The result for people. Times are milliseconds. */

@@ -15,8 +15,8 @@ export const READING_TIMEOUTS: DatabaseTimeouts = {
   lockTimeoutMs: 10_000,
   idleInTransactionTimeoutMs: 0,
   answerTimeoutMs: 0,
-  proofTimeoutMs: 2500,
-  goodbyeTimeoutMs: 1000,
+  probeTimeoutMs: 2500,
+  disconnectTimeoutMs: 1000,
 };
 
 /** For commands, and the person at the terminal who waits for them: the server may not be silent for ever either. */
@@ -107,7 +107,7 @@ export async function connect(
     client.connection.stream.destroy();
     throw error;
   }
-  goodbyes.set(client, timeouts.goodbyeTimeoutMs);
+  goodbyes.set(client, timeouts.disconnectTimeoutMs);
   watchAnswers(client, timeouts);
   proveWhenDoubted(client, timeouts);
   proveAtRest(client, timeouts);
@@ -169,14 +169,14 @@ function watchAnswers(client: Client, { answerTimeoutMs }: DatabaseTimeouts): vo
  * Probes an idle connection, and destroys it if there is no answer. Otherwise the next job or intake on it would wait for a whole
  * answer timeout, after the network has healed.
  */
-function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: DatabaseTimeouts): void {
+function proveAtRest(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   let heard = socket.bytesRead;
   let asked = false;
   const look = (): void => {
     if (socket.bytesRead !== heard) asked = false;
-    else if (asked) socket.destroy(silenceAfterProof(proofTimeoutMs));
+    else if (asked) socket.destroy(silenceAfterProof(probeTimeoutMs));
     else if (isAtRest(client, socket)) {
       asked = true;
       // The next statement on the connection reports the failure.
@@ -185,12 +185,12 @@ function proveAtRest(client: Client, { answerTimeoutMs, proofTimeoutMs }: Databa
     heard = socket.bytesRead;
   };
   // A process that was held up itself finds the timer first, and then the answer that has long been there.
-  const timer = setInterval(() => setImmediate(look), proofTimeoutMs).unref();
+  const timer = setInterval(() => setImmediate(look), probeTimeoutMs).unref();
   socket.once('close', () => clearInterval(timer));
 }
 
 /**
- * Probes all connections of the process, including those of its threads: any that gets no byte within `proofTimeoutMs` is destroyed. Called
+ * Probes all connections of the process, including those of its threads: any that gets no byte within `probeTimeoutMs` is destroyed. Called
  * when one connection fell silent and a new one is answered: the others may have fallen silent as well.
  */
 export function doubtConnections(): void {
@@ -201,7 +201,7 @@ export function doubtConnections(): void {
 }
 
 /** A statement that takes longer than the probe is lost and must be repeated; that cost is rare. */
-function proveWhenDoubted(client: Client, { answerTimeoutMs, proofTimeoutMs }: DatabaseTimeouts): void {
+function proveWhenDoubted(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   const doubts = new BroadcastChannel(DOUBTS);
@@ -210,16 +210,16 @@ function proveWhenDoubted(client: Client, { answerTimeoutMs, proofTimeoutMs }: D
     // The next statement on the connection reports the failure.
     if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
     const look = (): void => {
-      if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(proofTimeoutMs));
+      if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(probeTimeoutMs));
     };
-    setTimeout(() => setImmediate(look), proofTimeoutMs).unref();
+    setTimeout(() => setImmediate(look), probeTimeoutMs).unref();
   });
   doubts.unref();
   socket.once('close', () => doubts.close());
 }
 
-function silenceAfterProof(proofTimeoutMs: number): SilenceError {
-  return new SilenceError(`The database did not answer within ${proofTimeoutMs} ms`);
+function silenceAfterProof(probeTimeoutMs: number): SilenceError {
+  return new SilenceError(`The database did not answer within ${probeTimeoutMs} ms`);
 }
 
 /** Whether nothing is on its way to the server, and no answer from it. */

@@ -1,7 +1,5 @@
 // Tells what an error of the database means: try again, try again on a new connection, or never.
 
-import type { Trouble } from '../../domain/job.ts';
-
 /** Stored rows contradict each other: reading again gives the same error. `gopherpay audit` says where. */
 export class DamagedBooksError extends Error {}
 
@@ -71,7 +69,7 @@ export function isOutOfReach(error: unknown): boolean {
 }
 
 /** What an error concerns that may pass. A lock that another session holds, or a timeout, concerns its own job. */
-export function troubleOf(error: unknown): Trouble {
+export function troubleOf(error: unknown): 'job' | 'database' | 'out of reach' {
   if (isOutOfReach(error)) return 'out of reach';
   const isOfOneConnection = OF_ONE_CONNECTION.has(sqlStateOf(error) ?? '');
   return retryAfter(error) === 'new connection' && !isOfOneConnection ? 'database' : 'job';

@@ -15,9 +15,9 @@ export type DatabaseTimeouts = {
   /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
   answerTimeoutMs: number;
   /** How often an idle connection is probed, and how long it, or any connection after a silence, has for an answer. */
-  proofTimeoutMs: number;
+  probeTimeoutMs: number;
   /** How long a server may take to close a connection that this process has ended. */
-  goodbyeTimeoutMs: number;
+  disconnectTimeoutMs: number;
 };
 
 export type SessionOptions = {

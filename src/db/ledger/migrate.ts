@@ -20,8 +20,8 @@ const TIMEOUTS: DatabaseTimeouts = {
   lockTimeoutMs: 60_000,
   idleInTransactionTimeoutMs: 60_000,
   answerTimeoutMs: 610_000,
-  proofTimeoutMs: 2500,
-  goodbyeTimeoutMs: 1000,
+  probeTimeoutMs: 2500,
+  disconnectTimeoutMs: 1000,
 };
 const INSUFFICIENT_PRIVILEGE = '42501';
 const LOCK_NOT_AVAILABLE = '55P03';

@@ -1,4 +1,4 @@
-// Turns what a handler threw into a problem, and makes the problems that several rooms refuse with.
+// Turns an error of a handler into a problem, and creates the problems that several modules use.
 import { retryAfter, sqlStateOf, toError } from '../../db/connection/errors.ts';
 import { CommitUnknownError } from '../../db/connection/transaction.ts';
 import type { Logger } from '../../logger.ts';
@@ -10,7 +10,7 @@ export function toProblem(error: unknown, logger: Logger, requestId: string): Pr
     logger.warn({ request_id: requestId, reason: error.message }, 'database error');
     return new Problem(
       'outcome_unknown',
-      'The database went away before it answered: read what was to change, to see.',
+      'The connection to the database was lost before it answered. Read the account or ledger to see whether it changed.',
       {
         headers: { 'Retry-After': '1' },
       },
@@ -23,13 +23,13 @@ export function toProblem(error: unknown, logger: Logger, requestId: string): Pr
     );
     return unavailableProblem();
   }
-  logger.error({ request_id: requestId, err: error }, 'a request failed for a reason of our own');
-  return new Problem('internal_error', 'This is our fault; the log has it under the request id.');
+  logger.error({ request_id: requestId, err: error }, 'unhandled error');
+  return new Problem('internal_error', 'The service failed; the log has the error under the request id.');
 }
 
-/** The database cannot be reached: nothing was stored, and trying again is the thing to do. */
+/** The database is unreachable: nothing was stored, and the caller should retry. */
 export function unavailableProblem(): Problem {
-  return new Problem('database_unavailable', 'The database is out of reach; nothing was stored. Try again.', {
+  return new Problem('database_unavailable', 'The database is unreachable; nothing was stored. Try again.', {
     headers: { 'Retry-After': '1' },
   });
 }

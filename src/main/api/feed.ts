@@ -10,13 +10,13 @@ import type { Logger } from '../../logger.ts';
 import type { StreamWriter } from '../http/stream.ts';
 import { renderEvent } from './views.ts';
 
-/** A page is read and rendered at once, so it is bounded by rows and by what these cover; one job may have more. */
+/** A page is read and rendered at once, so its rows and their transfers are bounded. One job may have more transfers. */
 const PAGE_RECORDS_MAX = 128;
 const PAGE_ROWS_MAX = 100;
-/** Of all ledgers. Followers that have caught up need the same page. A follower whose page was dropped reads it again. */
+/** For all ledgers. Followers that have caught up need the same page. A follower whose page was dropped reads it again. */
 const PAGES_KEPT = 64;
 const PAGES_BYTES_MAX = 32 * 1024 * 1024;
-/** Each piece has memory of its own, so a slow follower keeps one piece in memory and not a page. */
+/** Each piece has its own memory, so a slow follower keeps one piece in memory and not a page. */
 const PIECE_BYTES = 64 * 1024;
 const POLL_MS = 200;
 const RETRY_MS = 1000;
@@ -46,7 +46,10 @@ export class Feed {
   #polling: Promise<void> | null = null;
   #stopped = false;
 
-  /** The pool is the feed's own: its readers must not hold up the others, nor they it. `lingerTimeoutMs`: how long a follower that takes nothing may hold up the end. */
+  /**
+   * The pool is for the feed alone, so that it and other reads do not delay each other. `lingerTimeoutMs`: how long a stalled follower
+   * may delay the stop.
+   */
   constructor(options: { pool: ConnectionPool; logger: Logger; lingerTimeoutMs: number }) {
     this.#pool = options.pool;
     this.#logger = options.logger;
@@ -108,7 +111,7 @@ export class Feed {
     this.#groups.set(ledger.id, group);
     if (this.#polling === null) this.#polling = this.#poll();
     else if (!known) {
-      // The poll may be asleep; what it cannot read either, it reports.
+      // The poll may be asleep. If the database cannot be read, the poll reports it.
       this.end(ledger).then(
         (number) => this.advance(ledger, number),
         () => {},
@@ -126,7 +129,7 @@ export class Feed {
     /** How many pieces of the page after the cursor were sent. A slow follower must not keep the page in memory. */
     let sent = 0;
     let page: WeakRef<Page> | undefined;
-    // The first bytes tell the caller that it is connected, while there may be nothing to tell yet.
+    // The first bytes show the caller that it is connected, even if there is no event yet.
     await writer.send(': the journal follows\n\n');
     while (!end.aborted || sent > 0) {
       if (sent === 0 && group.head <= cursor) {
@@ -137,7 +140,7 @@ export class Feed {
       const next = await this.#piece(group.ledger, cursor, sent, page?.deref());
       page = next?.page;
       if (next === null) {
-        // A follower that lacks the rest of its page would end in the middle of an event.
+        // Without the rest of its page, the stream would end in the middle of an event.
         if (end.aborted) return;
         await sleep(RETRY_MS, null, { signal: end }).catch(() => {});
       } else if (!end.aborted || sent > 0) {
@@ -151,7 +154,7 @@ export class Feed {
     }
   }
 
-  /** A piece of a page, and where the next page begins; null if the database cannot be read just now. */
+  /** A piece of a page, and where the next page begins; null if the database cannot be read at the moment. */
   async #piece(
     ledger: Ledger,
     after: bigint,
@@ -161,7 +164,7 @@ export class Feed {
     try {
       const page = known ?? (await this.#page(ledger, after));
       const piece = page.pieces[index];
-      if (piece === undefined) throw new DamagedBooksError(`The journal after ${after} has changed.`);
+      if (piece === undefined) throw new DamagedBooksError(`The journal after row ${after} has changed.`);
       return { page: new WeakRef(page), piece, isLast: index === page.pieces.length - 1, cursor: page.next };
     } catch (error) {
       if (retryAfter(error) === 'never') throw error;
@@ -169,7 +172,7 @@ export class Feed {
     }
   }
 
-  /** Whether the journal went past a number before it was time for a sign of life, or for the end. */
+  /** Waits until the journal has more rows, or until a keep-alive or the end is due. Returns whether it has more rows. */
   async #waitBeyond(group: Group, number: bigint, end: AbortSignal): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();
@@ -213,7 +216,8 @@ export class Feed {
   async #loadPage(ledger: Ledger, after: bigint): Promise<Page> {
     const events = await this.load(ledger, after, PAGE_ROWS_MAX);
     const last = events.at(-1);
-    if (last === undefined) throw new DamagedBooksError(`The journal's head is beyond ${after}, and its rows are not.`);
+    if (last === undefined)
+      throw new DamagedBooksError(`The journal's head is beyond row ${after}, but there are no such rows.`);
     const all = Buffer.from(events.map(renderServerSentEvent).join(''));
     const pieces: Buffer[] = [];
     for (let start = 0; start < all.length; start += PIECE_BYTES) {

@@ -1,12 +1,12 @@
-// Finds the ledger that a path names. Ledgers are never renamed or deleted, so one that was found is remembered. Names that
-// are not known are looked up together, one statement at a time, so that a storm of invented names costs one connection.
+// Finds the ledger that a path names. Ledgers are never renamed or deleted, so they are cached. Unknown names are looked up together,
+// one statement at a time, so that a storm of invented names occupies one connection.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { LEDGERS_MAX, loadLedgers } from '../../db/ledger/ledgers.ts';
 import { isLedgerName, type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
 import { Problem } from '../http/problem.ts';
 import { tooBusyProblem } from './reads.ts';
 
-/** Another process may create the ledger at any time, so a missing name is asked for again after this. */
+/** Another process may create the ledger at any time, so a missing name is looked up again after this time. */
 const MISSING_MS = 1000;
 const MISSING_MAX = 10_000;
 const WAITING_MAX = 1000;
@@ -16,7 +16,7 @@ export class LedgerRegistry {
   readonly #knownMax: number;
   /** By name, in the order in which they were found. */
   readonly #known = new Map<string, Ledger>();
-  /** Names that no ledger had when they were looked up, and until when that counts; the earliest first. */
+  /** Names that no ledger had when they were looked up, and how long that is assumed; the earliest first. */
   readonly #missing = new Map<string, number>();
   #waiting = new Map<string, PromiseWithResolvers<Ledger | null>>();
   #running = false;
@@ -26,7 +26,7 @@ export class LedgerRegistry {
     this.#knownMax = knownMax;
   }
 
-  /** The ledger if it is remembered, which `main` always is. */
+  /** The ledger if it is cached. `main` always is. */
   recall(name: string): Ledger | undefined {
     return name === MAIN_LEDGER.name ? MAIN_LEDGER : this.#known.get(name);
   }
@@ -41,7 +41,7 @@ export class LedgerRegistry {
     return ledger;
   }
 
-  /** Remembers a ledger, such as one that was just created. */
+  /** Caches a ledger, such as one that was just created. */
   remember(ledger: Ledger): void {
     this.#missing.delete(ledger.name);
     if (ledger.name === MAIN_LEDGER.name || this.#known.has(ledger.name)) return;
@@ -92,7 +92,7 @@ export class LedgerRegistry {
 }
 
 export function ledgerNotFound(): Problem {
-  return new Problem('ledger_not_found', 'There is no ledger with this name; GET /ledgers lists what there is.');
+  return new Problem('ledger_not_found', 'There is no ledger with this name; GET /ledgers lists the existing ones.');
 }
 
 function dropOldest(map: Map<string, unknown>, sizeMax: number): void {

@@ -12,7 +12,11 @@ const createsTransfers = ({ query }: Route): boolean => query === TRANSFER_PARAM
 const HEADERS: Readonly<
   Record<string, { schema: Record<string, unknown>; description: string; isTaken: (route: Route) => boolean }>
 > = {
-  'X-Request-ID': { schema: { type: 'string' }, description: 'Yours; one is made otherwise.', isTaken: () => true },
+  'X-Request-ID': {
+    schema: { type: 'string' },
+    description: 'An id chosen by the caller; otherwise the service creates one.',
+    isTaken: () => true,
+  },
   'Last-Event-ID': {
     schema: { type: 'string' },
     description: 'With Accept: text/event-stream: the id of the last event you have; it outranks `after`.',
@@ -20,7 +24,7 @@ const HEADERS: Readonly<
   },
   'Idempotency-Key': {
     schema: { type: 'string', maxLength: 255 },
-    description: 'One key names one request, for ever.',
+    description: 'One key names one request, permanently.',
     isTaken: ({ method }) => method === 'POST',
   },
   Prefer: {
@@ -31,13 +35,13 @@ const HEADERS: Readonly<
   },
 };
 
-/** What else an answer can be, if the request's Accept header says so. */
+/** Other types of an answer, which the request's Accept header selects. */
 const OTHER_TYPES: Readonly<Partial<Record<AnswerName, readonly string[]>>> = {
   Statement: ['text/csv', 'text/html'],
   EventPage: ['text/event-stream'],
 };
 
-/** The document, as an object that is JSON already. */
+/** The document, as a JSON value. */
 export function renderOpenApi(routes: readonly Route[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
@@ -67,7 +71,7 @@ function renderOperation(route: Route): Record<string, unknown> {
   const answers = Object.entries(route.answers).map(([status, name]) => [status, renderAnswer(name)]);
   return {
     summary: route.summary,
-    // Not of a ledger: it has no path under /ledgers/{ledger}.
+    // A route without a ledger has no path under /ledgers/{ledger}.
     ...(route.global && { servers: [{ url: '/' }] }),
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
     ...(route.body !== NO_BODY && {

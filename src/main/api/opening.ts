@@ -1,5 +1,5 @@
-// Opens accounts: one, or several at once, all or none. The accounts, their idempotency key and their opening transfers become durable
-// in one commit.
+// Opens accounts: one, or several at once, all or none. One commit makes the accounts, their idempotency key and their opening transfers
+// durable.
 import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { z } from 'zod';
 import { type AccountRecord, loadAccountsOf } from '../../db/ledger/accounts.ts';
@@ -19,14 +19,14 @@ import { renderAccount } from './views.ts';
 type AccountBody = z.output<typeof createAccountSchema>;
 type Body = AccountBody | z.output<typeof createAccountsSchema>;
 
-/** What a request opens, and the id of the opening transfer of each account, or null. */
+/** The accounts and transfers of a request, and for each account the id of its opening transfer, or null. */
 type Wanted = {
   readonly accounts: readonly NewAccount[];
   readonly transfers: readonly NewTransfer[];
   readonly openingIds: readonly (string | null)[];
 };
 
-/** Opens one account, or those of a list: 201. Throws the problem if it cannot. */
+/** Opens one account, or those of a list, and answers 201. Throws a problem if it cannot. */
 export async function createAccounts(parts: Parts, context: RequestContext<unknown, Body>): Promise<Answer> {
   const { body, ledger, caller, headers } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
@@ -52,7 +52,7 @@ function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], opening: Wan
 function unknownOpening([first]: readonly Pick<NewAccount, 'accountNumber'>[]): Problem {
   return new Problem(
     'outcome_unknown',
-    'The database went away before it answered. Read the account, or send the same Idempotency-Key again.',
+    'The connection to the database was lost before it answered. Read the account, or retry with the same `Idempotency-Key`.',
     { headers: { 'Retry-After': '1' }, members: { account_number: first?.accountNumber } },
   );
 }
@@ -78,7 +78,7 @@ function toWanted(
   const openings = bodies.map(({ balance }, index) => {
     const account = accounts[index];
     if (!account || balance === 0) return null;
-    // A key of a list names the group of its opening transfers.
+    // The idempotency key of a list names the group of its opening transfers.
     const group = 'accounts' in context.body ? { id, position, atomic: false } : null;
     position += 1;
     return openingTransfer(account, balance, context, group);
@@ -90,7 +90,7 @@ function toWanted(
   };
 }
 
-/** A number for an account that names none. With a key it follows from the key, so that a retry opens the same account. */
+/** A number for an account without one. With an idempotency key it is derived from the key, so that a retry opens the same account. */
 function makeNumber(idempotency: IdempotencyKey | null, position: number): string {
   const number = idempotency
     ? createHash('sha256').update(`${position} ${idempotency.key}`).digest().readUIntBE(0, 6) % 10 ** 12
@@ -126,11 +126,11 @@ async function loadOpened(
   const loaded = new Map(rows.map((each) => [each.accountNumber, each]));
   const opened = numbers.flatMap((number) => loaded.get(number) ?? []);
   if (opened.length !== numbers.length)
-    throw new DamagedBooksError('A key names an account that is not there; run gopherpay audit.');
+    throw new DamagedBooksError('An idempotency key names a missing account; run gopherpay audit.');
   return opened;
 }
 
-/** Reads what exists. If it cannot be read, the outcome is unknown: another 503 would mean that nothing was stored. */
+/** Reads the stored state. If that fails, the outcome is unknown: any other 503 would mean that nothing was stored. */
 async function orUnknown<Result>(
   accounts: readonly Pick<NewAccount, 'accountNumber'>[],
   read: () => Promise<Result>,
@@ -143,7 +143,7 @@ async function orUnknown<Result>(
   }
 }
 
-/** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key's request was another one. */
+/** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key was used for another request. */
 async function replayAccounts(
   parts: Parts,
   context: RequestContext<unknown, Body>,

@@ -1,4 +1,4 @@
-// Checks whether short reads are answered, by making one over the connections that callers' reads use.
+// Checks whether short reads are answered, with a read over the connections that callers' reads use.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { toError } from '../../db/connection/errors.ts';
 import { loadJournalNumber } from '../../db/queries/feed.ts';

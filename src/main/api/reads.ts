@@ -1,11 +1,11 @@
-// Reads of one kind: a pool of connections, and a waiting line before it in which callers take turns. A caller with a thousand requests
-// delays only itself: the one request of another caller is next.
+// Reads of one kind: a pool of connections with a fair queue, in which callers take turns. A caller with a thousand requests delays only
+// itself: the single request of another caller is next.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { isCanceled } from '../../db/connection/errors.ts';
 import { Problem } from '../http/problem.ts';
 import type { Parts } from './submission.ts';
 
-/** How many requests of one caller may wait in a line. */
+/** How many requests of one caller may wait in a queue. */
 const WAITING_MAX = 1000;
 
 /** How a caller can narrow a list, for filter_too_wide and query_too_slow. */
@@ -25,7 +25,7 @@ export class Reads {
 
   /**
    * `waitTimeoutMs`: how long a request may wait for its turn. `advice`: how a caller can avoid a statement that takes too long; null if
-   * only trouble of the database can be the cause.
+   * only a fault of the database can be the cause.
    */
   constructor(options: { pool: ConnectionPool; runningMax: number; waitTimeoutMs: number; advice: string | null }) {
     this.#advice = options.advice;
@@ -34,7 +34,7 @@ export class Reads {
     this.#waitTimeoutMs = options.waitTimeoutMs;
   }
 
-  /** Runs `work` at the caller's turn. Throws too_busy if there is none in time; with `advice`, query_too_slow for a slow statement. */
+  /** Runs `work` at the caller's turn. Throws too_busy if the turn comes too late, and, with `advice`, query_too_slow for a slow statement. */
   async run<Result>(caller: string, work: (pool: ConnectionPool) => Promise<Result>): Promise<Result> {
     if (this.#running < this.#runningMax) this.#running += 1;
     else await this.#waitForTurn(caller);
@@ -42,7 +42,7 @@ export class Reads {
       return await work(this.#pool);
     } catch (error) {
       if (this.#advice === null || !isCanceled(error)) throw error;
-      throw new Problem('query_too_slow', `Too much had to be read to answer this. ${this.#advice}`, {
+      throw new Problem('query_too_slow', `The query reads too many rows. ${this.#advice}`, {
         headers: { 'Retry-After': '5' },
       });
     } finally {
@@ -88,13 +88,13 @@ export class Reads {
 export type ReadingParts = Parts & {
   /** Reads of one account, transfer or hold. */
   lookUps: Reads;
-  /** Lists, which may read much that does not match. */
+  /** Lists, which may read many rows that do not match. */
   scans: Reads;
   /** For changes of accounts, which may wait for locks. */
   changes: Reads;
 };
 
-/** Other requests use all of a resource; nothing was stored. */
+/** 503: other requests use all connections; nothing was stored. */
 export function tooBusyProblem(): Problem {
   return new Problem(
     'too_busy',

@@ -1,4 +1,4 @@
-// What callers may send: the schemas that parse requests, and from which the OpenAPI document is made.
+// The schemas of requests. They parse bodies and query parameters, and the OpenAPI document is made from them.
 import { z } from 'zod';
 import { ACCOUNT_FORM, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
 import { LEDGER_NAME_FORM } from '../../domain/ledger.ts';
@@ -16,9 +16,9 @@ const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
 const ERRORS_MAX = 20;
 
 /**
- * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is read (terminals,
- * CSV, the statement page): control characters of both sets, line separators, text-direction controls, byte order marks, annotations,
- * noncharacters. The joiners of emoji and of many scripts are allowed. `isPlain` checks code points above U+FFFF.
+ * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is displayed (in
+ * terminals, CSV, the statement page): control characters of both sets, line separators, text-direction controls, byte order marks,
+ * annotations, noncharacters. The joiners of emoji and of many scripts are allowed. `isPlain` checks code points above U+FFFF.
  */
 const REFUSED =
   '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u206f\\ufdd0-\\ufdef\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff';
@@ -27,7 +27,7 @@ const REFUSED_DETAIL = 'must not contain control characters, line separators, te
 /** Whether a text is well-formed Unicode without noncharacters, so that PostgreSQL and every reader accept it. */
 const isPlain = (value: string): boolean => !/[\p{Cs}\p{Noncharacter_Code_Point}]/u.test(value);
 
-/** Text that is not empty. `max` counts code points. */
+/** Text with at least one character. `max` counts code points. */
 const text = (max: number) =>
   z
     .string({ error: mustBe(`text of 1 to ${max} characters`) })
@@ -42,7 +42,7 @@ const money = z
   .max(MONEY_MAX_NUMBER)
   .describe('Minor units (cents), an integer.');
 
-/** The handler refuses an amount below 1, with a code of its own. */
+/** The handler refuses an amount below 1, which has its own problem code. */
 const amount = z.int({ error: mustBe(`an integer in minor units, from 1 to ${MONEY_MAX}`) }).max(MONEY_MAX_NUMBER);
 
 const accountNumber = z
@@ -53,19 +53,19 @@ const accountNumber = z
 const party = z
   .string({ error: mustBe(`1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`) })
   .regex(ACCOUNT_FORM)
-  .describe(`An account number, or ${EXTERNAL}: where money comes from and goes to.`);
+  .describe(`An account number, or ${EXTERNAL}, through which money enters and leaves.`);
 
 const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
 const METADATA_KEYS_MAX = 50;
-/** Keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them. */
+/** For keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them. */
 const METADATA_BYTES_MAX = 8192;
 const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
 const metadataKey = z
   .string()
   .regex(METADATA_KEY, 'is not a key of metadata: that is a letter, then at most 39 of A-Z a-z 0-9 _ . -');
 const metadataValue = text(500);
-/** Texts that are certainly valid: the schema of texts takes several times as long to check them. */
+/** A form that is certainly valid, because the schema of texts takes several times as long. */
 const PLAIN_TEXT = /^[ -~]{1,500}$/;
 
 const metadata = z
@@ -83,13 +83,13 @@ const metadata = z
       `keys and values together at most ${METADATA_BYTES_MAX} bytes of UTF-8.`,
   });
 
-/** The flaws of metadata, at most ERRORS_MAX, because a body has room for 50,000. A record of zod would collect all. */
+/** The errors of metadata, at most ERRORS_MAX, because a body has room for 50,000. A record of zod would collect all of them. */
 function metadataErrors(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
   const members = Object.entries(value);
   if (members.length > METADATA_KEYS_MAX) {
     return [{ message: `must have at most ${METADATA_KEYS_MAX} keys`, path: [] }];
   }
-  const flaws: { message: string; path: PropertyKey[] }[] = [];
+  const errors: { message: string; path: PropertyKey[] }[] = [];
   let bytes = 0;
   for (const [key, member] of members) {
     const isPlain = typeof member === 'string' && PLAIN_TEXT.test(member);
@@ -97,15 +97,15 @@ function metadataErrors(value: Readonly<Record<string, unknown>>): { message: st
       ...(METADATA_KEY.test(key) ? [] : issuesOf(metadataKey, key)),
       ...(isPlain ? [] : issuesOf(metadataValue, member)),
     ];
-    flaws.push(...issues.map(({ message }) => ({ message, path: [key] })));
-    if (flaws.length >= ERRORS_MAX) return flaws;
+    errors.push(...issues.map(({ message }) => ({ message, path: [key] })));
+    if (errors.length >= ERRORS_MAX) return errors;
     if (typeof member === 'string') bytes += key.length + (isPlain ? member.length : Buffer.byteLength(member));
   }
-  if (flaws.length === 0 && bytes > METADATA_BYTES_MAX) {
+  if (errors.length === 0 && bytes > METADATA_BYTES_MAX) {
     const message = `must have at most ${METADATA_BYTES_MAX} bytes of UTF-8, keys and values together`;
     return [{ message, path: [] }];
   }
-  return flaws;
+  return errors;
 }
 
 function issuesOf(schema: z.ZodType, value: unknown): readonly z.core.$ZodIssue[] {
@@ -129,8 +129,8 @@ const limit = z
       .max(LIMIT_MAX),
   )
   .default(50)
-  .describe(`How many at most: 1 to ${LIMIT_MAX}.`);
-const after = z.string().max(200).optional().describe('The `next` of the page before.');
+  .describe(`The largest number of items: 1 to ${LIMIT_MAX}.`);
+const after = z.string().max(200).optional().describe('The `next` of the previous page.');
 
 /** The dot-atom of RFC 5322, at a domain name of at least two labels, the last of which begins with a letter. */
 const EMAIL_FORM =
@@ -139,7 +139,7 @@ const EMAIL_EXPECTED = 'an email address such as ann@example.com, an internation
 
 const person = {
   name: text(200),
-  // The length first: looking for the form in a megabyte takes a tenth of a second.
+  // The length first: matching the form against a megabyte takes a tenth of a second.
   email: z
     .string({ error: mustBe(EMAIL_EXPECTED) })
     .max(254, { abort: true })
@@ -187,7 +187,7 @@ export const updateAccountSchema = z.strictObject({
     .describe('receive_only: may not send; frozen: may neither send nor receive.'),
 });
 
-/** What an account has and a caller cannot set. */
+/** Fields of an account that a caller cannot change. */
 export const IMMUTABLE_FIELDS = [
   'account_number',
   'balance',
@@ -203,13 +203,13 @@ const conditions = z.strictObject({
     .int({ error: mustBe('an integer of 0 or more') })
     .min(0)
     .optional()
-    .describe("The source's last entry: nothing has happened since you looked."),
+    .describe("The number of the source's last entry: nothing has changed since the caller read it."),
   min_available_after: z
     .int({ error: mustBe('an integer in minor units') })
     .min(-MONEY_MAX_NUMBER)
     .max(MONEY_MAX_NUMBER)
     .optional()
-    .describe('What the source must have available afterwards, in minor units.'),
+    .describe('The least available amount of the source afterwards, in minor units.'),
 });
 
 const note = {
@@ -221,7 +221,7 @@ export const createTransferSchema = z.strictObject({
   from_account: party,
   to_account: party,
   amount: amount.describe('Minor units (cents), a positive integer.'),
-  currency: currency.optional().describe('ISO 4217; if given, both accounts must have it.'),
+  currency: currency.optional().describe('ISO 4217; if present, both accounts must have it.'),
   ...note,
   if: conditions.optional().describe('Conditions that must be met when the transfer is settled.'),
 });
@@ -231,7 +231,7 @@ export const createGroupSchema = z.strictObject({
     .array(z.unknown(), { error: mustBe(`an array of 1 to ${GROUP_MAX} transfers`) })
     .min(1)
     .max(GROUP_MAX)
-    // One by one: an array of zod would collect the issues of all its members, which costs too much time.
+    // One by one: an array of zod would collect the issues of all members, which takes too long.
     .transform((members, context) => {
       const transfers: z.output<typeof createTransferSchema>[] = [];
       for (const [index, member] of members.entries()) {
@@ -246,7 +246,7 @@ export const createGroupSchema = z.strictObject({
   atomic: z.boolean().default(false).describe('Settle all or none.'),
 });
 
-const partOfParent = amount.optional().describe('Minor units; all that is left if not given.');
+const partOfParent = amount.optional().describe('Minor units; the remaining amount by default.');
 
 export const reverseTransferSchema = z.strictObject({ amount: partOfParent, ...note });
 
@@ -256,12 +256,12 @@ export const createHoldSchema = createTransferSchema.extend({
     .min(1)
     .max(EXPIRES_IN_MAX)
     .optional()
-    .describe('Seconds until it expires; never if not given.'),
+    .describe('Seconds until it expires; never by default.'),
 });
 
 export const captureHoldSchema = z.strictObject({
   amount: partOfParent,
-  final: z.boolean().default(false).describe('Release what this leaves of the hold.'),
+  final: z.boolean().default(false).describe('Release the remaining amount of the hold.'),
   ...note,
 });
 
@@ -269,10 +269,7 @@ export const voidHoldSchema = z.strictObject(note);
 
 /** The query parameters that every kind of transfer accepts. */
 export const TRANSFER_PARAMETERS = z.strictObject({
-  dry_run: z
-    .enum(['true', 'false'])
-    .optional()
-    .describe('true: settle for real, roll back, and tell how it would end.'),
+  dry_run: z.enum(['true', 'false']).optional().describe('true: settle, roll back, and return the outcome.'),
 });
 
 const metadataFilter = z
@@ -290,9 +287,9 @@ const metadataFilter = z
   })
   .optional();
 
-/** What filters of transfers without an index say of themselves. */
+/** Part of the description of filters without an index. */
 const NEEDS_ANOTHER_FILTER =
-  'Refused with filter_too_wide, unless account, since, request_id, group_id, parent_id, status=pending or metadata=key:value is there too.';
+  'Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value.';
 
 export const listAccountsSchema = z.strictObject({
   metadata: metadataFilter.describe('key:value; a key alone is refused with filter_too_wide.'),
@@ -310,7 +307,7 @@ export const createLedgerSchema = z.strictObject({
 export const listLedgersSchema = z.strictObject({ limit, after });
 
 export const readAccountSchema = z.strictObject({
-  currency: currency.optional().describe(`Which of the accounts of ${EXTERNAL} is meant.`),
+  currency: currency.optional().describe(`Selects one of the accounts of ${EXTERNAL}.`),
 });
 
 export const listEntriesSchema = z.strictObject({
@@ -322,7 +319,7 @@ export const listEntriesSchema = z.strictObject({
 
 export const balanceSchema = z.strictObject({
   currency: readAccountSchema.shape.currency,
-  at: instant.optional().describe('RFC 3339, an instant that is over; the answer is final. Now if left out.'),
+  at: instant.optional().describe('RFC 3339, an instant in the past; the answer is final. Now by default.'),
 });
 
 export const listTransfersSchema = z.strictObject({
@@ -333,7 +330,7 @@ export const listTransfersSchema = z.strictObject({
     .string()
     .regex(REQUEST_ID_FORM, 'must be a letter or digit, then at most 127 of A-Z a-z 0-9 . _ : / + = @ -')
     .optional(),
-  group_id: z.uuid().optional().describe('Those ordered together.'),
+  group_id: z.uuid().optional().describe('The transfers of one request.'),
   parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
   metadata: metadataFilter.describe(`key:value, or key. A key: ${NEEDS_ANOTHER_FILTER}`),
   since: instant.optional().describe('Accepted at or after.'),
@@ -356,7 +353,7 @@ export const eventsSchema = z.strictObject({
     .string({ error: mustBe('the number of an event') })
     .regex(/^\d{1,15}$/)
     .default('0')
-    .describe('The number of the last event you have: the `next` of the page before.'),
+    .describe('The number of the last event received: the `next` of the previous page.'),
   limit,
 });
 

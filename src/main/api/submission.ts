@@ -13,12 +13,12 @@ import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
 
-/** What handlers need to submit. */
+/** The parts of the service with which handlers submit transfers. */
 export type Parts = {
   readonly engine: Engine;
   /** For look-ups that are part of submitting a transfer. */
   readonly pool: ConnectionPool;
-  /** How long an answer waits for the end of a transfer at the most, in milliseconds. */
+  /** The longest wait for the outcome of a transfer, in milliseconds. */
   readonly waitTimeoutMs: number;
 };
 
@@ -30,14 +30,14 @@ export type TransferRequest = Pick<
   RequestContext<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
   'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'ledger'
 > & {
-  /** The content of the request, for the fingerprint of its idempotency key: where it went, and its body. */
+  /** The content of the request, for the fingerprint of its idempotency key: its target and its body. */
   readonly fingerprinted: readonly unknown[];
 };
 
 export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 
-/** Orders one transfer: 202 pending, or 200 final. Throws the problem if it cannot. */
+/** Submits one transfer: 202 pending, or 200 final. Throws a problem if it cannot. */
 export async function submitOne(parts: Parts, request: TransferRequest, fields: TransferFields): Promise<Answer> {
   const { transfers, headers, isDryRun, location } = await submitTransfers(parts, request, [
     toNewTransfer(request, fields),
@@ -53,7 +53,7 @@ export async function submitOne(parts: Parts, request: TransferRequest, fields: 
   };
 }
 
-/** Orders several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
+/** Submits several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
 export async function submitGroup(
   parts: Parts,
   request: TransferRequest,
@@ -119,7 +119,7 @@ async function submitTransfers(
   };
 }
 
-/** The problem that a refusal of the engine is to a caller. */
+/** The problem for a refusal of the engine. */
 export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger' | 'transfers'>): Problem {
   switch (refusal.refused) {
     case 'queue_full':
@@ -127,22 +127,25 @@ export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger'
     case 'too_large':
       return new Problem(
         'group_too_large',
-        `At most ${refusal.max} transfers and openings may wait; send them in parts.`,
+        `At most ${refusal.max} transfers and openings may be pending; send them in several requests.`,
       );
     case 'key_reused':
       return keyReusedProblem(refusal.holder);
     case 'account_exists':
-      return new Problem('account_exists', 'There is an account with this number already.');
+      return new Problem('account_exists', 'An account with this number already exists.');
     case 'unavailable':
       return unavailableProblem();
     case 'outcome_unknown':
       return unknownProblem(refusal.namedId, submitted);
     case 'broken':
-      return new Problem('internal_error', 'The request could not be stored; nothing was. The log says why.');
+      return new Problem(
+        'internal_error',
+        'The request could not be stored. Nothing was stored; the log has the error.',
+      );
   }
 }
 
-/** 429: nothing was stored. Retry-After comes from the rate at which the queue was seen to drain. */
+/** 429: nothing was stored. Retry-After comes from the measured rate at which the queue drains. */
 export function queueFullProblem(retryAfterSeconds: number): Problem {
   return new Problem('queue_full', 'transfer queue is full, please retry later', {
     headers: { 'Retry-After': String(retryAfterSeconds) },
@@ -151,7 +154,7 @@ export function queueFullProblem(retryAfterSeconds: number): Problem {
 
 /** 422: the key names a different earlier request. */
 export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
-  return new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
+  return new Problem('idempotency_key_reused', 'The key was used for another request; choose a new one.', {
     members: {
       ...(transferId !== null && { transfer_id: transferId }),
       ...(accountNumber !== null && { account_number: accountNumber }),
@@ -165,7 +168,7 @@ function unknownProblem(namedId: string, { ledger, transfers }: Pick<Submission,
   const path = `${prefix}/transfers${transfers[0]?.group ? '?group_id=' : '/'}${namedId}`;
   return new Problem(
     'outcome_unknown',
-    `The database went away before it answered. Look at ${path}, or send the same Idempotency-Key again.`,
+    `The connection to the database was lost before it answered. Read ${path}, or retry with the same \`Idempotency-Key\`.`,
     { headers: { 'Retry-After': '1' }, members: { transfer_id: namedId } },
   );
 }
@@ -177,7 +180,7 @@ export async function findTransfer(pool: ConnectionPool, ledger: Ledger, id: str
   return transfer;
 }
 
-/** The milliseconds of `Prefer: wait=n` (RFC 7240), or `msMax` if that is less; null if the caller does not ask. */
+/** The milliseconds of `Prefer: wait=n` (RFC 7240), or `msMax` if that is less; null without this preference. */
 function parseWait(headers: IncomingHttpHeaders, msMax: number): number | null {
   const prefer = headers['prefer'];
   if (typeof prefer !== 'string') return null;
@@ -205,7 +208,7 @@ export function toNewTransfer(
     metadata: null,
     ...fields,
     group,
-    // A request id that was made here serves as the id of its group or its one transfer, so that it need not be stored twice.
+    // A request id that was created here is also the id of the group or the single transfer, so that it need not be stored twice.
     id: requestIdGiven || group ? randomUUIDv7() : requestId,
     requestId: requestIdGiven ? requestId : null,
   };
@@ -225,10 +228,10 @@ export function parseIdempotencyKey(headers: IncomingHttpHeaders): string | null
   const key = headers['idempotency-key'];
   if (key === undefined) return null;
   if (typeof key === 'string' && KEY_FORM.test(key)) return key;
-  throw new Problem('invalid_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
+  throw new Problem('invalid_request', '`Idempotency-Key` must be 1 to 255 visible ASCII characters.');
 }
 
-/** SHA-256 of the content of a request, however it was written: the order of fields and absent ones do not matter. */
+/** SHA-256 of the content of a request. The order of fields does not matter, and null counts as absent. */
 function fingerprintOf(fingerprinted: readonly unknown[]): Uint8Array {
   return createHash('sha256').update(JSON.stringify(fingerprinted, canonical)).digest();
 }

@@ -116,9 +116,9 @@ const transferView = z.object({
   failure_code: z.enum(FAILURE_CODES).nullable(),
   from_account: z.string(),
   to_account: z.string(),
-  amount: minorUnits.nullable().describe('Null while it is not known what is left of the parent.'),
+  amount: minorUnits.nullable().describe('Null while the remaining amount of the parent is not known.'),
   currency: z.string().nullable(),
-  parent_id: z.uuid().nullable().describe('The hold or the transfer that it is about.'),
+  parent_id: z.uuid().nullable().describe('The hold that it captures or ends, or the transfer that it reverses.'),
   group_id: z.uuid().nullable(),
   description: z.string().nullable(),
   metadata: metadata.nullable(),
@@ -207,7 +207,7 @@ const eventView = z.object({
   settled_at: instant,
   hash,
   previous_hash: hash.describe('The `hash` of the event before; 64 zeros for the first.'),
-  transfers: z.array(settledTransferView).describe('Those that one job settled, completed and failed.'),
+  transfers: z.array(settledTransferView).describe('The transfers that one job settled, completed and failed.'),
   account_changes: z
     .array(z.object({ account_number: z.string(), currency: z.string(), change_number: z.int() }))
     .describe('The accounts that were opened or changed; read them for their current state.'),

@@ -1,4 +1,4 @@
-// What the service counts and times, in Prometheus' form.
+// The metrics of the service, in Prometheus' format.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Ending } from '../../domain/job.ts';
 import { droppedLogLines } from '../../log-destination.ts';
@@ -14,11 +14,11 @@ export type Metrics = {
   stored(count: number, durationMs: number): void;
   /** One job that was settled. */
   job(transferCount: number, durationMs: number): void;
-  /** One transfer that became final, so long after it was accepted, or submitted by a caller that waits. */
+  /** One transfer that became final, and the time since it was accepted, or since a waiting caller submitted it. */
   settled(ending: Ending, durationMs: number): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
-  /** Counts a request or connection that was refused because its caller has its share, or because nothing is left. */
+  /** Counts a request or connection that was refused, because its caller has its share or because the resource is used up. */
   refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
@@ -54,7 +54,7 @@ function createInstruments(registry: Registry) {
   const registers = [registry];
   const requests = new Histogram({
     name: 'gopherpay_request_seconds',
-    help: 'From the head of a request to its answer, or to the head of one that is streamed.',
+    help: 'From the head of a request to its answer, or to the head of a streamed answer.',
     labelNames: ['route', 'status'],
     buckets: SECONDS,
     registers,
@@ -91,7 +91,7 @@ function createInstruments(registry: Registry) {
   });
   const settledSeconds = new Histogram({
     name: 'gopherpay_settle_seconds',
-    help: 'From accepted to final; of a caller that waits, from submitted to final.',
+    help: 'From accepted to final; for a caller that waits, from submitted to final.',
     buckets: SECONDS,
     registers,
   });
@@ -103,7 +103,7 @@ function createInstruments(registry: Registry) {
   });
   const refusals = new Counter({
     name: 'gopherpay_refused_total',
-    help: 'Connections, streams and transfers refused because the caller has its share, or because none is left.',
+    help: 'Connections, streams and transfers refused because the caller has its share, or because the resource is used up.',
     labelNames: ['resource'],
     registers,
   });
@@ -135,7 +135,7 @@ function registerGauges(registry: Registry, admission: Admission): void {
   );
 }
 
-/** Remembers what was made for a name and a number: prom-client sorts and joins labels every time. */
+/** Caches by a name and a number, because prom-client sorts and joins the labels on every call. */
 function remembered<Made>(make: (name: string, number: number) => Made): (name: string, number?: number) => Made {
   const byName = new Map<string, Map<number, Made>>();
   return (name, number = 0) => {

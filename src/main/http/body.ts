@@ -1,4 +1,4 @@
-// Reads the body of a request: bounded, UTF-8, JSON, and with every number exactly as it was written.
+// Reads the body of a request: bounded, UTF-8, JSON, and with exact numbers.
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
@@ -19,8 +19,8 @@ export type BodyLimits = {
 };
 
 /**
- * The JSON body of a request. Throws a problem that names the flaw. `optional`: an empty body, also one in chunks, is an empty
- * object, and needs no type.
+ * The JSON body of a request. Throws a problem if it is not valid. `optional`: an empty body, also a chunked one, counts as an empty
+ * object and needs no type.
  */
 export async function readJson(
   request: IncomingMessage,
@@ -43,7 +43,7 @@ export async function readJson(
   }
 }
 
-/** Refuses a declared type other than JSON, for an empty body as well: a form of another site always declares a type. */
+/** Refuses a declared type other than JSON, even of an empty body: a form of another site always declares a type. */
 export function refuseOtherTypes({ 'content-type': type, 'content-encoding': encoding }: IncomingHttpHeaders): void {
   if (type !== undefined && !isJsonType(type)) throw otherType();
   if (encoding !== undefined) {
@@ -131,11 +131,11 @@ async function readInto(body: GrowingBuffer, request: IncomingMessage): Promise<
       reject(error);
     }
   };
-  // A caller that hung up gets no answer, and is not an error of the service. It is detected here, because a broken connection to
+  // If the caller hangs up, that is not an error of the service. It is detected here, because a broken connection to
   // the database has the same error codes.
   const refuse = (): void => {
-    // Every request closes; an error object is made only for one that broke off.
-    if (!ended) reject(new Problem('request_timeout', 'The request did not arrive whole.'));
+    // Every request closes; an error object is created only for an incomplete one.
+    if (!ended) reject(new Problem('request_timeout', 'The request did not arrive completely.'));
   };
   let ended = false;
   request.on('data', append);
@@ -145,15 +145,15 @@ async function readInto(body: GrowingBuffer, request: IncomingMessage): Promise<
   });
   request.on('error', refuse);
   request.on('close', refuse);
-  // The caller may have hung up before anything was read, and then no event follows.
+  // If the caller hung up before anything was read, no event follows.
   if (request.destroyed) refuse();
   await promise;
 }
 
-/** Parses JSON text, and refuses what JSON.parse would change or lose; see json-shape.ts and json-members.ts. */
+/** Parses JSON text, and refuses content that JSON.parse would change or lose; see json-shape.ts and json-members.ts. */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new Problem('malformed_json', 'The body is not UTF-8.');
-  const { members, flaw } = inspectJson(bytes);
+  const { members, problem } = inspectJson(bytes);
   const text = bytes.toString('utf8');
   let value: unknown;
   try {
@@ -161,11 +161,11 @@ export function parseJson(bytes: Buffer): unknown {
   } catch {
     throw new Problem('malformed_json', 'The body is not JSON.');
   }
-  if (flaw) throw flaw;
+  if (problem) throw problem;
   if (countMembers(value) !== members) throw explainMembers(text);
   return value;
 }
 
 function tooLarge(bytesMax: number): Problem {
-  return new Problem('body_too_large', `The body may have ${bytesMax} bytes.`);
+  return new Problem('body_too_large', `The body may have at most ${bytesMax} bytes.`);
 }

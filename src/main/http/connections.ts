@@ -1,5 +1,5 @@
-// Limits connections: in number, per caller, and by the limit of open files. Beyond the limit a few more are accepted, the reserve, on
-// which probes and metrics are answered: an operator must see the service when it is full.
+// Limits connections: in total, per caller, and by the limit of open files. Beyond the limit a few more are accepted, the reserve. Only
+// probes and metrics are answered on these, so that an operator can observe a full service.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -12,13 +12,13 @@ export type ConnectionLimits = {
 };
 
 const RESERVE_MAX = 64;
-/** How long a connection of the reserve may take for its one request. */
+/** How long a connection of the reserve may take for its single request. */
 const RESERVE_LIFETIME_MS = 2000;
 /** Files that a process opens besides connections: listeners, the log, and those of Node itself and of each thread. */
 const FILES_OF_PROCESS = 32;
 const FILES_OF_THREAD = 6;
 
-/** Accepts connections within the limits. Returns a function that says whether a connection is one of the reserve. */
+/** Accepts connections within the limits. Returns a function that tests whether a connection belongs to the reserve. */
 export function limitConnections(
   server: Server,
   options: ConnectionLimits & { callerSharePercent: number; onRefused: () => void },
@@ -46,13 +46,13 @@ export function limitConnections(
   return (socket) => reserved.has(socket);
 }
 
-/** How many files this process may have open; Infinity where no limit is known. Node raises its limit to the hard one at its start. */
+/** How many files this process may have open; Infinity if no limit is known. Node raises its limit to the hard one when it starts. */
 export function openFilesMax(): number {
   const soft = readPath(process.report.getReport(), ['userLimits', 'open_files', 'soft']);
   return typeof soft === 'number' ? soft : Infinity;
 }
 
-/** The limits, lowered to what `filesMax` leaves after the threads and the connections to the database. */
+/** The limits, lowered to the files that remain after the threads and the connections to the database. */
 export function fitConnections(
   wanted: number,
   { filesMax, threads, databaseConnections }: { filesMax: number; threads: number; databaseConnections: number },

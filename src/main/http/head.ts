@@ -1,5 +1,5 @@
-// Checks the head of a request before anything else: its framing, its headers, the host that it names, and the origin of the page
-// that sent it. A request that two parsers could read differently is refused.
+// Checks the head of a request first: its framing, its headers, the host that it names, and the origin of the page that sent it. A
+// request that two parsers could read differently is refused.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type AllowedHosts, type Authority, parseAuthority } from './hosts.ts';
 import { Problem } from './problem.ts';
@@ -15,14 +15,14 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '44
 /** `path` is `*` for the asterisk form (`OPTIONS *`). */
 export type Target = { readonly path: string; readonly search: string };
 
-/** Returns the target of the request. Throws the problem of the first flaw. */
+/** Returns the target of the request. Throws the problem of the first error. */
 export function readHead(request: IncomingMessage, hosts: AllowedHosts): Target {
   refuseHeaders(request);
   const { authority, target } = splitTarget(request);
   if (!hosts.allows(authority.host)) {
     throw new Problem(
       'host_not_allowed',
-      `The service is not to be addressed as ${authority.host.slice(0, 100)}: name it in the setting ALLOWED_HOSTS, or use an address.`,
+      `The host ${authority.host.slice(0, 100)} is not allowed: add it to the setting ALLOWED_HOSTS, or use an address.`,
     );
   }
   refuseOtherOrigins(request, authority, hosts);
@@ -37,19 +37,19 @@ function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): v
   // Node's parser also accepts other codings before the last one, and chunks in HTTP/1.0. A proxy may find another end of
   // the body (request smuggling), so the connection is closed (RFC 9112, section 6.1).
   if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0')) {
-    throw malformed('The only transfer coding that is read is chunked, in HTTP/1.1.');
+    throw malformed('The only supported transfer coding is chunked, in HTTP/1.1.');
   }
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
-    throw new Problem('expectation_failed', 'The only expectation that can be met is 100-continue.');
+    throw new Problem('expectation_failed', 'The only supported expectation is 100-continue.');
   }
   if (headers.host === undefined && httpVersion === '1.1') {
-    throw new Problem('invalid_request', 'The header host is missing.');
+    throw new Problem('invalid_request', 'The header `Host` is missing.');
   }
   const seen = new Set<string>();
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]?.toLowerCase() ?? '';
     if (!SINGLE_HEADERS.has(name)) continue;
-    if (seen.has(name)) throw new Problem('invalid_request', `The header ${name} may come once only.`);
+    if (seen.has(name)) throw new Problem('invalid_request', `The header \`${name}\` may appear only once.`);
     seen.add(name);
   }
 }
@@ -61,7 +61,7 @@ function malformed(detail: string): Problem {
 /** The host that the request names, and its target without the host. The host of an absolute-form target outranks `Host`. */
 function splitTarget({ url = '', method, headers }: IncomingMessage): { authority: Authority; target: string } {
   const own = parseAuthority(headers.host ?? '');
-  if (own === null) throw new Problem('invalid_request', 'The header host must be a host, perhaps with a port.');
+  if (own === null) throw new Problem('invalid_request', 'The header `Host` must be a host, optionally with a port.');
   if (url.startsWith('/') || (url === '*' && method === 'OPTIONS')) return { authority: own, target: url };
   const [, named, rest = ''] = ABSOLUTE_FORM.exec(url) ?? [];
   const authority = named === undefined ? null : parseAuthority(named);
@@ -73,8 +73,8 @@ function splitTarget({ url = '', method, headers }: IncomingMessage): { authorit
 }
 
 /**
- * Refuses requests from pages of another origin, other ports of this machine included: a form needs no permission to send a
- * POST, and a fetch none to open a stream. A link to a document may be followed, because the page with the link learns nothing.
+ * Refuses requests from pages of another origin, including other ports of this machine: a form needs no permission to send a POST, and
+ * a fetch needs none to open a stream. A link to a document may be followed, because the page with the link cannot read the answer.
  */
 function refuseOtherOrigins({ method, headers }: IncomingMessage, own: Authority, hosts: AllowedHosts): void {
   const { origin } = headers;

@@ -1,5 +1,5 @@
-// Finds members that come twice in an object: JSON.parse silently keeps the last one. Members are counted in the text
-// (json-shape.ts) and in the result of JSON.parse; only a text whose counts differ is scanned again.
+// Finds duplicate members of an object, of which JSON.parse silently keeps the last one. Members are counted in the text
+// (json-shape.ts) and in the result of JSON.parse. Only a text whose counts differ is scanned again.
 import { Problem, toValidationError } from './problem.ts';
 
 const QUOTE = 0x22;
@@ -20,7 +20,7 @@ export function countMembers(value: unknown): number {
   return count;
 }
 
-/** Names the member that comes twice in a JSON text. A string before a colon is a name in the innermost object. */
+/** Finds the duplicate member in a JSON text. A string before a colon is a name in the innermost object. */
 export function explainMembers(text: string): Problem {
   const objects: string[][] = [];
   for (let index = 0; index < text.length; index += 1) {
@@ -38,13 +38,13 @@ export function explainMembers(text: string): Problem {
       index = end;
     }
   }
-  // V8 has misread the text: it can mistake the name `\\"` for a lone backslash that it read before.
-  return new Problem('malformed_json', 'The body could not be read: leave backslashes out of the names of members.');
+  // V8 has misread the text: it can confuse the name `\\"` with a single backslash that it read before.
+  return new Problem('malformed_json', 'The body could not be read: do not use backslashes in the names of members.');
 }
 
 function repeated(name: string): Problem {
-  return new Problem('invalid_request', 'A member may come once only.', {
-    members: { errors: [toValidationError([name], 'comes twice')] },
+  return new Problem('invalid_request', 'A member may appear only once.', {
+    members: { errors: [toValidationError([name], 'appears twice')] },
   });
 }
 

@@ -1,5 +1,5 @@
-// Scans the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so a text that no
-// schema could accept is refused here: 1 MiB of small values would otherwise block the event loop for seconds.
+// Scans the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so a text that no schema
+// accepts is refused here: 1 MiB of small values would otherwise block the event loop for seconds.
 import { invalidRequest, Problem, toValidationError, type ValidationError } from './problem.ts';
 
 /** Objects, arrays and their members. The largest valid body has 1000 transfers of 60 members each, four levels deep. */
@@ -28,35 +28,35 @@ const PROTO = Buffer.from('"__proto__"');
 type Level = { isObject: boolean; count: number; nameStart: number; nameEnd: number };
 
 /**
- * Refuses a text that nests deeper or has more members than any valid body. Returns the number of its members, and a flaw that
- * counts only if JSON.parse accepts the text: a number with a fraction or exponent, or a member named __proto__.
+ * Refuses a text that nests deeper or has more members than any valid body. Returns the number of its members, and the problem of a
+ * number with a fraction or exponent, or of a member named __proto__. That problem applies only if JSON.parse accepts the text.
  */
-export function inspectJson(bytes: Buffer): { members: number; flaw: Problem | null } {
+export function inspectJson(bytes: Buffer): { members: number; problem: Problem | null } {
   const levels: Level[] = [];
   let level: Level | undefined;
   let values = 0;
   let members = 0;
   let stringStart = 0;
   let stringEnd = 0;
-  let flaw: Problem | null = null;
+  let problem: Problem | null = null;
   for (let index = 0; index < bytes.length; index += 1) {
     const byte = bytes[index] ?? 0;
     if (byte === QUOTE) {
       stringStart = index;
       index = stringEnd = endOfString(bytes, index);
     } else if (byte === COMMA) {
-      if (level === undefined) return { members, flaw };
+      if (level === undefined) return { members, problem };
       level.count += 1;
       values += 1;
       if (level.count > (level.isObject ? MEMBERS_MAX : ELEMENTS_MAX)) throw tooMany(bytes, levels, level);
       if (values > VALUES_MAX) throw refusal(`The body may have at most ${VALUES_MAX} values.`);
     } else if (byte === COLON) {
-      if (level === undefined) return { members, flaw };
+      if (level === undefined) return { members, problem };
       members += 1;
       level.nameStart = stringStart;
       level.nameEnd = stringEnd;
-      if (flaw === null && isProto(bytes, stringStart, stringEnd)) {
-        flaw = refusal('No member may have the name __proto__.');
+      if (problem === null && isProto(bytes, stringStart, stringEnd)) {
+        problem = refusal('No member may have the name __proto__.');
       }
     } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
       level = { isObject: byte === OPEN_OBJECT, count: 1, nameStart: 0, nameEnd: 0 };
@@ -64,12 +64,12 @@ export function inspectJson(bytes: Buffer): { members: number; flaw: Problem | n
     } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
       levels.pop();
       level = levels.at(-1);
-    } else if ((byte === POINT || (byte | LOWER_CASE) === E) && flaw === null && isDigit(bytes[index - 1])) {
+    } else if ((byte === POINT || (byte | LOWER_CASE) === E) && problem === null && isDigit(bytes[index - 1])) {
       const error = toValidationError(pathOf(bytes, levels), 'must be written as an integer');
-      flaw = refusal('Numbers are written as integers: no fraction and no exponent.', error);
+      problem = refusal('Numbers must be written as integers, without a fraction or an exponent.', error);
     }
   }
-  return { members, flaw };
+  return { members, problem };
 }
 
 /** The index of the quote that ends a string, or the end of the bytes. */

@@ -1,4 +1,4 @@
-// Answers what Node's parser could not read, in the order of the requests on a connection.
+// Answers requests that Node's parser could not read, in the order of the requests on a connection.
 import { randomUUIDv7 } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -8,7 +8,7 @@ import { SECURITY_LINES, sendProblem } from './send.ts';
 /** The latest request of a connection: its id, and the response to it. */
 export type Latest = { readonly response: ServerResponse; readonly requestId: string };
 
-/** A valid request line with any method: Node's parser stops at a method that it does not know (RFC 9112, section 3). */
+/** A valid request line with any method: Node's parser stops at an unknown method (RFC 9112, section 3). */
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP\/1\.[01]\r?$/;
 const LINE_MAX = 4096;
 
@@ -21,12 +21,15 @@ type ParseError = NodeJS.ErrnoException & { rawPacket?: Buffer; bytesParsed?: nu
 
 export function toMalformed(error: ParseError): Problem {
   if (error.code === 'HPE_INVALID_METHOD' && REQUEST_LINE.test(lineOf(error))) {
-    return new Problem('method_not_implemented', 'There is no such method; names of methods are in capital letters.');
+    return new Problem(
+      'method_not_implemented',
+      'There is no such method. The names of methods are in capital letters.',
+    );
   }
   return new Problem(MALFORMED[error.code ?? ''] ?? 'malformed_http', 'The request could not be read.');
 }
 
-/** The line in which the parser stopped; only a part of a very long one. */
+/** The line in which the parser stopped, or a part of a very long one. */
 function lineOf({ rawPacket, bytesParsed = 0 }: ParseError): string {
   const text = rawPacket?.toString('latin1', Math.max(0, bytesParsed - LINE_MAX), bytesParsed + LINE_MAX) ?? '';
   const start = text.lastIndexOf('\n', Math.min(bytesParsed, LINE_MAX) - 1) + 1;
@@ -45,19 +48,19 @@ export function refuseInOrder(
   { lingerTimeoutMs }: { lingerTimeoutMs: number },
 ): void {
   const response = latest?.response;
-  // The rest of a request that is answered already: a second answer would be taken for the one to the next request.
+  // The rest of a request that is already answered: a second answer would be read as that of the next request.
   if (response?.writableFinished && !response.req.complete) socket.end();
   else if (!latest || !response || response.writableFinished || response.destroyed) refuseMalformed(socket, problem);
   else if (response.req.complete) response.once('finish', () => refuseMalformed(socket, problem));
   else if (response.headersSent) response.once('finish', () => socket.end());
   else {
-    // The body of this very request is what could not be read.
+    // The body of this request could not be read.
     response.setHeader('Connection', 'close');
     sendProblem(response.req, response, problem, { requestId: latest.requestId, lingerTimeoutMs });
   }
 }
 
-/** Answers where there is no request to answer, and closes the connection. */
+/** Answers on a connection without a request, and closes it. */
 export function refuseMalformed(socket: Duplex, problem: Problem): void {
   if (!socket.writable) {
     socket.destroy();

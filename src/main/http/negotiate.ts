@@ -2,7 +2,7 @@
 
 type Range = { readonly type: string; readonly quality: number };
 
-/** The type of those offered, the favourite first, that the header likes best; the first if it likes none of them. */
+/** The offered type with the highest quality in the header, earlier ones first; the first one if the header accepts none. */
 export function chooseType<Type extends string>(accept: string | undefined, offered: readonly [Type, ...Type[]]): Type {
   const ranges = (accept ?? '').split(',').map(parseRange);
   let [best] = offered;
@@ -16,7 +16,7 @@ export function chooseType<Type extends string>(accept: string | undefined, offe
   return best;
 }
 
-/** What the most specific range that matches says: text/html counts more than text/*, and that more than any. */
+/** The quality of the most specific range that matches: text/html outranks text/*, which outranks any type. */
 function qualityOf(type: string, ranges: readonly Range[]): number {
   const [family] = type.split('/');
   for (const name of [type, `${family}/*`, '*/*']) {

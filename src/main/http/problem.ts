@@ -1,5 +1,5 @@
-// Problems: what an error answer says (RFC 9457). One table maps each stable code to its status and title; docs/API.md
-// lists the same, and a test compares them.
+// Problems, the bodies of error answers (RFC 9457). One table maps each stable code to its status and title. docs/API.md lists the
+// same codes, and a test compares them.
 import { z } from 'zod';
 
 export const PROBLEMS = {
@@ -112,7 +112,7 @@ function cut(name: PropertyKey | undefined): string {
   return String(name).slice(0, NAME_MAX);
 }
 
-/** An answer that refuses. Thrown by whatever handles a request, and rendered in one place. */
+/** An error answer. Any code that handles a request may throw it; it is rendered in one place. */
 export class Problem extends Error {
   readonly code: ProblemCode;
   readonly headers: Readonly<Record<string, string>>;
@@ -121,7 +121,7 @@ export class Problem extends Error {
   /** `detail` is a sentence for the caller; `members` are added to the body, `headers` to the answer. */
   constructor(code: ProblemCode, detail: string, more: { headers?: Record<string, string>; members?: Members } = {}) {
     const { stackTraceLimit } = Error;
-    // No operator needs the stack of a refusal, and recording it costs more than the rest: 429 must be cheap.
+    // An operator does not need the stack of a refusal, and recording it costs more than the rest: 429 must be cheap.
     Error.stackTraceLimit = 0;
     super(detail);
     Error.stackTraceLimit = stackTraceLimit;

@@ -6,7 +6,7 @@ export type LedgerPath = { readonly ledger: string; readonly prefix: string; rea
 
 const LEDGER_PATH = /^(\/ledgers\/([^/]+))(\/.*)$/s;
 
-/** Splits a path such as `/ledgers/shop/accounts`. The path of a ledger itself, `/ledgers/shop`, names none. */
+/** Splits a path such as `/ledgers/shop/accounts`. The path `/ledgers/shop` of a ledger itself is not split. */
 export function splitLedger(path: string): LedgerPath {
   const [, prefix = '', ledger = '', rest = path] = LEDGER_PATH.exec(path) ?? [];
   return { ledger: decode(ledger), prefix, path: rest };
@@ -39,13 +39,13 @@ export class Router<Route> {
     node.methods.set(method, route);
   }
 
-  /** The route for a request; that of GET for HEAD. Throws not_found, method_not_allowed (with Allow) and invalid_request. */
+  /** The route for a request; HEAD uses that of GET. Throws not_found, method_not_allowed (with Allow) and invalid_request. */
   find(method: string, path: string): Match<Route> {
     const { methods, parameters } = this.#look(path);
     const route = methods.get(method === 'HEAD' ? 'GET' : method);
     if (route === undefined) {
       const allow = renderAllow(methods);
-      throw new Problem('method_not_allowed', `This path has ${allow}.`, { headers: { Allow: allow } });
+      throw new Problem('method_not_allowed', `The methods of this path are ${allow}.`, { headers: { Allow: allow } });
     }
     return { route, parameters };
   }
@@ -69,7 +69,7 @@ export class Router<Route> {
       parameters.push(decode(segment));
     }
     if (node === null || node.methods.size === 0) {
-      throw new Problem('not_found', 'There is nothing at this path; /openapi.json lists what there is.');
+      throw new Problem('not_found', 'There is nothing at this path; /openapi.json lists the paths.');
     }
     return { methods: node.methods, parameters };
   }

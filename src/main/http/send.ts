@@ -6,7 +6,7 @@ import type { Problem } from './problem.ts';
 import type { Answer } from './endpoint.ts';
 import { releaseStream, type Stream, writeStream } from './stream.ts';
 
-/** Headers of every answer, for browsers: its data is for the caller alone, never cached, sniffed, framed or included. */
+/** Headers of every answer, for browsers: the data is for the caller only, and must not be cached, sniffed, framed or embedded. */
 const SECURITY_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
   'Cache-Control': 'no-store',
@@ -23,7 +23,7 @@ const SMALL_ANSWER_BYTES = 16 * 1024;
 /** The memory bounds of all requests together. */
 export type Budgets = { readonly bodies: ByteBudget; readonly answers: ByteBudget };
 
-/** What sending needs of the server's options. */
+/** The server's options that sending needs. */
 export type SendOptions = {
   metrics: HttpMetrics;
   toProblem: (error: unknown, requestId: string) => Problem;
@@ -40,7 +40,7 @@ export type HttpMetrics = {
   refused(resource: 'connections'): void;
 };
 
-/** Throws too_many_answers if the answer to a read is large and no memory is left for it. */
+/** Throws too_many_answers if the answer to a read is large and the budget has no room for it. */
 export function sendAnswer(
   response: ServerResponse,
   answer: Answer,
@@ -75,7 +75,7 @@ function writeHead(response: ServerResponse, answer: Answer, contentType: string
   response.writeHead(answer.status, { ...own, ...answer.headers, 'X-Request-ID': requestId });
 }
 
-/** Sends the head, then writes the stream to its end, whatever that is; returns what to log about it. */
+/** Sends the head, then writes the stream. Returns the fields of the log line: how the stream ended, and its bytes. */
 export async function sendStream(
   response: ServerResponse,
   answer: Answer,
@@ -93,7 +93,7 @@ export async function sendStream(
   options.metrics.streaming(pattern, 1);
   const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
   options.metrics.streaming(pattern, -1);
-  // The head is sent, so the caller learns of the problem by an answer that breaks off; the log has the rest.
+  // The head is already sent, so the caller sees only a truncated answer; the log has the problem.
   const code = ended === 'broken_off' ? options.toProblem(error, requestId).code : undefined;
   return { ended, bytes, ...(code && { code }) };
 }
@@ -106,10 +106,10 @@ export function sendProblem(
 ): void {
   send(response, problem.status, 'application/problem+json', problem.render(requestId), problem.headers, requestId);
   if (request.complete) return;
-  // What is left of the body is read and thrown away, so that the answer arrives; but not for ever.
+  // The rest of the body is read and dropped for a limited time, so that the answer arrives.
   request.removeAllListeners('data');
   request.resume();
-  // Most bodies are there already and only not parsed yet: in a storm of refusals, timers would keep them all in memory.
+  // Most bodies have arrived and only need parsing. In a storm of refusals, timers would keep all of them in memory.
   setImmediate(() => {
     if (request.complete) return;
     setTimeout(() => !request.complete && request.socket.destroy(), lingerTimeoutMs).unref();
@@ -125,7 +125,7 @@ function send(
   requestId: string,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  // All at once: headers that are set one by one before cost twice as much.
+  // All headers at once: setting them one by one costs twice as much.
   const all: Record<string, string | number> = { ...SECURITY_HEADERS, ...headers, 'X-Request-ID': requestId };
   if (contentType !== null) all['Content-Type'] = contentType;
   if (status !== 204) all['Content-Length'] = Buffer.byteLength(text);

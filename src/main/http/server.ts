@@ -1,5 +1,5 @@
-// The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns
-// whatever is thrown on the way into a problem. Raw node:http; every bound is stated.
+// The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns any error into a
+// problem. It uses node:http directly and states every bound.
 import { randomUUIDv7 } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -49,18 +49,18 @@ export type ServerOptions<Ledger extends NamedLedger> = {
   bodyBytesInFlightMax: number;
   answerBytesInFlightMax: number;
   connectionsMax: number;
-  /** How many connections are accepted beyond that, on which only operators are served. */
+  /** How many connections are accepted beyond that; only operators are served on them. */
   reserve: number;
   /** How much of the connections one caller may hold, in percent. */
   callerSharePercent: number;
   headersTimeoutMs: number;
   requestTimeoutMs: number;
   keepAliveTimeoutMs: number;
-  /** How long a caller that was refused may go on sending before its connection is cut. */
+  /** How long a refused caller may continue to send before its connection is closed. */
   lingerTimeoutMs: number;
-  /** How long the reader of an answer may take nothing of it. */
+  /** How long the reader of an answer may stall. */
   streamTimeoutMs: number;
-  /** Whether the service is about to stop: then every request is refused. */
+  /** Whether the service is stopping. Then every request is refused. */
   stopping: () => boolean;
 };
 
@@ -68,7 +68,7 @@ export type ServerOptions<Ledger extends NamedLedger> = {
 type Closing = WeakSet<IncomingMessage | Duplex>;
 /** The routes of paths that name no ledger, and those of paths that name one. */
 type Routers<Ledger> = { readonly all: Router<Endpoint<Ledger>>; readonly ofLedgers: Router<Endpoint<Ledger>> };
-/** A request, and whether its connection is one of the reserve, on which only operators are served. */
+/** A request, and whether its connection belongs to the reserve, on which only operators are served. */
 type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
 
 export function createHttpServer<Ledger extends NamedLedger>(options: ServerOptions<Ledger>): Server {
@@ -103,16 +103,16 @@ export function createHttpServer<Ledger extends NamedLedger>(options: ServerOpti
       requestTimeout: options.requestTimeoutMs,
       headersTimeout: options.headersTimeoutMs,
       keepAliveTimeout: options.keepAliveTimeoutMs,
-      // Node looks for late requests only this often; at its default of 30 s the timeouts above would be late.
+      // How often Node checks for late requests. At its default of 30 s, the timeouts above would be late.
       connectionsCheckingInterval: 2000,
       maxHeaderSize: HEAD_BYTES_MAX,
-      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that came in the same
-      // packet behind the request, which may be half of another one: the connection cannot be used any longer.
+      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that follow the request in
+      // the same packet, perhaps a part of the next request. So the connection cannot be used any more.
       shouldUpgradeCallback: (request) => {
         closing.add(request);
         return false;
       },
-      // Node's own refusal would have no body; refuseHeaders has one.
+      // Node's own refusal would have no body; that of refuseHeaders has one.
       requireHostHeader: false,
     },
     answer,
@@ -132,13 +132,13 @@ export function createHttpServer<Ledger extends NamedLedger>(options: ServerOpti
   server.once('listening', () => {
     server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
   });
-  // All that fit into a head: past its default of 2000, Node would leave headers out without a word.
+  // No limit besides the size of the head: beyond its default of 2000, Node would silently drop headers.
   server.maxHeadersCount = 0;
   server.on('checkExpectation', answer);
   server.on('connect', (_, socket) => {
     // Node has removed its own listener, so a broken connection would end the process.
     socket.on('error', () => socket.destroy());
-    const problem = new Problem('method_not_implemented', 'The service is not a proxy: it has no CONNECT.');
+    const problem = new Problem('method_not_implemented', 'The service is not a proxy and does not support CONNECT.');
     refuseInOrder(latest.get(socket), socket, problem, options);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -190,7 +190,7 @@ async function handleRequest<Ledger extends NamedLedger>(
     log = answer.log;
     closeIfStopping(response, options);
     if (answer.stream) {
-      // What a stream takes to be written is its reader's doing: what counts is how long its head took.
+      // The time of the whole stream depends on its reader, so only the time to its head is measured.
       answeredMs = performance.now() - startedAt;
       options.metrics.request(pattern, answer.status, answeredMs);
       log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
@@ -218,13 +218,13 @@ async function handleRequest<Ledger extends NamedLedger>(
 }
 
 /**
- * Closes the server so that no request breaks: from now on new connections are refused, a request on an old one is answered with
+ * Closes the server without breaking a request: new connections are refused, a request on an open one is answered with
  * `Connection: close`, and connections that stay idle are closed. Node's own close() ends idle connections at once, and resets those
- * whose next request is on its way. Resolves when no connection is left.
+ * whose next request is in flight. Resolves when all connections are closed.
  */
 export async function closeGently(server: Server): Promise<void> {
   const closed = once(server, 'close');
-  // After the events of this turn: a connection that waits to be accepted would be reset.
+  // After the current events: a connection that is not accepted yet would be reset.
   await new Promise((resolve) => setImmediate(resolve));
   NetServer.prototype.close.call(server);
   const sweep = setInterval(() => setImmediate(() => closeIdle(server)), IDLE_GRACE_MS);
@@ -242,7 +242,7 @@ function closeIfStopping(response: ServerResponse, options: { stopping: () => bo
   if (options.stopping() && !response.headersSent) response.setHeader('Connection', 'close');
 }
 
-/** A location keeps the prefix that the caller used, so that it can be followed as it is. */
+/** A location has the prefix that the caller used, so that the caller can follow it unchanged. */
 function withPrefix(answer: Answer, prefix: string): Answer {
   const location = answer.headers?.['Location'];
   if (prefix === '' || location === undefined) return answer;
@@ -264,7 +264,7 @@ function parseQuery(search: string): Record<string, string> {
   const query: Record<string, string> = {};
   if (search === '') return query;
   for (const [name, value] of new URLSearchParams(search)) {
-    if (Object.hasOwn(query, name)) throw new Problem('invalid_request', 'A parameter of the query came twice.');
+    if (Object.hasOwn(query, name)) throw new Problem('invalid_request', 'A query parameter may appear only once.');
     Object.defineProperty(query, name, { value, enumerable: true });
   }
   return query;

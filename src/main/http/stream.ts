@@ -4,36 +4,36 @@ import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
 import { Shares } from '../shares.ts';
 
-/** A body that is written after the head. It ends the answer by returning, and breaks it off by throwing. */
+/** A body that is written after the head. If `write` returns, the answer ends; if it throws, the answer is truncated. */
 export type Stream = {
   readonly contentType: string;
-  /** Is always called, also if the caller is already gone, so that it can release its resources. */
+  /** Always called, even if the caller has already disconnected, so that it can release its resources. */
   readonly write: (writer: StreamWriter) => Promise<void>;
 };
 
 export type StreamWriter = {
-  /** Aborted when the caller is gone. */
+  /** Aborted when the caller has disconnected. */
   readonly gone: AbortSignal;
-  /** Sends text and resolves when there is room for more. Throws if the caller is gone or takes nothing. */
+  /** Sends text and resolves when there is room for more. Throws if the caller has disconnected or stalls. */
   readonly send: (content: string | Buffer) => Promise<void>;
-  /** Ends the connection at once, with what was not taken yet. */
+  /** Closes the connection at once, and drops unsent bytes. */
   readonly breakOff: () => void;
 };
 
-/** How the writing ended; `error` is what `write` threw of its own. */
+/** How a stream ended. `error`: an error of `write` itself. */
 export type StreamEnd = {
   readonly ended: 'whole' | 'hung_up' | 'stalled' | 'broken_off';
   readonly bytes: number;
   readonly error?: unknown;
 };
 
-/** A reader must take so much within the timeout: 64 KiB a minute is less than any modem. */
+/** A reader must accept this many bytes within the timeout: 64 KiB a minute is slower than any modem. */
 const PIECE_BYTES = 64 * 1024;
 
 class CallerGone extends Error {}
 class CallerStalled extends Error {}
 
-/** Writes a stream whose head was sent. `timeoutMs`: how long the caller may take nothing. Never throws. */
+/** Writes a stream whose head was sent. `timeoutMs`: how long the caller may stall. Never throws. */
 export async function writeStream(response: ServerResponse, stream: Stream, timeoutMs: number): Promise<StreamEnd> {
   const gone = new AbortController();
   const leave = () => gone.abort();
@@ -71,15 +71,15 @@ export async function releaseStream(stream: Stream): Promise<void> {
   await stream.write({ gone: AbortSignal.abort(), send, breakOff: () => {} }).catch(() => {});
 }
 
-/** Waits until the earlier answers on the connection have ended: until then the reader cannot take any of this one. */
+/** Waits until the earlier answers on the connection have ended: until then the reader cannot receive this one. */
 async function turnOf(response: ServerResponse, gone: AbortSignal): Promise<void> {
   if (response.socket || gone.aborted) return;
   await once(response, 'socket', { signal: gone }).catch(() => {});
 }
 
-/** Cuts the connection if the reader of a completely written answer does not take it within the timeout. */
+/** Closes the connection if the reader of a completely written answer does not receive it within the timeout. */
 export function cutIfStalled(response: ServerResponse, timeoutMs: number): void {
-  // The system has buffered most answers completely.
+  // The operating system has buffered most answers completely.
   if (!response.writableEnded || response.writableLength === 0) return;
   const watch = () => {
     const timer = setTimeout(() => response.destroy(), timeoutMs);
@@ -89,7 +89,7 @@ export function cutIfStalled(response: ServerResponse, timeoutMs: number): void 
   else response.once('socket', watch);
 }
 
-/** Waits until what was written is taken. */
+/** Waits until the written bytes are accepted. */
 async function takes(
   response: ServerResponse,
   event: 'drain' | 'finish',
@@ -126,8 +126,8 @@ export class Places {
   take(caller: string): () => void {
     if (!this.#shares.tryTake(caller)) {
       this.#onRefused();
-      const whose = this.#shares.free === 0 ? 'All places for' : 'Your address has its share of the places for';
-      throw new Problem('too_many_streams', `${whose} responses of this kind. End one, or try again later.`, {
+      const reason = this.#shares.free === 0 ? 'All are in use.' : 'Your address has its share of them.';
+      throw new Problem('too_many_streams', `${reason} Close a stream, or try again later.`, {
         headers: { 'Retry-After': '5' },
       });
     }

@@ -1,4 +1,4 @@
-// The handlers of accounts: open, show, list, change, close, and what happened on them.
+// The handlers of accounts: open, show, list, change, close, and their entries and balances.
 import { z } from 'zod';
 import {
   type AccountRecord,
@@ -36,7 +36,7 @@ import { renderAccount, renderBalance, renderEntry } from '../views.ts';
 import type { ReadingParts } from '../reads.ts';
 import { awaitClosed } from './instants.ts';
 
-/** One ledger, and how it is read. */
+/** A ledger, and the pool from which it is read. */
 type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
 export function accountRoutes(parts: ReadingParts): Route[] {
@@ -67,7 +67,7 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
       body: NO_BODY,
       answers: { 200: 'AccountPage' },
       handle: async ({ ledger, query, caller }) => {
-        // Before the waiting line: a refusal needs no connection.
+        // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
         return await parts.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query));
       },
@@ -92,7 +92,7 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
       summary: 'Change an account: anything but its balance and its currency',
       query: NO_PARAMETERS,
       body: updateAccountSchema,
-      // Other fields are looked at by the handler: the schema would only say of any that it is unknown.
+      // The handler checks the other fields: the schema would report an immutable field as unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
       handle: async (context) => await changeAccount(parts, context),
@@ -129,7 +129,7 @@ function routesOfHistory(parts: ReadingParts): Route[] {
       body: NO_BODY,
       answers: { 200: 'Balance' },
       async handle({ ledger, parameters, query, caller }) {
-        // Without a turn: it may wait for a second.
+        // Outside the queue for connections, because it may wait for a second.
         if (query.at !== undefined) await awaitClosed(parts.pool, ledger, query.at);
         return await parts.lookUps.run(caller, (pool) => showBalance({ pool, ledger }, parameters[0], query));
       },
@@ -138,8 +138,8 @@ function routesOfHistory(parts: ReadingParts): Route[] {
 }
 
 /**
- * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account. No other filter of
- * accounts could bound it.
+ * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account. Lists of accounts
+ * have no other filter that could bound this.
  */
 function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): void {
   if (metadata?.value !== null) return;
@@ -147,7 +147,7 @@ function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): vo
 }
 
 async function showAccounts(books: Books, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
-  // The cursor is the number and the currency of the last account shown.
+  // The cursor is the number and the currency of the last account of the page.
   const [accountNumber = '', currency = '', ...rest] = query.after?.split(':') ?? [];
   const isCursor = ACCOUNT_FORM.test(accountNumber) && CURRENCY_FORM.test(currency) && rest.length === 0;
   if (query.after !== undefined && !isCursor) throw invalidCursor();
@@ -170,7 +170,7 @@ async function changeAccount(
   const { ledger, caller, body } = context;
   const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
   if (immutable !== undefined) {
-    const hint = immutable === 'balance' ? 'money moves by transfers only' : 'it is fixed when the account is opened';
+    const hint = immutable === 'balance' ? 'only transfers move money' : 'it is fixed when the account is opened';
     throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
   }
   const change = parseRequest(updateAccountSchema, body);
@@ -193,11 +193,11 @@ async function changeAccount(
           return record;
         }),
     );
-    if (!updated) throw new Problem('account_closed', 'A closed account stays as it is.');
+    if (!updated) throw new Problem('account_closed', 'A closed account cannot be changed.');
     return { status: 200, json: renderAccount(updated) };
   } catch (error) {
     if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
-    throw new Problem('overdraft_in_use', 'The account has drawn more than this limit already.');
+    throw new Problem('overdraft_in_use', 'The account has already drawn more than this limit.');
   }
 }
 
@@ -216,7 +216,10 @@ async function endAccount(parts: ReadingParts, context: RequestContext<unknown, 
   if (!closed) {
     const now = await findAccount({ pool: parts.pool, ledger }, account.accountNumber);
     if (now.status !== 'closed') {
-      throw new Problem('account_not_empty', 'Move the money away and end the holds; then the account can be closed.');
+      throw new Problem(
+        'account_not_empty',
+        'Move the money to another account and end the holds before you close the account.',
+      );
     }
   }
   return { status: 204 };
@@ -270,14 +273,14 @@ export async function findAccount(
   accountNumber: string | undefined,
   currency?: string,
 ): Promise<AccountRecord> {
-  // What PostgreSQL cannot keep as text cannot be an account number either.
+  // PostgreSQL cannot store this character, so no account number contains it.
   const isNumber = accountNumber !== undefined && !accountNumber.includes('\0');
   const accounts = isNumber ? await loadAccounts(pool, ledger, accountNumber) : [];
   const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
   const [account, another] = matching;
   if (!account) throw accountNotFound();
   if (another) {
-    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
+    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: choose one with \`currency\`.`);
   }
   return account;
 }

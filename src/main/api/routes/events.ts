@@ -1,4 +1,4 @@
-// The handler of the feed: settled transfers in commit order, page by page or as Server-Sent Events.
+// The handler of the feed: settled transfers in commit order, as pages or as Server-Sent Events.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Ledger } from '../../../domain/ledger.ts';
 import { chooseType } from '../../http/negotiate.ts';
@@ -23,7 +23,7 @@ export function eventRoutes(parts: FeedParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/events',
-      summary: 'What was settled, in commit order and without gaps; live with Accept: text/event-stream',
+      summary: 'Settled transfers, in commit order and without gaps; live with Accept: text/event-stream',
       query: eventsSchema,
       body: NO_BODY,
       answers: { 200: 'EventPage' },
@@ -56,9 +56,9 @@ async function followEvents(
     status: 200,
     headers: {
       'Cache-Control': 'no-store',
-      // nginx would gather events until its buffer is full.
+      // nginx would buffer events until its buffer is full.
       'X-Accel-Buffering': 'no',
-      // The connection ends with the stream, so that no idle one holds up the end of the service.
+      // The connection ends with the stream, so that an idle one does not delay the stop of the service.
       Connection: 'close',
     },
     stream: {
@@ -74,18 +74,18 @@ async function followEvents(
   };
 }
 
-/** A reader that is ahead of the journal follows another one: it would silently miss what comes before its place. */
+/** A reader that is ahead of the journal has the cursor of another journal, and would silently miss events. */
 async function refuseBeyondEnd(feed: Feed, ledger: Ledger, after: bigint): Promise<void> {
   const end = await feed.end(ledger);
-  if (after > end) throw new Problem('invalid_request', `The journal ends at ${end}, which is before ${after}.`);
+  if (after > end) throw new Problem('invalid_request', `The journal ends at row ${end}, which is before ${after}.`);
 }
 
-/** What a reader of Server-Sent Events saw last, as it says when it comes back; it outranks `after`. */
+/** The last event that a reader of Server-Sent Events has received, sent when it reconnects. It outranks `after`. */
 function parseLastEventId(headers: IncomingHttpHeaders): bigint | null {
   const id = headers['last-event-id'];
   if (id === undefined || id === '') return null;
   if (typeof id !== 'string' || !/^\d{1,15}$/.test(id)) {
-    throw new Problem('invalid_request', 'Last-Event-ID must be the id of an event.');
+    throw new Problem('invalid_request', '`Last-Event-ID` must be the id of an event.');
   }
   return BigInt(id);
 }

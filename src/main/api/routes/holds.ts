@@ -41,7 +41,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/holds/:id/capture',
-      summary: 'Move held money, all that is left or a part',
+      summary: 'Move held money: the remaining amount or a part of it',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: captureHoldSchema,
@@ -52,7 +52,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/holds/:id/void',
-      summary: 'Release what is left of a hold',
+      summary: 'Release the remaining amount of a hold',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: voidHoldSchema,
@@ -128,13 +128,16 @@ async function findHold(pool: ConnectionPool, ledger: Ledger, id: string | undef
   return hold;
 }
 
-/** A hold that a capture or a void may name, whatever became of it since it was opened. */
+/** A hold that a capture or a void may name. It may have ended since it was opened. */
 async function findOpened(
   { lookUps }: ReadingParts,
   { ledger, caller, parameters }: Pick<RequestContext<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
 ): Promise<HoldRecord> {
   const hold = await lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]));
-  if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so there is none.');
+  if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so it does not exist.');
   if (hold.state !== 'pending') return hold;
-  throw new Problem('not_settled', 'The hold is still pending; try again in a moment, or order it with Prefer: wait.');
+  throw new Problem(
+    'not_settled',
+    'The hold is still pending. Try again in a moment, or create it with `Prefer: wait`.',
+  );
 }

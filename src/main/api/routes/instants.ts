@@ -5,11 +5,11 @@ import { closeInstant } from '../../../db/queries/instants.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import { Problem } from '../../http/problem.ts';
 
-/** How long an answer waits for an instant to close, or to be over by the database's clock as well as by the caller's. */
+/** How long an answer waits for an instant to close, or to pass by the database's clock as well as by the caller's. */
 const WAIT_MS = 1000;
 const ASK_AGAIN_MS = 25;
 
-/** Resolves when no transfer of the ledger can be settled any more at or before this instant. Throws instant_not_closed if that takes longer. */
+/** Resolves when the ledger can settle no more transfers at or before this instant. Throws instant_not_closed if that takes too long. */
 export async function awaitClosed(pool: ConnectionPool, ledger: Ledger, instant: string): Promise<void> {
   const deadline = performance.now() + WAIT_MS;
   for (;;) {
@@ -18,7 +18,7 @@ export async function awaitClosed(pool: ConnectionPool, ledger: Ledger, instant:
     if (performance.now() + Math.max(0, secondsLeft) * 1000 > deadline) {
       throw new Problem(
         'instant_not_closed',
-        'Transfers may still be settled at or before this instant; ask again later.',
+        'Transfers may still be settled at or before this instant. Try again later.',
         {
           headers: { 'Retry-After': String(Math.max(1, Math.ceil(secondsLeft))) },
         },

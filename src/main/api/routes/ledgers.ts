@@ -87,11 +87,11 @@ async function create(
       ledgers.remember(created.ledger);
       return answerCreated(created.record, created.result === 'replayed' ? REPLAYED : {});
     case 'exists':
-      throw new Problem('ledger_exists', 'There is a ledger with this name already.');
+      throw new Problem('ledger_exists', 'A ledger with this name already exists.');
     case 'full':
-      throw new Problem('too_many_ledgers', 'There are as many ledgers as there may be; ledgers are never deleted.');
+      throw new Problem('too_many_ledgers', 'The maximum number of ledgers is reached; ledgers are never deleted.');
     case 'key_reused':
-      throw new Problem('idempotency_key_reused', 'The key came before with another request; choose a new one.', {
+      throw new Problem('idempotency_key_reused', 'The key was used for another request; choose a new one.', {
         members: { ledger: created.name },
       });
   }

@@ -9,7 +9,7 @@ import { stoppingProblem } from '../../http/refusals.ts';
 export function operationRoutes(parts: {
   intake: Intake;
   metrics: Metrics;
-  /** Whether the service has been asked to stop. */
+  /** Whether the service is stopping. */
   stopping: () => boolean;
   /** Whether the database answered the last heartbeat, and short reads are answered. */
   heartbeatHealthy: () => boolean;
@@ -34,7 +34,7 @@ export function operationRoutes(parts: {
       pattern: '/readyz',
       global: true,
       operational: true,
-      summary: 'Whether the service can take transfers',
+      summary: 'Whether the service can accept transfers',
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Health' },
@@ -54,7 +54,7 @@ export function operationRoutes(parts: {
       pattern: '/metrics',
       global: true,
       operational: true,
-      summary: 'What the service counts and times, for Prometheus',
+      summary: 'Metrics, for Prometheus',
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Metrics' },
@@ -78,7 +78,7 @@ export function operationRoutes(parts: {
 }
 
 function notReadyProblem(failing: string[]): Problem {
-  return new Problem('not_ready', `These parts of the service do not work at the moment: ${failing.join(', ')}.`, {
+  return new Problem('not_ready', `These parts of the service are failing: ${failing.join(', ')}.`, {
     headers: { 'Retry-After': '1' },
     members: { failing },
   });

@@ -1,4 +1,4 @@
-// The handlers of what is read for the books: the trial balance, and an account's statement of a month.
+// The handlers for accounting: the trial balance, and an account's statement of a month.
 import type { z } from 'zod';
 import { loadTrialBalance } from '../../../db/queries/balances.ts';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
@@ -21,11 +21,11 @@ import { renderTrialBalance } from '../views.ts';
 import { findAccount } from './accounts.ts';
 import { awaitClosed } from './instants.ts';
 
-/** The pool is for long reads alone, so that they do not hold up short ones. */
+/** The pool is for long reads only, so that they do not delay short ones. */
 type StatementParts = {
   pool: ConnectionPool;
   streams: Places;
-  /** For the part that is computed before the first byte. The pool has one more connection, for statements that are being written. */
+  /** For the part before the first byte. The pool has one more connection, for statements that are being streamed. */
   books: Reads;
 };
 
@@ -34,13 +34,13 @@ export function statementRoutes(parts: StatementParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/balances',
-      summary: 'The trial balance: what all accounts together have, per currency',
+      summary: 'The trial balance: the balances of all accounts together, per currency',
       query: balancesSchema,
       body: NO_BODY,
       answers: { 200: 'TrialBalance' },
       async handle({ ledger, query, caller }) {
         const at = query.at ?? null;
-        // Without a turn: it may wait for a second.
+        // Outside the queue for connections, because it may wait for a second.
         if (at !== null) await awaitClosed(parts.pool, ledger, at);
         const balance = await parts.books.run(caller, async (pool) => await loadTrialBalance(pool, ledger, at));
         return { status: 200, json: renderTrialBalance(at, balance) };
@@ -63,10 +63,10 @@ async function showStatement(
   { ledger, parameters, query, headers, caller }: RequestContext<z.output<typeof statementSchema>, undefined>,
 ): Promise<Answer> {
   const [accountNumber, month = ''] = parameters;
-  if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'A month must look like 2026-11.');
+  if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'The month must be such as 2026-11.');
   const account = await findAccount({ pool, ledger }, accountNumber, query.currency);
   let summary = await loadStatement(pool, ledger, account, month);
-  // While the journal is idle, a month does not become final by itself.
+  // While the journal is idle, a month becomes final only when it is closed explicitly.
   if (summary && !summary.final && (await closeInstant(pool, ledger, summary.ends)).closed) {
     summary = await loadStatement(pool, ledger, account, month);
   }

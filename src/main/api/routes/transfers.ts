@@ -37,7 +37,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/transfers',
-      summary: 'Order a transfer, or several at once',
+      summary: 'Create a transfer, or several at once',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: createTransferSchema.or(createGroupSchema),
@@ -79,7 +79,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
       handle: async ({ ledger, query, caller }) => {
-        // Before the waiting line: a refusal needs no connection.
+        // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
         const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
         const reads = isByKey ? parts.lookUps : parts.scans;
@@ -109,7 +109,7 @@ async function reverseTransfer(
     async (pool) => await findTransfer(pool, context.ledger, context.parameters[0]),
   );
   if (original.status === 'pending') {
-    throw new Problem('not_settled', 'The transfer is still pending; only what has completed can be reversed.');
+    throw new Problem('not_settled', 'The transfer is still pending; only a completed one can be reversed.');
   }
   refuseAmount(body.amount);
   return await submitOne(
@@ -128,7 +128,7 @@ async function reverseTransfer(
   );
 }
 
-/** The fields of a transfer between two accounts, from a body. Throws the problems that need no look at the books. */
+/** The fields of a transfer between two accounts, from a body. Throws the problems that can be found without the books. */
 export function toFields(body: z.output<typeof createTransferSchema>): TransferFields & { amount: bigint } {
   refuseAmount(body.amount);
   if (body.from_account === body.to_account) {
@@ -145,7 +145,7 @@ export function toFields(body: z.output<typeof createTransferSchema>): TransferF
   };
 }
 
-/** Refuses an amount that is given and not positive. */
+/** Refuses an amount that is not positive. An absent amount is valid. */
 export function refuseAmount(amount: number | undefined): void {
   if (amount !== undefined && amount < 1) {
     throw new Problem('amount_not_positive', 'The amount must be at least 1, in minor units.');
@@ -167,11 +167,11 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
  *
  * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses), `request_id`, `group_id`,
  *   `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending` (the queue is bounded).
- * - These do not: `until` alone (it goes back to the first transfer), `status=completed` (nearly all), `status=failed` (its index has every
+ * - These do not: `until` alone (it starts at the first transfer), `status=completed` (nearly all), `status=failed` (its index has every
  *   failure of the history), `limit` and `after` (they count matches).
  *
  * Without `currency` and `metadata=key`, each of these filters fills its page from an index, so such a list is never refused.
- * DB_SCAN_TIMEOUT_MS bounds the rest: a busy account, a value that most transfers have, a `since` long ago.
+ * DB_SCAN_TIMEOUT_MS bounds the remaining cases: a busy account, a value that most transfers have, a `since` long ago.
  */
 function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
   const { account, currency, status, metadata, since } = query;
@@ -189,7 +189,7 @@ async function showTransfers(
 ): Promise<Answer> {
   const { account, currency, status, request_id: requestId, since, until, limit } = query;
   if (account === EXTERNAL && currency === undefined) {
-    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: say which with \`currency\`.`);
+    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: choose one with \`currency\`.`);
   }
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
@@ -197,7 +197,7 @@ async function showTransfers(
   const load = async (count: number) => await listTransfers(pool, ledger, filter, { limit: count, after });
   let page = await load(limit);
   let items = renderItems(page.transfers, limit, renderTransfer);
-  // Only the database knows the cursor where a page ends, so a page that is too large is read again. Few are.
+  // Only the database knows the cursor of the end of a page, so a page that is too large is read again. Few are.
   if (items.length < page.transfers.length) {
     page = await load(items.length);
     items = page.transfers.map((transfer) => JSON.stringify(renderTransfer(transfer)));
@@ -210,7 +210,7 @@ function parseCursor(text: string): TransferCursor {
   try {
     return cursorSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
   } catch {
-    // Not a cursor of ours; said below.
+    // Not a cursor: reported below.
   }
   throw invalidCursor();
 }
