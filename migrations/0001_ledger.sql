@@ -114,6 +114,10 @@ create table pending_transfers (
   -- How often a process that had not stopped in good order left the transfer behind. Each time it is settled in a smaller
   -- job, so that a transfer that ends processes is found.
   adoptions smallint not null default 0,
+  -- How many of them were trying the transfer alone in a job when they died: it is failed by this number only.
+  lone_deaths smallint not null default 0,
+  -- Whether the holder of the lease is trying it alone in a job at this moment.
+  on_trial boolean not null default false,
   atomic boolean,
   final_capture boolean,
   kind text collate "C" not null default 'transfer',

@@ -11,8 +11,10 @@ import {
   openLease,
   renewLease,
 } from '../../src/db/ledger/leases.ts';
+import { beginTrial, endTrial } from '../../src/db/ledger/trials.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { onEnd } from '../support/cleanup.ts';
-import { createDatabase } from '../support/database.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
 const BOUNDS = { countMax: 10, bytesMax: 1_000_000, skippedLedgers: [] };
@@ -97,4 +99,69 @@ test('leases: a death counts for each transfer that is left, and a stop in good 
       [0, 0],
     ],
   );
+});
+
+/** Stores a transfer from ANN to BOB under a lease. */
+async function addPending(database: TestDatabase, leaseId: string) {
+  const transfer = { id: randomUUID(), fromAccount: 'ANN', toAccount: 'BOB' };
+  await database.query(
+    `insert into pending_transfers (ledger_id, id, lease_id, amount, from_account, to_account)
+     values (1, $1, $2, 1, 'ANN', 'BOB')`,
+    [transfer.id, leaseId],
+  );
+  return transfer;
+}
+
+test('leases: only the death of a process that was trying a transfer alone counts as one', async (t) => {
+  const database = await createDatabase(t);
+  const pool = createPool(database.settings, READING_TIMEOUTS, 1);
+  onEnd(t, async () => await pool.end());
+  let holder = await openLease(pool, randomUUID());
+  const transfer = await addPending(database, holder.id);
+  const counted: unknown[] = [];
+  /** The holder ends, and the next one adopts. */
+  const adopt = async () => {
+    const next = await openLease(pool, randomUUID());
+    for (const orphan of await observeLeases(pool, next.id, 60_000)) {
+      const page = await adoptPage(pool, next, orphan, BOUNDS);
+      if (page) counted.push(page.map(({ adoptions, loneDeaths }) => [adoptions, loneDeaths]).flat());
+    }
+    holder = next;
+  };
+  await adopt();
+  await beginTrial(pool, MAIN_LEDGER, [transfer]);
+  await adopt();
+  await beginTrial(pool, MAIN_LEDGER, [transfer]);
+  await endTrial(pool, MAIN_LEDGER, [transfer]);
+  await adopt();
+  await beginTrial(pool, MAIN_LEDGER, [transfer]);
+  await closeLease(pool, holder.id);
+  await adopt();
+  await adopt();
+  assert.deepEqual(counted, [
+    [1, 0],
+    [2, 1],
+    [3, 1],
+    [3, 1],
+    [4, 1],
+  ]);
+});
+
+test('leases: a trial does not begin while an account is locked', async (t) => {
+  const database = await createDatabase(t);
+  const pool = createPool(database.settings, READING_TIMEOUTS, 1);
+  onEnd(t, async () => await pool.end());
+  const transfer = await addPending(database, (await openLease(pool, randomUUID())).id);
+  await database.query(
+    `insert into accounts (ledger_id, account_number, currency, name)
+     values (1, 'ANN', 'USD', 'Ann'), (1, 'BOB', 'USD', 'Bob')`,
+  );
+  const locker = await database.connect();
+  await locker.query(`begin; select from accounts where account_number = 'BOB' for update`);
+  await assert.rejects(beginTrial(pool, MAIN_LEDGER, [transfer]), { code: '55P03' });
+  const onTrial = async () => await database.query('select from pending_transfers where on_trial');
+  assert.equal((await onTrial()).length, 0);
+  await locker.query('rollback');
+  await beginTrial(pool, MAIN_LEDGER, [transfer]);
+  assert.equal((await onTrial()).length, 1);
 });

@@ -33,13 +33,17 @@ function group(name: string, size: number): NewTransfer[] {
 }
 
 /** Transfers of the intake log as units: each alone, and each atomic group as a whole. */
-function stored(transfers: readonly (string | NewTransfer)[], { adoptions = 0, ledger = MAIN_LEDGER } = {}): Unit[] {
+function stored(
+  transfers: readonly (string | NewTransfer)[],
+  { adoptions = 0, loneDeaths = 0, ledger = MAIN_LEDGER } = {},
+): Unit[] {
   return toStoredUnits(
     transfers.map((each) => ({
       ledger,
       transfer: typeof each === 'string' ? newTransfer({ id: each }) : each,
       storedAtMicros: 1n,
       adoptions,
+      loneDeaths,
     })),
   );
 }
@@ -251,19 +255,65 @@ test('dispatcher: adopted transfers run in jobs of their own, the smaller the mo
       Array.from({ length: count }, (_, index) => `${adoptions}-${index}`),
       { adoptions },
     );
-  push([...adopted(1, 20), ...adopted(3, 2), ...adopted(11, 2), ...adopted(16, 2)]);
+  push([...adopted(1, 20), ...adopted(2, 5), ...adopted(3, 2), ...adopted(100, 2)]);
   await pool.endAll();
   const runs = pool.jobs.map(({ transfers, mode }) => `${transfers.id.length} ${mode}`);
   assert.deepEqual(runs, [
     '16 settle',
     '4 settle',
+    '4 settle',
     '1 settle',
     '1 settle',
     '1 settle',
     '1 settle',
-    '1 quarantine',
-    '1 quarantine',
+    '1 settle',
   ]);
+});
+
+test('dispatcher: a transfer is quarantined once six processes died that tried it alone', async () => {
+  const { push, pool } = await start({ jobSizeMax: 64 });
+  push([...stored(['a'], { adoptions: 100, loneDeaths: 5 }), ...stored(['b'], { adoptions: 100, loneDeaths: 6 })]);
+  await turn();
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['a', 'b quarantined']);
+});
+
+test('dispatcher: a trial of one transfer is recorded before its job, and its end where that does not settle', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { push, pool, trials } = await start({ jobSizeMax: 64 });
+  push([...stored(['a', 'b'], { adoptions: 1 }), ...stored(['c'], { adoptions: 3 })]);
+  assert.deepEqual(trials.events, []);
+  await pool.end();
+  assert.deepEqual([trials.events, runsOf(pool.running.map(({ job }) => job))], [['begin c'], ['c']]);
+  await pool.die();
+  await pool.end(LOCKED);
+  assert.deepEqual(trials.events, ['begin c', 'end c', 'begin c', 'end c']);
+  trials.error = new Error('locked');
+  t.mock.timers.tick(150);
+  await turn();
+  assert.deepEqual([trials.events.at(-1), pool.running.length], ['begin c', 0], 'It does not run without a record.');
+  trials.error = null;
+  t.mock.timers.tick(300);
+  await turn();
+  await pool.endAll();
+  assert.deepEqual(runsOf(pool.jobs), ['a,b', 'c', 'c', 'c']);
+  assert.equal(trials.events.at(-1), 'begin c');
+});
+
+test('dispatcher: no other suspect runs beside a trial, also of another ledger', async () => {
+  const { push, pool } = await start({ threads: 4, jobSizeMax: 64 });
+  push(stored(['a'], { adoptions: 1 }));
+  push(stored(['trial'], { adoptions: 9, ledger: OTHER_LEDGER }));
+  push(stored(['b'], { adoptions: 1, ledger: { id: 3, name: 'third' } }));
+  push(stored(['c'], { ledger: { id: 4, name: 'fourth' } }));
+  const running = () => runsOf(pool.running.map(({ job }) => job));
+  assert.deepEqual(running(), ['a', 'c']);
+  await pool.end();
+  assert.deepEqual(running(), ['c', 'trial']);
+  await pool.end();
+  await pool.end();
+  assert.deepEqual(running(), ['b']);
+  await pool.endAll();
 });
 
 test('dispatcher: a caller that waits for several stored transfers waits until all have ended', async () => {
@@ -492,6 +542,32 @@ test('dispatcher: a job that takes four times as long as others does not keep it
   assert.equal(pool.running.length, 1, 'jobs of a ledger run alone at first');
   t.mock.timers.tick(1);
   assert.equal(pool.running.length, 2);
+  await pool.endAll();
+});
+
+test('dispatcher: an only ledger whose jobs wait for locks leaves one thread to the first other ledger', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { push, submit, pool } = await start({ threads: 4, jobSizeMax: 2 });
+  push(stored(Array.from({ length: 20 }, (_, index) => `flood-${index}`)));
+  for (let stalled = 0; stalled < 5; stalled += 1) t.mock.timers.tick(200);
+  assert.equal(pool.running.length, 3);
+  submit(waiting(['other'], OTHER_LEDGER));
+  assert.equal(pool.running.at(-1)?.job.ledger.name, 'other');
+  await pool.endAll();
+});
+
+test('dispatcher: parts of a job that wait for locks leave threads to another ledger', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { push, submit, pool } = await start({ threads: 4 });
+  submit(waiting(['first'], OTHER_LEDGER));
+  push(stored(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']));
+  await pool.end();
+  // Down to jobs of one, all of which wait for locks.
+  await pool.endAll((job) => (job.transfers.id.length > 1 ? BROKEN : LOCKED));
+  t.mock.timers.tick(150);
+  assert.equal(pool.running.length, 2);
+  submit(waiting(['other'], OTHER_LEDGER));
+  assert.equal(pool.running.at(-1)?.job.ledger.name, 'other');
   await pool.endAll();
 });
 

@@ -13,6 +13,7 @@ import { Lease } from '../../src/main/engine/lease.ts';
 import { createMetrics } from '../../src/main/engine/metrics.ts';
 import { Problem } from '../../src/main/http/problem.ts';
 import { submitGroup } from '../../src/main/api/submission.ts';
+import { FakeTrials } from '../support/fake-pool.ts';
 
 const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
 
@@ -29,6 +30,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     logger,
     threads: 1,
     jobSizeMax: 1,
+    trials: new FakeTrials(),
     onJournal() {},
   });
   const lease = new Lease();

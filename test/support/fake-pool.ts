@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import type { Job, JobReport } from '../../src/domain/job.ts';
 import { createLogger } from '../../src/logger.ts';
 import { Admission } from '../../src/main/engine/admission.ts';
+import type { Trials } from '../../src/main/engine/bisection.ts';
 import { Dispatcher } from '../../src/main/engine/dispatcher.ts';
 import type { ThreadPool } from '../../src/main/engine/pool.ts';
+import { nameOf, type Unit } from '../../src/main/engine/unit.ts';
 import { createMetrics } from '../../src/main/engine/metrics.ts';
 import { settledReport } from './jobs.ts';
 
@@ -65,6 +67,22 @@ export class FakePool implements ThreadPool {
   }
 }
 
+/** The trials of a dispatcher, as they begin and end. */
+export class FakeTrials implements Trials {
+  readonly events: string[] = [];
+  /** Thrown where a trial begins, for example because an account is locked. */
+  error: Error | null = null;
+
+  async begin(unit: Unit): Promise<void> {
+    this.events.push(`begin ${nameOf(unit)}`);
+    if (this.error) throw this.error;
+  }
+
+  async end(unit: Unit): Promise<void> {
+    this.events.push(`end ${nameOf(unit)}`);
+  }
+}
+
 export type Journaled = { ledger: string; number: bigint };
 
 /** A dispatcher with threads that the test plays, and room for everything. */
@@ -72,6 +90,7 @@ export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue 
   const { logger } = await createLogger('silent');
   const admission = new Admission(maxQueue, bytesMax);
   const pool = new FakePool();
+  const trials = new FakeTrials();
   const journaled: Journaled[] = [];
   const metrics = createMetrics(admission);
   const dispatcher = new Dispatcher({
@@ -81,9 +100,10 @@ export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue 
     logger,
     threads,
     jobSizeMax,
+    trials,
     onJournal: ({ name }, number) => void journaled.push({ ledger: name, number }),
   });
-  return { dispatcher, admission, pool, journaled, metrics, logger };
+  return { dispatcher, admission, pool, trials, journaled, metrics, logger };
 }
 
 /** Lets everything happen that is ready to. */

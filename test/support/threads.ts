@@ -69,6 +69,7 @@ export async function storePending(
         transfer,
         storedAtMicros: createdAtMicros,
         adoptions: 0,
+        loneDeaths: 0,
       })),
     );
   } finally {

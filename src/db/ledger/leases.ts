@@ -32,6 +32,8 @@ export type PendingTransfer = {
   readonly storedAtMicros: bigint;
   /** How many processes died with it. */
   readonly adoptions: number;
+  /** How many of them were trying it alone in a job. */
+  readonly loneDeaths: number;
 };
 
 /** A lease was closed by another process, or has another session: nothing was stored under it. */
@@ -189,7 +191,8 @@ async function takePage(
   if (page.rows.length === 0) return null;
   const taken = await connection.query<PendingRow>(
     `update pending_transfers
-     set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000)
+     set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000),
+       lone_deaths = least(lone_deaths + case when on_trial then $4::integer else 0 end, 1000), on_trial = false
      from ledgers
      where ledgers.id = pending_transfers.ledger_id
        and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
@@ -281,7 +284,7 @@ const PAGE = (source: string) => `
 const PENDING_COLUMNS = `
   ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
   group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, description, metadata,
-  adoptions, ${micros('pending_transfers.created_at')} as stored_at_micros`;
+  adoptions, lone_deaths, ${micros('pending_transfers.created_at')} as stored_at_micros`;
 
 type PendingRow = {
   ledger_id: number;
@@ -304,6 +307,7 @@ type PendingRow = {
   description: string | null;
   metadata: Record<string, string> | null;
   adoptions: number;
+  lone_deaths: number;
   stored_at_micros: bigint;
 };
 
@@ -339,6 +343,7 @@ function toPending(rows: PendingRow[]): PendingTransfer[] {
         },
         storedAtMicros: row.stored_at_micros,
         adoptions: row.adoptions,
+        loneDeaths: row.lone_deaths,
       };
     });
 }

@@ -1,6 +1,6 @@
 // Batches that run as they are, beside the lanes: parts of a job that failed, what dead processes left, and what waits for a lock.
 import type { Ledger } from '../../domain/ledger.ts';
-import { groupSuspects } from './batching.ts';
+import { groupSuspects, sizeAfterDeaths } from './batching.ts';
 import type { Tracked } from './tracked.ts';
 import { isStored, splitUnit, type Unit } from './unit.ts';
 
@@ -12,7 +12,7 @@ export type Batch = {
   readonly deaths: number;
   /**
    * Threads or processes died with it. Of each ledger one suspect runs at a time, so that the death of a thread points to one batch, and
-   * a lock delays the suspects of its ledger only.
+   * a lock delays the suspects of its ledger only. A trial has no other suspect beside it: the death of the process points to it alone.
    */
   readonly suspect: boolean;
   /** How long it was last delayed, in milliseconds. */
@@ -22,11 +22,14 @@ export type Batch = {
 /** Replaces a unit by its transfers. */
 type Split = (tracked: Tracked, members: readonly Unit[]) => readonly Tracked[];
 
-/** A transfer is failed after this many threads died with it alone, or this many processes with it in ever smaller jobs. */
+/** A transfer is failed after this many threads, or this many processes, died while they tried it alone. */
 const THREAD_DEATHS_MAX = 3;
-const ADOPTIONS_MAX = 12;
+const LONE_DEATHS_MAX = 6;
 const DELAY_MS_MIN = 100;
 const DELAY_MS_MAX = 2000;
+
+/** Records durably that a unit is tried alone, so that the death of this process counts. `begin` throws if an account is locked. */
+export type Trials = { begin(unit: Unit): Promise<void>; end(unit: Unit): Promise<void> };
 
 export class Bisection {
   readonly #jobSizeMax: number;
@@ -35,6 +38,7 @@ export class Bisection {
   #batches: Batch[] = [];
   /** The ledgers of the suspects that run. */
   readonly #suspectLedgers = new Set<number>();
+  #trialRuns = false;
 
   /** `onReady`: called when the delay of a batch is over. */
   constructor(jobSizeMax: number, onReady: () => void) {
@@ -51,7 +55,7 @@ export class Bisection {
     for (const units of groupSuspects(suspects, this.#jobSizeMax)) {
       const [first] = units;
       if (!first) continue;
-      const isHopeless = units.length === 1 && first.unit.adoptions >= ADOPTIONS_MAX;
+      const isHopeless = units.length === 1 && first.unit.loneDeaths >= LONE_DEATHS_MAX;
       this.add({ ...toBatch(first.unit.ledger, units), mode: isHopeless ? 'quarantine' : 'settle', suspect: true });
     }
   }
@@ -72,18 +76,36 @@ export class Bisection {
   /** Takes the next batch that may run; null if none may. `mayTakeThread`: whether a ledger may have one more job. */
   take(mayTakeThread: (ledger: Ledger) => boolean): Batch | null {
     this.#batches = this.#batches.filter(({ units }) => units.some(isQueued));
-    const index = this.#batches.findIndex(
-      ({ suspect, ledger }) => !(suspect && this.#suspectLedgers.has(ledger.id)) && mayTakeThread(ledger),
-    );
+    let mayBegin = !this.#trialRuns;
+    const index = this.#batches.findIndex((batch) => {
+      if (!mayTakeThread(batch.ledger)) return false;
+      if (!batch.suspect) return true;
+      if (!mayBegin) return false;
+      if (!this.isTrial(batch)) return !this.#suspectLedgers.has(batch.ledger.id);
+      // No suspect behind it begins before it has had its turn.
+      mayBegin = false;
+      return this.#suspectLedgers.size === 0;
+    });
     const [batch] = index === -1 ? [] : this.#batches.splice(index, 1);
     if (!batch) return null;
-    if (batch.suspect) this.#suspectLedgers.add(batch.ledger.id);
-    return { ...batch, units: batch.units.filter(isQueued) };
+    const taken = { ...batch, units: batch.units.filter(isQueued) };
+    if (taken.suspect) this.#suspectLedgers.add(taken.ledger.id);
+    if (this.isTrial(taken)) this.#trialRuns = true;
+    return taken;
   }
 
   /** The batch that was taken does not run any more. */
-  ended({ suspect, ledger }: Batch): void {
-    if (suspect) this.#suspectLedgers.delete(ledger.id);
+  ended(batch: Batch): void {
+    if (batch.suspect) this.#suspectLedgers.delete(batch.ledger.id);
+    if (this.isTrial(batch)) this.#trialRuns = false;
+  }
+
+  /** Whether a unit runs alone because so many processes died with it. */
+  isTrial({ suspect, mode, units }: Batch): boolean {
+    const [first] = units;
+    if (!suspect || mode !== 'settle' || !first || units.length > 1) return false;
+    const { adoptions } = first.unit;
+    return adoptions > 0 && sizeAfterDeaths(this.#jobSizeMax, adoptions) === 1;
   }
 
   /** Adds a batch that failed in halves, until the culprit is alone; a stored one is then failed. Returns one that ends as broken. */

@@ -7,12 +7,13 @@
 //
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
 // broken: nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller learns which.
+import { sqlStateOf, toError } from '../../db/connection/errors.ts';
 import type { Ending, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
-import { type Batch, Bisection, toBatch } from './bisection.ts';
+import { type Batch, Bisection, toBatch, type Trials } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
 import { Lanes } from './lanes.ts';
@@ -48,6 +49,7 @@ export class Dispatcher {
   readonly #stored = new Map<string, Tracked>();
   readonly #idleWaiters: (() => void)[] = [];
   readonly #bisection: Bisection;
+  readonly #trials: Trials;
   #onItsWay = 0;
   #running = 0;
   /** A flood of dry runs must leave threads to jobs. */
@@ -65,6 +67,7 @@ export class Dispatcher {
     logger: Logger;
     threads: number;
     jobSizeMax: number;
+    trials: Trials;
     /** Called with the number of each row that this process adds to a journal, once it is committed. */
     onJournal: (ledger: Ledger, number: bigint) => void;
     /** Called with each unit that leaves admission here. */
@@ -77,6 +80,7 @@ export class Dispatcher {
     this.#threads = options.threads;
     this.#lanes = new Lanes(options.threads);
     this.#bisection = new Bisection(options.jobSizeMax, () => this.#pump());
+    this.#trials = options.trials;
     this.#dryRuns = new Semaphore(Math.max(1, options.threads >> 2));
     this.#jobSizeMax = options.jobSizeMax;
     this.#onJournal = options.onJournal;
@@ -204,7 +208,8 @@ export class Dispatcher {
     // A suspect that waits for a lock holds up the others of its ledger, so it is tried once.
     const patience = batch.suspect ? 0 : Infinity;
     const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), patience);
-    const report = await this.#runInThread(toJob(units, { mode: batch.mode, mayBeSettled, retryMs }));
+    const job = toJob(units, { mode: batch.mode, mayBeSettled, retryMs });
+    const report = this.#bisection.isTrial(batch) ? await this.#try(units, job) : await this.#runInThread(job);
     const durationMs = performance.now() - startedAt;
     clearTimeout(timer);
     lane.running -= 1;
@@ -221,6 +226,20 @@ export class Dispatcher {
     } else this.#again(batch, report);
     this.#lanes.drop(batch.ledger);
     this.#pump();
+  }
+
+  /** Runs the job of a trial. If it cannot begin, for example because of a lock, it is delayed. */
+  async #try(units: readonly Unit[], job: Job): Promise<JobReport> {
+    try {
+      for (const unit of units) await this.#trials.begin(unit);
+    } catch (error) {
+      const reason = toError(error).message;
+      return { result: 'unavailable', reason, sqlState: sqlStateOf(error), mayBeSettled: false, trouble: 'job' };
+    }
+    const report = await this.#runInThread(job);
+    // Where this fails, a later death may count that is not the transfer's fault: one of several.
+    if (report.result !== 'settled') for (const unit of units) await this.#trials.end(unit).catch(() => {});
+    return report;
   }
 
   async #runInThread(job: Job): Promise<JobReport> {

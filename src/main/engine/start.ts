@@ -5,7 +5,9 @@ import {
   type DatabaseSettings,
   type DatabaseTimeouts,
 } from '../../db/connection/connect.ts';
+import { beginTrial, endTrial } from '../../db/ledger/trials.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import type { NewTransfer } from '../../domain/transfer.ts';
 import type { Logger } from '../../logger.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
@@ -17,6 +19,7 @@ import { KeyLookup } from './keys.ts';
 import { Lease } from './lease.ts';
 import { createThreadPool } from './pool.ts';
 import { type Recovery, startRecovery } from './recovery.ts';
+import type { Unit } from './unit.ts';
 
 /** Connections of the engine besides its pool for look-ups: intake, heartbeat and recovery. Each thread has one more. */
 export const ENGINE_CONNECTIONS = 3;
@@ -78,7 +81,11 @@ export async function startEngine(
     if (!error) heardAt = now();
   });
   const onReleased = releaseShares.bind(null, { callerShares, ledgerShares });
-  const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, onReleased });
+  const trials = {
+    begin: async (unit: Unit) => await beginTrial(pool, unit.ledger, transfersOf(unit)),
+    end: async (unit: Unit) => await endTrial(pool, unit.ledger, transfersOf(unit)),
+  };
+  const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased });
   const pools = { heartPool, pool: recoveryPool };
   const recovery = startRecovery({ ...settings, ...pools, lease, intake, admission, ledgerShares, dispatcher, logger });
   stack.defer(async () => await recovery.stop());
@@ -101,6 +108,10 @@ function heartTimeoutsOf(timeouts: DatabaseTimeouts, orphanedAfterMs: number): D
     connectTimeoutMs: Math.min(connectTimeoutMs, orphanedAfterMs),
     answerTimeoutMs: Math.min(answerTimeoutMs, orphanedAfterMs),
   };
+}
+
+function transfersOf({ transfers }: Unit): NewTransfer[] {
+  return transfers.map(({ transfer }) => transfer);
 }
 
 function now(): number {

@@ -22,6 +22,8 @@ export type Unit = {
   readonly idempotency: IdempotencyKey | null;
   /** How many processes died with it: the more, the smaller its job. */
   readonly adoptions: number;
+  /** How many of them were trying it alone in a job. */
+  readonly loneDeaths: number;
   /** About how many bytes it takes of a job's memory. */
   readonly bytes: number;
 };
@@ -45,6 +47,7 @@ export function toWaitingUnit(
     accounts,
     idempotency,
     adoptions: 0,
+    loneDeaths: 0,
     bytes,
   };
 }
@@ -75,7 +78,7 @@ export function toStoredUnits(stored: readonly PendingTransfer[]): Unit[] {
   for (let start = 0; start < stored.length;) {
     const [first] = stored.slice(start, start + 1);
     if (!first) break;
-    const { ledger, transfer, adoptions } = first;
+    const { ledger, transfer, adoptions, loneDeaths } = first;
     let end = start + 1;
     while (transfer.group?.atomic && stored[end]?.transfer.group?.id === transfer.group.id) end += 1;
     const members = stored.slice(start, end);
@@ -85,6 +88,7 @@ export function toStoredUnits(stored: readonly PendingTransfer[]): Unit[] {
       accounts: [],
       idempotency: null,
       adoptions,
+      loneDeaths,
       bytes: members.reduce((sum, member) => sum + bytesOf(member.transfer), 0),
     });
     start = end;
