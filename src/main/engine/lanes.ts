@@ -91,9 +91,10 @@ export class Lanes {
     return lane === undefined || this.#mayHaveThread(lane, freeThreads);
   }
 
-  /** With several ledgers, one whose jobs all wait for locks must leave threads to the others. */
+  /** A ledger whose jobs wait for locks must leave threads to the others: one to a first other. With two threads, it needs both. */
   #mayHaveThread(lane: Lane, freeThreads: number): boolean {
-    return this.#onlyLedger !== null || lane.running === 0 || lane.running < freeThreads;
+    if (this.#onlyLedger === null) return lane.running === 0 || lane.running < freeThreads;
+    return lane.stalled === 0 || freeThreads > 1 || this.#threads <= 2;
   }
 
   #enter(lane: Lane, tracked: Tracked): void {
