@@ -7,7 +7,7 @@ from (
   + coalesce(octet_length(pending_transfers.metadata::text), 0)
 ) as bytes
     from pending_transfers
-    where lease_id = $1::uuid and id > $4::uuid and id <= $5::uuid
+    where lease_id = $1::uuid and id > $5::uuid and id <= $6::uuid and pending_transfers.ledger_id <> all($4::integer[])
     order by pending_transfers.id
     limit $2::integer
   ) as oldest
@@ -18,7 +18,7 @@ order by id;
 select
 ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
 group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, description, metadata,
-adoptions, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros
+adoptions, lone_deaths, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros
    from pending_transfers
    join ledgers on ledgers.id = pending_transfers.ledger_id
    where pending_transfers.id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))
