@@ -52,7 +52,7 @@ export const report = defineCommand({
     to: { type: 'string', description: 'Only what was accepted before this date or instant (UTC)' },
     status: { type: 'string', description: 'Only pending, completed or failed transfers' },
     currency: { type: 'string', description: 'With --user=@external: which of its accounts' },
-    bom: { type: 'boolean', description: 'Begin with a byte order mark, by which spreadsheets recognize UTF-8' },
+    bom: { type: 'boolean', description: 'Write a byte order mark, by which spreadsheets recognize UTF-8' },
     decimals: { type: 'boolean', description: 'Amounts in major units (25.00) instead of minor units (2500)' },
   },
   async run({ args }) {

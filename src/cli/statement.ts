@@ -37,7 +37,7 @@ export const statement = defineCommand({
     format: { type: 'string', description: 'csv (the default), json, or html for a page that prints well' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
     currency: { type: 'string', description: 'With --account=@external: which of its accounts' },
-    bom: { type: 'boolean', description: 'CSV: begin with a byte order mark, by which spreadsheets recognize UTF-8' },
+    bom: { type: 'boolean', description: 'CSV: write a byte order mark, by which spreadsheets recognize UTF-8' },
     decimals: { type: 'boolean', description: 'CSV: amounts in major units (25.00) instead of minor units (2500)' },
   },
   async run({ args }) {

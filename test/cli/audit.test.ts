@@ -168,7 +168,7 @@ test('audit: --since audits what came after a row, and says so', async (t) => {
   ]);
   assert.equal(later.code, 0, later.stdout);
   assert.match(verdictOf(later), /^journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
-  assert.match(later.stdout, /^once\.keys +left out$/m);
+  assert.match(later.stdout, /^once\.keys +skipped$/m);
   assert.equal(all.code, 0, all.stdout);
   assert.equal(tooLate.code, 3);
   assert.match(
@@ -197,8 +197,8 @@ test('audit: of several ledgers it names each, and one summary proves all of the
     /^ledger main, journal 20 sha256:[0-9a-f]{64} verified at \S+\nledger shop, journal 20 sha256:[0-9a-f]{64} verified at \S+\n$/m,
   );
   const own = /^ledger shop, journal 20 sha256:([0-9a-f]{64}) verified at \S+$/.exec(verdictOf(shop))?.[1] ?? '';
-  assert.match(shop.stdout, /^accepted\.kept +left out$/m);
-  assert.match(shop.stdout, /^ledgers\.rows +left out$/m);
+  assert.match(shop.stdout, /^accepted\.kept +skipped$/m);
+  assert.match(shop.stdout, /^ledgers\.rows +skipped$/m);
   assert.ok(text.stdout.includes(own));
   await writeFile(file, verdictOf(json));
 

@@ -75,7 +75,7 @@ test('statement: what is wrong is said in a sentence, and no file is written', a
     [['--account=ANN', '--month=2025-01', '--format=json', '--bom'], 2, /--bom and --decimals are for --format=csv/],
     [['--account=ANN', '--month=2025-01', '--format=html', '--decimals'], 2, /are for --format=csv, not for html/],
     [['--account=ANN', '--month=2025-01', '--fromat=csv'], 2, /There is no option --fromat/],
-    [['--account=ANN', '--month=2025-01', 'BOB'], 2, /"BOB" is not understood/],
+    [['--account=ANN', '--month=2025-01', 'BOB'], 2, /"BOB" is not an argument/],
     [['--account=@external', '--month=2025-01'], 2, /say which with --currency/],
     [['--account=NOBODY', '--month=2025-01'], 1, /There is no account NOBODY\./],
     [['--account=ANN', '--month=2025-01', '--currency=EUR'], 1, /There is no account ANN in EUR\./],
