@@ -135,7 +135,7 @@ test('config: every setting is taken from the environment', () => {
   });
 });
 
-test('config: a database is named by its parts where there is a host', () => {
+test('config: DB_HOST and its parts name a database', () => {
   assert.deepEqual(parseConfig({ DB_HOST: 'db' }).database, {
     host: 'db',
     port: 5432,
@@ -152,7 +152,7 @@ test('config: a database is named by its parts where there is a host', () => {
   });
 });
 
-test('config: an empty setting is one that is not set', () => {
+test('config: an empty setting counts as not set', () => {
   assert.deepEqual(parseConfig({ HOST: '', PORT: '', DB_PASSWORD: '', LOG_LEVEL: '' }), parseConfig({}));
 });
 
@@ -214,7 +214,7 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
 ];
 
 for (const { name, value, message } of WRONG) {
-  test(`config: ${name}=${value} stops the start with a sentence that names it`, () => {
+  test(`config: ${name}=${value} stops the start with a sentence that names the setting`, () => {
     assert.throws(
       () => parseConfig({ [name]: value }),
       (error: Error) => {
@@ -227,13 +227,13 @@ for (const { name, value, message } of WRONG) {
   });
 }
 
-test('config: a wrong DATABASE_URL is not shown, for the password in it', () => {
+test('config: the error for a wrong DATABASE_URL does not show it, because it has a password', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'mysql://root:hidden@db/books' }), {
     message: 'The setting DATABASE_URL is wrong: it must begin with postgres:// or postgresql://.',
   });
 });
 
-test('config: no error shows a secret, whatever else is wrong', () => {
+test('config: no error of another setting shows a secret', () => {
   const secrets = { DATABASE_URL: 'postgres://root:hidden@db/books', DB_PASSWORD: 'hidden' };
   const wrong = [{ PORT: 'x' }, { DB_HOST: 'db' }, { ORPHANED_AFTER_MS: '200' }, { LOG_LEVEL: 'x' }];
   for (const one of wrong) {
@@ -244,20 +244,20 @@ test('config: no error shows a secret, whatever else is wrong', () => {
   }
 });
 
-test('config: a part of a database is none', () => {
+test('config: a part of a database without DB_HOST is refused', () => {
   assert.throws(() => parseConfig({ DB_NAME: 'books' }), {
     message:
       'The setting DB_NAME needs DB_HOST, without which the embedded database is used: add it, or remove DB_NAME.',
   });
 });
 
-test('config: two databases are one too many', () => {
+test('config: DATABASE_URL and DB_HOST together are refused', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {
     message: 'The settings DATABASE_URL and DB_HOST both name a database: remove one of them.',
   });
 });
 
-test('config: the server has time to end a statement before it is given up', () => {
+test('config: DB_ANSWER_TIMEOUT_MS must exceed the statement timeout', () => {
   assert.throws(() => parseConfig({ DB_STATEMENT_TIMEOUT_MS: '2000', DB_ANSWER_TIMEOUT_MS: '2000' }), {
     message: 'The setting DB_ANSWER_TIMEOUT_MS is wrong: it must be more than DB_STATEMENT_TIMEOUT_MS.',
   });
@@ -265,11 +265,11 @@ test('config: the server has time to end a statement before it is given up', () 
   assert.equal(databaseTimeouts.answerTimeoutMs, 605_000, 'Its default follows the other.');
 });
 
-test('config: the head of a request has no more time than all of it', () => {
+test('config: the timeout of the head is at most that of the request', () => {
   assert.equal(parseConfig({ REQUEST_TIMEOUT_MS: '500' }).headersTimeoutMs, 500);
 });
 
-test('config: one body fits into what all bodies may take', () => {
+test('config: the budget of all bodies is at least that of one', () => {
   const config = parseConfig({ BODY_BYTES_MAX: '67108864', BODY_BYTES_IN_FLIGHT_MAX: '1024' });
   assert.equal(config.bodyBytesInFlightMax, 67_108_864);
 });
@@ -280,7 +280,7 @@ test('config: docs/SETTINGS.md has the table of the schema; `npm run settings` w
   assert.equal(renderSettingsPage(page), page);
 });
 
-test('config: an intake must have missed three heartbeats before it counts as stopped', () => {
+test('config: ORPHANED_AFTER_MS is at least three heartbeats', () => {
   assert.throws(() => parseConfig({ HEARTBEAT_MS: '1000', ORPHANED_AFTER_MS: '2999' }), {
     message: 'The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.',
   });
@@ -288,7 +288,7 @@ test('config: an intake must have missed three heartbeats before it counts as st
 });
 
 for (const name of ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR']) {
-  test(`config: an empty ${name} is refused, because the default would be other books`, () => {
+  test(`config: an empty ${name} is refused, because the default is another database`, () => {
     assert.throws(() => parseConfig({ [name]: '' }), {
       message: `The setting ${name} is empty: give it a value, or remove it.`,
     });
@@ -307,7 +307,7 @@ const MISSPELT = {
 };
 
 for (const [name, meant] of Object.entries(MISSPELT)) {
-  test(`config: ${name} is refused as a misspelt ${meant}`, () => {
+  test(`config: ${name} is refused as a misspelled ${meant}`, () => {
     const sentence = (place: string) => ({
       message: `There is no setting ${name}, which is in ${place}: did you mean ${meant}?`,
     });
@@ -316,7 +316,7 @@ for (const [name, meant] of Object.entries(MISSPELT)) {
   });
 }
 
-test('config: names of other programs pass, in the environment and in .env', () => {
+test('config: names of other programs are accepted, in the environment and in .env', () => {
   const others = ['PATH', 'HOSTNAME', 'POST', 'PWD', 'http_proxy', 'PGHOST', 'LOGNAME', 'DEBUG'];
   parseConfig(Object.fromEntries(others.map((name) => [name, '1'])));
   parseConfig({ DB_SERVICE_HOST: '10.0.0.1', GOPHERPAY_PORT_80_TCP: 'tcp://10.0.0.1' });

@@ -8,7 +8,7 @@ const cell = fc.option(
   fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', ' ', '') })),
 );
 
-test('csv: rows look as csv-stringify renders them, whatever is in them', () => {
+test('csv: any row is rendered as by csv-stringify', () => {
   fc.assert(
     fc.property(fc.array(fc.array(cell, { maxLength: 6 })), (rows) => {
       assert.equal(renderCsv(rows), stringify(rows));
@@ -16,7 +16,7 @@ test('csv: rows look as csv-stringify renders them, whatever is in them', () => 
   );
 });
 
-test('csv: a plain cell is one that neither a spreadsheet nor csv-stringify sees anything in', () => {
+test('csv: a plain cell has no meaning for a spreadsheet and needs no quotes', () => {
   const beginning = fc.constantFrom(
     '',
     '=',
@@ -49,7 +49,7 @@ function splitCells(csv: string, delimiter: string): string[] {
   return csv.split(/[\r\n]/).flatMap((row) => row.split(delimiter));
 }
 
-test('csv: no cell is a formula, whichever separator the reader splits at', () => {
+test('csv: no cell is a formula, for any separator of the reader', () => {
   const piece = fc.constantFrom(
     '=',
     '+',
@@ -83,7 +83,7 @@ test('csv: no cell is a formula, whichever separator the reader splits at', () =
   );
 });
 
-test('csv: an apostrophe stands before each sign that could start a formula, and nowhere else', () => {
+test('csv: an apostrophe precedes exactly the signs that could start a formula', () => {
   const cases: [text: string, cell: string][] = [
     ['=1+1', "'=1+1"],
     ['rent;=1+1;+2;@SUM(A1)', "rent;'=1+1;'+2;'@SUM(A1)"],

@@ -48,7 +48,7 @@ test('logger: a line is a JSON object with level, time and message, and nothing 
   assert.ok(Math.abs(Date.parse(String(time)) - Date.now()) < 60_000);
 });
 
-test('logger: a level lets through what is as grave, and silent lets through nothing', async (t) => {
+test('logger: a level passes equally severe lines, and silent passes none', async (t) => {
   const statements = `for (const level of ['trace', 'info', 'warn', 'fatal']) logger[level](level); await flush();`;
   const [atWarn, atTrace, atSilent] = await Promise.all([
     run(t, 'warn', statements),
@@ -184,7 +184,7 @@ test('logger: a request line with any text and numbers is what the general logge
   );
 });
 
-test('logger: the time is that of the clock to the millisecond, also when the clock is set back', async (t) => {
+test('logger: the time has milliseconds and follows the clock, also when it is set back', async (t) => {
   const times = [0, 999, 1000, 1009, 1099, 1_764_000_000_000, 1_764_000_000_001, 1_764_000_001_050, 1_764_000_000_999];
   const { written } = await run(
     t,
@@ -202,7 +202,7 @@ test('logger: the time is that of the clock to the millisecond, also when the cl
   );
 });
 
-test('logger: what is held in memory is written by flush, also when the process ends at once', async (t) => {
+test('logger: flush writes the lines in memory, also when the process exits at once', async (t) => {
   const lines = 1000;
   const { written, code } = await run(
     t,
@@ -214,7 +214,7 @@ test('logger: what is held in memory is written by flush, also when the process 
   assert.match(written, new RegExp(`"n":${lines},"msg":"a line"}\n$`));
 });
 
-test('logger: lines do not wait for flush for ever', async (t) => {
+test('logger: lines are written without flush', async (t) => {
   const script = `
     import { createLogger } from ${JSON.stringify(LOGGER)};
     const { logger } = await createLogger('info');
@@ -229,7 +229,7 @@ test('logger: lines do not wait for flush for ever', async (t) => {
   await until(() => written.includes('"msg":"a line"'), { what: 'the line' });
 });
 
-test('logger: an error is told without the words of the caller that PostgreSQL quotes', async (t) => {
+test('logger: an error is logged without the caller data that PostgreSQL quotes', async (t) => {
   const { written } = await run(
     t,
     'info',
@@ -275,7 +275,7 @@ async function runUnread(t: TestContext, stderr: 'pipe' | number, statements: st
   return { child, ended };
 }
 
-test('logger: a reader that stalls delays neither the process nor its end', async (t) => {
+test('logger: a stalled reader delays neither the process nor its exit', async (t) => {
   const { child, ended } = await runUnread(
     t,
     'pipe',
@@ -286,7 +286,7 @@ test('logger: a reader that stalls delays neither the process nor its end', asyn
   assert.equal(await ended, 3);
 });
 
-test('logger: a slow reader gets each request line once, whole and in order', async (t) => {
+test('logger: a slow reader gets each request line once, complete and in order', async (t) => {
   // Characters of several bytes, so that a write that takes a part of the bytes splits them.
   const line = { ...PLAIN_LINE, log: { code: 'ü€😀'.repeat(8) } };
   const count = 10_000;
@@ -322,7 +322,7 @@ test('logger: a slow reader gets each request line once, whole and in order', as
   for (const { msg, code } of lines) if (msg === 'request') assert.equal(code, line.log.code);
 });
 
-test('logger: a reader that comes back reads how many lines are missing', async (t) => {
+test('logger: a reader that resumes gets the number of dropped lines', async (t) => {
   const { child, ended } = await runUnread(
     t,
     'pipe',
@@ -339,7 +339,7 @@ test('logger: a reader that comes back reads how many lines are missing', async 
   assert.equal(lines.length - 1 + Number(count), 100_000, 'Each line is either written or counted.');
 });
 
-test('logger: a reader that goes away does not end the process', async (t) => {
+test('logger: a closed reader does not end the process', async (t) => {
   const { child, ended } = await runUnread(
     t,
     'pipe',

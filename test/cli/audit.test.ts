@@ -49,7 +49,7 @@ function verdictOf({ stdout }: Ran): string {
   return stdout.trimEnd().split('\n').at(-1) ?? '';
 }
 
-test('audit: of books that are whole it prints a line a check, and the row of the journal that was verified', async (t) => {
+test('audit: of consistent books, prints a line for each check, and the verified journal row', async (t) => {
   const ran = await audit(t, whole);
   assert.deepEqual({ code: ran.code, stderr: ran.stderr }, { code: 0, stderr: '' });
   const lines = ran.stdout.trimEnd().split('\n');
@@ -62,7 +62,7 @@ test('audit: of books that are whole it prints a line a check, and the row of th
   );
 });
 
-test('audit: of books that are not whole it tells each discrepancy, and ends with 3', async (t) => {
+test('audit: of inconsistent books, prints each discrepancy and exits with 3', async (t) => {
   const ran = await audit(t, wrong);
   assert.equal(ran.code, 3);
   assert.match(ran.stdout, /^conservation\.balances +7 +1$/m);
@@ -81,14 +81,14 @@ test('audit: of books that are not whole it tells each discrepancy, and ends wit
   assert.ok(ran.stdout.includes('\\u{1b}[31m'));
 });
 
-test('audit: --limit bounds what it tells of each check, and it says how much more there is', async (t) => {
+test('audit: --limit bounds the printed discrepancies of each check, and the rest is counted', async (t) => {
   const ran = await audit(t, wrong, '--limit=1');
   assert.equal(ran.code, 3);
   assert.equal(ran.stdout.match(/^conservation\.transfers: account/gm)?.length, 1);
   assert.match(ran.stdout, /^conservation\.transfers: \d+ more$/m);
 });
 
-test('audit: --json prints a JSON object a line, the summary last', async (t) => {
+test('audit: --json prints one JSON object per line, the summary last', async (t) => {
   const ran = await audit(t, wrong, '--json');
   assert.equal(ran.code, 3);
   const lines = ran.stdout
@@ -135,7 +135,7 @@ test('audit: --json prints a JSON object a line, the summary last', async (t) =>
   });
 });
 
-test('audit: --expect compares a row of the journal with the hash that was written down', async (t) => {
+test('audit: --expect compares a journal row with a recorded hash', async (t) => {
   const [good, asPrinted, bad, beyond] = await Promise.all([
     audit(t, whole, `--expect=${JOURNAL_ROWS}:${hash}`),
     audit(t, whole, '--expect', `${JOURNAL_ROWS}:sha256:${hash.toUpperCase()}`),
@@ -158,7 +158,7 @@ test('audit: --expect compares a row of the journal with the hash that was writt
   );
 });
 
-test('audit: --since audits what came after a row, and says so', async (t) => {
+test('audit: --since audits the rows after a journal row, and marks the skipped checks', async (t) => {
   const [later, all, tooLate, before9, after9] = await Promise.all([
     audit(t, whole, '--since=15', `--expect=${JOURNAL_ROWS}:${hash}`),
     audit(t, whole, '--since=0'),
@@ -180,7 +180,7 @@ test('audit: --since audits what came after a row, and says so', async (t) => {
   assert.match(after9.stdout, /"check":"conservation.balances"[^\n]*"discrepancies":1/);
 });
 
-test('audit: of several ledgers it names each, and one summary proves all of them later', async (t) => {
+test('audit: names each of several ledgers, and one summary proves all of them later', async (t) => {
   const database = await makeLedger(t);
   const client = await database.connect();
   await writeLedger(client, SHOP);
@@ -254,7 +254,7 @@ test('audit: --since is about main unless --ledger names another ledger', async 
   assert.match(verdictOf(shop), /^ledger shop, journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
 });
 
-test('audit: a ledger that is not there ends it with 2, and the ledgers there are are named', async (t) => {
+test('audit: an unknown ledger exits with 2, and the existing ones are listed', async (t) => {
   const database = await makeLedger(t);
   const [few, many] = [await audit(t, database, '--ledger=shop'), await withLedgers()];
   assert.deepEqual(few, { code: 2, stdout: '', stderr: 'There is no ledger "shop"; the ledgers are main.\n' });
@@ -271,7 +271,7 @@ test('audit: a ledger that is not there ends it with 2, and the ledgers there ar
   }
 });
 
-test('audit: wrong options end it with 2', async (t) => {
+test('audit: wrong options exit with 2', async (t) => {
   const wrongly: { options: string[]; sentence: RegExp }[] = [
     { options: ['--sicne=1'], sentence: /^There is no option --sicne; see --help\.\n$/ },
     { options: ['everything'], sentence: /^"everything" is not an argument of this command/ },
@@ -312,7 +312,7 @@ test('audit: wrong options end it with 2', async (t) => {
   );
 });
 
-test('audit: a database out of reach ends it with 4, and one without a ledger with 1', async (t) => {
+test('audit: an unreachable database exits with 4, and one without a ledger with 1', async (t) => {
   const [away, bare] = await Promise.all([
     audit(t, { url: 'postgresql://nobody@127.0.0.1:1/nothing' }),
     audit(t, { url: renderDatabaseUrl({ ...whole.admin, database: 'postgres' }) }),

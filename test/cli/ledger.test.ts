@@ -40,7 +40,7 @@ function translate(csv: string, money: readonly number[]): string {
     .replaceAll('shop', 'main');
 }
 
-test('report: --ledger reads the books of that ledger, into a folder of its own', async (t) => {
+test('report: --ledger reads the books of that ledger, into its own folder', async (t) => {
   const folder = await makeFolder(t);
   for (const ledger of ['main', 'shop']) {
     const { code, output } = await run(t, ['report', '--user=BOB', `--ledger=${ledger}`], folder);
@@ -58,7 +58,7 @@ test('report: --ledger reads the books of that ledger, into a folder of its own'
   assert.equal(own.stdout(), main);
 });
 
-test('statement: --ledger reads the books of that ledger, into a folder of its own', async (t) => {
+test('statement: --ledger reads the books of that ledger, into its own folder', async (t) => {
   const folder = await makeFolder(t);
   for (const ledger of ['main', 'shop']) {
     const args = ['statement', '--account=ANN', '--month=2026-01', '--format=json', `--ledger=${ledger}`];
@@ -77,7 +77,7 @@ for (const args of [
   ['report', '--user=ANN'],
   ['statement', '--account=ANN', '--month=2026-01'],
 ]) {
-  test(`${args[0]}: a ledger that is not there ends it with 2, and nothing is written`, async (t) => {
+  test(`${args[0]}: an unknown ledger exits with 2, and nothing is written`, async (t) => {
     const folder = await makeFolder(t);
     const { code, output } = await run(t, [...args, '--ledger=none'], folder);
     assert.equal(code, 2);
@@ -92,7 +92,7 @@ for (const args of [
   });
 }
 
-test('load: every path is one of the ledger that --ledger names', async (t) => {
+test('load: every path has the ledger that --ledger names', async (t) => {
   const paths = new Set<string>();
   const ids: string[] = [];
   const send = (response: ServerResponse, status: number, body?: unknown) =>
@@ -132,7 +132,7 @@ test('load: every path is one of the ledger that --ledger names', async (t) => {
   assert.deepEqual([...paths], ['/ledgers/shop']);
 });
 
-test('load: a ledger that is not there ends it with 2, before anything is written', async (t) => {
+test('load: an unknown ledger exits with 2, before anything is written', async (t) => {
   const own = await createDatabase(t);
   const service = await startService(t, { database: own, env: { THREADS: '1' } });
   const { code, output } = await run(t, ['load', `--url=${service.url}`, '--yes', '--ledger=none']);

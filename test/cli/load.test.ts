@@ -9,7 +9,7 @@ import { checkPromises } from '../support/promises/check.ts';
 import { MAIN, type Program, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-test('load: a feed that breaks off is followed again, and what was settled meanwhile is seen', async (t) => {
+test('load: a broken feed is followed again, and transfers settled meanwhile are counted', async (t) => {
   const ids: string[] = [];
   let broken = 0;
   const send = (response: ServerResponse, status: number, body: unknown) =>
@@ -53,7 +53,7 @@ test('load: a feed that breaks off is followed again, and what was settled meanw
   assert.equal(settled, accepted);
 });
 
-test('load: uses accounts of its own, takes the money back and closes them', async (t) => {
+test('load: opens its own accounts, sweeps their money and closes them', async (t) => {
   const { database, url } = await startBooks(t);
   const program = await startLoad(t, url, ['--yes', '--json', '--duration=1', '--accounts=7', '--skew=1']);
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
@@ -76,7 +76,7 @@ test('load: uses accounts of its own, takes the money back and closes them', asy
   await checkPromises(database, { nothingPending: true });
 });
 
-test('load: a run that is stopped by Ctrl-C shows its summary and takes the money back', async (t) => {
+test('load: a run stopped by Ctrl-C shows its summary and sweeps the money', async (t) => {
   const { database, url } = await startBooks(t);
   const program = await startLoad(t, url, ['--yes', '--duration=600', '--accounts=20']);
   await until(() => /\n1 s .*accepted [1-9]/.test(program.output()), { what: 'the first second of the load' });
@@ -88,7 +88,7 @@ test('load: a run that is stopped by Ctrl-C shows its summary and takes the mone
   await checkPromises(database, { nothingPending: true });
 });
 
-test('load: a run that is stopped while it opens accounts takes the money back', async (t) => {
+test('load: a run stopped while it opens accounts sweeps the money', async (t) => {
   const { database, url } = await startBooks(t);
   const program = await startLoad(t, url, ['--yes', '--accounts=100000']);
   await until(async () => (await countAccounts(database)) > 10, { what: 'the first accounts' });
@@ -109,7 +109,7 @@ test('load: without a terminal it needs --yes, and writes nothing without', asyn
   assert.equal(await countAccounts(database), 0);
 });
 
-test('load: a service that is away is named, and not mistaken for the database', async (t) => {
+test('load: an unreachable service is named, and not reported as the database', async (t) => {
   const away = await startLoad(t, 'http://127.0.0.1:1/', ['--yes']);
   assert.deepEqual(await away.exited, { code: 4, signal: null });
   assert.match(

@@ -15,7 +15,7 @@ const { version } = z
   .object({ version: z.string() })
   .parse(JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')));
 
-test('cli: help and version go to standard output, without colors where that is no terminal', async (t) => {
+test('cli: help and version go to standard output, without colors if it is not a terminal', async (t) => {
   const show = async (...args: string[]): Promise<string> => {
     const program = await startProgram(t, { args });
     assert.deepEqual(await program.exited, { code: 0, signal: null });
@@ -32,7 +32,7 @@ test('cli: help and version go to standard output, without colors where that is 
   assert.equal(await show('--version'), `${version}\n`);
 });
 
-test('cli: without a command, or with one that does not exist, it shows its usage and ends with 2', async (t) => {
+test('cli: a missing or unknown command shows the usage and exits with 2', async (t) => {
   const [missing, unknown] = await Promise.all([
     startProgram(t, { args: [] }),
     startProgram(t, { args: ['sevre', '--user=ACC1001'] }),
@@ -47,7 +47,7 @@ test('cli: without a command, or with one that does not exist, it shows its usag
   assert.match(unknown.output(), /^There is no command "sevre"\.\n/);
 });
 
-test('cli: npx runs the command of the package, with the Node that came with it', async () => {
+test('cli: npx runs the command of the package, with the pinned Node', async () => {
   // As in a user's shell: npm test puts the packages' own programs onto the path, and a shell does not.
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
   const { stdout } = await promisify(execFile)('npx', ['--no', '--', 'gopherpay', '--version'], {
@@ -84,7 +84,7 @@ const failures: { what: string; error: unknown; exitCode: number; sentence: RegE
     sentence: /^The database is out of reach/,
   },
   {
-    what: 'the server is gone when something is said to it',
+    what: 'the server is gone when a statement is sent',
     error: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' }),
     exitCode: 4,
     sentence: /^The database is out of reach \(write EPIPE\): /,
@@ -111,7 +111,7 @@ const failures: { what: string; error: unknown; exitCode: number; sentence: RegE
 ];
 
 for (const { what, error, exitCode, sentence } of failures) {
-  test(`cli: ends with ${exitCode} when ${what}`, () => {
+  test(`cli: exits with ${exitCode} when ${what}`, () => {
     const exit = exitOf(error);
     assert.equal(exit.exitCode, exitCode);
     assert.match(exit.sentence, sentence);

@@ -192,7 +192,7 @@ test('report: --output names the file, and replaces it', async (t) => {
   ]);
 });
 
-test('report: an account without transfers has a report with a header alone', async (t) => {
+test('report: an account without transfers has a report with only a header', async (t) => {
   const folder = await makeFolder(t);
   const program = await startProgram(t, { database, folder, args: ['report', '--user=IDLE'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
@@ -207,7 +207,7 @@ test('report: a number that only transfers name has a report', async (t) => {
   ]);
 });
 
-test('report: an unknown account is refused, and no file appears or changes', async (t) => {
+test('report: an unknown account is refused, and no file is created or changed', async (t) => {
   const folder = await makeFolder(t);
   await writeFile(join(folder, 'former.csv'), 'what was here before\n');
   const programs = await Promise.all(
@@ -224,7 +224,7 @@ test('report: an unknown account is refused, and no file appears or changes', as
   assert.equal(await readFile(join(folder, 'former.csv'), 'utf8'), 'what was here before\n');
 });
 
-test('report: what is not a file is never replaced by one', async (t) => {
+test('report: a pipe or a folder is never replaced by a file', async (t) => {
   const folder = await makeFolder(t);
   await promisify(execFile)('mkfifo', [join(folder, 'pipe')]);
   await mkdir(join(folder, 'folder'));
@@ -241,7 +241,7 @@ test('report: what is not a file is never replaced by one', async (t) => {
   assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), ['folder', 'pipe']);
 });
 
-test('report: a symbolic link in place of the file is refused, and what it points to stays as it is', async (t) => {
+test('report: a symbolic link in place of the file is refused, and its target is unchanged', async (t) => {
   const folder = await makeFolder(t);
   await writeFile(join(folder, 'secret'), 'what was here before\n');
   await mkdir(join(folder, 'reports'));
@@ -264,7 +264,7 @@ test('report: a symbolic link in place of the file is refused, and what it point
   assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), left);
 });
 
-test('report: a part of the history, or another unit, does not replace the whole report', async (t) => {
+test('report: a filtered report, or one in another unit, does not replace the complete one', async (t) => {
   const folder = await makeFolder(t);
   const choices: { args: string[]; name: string }[] = [
     { args: [], name: 'ANN.csv' },
@@ -355,7 +355,7 @@ const misunderstood: { args: string[]; sentence: RegExp }[] = [
   { args: ['--user=ANN', '--status=done'], sentence: /^The option --status is wrong: .*pending.*completed.*failed/ },
 ];
 
-test('report: options and words that are not understood end it with 2 before anything is written', async (t) => {
+test('report: unknown options and arguments exit with 2 before anything is written', async (t) => {
   const folder = await makeFolder(t);
   await Promise.all(
     misunderstood.map(async ({ args, sentence }) => {
@@ -387,7 +387,7 @@ const cells: { text: string; cell: string }[] = [
   { text: 'two\nlines', cell: '"two\nlines"' },
 ];
 
-test('report: a text is quoted where CSV needs it, and no spreadsheet takes it for a formula', async (t) => {
+test('report: a text is quoted if CSV needs it, and is never a formula for a spreadsheet', async (t) => {
   const books = await createDatabase(t);
   const ids = cells.map((_, index) => `${UUID}${String(index).padStart(2, '0')}`);
   await books.query(
@@ -405,7 +405,7 @@ test('report: a text is quoted where CSV needs it, and no spreadsheet takes it f
   assert.equal(program.stdout(), `${HEADER}\n${expected.join('')}`);
 });
 
-test('report: a database without tables is told apart from an empty one', async (t) => {
+test('report: a database without tables is distinguished from an empty one', async (t) => {
   const folder = await makeFolder(t);
   const books = await createDatabase(t);
   await books.query('drop table accounts, transfers, entries, pending_transfers cascade');
@@ -415,7 +415,7 @@ test('report: a database without tables is told apart from an empty one', async 
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('report: a database out of reach ends it with 4 and a sentence', async (t) => {
+test('report: an unreachable database exits with 4 and a sentence', async (t) => {
   const folder = await makeFolder(t);
   const { settings } = database;
   assert.ok('host' in settings);
@@ -445,7 +445,7 @@ test('report: a database out of reach ends it with 4 and a sentence', async (t) 
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('report: a wrong setting ends it with a sentence that names the setting', async (t) => {
+test('report: a wrong setting exits with a sentence that names the setting', async (t) => {
   const folder = await makeFolder(t);
   const wrong: Record<string, string>[] = [
     { THREADS: 'many' },
@@ -462,7 +462,7 @@ test('report: a wrong setting ends it with a sentence that names the setting', a
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('report: Ctrl-C ends one that waits for the database at once', async (t) => {
+test('report: Ctrl-C ends a report that waits for the database at once', async (t) => {
   const folder = await makeFolder(t);
   const books = await createDatabase(t);
   const holder = await books.connect();

@@ -33,7 +33,7 @@ const jobLine = logLine.extend({
   result: z.literal('settled'),
 });
 
-test('serve: says where it listens, finds its books again, and ends well on SIGINT and SIGTERM', async (t) => {
+test('serve: prints its address, keeps its books across restarts, and exits with 0 on SIGINT and SIGTERM', async (t) => {
   const database = await createDatabase(t);
   const folder = await makeFolder(t);
   const { url, password } = withPassword(database);
@@ -94,7 +94,7 @@ test('serve: a wrong setting stops the start with one sentence that names it', a
   );
 });
 
-test('serve: takes no words and no options', async (t) => {
+test('serve: accepts no arguments and no options', async (t) => {
   for (const word of ['extra', '--port=80']) {
     const program = await startProgram(t, {
       args: ['serve', word],
@@ -108,7 +108,7 @@ test('serve: takes no words and no options', async (t) => {
   }
 });
 
-test('serve: a port that is taken stops the start with a sentence, and nothing is left running', async (t) => {
+test('serve: a port in use stops the start with a sentence, and no process remains', async (t) => {
   const database = await createDatabase(t);
   const taken = createServer().listen(0, '127.0.0.1');
   onEnd(t, () => void taken.close());
@@ -131,7 +131,7 @@ test('serve: a port that is taken stops the start with a sentence, and nothing i
   assert.deepEqual(await database.query('select from leases where not closed'), []);
 });
 
-test('serve: an address that is none stops the start with a sentence', async (t) => {
+test('serve: an invalid address stops the start with a sentence', async (t) => {
   const database = await createDatabase(t);
   for (const host of ['192.0.2.1', 'no-such-host.invalid']) {
     const program = await startProgram(t, { database, args: ['serve'], env: { HOST: host, PORT: '0', THREADS: '1' } });
@@ -144,7 +144,7 @@ test('serve: an address that is none stops the start with a sentence', async (t)
   }
 });
 
-test('serve: a database out of reach ends it with 4 and a sentence', async (t) => {
+test('serve: an unreachable database exits with 4 and a sentence', async (t) => {
   const program = await startProgram(t, {
     args: ['serve'],
     env: { PORT: '0', DATABASE_URL: 'postgres://ada:Geheim-4711@127.0.0.1:1/books' },
@@ -154,7 +154,7 @@ test('serve: a database out of reach ends it with 4 and a sentence', async (t) =
   assert.match(program.output(), /^The database is out of reach \(connect ECONNREFUSED 127\.0\.0\.1:1\): .*\.\n$/);
 });
 
-test('serve: a signal while it starts stops it in good order', async (t) => {
+test('serve: a signal during the start stops it cleanly', async (t) => {
   const database = await createDatabase(t);
   const holder = await database.connect();
   // Whoever has the lock of the migrations lets no start go on.
@@ -173,7 +173,7 @@ test('serve: a signal while it starts stops it in good order', async (t) => {
   assert.deepEqual(await connectionsTo(database), []);
 });
 
-test('serve: logs are lines of JSON that tell what was done, and nothing about persons', async (t) => {
+test('serve: logs are JSON lines without personal data', async (t) => {
   const database = await createDatabase(t);
   const { url, password } = withPassword(database);
   const service = await startService(t, { database: { url }, env: { THREADS: '2', LOG_LEVEL: 'trace' } });
@@ -292,7 +292,7 @@ test('serve: logs are lines of JSON that tell what was done, and nothing about p
   assert.equal(logged.at(-1)?.msg, 'stopped');
 });
 
-test('serve: a request with odd text in its head has one log line, without that text', async (t) => {
+test('serve: a request with unusual text in its head has one log line, without that text', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database });
   const heads = [

@@ -26,7 +26,7 @@ async function run(t: TestContext, args: string[], folder?: string): Promise<Pro
   return { ...program, code };
 }
 
-test('statement: every form has what the service answers', async (t) => {
+test('statement: every format has the content that the service returns', async (t) => {
   for (const format of ['csv', 'json', 'html']) {
     for (const month of ['2025-01', '2025-03']) {
       const answer = await request(service, 'GET', `/accounts/ANN/statements/${month}?format=${format}`);
@@ -38,7 +38,7 @@ test('statement: every form has what the service answers', async (t) => {
   }
 });
 
-test('statement: is CSV in a file of its own, for its user alone, if nothing else is said', async (t) => {
+test('statement: by default it is CSV in its own file, which only its user can read', async (t) => {
   const folder = await makeFolder(t);
   const { code, stdout, output } = await run(t, ['--account=ANN', '--month=2025-01'], folder);
   assert.equal(code, 0, output());
@@ -51,7 +51,7 @@ test('statement: is CSV in a file of its own, for its user alone, if nothing els
   assert.deepEqual(await readdir(join(folder, 'reports')), ['ANN-2025-01.csv']);
 });
 
-test('statement: says when the month is not closed yet, and needs a currency for @external', async (t) => {
+test('statement: warns if the month is not closed yet, and needs a currency for @external', async (t) => {
   const [row] = await database.query<{ month: string }>(
     `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM') as month`,
   );
@@ -64,7 +64,7 @@ test('statement: says when the month is not closed yet, and needs a currency for
   assert.match(yen.stdout(), /closing_balance,,,JPY,,-1234567\n$/);
 });
 
-test('statement: what is wrong is said in a sentence, and no file is written', async (t) => {
+test('statement: a wrong option exits with a sentence, and no file is written', async (t) => {
   const cases: [args: string[], code: number, sentence: RegExp][] = [
     [['--account=ANN'], 2, /month/],
     [['--month=2025-01'], 2, /account/],
@@ -89,7 +89,7 @@ test('statement: what is wrong is said in a sentence, and no file is written', a
   }
 });
 
-test('statement: --decimals and --bom are for CSV, and a file in another unit has a name of its own', async (t) => {
+test('statement: --decimals and --bom are for CSV, and a file in another unit has its own name', async (t) => {
   const folder = await makeFolder(t);
   const { code, output } = await run(t, ['--account=ANN', '--month=2025-01', '--decimals', '--bom'], folder);
   assert.equal(code, 0, output());
@@ -107,7 +107,7 @@ test('statement: --decimals and --bom are for CSV, and a file in another unit ha
   assert.equal((await run(t, yen, folder)).output(), '1 entries written to reports/@external~JPY-2024-11.csv\n');
 });
 
-test('statement: a file that was there stays as it is until the new one is whole', async (t) => {
+test('statement: an existing file is unchanged until the new one is complete', async (t) => {
   const folder = await makeFolder(t);
   const path = join(folder, 'statement.csv');
   await writeFile(path, 'older');
@@ -125,7 +125,7 @@ test('statement: a file that was there stays as it is until the new one is whole
   assert.match(taken.output(), /exists and is not a file/);
 });
 
-test('statement: a database that is out of reach has an exit code of its own', async (t) => {
+test('statement: an unreachable database has its own exit code', async (t) => {
   const program = await startProgram(t, {
     args: ['statement', '--account=ANN', '--month=2025-01'],
     env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' },

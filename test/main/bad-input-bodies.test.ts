@@ -293,7 +293,7 @@ for (const { method, path, body } of TEXT_FIELDS) {
   });
 }
 
-test('bad input: a flaw is told by a JSON pointer, also where a name needs escaping', async () => {
+test('bad input: an error has a JSON pointer and names the member, also if its name needs escapes', async () => {
   const { body } = await request(service, 'POST', '/transfers', {
     ...TRANSFER,
     amount: 'x',

@@ -42,7 +42,7 @@ test('problem: docs/API.md lists every code with its status, and no other', () =
   assert.deepEqual(listed.toSorted(), known.toSorted());
 });
 
-test('problem: docs/API.md says when each code comes, and what to do next', () => {
+test('problem: docs/API.md explains when each code occurs and what to do next', () => {
   for (const [code = '', , when, next] of rowsOf('Problems')) {
     assert.ok((when ?? '').length > 10, code);
     assert.ok((next ?? '').length > 5, code);
@@ -73,7 +73,7 @@ test('problem: docs/API.md names each parameter and field of a route where it de
   }
 });
 
-test('openapi: what may be left out is not called required, and each header is named where it counts', () => {
+test('openapi: optional bodies are not required, and each route lists its headers', () => {
   const optional = ['POST /holds/{id}/capture', 'POST /holds/{id}/void', 'POST /transfers/{id}/reversals'];
   const bodies = [...operations].flatMap(([route, { requestBody }]) => (requestBody ? [{ route, requestBody }] : []));
   assert.deepEqual(
@@ -111,7 +111,7 @@ test('problem: every example in docs/API.md is JSON', () => {
   for (const [, example = ''] of examples) assert.doesNotThrow(() => JSON.parse(example), example);
 });
 
-test('problem: it is rendered as RFC 9457 has it, with the members of its own last', () => {
+test('problem: is rendered as in RFC 9457, with its additional members last', () => {
   const problem = new Problem('idempotency_key_reused', 'Choose another.', { members: { transfer_id: 'x' } });
   assert.equal(problem.status, 422);
   assert.deepEqual(JSON.parse(problem.render('request-1')), {
@@ -125,13 +125,13 @@ test('problem: it is rendered as RFC 9457 has it, with the members of its own la
   });
 });
 
-test('problem: a pointer escapes what has a meaning in it, and cuts off what is too long', () => {
+test('problem: a pointer escapes special characters and truncates long names', () => {
   assert.equal(renderPointer([]), '');
   assert.equal(renderPointer(['metadata', 'a/b~1', 0]), '/metadata/a~1b~01/0');
   assert.equal(renderPointer(['x'.repeat(1000)]).length, 101);
 });
 
-test('problem: what may be tried again says when', () => {
+test('problem: docs/API.md mentions Retry-After for each code that may be retried', () => {
   const again: ProblemCode[] = [
     'instant_not_closed',
     'queue_full',

@@ -57,7 +57,7 @@ export type ValidationError = z.input<typeof validationErrorView>;
 
 /** Members that only some codes have. */
 const members = {
-  errors: z.array(validationErrorView).optional().describe('With invalid_request: where.'),
+  errors: z.array(validationErrorView).optional().describe('With invalid_request: each member that is wrong.'),
   transfer_id: z
     .uuid()
     .optional()
@@ -152,7 +152,7 @@ export class Problem extends Error {
 
 /** 400: `errors` names each member that is wrong. */
 export function invalidRequest(errors: ValidationError[]): Problem {
-  return new Problem('invalid_request', 'The request is not well formed; `errors` says where.', {
+  return new Problem('invalid_request', 'The request is not valid; `errors` names each member that is wrong.', {
     members: { errors },
   });
 }
