@@ -134,6 +134,8 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
     id,
     lease_id: lease,
     adoptions: 0,
+    lone_deaths: 0,
+    on_trial: false,
     ...fields,
   });
   const tables: Record<string, Row[]> = {
