@@ -76,7 +76,7 @@ test('statement: a wrong option exits with a sentence, and no file is written', 
     [['--account=ANN', '--month=2025-01', '--format=html', '--decimals'], 2, /are for --format=csv, not for html/],
     [['--account=ANN', '--month=2025-01', '--fromat=csv'], 2, /There is no option --fromat/],
     [['--account=ANN', '--month=2025-01', 'BOB'], 2, /"BOB" is not an argument/],
-    [['--account=@external', '--month=2025-01'], 2, /say which with --currency/],
+    [['--account=@external', '--month=2025-01'], 2, /choose one with --currency/],
     [['--account=NOBODY', '--month=2025-01'], 1, /There is no account NOBODY\./],
     [['--account=ANN', '--month=2025-01', '--currency=EUR'], 1, /There is no account ANN in EUR\./],
   ];
