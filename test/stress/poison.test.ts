@@ -98,3 +98,44 @@ test('poison: one whose failure cannot be written either stays pending, holds up
   assert.deepEqual([ended['status'], ended['failure_code']], ['failed', 'cannot_be_settled']);
   await checkPromises(database, { accepted: [poison], nothingPending: true });
 });
+
+test('poison: a transfer that a hundred processes left behind is settled, unless six of them had tried it alone', async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, {
+    database,
+    env: { THREADS: '2', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '1000' },
+  });
+  await openAccount(service, 'ANN', { balance: 1000 });
+  await openAccount(service, 'BOB');
+  const unlock = await lockAccount(database, 'ANN');
+  const pending = await database.query<{ id: string; lone_deaths: number }>(
+    `insert into pending_transfers (ledger_id, id, lease_id, amount, from_account, to_account, adoptions, lone_deaths)
+     select 1, gen_random_uuid(), lease.id, 1, 'ANN', 'BOB', 100, lone_deaths
+     from gen_random_uuid() as lease (id)
+     cross join unnest(array[5, 6]) as died (lone_deaths)
+     returning id, lone_deaths`,
+  );
+  await database.query('update leases set accepted_count = accepted_count + 2 where not closed');
+  await until(
+    async () => {
+      const waiting = await database.query(
+        `select from pg_stat_activity
+         where datname = current_database() and application_name = 'gopherpay' and query like '%for update%' and wait_event_type = 'Lock'`,
+      );
+      return waiting.length === 1;
+    },
+    { what: 'the trial to wait for its accounts' },
+  );
+  assert.deepEqual(await database.query('select from pending_transfers where on_trial'), []);
+  await unlock();
+  await awaitNothingPending(database);
+  const ended = await Promise.all(pending.map(async ({ id }) => (await awaitFinal(service, id))['failure_code']));
+  assert.deepEqual(
+    pending.map(({ lone_deaths }, index) => [lone_deaths, ended[index]]),
+    [
+      [5, null],
+      [6, 'cannot_be_settled'],
+    ],
+  );
+  await checkPromises(database, { accepted: pending.map(({ id }) => id), nothingPending: true });
+});
