@@ -29,7 +29,7 @@ import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
-import { Places } from './http/stream.ts';
+import { StreamSlots } from './http/stream.ts';
 
 /** For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short ones. */
 const POOL_CONNECTIONS_MAX = 5;
@@ -152,8 +152,8 @@ function bookRoutes(
   const { callerSharePercent, databaseTimeouts } = config;
   const reads = (readPool: ConnectionPool, runningMax: number, advice: string | null = null): Reads =>
     new Reads({ pool: readPool, runningMax, waitTimeoutMs: databaseTimeouts.connectTimeoutMs, advice });
-  const streams = (max: number, resource: 'statement_streams' | 'event_streams'): Places =>
-    new Places({ max, callerSharePercent, onRefused: () => metrics.refused(resource) });
+  const streams = (max: number, resource: 'statement_streams' | 'event_streams'): StreamSlots =>
+    new StreamSlots({ max, callerSharePercent, onRefused: () => metrics.refused(resource) });
   const reading = {
     pool,
     engine: running.engine,

@@ -113,7 +113,7 @@ async function takes(
 }
 
 /** How many responses of a kind may be streamed at once, in total and to one caller. */
-export class Places {
+export class StreamSlots {
   readonly #shares: Shares;
   readonly #onRefused: () => void;
 

@@ -7,13 +7,13 @@ import { Problem } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
 import { eventsSchema } from '../schemas.ts';
-import type { Places } from '../../http/stream.ts';
+import type { StreamSlots } from '../../http/stream.ts';
 import { renderItems, renderPage } from '../pages.ts';
 import { renderEvent } from '../views.ts';
 
 type FeedParts = {
   feed: Feed;
-  streams: Places;
+  streams: StreamSlots;
   /** For pages only: followers share the pages that they read. */
   pages: Reads;
 };

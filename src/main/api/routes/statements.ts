@@ -16,7 +16,7 @@ import { Problem } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { balancesSchema, statementSchema } from '../schemas.ts';
-import type { Places } from '../../http/stream.ts';
+import type { StreamSlots } from '../../http/stream.ts';
 import { renderTrialBalance } from '../views.ts';
 import { findAccount } from './accounts.ts';
 import { awaitClosed } from './instants.ts';
@@ -24,7 +24,7 @@ import { awaitClosed } from './instants.ts';
 /** The pool is for long reads only, so that they do not delay short ones. */
 type StatementParts = {
   pool: ConnectionPool;
-  streams: Places;
+  streams: StreamSlots;
   /** For the part before the first byte. The pool has one more connection, for statements that are being streamed. */
   books: Reads;
 };
