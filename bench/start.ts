@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Bench } from './bench.ts';
 import { ROOT } from './bench.ts';
 import { type Contestant, medianOf, type Run } from './contestant.ts';
-import { findAccount } from '../src/db/embedded/account.ts';
+import { findOsUser } from '../src/db/embedded/os-user.ts';
 import { findIdentity, findPrograms, runToEnd as runAs } from '../src/db/embedded/programs.ts';
 import { openEmbeddedServer } from '../src/db/embedded/server.ts';
 import { ended, lineLike, runToEnd, start } from './processes.ts';
@@ -51,7 +51,7 @@ export function bareStart(bench: Bench): Contestant {
   const settings = `-c listen_addresses= -c unix_socket_directories='${dataDir}/socket'`;
   const findControl = async () => {
     const { postgres } = await findPrograms();
-    const identity = await findIdentity(await findAccount(clusterDir), postgres, [dataDir]);
+    const identity = await findIdentity(await findOsUser(clusterDir), postgres, [dataDir]);
     const program = join(dirname(postgres), 'pg_ctl');
     return async (...options: string[]) =>
       await runAs(identity, program, ['-D', clusterDir, '-w', ...options], { timeoutMs: TIMEOUT_MS });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
-import { findAccount } from '../src/db/embedded/account.ts';
+import { findOsUser } from '../src/db/embedded/os-user.ts';
 import { SUPERUSER } from '../src/db/embedded/cluster.ts';
 
 export type Server = { host: string; port: number; user: string; postmasterId: number; close: () => Promise<void> };
@@ -26,7 +26,7 @@ const FAST_SHUTDOWN = 'SIGINT';
 export async function openStock(environment: Readonly<Record<string, string>> = {}): Promise<Server> {
   const bin = await findPrograms();
   const folder = await mkdtemp(join(tmpdir(), 'gopherpay-stock-'));
-  const account = await findAccount('');
+  const account = await findOsUser('');
   if (account !== null) await chown(folder, account.userId, account.groupId);
   const identity = account === null ? {} : { uid: account.userId, gid: account.groupId };
   const options = { cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8' }, ...identity };

@@ -31,7 +31,7 @@ test('bench: a ratio is taken within a round, and a run without a figure has non
     contestant,
     round,
     figure,
-    broken: figure === null ? 'broken' : null,
+    broken: figure === null ? 'poisoned' : null,
     measured: {},
     command: '',
   });

@@ -82,7 +82,7 @@ export type Job = {
 };
 
 /** How a unit of a job ended. */
-export type UnitEnding =
+export type UnitOutcome =
   | 'settled'
   /** Another process, or an earlier attempt, has settled it. Its rows have the outcome. */
   | 'settled_elsewhere'
@@ -92,14 +92,14 @@ export type UnitEnding =
   | 'account_exists';
 
 /** How one transfer of a settled unit ended: null is completed. */
-export type Ending = FailureCode | null;
+export type OutcomeCode = FailureCode | null;
 
 export type SettledJob = {
   readonly result: 'settled';
   /** One per unit of the job; null: all were settled. */
-  readonly units: readonly UnitEnding[] | null;
+  readonly units: readonly UnitOutcome[] | null;
   /** One per transfer of the job, in its order; meaningless where the unit was not settled. */
-  readonly endings: readonly Ending[];
+  readonly endings: readonly OutcomeCode[];
   readonly currencies: readonly (string | null)[];
   /** The amount that was moved, reserved or released, in minor units. */
   readonly amounts: readonly (bigint | null)[];
@@ -136,7 +136,7 @@ export type JobReport =
   /** The thread died with the job, perhaps after its commit. The job may be the cause, so it is run again in parts. */
   | { readonly result: 'died'; readonly reason: string; readonly sqlState: null }
   /** Something in this job cannot be settled; its parts may. */
-  | { readonly result: 'broken'; readonly reason: string; readonly sqlState: string | null };
+  | { readonly result: 'poisoned'; readonly reason: string; readonly sqlState: string | null };
 
 /** The transfers of a job as columns. */
 export function toColumns(queued: readonly QueuedTransfer[]): TransferColumns {

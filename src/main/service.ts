@@ -154,10 +154,8 @@ function bookRoutes(
     new Reads({ pool: readPool, runningMax, waitTimeoutMs: databaseTimeouts.connectTimeoutMs, advice });
   const streams = (max: number, resource: 'statement_streams' | 'event_streams'): StreamSlots =>
     new StreamSlots({ max, callerSharePercent, onRefused: () => metrics.refused(resource) });
-  const reading = {
-    pool,
+  const services = {
     engine: running.engine,
-    waitTimeoutMs: config.waitTimeoutMs,
     lookUps: reads(pool, POOL_CONNECTIONS_MAX),
     scans: reads(scanPool, SCAN_CONNECTIONS_MAX, FILTER_ADVICE),
     changes: reads(changePool, CHANGE_CONNECTIONS_MAX),
@@ -174,10 +172,10 @@ function bookRoutes(
     pages: reads(feedPool, FEED_CONNECTIONS_MAX - 1),
   };
   const routes = [
-    ...ledgerRoutes({ ...reading, ledgers }),
-    ...accountRoutes(reading),
-    ...transferRoutes(reading),
-    ...holdRoutes(reading),
+    ...ledgerRoutes({ ...services, ledgers }),
+    ...accountRoutes(services),
+    ...transferRoutes(services),
+    ...holdRoutes(services),
     ...statementRoutes(statementParts),
     ...eventRoutes(eventParts),
   ];

@@ -10,7 +10,14 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../db/connection/connect.ts';
-import { constraintOf, isFaultOfTheData, retryAfter, sqlStateOf, toError, troubleOf } from '../db/connection/errors.ts';
+import {
+  constraintOf,
+  isFaultOfTheData,
+  retryPolicyOf,
+  sqlStateOf,
+  toError,
+  troubleOf,
+} from '../db/connection/errors.ts';
 import { type LockedJob, lockJob } from '../db/ledger/locked-job.ts';
 import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/ledger/settlement.ts';
 import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/connection/transaction.ts';
@@ -25,7 +32,7 @@ import {
   type LockedTransfer,
   selectColumns,
   type SettledJob,
-  type UnitEnding,
+  type UnitOutcome,
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
 import type { Outcome } from '../domain/transfer.ts';
@@ -62,11 +69,11 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       mayBeSettled ||= answerLost;
       const failure = { reason: toError(error).message, sqlState: sqlStateOf(error) };
       const isWrittenBefore = WRITTEN_BEFORE.has(constraintOf(error) ?? '');
-      if (isFaultOfTheData(error) && !isWrittenBefore) return { result: 'broken', ...failure };
+      if (isFaultOfTheData(error) && !isWrittenBefore) return { result: 'poisoned', ...failure };
       mayBeSettled ||= isWrittenBefore;
       if (isWrittenBefore && attempt < ATTEMPTS_MAX) continue;
       const isOfThisJob = isStale || isWrittenBefore;
-      if (!isOfThisJob && retryAfter(error) !== 'same connection') await dropConnection();
+      if (!isOfThisJob && retryPolicyOf(error) !== 'same connection') await dropConnection();
       // While the database refuses connections, other callers wait for this job to end: the main process tries again.
       const isOver = attempt >= ATTEMPTS_MAX || performance.now() - startedAt >= job.retryMs;
       if (!isConnected) return { result: 'unavailable', ...failure, mayBeSettled, trouble: 'out of reach' };
@@ -144,14 +151,14 @@ async function settleIn(
  * How each unit ends, as far as that is known before the decision: 'settled' ones are decided. Null: all are. A unit is left out as a
  * whole if it was settled before, if its key is taken, or if it opens an account that exists. It then takes nothing from those after it.
  */
-function judgeUnits(job: Job, locked: LockedJob): UnitEnding[] | null {
+function judgeUnits(job: Job, locked: LockedJob): UnitOutcome[] | null {
   const settled = settledUnits(job, locked);
   if (settled.size === 0 && job.claims.length === 0 && job.openings.length === 0) return null;
   const claims = new Map(job.claims.map((claim) => [claim.unit, claim]));
   const openings = Map.groupBy(job.openings, ({ unit }) => unit);
   const claimed = new Set<string>();
   const opened = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
-  const endings = job.units.map((_, unit): UnitEnding => {
+  const endings = job.units.map((_, unit): UnitOutcome => {
     if (settled.has(unit)) return 'settled_elsewhere';
     const claim = claims.get(unit);
     const holder = claim && locked.keyHolders.get(claim.key);
@@ -259,7 +266,7 @@ function quarantine(transfers: readonly LockedTransfer[]): Decision {
 function report(
   job: Job,
   settled: {
-    units: UnitEnding[] | null;
+    units: UnitOutcome[] | null;
     unitOf: readonly number[] | null;
     outcomes: readonly Outcome[];
     opened: readonly Opened[];
@@ -294,14 +301,14 @@ function report(
 /** The outcomes of the kept transfers at the places that these have in the job. */
 function spread(
   unitOf: readonly number[],
-  units: readonly UnitEnding[],
+  units: readonly UnitOutcome[],
   outcomes: readonly Outcome[],
 ): (Outcome | undefined)[] {
   const kept = outcomes.values();
   return unitOf.map((unit) => (units[unit] === 'settled' ? kept.next().value : undefined));
 }
 
-function reportNothing(job: Job, units: UnitEnding[] | null, jobMicros: bigint, attempt: Attempt): SettledJob {
+function reportNothing(job: Job, units: UnitOutcome[] | null, jobMicros: bigint, attempt: Attempt): SettledJob {
   const { id } = job.transfers;
   return {
     result: 'settled',

@@ -5,7 +5,7 @@ import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { preparePlace } from '../../src/db/embedded/place.ts';
+import { prepareDataFolder } from '../../src/db/embedded/data-folder.ts';
 import { findIdentity, findPrograms, launch } from '../../src/db/embedded/programs.ts';
 import { until } from '../support/until.ts';
 import { crash, findPostmaster } from '../support/postgres.ts';
@@ -40,7 +40,7 @@ export async function preloadClock(folder: string): Promise<Clock> {
   const controlPath = join(folder, CONTROL_FILE);
   await writeOffset(controlPath, 0);
   await crash(folder);
-  const place = await preparePlace(folder);
+  const place = await prepareDataFolder(folder);
   const { postgres } = await findPrograms();
   const identity = await findIdentity(place.account, postgres, [place.dataDir, place.socketDir]);
   const environment = [

@@ -7,11 +7,11 @@ import {
   createPool,
   type DatabaseTimeouts,
   disconnect,
-  doubtConnections,
+  suspectConnections,
   readRows,
   SilenceError,
 } from '../../src/db/connection/connect.ts';
-import { retryAfter } from '../../src/db/connection/errors.ts';
+import { retryPolicyOf } from '../../src/db/connection/errors.ts';
 import { CommitUnknownError, withTransaction } from '../../src/db/connection/transaction.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -109,7 +109,7 @@ test('connect: a pool gives up silent connections, and makes new ones when it ca
   // The first two are sent and not answered; the others wait for a connection in vain.
   const asked = await Promise.allSettled(Array.from({ length: 5 }, async () => await pool.query('select 1')));
   assert.deepEqual(
-    asked.map((one) => one.status === 'rejected' && retryAfter(one.reason)),
+    asked.map((one) => one.status === 'rejected' && retryPolicyOf(one.reason)),
     asked.map(() => 'new connection'),
   );
   assertBetween(performance.now() - startedAt, 500, 2500);
@@ -135,7 +135,7 @@ test('connect: in doubt, every connection must prove that it lives, and those th
   const asked = asking.query('select 1');
   await proxy.heal();
   const startedAt = performance.now();
-  doubtConnections();
+  suspectConnections();
   await assert.rejects(asked, SilenceError);
   await until(() => resting.connection.stream.destroyed, { what: 'the connection at rest to be given up' });
   assertBetween(performance.now() - startedAt, 2000, 4500);
@@ -224,7 +224,7 @@ async function statesOf(database: TestDatabase, applicationName: string): Promis
 function checkSilence(error: unknown): void {
   assert.ok(error instanceof Error);
   assert.match(error.message, /^The database was silent for 600 ms$/);
-  assert.equal(retryAfter(error), 'new connection');
+  assert.equal(retryPolicyOf(error), 'new connection');
 }
 
 function assertBetween(ms: number, least: number, most: number): void {

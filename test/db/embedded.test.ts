@@ -9,7 +9,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { prepareCluster } from '../../src/db/embedded/cluster.ts';
-import { preparePlace } from '../../src/db/embedded/place.ts';
+import { prepareDataFolder } from '../../src/db/embedded/data-folder.ts';
 import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -382,7 +382,7 @@ test('embedded: what cannot be opened is refused with what to do about it', asyn
 });
 
 test('embedded: what stands in the path of the programs is not run by a shell', async (t) => {
-  const place = await preparePlace(await makeFolder(t));
+  const place = await prepareDataFolder(await makeFolder(t));
   for (const part of ['`touch run`', '$(touch run)', 'a"b', 'a\\b', 'a\nb']) {
     const folder = join(place.dataDir, part);
     const programs = { postgres: join(folder, 'postgres'), initdb: join(folder, 'initdb') };

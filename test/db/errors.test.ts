@@ -7,7 +7,7 @@ import {
   isFaultOfTheData,
   isOutOfReach,
   type Retry,
-  retryAfter,
+  retryPolicyOf,
   sqlStateOf,
   troubleOf,
 } from '../../src/db/connection/errors.ts';
@@ -79,7 +79,7 @@ const cases: Case[] = [
 for (const { what, error, retry, data = false, away = false } of cases) {
   const code = sqlStateOf(error);
   test(`errors: after ${what}${code === null ? '' : ` (${code})`} it is tried again: ${retry}`, () => {
-    assert.equal(retryAfter(error), retry);
+    assert.equal(retryPolicyOf(error), retry);
     assert.equal(isFaultOfTheData(error), data);
     assert.equal(isOutOfReach(error), away);
   });
@@ -87,7 +87,7 @@ for (const { what, error, retry, data = false, away = false } of cases) {
 
 test('errors: nothing that may be tried again is blamed on the data', () => {
   for (const { what, error } of cases) {
-    if (retryAfter(error) !== 'never') assert.equal(isFaultOfTheData(error), false, what);
+    if (retryPolicyOf(error) !== 'never') assert.equal(isFaultOfTheData(error), false, what);
   }
 });
 

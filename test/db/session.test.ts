@@ -10,7 +10,7 @@ import {
   disconnect,
   READING_TIMEOUTS,
 } from '../../src/db/connection/connect.ts';
-import { retryAfter, SessionError } from '../../src/db/connection/errors.ts';
+import { retryPolicyOf, SessionError } from '../../src/db/connection/errors.ts';
 import { migrate } from '../../src/db/ledger/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -207,7 +207,7 @@ async function refuses(attempt: Promise<unknown>, sentence: RegExp): Promise<voi
   await assert.rejects(attempt, (error: Error) => {
     assert.match(error.message, sentence);
     assert.ok(error.message.endsWith('.'), error.message);
-    if (error instanceof SessionError) assert.equal(retryAfter(error), 'new connection');
+    if (error instanceof SessionError) assert.equal(retryPolicyOf(error), 'new connection');
     return true;
   });
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import type { Job, JobReport, UnitEnding } from '../../src/domain/job.ts';
+import type { Job, JobReport, UnitOutcome } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import type { NewTransfer } from '../../src/domain/transfer.ts';
 import { sizeOf, toStoredUnit, toStoredUnits, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
@@ -10,7 +10,7 @@ import { startDispatcher, turn } from '../support/fake-pool.ts';
 import { newAccount, newTransfer, settledReport } from '../support/jobs.ts';
 
 const OTHER_LEDGER = { id: 2, name: 'other' };
-const BROKEN: JobReport = { result: 'broken', reason: 'culprit', sqlState: '22P02' };
+const BROKEN: JobReport = { result: 'poisoned', reason: 'culprit', sqlState: '22P02' };
 const UNAVAILABLE = {
   result: 'unavailable',
   reason: 'away',
@@ -140,7 +140,7 @@ test('dispatcher: a broken unit that is not stored ends as broken, and only it',
   await pool.endAll((job) => (job.transfers.id.includes('culprit') ? BROKEN : null));
   assert.deepEqual(
     units.map(({ result }) => result?.state),
-    ['settled', 'broken', 'settled', 'settled'],
+    ['settled', 'poisoned', 'settled', 'settled'],
   );
   assert.ok(pool.jobs.every(({ mode }) => mode === 'settle'));
   assert.equal(admission.size, 0);
@@ -587,7 +587,7 @@ test('dispatcher: drain resolves when nothing is on its way, and not before', as
   assert.equal(unit.result?.state, 'settled');
   assert.equal(drained, null);
   await pool.end(BROKEN);
-  assert.equal(culprit.result?.state, 'broken');
+  assert.equal(culprit.result?.state, 'poisoned');
   assert.equal(drained, true);
 });
 
@@ -626,7 +626,7 @@ type Step =
   | { readonly step: 'open'; readonly size: number; readonly ledger: number }
   | { readonly step: 'push'; readonly size: number; readonly ledger: number; readonly adoptions: number }
   | {
-      readonly step: 'withdraw' | 'settle' | 'die' | 'broken' | 'unavailable' | 'locked' | 'lost';
+      readonly step: 'withdraw' | 'settle' | 'die' | 'poisoned' | 'unavailable' | 'locked' | 'lost';
       readonly pick: number;
     }
   | { readonly step: 'wait' };
@@ -644,20 +644,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
   fc.record({ step: fc.constantFrom('withdraw' as const, 'settle' as const), pick: fc.nat() }),
   fc.record({
-    step: fc.constantFrom(...(['die', 'broken', 'unavailable', 'locked', 'lost'] as const)),
+    step: fc.constantFrom(...(['die', 'poisoned', 'unavailable', 'locked', 'lost'] as const)),
     pick: fc.nat(),
   }),
   fc.constant({ step: 'wait' as const }),
 );
 
 /** How the units of a job may end when it settles: stored ones never as replayed. */
-function endingsOf(job: Job, pick: number): UnitEnding[] {
+function endingsOf(job: Job, pick: number): UnitOutcome[] {
   const opens = new Set(job.openings.map(({ unit }) => unit));
   let first = 0;
   return job.units.map((size, unit) => {
     const isStored = size > 0 && (job.transfers.storedAtMicros?.[first] ?? null) !== null;
     first += size;
-    const possible: UnitEnding[] = isStored
+    const possible: UnitOutcome[] = isStored
       ? ['settled', 'settled_elsewhere']
       : ['settled', 'settled_elsewhere', 'replayed'];
     if (opens.has(unit)) possible.push('account_exists');
@@ -673,31 +673,31 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
     const bytesMax = 1e12;
     const maxQueue = 1_000_000;
     const { submit, push, pool, dispatcher, admission } = await start({ threads, jobSizeMax: 6, maxQueue, bytesMax });
-    const tracked: ReturnType<typeof submit>[] = [];
+    const queued: ReturnType<typeof submit>[] = [];
     const pushed: string[] = [];
     let count = 0;
     const nextIds = (size: number) => Array.from({ length: size }, () => `id-${(count += 1)}`);
     const ledgerOf = (id: number) => (id === 1 ? MAIN_LEDGER : { id, name: `ledger-${id}` });
     const running = (pick: number) => pool.running[pick % Math.max(1, pool.running.length)];
     for (const each of steps) {
-      if (each.step === 'submit') tracked.push(submit(waiting(nextIds(each.size), ledgerOf(each.ledger))));
+      if (each.step === 'submit') queued.push(submit(waiting(nextIds(each.size), ledgerOf(each.ledger))));
       else if (each.step === 'open') {
         const accounts = nextIds(each.size).map((number) => newAccount(number));
-        tracked.push(submit(toWaitingUnit(ledgerOf(each.ledger), [newTransfer()], null, accounts)));
+        queued.push(submit(toWaitingUnit(ledgerOf(each.ledger), [newTransfer()], null, accounts)));
       } else if (each.step === 'push') {
         const ids = nextIds(each.size);
         pushed.push(...ids);
         push(stored(ids, { ledger: ledgerOf(each.ledger), adoptions: each.adoptions }));
       } else if (each.step === 'wait') t.mock.timers.tick(5000);
       else if (each.step === 'withdraw') {
-        const unit = tracked[each.pick % Math.max(1, tracked.length)];
+        const unit = queued[each.pick % Math.max(1, queued.length)];
         // Its caller releases it, or stores it and pushes it.
         if (unit && dispatcher.withdraw(unit)) admission.release(unit.size, unit.bytes, false);
       } else {
         const job = running(each.pick);
         if (each.step === 'die') job?.die(new Error('worker exited with code: 1'));
         else if (each.step === 'settle') job?.end(settledReport(job.job, { units: endingsOf(job.job, each.pick) }));
-        else job?.end({ broken: BROKEN, unavailable: UNAVAILABLE, locked: LOCKED, lost: LOST }[each.step]);
+        else job?.end({ poisoned: BROKEN, unavailable: UNAVAILABLE, locked: LOCKED, lost: LOST }[each.step]);
       }
       await turn();
     }
@@ -709,7 +709,7 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
     }
     assert.ok(await drained, 'nothing is on its way');
     assert.equal(pool.running.length, 0);
-    for (const unit of tracked) assert.ok(unit.state === 'withdrawn' ? unit.result === null : unit.result !== null);
+    for (const unit of queued) assert.ok(unit.state === 'withdrawn' ? unit.result === null : unit.result !== null);
     for (const id of pushed) assert.ok(!dispatcher.has(named(id)));
     assert.equal(admission.size, 0);
     // All bytes are free, and not one more.
@@ -726,10 +726,10 @@ test('dispatcher: while the database is out of reach, what is stored nowhere end
   const { dispatcher, admission, pool } = await startDispatcher();
   const [waiting, pending] = [toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null), stored(['b'])];
   for (const unit of [waiting, ...pending]) assert.ok(admission.tryAdmit(1, unit.bytes));
-  const tracked = dispatcher.submit(waiting);
+  const queued = dispatcher.submit(waiting);
   dispatcher.push(pending);
   await pool.end({ ...UNAVAILABLE, trouble: 'out of reach' });
-  assert.equal(tracked.result?.state, 'unavailable');
+  assert.equal(queued.result?.state, 'unavailable');
   assert.equal(admission.size, 1, 'What is stored stays.');
 });
 
@@ -737,9 +737,9 @@ test('dispatcher: while the database is out of reach, a unit whose answer was lo
   const { dispatcher, admission, pool } = await startDispatcher();
   const unit = toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null);
   assert.ok(admission.tryAdmit(1, unit.bytes));
-  const tracked = dispatcher.submit(unit);
+  const queued = dispatcher.submit(unit);
   await pool.end({ ...UNAVAILABLE, mayBeSettled: true, trouble: 'out of reach' });
-  assert.deepEqual([tracked.result, tracked.isLost, dispatcher.withdraw(tracked)], [null, true, false]);
+  assert.deepEqual([queued.result, queued.isLost, dispatcher.withdraw(queued)], [null, true, false]);
 });
 
 test('dispatcher: a stored request is settled as a whole, and in parts once it breaks its job', async () => {

@@ -13,7 +13,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { startDispatcher } from '../support/fake-pool.ts';
 import { until } from '../support/until.ts';
 
-const BROKEN: JobReport = { result: 'broken', reason: 'culprit', sqlState: '22P02' };
+const BROKEN: JobReport = { result: 'poisoned', reason: 'culprit', sqlState: '22P02' };
 /** As many as recovery takes at once. */
 const PAGE = 1000;
 
@@ -32,7 +32,7 @@ async function startOn(t: TestContext, database: TestDatabase) {
     metrics,
     logger,
     orphanedAfterMs: 60_000,
-    onDoubt() {},
+    onSuspicion() {},
   });
   const recovery = startRecovery({
     heartPool,

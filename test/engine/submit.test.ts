@@ -12,7 +12,7 @@ import { turn } from '../support/fake-pool.ts';
 import { newAccount, newGroup, newTransfer, settledReport } from '../support/jobs.ts';
 import { until } from '../support/until.ts';
 
-const BROKEN: JobReport = { result: 'broken', reason: 'culprit', sqlState: '22P02' };
+const BROKEN: JobReport = { result: 'poisoned', reason: 'culprit', sqlState: '22P02' };
 const UNAVAILABLE = {
   result: 'unavailable',
   reason: 'away',
@@ -203,7 +203,7 @@ test('submit: a transfer that breaks its job is refused, and not stored', async 
   const answer = submitTo(started, [transfer]);
   await turn();
   await started.pool.end(BROKEN);
-  assert.deepEqual(await answer, { refused: 'broken' });
+  assert.deepEqual(await answer, { refused: 'poisoned' });
   assert.deepEqual(await pendingOf([transfer]), []);
   assert.equal(started.engine.admission.size, 0);
 });
@@ -323,7 +323,7 @@ test('submit: a dry run is answered without a number in the journal, and its adm
     answers.push('transfers' in answer ? answer.transfers[0]?.journalNumber : answer.refused);
     assert.equal(started.engine.admission.size, 0);
   }
-  assert.deepEqual(answers, [null, 'broken', 'unavailable']);
+  assert.deepEqual(answers, [null, 'poisoned', 'unavailable']);
 });
 
 test('open: an account is answered once its job has committed', async (t) => {
@@ -386,7 +386,7 @@ test('open: an account that breaks its job is refused; one that ends three threa
   const broken = openIn(started, 'NEW');
   await turn();
   await started.pool.end(BROKEN);
-  assert.deepEqual(await broken, { refused: 'broken' });
+  assert.deepEqual(await broken, { refused: 'poisoned' });
   const killer = openIn(started, 'NEW');
   await turn();
   for (let deaths = 0; deaths < 3; deaths += 1) await started.pool.die();

@@ -41,7 +41,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     metrics,
     logger,
     orphanedAfterMs: 5000,
-    onDoubt() {},
+    onSuspicion() {},
   });
   let read = 0;
   const content = {
@@ -75,7 +75,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     dispatcher,
     waitTimeoutMs: 1000,
   };
-  const submitted = submitGroup({ engine, pool, waitTimeoutMs: 1000 }, submission, members, false);
+  const submitted = submitGroup(engine, submission, members, false);
   // Intake has no connection: nothing else happens.
   await assert.rejects(submitted, (error) => error instanceof Problem && error.code === 'database_unavailable');
   assert.equal(read, 1);

@@ -37,7 +37,7 @@ export async function startEngine(
     metrics,
     logger,
     orphanedAfterMs: 60_000,
-    onDoubt() {},
+    onSuspicion() {},
   });
   await intake.open();
   onEnd(scope, async () => await intake.close());

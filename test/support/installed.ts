@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { findAccount } from '../../src/db/embedded/account.ts';
+import { findOsUser } from '../../src/db/embedded/os-user.ts';
 import { until } from './until.ts';
 
 export type InstalledServer = { host: string; port: number; processId: number; stop: () => Promise<void> };
@@ -35,7 +35,7 @@ export async function startInstalled(connectionsMax: number): Promise<InstalledS
     );
   }
   const folder = await mkdtemp(join(tmpdir(), 'gopherpay-stock-'));
-  const account = await findAccount('');
+  const account = await findOsUser('');
   if (account !== null) await chown(folder, account.userId, account.groupId);
   const identity = account === null ? {} : { uid: account.userId, gid: account.groupId };
   const settings = { cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8' }, ...identity };

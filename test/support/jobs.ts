@@ -1,6 +1,6 @@
 // Makes transfers, accounts, jobs and reports for tests of the engine and its threads.
 import { randomUUIDv7 } from 'node:crypto';
-import { type Ending, type Job, type SettledJob, toColumns, type UnitEnding } from '../../src/domain/job.ts';
+import { type OutcomeCode, type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
 import type { NewAccount } from '../../src/domain/account.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import type { NewTransfer } from '../../src/domain/transfer.ts';
@@ -64,7 +64,7 @@ export function newJob(fields: Partial<Job> = {}): Job {
 /** The report of a job whose units all ended in one way, or each in its own. */
 export function settledReport(
   { transfers, openings }: Job,
-  fields: { ending?: Ending; units?: readonly UnitEnding[] | null } = {},
+  fields: { ending?: OutcomeCode; units?: readonly UnitOutcome[] | null } = {},
 ): SettledJob {
   const { ending = null, units = null } = fields;
   return {

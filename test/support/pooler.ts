@@ -5,7 +5,7 @@ import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { findAccount } from '../../src/db/embedded/account.ts';
+import { findOsUser } from '../../src/db/embedded/os-user.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { renderDatabaseUrl, type TestDatabase } from './database.ts';
 import type { RoleAddress } from './server.ts';
@@ -41,7 +41,7 @@ export async function startPooler(scope: Scope, database: TestDatabase, lines: r
   ];
   await writeFile(file, `${configuration.join('\n')}\n`);
   // It refuses to run as root.
-  const account = await findAccount('');
+  const account = await findOsUser('');
   if (account !== null) for (const path of [folder, file]) await chown(path, account.userId, account.groupId);
   const identity = account === null ? {} : { uid: account.userId, gid: account.groupId };
   const child = spawn('pgbouncer', [file], {

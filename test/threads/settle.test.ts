@@ -311,7 +311,7 @@ test('settle: a unit that names an account twice is broken, and writes nothing',
   const { database, threads } = await setTheScene(t);
   const unit = unkeyed([], [newAccount('NEW'), newAccount('NEW')]);
   const report = await threads.report(toJob([unit], { mode: 'settle', mayBeSettled: false, retryMs: Infinity }));
-  assert.ok(report.result === 'broken');
+  assert.ok(report.result === 'poisoned');
   assert.equal(report.reason, 'A unit opens an account twice.');
   assert.equal(await balanceOf(database, 'NEW'), undefined);
 });

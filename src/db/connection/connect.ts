@@ -48,11 +48,11 @@ function renderInstant(text: string): string {
 const POOLED_IDLE_MS = 10_000;
 /** Connections whose cursor has answered and may be asked for more: nothing is awaited on them, though their statement is not over. */
 const pausing = new WeakSet<ClientBase>();
-/** Where all connections of the process, in every thread, hear that they must prove that they live. */
-const DOUBTS = 'gopherpay doubts';
+/** Where all connections of the process, in every thread, are asked to show that they are alive. */
+const SUSPICIONS = 'gopherpay suspicions';
 
-/** How long the goodbye of each connection may take. */
-const goodbyes = new WeakMap<Connection, number>();
+/** How long the disconnection of each connection may take. */
+const disconnectTimeouts = new WeakMap<Connection, number>();
 
 /** A connection was given up because it owed an answer and nothing came. */
 export class SilenceError extends Error {}
@@ -107,7 +107,7 @@ export async function connect(
     client.connection.stream.destroy();
     throw error;
   }
-  goodbyes.set(client, timeouts.disconnectTimeoutMs);
+  disconnectTimeouts.set(client, timeouts.disconnectTimeoutMs);
   watchAnswers(client, timeouts);
   proveWhenDoubted(client, timeouts);
   proveAtRest(client, timeouts);
@@ -193,19 +193,19 @@ function proveAtRest(client: Client, { answerTimeoutMs, probeTimeoutMs }: Databa
  * Probes all connections of the process, including those of its threads: any that gets no byte within `probeTimeoutMs` is destroyed. Called
  * when one connection fell silent and a new one is answered: the others may have fallen silent as well.
  */
-export function doubtConnections(): void {
-  const doubts = new BroadcastChannel(DOUBTS);
+export function suspectConnections(): void {
+  const suspicions = new BroadcastChannel(SUSPICIONS);
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel of this process has no origin
-  doubts.postMessage(null);
-  doubts.close();
+  suspicions.postMessage(null);
+  suspicions.close();
 }
 
 /** A statement that takes longer than the probe is lost and must be repeated; that cost is rare. */
 function proveWhenDoubted(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
-  const doubts = new BroadcastChannel(DOUBTS);
-  doubts.addEventListener('message', () => {
+  const suspicions = new BroadcastChannel(SUSPICIONS);
+  suspicions.addEventListener('message', () => {
     const { bytesRead } = socket;
     // The next statement on the connection reports the failure.
     if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
@@ -214,8 +214,8 @@ function proveWhenDoubted(client: Client, { answerTimeoutMs, probeTimeoutMs }: D
     };
     setTimeout(() => setImmediate(look), probeTimeoutMs).unref();
   });
-  doubts.unref();
-  socket.once('close', () => doubts.close());
+  suspicions.unref();
+  socket.once('close', () => suspicions.close());
 }
 
 function silenceAfterProof(probeTimeoutMs: number): SilenceError {
@@ -277,7 +277,7 @@ export async function readRows<Row>(connection: Connection, cursor: Cursor<Row>,
 
 /** Closes a connection, and does not mind if it is broken already. A server that does not close its side is left to itself. */
 export async function disconnect(connection: Connection): Promise<void> {
-  const patience = setTimeout(() => socketOf(connection)?.destroy(), goodbyes.get(connection));
+  const patience = setTimeout(() => socketOf(connection)?.destroy(), disconnectTimeouts.get(connection));
   await connection.end().catch(() => {});
   clearTimeout(patience);
 }

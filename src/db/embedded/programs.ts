@@ -3,14 +3,14 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { Account } from './account.ts';
+import type { OsUser } from './os-user.ts';
 import { cannotRun } from './errors.ts';
 
 /** The paths of the programs. */
 export type Programs = { postgres: string; initdb: string };
 
 /** How to run a program of the server: as ourselves, or as another user, directly or through a prefix such as setpriv. */
-type Identity = { account: Account | null; prefix: readonly string[] };
+type Identity = { account: OsUser | null; prefix: readonly string[] };
 
 /** Nothing of ours is passed on: PGDATA or PGOPTIONS would change the server, and secrets are none of its business. */
 const ENVIRONMENT = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' };
@@ -48,7 +48,7 @@ function parsePrograms(found: unknown): Programs {
  * us opening the user's folders to others. Raises if there is no way.
  */
 export async function findIdentity(
-  account: Account | null,
+  account: OsUser | null,
   program: string,
   folders: readonly string[],
 ): Promise<Identity> {

@@ -8,7 +8,7 @@ import {
 } from '../connection/connect.ts';
 import { SUPERUSER } from './cluster.ts';
 import { codeOf, diskFull } from './errors.ts';
-import { PORT, type Place } from './place.ts';
+import { PORT, type DataFolder } from './data-folder.ts';
 
 const NAME = 'gopherpay';
 const DISK_FULL = '53100';
@@ -41,7 +41,7 @@ export function settingsOf(socketDir: string): DatabaseSettings {
  * Creates our role and database if they are missing. False means that the server is going up or down: look again.
  * Raises an error that says what to do if the server refuses.
  */
-export async function provision(place: Place, socketDir: string): Promise<boolean> {
+export async function provision(folder: DataFolder, socketDir: string): Promise<boolean> {
   try {
     if (await isProvisioned(socketDir)) return true;
     const settings = { ...settingsOf(socketDir), user: SUPERUSER, database: 'postgres' };
@@ -55,9 +55,9 @@ export async function provision(place: Place, socketDir: string): Promise<boolea
   } catch (error) {
     const code = codeOf(error) ?? '';
     if (PASSING.has(code)) return false;
-    if (code === DISK_FULL) throw diskFull(place.dataDir, error);
+    if (code === DISK_FULL) throw diskFull(folder.dataDir, error);
     throw new Error(
-      `The database in ${place.dataDir} runs, but refuses us: correct what it complains about in ${place.logFile} and start again.`,
+      `The database in ${folder.dataDir} runs, but refuses us: correct what it complains about in ${folder.logFile} and start again.`,
       { cause: error },
     );
   }

@@ -20,7 +20,7 @@ import { type OpenOptions, prepareCluster } from './cluster.ts';
 import { lastLines } from './errors.ts';
 import { explainEnd, hasEnded, isInterlocked, launchServer, type Launch } from './launch.ts';
 import { joinUsers, leaveUsers, lockStart, tryLock } from './locks.ts';
-import { preparePlace, readFrom, type Place } from './place.ts';
+import { prepareDataFolder, readFrom, type DataFolder } from './data-folder.ts';
 import { clearTraces, findServer, STOP_TIMEOUT_MS, stopServer } from './postmaster.ts';
 import { findPrograms, type Programs } from './programs.ts';
 import { provision, settingsOf } from './provision.ts';
@@ -49,26 +49,26 @@ export async function openEmbeddedServer(
 ): Promise<EmbeddedServer> {
   const startTimeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS;
   const programs = await findPrograms();
-  const place = await preparePlace(dataDir);
-  const startLock = await lockStart(place.startLock, startTimeoutMs);
+  const folder = await prepareDataFolder(dataDir);
+  const startLock = await lockStart(folder.startLock, startTimeoutMs);
   if (startLock === null) {
     throw new Error(
-      `Another process has been starting or stopping the database in ${place.dataDir} for ${startTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
+      `Another process has been starting or stopping the database in ${folder.dataDir} for ${startTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
     );
   }
   try {
-    const membership = joinUsers(place.usersLock);
+    const membership = joinUsers(folder.usersLock);
     try {
-      const { socketDir, adopted } = await bringUp(place, programs, startTimeoutMs, options);
+      const { socketDir, adopted } = await bringUp(folder, programs, startTimeoutMs, options);
       let released: Promise<void> | null = null;
       return {
         settings: settingsOf(socketDir),
         adopted,
-        release: async () => (released ??= leave(place, membership)),
+        release: async () => (released ??= leave(folder, membership)),
       };
     } catch (error) {
       leaveUsers(membership);
-      if (options.signal?.aborted) await stopUnused(place);
+      if (options.signal?.aborted) await stopUnused(folder);
       throw error;
     }
   } finally {
@@ -76,24 +76,24 @@ export async function openEmbeddedServer(
   }
 }
 
-async function leave(place: Place, membership: DatabaseSync): Promise<void> {
-  const startLock = await lockStart(place.startLock, STOP_TIMEOUT_MS);
+async function leave(folder: DataFolder, membership: DatabaseSync): Promise<void> {
+  const startLock = await lockStart(folder.startLock, STOP_TIMEOUT_MS);
   leaveUsers(membership);
   // A process that holds the lock for so long uses the server, or is about to stop it: this one leaves it alone.
   if (startLock === null) return;
   try {
-    await stopUnused(place);
+    await stopUnused(folder);
   } finally {
     startLock.close();
   }
 }
 
 /** Stops the server if no process uses it. The caller holds the start lock. */
-async function stopUnused(place: Place): Promise<void> {
-  const everybody = tryLock(place.usersLock);
+async function stopUnused(folder: DataFolder): Promise<void> {
+  const everybody = tryLock(folder.usersLock);
   if (everybody === null) return;
   everybody.close();
-  await stopServer(place);
+  await stopServer(folder);
 }
 
 /** Whether there is a database in the data folder. */
@@ -102,7 +102,7 @@ export function holdsCluster(dataDir: string): boolean {
 }
 
 async function bringUp(
-  place: Place,
+  folder: DataFolder,
   programs: Programs,
   timeoutMs: number,
   { signal, onCreate, onLaunch }: { onLaunch?: () => void } & OpenOptions,
@@ -110,33 +110,33 @@ async function bringUp(
   let launched: Launch | null = null;
   let deadline = performance.now() + timeoutMs;
   for (;;) {
-    const server = await findServer(place);
+    const server = await findServer(folder);
     const isOurs = launched !== null && !hasEnded(launched);
     // A launched server is stopped as soon as it can be found.
     if (server !== null || !isOurs) signal?.throwIfAborted();
-    if (server?.ready && (await provisionOrStop(place, server.socketDir, isOurs))) {
+    if (server?.ready && (await provisionOrStop(folder, server.socketDir, isOurs))) {
       return { socketDir: server.socketDir, adopted: !isOurs };
     }
     if (server === null && !isOurs) {
       if (launched === null) {
-        await prepareCluster(place, programs, { timeoutMs, signal, onCreate });
+        await prepareCluster(folder, programs, { timeoutMs, signal, onCreate });
         // An initialisation is not part of the wait for the server.
         deadline = performance.now() + timeoutMs;
       } else {
-        const said = await readFrom(place.logFile, launched.logStart);
-        if (!isInterlocked(said)) throw await explainEnd(place, launched, said);
+        const said = await readFrom(folder.logFile, launched.logStart);
+        if (!isInterlocked(said)) throw await explainEnd(folder, launched, said);
         await sleep(INTERLOCK_INTERVAL_MS);
       }
       // One that was launched by a process killed just then may have shown itself meanwhile: its traces must stay.
-      if ((await findServer(place)) === null) {
-        await clearTraces(place);
-        launched = await launchServer(place, programs);
+      if ((await findServer(folder)) === null) {
+        await clearTraces(folder);
+        launched = await launchServer(folder, programs);
         onLaunch?.();
       }
     }
     if (performance.now() > deadline) {
       throw new Error(
-        `The database in ${place.dataDir} did not get ready in ${timeoutMs / 1000} s; it goes on by itself, so that you can start again later, and its log ${place.logFile} ends with: ${lastLines(await readFrom(place.logFile))}`,
+        `The database in ${folder.dataDir} did not get ready in ${timeoutMs / 1000} s; it goes on by itself, so that you can start again later, and its log ${folder.logFile} ends with: ${lastLines(await readFrom(folder.logFile))}`,
       );
     }
     await sleep(POLL_INTERVAL_MS);
@@ -144,11 +144,11 @@ async function bringUp(
 }
 
 /** A server that we have launched does not stay behind if it cannot be used. */
-async function provisionOrStop(place: Place, socketDir: string, isOurs: boolean): Promise<boolean> {
+async function provisionOrStop(folder: DataFolder, socketDir: string, isOurs: boolean): Promise<boolean> {
   try {
-    return await provision(place, socketDir);
+    return await provision(folder, socketDir);
   } catch (error) {
-    if (isOurs) await stopServer(place);
+    if (isOurs) await stopServer(folder);
     throw error;
   }
 }

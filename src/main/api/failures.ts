@@ -1,5 +1,5 @@
 // Turns an error of a handler into a problem, and creates the problems that several modules use.
-import { retryAfter, sqlStateOf, toError } from '../../db/connection/errors.ts';
+import { retryPolicyOf, sqlStateOf, toError } from '../../db/connection/errors.ts';
 import { CommitUnknownError } from '../../db/connection/transaction.ts';
 import type { Logger } from '../../logger.ts';
 import { Problem } from '../http/problem.ts';
@@ -16,7 +16,7 @@ export function toProblem(error: unknown, logger: Logger, requestId: string): Pr
       },
     );
   }
-  if (retryAfter(error) !== 'never') {
+  if (retryPolicyOf(error) !== 'never') {
     logger.warn(
       { request_id: requestId, reason: toError(error).message, sqlstate: sqlStateOf(error) },
       'database error',

@@ -3,7 +3,7 @@
 // missed or sent twice.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
-import { DamagedBooksError, retryAfter, toError } from '../../db/connection/errors.ts';
+import { DamagedBooksError, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { type FeedEvent, loadEvents, loadJournalNumber, loadJournalNumbers } from '../../db/queries/feed.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Logger } from '../../logger.ts';
@@ -167,7 +167,7 @@ export class Feed {
       if (piece === undefined) throw new DamagedBooksError(`The journal after row ${after} has changed.`);
       return { page: new WeakRef(page), piece, isLast: index === page.pieces.length - 1, cursor: page.next };
     } catch (error) {
-      if (retryAfter(error) === 'never') throw error;
+      if (retryPolicyOf(error) === 'never') throw error;
       return null;
     }
   }

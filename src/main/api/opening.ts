@@ -3,7 +3,7 @@
 import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { z } from 'zod';
 import { type AccountRecord, loadAccountsOf } from '../../db/ledger/accounts.ts';
-import { DamagedBooksError, retryAfter } from '../../db/connection/errors.ts';
+import { DamagedBooksError, retryPolicyOf } from '../../db/connection/errors.ts';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
 import { loadGroup } from '../../db/queries/transfers.ts';
 import { type Account, EXTERNAL, type NewAccount } from '../../domain/account.ts';
@@ -13,7 +13,8 @@ import { open } from '../engine/engine.ts';
 import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
-import { keyReusedProblem, type Parts, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
+import type { Engine } from '../engine/engine.ts';
+import { keyReusedProblem, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
 import { renderAccount } from './views.ts';
 
 type AccountBody = z.output<typeof createAccountSchema>;
@@ -27,19 +28,19 @@ type Wanted = {
 };
 
 /** Opens one account, or those of a list, and answers 201. Throws a problem if it cannot. */
-export async function createAccounts(parts: Parts, context: RequestContext<unknown, Body>): Promise<Answer> {
+export async function createAccounts(engine: Engine, context: RequestContext<unknown, Body>): Promise<Answer> {
   const { body, ledger, caller, headers } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
   const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
   refuseRepeated(bodies);
   const wanted = toWanted(bodies, context, idempotency);
-  const result = await open(parts.engine, { ...wanted, ledger, caller, idempotency, requestId: context.requestId });
+  const result = await open(engine, { ...wanted, ledger, caller, idempotency, requestId: context.requestId });
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
   if ('replayed' in result)
-    return await replayAccounts(parts, context, { wanted, idempotency, holder: result.replayed });
+    return await replayAccounts(engine, context, { wanted, idempotency, holder: result.replayed });
   const accounts =
     result.opened === null
-      ? await loadOpened(parts, ledger, wanted.accounts)
+      ? await loadOpened(engine, ledger, wanted.accounts)
       : wanted.accounts.map((account, index) => toRecord(account, result.opened[index], result.createdAt));
   return answerAccounts(context, accounts, wanted.openingIds);
 }
@@ -117,7 +118,7 @@ function toRecord(account: NewAccount, state: Account | undefined, createdAt: st
 }
 
 async function loadOpened(
-  { pool }: Parts,
+  { pool }: Engine,
   ledger: Ledger,
   accounts: readonly Pick<NewAccount, 'accountNumber'>[],
 ): Promise<AccountRecord[]> {
@@ -138,14 +139,14 @@ async function orUnknown<Result>(
   try {
     return await read();
   } catch (error) {
-    if (retryAfter(error) === 'never') throw error;
+    if (retryPolicyOf(error) === 'never') throw error;
     throw unknownOpening(accounts);
   }
 }
 
 /** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key was used for another request. */
 async function replayAccounts(
-  parts: Parts,
+  engine: Engine,
   context: RequestContext<unknown, Body>,
   { wanted, idempotency, holder }: { wanted: Wanted; idempotency: IdempotencyKey | null; holder: KeyHolder },
 ): Promise<Answer> {
@@ -153,10 +154,10 @@ async function replayAccounts(
   const { ledger } = context;
   if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
     throw keyReusedProblem(holder);
-  const accounts = await loadOpened(parts, ledger, wanted.accounts);
+  const accounts = await loadOpened(engine, ledger, wanted.accounts);
   const members =
     'accounts' in context.body && transferId !== null
-      ? await orUnknown(wanted.accounts, async () => await loadGroup(parts.pool, ledger, transferId))
+      ? await orUnknown(wanted.accounts, async () => await loadGroup(engine.pool, ledger, transferId))
       : [];
   const idByAccount = new Map(members.map(({ toAccount, id }) => [toAccount, id]));
   const openingIds = wanted.accounts.map(({ accountNumber: number }) =>

@@ -3,7 +3,7 @@
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { isCanceled } from '../../db/connection/errors.ts';
 import { Problem } from '../http/problem.ts';
-import type { Parts } from './submission.ts';
+import type { Engine } from '../engine/engine.ts';
 
 /** How many requests of one caller may wait in a queue. */
 const WAITING_MAX = 1000;
@@ -84,8 +84,9 @@ export class Reads {
   }
 }
 
-/** How handlers read. `pool` is for look-ups by key that are part of submitting a transfer. */
-export type ReadingParts = Parts & {
+/** What handlers of the books need: the engine, and their turns to read. */
+export type Services = {
+  readonly engine: Engine;
   /** Reads of one account, transfer or hold. */
   lookUps: Reads;
   /** Lists, which may read many rows that do not match. */

@@ -13,15 +13,6 @@ import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
 
-/** The parts of the service with which handlers submit transfers. */
-export type Parts = {
-  readonly engine: Engine;
-  /** For look-ups that are part of submitting a transfer. */
-  readonly pool: ConnectionPool;
-  /** The longest wait for the outcome of a transfer, in milliseconds. */
-  readonly waitTimeoutMs: number;
-};
-
 /** The fields of a transfer that a handler sets; the rest has defaults. */
 export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
   Partial<Omit<NewTransfer, 'id' | 'requestId' | 'group'>>;
@@ -38,8 +29,8 @@ export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 
 /** Submits one transfer: 202 pending, or 200 final. Throws a problem if it cannot. */
-export async function submitOne(parts: Parts, request: TransferRequest, fields: TransferFields): Promise<Answer> {
-  const { transfers, headers, isDryRun, location } = await submitTransfers(parts, request, [
+export async function submitOne(engine: Engine, request: TransferRequest, fields: TransferFields): Promise<Answer> {
+  const { transfers, headers, isDryRun, location } = await submitTransfers(engine, request, [
     toNewTransfer(request, fields),
   ]);
   const [transfer] = transfers;
@@ -55,7 +46,7 @@ export async function submitOne(parts: Parts, request: TransferRequest, fields: 
 
 /** Submits several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
 export async function submitGroup(
-  parts: Parts,
+  engine: Engine,
   request: TransferRequest,
   members: readonly TransferFields[],
   atomic: boolean,
@@ -69,7 +60,7 @@ export async function submitGroup(
     location,
     namedId = id,
   } = await submitTransfers(
-    parts,
+    engine,
     request,
     members.map((fields, position) => toNewTransfer(request, fields, group(position))),
   );
@@ -93,14 +84,13 @@ type Submitted = {
 };
 
 async function submitTransfers(
-  parts: Parts,
+  engine: Engine,
   request: TransferRequest,
   transfers: readonly NewTransfer[],
 ): Promise<Submitted> {
-  const { engine } = parts;
   const { ledger, caller } = request;
   const idempotency = toIdempotency(request);
-  const waitMs = parseWait(request.headers, parts.waitTimeoutMs);
+  const waitMs = parseWait(request.headers, engine.waitTimeoutMs);
   const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
   if (request.query.dry_run === 'true') {
     const tried = await tryOut(engine, submission);
@@ -137,7 +127,7 @@ export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger'
       return unavailableProblem();
     case 'outcome_unknown':
       return unknownProblem(refusal.namedId, submitted);
-    case 'broken':
+    case 'poisoned':
       return new Problem(
         'internal_error',
         'The request could not be stored. Nothing was stored; the log has the error.',

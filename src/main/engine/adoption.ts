@@ -70,7 +70,7 @@ export class Adoption {
 
   /** Settles transfers under the own lease that this process does not know of, because an answer was lost. */
   async #findOwn(stopped: () => boolean): Promise<void> {
-    if (!this.#lease.takeDoubt()) return;
+    if (!this.#lease.takeSuspicion()) return;
     try {
       // After the renewal, no statement that was sent before can store anything.
       await this.#lease.renew(this.#pool, this.#lease.held);
@@ -80,7 +80,7 @@ export class Adoption {
       for (let after = FIRST_ID; !stopped();) {
         const bounds = this.#boundsOf(id);
         // What is skipped is looked for again.
-        if (bounds.skippedLedgers.length > 0) this.#lease.doubt();
+        if (bounds.skippedLedgers.length > 0) this.#lease.suspect();
         const page = await loadPendingPage(this.#pool, id, { after, last }, bounds);
         if (page === null) return;
         const unknown = page.transfers.filter(({ transfer }) => !this.#intake.isStoring(transfer.id));
@@ -88,7 +88,7 @@ export class Adoption {
         after = page.lastId;
       }
     } catch (error) {
-      this.#lease.doubt();
+      this.#lease.suspect();
       throw error;
     }
   }
@@ -106,7 +106,7 @@ export class Adoption {
   async #adoptFrom(orphan: ObservedLease, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const bounds = this.#boundsOf(orphan.id);
-      const page = await this.#doubting(async () => await adoptPage(this.#pool, this.#lease.held, orphan, bounds));
+      const page = await this.#suspecting(async () => await adoptPage(this.#pool, this.#lease.held, orphan, bounds));
       if (page === null) return;
       await this.#settle(orphan.id, page, 'orphans adopted');
     }
@@ -132,11 +132,11 @@ export class Adoption {
   }
 
   /** If only the answer is lost, transfers that this process does not know of are pending under its lease. */
-  async #doubting<Result>(work: () => Promise<Result>): Promise<Result> {
+  async #suspecting<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
     } catch (error) {
-      this.#lease.doubt();
+      this.#lease.suspect();
       throw error;
     }
   }
@@ -155,9 +155,9 @@ export class Adoption {
       this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
       this.#ledgerShares.taken(unit.ledger.name, sizeOf(unit));
     }
-    const tracked = this.#dispatcher.push(units);
-    this.#backlog.add(leaseId, tracked);
+    const queued = this.#dispatcher.push(units);
+    this.#backlog.add(leaseId, queued);
     this.#logger.warn({ transfers: fresh.length }, message);
-    await Promise.all(tracked.map(async (each) => await each.end(PAGE_WAIT_MS)));
+    await Promise.all(queued.map(async (each) => await each.end(PAGE_WAIT_MS)));
   }
 }

@@ -1,6 +1,6 @@
 // What was adopted and is not final yet, by the lease that it came from and by ledger: it bounds what waits behind a lock.
 import type { PageBounds } from '../../db/ledger/leases.ts';
-import type { Tracked } from './tracked.ts';
+import type { QueuedUnit } from './queued-unit.ts';
 
 /** How many pages of a ledger may be unsettled before no more of it is taken. */
 const PAGES_MAX = 4;
@@ -20,16 +20,16 @@ export class Backlog {
     this.#onRoom = onRoom;
   }
 
-  add(leaseId: string, units: readonly Tracked[]): void {
+  add(leaseId: string, units: readonly QueuedUnit[]): void {
     const ledgers = this.#held.get(leaseId) ?? new Map<number, Held>();
     this.#held.set(leaseId, ledgers);
-    for (const tracked of units) {
-      const { id: ledgerId } = tracked.unit.ledger;
+    for (const queued of units) {
+      const { id: ledgerId } = queued.unit.ledger;
       const held = ledgers.get(ledgerId) ?? { ledgerId, count: 0, bytes: 0 };
       ledgers.set(ledgerId, held);
-      held.count += tracked.size;
-      held.bytes += tracked.bytes;
-      void tracked.end(Infinity).then(() => this.#release(leaseId, held, tracked));
+      held.count += queued.size;
+      held.bytes += queued.bytes;
+      void queued.end(Infinity).then(() => this.#release(leaseId, held, queued));
     }
   }
 
@@ -39,7 +39,7 @@ export class Backlog {
     return [...ledgers].filter((held) => this.#isFull(held)).map(({ ledgerId }) => ledgerId);
   }
 
-  #release(leaseId: string, held: Held, { size, bytes }: Tracked): void {
+  #release(leaseId: string, held: Held, { size, bytes }: QueuedUnit): void {
     const wasFull = this.#isFull(held);
     held.count -= size;
     held.bytes -= bytes;

@@ -1,12 +1,12 @@
 // Batches that run as they are, beside the lanes: parts of a job that failed, what dead processes left, and what waits for a lock.
 import type { Ledger } from '../../domain/ledger.ts';
 import { groupSuspects, sizeAfterDeaths } from './batching.ts';
-import type { Tracked } from './tracked.ts';
+import type { QueuedUnit } from './queued-unit.ts';
 import { isStored, splitUnit, type Unit } from './unit.ts';
 
 export type Batch = {
   readonly ledger: Ledger;
-  readonly units: readonly Tracked[];
+  readonly units: readonly QueuedUnit[];
   readonly mode: 'settle' | 'quarantine';
   /** How many threads died with this unit alone. */
   readonly deaths: number;
@@ -20,7 +20,7 @@ export type Batch = {
 };
 
 /** Replaces a unit by its transfers. */
-type Split = (tracked: Tracked, members: readonly Unit[]) => readonly Tracked[];
+type Split = (queued: QueuedUnit, members: readonly Unit[]) => readonly QueuedUnit[];
 
 /** A transfer is failed after this many threads, or this many processes, died while they tried it alone. */
 const THREAD_DEATHS_MAX = 3;
@@ -51,7 +51,7 @@ export class Bisection {
   }
 
   /** Adds the transfers of dead processes: the more processes died with them, the smaller the batches. */
-  addSuspects(suspects: readonly Tracked[]): void {
+  addSuspects(suspects: readonly QueuedUnit[]): void {
     for (const units of groupSuspects(suspects, this.#jobSizeMax)) {
       const [first] = units;
       if (!first) continue;
@@ -109,7 +109,7 @@ export class Bisection {
   }
 
   /** Adds a batch that failed in halves, until the culprit is alone; a stored one is then failed. Returns one that ends as broken. */
-  bisect(batch: Batch, why: 'died' | 'broken', split: Split): Tracked | null {
+  bisect(batch: Batch, why: 'died' | 'poisoned', split: Split): QueuedUnit | null {
     const { ledger, units } = batch;
     const suspect = batch.suspect || why === 'died';
     if (units.length > 1) {
@@ -124,7 +124,7 @@ export class Bisection {
       return null;
     }
     const deaths = batch.deaths + (why === 'died' ? 1 : 0);
-    const isHopeless = why === 'broken' || deaths >= THREAD_DEATHS_MAX;
+    const isHopeless = why === 'poisoned' || deaths >= THREAD_DEATHS_MAX;
     if (culprit && isHopeless && !isStored(culprit.unit)) return culprit;
     // Even the failure may be refused. It is then tried again alone, so that the others are not delayed, until an operator intervenes.
     if (batch.mode === 'quarantine') this.addLater(batch);
@@ -133,10 +133,10 @@ export class Bisection {
   }
 }
 
-export function toBatch(ledger: Ledger, units: readonly Tracked[]): Batch {
+export function toBatch(ledger: Ledger, units: readonly QueuedUnit[]): Batch {
   return { ledger, units, mode: 'settle', deaths: 0, suspect: false, delayMs: 0 };
 }
 
-function isQueued({ state }: Tracked): boolean {
+function isQueued({ state }: QueuedUnit): boolean {
   return state === 'queued';
 }

@@ -8,7 +8,7 @@
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
 // broken: nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller learns which.
 import { sqlStateOf, toError } from '../../db/connection/errors.ts';
-import type { Ending, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
+import type { OutcomeCode, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Metrics } from './metrics.ts';
@@ -18,7 +18,7 @@ import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
 import { Lanes } from './lanes.ts';
 import { Semaphore } from './semaphore.ts';
-import { resultOf, Tracked, type UnitResult } from './tracked.ts';
+import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';
 import { isStored, nameOf, sizeOf, toJob, type Unit } from './unit.ts';
 
 /** What a stored transfer is found by. */
@@ -46,7 +46,7 @@ export class Dispatcher {
   readonly #onReleased: (unit: Unit) => void;
   readonly #lanes: Lanes;
   /** Stored units by their names; see unit.ts. */
-  readonly #stored = new Map<string, Tracked>();
+  readonly #stored = new Map<string, QueuedUnit>();
   readonly #idleWaiters: (() => void)[] = [];
   readonly #bisection: Bisection;
   readonly #trials: Trials;
@@ -88,26 +88,26 @@ export class Dispatcher {
   }
 
   /** Takes over an admitted unit that is not stored. Its caller waits until `waitsUntil`, on the clock of performance.now(). */
-  submit(unit: Unit, waitsUntil = Infinity): Tracked {
-    const tracked = new Tracked(unit, waitsUntil);
-    this.#queue(tracked);
+  submit(unit: Unit, waitsUntil = Infinity): QueuedUnit {
+    const queued = new QueuedUnit(unit, waitsUntil);
+    this.#queue(queued);
     this.#pump();
-    return tracked;
+    return queued;
   }
 
   /** Takes over stored, admitted units, and returns them. Those already on their way are skipped. */
-  push(units: readonly Unit[]): Tracked[] {
-    const pushed: Tracked[] = [];
+  push(units: readonly Unit[]): QueuedUnit[] {
+    const pushed: QueuedUnit[] = [];
     for (const unit of units) {
       if (unit.transfers.some(({ transfer }) => this.has(transfer))) {
         this.#admission.release(sizeOf(unit), unit.bytes, false);
         this.#onReleased(unit);
         continue;
       }
-      const tracked = new Tracked(unit);
-      this.#stored.set(nameOf(unit), tracked);
-      pushed.push(tracked);
-      if (unit.adoptions === 0) this.#queue(tracked);
+      const queued = new QueuedUnit(unit);
+      this.#stored.set(nameOf(unit), queued);
+      pushed.push(queued);
+      if (unit.adoptions === 0) this.#queue(queued);
     }
     const suspects = pushed.filter(({ unit }) => unit.adoptions > 0);
     this.#bisection.addSuspects(suspects);
@@ -117,12 +117,12 @@ export class Dispatcher {
   }
 
   /** Takes a queued unit back, so that it is in no job any more. False if it is in one, or may have been settled by one. */
-  withdraw(tracked: Tracked): boolean {
-    if (tracked.state !== 'queued' || tracked.mayBeSettled) return false;
-    tracked.state = 'withdrawn';
+  withdraw(queued: QueuedUnit): boolean {
+    if (queued.state !== 'queued' || queued.mayBeSettled) return false;
+    queued.state = 'withdrawn';
     this.#onItsWay -= 1;
-    this.#lanes.leave(tracked);
-    this.#lanes.drop(tracked.unit.ledger);
+    this.#lanes.leave(queued);
+    this.#lanes.drop(queued.unit.ledger);
     this.#announceIdle();
     return true;
   }
@@ -138,14 +138,14 @@ export class Dispatcher {
     return this.#find(transfer) !== undefined;
   }
 
-  #find({ id, group }: StoredName): Tracked | undefined {
+  #find({ id, group }: StoredName): QueuedUnit | undefined {
     return this.#stored.get(id) ?? (group ? this.#stored.get(group.id) : undefined);
   }
 
   /** Resolves when those of these stored transfers that are on their way here are final, or after `timeoutMs`. */
   async waitFor(transfers: readonly StoredName[], timeoutMs: number): Promise<void> {
     const awaited = new Set(transfers.flatMap((transfer) => this.#find(transfer) ?? []));
-    await Promise.all([...awaited].map(async (tracked) => await tracked.end(timeoutMs)));
+    await Promise.all([...awaited].map(async (queued) => await queued.end(timeoutMs)));
   }
 
   /** Resolves when nothing is on its way any more, with true, or with false after `timeoutMs`. */
@@ -165,8 +165,8 @@ export class Dispatcher {
     this.#stopped = true;
   }
 
-  #queue(tracked: Tracked): void {
-    this.#lanes.push(tracked);
+  #queue(queued: QueuedUnit): void {
+    this.#lanes.push(queued);
     this.#onItsWay += 1;
   }
 
@@ -192,7 +192,7 @@ export class Dispatcher {
     const others = lane.running;
     lane.running += 1;
     this.#running += 1;
-    for (const tracked of batch.units) tracked.state = 'running';
+    for (const queued of batch.units) queued.state = 'running';
     const startedAt = performance.now();
     let stalled = 0;
     const timer = setTimeout(
@@ -203,7 +203,7 @@ export class Dispatcher {
       },
       Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs),
     );
-    const mayBeSettled = batch.units.some((tracked) => tracked.mayBeSettled);
+    const mayBeSettled = batch.units.some((queued) => queued.mayBeSettled);
     const units = batch.units.map(({ unit }) => unit);
     // A suspect that waits for a lock holds up the others of its ledger, so it is tried once.
     const patience = batch.suspect ? 0 : Infinity;
@@ -251,22 +251,22 @@ export class Dispatcher {
     );
   }
 
-  #finish(units: readonly Tracked[], report: SettledJob): void {
+  #finish(units: readonly QueuedUnit[], report: SettledJob): void {
     let transfer = 0;
     let account = 0;
     let settled = 0;
-    for (const [index, tracked] of units.entries()) {
-      const { transfers, accounts } = tracked.unit;
+    for (const [index, queued] of units.entries()) {
+      const { transfers, accounts } = queued.unit;
       const state = report.units?.[index] ?? 'settled';
       const range = { transfer, account, transferCount: transfers.length, accountCount: accounts.length };
       transfer += transfers.length;
       account += accounts.length;
-      if (state === 'settled' || state === 'settled_elsewhere') settled += tracked.size;
-      tracked.mayBeSettled ||= report.answerLost;
-      if (state === 'settled') this.#count(tracked, report.endings.slice(range.transfer, transfer));
-      if (state !== 'settled') this.#end(tracked, { state });
+      if (state === 'settled' || state === 'settled_elsewhere') settled += queued.size;
+      queued.mayBeSettled ||= report.answerLost;
+      if (state === 'settled') this.#count(queued, report.endings.slice(range.transfer, transfer));
+      if (state !== 'settled') this.#end(queued, { state });
       // Nobody waits for the outcome of what is stored: its rows tell.
-      else this.#end(tracked, isStored(tracked.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range));
+      else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range));
     }
     if (settled > 0) this.#admission.release(settled, 0, true);
     const [first] = units;
@@ -275,19 +275,19 @@ export class Dispatcher {
   }
 
   /** Ends a unit. Its bytes leave the queue; the transfers of a settled one are released together with those of the whole job. */
-  #end(tracked: Tracked, result: UnitResult): void {
-    tracked.state = 'ended';
-    tracked.result = result;
+  #end(queued: QueuedUnit, result: UnitResult): void {
+    queued.state = 'ended';
+    queued.result = result;
     this.#onItsWay -= 1;
-    if (isStored(tracked.unit)) this.#stored.delete(nameOf(tracked.unit));
+    if (isStored(queued.unit)) this.#stored.delete(nameOf(queued.unit));
     const isSettled = result.state === 'settled' || result.state === 'settled_elsewhere';
-    this.#admission.release(isSettled ? 0 : tracked.size, tracked.bytes, false);
-    this.#onReleased(tracked.unit);
-    tracked.announce();
+    this.#admission.release(isSettled ? 0 : queued.size, queued.bytes, false);
+    this.#onReleased(queued.unit);
+    queued.announce();
   }
 
-  #count(tracked: Tracked, endings: readonly Ending[]): void {
-    const durationMs = performance.now() - tracked.acceptedAt;
+  #count(queued: QueuedUnit, endings: readonly OutcomeCode[]): void {
+    const durationMs = performance.now() - queued.acceptedAt;
     for (const ending of endings) this.#metrics.settled(ending, durationMs);
   }
 
@@ -298,17 +298,17 @@ export class Dispatcher {
   /** Puts the units of a job that did not settle back, or bisects it. */
   #again(batch: Batch, report: Exclude<JobReport, SettledJob>): void {
     const mayBeSettled = report.result === 'died' || (report.result === 'unavailable' && report.mayBeSettled);
-    for (const tracked of batch.units) {
-      tracked.state = 'queued';
-      tracked.mayBeSettled ||= mayBeSettled;
+    for (const queued of batch.units) {
+      queued.state = 'queued';
+      queued.mayBeSettled ||= mayBeSettled;
     }
     if (report.result === 'unavailable') this.#tryAgain(batch, report.trouble);
     else {
-      const culprit = this.#bisection.bisect(batch, report.result, (tracked, members) => this.#split(tracked, members));
-      if (culprit) this.#end(culprit, { state: 'broken' });
+      const culprit = this.#bisection.bisect(batch, report.result, (queued, members) => this.#split(queued, members));
+      if (culprit) this.#end(culprit, { state: 'poisoned' });
       this.#announceIdle();
     }
-    for (const tracked of batch.units) tracked.announce();
+    for (const queued of batch.units) queued.announce();
   }
 
   /** Only trouble of the database makes all jobs pause. Trouble of one job, such as a lock, delays its batch alone. */
@@ -322,10 +322,10 @@ export class Dispatcher {
 
   /** Ends the units that are stored nowhere while the database is out of reach, and returns the others. Their callers try again. */
   #refuse(batch: Batch): Batch {
-    for (const tracked of batch.units) {
-      if (isStored(tracked.unit)) continue;
-      if (tracked.mayBeSettled) tracked.isLost = true;
-      else this.#end(tracked, { state: 'unavailable' });
+    for (const queued of batch.units) {
+      if (isStored(queued.unit)) continue;
+      if (queued.mayBeSettled) queued.isLost = true;
+      else this.#end(queued, { state: 'unavailable' });
     }
     this.#announceIdle();
     return { ...batch, units: batch.units.filter(({ state }) => state === 'queued') };
@@ -337,13 +337,13 @@ export class Dispatcher {
   }
 
   /** Replaces a stored unit by its transfers. Those who wait for it look again. */
-  #split(tracked: Tracked, members: readonly Unit[]): Tracked[] {
-    this.#stored.delete(nameOf(tracked.unit));
-    tracked.state = 'ended';
-    tracked.result = { state: 'settled_elsewhere' };
+  #split(queued: QueuedUnit, members: readonly Unit[]): QueuedUnit[] {
+    this.#stored.delete(nameOf(queued.unit));
+    queued.state = 'ended';
+    queued.result = { state: 'settled_elsewhere' };
     this.#onItsWay += members.length - 1;
     return members.map((unit) => {
-      const member = new Tracked(unit);
+      const member = new QueuedUnit(unit);
       this.#stored.set(nameOf(unit), member);
       return member;
     });

@@ -18,7 +18,7 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { Accepted, Intake } from './intake.ts';
 import type { KeyLookup } from './keys.ts';
 import { loadStored } from './stored.ts';
-import { onlyResultOf, type SettledUnit, type Tracked, type UnitResult } from './tracked.ts';
+import { onlyResultOf, type SettledUnit, type QueuedUnit, type UnitResult } from './queued-unit.ts';
 import { namedBy, sizeOf, toStoredUnit, toWaitingUnit, type Unit } from './unit.ts';
 
 export type Engine = {
@@ -60,7 +60,7 @@ export type Refusal =
   /** The answer of the database was lost: it may be stored, settled, or neither. */
   | { readonly refused: 'outcome_unknown'; readonly namedId: string }
   /** The database refuses it alone, so that a schema let through what it should not have. Nothing was stored. */
-  | { readonly refused: 'broken' };
+  | { readonly refused: 'poisoned' };
 
 /** The transfers of a request, or of the earlier one that its key names. */
 export type Submitted = {
@@ -77,8 +77,8 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
   if (refusal) return await replayRefused(engine, submission, refusal);
   const waitsUntil = performance.now() + (waitMs ?? 0);
   if (waitMs === null || waitMs === 0) return await store(engine, submission, unit);
-  const tracked = engine.dispatcher.submit(unit, waitsUntil);
-  const result = await endOf(engine, tracked);
+  const queued = engine.dispatcher.submit(unit, waitsUntil);
+  const result = await endOf(engine, queued);
   if (result === 'withdrawn') return await store(engine, submission, unit);
   if (result === 'unknown') return { refused: 'outcome_unknown', namedId: namedIdOf(transfers) };
   switch (result.state) {
@@ -96,9 +96,9 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
     case 'unavailable':
       return { refused: 'unavailable' };
     case 'account_exists':
-      return { refused: 'broken' };
-    case 'broken':
-      return refuseBroken(tracked, namedIdOf(transfers));
+      return { refused: 'poisoned' };
+    case 'poisoned':
+      return refuseBroken(queued, namedIdOf(transfers));
   }
 }
 
@@ -111,10 +111,10 @@ export async function tryOut(engine: Engine, submission: Submission): Promise<{ 
   const report = await engine.dispatcher.dryRun(unit).finally(() => {
     release(engine, unit);
   });
-  if (report.result === 'broken') return { refused: 'broken' };
+  if (report.result === 'poisoned') return { refused: 'poisoned' };
   if (report.result !== 'settled') return { refused: 'unavailable' };
   const result = onlyResultOf(report);
-  if (result.state !== 'settled') return { refused: 'broken' };
+  if (result.state !== 'settled') return { refused: 'poisoned' };
   // A number in the journal belongs to what has happened.
   return { transfers: toTransfers(transfers, { ...result, journalNumber: null }) };
 }
@@ -146,9 +146,9 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     const holder = await findHolder(engine, opening);
     return holder ? { replayed: holder } : refusal;
   }
-  const tracked = engine.dispatcher.submit(unit, performance.now() + engine.waitTimeoutMs);
+  const queued = engine.dispatcher.submit(unit, performance.now() + engine.waitTimeoutMs);
   const namedId = accounts[0]?.accountNumber ?? '';
-  const result = await endOf(engine, tracked);
+  const result = await endOf(engine, queued);
   if (result === 'withdrawn') {
     release(engine, unit);
     return { refused: 'unavailable' };
@@ -165,11 +165,11 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     }
     case 'account_exists':
       // After a lost answer it may be this request that opened them.
-      return tracked.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
+      return queued.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
     case 'unavailable':
       return { refused: 'unavailable' };
-    case 'broken':
-      return refuseBroken(tracked, namedId);
+    case 'poisoned':
+      return refuseBroken(queued, namedId);
   }
 }
 
@@ -179,8 +179,8 @@ async function findHolder({ keys }: Engine, { ledger, idempotency }: Source): Pr
 }
 
 /** A unit that broke its job was not written. One that ended its threads, or whose answer was lost, may have been. */
-function refuseBroken({ mayBeSettled }: Tracked, namedId: string): Refusal {
-  return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'broken' };
+function refuseBroken({ mayBeSettled }: QueuedUnit, namedId: string): Refusal {
+  return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'poisoned' };
 }
 
 /** Admits a caller's unit, or says why not. */
@@ -217,15 +217,15 @@ export function releaseShares(
  * How a unit ended. At the end of the wait it is withdrawn if no job has it. If a job has it, the job's answer comes soon. 'unknown': the
  * answer of a job was lost, and the unit will be settled again.
  */
-async function endOf({ dispatcher }: Engine, tracked: Tracked): Promise<UnitResult | 'withdrawn' | 'unknown'> {
-  while (tracked.result === null) {
-    const leftMs = tracked.waitsUntil - performance.now();
-    if (tracked.isLost) return 'unknown';
-    if (leftMs <= 0 && dispatcher.withdraw(tracked)) return 'withdrawn';
-    if (leftMs <= 0 && tracked.state === 'queued') return 'unknown';
-    await tracked.change(leftMs <= 0 ? Infinity : leftMs);
+async function endOf({ dispatcher }: Engine, queued: QueuedUnit): Promise<UnitResult | 'withdrawn' | 'unknown'> {
+  while (queued.result === null) {
+    const leftMs = queued.waitsUntil - performance.now();
+    if (queued.isLost) return 'unknown';
+    if (leftMs <= 0 && dispatcher.withdraw(queued)) return 'withdrawn';
+    if (leftMs <= 0 && queued.state === 'queued') return 'unknown';
+    await queued.change(leftMs <= 0 ? Infinity : leftMs);
   }
-  return tracked.result;
+  return queued.result;
 }
 
 /** Stores an admitted request in the intake log, and hands it to the dispatcher. */
@@ -248,8 +248,8 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
       return await load(engine, submission, { namedId, replayed: false, waitsUntil });
     case 'replayed':
       return await replay(engine, submission, accepted.holder, waitsUntil);
-    case 'broken':
-      return { refused: 'broken' };
+    case 'poisoned':
+      return { refused: 'poisoned' };
     case 'unavailable':
       return accepted.unknown ? { refused: 'outcome_unknown', namedId } : { refused: 'unavailable' };
   }

@@ -7,7 +7,7 @@ import type { NewTransfer } from '../../domain/transfer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import type { Tracked } from './tracked.ts';
+import type { QueuedUnit } from './queued-unit.ts';
 import { toWaitingUnit } from './unit.ts';
 
 const PAGE_MAX = 1000;
@@ -49,9 +49,9 @@ export class Expiry {
   async run(stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const due = await loadDueHolds(this.#pool, PAGE_MAX, this.#skipped());
-      const tracked = due.filter((hold) => this.#mayBegin(hold)).map((hold) => this.#begin(hold));
-      if (tracked.length === 0) return;
-      await Promise.all(tracked.map(async (each) => await each.end(PAGE_WAIT_MS)));
+      const queued = due.filter((hold) => this.#mayBegin(hold)).map((hold) => this.#begin(hold));
+      if (queued.length === 0) return;
+      await Promise.all(queued.map(async (each) => await each.end(PAGE_WAIT_MS)));
     }
   }
 
@@ -77,17 +77,17 @@ export class Expiry {
     );
   }
 
-  #begin(hold: DueHold): Tracked {
+  #begin(hold: DueHold): QueuedUnit {
     const unit = toWaitingUnit(hold.ledger, [toExpiry(hold)], null);
     this.#count(hold, 1);
     this.#admission.admitRecovered(1, unit.bytes);
     this.#ledgerShares.taken(hold.ledger.name, 1);
-    const tracked = this.#dispatcher.submit(unit);
-    void tracked.end(Infinity).then(() => this.#ended(hold, tracked));
-    return tracked;
+    const queued = this.#dispatcher.submit(unit);
+    void queued.end(Infinity).then(() => this.#ended(hold, queued));
+    return queued;
   }
 
-  #ended(hold: DueHold, { result }: Tracked): void {
+  #ended(hold: DueHold, { result }: QueuedUnit): void {
     this.#count(hold, -1);
     if (result?.state === 'settled' && result.transfers.every(({ ending }) => ending === null)) {
       this.#failed.delete(hold.id);

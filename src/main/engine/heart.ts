@@ -1,6 +1,6 @@
 // The heartbeat of this process's lease.
-import { type ConnectionPool, doubtConnections, SilenceError } from '../../db/connection/connect.ts';
-import { isOutOfReach, retryAfter, toError } from '../../db/connection/errors.ts';
+import { type ConnectionPool, suspectConnections, SilenceError } from '../../db/connection/connect.ts';
+import { isOutOfReach, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { writeHeartbeat } from '../../db/ledger/leases.ts';
 import type { Logger } from '../../logger.ts';
 import type { Lease } from './lease.ts';
@@ -36,7 +36,7 @@ export class Heart {
       this.beating = true;
       this.reachable = true;
       // The database is there, so statements that were sent into the silence will not be answered.
-      if (this.#fellSilent) doubtConnections();
+      if (this.#fellSilent) suspectConnections();
       this.#fellSilent = false;
     } catch (error) {
       if (this.beating) this.#logger.warn({ reason: toError(error).message }, 'heartbeat failed');
@@ -52,7 +52,7 @@ export class Heart {
     try {
       await this.#writeOnce();
     } catch (error) {
-      if (retryAfter(error) !== 'new connection') throw error;
+      if (retryPolicyOf(error) !== 'new connection') throw error;
       this.#fellSilent ||= error instanceof SilenceError;
       await this.#writeOnce();
     }

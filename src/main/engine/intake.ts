@@ -11,7 +11,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../../db/connection/connect.ts';
-import { isCommitAnswerLost, retryAfter, toError } from '../../db/connection/errors.ts';
+import { isCommitAnswerLost, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/ledger/intake.ts';
 import { closeLease } from '../../db/ledger/leases.ts';
 import { loadTransfers } from '../../db/queries/transfers.ts';
@@ -33,7 +33,7 @@ export type Accepted =
   /** The idempotency key names an earlier request, the same one or another. */
   | { readonly result: 'replayed'; readonly holder: KeyHolder }
   /** The database refuses to store this request, alone. A schema let through what it should not have. */
-  | { readonly result: 'broken' }
+  | { readonly result: 'poisoned' }
   /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
   | { readonly result: 'unavailable'; readonly unknown: boolean };
 
@@ -56,7 +56,7 @@ export class Intake {
   readonly #metrics: Metrics;
   readonly #logger: Logger;
   readonly #lateMs: number;
-  readonly #onDoubt: () => void;
+  readonly #onSuspicion: () => void;
   #connection: Connection | null = null;
   /** By ledger; the first is the next. */
   readonly #lines = new Map<number, Line>();
@@ -77,7 +77,7 @@ export class Intake {
     /** After what silence another process adopts what this one accepted. */
     orphanedAfterMs: number;
     /** Called when transfers may be pending under the lease that this process does not know of. */
-    onDoubt: () => void;
+    onSuspicion: () => void;
   }) {
     this.#database = options.database;
     this.#timeouts = options.timeouts;
@@ -85,7 +85,7 @@ export class Intake {
     this.#metrics = options.metrics;
     this.#logger = options.logger;
     this.#lateMs = options.orphanedAfterMs / 2;
-    this.#onDoubt = options.onDoubt;
+    this.#onSuspicion = options.onSuspicion;
   }
 
   /** Whether intake is connected, so that a transfer can probably be made durable. */
@@ -144,8 +144,8 @@ export class Intake {
       if (this.#foundStored) {
         // It is not on its way here: recovery finds what is still pending of it.
         this.#foundStored = false;
-        this.#lease.doubt();
-        this.#onDoubt();
+        this.#lease.suspect();
+        this.#onSuspicion();
       }
     }
     this.#inserting = false;
@@ -180,7 +180,7 @@ export class Intake {
         if (unknown) return await this.#storeMissing(connection, batch, sending);
         return await this.#insert(connection, batch, sending);
       } catch (error) {
-        const retry = retryAfter(error);
+        const retry = retryPolicyOf(error);
         this.#logger.warn({ requests: requests.length, attempt, reason: toError(error).message }, 'intake failed');
         if (retry === 'never' && !sending.stored) return await this.#storeInParts(ledger, requests, unknown);
         unknown ||= sending.stored || (sending.sent && isCommitAnswerLost(error));
@@ -216,7 +216,7 @@ export class Intake {
   /** One request that cannot be stored must not take with it those that arrived at the same time. */
   async #storeInParts(ledger: Ledger, requests: readonly StoredRequest[], unknown: boolean): Promise<Accepted[]> {
     this.#foundStored ||= unknown;
-    if (requests.length === 1) return [unknown ? { result: 'unavailable', unknown } : { result: 'broken' }];
+    if (requests.length === 1) return [unknown ? { result: 'unavailable', unknown } : { result: 'poisoned' }];
     const half = Math.ceil(requests.length / 2);
     return [
       ...(await this.#store(ledger, requests.slice(0, half), unknown)),
@@ -248,7 +248,7 @@ export class Intake {
   async #connect(): Promise<Connection> {
     const connection = await this.#openConnection();
     try {
-      this.#lease.doubt();
+      this.#lease.suspect();
       await this.#lease.renew(connection, this.#lease.held);
     } catch (error) {
       await disconnect(connection);
@@ -260,7 +260,7 @@ export class Intake {
       throw new Error('Intake was closed while it connected.');
     }
     this.#use(connection);
-    this.#onDoubt();
+    this.#onSuspicion();
     return connection;
   }
 

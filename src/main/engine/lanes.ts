@@ -1,12 +1,12 @@
 // The lines of units that wait, one for each ledger, and whose turn it is.
 import type { Ledger } from '../../domain/ledger.ts';
 import { Concurrency, countFitting } from './batching.ts';
-import type { Tracked } from './tracked.ts';
+import type { QueuedUnit } from './queued-unit.ts';
 
 /** What a ledger has on its way. */
 export type Lane = {
   readonly concurrency: Concurrency;
-  ready: Tracked[];
+  ready: QueuedUnit[];
   /** Transfers in `ready`, without withdrawn ones. */
   waiting: number;
   running: number;
@@ -40,27 +40,27 @@ export class Lanes {
     if (lane.waiting === 0 && lane.running === 0) this.#lanes.delete(ledger.id);
   }
 
-  push(tracked: Tracked): void {
-    const lane = this.of(tracked.unit.ledger);
-    lane.ready.push(tracked);
-    this.#enter(lane, tracked);
+  push(queued: QueuedUnit): void {
+    const lane = this.of(queued.unit.ledger);
+    lane.ready.push(queued);
+    this.#enter(lane, queued);
   }
 
   /** Puts the units of a job back to the front. */
-  putBack(units: readonly Tracked[]): void {
+  putBack(units: readonly QueuedUnit[]): void {
     const [first] = units;
     if (!first) return;
     const lane = this.of(first.unit.ledger);
     lane.ready = [...units, ...lane.ready];
-    for (const tracked of units) this.#enter(lane, tracked);
+    for (const queued of units) this.#enter(lane, queued);
   }
 
   /** Counts a withdrawn unit no longer. */
-  leave(tracked: Tracked): void {
-    if (!tracked.isInLane) return;
-    tracked.isInLane = false;
-    const lane = this.of(tracked.unit.ledger);
-    lane.waiting -= tracked.size;
+  leave(queued: QueuedUnit): void {
+    if (!queued.isInLane) return;
+    queued.isInLane = false;
+    const lane = this.of(queued.unit.ledger);
+    lane.waiting -= queued.size;
     if (lane.waiting === 0) lane.ready = [];
   }
 
@@ -68,7 +68,7 @@ export class Lanes {
    * Takes the units of the next job, from the first ledger in turn that may have one more. A job is what has gathered while others ran.
    * Null: none may.
    */
-  take(jobSizeMax: number, freeThreads: number): Tracked[] | null {
+  take(jobSizeMax: number, freeThreads: number): QueuedUnit[] | null {
     for (const [id, lane] of this.#lanes) {
       if (lane.waiting === 0 || !this.#mayHaveThread(lane, freeThreads)) continue;
       if (!lane.concurrency.mayBegin(lane.running - lane.stalled, lane.waiting)) continue;
@@ -79,7 +79,7 @@ export class Lanes {
         lane.ready = lane.ready.filter(({ state }) => state !== 'withdrawn');
       }
       const units = lane.ready.splice(0, countFitting(lane.ready, jobSizeMax));
-      for (const tracked of units) this.leave(tracked);
+      for (const queued of units) this.leave(queued);
       return units;
     }
     return null;
@@ -97,8 +97,8 @@ export class Lanes {
     return lane.stalled === 0 || freeThreads > 1 || this.#threads <= 2;
   }
 
-  #enter(lane: Lane, tracked: Tracked): void {
-    tracked.isInLane = true;
-    lane.waiting += tracked.size;
+  #enter(lane: Lane, queued: QueuedUnit): void {
+    queued.isInLane = true;
+    lane.waiting += queued.size;
   }
 }

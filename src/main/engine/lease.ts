@@ -33,15 +33,15 @@ export class Lease {
     await this.#renewing;
   }
 
-  /** Takes the doubt, if there is one: the caller must resolve it. */
-  takeDoubt(): boolean {
+  /** Returns whether there is a suspicion, and clears it: the caller must resolve it. */
+  takeSuspicion(): boolean {
     const inDoubt = this.#inDoubt;
     this.#inDoubt = false;
     return inDoubt;
   }
 
   /** An answer was lost: recovery must compare the transfers pending under the lease with those that this process knows of. */
-  doubt(): void {
+  suspect(): void {
     this.#inDoubt = true;
   }
 

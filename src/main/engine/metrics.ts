@@ -1,6 +1,6 @@
 // The metrics of the service, in Prometheus' format.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Ending } from '../../domain/job.ts';
+import type { OutcomeCode } from '../../domain/job.ts';
 import { droppedLogLines } from '../../log-destination.ts';
 import type { Admission } from './admission.ts';
 
@@ -15,7 +15,7 @@ export type Metrics = {
   /** One job that was settled. */
   job(transferCount: number, durationMs: number): void;
   /** One transfer that became final, and the time since it was accepted, or since a waiting caller submitted it. */
-  settled(ending: Ending, durationMs: number): void;
+  settled(ending: OutcomeCode, durationMs: number): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
   /** Counts a request or connection that was refused, because its caller has its share or because the resource is used up. */

@@ -64,8 +64,8 @@ export async function startEngine(
   const ledgerShares = new AdmissionShares(admission, callerSharePercent, now, LEDGER_COMPETES_MS);
   const lease = new Lease();
   let wakeRecovery = (): void => {};
-  const onDoubt = (): void => wakeRecovery();
-  const intake = new Intake({ database, timeouts, lease, metrics, logger, orphanedAfterMs, onDoubt });
+  const onSuspicion = (): void => wakeRecovery();
+  const intake = new Intake({ database, timeouts, lease, metrics, logger, orphanedAfterMs, onSuspicion });
   stack.defer(async () => await intake.close());
   const onError = (error: Error): void => logger.error({ reason: error.message }, 'thread ended and is replaced');
   const threadPool = createThreadPool({ threads, maxQueue, database, timeouts, onError });

@@ -1,7 +1,7 @@
 // Reads the transfers of a request that was stored or settled before.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
-import { retryAfter } from '../../db/connection/errors.ts';
+import { retryPolicyOf } from '../../db/connection/errors.ts';
 import { loadGroup, loadTransfers, type Transfer } from '../../db/queries/transfers.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -39,7 +39,7 @@ export async function loadStored(
 /** The transfers of a name, or null if the database cannot be reached. */
 async function loadIfReachable(pool: ConnectionPool, named: Named): Promise<readonly Transfer[] | null> {
   return await loadNamed(pool, named).catch((error: unknown) => {
-    if (retryAfter(error) === 'never') throw error;
+    if (retryPolicyOf(error) === 'never') throw error;
     return null;
   });
 }

@@ -33,17 +33,17 @@ import {
 } from '../schemas.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderAccount, renderBalance, renderEntry } from '../views.ts';
-import type { ReadingParts } from '../reads.ts';
+import type { Services } from '../reads.ts';
 import { awaitClosed } from './instants.ts';
 
 /** A ledger, and the pool from which it is read. */
 type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
-export function accountRoutes(parts: ReadingParts): Route[] {
-  return [...routesOfAccounts(parts), ...routesOfHistory(parts)];
+export function accountRoutes(services: Services): Route[] {
+  return [...routesOfAccounts(services), ...routesOfHistory(services)];
 }
 
-function routesOfAccounts(parts: ReadingParts): Route[] {
+function routesOfAccounts(services: Services): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -57,7 +57,7 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
           ? createAccountsSchema
           : createAccountSchema,
       answers: { 201: 'AccountOrAccounts' },
-      handle: async (context) => await createAccounts(parts, context),
+      handle: async (context) => await createAccounts(services.engine, context),
     }),
     defineRoute({
       method: 'GET',
@@ -69,7 +69,7 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
       handle: async ({ ledger, query, caller }) => {
         // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
-        return await parts.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query));
+        return await services.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query));
       },
     }),
     defineRoute({
@@ -82,7 +82,7 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
       handle: async ({ ledger, parameters, query, caller }) => ({
         status: 200,
         json: renderAccount(
-          await parts.lookUps.run(caller, (pool) => findAccount({ pool, ledger }, parameters[0], query.currency)),
+          await services.lookUps.run(caller, (pool) => findAccount({ pool, ledger }, parameters[0], query.currency)),
         ),
       }),
     }),
@@ -95,7 +95,7 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
       // The handler checks the other fields: the schema would report an immutable field as unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account' },
-      handle: async (context) => await changeAccount(parts, context),
+      handle: async (context) => await changeAccount(services, context),
     }),
     defineRoute({
       method: 'DELETE',
@@ -104,12 +104,12 @@ function routesOfAccounts(parts: ReadingParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
-      handle: async (context) => await endAccount(parts, context),
+      handle: async (context) => await endAccount(services, context),
     }),
   ];
 }
 
-function routesOfHistory(parts: ReadingParts): Route[] {
+function routesOfHistory(services: Services): Route[] {
   return [
     defineRoute({
       method: 'GET',
@@ -119,7 +119,7 @@ function routesOfHistory(parts: ReadingParts): Route[] {
       body: NO_BODY,
       answers: { 200: 'EntryPage' },
       handle: async ({ ledger, parameters, query, caller }) =>
-        await parts.lookUps.run(caller, (pool) => showEntries({ pool, ledger }, parameters[0], query)),
+        await services.lookUps.run(caller, (pool) => showEntries({ pool, ledger }, parameters[0], query)),
     }),
     defineRoute({
       method: 'GET',
@@ -130,8 +130,8 @@ function routesOfHistory(parts: ReadingParts): Route[] {
       answers: { 200: 'Balance' },
       async handle({ ledger, parameters, query, caller }) {
         // Outside the queue for connections, because it may wait for a second.
-        if (query.at !== undefined) await awaitClosed(parts.pool, ledger, query.at);
-        return await parts.lookUps.run(caller, (pool) => showBalance({ pool, ledger }, parameters[0], query));
+        if (query.at !== undefined) await awaitClosed(services.engine.pool, ledger, query.at);
+        return await services.lookUps.run(caller, (pool) => showBalance({ pool, ledger }, parameters[0], query));
       },
     }),
   ];
@@ -164,7 +164,7 @@ async function showAccounts(books: Books, query: z.output<typeof listAccountsSch
 }
 
 async function changeAccount(
-  parts: ReadingParts,
+  services: Services,
   context: RequestContext<unknown, Record<string, unknown>>,
 ): Promise<Answer> {
   const { ledger, caller, body } = context;
@@ -174,9 +174,9 @@ async function changeAccount(
     throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
   }
   const change = parseRequest(updateAccountSchema, body);
-  const account = await findOwn(parts, context);
+  const account = await findOwn(services, context);
   try {
-    const updated = await parts.changes.run(
+    const updated = await services.changes.run(
       caller,
       async (pool) =>
         await withTransaction(pool, async (connection) => {
@@ -201,10 +201,10 @@ async function changeAccount(
   }
 }
 
-async function endAccount(parts: ReadingParts, context: RequestContext<unknown, unknown>): Promise<Answer> {
+async function endAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
   const { ledger, caller } = context;
-  const account = await findOwn(parts, context);
-  const closed = await parts.changes.run(
+  const account = await findOwn(services, context);
+  const closed = await services.changes.run(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
@@ -214,7 +214,7 @@ async function endAccount(parts: ReadingParts, context: RequestContext<unknown, 
       }),
   );
   if (!closed) {
-    const now = await findAccount({ pool: parts.pool, ledger }, account.accountNumber);
+    const now = await findAccount({ pool: services.engine.pool, ledger }, account.accountNumber);
     if (now.status !== 'closed') {
       throw new Problem(
         'account_not_empty',
@@ -260,11 +260,11 @@ async function showBalance(
 
 /** The account that a path names, if a caller may change it: any but @external. */
 async function findOwn(
-  parts: ReadingParts,
+  services: Services,
   { ledger, caller, parameters: [accountNumber] }: RequestContext<unknown, unknown>,
 ): Promise<AccountRecord> {
   if (accountNumber === EXTERNAL) throw accountNotFound();
-  return await parts.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));
+  return await services.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));
 }
 
 /** The account that a path names. */

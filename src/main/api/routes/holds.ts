@@ -1,20 +1,21 @@
-// The handlers of holds: authorize, capture in one or several parts, void, show.
+// The handlers of holds: authorize, capture in one or several services, void, show.
 import type { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { type HoldRecord, loadHold } from '../../../db/queries/holds.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import { isUuid } from '../../../validation.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { Problem } from '../../http/problem.ts';
-import type { ReadingParts } from '../reads.ts';
+import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, TRANSFER_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
-import { type Parts, submitOne } from '../submission.ts';
+import { submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
 import { refuseAmount, toFields } from './transfers.ts';
 
 type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
 
-export function holdRoutes(parts: ReadingParts): Route[] {
+export function holdRoutes(services: Services): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -24,7 +25,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       needsAdmission: true,
       body: createHoldSchema,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (context) => await createHold(parts, context),
+      handle: async (context) => await createHold(services.engine, context),
     }),
     defineRoute({
       method: 'GET',
@@ -35,7 +36,9 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       answers: { 200: 'Hold' },
       handle: async ({ ledger, parameters, caller }) => ({
         status: 200,
-        json: renderHold(await parts.lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]))),
+        json: renderHold(
+          await services.lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0])),
+        ),
       }),
     }),
     defineRoute({
@@ -47,7 +50,7 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       body: captureHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (context) => await captureHold(parts, context),
+      handle: async (context) => await captureHold(services, context),
     }),
     defineRoute({
       method: 'POST',
@@ -58,18 +61,18 @@ export function holdRoutes(parts: ReadingParts): Route[] {
       body: voidHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (context) => await voidHold(parts, context),
+      handle: async (context) => await voidHold(services, context),
     }),
   ];
 }
 
 async function createHold(
-  parts: Parts,
+  engine: Engine,
   context: RequestContext<TransferQuery, z.output<typeof createHoldSchema>>,
 ): Promise<Answer> {
   const { expires_in: expiresIn, ...body } = context.body;
   const answer = await submitOne(
-    parts,
+    engine,
     { ...context, fingerprinted: ['holds', context.body] },
     { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
   );
@@ -79,14 +82,14 @@ async function createHold(
 }
 
 async function captureHold(
-  parts: ReadingParts,
+  services: Services,
   context: RequestContext<TransferQuery, z.output<typeof captureHoldSchema>>,
 ): Promise<Answer> {
   const { body } = context;
-  const hold = await findOpened(parts, context);
+  const hold = await findOpened(services, context);
   refuseAmount(body.amount);
   return await submitOne(
-    parts,
+    services.engine,
     { ...context, fingerprinted: ['capture', hold.id, body] },
     {
       ...partiesOf(hold),
@@ -100,13 +103,13 @@ async function captureHold(
 }
 
 async function voidHold(
-  parts: ReadingParts,
+  services: Services,
   context: RequestContext<TransferQuery, z.output<typeof voidHoldSchema>>,
 ): Promise<Answer> {
   const { body } = context;
-  const hold = await findOpened(parts, context);
+  const hold = await findOpened(services, context);
   return await submitOne(
-    parts,
+    services.engine,
     { ...context, fingerprinted: ['void', hold.id, body] },
     {
       ...partiesOf(hold),
@@ -130,7 +133,7 @@ async function findHold(pool: ConnectionPool, ledger: Ledger, id: string | undef
 
 /** A hold that a capture or a void may name. It may have ended since it was opened. */
 async function findOpened(
-  { lookUps }: ReadingParts,
+  { lookUps }: Services,
   { ledger, caller, parameters }: Pick<RequestContext<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
 ): Promise<HoldRecord> {
   const hold = await lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]));

@@ -6,8 +6,9 @@ import { EXTERNAL } from '../../../domain/account.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import type { Conditions } from '../../../domain/transfer.ts';
 import { isUuid } from '../../../validation.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { Problem } from '../../http/problem.ts';
-import { FILTER_ADVICE, type ReadingParts } from '../reads.ts';
+import { FILTER_ADVICE, type Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
   createGroupSchema,
@@ -17,7 +18,7 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
-import { findTransfer, type Parts, submitGroup, submitOne, type TransferFields } from '../submission.ts';
+import { findTransfer, submitGroup, submitOne, type TransferFields } from '../submission.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderTransfer } from '../views.ts';
 
@@ -32,7 +33,7 @@ const cursorSchema = z.discriminatedUnion('stage', [
   z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
 ]);
 
-export function transferRoutes(parts: ReadingParts): Route[] {
+export function transferRoutes(services: Services): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -46,7 +47,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
           ? createGroupSchema
           : createTransferSchema,
       answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroup' },
-      handle: async (context) => await createTransfers(parts, context),
+      handle: async (context) => await createTransfers(services.engine, context),
     }),
     defineRoute({
       method: 'POST',
@@ -57,7 +58,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       body: reverseTransferSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (context) => await reverseTransfer(parts, context),
+      handle: async (context) => await reverseTransfer(services, context),
     }),
     defineRoute({
       method: 'GET',
@@ -68,7 +69,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
       answers: { 200: 'Transfer' },
       handle: async ({ ledger, parameters, caller }) => ({
         status: 200,
-        json: renderTransfer(await parts.lookUps.run(caller, (pool) => findTransfer(pool, ledger, parameters[0]))),
+        json: renderTransfer(await services.lookUps.run(caller, (pool) => findTransfer(pool, ledger, parameters[0]))),
       }),
     }),
     defineRoute({
@@ -82,7 +83,7 @@ export function transferRoutes(parts: ReadingParts): Route[] {
         // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
         const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
-        const reads = isByKey ? parts.lookUps : parts.scans;
+        const reads = isByKey ? services.lookUps : services.scans;
         return await reads.run(caller, (pool) => showTransfers(pool, ledger, query));
       },
     }),
@@ -90,21 +91,21 @@ export function transferRoutes(parts: ReadingParts): Route[] {
 }
 
 async function createTransfers(
-  parts: Parts,
+  engine: Engine,
   context: RequestContext<TransferQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
 ): Promise<Answer> {
   const { body } = context;
   const submission = { ...context, fingerprinted: ['transfers', body] };
-  if (!('transfers' in body)) return await submitOne(parts, submission, toFields(body));
-  return await submitGroup(parts, submission, body.transfers.map(toFields), body.atomic);
+  if (!('transfers' in body)) return await submitOne(engine, submission, toFields(body));
+  return await submitGroup(engine, submission, body.transfers.map(toFields), body.atomic);
 }
 
 async function reverseTransfer(
-  parts: ReadingParts,
+  services: Services,
   context: RequestContext<TransferQuery, z.output<typeof reverseTransferSchema>>,
 ): Promise<Answer> {
   const { body } = context;
-  const original = await parts.lookUps.run(
+  const original = await services.lookUps.run(
     context.caller,
     async (pool) => await findTransfer(pool, context.ledger, context.parameters[0]),
   );
@@ -113,7 +114,7 @@ async function reverseTransfer(
   }
   refuseAmount(body.amount);
   return await submitOne(
-    parts,
+    services.engine,
     { ...context, fingerprinted: ['reversals', original.id, body] },
     {
       kind: 'reversal',

@@ -1,6 +1,6 @@
 // A unit on its way through the dispatcher, and how it ended.
 import type { Account } from '../../domain/account.ts';
-import type { Ending, SettledJob, UnitEnding } from '../../domain/job.ts';
+import type { OutcomeCode, SettledJob, UnitOutcome } from '../../domain/job.ts';
 import { sizeOf, type Unit } from './unit.ts';
 
 /** How a unit ended. */
@@ -8,14 +8,14 @@ export type UnitResult =
   | SettledUnit
   | {
       /** broken: it alone breaks its job. unavailable: the database is out of reach. Nothing was written in either case. */
-      readonly state: Exclude<UnitEnding, 'settled'> | 'broken' | 'unavailable';
+      readonly state: Exclude<UnitOutcome, 'settled'> | 'poisoned' | 'unavailable';
     };
 
 export type SettledUnit = {
   readonly state: 'settled';
   /** One per transfer. */
   readonly transfers: readonly {
-    readonly ending: Ending;
+    readonly ending: OutcomeCode;
     readonly currency: string | null;
     readonly amount: bigint | null;
   }[];
@@ -27,7 +27,7 @@ export type SettledUnit = {
 };
 
 /** A unit on its way. */
-export class Tracked {
+export class QueuedUnit {
   readonly unit: Unit;
   readonly size: number;
   /** When its caller's wait ends. */

@@ -4,18 +4,18 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readFile, realpath } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { findAccount, handOver, type Account } from './account.ts';
+import { findOsUser, handOver, type OsUser } from './os-user.ts';
 import { codeOf, explainFolder } from './errors.ts';
 import { prepareLock } from './locks.ts';
 
-export type Place = {
+export type DataFolder = {
   dataDir: string;
   clusterDir: string;
   socketDir: string;
   logFile: string;
   startLock: string;
   usersLock: string;
-  account: Account | null;
+  account: OsUser | null;
 };
 
 /** The number by which PostgreSQL names its socket; no TCP port is opened. */
@@ -27,7 +27,7 @@ const SOCKET_PATH_BYTES_MAX = 103;
  * Makes the data folder ready for use, whether or not there is one. Raises an error that says what to do about the folder or
  * the disk.
  */
-export async function preparePlace(wanted: string): Promise<Place> {
+export async function prepareDataFolder(wanted: string): Promise<DataFolder> {
   if (resolve(wanted).includes('\n')) {
     // PostgreSQL's own files have a path a line.
     throw new Error('The data folder has a line break in its path: set DATA_DIR to another folder.');
@@ -37,12 +37,12 @@ export async function preparePlace(wanted: string): Promise<Place> {
     const made = await makeFolder(wanted);
     const dataDir = await realpath(wanted);
     const clusterDir = join(dataDir, 'postgres');
-    const account = await findAccount(clusterDir);
+    const account = await findOsUser(clusterDir);
     if (made) {
       await handOver(dataDir, account);
       await syncFolder(dirname(dataDir));
     }
-    const place = {
+    const folder = {
       dataDir,
       clusterDir,
       socketDir: await prepareSocketDir(dataDir, account),
@@ -51,14 +51,14 @@ export async function preparePlace(wanted: string): Promise<Place> {
       usersLock: join(dataDir, 'users.lock'),
       account,
     };
-    for (const lock of [place.startLock, place.usersLock]) await prepareLock(lock, account);
-    return place;
+    for (const lock of [folder.startLock, folder.usersLock]) await prepareLock(lock, account);
+    return folder;
   } catch (error) {
     throw explainFolder(wanted, error);
   }
 }
 
-async function prepareSocketDir(dataDir: string, account: Account | null): Promise<string> {
+async function prepareSocketDir(dataDir: string, account: OsUser | null): Promise<string> {
   const inside = join(dataDir, 'socket');
   const fits = Buffer.byteLength(socketFile(inside)) <= SOCKET_PATH_BYTES_MAX;
   const socketDir = fits

@@ -5,13 +5,13 @@ import { constants, open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 /** The user who owns the data folder and runs the server. */
-export type Account = { userId: number; groupId: number };
+export type OsUser = { userId: number; groupId: number };
 
 /**
  * The user to run as, or null for ourselves, who are not root. For root it is whoever owns `clusterDir` if that exists already,
  * otherwise the user postgres, otherwise nobody. Raises if the machine has neither.
  */
-export async function findAccount(clusterDir: string): Promise<Account | null> {
+export async function findOsUser(clusterDir: string): Promise<OsUser | null> {
   if (process.geteuid?.() !== 0) return null;
   const owner = await stat(clusterDir).catch(() => null);
   if (owner !== null && owner.uid !== 0) return { userId: owner.uid, groupId: owner.gid };
@@ -25,7 +25,7 @@ export async function findAccount(clusterDir: string): Promise<Account | null> {
   return account;
 }
 
-function findUser(users: string, name: string): Account | null {
+function findUser(users: string, name: string): OsUser | null {
   const fields = users
     .split('\n')
     .map((line) => line.split(':'))
@@ -36,7 +36,7 @@ function findUser(users: string, name: string): Account | null {
 }
 
 /** Makes the account the owner of a folder, if we run as root. The folder is opened first, so that no link can replace it meanwhile. */
-export async function handOver(path: string, account: Account | null): Promise<void> {
+export async function handOver(path: string, account: OsUser | null): Promise<void> {
   if (account === null) return;
   const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
@@ -47,7 +47,7 @@ export async function handOver(path: string, account: Account | null): Promise<v
 }
 
 /** Makes the account the owner of a whole folder that root put there, such as one restored from a backup. */
-export async function handOverAll(path: string, account: Account | null): Promise<void> {
+export async function handOverAll(path: string, account: OsUser | null): Promise<void> {
   if (account === null || (await stat(path)).uid === account.userId) return;
   await promisify(execFile)('chown', ['-R', `${account.userId}:${account.groupId}`, path]);
 }
