@@ -57,7 +57,7 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
   const thousands = (count: number) => count.toLocaleString('en');
   const service = ({ name, ...options }: Omit<Ours, 'tree'>): Contestant =>
     ours(bench, { ...options, name: `${name}${suffix}`, tree: path });
-  const closedLoop = (name: string, connections: number, wait: boolean): Contestant =>
+  const closedLoop = (name: string, { connections, wait }: { connections: number; wait: boolean }): Contestant =>
     service({
       name,
       what: `Ours: one transfer per request, ${connections} connections${wait ? ' that wait for its end (Prefer: wait)' : ' answered 202'}, closed loop by wrk, 10,000 accounts, uniform.`,
@@ -73,10 +73,10 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
       what: `Ours: one transfer per request, ${CONNECTIONS} connections, closed loop, 10,000 accounts, uniform.`,
       load: { generator: 'node' },
     }),
-    closedLoop('single-64', 64, false),
-    closedLoop('single-256', 256, false),
-    closedLoop('wait-64', 64, true),
-    closedLoop('wait-256', 256, true),
+    closedLoop('single-64', { connections: 64, wait: false }),
+    closedLoop('single-256', { connections: 256, wait: false }),
+    closedLoop('wait-64', { connections: 64, wait: true }),
+    closedLoop('wait-256', { connections: 256, wait: true }),
     service({
       name: 'bulk',
       what: 'Ours: 1,000 independent transfers per request, 8 connections that wait for their end (Prefer: wait), closed loop, 10,000 accounts, uniform.',
