@@ -10,11 +10,13 @@ export type Order = {
   metadata?: Readonly<Record<string, string>>;
 };
 
+export type NewAccount = { account_number: string; balance: number };
+
 /** What is ordered, the same for each time it is sent. */
 export type Intent = {
-  /** Its name: the idempotency key where there is one. Two intents never share it. */
+  /** Its name: the idempotency key, or the number of an account that is opened without a key. Two intents never share it. */
   name: string;
-  kind: 'transfer' | 'group' | 'hold' | 'capture' | 'void' | 'account' | 'refusable' | 'read';
+  kind: 'transfer' | 'group' | 'hold' | 'capture' | 'void' | 'account' | 'accounts' | 'refusable' | 'read';
   /** Whether it is sent with an idempotency key, so that it may be sent again after any doubt. */
   keyed: boolean;
   path: string;
@@ -23,7 +25,8 @@ export type Intent = {
   atomic: boolean;
   /** The hold that is captured or voided. */
   parentId: string | null;
-  account: { account_number: string; balance: number } | null;
+  /** The accounts that it opens, in order. */
+  accounts: readonly NewAccount[];
   /** The transfer that is read: one that was accepted before. */
   readId: string | null;
 };
@@ -42,6 +45,11 @@ const told = z.object({
 });
 
 export type Told = z.infer<typeof told>;
+
+const account = z.object({ account_number: z.string(), opening_transfer_id: z.string().nullable() });
+
+/** What an answer says of an account that was opened. */
+export type OpenedAccount = z.infer<typeof account>;
 
 export type Attempt = {
   intent: Intent;
@@ -62,19 +70,20 @@ export type Attempt = {
   broken: string | null;
   /** The code of a problem. */
   code: string | null;
-  /** What the answer names: the id of a transfer or of a group, or an account's number. */
+  /** What the answer names: the id of a transfer or of a group. */
   named: string | null;
   told: readonly Told[];
-  openingId: string | null;
+  /** The accounts that the answer shows. */
+  opened: readonly OpenedAccount[];
 };
 
 const single = told;
 const group = z.object({ group_id: z.string(), transfers: z.array(told) });
-const account = z.object({ account_number: z.string(), opening_transfer_id: z.string().nullable() });
+const accounts = z.object({ accounts: z.array(account) });
 const problem = z.object({ code: z.string() });
 
-type Essentials = Pick<Attempt, 'code' | 'named' | 'told' | 'openingId'>;
-const NOTHING: Essentials = { code: null, named: null, told: [], openingId: null };
+type Essentials = Pick<Attempt, 'code' | 'named' | 'told' | 'opened'>;
+const NOTHING: Essentials = { code: null, named: null, told: [], opened: [] };
 
 /** What matters of an answer's body. Throws if a success does not say what it must. */
 export function parseEssentials(intent: Intent, status: number, text: string): Essentials {
@@ -85,15 +94,20 @@ export function parseEssentials(intent: Intent, status: number, text: string): E
       const { group_id, transfers } = group.parse(body);
       return { ...NOTHING, named: group_id, told: transfers };
     }
-    case 'account': {
-      const opened = account.parse(body);
-      return { ...NOTHING, named: opened.account_number, openingId: opened.opening_transfer_id };
-    }
+    case 'account':
+      return { ...NOTHING, opened: [account.parse(body)] };
+    case 'accounts':
+      return { ...NOTHING, opened: accounts.parse(body).accounts };
     default: {
       const transfer = single.parse(body);
       return { ...NOTHING, named: transfer.id, told: [transfer] };
     }
   }
+}
+
+/** Whether it may be sent again after any doubt: its key, or the number of its account, keeps it from taking effect twice. */
+export function isRepeatable({ keyed, accounts }: Intent): boolean {
+  return keyed || accounts.length > 0;
 }
 
 export function isAccepted({ status }: Attempt): boolean {

@@ -4,7 +4,16 @@ import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Random } from '../support/random.ts';
-import { type Attempt, type Intent, isAccepted, isUndecided, type Order, parseEssentials } from './attempt.ts';
+import {
+  type Attempt,
+  type Intent,
+  isAccepted,
+  isRepeatable,
+  isUndecided,
+  type NewAccount,
+  type Order,
+  parseEssentials,
+} from './attempt.ts';
 
 /** Accounts that cannot run short, and such as can; what they begin with. The judge knows them by these names. */
 export const RICH = { prefix: 'RICH', count: 8, balance: 1_000_000_000 };
@@ -16,6 +25,7 @@ export const NEWCOMER = 'NEW-';
 
 const CALLERS = 24;
 const GROUP_MAX = 12;
+const LIST_MAX = 8;
 /** How long a caller waits for an answer before it hangs up. */
 const PATIENCE_MS = 8000;
 /** What a caller does after it could not reach anybody, or was told to wait. */
@@ -66,7 +76,7 @@ export class Callers {
     for (const account of accounts) await this.#openOne(account);
   }
 
-  async #openOne(account: { account_number: string; balance: number }): Promise<void> {
+  async #openOne(account: NewAccount): Promise<void> {
     const intent = this.#account(account);
     let attempt = await this.send(intent);
     // A harness that judges another fault at the same time may be late for an answer, and then asks again.
@@ -96,8 +106,9 @@ export class Callers {
   /** Sends again what was left undecided, until it is decided, and some of what was accepted. Returns what stays undecided. */
   async settleDoubts(): Promise<string[]> {
     const byName = Map.groupBy(this.#attempts, ({ intent }) => intent.name);
-    const doubts = [...byName.values()].filter((attempts) => attempts.every(isUndecided) && attempts[0]?.intent.keyed);
-    const certain = [...byName.values()].filter((attempts) => attempts.some(isAccepted) && attempts[0]?.intent.keyed);
+    const repeatable = [...byName.values()].filter(([first]) => first && isRepeatable(first.intent));
+    const doubts = repeatable.filter((attempts) => attempts.every(isUndecided));
+    const certain = repeatable.filter((attempts) => attempts.some(isAccepted));
     const again = [...doubts, ...certain.filter(() => this.#draw.whole(1, 10) === 1)].flatMap(
       ([first]) => first?.intent ?? [],
     );
@@ -123,7 +134,7 @@ export class Callers {
   }
 
   /** Opens an account beside those of the load. Throws if it cannot. */
-  async open(account: { account_number: string; balance: number }): Promise<void> {
+  async open(account: NewAccount): Promise<void> {
     await this.#openOne(account);
   }
 
@@ -174,7 +185,7 @@ export class Callers {
         headers: {
           'X-Request-ID': requestId,
           ...(intent.kind === 'read' ? {} : { 'Content-Type': 'application/json' }),
-          ...(intent.keyed && intent.kind !== 'account' ? { 'Idempotency-Key': intent.name } : {}),
+          ...(intent.keyed ? { 'Idempotency-Key': intent.name } : {}),
           ...(waits ? { Prefer: `wait=${WAIT_SECONDS}` } : {}),
         },
         body: intent.kind === 'read' ? null : JSON.stringify(bodyOf(intent)),
@@ -220,7 +231,7 @@ export class Callers {
   }
 
   #blank(intent: Intent, requestId: string, url: string): Attempt {
-    const nothing = { status: null, broken: null, code: null, named: null, told: [], openingId: null };
+    const nothing = { status: null, broken: null, code: null, named: null, told: [], opened: [] };
     return {
       intent,
       round: this.#round,
@@ -243,7 +254,7 @@ export class Callers {
       const intent = this.#nextIntent();
       const waits = this.#draw.whole(1, 4) === 1 || intent.kind === 'hold';
       // Now and then twice at the same time, as a caller does that has lost patience.
-      const twice = intent.keyed && intent.kind !== 'account' && this.#draw.whole(1, 15) === 1;
+      const twice = intent.keyed && this.#draw.whole(1, 15) === 1;
       const attempts = await Promise.all([
         this.send(intent, { waits }),
         ...(twice ? [this.send(intent, { waits: !waits })] : []),
@@ -264,6 +275,7 @@ export class Callers {
     if (die <= 85) return this.#endOfHold() ?? this.#hold();
     if (die <= 88) return this.#refusable();
     if (die <= 91) return this.#newAccount();
+    if (die <= 94) return this.#newAccounts();
     return this.#read() ?? this.#transfer(this.#richOrder());
   }
 
@@ -273,7 +285,7 @@ export class Callers {
   }
 
   #intent(kind: Intent['kind'], path: string, orders: readonly Order[]): Intent {
-    const nothing = { atomic: false, parentId: null, account: null, readId: null };
+    const nothing = { atomic: false, parentId: null, accounts: [], readId: null };
     return { name: this.#name(), kind, keyed: true, path, orders, ...nothing };
   }
 
@@ -321,10 +333,28 @@ export class Callers {
   }
 
   #newAccount(): Intent {
-    const balance = this.#draw.whole(0, 1) * 100;
-    const account_number = `${NEWCOMER}${this.#round}-${(this.#count += 1)}`;
-    this.#newcomers.push(account_number);
-    return this.#account({ account_number, balance });
+    const account = { account_number: this.#newNumber(), balance: this.#balance() };
+    if (this.#draw.whole(0, 1) === 0) return this.#account(account);
+    return { ...this.#intent('account', '/accounts', []), accounts: [account] };
+  }
+
+  /** A list of accounts. Some lists end with an account that another order opens, too: all of the list is refused, or that order. */
+  #newAccounts(): Intent {
+    const taken = this.#newcomers.slice(-3).filter(() => this.#draw.whole(1, 10) === 1);
+    const count = this.#draw.whole(2, LIST_MAX) - taken.length;
+    const numbers = [...Array.from({ length: Math.max(count, 1) }, () => this.#newNumber()), ...taken];
+    const accounts = numbers.map((account_number) => ({ account_number, balance: this.#balance() }));
+    return { ...this.#intent('accounts', '/accounts', []), accounts };
+  }
+
+  #newNumber(): string {
+    const number = `${NEWCOMER}${this.#round}-${(this.#count += 1)}`;
+    this.#newcomers.push(number);
+    return number;
+  }
+
+  #balance(): number {
+    return this.#draw.whole(0, 1) * 100;
   }
 
   /** An account that was opened a moment ago, or is being opened now. */
@@ -333,10 +363,10 @@ export class Callers {
     return recent.length > 0 ? this.#draw.pick(recent) : GHOST;
   }
 
-  #account(account: { account_number: string; balance: number }): Intent {
+  #account(account: NewAccount): Intent {
     const intent = this.#intent('account', '/accounts', []);
     // The number is what tells one account from another, as the key does for transfers.
-    return { ...intent, name: account.account_number, account };
+    return { ...intent, name: account.account_number, keyed: false, accounts: [account] };
   }
 
   #read(): Intent | null {
@@ -347,12 +377,15 @@ export class Callers {
 }
 
 /** What is sent for an order. */
-export function bodyOf({ kind, orders, atomic, account }: Intent): unknown {
+export function bodyOf({ kind, orders, atomic, accounts }: Intent): unknown {
+  const named = accounts.map((account) => ({ ...account, name: 'Somebody' }));
   switch (kind) {
     case 'group':
       return { transfers: orders, atomic };
     case 'account':
-      return { ...account, name: 'Somebody' };
+      return named[0];
+    case 'accounts':
+      return { accounts: named };
     case 'capture':
     case 'void':
       return {};

@@ -16,7 +16,7 @@ type Plant = {
   what: string;
   /** What is done to the books, by somebody whom no trigger stops. */
   sql?: string;
-  /** What is done to one of the answers that fit. */
+  /** What is done to those answers to one order that fit. */
   fits?: (attempt: Attempt) => boolean;
   answer?: (attempt: Attempt) => Partial<Attempt>;
   /** The rule that must be found broken. */
@@ -30,6 +30,10 @@ const REFUSED = /^what was refused is not stored$/;
 const EARNED = /^every answer is one that the order can earn$/;
 const MADE_UP = /^no failure is made up$/;
 const KEY = /^one key names one transfer$/;
+const WHOLE = /^accounts are opened whole or not at all$/;
+const FUNDED = /^an account and its opening balance are stored together$/;
+const UNREFUSED = /^no refusal is untrue$/;
+const ALIKE = /^all answers under one key are alike$/;
 
 /** A transfer of one order under a key, completed. */
 const PAID =
@@ -37,8 +41,18 @@ const PAID =
 const COLUMNS =
   'amount, created_at, group_position, parent_id, group_id, atomic, kind, from_account, to_account, currency';
 
+/** The opening transfer of one account of a list, and of the first such account of each. */
+const OPENING = "(select * from transfers where from_account = '@external' and group_position = 1 limit 1)";
+const DROP_FIRSTS =
+  "delete from accounts where account_number in (select to_account from transfers where from_account = '@external' and group_position = 0)";
+
 const isPayment = (attempt: Attempt): boolean => isAccepted(attempt) && attempt.intent.kind === 'transfer';
 const isFinal = (attempt: Attempt): boolean => isPayment(attempt) && attempt.told[0]?.status === 'completed';
+/** An answer that shows a list with opening balances; no other order names any of its accounts. */
+const isList = ({ intent, opened }: Attempt): boolean =>
+  intent.kind === 'accounts' &&
+  opened.some(({ opening_transfer_id }) => opening_transfer_id !== null) &&
+  intent.accounts.every(({ account_number }) => countOrders(account_number) === 1);
 
 const PLANTS: readonly Plant[] = [
   {
@@ -150,7 +164,7 @@ const PLANTS: readonly Plant[] = [
   },
   {
     what: 'a group that lacks a member',
-    sql: `delete from transfers where id in (select id from transfers where group_id is not null limit 1)`,
+    sql: `delete from transfers where id in (select id from transfers where group_id is not null and from_account <> '@external' limit 1)`,
     rule: /^what is stored is what was sent$/,
   },
   {
@@ -166,13 +180,92 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'an account without its opening balance',
     sql: `delete from transfers where from_account = '@external'`,
-    rule: /^an account and its opening balance are stored together$/,
+    rule: FUNDED,
   },
   {
     what: 'an account that was refused and is there',
     fits: (attempt) => attempt.intent.kind === 'account' && attempt.status === 201,
-    answer: () => ({ status: 503, code: 'database_unavailable', named: null, openingId: null }),
+    answer: () => ({ status: 503, code: 'database_unavailable', opened: [] }),
     rule: REFUSED,
+  },
+  { what: 'an accepted list of accounts that lacks one', sql: DROP_FIRSTS, rule: LOST },
+  {
+    what: 'a list of accounts without an answer that is there in part',
+    sql: DROP_FIRSTS,
+    fits: isList,
+    answer: () => ({ status: null, broken: 'hung up', opened: [] }),
+    rule: WHOLE,
+  },
+  {
+    what: 'a refused list of accounts of which a part is there',
+    sql: `delete from idempotency_keys where account_number is not null; ${DROP_FIRSTS}`,
+    fits: isList,
+    answer: () => ({ status: 429, code: 'queue_full', opened: [] }),
+    rule: WHOLE,
+  },
+  {
+    what: 'a list of accounts that is funded and not there',
+    sql: `delete from idempotency_keys where account_number is not null; delete from accounts where account_number like 'NEW-%'`,
+    rule: WHOLE,
+  },
+  {
+    what: 'a refused list of accounts that is there',
+    fits: isList,
+    answer: () => ({ status: 503, code: 'database_unavailable', opened: [] }),
+    rule: REFUSED,
+  },
+  {
+    what: 'a list of accounts that two journal rows opened',
+    sql: `update account_changes set journal_number = 1 where account_number in (select to_account from ${OPENING} as opening)`,
+    rule: WHOLE,
+  },
+  {
+    what: 'an opening transfer in another journal row than its account',
+    sql: `update transfers set journal_number = 1, journal_position = 100000 where id in (select id from ${OPENING} as opening)`,
+    rule: FUNDED,
+  },
+  {
+    what: 'an account of a list that was funded twice',
+    sql: `insert into transfers (ledger_id, id, ${COLUMNS}, status, request_id, from_entry_number, to_entry_number, completed_at, journal_number, journal_position)
+      select ledger_id, gen_random_uuid(), ${COLUMNS}, status, request_id, from_entry_number, to_entry_number, completed_at, journal_number, 100000
+      from ${OPENING} as opening`,
+    rule: TWICE,
+  },
+  {
+    what: 'an opening balance that was not ordered',
+    sql: `update transfers set amount = amount + 1 where id in (select id from ${OPENING} as opening)`,
+    rule: FUNDED,
+  },
+  {
+    what: 'an opening transfer that failed',
+    sql: `update transfers set status = 'failed', failure_code = 'balance_out_of_bounds', from_entry_number = null, to_entry_number = null
+      where id in (select id from ${OPENING} as opening)`,
+    rule: FUNDED,
+  },
+  {
+    what: 'a list of accounts shown without its opening transfers',
+    fits: isList,
+    answer: ({ opened }) => ({ opened: opened.map((each) => ({ ...each, opening_transfer_id: null })) }),
+    rule: UNTRUE,
+  },
+  {
+    what: 'a list that was refused for accounts that no order had opened',
+    fits: isList,
+    answer: () => ({ status: 409, code: 'account_exists', opened: [] }),
+    rule: EARNED,
+  },
+  {
+    what: 'a list that was refused for accounts of its own',
+    fits: isList,
+    answer: () => ({ status: 409, code: 'account_exists', opened: [] }),
+    rule: UNREFUSED,
+  },
+  {
+    what: 'a list that was refused for accounts that are not there',
+    sql: `delete from accounts where account_number like 'NEW-%'`,
+    fits: ({ intent, code }) => intent.kind === 'accounts' && code === 'account_exists',
+    answer: () => ({}),
+    rule: UNREFUSED,
   },
   {
     what: 'a transfer that was given up',
@@ -253,9 +346,16 @@ before(async (t) => {
   onEnd(t, () => callers.close());
   await callers.openAccounts();
   callers.start();
-  await until(async () => callers.attempts.length > 600 && (await hasRefusedPoor()) && (await hasPaidNewcomer()), {
-    what: 'answers of all kinds',
-  });
+  await until(
+    async () =>
+      callers.attempts.length > 600 &&
+      (await hasRefusedPoor()) &&
+      (await hasPaidNewcomer()) &&
+      hasRefusedList(callers.attempts),
+    {
+      what: 'answers of all kinds',
+    },
+  );
   await callers.stop();
   await callers.settleDoubts();
   await service.stop();
@@ -283,10 +383,11 @@ for (const { what, sql, fits, answer, rule } of PLANTS) {
       await client.query('set session_replication_role = replica');
       await client.query(sql);
     }
-    const index = fits ? attempts.findIndex(fits) : -1;
-    const chosen = attempts[index];
+    const chosen = fits && attempts.find(fits);
     if (fits) assert.ok(chosen, 'There is an answer of the kind.');
-    const said = attempts.map((each, place) => (place === index ? { ...each, ...answer?.(each) } : each));
+    const said = attempts.map((each) =>
+      each.intent.name === chosen?.intent.name && fits?.(each) ? { ...each, ...answer?.(each) } : each,
+    );
     const found = await judge(database, said);
     assert.ok(
       found.some((violation) => rule.test(violation.rule)),
@@ -301,6 +402,24 @@ test('judge: it finds a key that names two transfers which are both there', asyn
   assert.ok(one && other && one.named !== other.named);
   const found = await judge(database, [...attempts, { ...one, named: other.named, told: other.told }]);
   assert.ok(found.some(({ rule }) => KEY.test(rule)));
+});
+
+test('judge: it finds a repeated list of accounts that is answered otherwise', async (t) => {
+  const database = await copyBooks(t);
+  const one = attempts.find(isList);
+  assert.ok(one);
+  const found = await judge(database, [...attempts, { ...one, opened: one.opened.toReversed() }]);
+  assert.ok(found.some(({ rule }) => ALIKE.test(rule)));
+});
+
+test('judge: it finds an account that two orders opened', async (t) => {
+  const database = await copyBooks(t);
+  const [one, other] = attempts.filter(isList);
+  assert.ok(one && other && one.intent.name !== other.intent.name);
+  const intent = { ...other.intent, accounts: [...other.intent.accounts, ...one.intent.accounts] };
+  const said = attempts.map((each) => (each.intent.name === intent.name ? { ...each, intent } : each));
+  const found = await judge(database, said);
+  assert.ok(found.some(({ rule, detail }) => TWICE.test(rule) && detail.endsWith(', too')));
 });
 
 async function judge(database: TestDatabase, said: readonly Attempt[]): Promise<Violation[]> {
@@ -318,6 +437,19 @@ async function hasRefusedPoor(): Promise<boolean> {
     `select from transfers where failure_code = 'insufficient_funds' and atomic is not true limit 1`,
   );
   return rows.length > 0;
+}
+
+/** Whether a list of accounts was refused because another order had opened one of them. */
+function hasRefusedList(read: readonly Attempt[]): boolean {
+  return read.some(({ intent, code }) => intent.kind === 'accounts' && code === 'account_exists');
+}
+
+/** How many orders name an account that is opened. */
+function countOrders(number: string): number {
+  const orders = attempts.filter(({ intent }) =>
+    intent.accounts.some(({ account_number }) => account_number === number),
+  );
+  return new Set(orders.map(({ intent }) => intent.name)).size;
 }
 
 /** Whether an account that was opened under load has received money. */

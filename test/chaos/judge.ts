@@ -29,7 +29,7 @@ type Stored = {
   created_at: string;
 };
 
-type Account = { account_number: string; opening_id: string | null };
+type Account = { account_number: string; journal_number: number | null };
 
 const INT8 = 20;
 const COLUMNS = `
@@ -50,28 +50,36 @@ const EXPECTED = new Set([200, 201, 202, 429, 503]);
 export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Violation[]> {
   return await withClient(admin, async (client) => {
     const requestIds = attempts.map(({ requestId }) => requestId);
-    const named = attempts.flatMap(({ named, openingId, intent }) =>
-      intent.kind === 'account' ? (openingId ?? []) : (named ?? []),
-    );
+    const named = attempts.flatMap(({ named, opened }) => [
+      ...(named === null ? [] : [named]),
+      ...opened.flatMap(({ opening_transfer_id }) => opening_transfer_id ?? []),
+    ]);
     const stored = await client.query<Stored>(
       `select * from (${ALL}) as stored
        where request_id = any($1::text[]) or id = any($2::uuid[]) or group_id = any($2::uuid[])`,
       [requestIds, named],
     );
-    const numbers = attempts.flatMap(({ intent }) => intent.account?.account_number ?? []);
+    const numbers = attempts.flatMap(({ intent }) => numbersOf(intent));
     const accounts = await client.query<Account>(
-      'select account_number, null as opening_id from accounts where account_number = any($1::text[])',
+      `select account_number, opened.journal_number
+       from accounts
+       left join (select * from account_changes where change_number = 1) as opened
+         using (ledger_id, account_number, currency)
+       where account_number = any($1::text[])`,
       [numbers],
     );
     const keys = attempts.flatMap(({ intent }) => (intent.keyed ? intent.name : []));
-    const holders = await client.query<{ key: string; transfer_id: string }>(
+    const holders = await client.query<{ key: string; transfer_id: string | null }>(
       'select key, transfer_id from idempotency_keys where key = any($1::text[])',
       [keys],
     );
     const findings = [
       ...judgeIntents(attempts, stored.rows, new Map(holders.rows.map((row) => [row.key, row.transfer_id]))),
       ...judgeReads(attempts, stored.rows),
-      ...judgeAccounts(attempts, stored.rows, new Set(accounts.rows.map((row) => row.account_number))),
+      ...judgeAccounts(attempts, stored.rows, {
+        rowByAccount: new Map(accounts.rows.map((row) => [row.account_number, row.journal_number])),
+        keys: new Set(holders.rows.map((row) => row.key)),
+      }),
       ...judgeChronology(attempts, stored.rows),
       ...(await judgeFailures(client, stored.rows)),
     ];
@@ -115,12 +123,12 @@ export function summarise(violations: readonly Violation[]): string[] {
 function judgeIntents(
   attempts: readonly Attempt[],
   rows: readonly Stored[],
-  holderByKey: ReadonlyMap<string, string>,
+  holderByKey: ReadonlyMap<string, string | null>,
 ): Violation[] {
   const byRequest = Map.groupBy(rows, (row) => row.request_id);
   const byUnit = Map.groupBy(rows, (row) => row.group_id ?? row.id);
   const violations: Violation[] = [];
-  const intents = attempts.filter(({ intent }) => intent.kind !== 'account' && intent.kind !== 'read');
+  const intents = attempts.filter(({ intent }) => intent.accounts.length === 0 && intent.kind !== 'read');
   for (const [name, tries] of Map.groupBy(intents, ({ intent }) => intent.name)) {
     const intent = tries[0]?.intent;
     if (!intent) continue;
@@ -139,7 +147,7 @@ function judgeIntents(
         say('an accepted order is the one that was sent', `${id} was ordered by another request`);
     }
     const holder = holderByKey.get(name);
-    if (intent.keyed && units.size > 0 && (holder === undefined || !units.has(holder))) {
+    if (intent.keyed && units.size > 0 && !units.has(holder ?? '')) {
       say('one key names one transfer', `the key names ${holder ?? 'nothing'}, stored is ${[...units].join(' and ')}`);
     }
     for (const each of tries) {
@@ -165,8 +173,8 @@ function judgeIntents(
 function judgeStatus({ intent, status, code, requestId }: Attempt): Violation[] {
   if (status === null) return [];
   const refused = intent.kind === 'refusable' && code !== null && REFUSABLE.has(code);
-  // A number that is taken: by an earlier attempt to open the same account, which judgeAccounts sees to.
-  const taken = intent.kind === 'account' && code === 'account_exists';
+  // A number that is taken: by an earlier attempt to open one of these accounts, which judgeTakenNumbers sees to.
+  const taken = intent.accounts.length > 0 && code === 'account_exists';
   if (refused || taken) return [];
   if (EXPECTED.has(status) && !(intent.kind === 'refusable' && status < 300)) return [];
   return [
@@ -243,42 +251,152 @@ function judgeReads(attempts: readonly Attempt[], rows: readonly Stored[]): Viol
     });
 }
 
+/** What is stored of openings. */
+type OpeningBooks = {
+  /** The journal row of each account. */
+  rowByAccount: ReadonlyMap<string, number | null>;
+  /** The keys that name something. */
+  keys: ReadonlySet<string>;
+  /** The opening transfers of each account. */
+  openings: ReadonlyMap<string, readonly Stored[]>;
+  /** The name of the order that has opened an account if the account exists. */
+  openerOf: ReadonlyMap<string, string>;
+};
+
 function judgeAccounts(
   attempts: readonly Attempt[],
   rows: readonly Stored[],
-  existing: ReadonlySet<string>,
+  stored: Pick<OpeningBooks, 'rowByAccount' | 'keys'>,
 ): Violation[] {
+  const tries = attempts.filter(({ intent }) => intent.accounts.length > 0);
+  const byName = [...Map.groupBy(tries, ({ intent }) => intent.name).values()];
+  const intents = byName.flatMap(([first]) => first?.intent ?? []);
+  // A key is stored together with what it opens. What no key has opened was opened by the order without a key.
+  const openers = [
+    ...intents.filter(({ keyed }) => !keyed),
+    ...intents.filter(({ keyed, name }) => keyed && stored.keys.has(name)),
+  ];
+  const external = rows.filter(({ from_account }) => from_account === '@external');
+  const books = {
+    ...stored,
+    openings: Map.groupBy(external, ({ to_account }) => to_account),
+    openerOf: new Map(openers.flatMap((intent) => numbersOf(intent).map((number) => [number, intent.name]))),
+  };
+  const byNumber = Map.groupBy(
+    tries.flatMap((attempt) => numbersOf(attempt.intent).map((number) => ({ number, attempt }))),
+    ({ number }) => number,
+  );
+  return byName.flatMap((each) => {
+    const [first] = each;
+    if (!first) return [];
+    const rivals = numbersOf(first.intent).flatMap((number) => byNumber.get(number) ?? []);
+    return [
+      ...judgeOpening(first.intent, each, books),
+      ...judgeOpeningAnswers(first.intent, each, books),
+      ...judgeTakenNumbers(first.intent, each, { books, rivals: rivals.map(({ attempt }) => attempt) }),
+    ];
+  });
+}
+
+/** Whether what an order opens is stored once, and whole or not at all. */
+function judgeOpening(intent: Intent, tries: readonly Attempt[], books: OpeningBooks): Violation[] {
   const violations: Violation[] = [];
-  const opened = attempts.filter(({ intent }) => intent.kind === 'account');
-  for (const [name, tries] of Map.groupBy(opened, ({ intent }) => intent.name)) {
-    const say = (rule: string, detail: string): void =>
-      void violations.push({ rule, detail: `account ${name}: ${detail}` });
-    const { balance = 0 } = tries[0]?.intent.account ?? {};
-    const successes = tries.filter(isAccepted);
-    const openings = rows.filter((row) => row.from_account === '@external' && row.to_account === name);
-    if (successes.length > 1) say('nothing takes effect twice', 'it was opened twice');
-    if (successes.length > 0 && !existing.has(name)) say('what was accepted is never lost', 'it is not there');
-    if (openings.length > 1) say('nothing takes effect twice', `it was funded ${openings.length} times`);
-    if (existing.has(name) && openings.length !== Number(balance > 0)) {
-      say('an account and its opening balance are stored together', `${openings.length} opening transfers`);
-    }
-    for (const { openingId } of successes) {
-      const [opening] = openings;
-      if ((openingId ?? undefined) !== opening?.id || (opening && opening.amount !== balance)) {
-        say('no success is untrue', `the opening was ${openingId}, stored is ${JSON.stringify(opening)}`);
-      }
-    }
-    for (const [index, each] of tries.entries()) {
-      violations.push(...judgeStatus(each));
-      const earlier = tries.slice(0, index).some((other) => isAccepted(other) || !isRefusal(other));
-      if (each.code === 'account_exists' && !earlier) say('every answer is one that the order can earn', 'it exists');
-    }
-    if (existing.has(name) && tries.every(isRefusal)) say('what was refused is not stored', 'it exists');
-    if (!existing.has(name) && tries.some(({ code }) => code === 'account_exists')) {
-      say('no refusal is untrue', 'it was said to exist');
+  const say = (rule: string, detail: string): void =>
+    void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
+  const { rowByAccount, openings, openerOf } = books;
+  const requests = new Set(tries.map(({ requestId }) => requestId));
+  const numbers = numbersOf(intent);
+  const present = numbers.filter((number) => rowByAccount.has(number));
+  const isStored = isOpeningStored(intent, books);
+  const extent = `${present.length} of ${numbers.length} are there, ${isStored ? 'opened' : 'not opened'} by it`;
+  if (tries.some(isAccepted) && (!isStored || present.length < numbers.length)) {
+    say('what was accepted is never lost', extent);
+  } else if (isStored && present.length < numbers.length) {
+    say('accounts are opened whole or not at all', extent);
+  }
+  if (isStored && tries.every(isRefusal)) say('what was refused is not stored', extent);
+  if (!isStored) {
+    const ownerless = present.filter((number) => !openerOf.has(number));
+    const funded = numbers.filter((number) => openings.get(number)?.some((row) => requests.has(row.request_id)));
+    if (ownerless.length + funded.length > 0) say('accounts are opened whole or not at all', extent);
+    return violations;
+  }
+  const journal = new Set(present.map((number) => rowByAccount.get(number)));
+  if (journal.size > 1) say('accounts are opened whole or not at all', `in rows ${[...journal].join(' and ')}`);
+  for (const { account_number, balance } of intent.accounts) {
+    const own = openings.get(account_number) ?? [];
+    const opener = openerOf.get(account_number);
+    if (opener !== intent.name) say('nothing takes effect twice', `${account_number} was opened by ${opener}, too`);
+    if (own.length > 1) say('nothing takes effect twice', `${account_number} was funded ${own.length} times`);
+    const fits = own.every(
+      (row) =>
+        row.amount === balance &&
+        row.status === 'completed' &&
+        row.journal_number === rowByAccount.get(account_number) &&
+        requests.has(row.request_id),
+    );
+    if (!fits || own.length !== Number(balance > 0)) {
+      say('an account and its opening balance are stored together', `${account_number}: ${JSON.stringify(own)}`);
     }
   }
   return violations;
+}
+
+function isOpeningStored({ keyed, name }: Intent, { keys, rowByAccount, openerOf }: OpeningBooks): boolean {
+  return keyed ? keys.has(name) : rowByAccount.has(name) && openerOf.get(name) === name;
+}
+
+/** Whether the answers that show accounts are alike, and show what is stored. */
+function judgeOpeningAnswers(intent: Intent, tries: readonly Attempt[], { openings }: OpeningBooks): Violation[] {
+  const violations: Violation[] = [];
+  const say = (rule: string, detail: string): void =>
+    void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
+  const accepted = tries.filter(isAccepted);
+  const answers = new Set(accepted.map(({ opened }) => JSON.stringify(opened)));
+  if (answers.size > 1) say('all answers under one key are alike', [...answers].join(' and '));
+  if (!intent.keyed && accepted.length > 1) say('nothing takes effect twice', 'it was opened twice');
+  const shown = numbersOf(intent).map((account_number) => {
+    const [opening] = openings.get(account_number) ?? [];
+    return { account_number, opening_transfer_id: opening?.id ?? null };
+  });
+  const truth = JSON.stringify(shown);
+  for (const answer of answers) {
+    if (answer !== truth) say('no success is untrue', `the answer was ${answer}, stored is ${truth}`);
+  }
+  for (const { status, code, requestId } of tries.filter(isRefusal)) {
+    const stored = numbersOf(intent).flatMap((number) => openings.get(number) ?? []);
+    if (stored.some((row) => row.request_id === requestId)) {
+      say('what was refused is not stored', `${requestId} was answered ${status} ${code}`);
+    }
+  }
+  return violations;
+}
+
+/** Whether each account_exists is true, and may be due to an order that came before. `rivals`: all attempts to open these accounts. */
+function judgeTakenNumbers(
+  intent: Intent,
+  tries: readonly Attempt[],
+  { books, rivals }: { books: OpeningBooks; rivals: readonly Attempt[] },
+): Violation[] {
+  return tries.flatMap((attempt) => {
+    const violations = judgeStatus(attempt);
+    if (attempt.code !== 'account_exists') return violations;
+    const say = (rule: string, detail: string): void =>
+      void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
+    // The same key is answered with its own accounts, never with a refusal of them.
+    const others = rivals.filter((other) => other !== attempt && !(intent.keyed && other.intent.name === intent.name));
+    const isEarned = others.some((other) => other.sentAt <= attempt.readAt && !isRefusal(other));
+    if (!isEarned) say('every answer is one that the order can earn', `${attempt.requestId}: it exists`);
+    const isTrue = numbersOf(intent).some((number) => books.rowByAccount.has(number));
+    if (!isTrue || (intent.keyed && isOpeningStored(intent, books))) {
+      say('no refusal is untrue', `${attempt.requestId}: it was said to exist`);
+    }
+    return violations;
+  });
+}
+
+function numbersOf({ accounts }: Intent): string[] {
+  return accounts.map(({ account_number }) => account_number);
 }
 
 /** Whether each failure is one that the order earned: technical trouble must never look like a business refusal. */
