@@ -9,19 +9,19 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
       order by ledger_id, account_number, currency, change_number desc
     ) as change using (ledger_id, account_number, currency)
   cross join lateral (
-    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(coalesce((account_number)::text, '') || chr(31) || coalesce((currency)::text, '') || chr(31) || coalesce((status)::text, '') || chr(31) || coalesce((name)::text, '') || chr(31) || coalesce((email)::text, '') || chr(31) || coalesce((phone)::text, '') || chr(31) || coalesce((date_of_birth)::text, '') || chr(31) || coalesce((overdraft_limit)::text, '') || chr(31) || coalesce((metadata)::text, '') || chr(31) || coalesce((case
+    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, ''), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(coalesce((account_number)::text, '') || chr(31) || coalesce((currency)::text, '') || chr(31) || coalesce((status)::text, '') || chr(31) || coalesce((name)::text, '') || chr(31) || coalesce((email)::text, '') || chr(31) || coalesce((phone)::text, '') || chr(31) || coalesce((date_of_birth)::text, '') || chr(31) || coalesce((overdraft_limit)::text, '') || chr(31) || coalesce((metadata)::text, '') || chr(31) || coalesce((case
+end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, ''), 'UTF8')), 'hex'))::text)
+end)::text, '')), 'UTF8')), 'hex'))::text)
   ) as fact (what, holds, expected, found)
   -- First all facts at once: rows of which everything is true, nearly all, go no further.
-  where (((change.seal) is not distinct from (encode(sha256(convert_to(coalesce((account_number)::text, '') || chr(31) || coalesce((currency)::text, '') || chr(31) || coalesce((status)::text, '') || chr(31) || coalesce((name)::text, '') || chr(31) || coalesce((email)::text, '') || chr(31) || coalesce((phone)::text, '') || chr(31) || coalesce((date_of_birth)::text, '') || chr(31) || coalesce((overdraft_limit)::text, '') || chr(31) || coalesce((metadata)::text, '') || chr(31) || coalesce((case
+  where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, ''), 'UTF8')), 'hex'))) is true) is not true
+end)::text, '')), 'UTF8')), 'hex'))) is true) is not true
     and not fact.holds
      order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 
@@ -36,18 +36,18 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
       order by ledger_id, account_number, currency, change_number desc
     ) as change using (ledger_id, account_number, currency)
   cross join lateral (
-    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(coalesce((account_number)::text, '') || chr(31) || coalesce((currency)::text, '') || chr(31) || coalesce((status)::text, '') || chr(31) || coalesce((name)::text, '') || chr(31) || coalesce((email)::text, '') || chr(31) || coalesce((phone)::text, '') || chr(31) || coalesce((date_of_birth)::text, '') || chr(31) || coalesce((overdraft_limit)::text, '') || chr(31) || coalesce((metadata)::text, '') || chr(31) || coalesce((case
+    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, ''), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(coalesce((account_number)::text, '') || chr(31) || coalesce((currency)::text, '') || chr(31) || coalesce((status)::text, '') || chr(31) || coalesce((name)::text, '') || chr(31) || coalesce((email)::text, '') || chr(31) || coalesce((phone)::text, '') || chr(31) || coalesce((date_of_birth)::text, '') || chr(31) || coalesce((overdraft_limit)::text, '') || chr(31) || coalesce((metadata)::text, '') || chr(31) || coalesce((case
+end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, ''), 'UTF8')), 'hex'))::text)
+end)::text, '')), 'UTF8')), 'hex'))::text)
   ) as fact (what, holds, expected, found)
   -- First all facts at once: rows of which everything is true, nearly all, go no further.
-  where (((change.seal) is not distinct from (encode(sha256(convert_to(coalesce((account_number)::text, '') || chr(31) || coalesce((currency)::text, '') || chr(31) || coalesce((status)::text, '') || chr(31) || coalesce((name)::text, '') || chr(31) || coalesce((email)::text, '') || chr(31) || coalesce((phone)::text, '') || chr(31) || coalesce((date_of_birth)::text, '') || chr(31) || coalesce((overdraft_limit)::text, '') || chr(31) || coalesce((metadata)::text, '') || chr(31) || coalesce((case
+  where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, ''), 'UTF8')), 'hex'))) is true) is not true
+end)::text, '')), 'UTF8')), 'hex'))) is true) is not true
     and not fact.holds
      order by ledger nulls first, journal nulls first, account, currency, transfer, what
