@@ -1,96 +1,25 @@
 // How units are gathered into jobs, and what becomes of a job that fails, with threads that the test plays itself.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import * as fc from 'fast-check';
-import type { Job, JobReport, UnitOutcome } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import type { NewTransfer } from '../../src/domain/transfer.ts';
-import { sizeOf, toStoredUnit, toStoredUnits, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
+import { toStoredUnit, toWaitingUnit } from '../../src/main/engine/unit.ts';
 import { startDispatcher, turn } from '../support/fake-pool.ts';
-import { newAccount, newTransfer, settledReport } from '../support/jobs.ts';
-
-const OTHER_LEDGER = { id: 2, name: 'other' };
-const BROKEN: JobReport = { result: 'poisoned', reason: 'culprit', sqlState: '22P02' };
-const UNAVAILABLE = {
-  result: 'unavailable',
-  reason: 'away',
-  sqlState: null,
-  mayBeSettled: false,
-  trouble: 'database',
-} as const;
-const LOST: JobReport = { ...UNAVAILABLE, mayBeSettled: true };
-const LOCKED: JobReport = { ...UNAVAILABLE, reason: 'lock timeout', sqlState: '55P03', trouble: 'job' };
-
-/** What a transfer without a group is found by. */
-function named(id: string) {
-  return { id, group: null };
-}
-
-function group(name: string, size: number): NewTransfer[] {
-  return Array.from({ length: size }, (_, position) =>
-    newTransfer({ id: `${name}${position}`, group: { id: name, position, atomic: true } }),
-  );
-}
-
-/** Transfers of the intake log as units: each alone, and each atomic group as a whole. */
-function stored(
-  transfers: readonly (string | NewTransfer)[],
-  { adoptions = 0, loneDeaths = 0, ledger = MAIN_LEDGER } = {},
-): Unit[] {
-  return toStoredUnits(
-    transfers.map((each) => ({
-      ledger,
-      transfer: typeof each === 'string' ? newTransfer({ id: each }) : each,
-      storedAtMicros: 1n,
-      adoptions,
-      loneDeaths,
-    })),
-  );
-}
-
-/** A request whose caller waits. */
-function waiting(ids: readonly string[], ledger = MAIN_LEDGER): Unit {
-  return toWaitingUnit(
-    ledger,
-    ids.map((id) => newTransfer({ id })),
-    null,
-  );
-}
-
-/** A request that opens accounts. */
-function opening(numbers: readonly string[]): Unit {
-  return toWaitingUnit(
-    MAIN_LEDGER,
-    [],
-    null,
-    numbers.map((number) => newAccount(number)),
-  );
-}
-
-function idsOf(job: Job): string {
-  return job.transfers.id.join();
-}
-
-function runsOf(jobs: readonly Job[]): string[] {
-  return jobs.map((job) => `${idsOf(job)}${job.mode === 'quarantine' ? ' quarantined' : ''}`);
-}
-
-async function start(options: Parameters<typeof startDispatcher>[0] = {}) {
-  const started = await startDispatcher(options);
-  const { admission, dispatcher } = started;
-  const admit = (unit: Unit) => assert.ok(admission.tryAdmit(sizeOf(unit), unit.bytes));
-  return {
-    ...started,
-    push: (units: readonly Unit[]) => {
-      units.forEach(admit);
-      dispatcher.push(units);
-    },
-    submit: (unit: Unit) => {
-      admit(unit);
-      return dispatcher.submit(unit);
-    },
-  };
-}
+import { newTransfer, settledReport } from '../support/jobs.ts';
+import {
+  BROKEN,
+  group,
+  idsOf,
+  LOCKED,
+  LOST,
+  named,
+  opening,
+  OTHER_LEDGER,
+  runsOf,
+  start,
+  stored,
+  UNAVAILABLE,
+  waiting,
+} from './units.ts';
 
 test('dispatcher: a job is what has gathered, up to its size, and splits no unit', async () => {
   const { push, submit, pool } = await start({ jobSizeMax: 4 });
@@ -618,108 +547,6 @@ test('dispatcher: a dry run is a job of its own, whatever else runs', async () =
   );
   await pool.endAll();
   assert.equal((await tried).result, 'settled');
-});
-
-/** What happens next. `pick` chooses among the units or the running jobs. */
-type Step =
-  | { readonly step: 'submit'; readonly size: number; readonly ledger: number }
-  | { readonly step: 'open'; readonly size: number; readonly ledger: number }
-  | { readonly step: 'push'; readonly size: number; readonly ledger: number; readonly adoptions: number }
-  | {
-      readonly step: 'withdraw' | 'settle' | 'die' | 'poisoned' | 'unavailable' | 'locked' | 'lost';
-      readonly pick: number;
-    }
-  | { readonly step: 'wait' };
-
-const size = fc.integer({ min: 1, max: 5 });
-const ledger = fc.integer({ min: 1, max: 3 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ step: fc.constant('submit' as const), size, ledger }),
-  fc.record({ step: fc.constant('open' as const), size, ledger }),
-  fc.record({
-    step: fc.constant('push' as const),
-    size,
-    ledger,
-    adoptions: fc.constantFrom(0, 0, 1, 5, 12),
-  }),
-  fc.record({ step: fc.constantFrom('withdraw' as const, 'settle' as const), pick: fc.nat() }),
-  fc.record({
-    step: fc.constantFrom(...(['die', 'poisoned', 'unavailable', 'locked', 'lost'] as const)),
-    pick: fc.nat(),
-  }),
-  fc.constant({ step: 'wait' as const }),
-);
-
-/** How the units of a job may end when it settles: stored ones never as replayed. */
-function endingsOf(job: Job, pick: number): UnitOutcome[] {
-  const opens = new Set(job.openings.map(({ unit }) => unit));
-  let first = 0;
-  return job.units.map((size, unit) => {
-    const isStored = size > 0 && (job.transfers.storedAtMicros?.[first] ?? null) !== null;
-    first += size;
-    const possible: UnitOutcome[] = isStored
-      ? ['settled', 'settled_elsewhere']
-      : ['settled', 'settled_elsewhere', 'replayed'];
-    if (opens.has(unit)) possible.push('account_exists');
-    return possible[(pick + unit) % possible.length] ?? 'settled';
-  });
-}
-
-test('dispatcher: however units end, each ends once, and what it was admitted for is released once', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
-  t.diagnostic(`FAST_CHECK_SEED=${seed}`);
-  const property = async (steps: readonly Step[], threads: number): Promise<void> => {
-    const bytesMax = 1e12;
-    const maxQueue = 1_000_000;
-    const { submit, push, pool, dispatcher, admission } = await start({ threads, jobSizeMax: 6, maxQueue, bytesMax });
-    const queued: ReturnType<typeof submit>[] = [];
-    const pushed: string[] = [];
-    let count = 0;
-    const nextIds = (size: number) => Array.from({ length: size }, () => `id-${(count += 1)}`);
-    const ledgerOf = (id: number) => (id === 1 ? MAIN_LEDGER : { id, name: `ledger-${id}` });
-    const running = (pick: number) => pool.running[pick % Math.max(1, pool.running.length)];
-    for (const each of steps) {
-      if (each.step === 'submit') queued.push(submit(waiting(nextIds(each.size), ledgerOf(each.ledger))));
-      else if (each.step === 'open') {
-        const accounts = nextIds(each.size).map((number) => newAccount(number));
-        queued.push(submit(toWaitingUnit(ledgerOf(each.ledger), [newTransfer()], null, accounts)));
-      } else if (each.step === 'push') {
-        const ids = nextIds(each.size);
-        pushed.push(...ids);
-        push(stored(ids, { ledger: ledgerOf(each.ledger), adoptions: each.adoptions }));
-      } else if (each.step === 'wait') t.mock.timers.tick(5000);
-      else if (each.step === 'withdraw') {
-        const unit = queued[each.pick % Math.max(1, queued.length)];
-        // Its caller releases it, or stores it and pushes it.
-        if (unit && dispatcher.withdraw(unit)) admission.release(unit.size, unit.bytes, false);
-      } else {
-        const job = running(each.pick);
-        if (each.step === 'die') job?.die(new Error('worker exited with code: 1'));
-        else if (each.step === 'settle') job?.end(settledReport(job.job, { units: endingsOf(job.job, each.pick) }));
-        else job?.end({ poisoned: BROKEN, unavailable: UNAVAILABLE, locked: LOCKED, lost: LOST }[each.step]);
-      }
-      await turn();
-    }
-    const drained = dispatcher.drain(50_000);
-    for (let rounds = 0; rounds < 12; rounds += 1) {
-      await pool.endAll();
-      t.mock.timers.tick(5000);
-      await turn();
-    }
-    assert.ok(await drained, 'nothing is on its way');
-    assert.equal(pool.running.length, 0);
-    for (const unit of queued) assert.ok(unit.state === 'withdrawn' ? unit.result === null : unit.result !== null);
-    for (const id of pushed) assert.ok(!dispatcher.has(named(id)));
-    assert.equal(admission.size, 0);
-    // All bytes are free, and not one more.
-    assert.ok(admission.tryAdmit(1, bytesMax));
-    assert.equal(admission.room, 0);
-  };
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), property), {
-    seed,
-    numRuns: 300,
-  });
 });
 
 test('dispatcher: while the database is out of reach, what is stored nowhere ends as unavailable', async () => {

@@ -1,7 +1,7 @@
 // Plays an entry of the raw corpus on a connection of its own, and tells everything that came back.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Step } from './raw.ts';
+import type { Step } from './raw-entry.ts';
 import { type Answer, parseAnswer } from './wire.ts';
 
 export type Played = {

@@ -8,7 +8,8 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { corpus, type Entry, RAW_ENV, type Step } from './raw.ts';
+import { corpus } from './raw.ts';
+import { type Entry, RAW_ENV, type Step } from './raw-entry.ts';
 import { play, type Played } from './raw-line.ts';
 import type { Answer } from './wire.ts';
 
