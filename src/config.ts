@@ -187,7 +187,7 @@ export type Config = {
   readonly databaseTimeouts: DatabaseTimeouts;
   /** The statement timeout of lists. */
   readonly scanTimeoutMs: number;
-  /** How long a command that reads waits for the database before it gives up. */
+  /** How long the database may be silent before a command that reads gives up. */
   readonly readingTimeoutMs: number;
   readonly heartbeatMs: number;
   /** How old a heartbeat must be for its lease to count as orphaned. */

@@ -1,5 +1,5 @@
 // The connections of a load test: one request at a time on each. A request waits if none is free. It uses undici's connections
-// directly, because undici's pool searches all connections for each request.
+// directly, without its streams and without its pool, which searches all connections for each request.
 import { Client } from 'undici';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
 
