@@ -30,15 +30,14 @@ const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 
 /** Submits one transfer: 202 pending, or 200 final. Throws a problem if it cannot. */
 export async function submitOne(engine: Engine, request: TransferRequest, fields: TransferFields): Promise<Answer> {
-  const { transfers, headers, isDryRun, location } = await submitTransfers(engine, request, [
-    toNewTransfer(request, fields),
-  ]);
-  const [transfer] = transfers;
+  const submitted = await submitTransfers(engine, request, [toNewTransfer(request, fields)]);
+  const [transfer] = submitted.transfers;
   if (!transfer) throw new TypeError('A request for a transfer has one.');
-  if (isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
+  if (submitted.isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
+  const path = fields.kind === 'hold' ? '/holds/' : '/transfers/';
   return {
     status: transfer.status === 'pending' ? 202 : 200,
-    headers: { ...headers, Location: location('/transfers/') },
+    headers: { ...submitted.headers, Location: `${path}${submitted.namedId}` },
     json: renderTransfer(transfer),
     log: { transfer_id: transfer.id },
   };
@@ -53,35 +52,31 @@ export async function submitGroup(
 ): Promise<Answer> {
   const id = request.requestIdGiven ? randomUUIDv7() : request.requestId;
   const group = (position: number) => ({ id, position, atomic });
-  const {
-    transfers,
-    headers,
-    isDryRun,
-    location,
-    namedId = id,
-  } = await submitTransfers(
+  const submitted = await submitTransfers(
     engine,
     request,
     members.map((fields, position) => toNewTransfer(request, fields, group(position))),
   );
-  const json = renderGroup(namedId, atomic, transfers);
-  if (isDryRun) return { status: 200, json: { ...json, dry_run: true } };
+  const { transfers } = submitted;
+  if (submitted.isDryRun) return { status: 200, json: { ...renderGroup(id, atomic, transfers), dry_run: true } };
+  const { headers, namedId } = submitted;
   return {
     status: transfers.some(({ status }) => status === 'pending') ? 202 : 200,
-    headers: { ...headers, Location: location('/transfers?group_id=') },
-    json,
+    headers: { ...headers, Location: `/transfers?group_id=${namedId}` },
+    json: renderGroup(namedId, atomic, transfers),
     log: { group_id: namedId, transfers: transfers.length },
   };
 }
 
-type Submitted = {
-  readonly transfers: readonly Transfer[];
-  readonly headers: Readonly<Record<string, string>>;
-  readonly isDryRun: boolean;
-  /** Undefined for a dry run. */
-  readonly namedId?: string;
-  readonly location: (path: string) => string;
-};
+type Submitted = { readonly transfers: readonly Transfer[] } & (
+  | { readonly isDryRun: true }
+  | {
+      readonly isDryRun: false;
+      readonly headers: Readonly<Record<string, string>>;
+      /** The id of the transfer or the group; after a replay, of the earlier one. */
+      readonly namedId: string;
+    }
+);
 
 async function submitTransfers(
   engine: Engine,
@@ -95,7 +90,7 @@ async function submitTransfers(
   if (request.query.dry_run === 'true') {
     const tried = await tryOut(engine, submission);
     if ('refused' in tried) throw toProblem(tried, submission);
-    return { transfers: tried.transfers, headers: {}, isDryRun: true, location: () => '' };
+    return { transfers: tried.transfers, isDryRun: true };
   }
   const submitted = await submit(engine, submission);
   if ('refused' in submitted) throw toProblem(submitted, submission);
@@ -105,7 +100,6 @@ async function submitTransfers(
     headers: { ...preferenceApplied(waitMs), ...(replayed && REPLAYED) },
     isDryRun: false,
     namedId,
-    location: (path) => `${path}${namedId}`,
   };
 }
 

@@ -71,14 +71,11 @@ async function createHold(
   context: RequestContext<TransferQuery, z.output<typeof createHoldSchema>>,
 ): Promise<Answer> {
   const { expires_in: expiresIn, ...body } = context.body;
-  const answer = await submitOne(
+  return await submitOne(
     engine,
     { ...context, fingerprinted: ['holds', context.body] },
     { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
   );
-  if (context.query.dry_run === 'true') return answer;
-  const location = answer.headers?.['Location']?.replace('/transfers/', '/holds/') ?? '';
-  return { ...answer, headers: { ...answer.headers, Location: location } };
 }
 
 async function captureHold(
