@@ -15,7 +15,7 @@ function createAdmission(maxQueue: number) {
     return true;
   };
   const release = (caller: string, count: number): void => {
-    admission.release(count, count, true);
+    admission.releaseSettled(count, count);
     shares.released(caller, count);
   };
   return { clock, admission, admit, release };

@@ -10,7 +10,7 @@ test('admission: admits until it is full, and again after a release', () => {
   assert.equal(admission.tryAdmit(1, 1), true);
   assert.equal(admission.tryAdmit(1, 1), false);
   assert.deepEqual({ size: admission.size, room: admission.room }, { size: 3, room: 0 });
-  admission.release(1, 1, true);
+  admission.releaseSettled(1, 1);
   assert.equal(admission.tryAdmit(1, 1), true);
   assert.equal(admission.room, 0);
 });
@@ -28,7 +28,7 @@ test('admission: recovered transfers exceed the bound, and keep others out until
   admission.admitRecovered(5, 5);
   assert.deepEqual({ size: admission.size, room: admission.room }, { size: 5, room: 0 });
   assert.equal(admission.tryAdmit(1, 1), false);
-  admission.release(4, 4, true);
+  admission.releaseSettled(4, 4);
   assert.equal(admission.tryAdmit(1, 1), true);
   assert.equal(admission.tryAdmit(1, 1), false);
 });
@@ -38,7 +38,7 @@ test('admission: Retry-After is one second while the speed is unknown', () => {
   admission.tryAdmit(1000, 1000);
   assert.equal(admission.retryAfterSeconds(), 1);
   advance(900);
-  admission.release(500, 500, true);
+  admission.releaseSettled(500, 500);
   assert.equal(admission.retryAfterSeconds(), 1);
 });
 
@@ -46,14 +46,14 @@ test('admission: Retry-After is the whole seconds until it drains at the measure
   const { admission, advance } = measuredAdmission(1000);
   admission.tryAdmit(1000, 1000);
   advance(2000);
-  admission.release(200, 200, true);
+  admission.releaseSettled(200, 200);
   // 100 a second, 800 left.
   assert.equal(admission.retryAfterSeconds(), 8);
   advance(1000);
-  admission.release(50, 50, false);
+  admission.release(50, 50);
   // 750 left: transfers that were never stored say nothing of the speed.
   assert.equal(admission.retryAfterSeconds(), 8);
-  admission.release(51, 51, false);
+  admission.release(51, 51);
   assert.equal(admission.retryAfterSeconds(), 7);
 });
 
@@ -61,10 +61,10 @@ test('admission: its speed is the mean of the last second and the previous value
   const { admission, advance } = measuredAdmission(1000);
   admission.tryAdmit(1000, 1000);
   advance(1000);
-  admission.release(100, 100, true);
+  admission.releaseSettled(100, 100);
   assert.equal(admission.retryAfterSeconds(), 9);
   advance(1000);
-  admission.release(300, 300, true);
+  admission.releaseSettled(300, 300);
   // (100 + 300) / 2 a second, 600 left.
   assert.equal(admission.retryAfterSeconds(), 3);
 });
@@ -73,9 +73,9 @@ test('admission: Retry-After is at least one second and at most sixty', () => {
   const { admission, advance } = measuredAdmission(100_000);
   admission.tryAdmit(100_000, 100_000);
   advance(1000);
-  admission.release(1, 1, true);
+  admission.releaseSettled(1, 1);
   assert.equal(admission.retryAfterSeconds(), 60);
-  admission.release(99_999, 99_999, false);
+  admission.release(99_999, 99_999);
   assert.equal(admission.retryAfterSeconds(), 1);
 });
 
@@ -84,7 +84,7 @@ test('admission: idle time does not count for the speed', () => {
   for (let burst = 0; burst < 10; burst += 1) {
     admission.tryAdmit(500, 500);
     advance(50);
-    admission.release(500, 500, true);
+    admission.releaseSettled(500, 500);
     advance(60_000);
   }
   admission.tryAdmit(1000, 1000);
@@ -98,10 +98,10 @@ test('admission: bytes are bounded like transfers, and a request larger than the
   assert.equal(admission.tryAdmit(1, 60), false);
   assert.equal(admission.tryAdmit(1, 40), true);
   assert.equal(admission.room, 0);
-  admission.release(2, 100, true);
+  admission.releaseSettled(2, 100);
   assert.equal(admission.tryAdmit(2, 500), true);
   assert.equal(admission.tryAdmit(1, 1), false);
-  admission.release(2, 500, true);
+  admission.releaseSettled(2, 500);
   assert.equal(admission.tryAdmit(1, 1), true);
 });
 

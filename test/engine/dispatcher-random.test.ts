@@ -81,7 +81,7 @@ test('dispatcher: however units end, each ends once, and what it was admitted fo
       else if (each.step === 'withdraw') {
         const unit = queued[each.pick % Math.max(1, queued.length)];
         // Its caller releases it, or stores it and pushes it.
-        if (unit && dispatcher.withdraw(unit)) admission.release(unit.size, unit.bytes, false);
+        if (unit && dispatcher.withdraw(unit)) admission.release(unit.size, unit.bytes);
       } else {
         const job = running(each.pick);
         if (each.step === 'die') job?.die(new Error('worker exited with code: 1'));

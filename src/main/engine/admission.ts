@@ -14,7 +14,7 @@ export class Admission {
   #bytes = 0;
   /** Transfers that left per busy millisecond; 0 until that is known. */
   #rate = 0;
-  #released = 0;
+  #settled = 0;
   #busyMs = 0;
   #busySince = 0;
 
@@ -50,20 +50,29 @@ export class Admission {
     this.#bytes += bytes;
   }
 
-  /** Releases transfers that are final (`settled`) or were never stored. */
-  release(count: number, bytes: number, settled: boolean): void {
+  /** Releases transfers that were not settled, or only the bytes of transfers that were. */
+  release(count: number, bytes: number): void {
+    this.#leave({ count, bytes, settled: 0 });
+  }
+
+  /** Releases settled transfers. Their number measures the speed of the queue. */
+  releaseSettled(count: number, bytes = 0): void {
+    this.#leave({ count, bytes, settled: count });
+  }
+
+  #leave({ count, bytes, settled }: { count: number; bytes: number; settled: number }): void {
     const now = this.#now();
     // Idle time does not count for the speed.
     this.#busyMs += now - this.#busySince;
     this.#busySince = now;
     this.#taken -= count;
     this.#bytes -= bytes;
-    if (settled) this.#released += count;
-    if (this.#busyMs < MEASURE_MS || this.#released === 0) return;
-    const rate = this.#released / this.#busyMs;
+    this.#settled += settled;
+    if (this.#busyMs < MEASURE_MS || this.#settled === 0) return;
+    const rate = this.#settled / this.#busyMs;
     // The mean of this measurement and the previous value: a pause loses its effect within a few measurements.
     this.#rate = this.#rate === 0 ? rate : (this.#rate + rate) / 2;
-    this.#released = 0;
+    this.#settled = 0;
     this.#busyMs = 0;
   }
 

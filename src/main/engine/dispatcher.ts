@@ -100,7 +100,7 @@ export class Dispatcher {
     const pushed: QueuedUnit[] = [];
     for (const unit of units) {
       if (unit.transfers.some(({ transfer }) => this.has(transfer))) {
-        this.#admission.release(sizeOf(unit), unit.bytes, false);
+        this.#admission.release(sizeOf(unit), unit.bytes);
         this.#onReleased(unit);
         continue;
       }
@@ -268,7 +268,7 @@ export class Dispatcher {
       // Nobody waits for the outcome of what is stored: its rows tell.
       else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range));
     }
-    if (settled > 0) this.#admission.release(settled, 0, true);
+    if (settled > 0) this.#admission.releaseSettled(settled);
     const [first] = units;
     if (first && report.journalNumber !== null) this.#onJournal(first.unit.ledger, report.journalNumber);
     this.#announceIdle();
@@ -281,7 +281,7 @@ export class Dispatcher {
     this.#onItsWay -= 1;
     if (isStored(queued.unit)) this.#stored.delete(nameOf(queued.unit));
     const isSettled = result.state === 'settled' || result.state === 'settled_elsewhere';
-    this.#admission.release(isSettled ? 0 : queued.size, queued.bytes, false);
+    this.#admission.release(isSettled ? 0 : queued.size, queued.bytes);
     this.#onReleased(queued.unit);
     queued.announce();
   }

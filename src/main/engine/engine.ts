@@ -200,7 +200,7 @@ function admit(engine: Engine, unit: Unit & { readonly caller: string }): Refusa
 
 /** Releases a unit that is not on its way in the dispatcher. */
 function release(engine: Engine, unit: Unit): void {
-  engine.admission.release(sizeOf(unit), unit.bytes, false);
+  engine.admission.release(sizeOf(unit), unit.bytes);
   releaseShares(engine, unit);
 }
 
