@@ -300,8 +300,11 @@ test('bad input: an error has a JSON pointer and names the member, also if its n
     metadata: { 'a/b~c': 'x' },
   });
   assert.deepEqual(body['errors'], [
-    { pointer: '/amount', detail: 'Invalid input: expected number, received string' },
-    { pointer: '/metadata/a~1b~0c', detail: 'must be a letter, then at most 39 of A-Z a-z 0-9 _ . -' },
+    { pointer: '/amount', detail: '`amount` must be an integer in minor units, from 1 to 9007199254740991' },
+    {
+      pointer: '/metadata/a~1b~0c',
+      detail: '`a/b~c` is not a key of metadata: that is a letter, then at most 39 of A-Z a-z 0-9 _ . -',
+    },
   ]);
 });
 
