@@ -1,7 +1,7 @@
-// Audits the books: proves every promise on the rows as they are stored, in one read-only snapshot, so that a service may
-// be at work meanwhile. PostgreSQL does what needs sets, on its own disk where they are large; what comes here is one row
-// per discrepancy and one per row of the journal, through a cursor, so an audit of any length needs the same little memory.
-// It shares no code with what settles: it is a second opinion.
+// Audits the books: proves every promise on the stored rows, in one read-only snapshot, so that a service may run
+// meanwhile. PostgreSQL does the work on sets, and uses its own disk for large ones. This process receives one row per
+// discrepancy and one per journal row, through a cursor, so its memory is bounded. It shares no code with settlement:
+// it is a second opinion.
 import { type Chain, type ChainFlaw, type Checkpoint, compareHashes, type LedgerNames, openChain } from './chain.ts';
 import { readAll, readBatches } from './cursor.ts';
 import { HOLD_CHECKS, touchedHolds } from './holds.ts';
@@ -30,7 +30,7 @@ export type AuditOptions = {
   readonly discrepanciesMax: number;
 };
 
-/** What is not as it must be. What it is about is null where it is not about such a thing. */
+/** A fact that does not hold. A field is null if it does not apply. */
 export type Discrepancy = {
   readonly check: string;
   /** The name of the ledger; `id 7` if there is no ledger with this id. */
@@ -46,10 +46,10 @@ export type Discrepancy = {
 
 export type CheckResult = {
   readonly check: string;
-  /** How many rows it looked at. */
+  /** How many rows the check read. */
   readonly rows: number;
   readonly discrepancies: number;
-  /** Whether it was left out, because it cannot be made in this scope. */
+  /** Whether the check was skipped, because it is impossible in this scope. */
   readonly skipped: boolean;
 };
 
@@ -68,11 +68,11 @@ export type Verdict = {
   readonly journals: readonly JournalEnd[];
   /** When the snapshot was taken, by the database's clock. */
   readonly at: string;
-  /** All, those that are about no ledger of these included. */
+  /** All discrepancies, including those that concern none of these ledgers. */
   readonly discrepancies: number;
 };
 
-/** What an audit tells while it runs: first the plan, last the verdict. */
+/** The events of a running audit: first the plan, last the verdict. */
 export type AuditEvent =
   | { readonly type: 'plan'; readonly checks: number; readonly rows: number }
   | { readonly type: 'started'; readonly check: string }
@@ -84,17 +84,20 @@ export type AuditEvent =
 /** `ledger` is an id. */
 type Found = Omit<Discrepancy, 'check' | 'ledger'> & { readonly ledger: number | null };
 
-/** A check at work: yields what it found, and how many more of its rows are done. Null: it is left out. */
+/** A running check: yields discrepancies, and how many more of its rows are done. Null: the check is skipped. */
 type RunningCheck = {
   readonly name: string;
   readonly rows: number;
   readonly run: (() => AsyncGenerator<Found | number>) | null;
 };
 
-/** What sorts and hashes of one statement may take of the server's memory before they go to its disk. */
+/** The memory that sorts and hashes of one statement may use before they spill to the server's disk. */
 const WORK_MEMORY = '64MB';
 
-/** Opens a snapshot of the books and gives `work` the events of their audit; closes it at the end or when `signal` aborts. */
+/**
+ * Opens a snapshot of the books and passes the events of their audit to `work`. Closes it at the end, or when `signal`
+ * aborts.
+ */
 export async function withAudit<Result>(
   database: DatabaseSettings,
   options: AuditOptions,
@@ -114,7 +117,7 @@ export async function withAudit<Result>(
   }
 }
 
-/** Audits the books as the connection's open transaction sees them. Throws if they are not there. */
+/** Audits the books in the connection's open transaction. Throws if there are none. */
 export async function* auditBooks(connection: Connection, options: AuditOptions): AsyncGenerator<AuditEvent> {
   const scope = scopeOf(options);
   const at = await prepareSession(connection, scope);
@@ -157,11 +160,11 @@ export async function* auditBooks(connection: Connection, options: AuditOptions)
   yield { type: 'verdict', journals, at, discrepancies: total };
 }
 
-/** Row 0 is the one before the first: what came after it is everything. */
+/** Row 0 precedes the first row, so the scope after row 0 is the whole journal. */
 function scopeOf({ ledger, since }: AuditOptions): Scope {
   const after = since === 0n ? null : since;
   if (ledger !== null) return { ledger, since: after };
-  if (after !== null) throw new RangeError('A row of a journal is given without its ledger.');
+  if (after !== null) throw new RangeError('A journal row needs its ledger.');
   return { ledger, since: null };
 }
 
@@ -233,14 +236,14 @@ async function* runStatements(connection: Connection, statements: readonly strin
   }
 }
 
-/** Makes the session fit for an audit, for as long as its transaction lasts, and returns the instant of the snapshot. */
+/** Prepares the session for an audit, until the end of its transaction, and returns the instant of the snapshot. */
 async function prepareSession(connection: Connection, { ledger, since }: Scope): Promise<string> {
   const byTable = ledger === null ? 'off' : 'on';
   const [schema] = await readAll(
     connection,
     `select relnamespace::regnamespace from pg_class where oid = to_regclass('journal_head')`,
   );
-  if (!schema) throw new Error('The database has no ledger: start the service once, it makes what is missing.');
+  if (!schema) throw new Error('The database has no ledger: start the service once, which creates it.');
   const settings: Readonly<Record<string, string>> = {
     // Functions and operators are PostgreSQL's own, even if a schema in the search path has others of the same name.
     search_path: `pg_catalog, ${schema[0]}`,
@@ -249,16 +252,16 @@ async function prepareSession(connection: Connection, { ledger, since }: Scope):
     timezone: 'UTC',
     datestyle: 'ISO',
     work_mem: WORK_MEMORY,
-    // Leaves the other processors to the service, and needs no shared memory, of which containers have little.
+    // Parallel workers would take processors from the service, and need shared memory, which is scarce in containers.
     max_parallel_workers_per_gather: '0',
     jit: 'off',
-    // An audit of all ledgers reads the tables and not their indexes, which may be what is wrong. One of a single ledger finds
-    // its rows by the indexes, because the tables may have a thousand times as many.
+    // An audit of all ledgers reads the tables, because their indexes may be wrong. An audit of a single ledger uses
+    // the indexes, because the tables may have a thousand times as many rows.
     enable_indexscan: byTable,
     enable_indexonlyscan: byTable,
     enable_bitmapscan: byTable,
-    // What is read as a whole is joined by hashing and sorting, whatever the statistics of a table that has just been filled may
-    // say. A short audit looks up by key.
+    // Whole tables are joined by hashing and sorting, even if the statistics of a newly filled table suggest otherwise.
+    // A short audit looks up rows by key.
     enable_nestloop: since === null ? 'off' : 'on',
   };
   const [names, values] = [Object.keys(settings), Object.values(settings)];

@@ -7,7 +7,7 @@ import type { Connection } from '../connection/connect.ts';
 
 const NO_HASH = '00'.repeat(32);
 
-/** A row of the journal as it is stored (hashes in hexadecimal), with what the rows that it covers say it ought to be. */
+/** A stored row of the journal (hashes in hexadecimal), with the values that the covered rows imply. */
 export type JournalRow = {
   readonly ledger: number;
   readonly number: string;
@@ -26,7 +26,7 @@ export type JournalRow = {
   readonly expectedDigest: string | null;
 };
 
-/** One row of a journal, as the next one and the head refer to it. Null: not known. */
+/** One row of a journal, as the next row and the head refer to it. Null: unknown. */
 export type Link = {
   readonly number: bigint;
   readonly settledAt: string | null;
@@ -37,11 +37,11 @@ export type Link = {
 /** The ledgers in scope: their names by their ids. */
 export type LedgerNames = ReadonlyMap<number, string>;
 
-/** A row of the journal of a ledger, and the hash (hexadecimal) that was written down for it. */
+/** A row of a ledger's journal, and the hash (hexadecimal) that an auditor recorded for it. */
 export type Checkpoint = { readonly ledger: string; readonly number: bigint; readonly hash: string };
 
 export type ChainFlaw = {
-  /** The id of the ledger; null: of one that is not there. */
+  /** The id of the ledger; null if the ledger does not exist. */
   readonly ledger: number | null;
   readonly journal: string | null;
   readonly what: string;
@@ -50,17 +50,19 @@ export type ChainFlaw = {
 };
 
 export type Chain = {
-  /** Follows the chains: yields their flaws, and the rows (of the journal, and transfers in them) that are done. */
+  /** Follows the chains: yields flaws, and how many rows (of the journal, and transfers in them) are done. */
   follow(): AsyncGenerator<ChainFlaw | number>;
   /** Compares the head of each journal with the last row that was followed. */
   compareHeads(): AsyncGenerator<ChainFlaw>;
-  /** The last row of a ledger that was followed; before that, where its chain begins. */
+  /** The last row of a ledger that was followed; before the first, the row where its chain begins. */
   lastOf(ledger: number): Link;
 };
 
 const BEGINNING: Link = { number: 0n, settledAt: null, hash: NO_HASH, previousHash: NO_HASH };
 
-/** The chains of the rows in scope. A scope begins after a row, whose stored hash the first one must refer to. */
+/**
+ * The chains of the rows in scope. The first row of a scope must refer to the stored hash of the row before the scope.
+ */
 export function openChain(connection: Connection, scope: Scope, names: LedgerNames): Chain {
   const links = new Map<number, Link>();
   const lastOf = (ledger: number): Link => links.get(ledger) ?? BEGINNING;
@@ -119,7 +121,7 @@ export function openChain(connection: Connection, scope: Scope, names: LedgerNam
   return { follow, compareHeads, lastOf };
 }
 
-/** Compares rows of the journal with the hashes that were written down for them. */
+/** Compares rows of the journal with the hashes that an auditor recorded for them. */
 export async function* compareHashes(
   connection: Connection,
   expected: readonly Checkpoint[],
@@ -195,7 +197,7 @@ function isBefore(settledAt: string, previous: string | null): boolean {
   return previous !== null && finite.test(previous) && finite.test(settledAt) && BigInt(settledAt) < BigInt(previous);
 }
 
-/** `name` is that of the row's ledger. */
+/** `name`: the name of the row's ledger. */
 function hashOf(row: JournalRow, name: string): string {
   return createHash('sha256')
     .update(Buffer.from(row.previousHash, 'hex'))

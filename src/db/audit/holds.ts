@@ -1,4 +1,4 @@
-// The checks of holds: each is explained by the transfer that made it and by its captures, its void or its expiry.
+// The checks of holds: the transfer that made a hold, and its captures, void or expiry, must explain it.
 import {
   type Check,
   compare,
@@ -12,7 +12,7 @@ import {
   transfersIn,
 } from './rules.ts';
 
-/** The ids of the holds that a short scope is about: made, changed or asked for in it, or still open. */
+/** The ids of the holds of a short scope: made, changed or requested in it, or still open. */
 export function touchedHolds(scope: Scope): string {
   return `(
     select id from ${transfersIn(scope)} as made where kind = 'hold' and status = 'completed'
@@ -21,7 +21,9 @@ export function touchedHolds(scope: Scope): string {
   )`;
 }
 
-/** Every hold beside what `other` selects: one row for each ledger and `key` of its own, which is the id of a hold. */
+/**
+ * Every hold, joined with the rows that `other` selects. `other` has one row per ledger and `key`, the id of a hold.
+ */
 function beside(scope: Scope, alias: string, other: string): string {
   const holds = `(select *, true as known from ${rowsIn(scope, 'holds')} as holds)`;
   return scope.since === null
@@ -35,7 +37,7 @@ function beside(scope: Scope, alias: string, other: string): string {
       ) as ${alias} on true`;
 }
 
-// A hold says what the completed transfer of kind hold with its id says.
+// A hold has the values of the completed transfer of kind hold with its id.
 function ordersOfHolds(scope: Scope): string {
   const made = `
     select ledger_id, id as key, max(amount) as amount, max(from_account) as from_account, max(to_account) as to_account,
@@ -62,8 +64,8 @@ function ordersOfHolds(scope: Scope): string {
   });
 }
 
-// What was captured is the sum of the completed captures. At most one of a void, an expiry and a final capture ends the
-// hold and releases what is left; nothing comes after it.
+// The captured amount is the sum of the completed captures. At most one void, expiry or final capture ends the hold and
+// releases the remaining amount. Nothing follows it.
 function partsOfHolds(scope: Scope): string {
   const ends = `kind in ('void', 'expiry') or final_capture`;
   const parts = `
@@ -126,7 +128,8 @@ function partsOfHolds(scope: Scope): string {
   });
 }
 
-// A hold names the completed expiry that ended it, and no other transfer. An expiry that came too late is kept as failed.
+// A hold names the completed expiry that ended it, and no other transfer. An expiry that came too late is kept as
+// failed.
 function expiriesOfHolds(scope: Scope): string[] {
   const all = rowsIn(scope, 'holds');
   const holds =

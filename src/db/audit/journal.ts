@@ -1,5 +1,5 @@
-// The statements of promise 7: what each row of the journal must say, by the rows that it covers, and that every settled
-// transfer and every account is covered. audit-chain.ts follows the chain itself.
+// The statements of promise 7: each journal row has the values that the covered rows imply, and the journal covers
+// every settled transfer and every account. chain.ts follows the chain itself.
 import {
   changesIn,
   type Check,
@@ -13,7 +13,7 @@ import {
   transfersIn,
 } from './rules.ts';
 
-/** An instant as the journal hashes it. Infinite ones have no number, but must not end the audit. */
+/** An instant as the journal hashes it. An infinite instant has no number, but must not end the audit. */
 const micros = (column: string) =>
   `case
     when isfinite(${column}) then (extract(epoch from ${column}) * 1000000)::bigint::text
@@ -54,21 +54,21 @@ const ACCOUNT_FIELDS = [
   'name',
   'email',
   'phone',
-  // The text of an ISO date: unlike to_char it tells centuries before Christ and infinity apart.
+  // The text of an ISO date: unlike to_char, it distinguishes centuries before Christ and infinity.
   'date_of_birth',
   'overdraft_limit',
   'metadata',
   micros('created_at'),
 ];
 
-/** The fields of a record, in text. One call, because every || would copy all that came before. */
+/** The fields of a record, as text. One call, because each || would copy all earlier fields. */
 const joined = (fields: readonly string[]) =>
   `concat_ws(chr(31), ${fields.map((field) => `coalesce((${field})::text, '')`).join(', ')})`;
 
 /**
- * The rows of the journal in scope beside what they cover, in order of ledger and number; the columns are those of a JournalRow.
- * Digests are recomputed by PostgreSQL, which has the rows: 300,000 transfers and their entries took it 1.5 s in one
- * ordered pass, and what comes out is one row per job.
+ * The journal rows in scope, joined with the rows they cover, in order of ledger and number. The columns are those of a
+ * JournalRow. PostgreSQL recomputes the digests, because it has the rows: in one ordered pass, 300,000 transfers and
+ * their entries took 1.5 s. The result has one row per job.
  */
 export function journalStatement(scope: Scope): string {
   const entry = (alias: string, side: string) =>

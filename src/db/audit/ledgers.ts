@@ -1,4 +1,4 @@
-// The checks that every row belongs to a ledger, and that the ledgers are what their names say.
+// The checks that every row belongs to an existing ledger, and that ledgers have valid ids and names.
 import { type Check, compare, type Counted, equal, must } from './rules.ts';
 
 /** The tables whose rows belong to a ledger. */
@@ -69,7 +69,7 @@ export const LEDGER_CHECKS: readonly Check[] = [
   {
     name: 'ledgers.rows',
     looksAt: OF_LEDGERS,
-    // An audit of one ledger does not see the rows of none.
+    // An audit of one ledger does not see rows without a ledger.
     statements: ({ ledger }) => (ledger === null ? [rowsOfLedgers()] : null),
   },
 ];

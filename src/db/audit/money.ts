@@ -28,8 +28,8 @@ function sumOf(table: string, column: string, what: string): string {
   });
 }
 
-// What the transfers say the entries must be, beside what the entries are: the two entries of each transfer that moved
-// money, none of any other, and none without its transfer.
+// Compares the entries that the transfers imply with the stored entries: two for each transfer that moved money, none
+// for any other, and none without a transfer.
 function entriesOfTransfers(scope: Scope): string {
   const side = (account: string, number: string, amount: string) => `
     select ledger_id, id as transfer_id, ${account} as account_number, currency, ${number} as entry_number, ${amount} as amount,
@@ -202,7 +202,7 @@ function heldOfAccounts(scope: Scope): string {
   });
 }
 
-// A transfer that is about an earlier one has its accounts and currency, and came after it.
+// A child has the accounts and the currency of its parent, and was settled after it.
 function parentsOfTransfers(scope: Scope): string {
   const swapped = `child.kind = 'reversal'`;
   return compare({
@@ -250,7 +250,7 @@ function parentsOfTransfers(scope: Scope): string {
   });
 }
 
-/** The transfers that a reversal in scope is about. */
+/** The originals of the reversals in scope. */
 export function reversedOriginals(scope: Scope): string {
   return `(
     select distinct ledger_id, parent_id as transfer_id from ${transfersIn(scope)} as transfers where kind = 'reversal'

@@ -1,15 +1,15 @@
-// What the checks of an audit are made of: comparisons of what the rows say with what other rows say they ought to say,
-// and the parts of the tables that an audit looks at. Nothing here is shared with what settles, on purpose.
+// The parts of audit checks: comparisons of stored values with the values that other rows imply, and the rows in scope.
+// It deliberately shares nothing with settlement.
 
 /**
- * What an audit covers: all ledgers (null) or one, by its id; of one ledger everything (null), or only what came after this number
- * of its journal, verified earlier.
+ * The scope of an audit: all ledgers (null), or one by its id. Of one ledger: everything (null), or only the rows after
+ * this journal number, which was verified earlier.
  */
 export type Scope =
   | { readonly ledger: null; readonly since: null }
   | { readonly ledger: number; readonly since: bigint | null };
 
-/** A statement of something that must be true of a row. `holds`, `expected` and `found` are SQL expressions. */
+/** A condition on a row. `holds`, `expected` and `found` are SQL expressions. */
 export type Fact = {
   readonly what: string;
   readonly holds: string;
@@ -20,13 +20,13 @@ export type Fact = {
 export type Comparison = {
   readonly from: string;
   readonly where?: string;
-  /** SQL expressions that say what a discrepancy is about; absent: nothing. `ledger` is an id. */
+  /** SQL expressions for the subject of a discrepancy; absent: none. `ledger` is an id. */
   readonly ledger?: string;
   readonly account?: string;
   readonly currency?: string;
   readonly transfer?: string;
   readonly journal?: string;
-  /** Whether the row is there at all. Where it is not, only that is said, and the facts are not looked at. */
+  /** Whether the row exists. If not, only this is reported, and the facts are not checked. */
   readonly presence?: Fact;
   readonly facts: readonly Fact[];
 };
@@ -50,31 +50,31 @@ export type Check = {
   /** Stable: scripts and auditors refer to it. */
   readonly name: string;
   readonly looksAt: readonly Counted[];
-  /** How much it looks at that is no row of the ledger. */
+  /** The number of checked items that are not rows of the ledger. */
   readonly others?: number;
-  /** The statements that select its discrepancies; null: the check cannot be made in this scope, and is left out. */
+  /** The statements that select its discrepancies. Null: the check is impossible in this scope, and is skipped. */
   readonly statements: (scope: Scope) => readonly string[] | null;
 };
 
 export const MONEY_BOUND = '9007199254740991';
 export const MOVES_MONEY = `('transfer', 'capture', 'reversal')`;
 
-/** Both expressions are the same; null is the same as null. */
+/** Both expressions are equal; null equals null. */
 export function equal(what: string, expected: string, found: string): Fact {
   return { what, holds: `(${expected}) is not distinct from (${found})`, expected, found };
 }
 
-/** A condition is true; `expected` says in words what was expected. */
+/** A condition is true; `expected` is the expectation in words. */
 export function must(what: string, holds: string, expected: string, found: string): Fact {
   return { what, holds, expected: `'${expected.replaceAll("'", "''")}'`, found };
 }
 
-/** An amount of money that is there and within the bounds, in minor units. */
+/** An amount of money that is present and within the bounds, in minor units. */
 export function mustBeBetween(what: string, min: string): Fact {
   return must(what, `${what} between ${min} and ${MONEY_BOUND}`, `${min} to ${MONEY_BOUND}`, what);
 }
 
-/** A statement with one row for every fact that does not hold. */
+/** A statement that returns one row for every fact that does not hold. */
 export function compare({
   from,
   where,
@@ -102,7 +102,7 @@ export function compare({
     cross join lateral (
       values ${rows.join(',\n        ')}
     ) as fact (what, holds, expected, found)
-    -- First all facts at once: rows of which everything is true, nearly all, go no further.
+    -- All facts at once first: nearly every row passes, and is not examined further.
     where (${all.map(({ holds }) => `${holds} is true`).join('\n      and ')}) is not true
       and not fact.holds
       ${where === undefined ? '' : `and (${where})`}`;
@@ -113,7 +113,7 @@ export function rowsIn({ ledger }: Scope, table: string): string {
   return ledger === null ? table : `(select * from ${table} where ledger_id = ${ledger})`;
 }
 
-/** The rows of a table in scope, by the column that has their journal number. */
+/** The rows of a table in scope; `column` has their journal number. */
 function rowsSince(scope: Scope, table: string, column: string): string {
   const { ledger, since } = scope;
   return since === null
@@ -136,7 +136,7 @@ export function changesIn(scope: Scope): string {
   return rowsSince(scope, 'account_changes', 'journal_number');
 }
 
-/** The accounts that transfers in scope moved money on, with the first number that any of them names. */
+/** The accounts on which transfers in scope moved money, with the first entry number that any of them names. */
 export function touchedAccounts(scope: Scope): string {
   const side = (account: string, number: string) => `
     select ledger_id, ${account} as account_number, currency, ${number} as entry_number
@@ -150,8 +150,8 @@ export function touchedAccounts(scope: Scope): string {
 }
 
 /**
- * The entries in scope. There is no index over an account's entries by journal number, and need not be: from the first
- * entry that a transfer in scope names, all of an account's entries are in scope.
+ * The entries in scope. They need no index over journal numbers: from the first entry that a transfer in scope names,
+ * all of an account's entries are in scope.
  */
 export function entriesIn(scope: Scope): string {
   return scope.since === null
@@ -159,7 +159,9 @@ export function entriesIn(scope: Scope): string {
     : `(select * from ${entriesWithAnchors(scope)} as anchored where audited)`;
 }
 
-/** The same, and for each account the entry before, which is not itself `audited` but says where its run begins. */
+/**
+ * The entries in scope, and for each account the preceding entry. It is not `audited`, but states where the run begins.
+ */
 export function entriesWithAnchors(scope: Scope): string {
   if (scope.since === null) return `(select entries.*, true as audited from ${rowsIn(scope, 'entries')} as entries)`;
   return `(
@@ -178,7 +180,7 @@ export function entriesWithAnchors(scope: Scope): string {
   )`;
 }
 
-/** A left join; in a short scope one look-up by key for each row instead of a pass over the table. */
+/** A left join. In a short scope: one look-up by key for each row, instead of a pass over the table. */
 export function leftJoin({ since }: Scope, table: string, alias: string, on: string): string {
   return since === null
     ? `left join ${table} as ${alias} on ${on}`

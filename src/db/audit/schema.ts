@@ -1,5 +1,6 @@
-// The checks that the database still refuses what it must: append-only tables, rights, constraints, unique indexes, columns
-// that are never null. They are compared by name with what the migrations make; what they say of the rows is checked as well.
+// The checks that the database still refuses forbidden changes: append-only tables, rights, constraints, unique
+// indexes, columns that are never null. Objects are compared by name with those of the migrations. Other checks verify
+// the rows themselves.
 import { type Check, compare, must } from './rules.ts';
 
 const APPEND_ONLY = ['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys'];
@@ -77,11 +78,11 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   leases: [],
 };
 
-/** What the trigger's function does, its white space apart. */
+/** The body of the trigger's function, ignoring white space. */
 const REFUSAL = `begin raise exception 'table % is append-only: % is refused', tg_table_name, tg_op using errcode = 'restrict_violation'; end;`;
 /**
- * The triggers of a table by the ends of their names. A trigger's type is a sum of flags: it fires for each row (1), before (2) a
- * delete (8), an update (16) or a truncate (32).
+ * The triggers of a table, by the suffixes of their names. The type of a trigger is a sum of flags: for each row (1),
+ * before (2), delete (8), update (16), truncate (32).
  */
 const TRIGGERS = { append_only: 1 + 2 + 8 + 16, not_truncated: 2 + 32 };
 
@@ -119,7 +120,7 @@ function constraints(): string {
     facts: [
       must(
         'constraint',
-        // PostgreSQL 18 knows constraints that are not enforced; older versions have no such column.
+        // PostgreSQL 18 has constraints that are not enforced; older versions have no such column.
         `rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)`,
         'there and validated',
         `name || case when rule.oid is null then ' is missing' else ' is not validated' end`,
@@ -156,7 +157,7 @@ function columns(): string {
   });
 }
 
-/** The columns whose type is what says what they may hold. */
+/** The columns whose type restricts their values. */
 const DOMAINS = [
   ['account_number', 'account_number'],
   ['currency', 'currency_code'],
@@ -204,8 +205,8 @@ function triggers(): string {
   });
 }
 
-// A superuser needs no right, and a distributed engine fires no triggers of statements. So no other role may have the rights to
-// change what is final, on a table or on a column: not the owner either, who had them before the migration revoked them.
+// A superuser needs no right, and a distributed engine fires no statement triggers. So no other role may have rights to
+// change final rows, on a table or on a column. That includes the owner, whose rights the migration revoked.
 function rights(): string {
   return compare({
     from: `${named(APPEND_ONLY)}

@@ -1,5 +1,5 @@
-// The checks of promises 5 and 6 on rows: nothing is settled twice, and every row says what the constraints of its table
-// ask for. They are stated here again, because an attacker may have dropped the constraints first.
+// The checks of promises 5 and 6 on rows: nothing is settled twice, and every row meets the constraints of its table.
+// The constraints are repeated here, because an attacker may have dropped them first.
 import {
   type Check,
   compare,
@@ -20,8 +20,8 @@ const NUMBER_FORM = `'^([A-Za-z0-9._-]{1,34}|@external)$'`;
 const CURRENCY_FORM = `'^[A-Z]{3}$'`;
 
 /**
- * A text that is null or not empty, and without the characters that end a field or a record of the journal: otherwise
- * two different rows could have the same digest.
+ * Null, or text that is not empty and has no character that ends a field or a record of the journal. Otherwise two
+ * different rows could have the same digest.
  */
 function mustBeText(column: string): Fact {
   return must(
@@ -233,8 +233,9 @@ function namesOfKeys(scope: Scope): string[] {
   ];
 }
 
-// A lease counts each transfer in the statement that stores it as pending, and rows leave pending_transfers only for the journal,
-// which counts them too. So an accepted transfer that is missing makes the two numbers differ. A lease is of no ledger.
+// A lease counts each transfer in the statement that stores it as pending. Rows leave pending_transfers only for the
+// journal, which counts them too. So the loss of an accepted transfer makes the two counts differ. A lease belongs to
+// no ledger.
 function keptOfAccepted(): string {
   return compare({
     from: `(
@@ -261,7 +262,7 @@ function countsOfIntake(scope: Scope): string {
   });
 }
 
-// The members of a group are numbered from 0 without gaps, and those of an atomic group ended alike.
+// The members of a group are numbered from 0 without gaps. Those of an atomic group have the same status.
 function membersOfGroups(scope: Scope): string {
   const members = `
     select ledger_id, group_id, group_position, atomic, status, journal_number
@@ -311,7 +312,7 @@ export const STATE_CHECKS: readonly Check[] = [
   {
     name: 'accepted.kept',
     looksAt: ['leases', 'pending_transfers', 'journal'],
-    // The counts of leases are of all ledgers and all time.
+    // The counts of leases cover all ledgers and all time.
     statements: ({ ledger }) => (ledger === null ? [keptOfAccepted()] : null),
   },
   { name: 'accepted.counted', looksAt: ['journal'], statements: (scope) => [countsOfIntake(scope)] },
@@ -319,7 +320,7 @@ export const STATE_CHECKS: readonly Check[] = [
   {
     name: 'once.keys',
     looksAt: ['idempotency_keys'],
-    // Keys have no place in the journal, so there is no telling which came after a number of it.
+    // Keys have no journal number, so those after a given row cannot be selected.
     statements: (scope) => (scope.since === null ? namesOfKeys(scope) : null),
   },
   { name: 'once.groups', looksAt: ['transfers'], statements: (scope) => [membersOfGroups(scope)] },

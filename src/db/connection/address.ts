@@ -1,5 +1,5 @@
-// The address of the database, and the session settings of its URL. Only the settings of the service count: pg would fill the gaps from
-// PG* variables and ~/.pgpass, so every value that pg looks up there is stated.
+// The address of the database, and the session settings of its URL. Only the settings of the service count. pg would
+// fill gaps from PG* variables and ~/.pgpass, so every value that pg looks up there is stated.
 import { userInfo } from 'node:os';
 import type { ClientConfig } from 'pg';
 import { parse, toClientConfig } from 'pg-connection-string';
@@ -18,7 +18,10 @@ export type Address = {
   readonly startupOptions: string | null;
 };
 
-/** The names of other clients for the search path in a URL. Ignoring one would begin new, empty books in another schema. */
+/**
+ * Parameters by which other clients name the search path in a URL. Ignoring one would begin new, empty books in another
+ * schema.
+ */
 const SCHEMA_PARAMETERS = ['schema', 'currentSchema', 'search_path'];
 
 /**
@@ -48,15 +51,15 @@ export function readAddress(settings: DatabaseSettings): Address {
   };
 }
 
-function clientOf(given: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
+function clientOf(config: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
   // Without a user, the user of this process, as in every other client of PostgreSQL.
-  const user = given.user || userInfo().username;
-  const { password } = given;
+  const user = config.user || userInfo().username;
+  const { password } = config;
   return {
-    host: given.host || 'localhost',
-    port: given.port || 5432,
+    host: config.host || 'localhost',
+    port: config.port || 5432,
     user,
-    database: given.database || user,
+    database: config.database || user,
     // A function, because pg looks for any other password that is missing in PGPASSWORD and ~/.pgpass.
     password: typeof password === 'string' && password !== '' ? () => password : refuseWithoutPassword,
     ssl: false,

@@ -1,4 +1,4 @@
-// Makes connections: the one place that knows how to reach the database and what every session is set to.
+// Makes connections: the only code that knows how to reach the database, and the settings of every session.
 import { Socket } from 'node:net';
 import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
 import type Cursor from 'pg-cursor';
@@ -8,7 +8,7 @@ import { type DatabaseTimeouts, prepareSession, type SessionOptions } from './se
 
 export type { DatabaseSettings, DatabaseTimeouts };
 
-/** For what reads as long as it takes: only connecting and locks are bounded, and keep-alive notices a server that is gone. */
+/** For reads without a time limit: only connecting and locks are bounded, and keep-alive detects a lost server. */
 export const READING_TIMEOUTS: DatabaseTimeouts = {
   connectTimeoutMs: 10_000,
   statementTimeoutMs: 0,
@@ -19,7 +19,7 @@ export const READING_TIMEOUTS: DatabaseTimeouts = {
   disconnectTimeoutMs: 1000,
 };
 
-/** For commands, and the person at the terminal who waits for them: the server may not be silent for ever either. */
+/** For commands, where an operator waits at a terminal: a silent server must not block them forever. */
 export function readingTimeouts(answerTimeoutMs: number): DatabaseTimeouts {
   return { ...READING_TIMEOUTS, answerTimeoutMs };
 }
@@ -27,7 +27,7 @@ export function readingTimeouts(answerTimeoutMs: number): DatabaseTimeouts {
 export type ConnectOptions = SessionOptions & { applicationName: string; pipeline?: boolean };
 export type Connection = Client;
 export type ConnectionPool = Pool;
-/** Whatever can run a statement: a connection, a pool, or a connection borrowed from it. */
+/** Anything that can run a statement: a connection, a pool, or a connection borrowed from it. */
 export type Queryable = Pick<ClientBase, 'query'>;
 
 const INT8 = 20;
@@ -44,23 +44,28 @@ function renderInstant(text: string): string {
   return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
 }
 
-/** How long a pool keeps an idle connection. It is not probed, so it should be gone after a silence. */
+/**
+ * How long a pool keeps an idle connection. Idle connections are not probed, so one should be closed after a silence.
+ */
 const POOLED_IDLE_MS = 10_000;
-/** Connections whose cursor has answered and may be asked for more: nothing is awaited on them, though their statement is not over. */
+/**
+ * Connections whose cursor has answered and may be read further. No answer is due on them, though their statement is
+ * not over.
+ */
 const pausing = new WeakSet<ClientBase>();
-/** Where all connections of the process, in every thread, are asked to show that they are alive. */
+/** The channel that asks all connections of the process, in every thread, to show that they are alive. */
 const SUSPICIONS = 'gopherpay suspicions';
 
 /** How long the disconnection of each connection may take. */
 const disconnectTimeouts = new WeakMap<Connection, number>();
 
-/** A connection was given up because it owed an answer and nothing came. */
+/** A connection was abandoned: an answer was due, and none arrived. */
 export class SilenceError extends Error {}
 
-/** How long a second connection may wait for a server of a pooler. */
+/** How long a second connection may wait for the pooler to assign a server. */
 const SECOND_SERVER_MS = 2000;
 
-/** A client that sends the settings to a server, and nothing from the environment. */
+/** A client that sends the settings of the service to the server, and nothing from the environment. */
 class PlainClient extends Client {
   readonly #startup: Readonly<Record<string, string>>;
 
@@ -73,20 +78,23 @@ class PlainClient extends Client {
       application_name: applicationName,
       ...(startupOptions === null ? {} : { options: startupOptions }),
     };
-    // Without a listener, a server that goes away between two statements takes the process with it.
-    // The next statement on the connection fails with the error.
+    // Without a listener, a server that disconnects between two statements would end the process. The next statement on
+    // the connection fails with the error.
     this.on('error', () => {});
   }
 
-  /** The startup packet. That of pg would add PGOPTIONS, PGREPLICATION and settings, most of which PgBouncer refuses here. */
+  /**
+   * The startup packet. The default of pg would add PGOPTIONS, PGREPLICATION and settings, most of which PgBouncer
+   * refuses.
+   */
   getStartupConf(): Readonly<Record<string, string>> {
     return this.#startup;
   }
 }
 
 /**
- * Opens a connection. `pipeline`: statements are sent without waiting for the answers to those before. Throws the error of the server
- * or the network (errors.ts says which may be retried), or a SessionError if the session does not have the settings that the code
+ * Opens a connection. `pipeline`: statements are sent without waiting for earlier answers. Throws the error of the
+ * server or the network (errors.ts classifies them), or a SessionError if the session lacks settings that the code
  * needs.
  */
 export async function connect(
@@ -109,8 +117,8 @@ export async function connect(
   }
   disconnectTimeouts.set(client, timeouts.disconnectTimeoutMs);
   watchAnswers(client, timeouts);
-  proveWhenDoubted(client, timeouts);
-  proveAtRest(client, timeouts);
+  probeOnSuspicion(client, timeouts);
+  probeIdle(client, timeouts);
   // A service checks with its first connection, which is not keyed, on behalf of its threads.
   if (!options.keyed && isPooled(client, processId)) await refuseTransactionPooling(client, address, applicationName);
   return client;
@@ -125,7 +133,7 @@ async function refuseTransactionPooling(client: Client, address: Address, applic
   }
 }
 
-/** Destroys the connection if `work` on it takes longer, and `work` then fails. */
+/** Destroys the connection if `work` on it takes longer than `timeoutMs`; `work` then fails. */
 async function within<Result>(client: Client, timeoutMs: number, work: () => Promise<Result>): Promise<Result> {
   const patience = setTimeout(() => client.connection.stream.destroy(new Error('timeout expired')), timeoutMs);
   try {
@@ -147,51 +155,53 @@ async function openSecond(address: Address, applicationName: string): Promise<Cl
 }
 
 /**
- * Destroys the socket of a connection that owes us something and was silent for so long; its statements then fail with an error of
- * the network. It costs no timer for each statement: the socket's own is set back whenever bytes come or go.
+ * Destroys the socket of a connection that was silent for `answerTimeoutMs` while an answer was due. Its statements
+ * then fail with a network error. No statement needs a timer of its own: the socket's timer restarts whenever bytes
+ * arrive or leave.
  */
 function watchAnswers(client: Client, { answerTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   socket.setTimeout(answerTimeoutMs);
-  // Each time, and not only the first, which is all that a listener handed to setTimeout would hear of.
+  // This listener receives every timeout; a listener passed to setTimeout would receive only the first.
   socket.on('timeout', () => {
     const { bytesRead } = socket;
-    // A process that was held up itself finds the timer first, and then the answer that has long been there.
+    // After a stall of this process, its timers run before it reads input, so the answer may already be there.
     setImmediate(() => {
-      if (socket.bytesRead !== bytesRead || isAtRest(client, socket) || pausing.has(client)) return;
+      if (socket.bytesRead !== bytesRead || isIdle(client, socket) || pausing.has(client)) return;
       socket.destroy(new SilenceError(`The database was silent for ${answerTimeoutMs} ms`));
     });
   });
 }
 
 /**
- * Probes an idle connection, and destroys it if there is no answer. Otherwise the next job or intake on it would wait for a whole
- * answer timeout, after the network has healed.
+ * Probes an idle connection, and destroys it if no answer arrives. Otherwise the next job or intake on it would wait
+ * for a whole answer timeout, after the network has healed.
  */
-function proveAtRest(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
+function probeIdle(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
-  let heard = socket.bytesRead;
+  let received = socket.bytesRead;
   let asked = false;
   const look = (): void => {
-    if (socket.bytesRead !== heard) asked = false;
+    if (socket.bytesRead !== received) asked = false;
     else if (asked) socket.destroy(silenceAfterProof(probeTimeoutMs));
-    else if (isAtRest(client, socket)) {
+    else if (isIdle(client, socket)) {
       asked = true;
       // The next statement on the connection reports the failure.
       client.query('select 1').catch(() => {});
     }
-    heard = socket.bytesRead;
+    received = socket.bytesRead;
   };
-  // A process that was held up itself finds the timer first, and then the answer that has long been there.
+  // After a stall of this process, its timers run before it reads input, so the answer may already be there.
   const timer = setInterval(() => setImmediate(look), probeTimeoutMs).unref();
   socket.once('close', () => clearInterval(timer));
 }
 
 /**
- * Probes all connections of the process, including those of its threads: any that gets no byte within `probeTimeoutMs` is destroyed. Called
- * when one connection fell silent and a new one is answered: the others may have fallen silent as well.
+ * Probes all connections of the process, including those of its threads. One that receives no byte within
+ * `probeTimeoutMs` is destroyed. Called when one connection fell silent and a new one works: the others may be silent
+ * as well.
  */
 export function suspectConnections(): void {
   const suspicions = new BroadcastChannel(SUSPICIONS);
@@ -201,14 +211,14 @@ export function suspectConnections(): void {
 }
 
 /** A statement that takes longer than the probe is lost and must be repeated; that cost is rare. */
-function proveWhenDoubted(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
+function probeOnSuspicion(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
   const socket = socketOf(client);
   if (answerTimeoutMs === 0 || socket === null) return;
   const suspicions = new BroadcastChannel(SUSPICIONS);
   suspicions.addEventListener('message', () => {
     const { bytesRead } = socket;
     // The next statement on the connection reports the failure.
-    if (isAtRest(client, socket)) client.query('select 1').catch(() => {});
+    if (isIdle(client, socket)) client.query('select 1').catch(() => {});
     const look = (): void => {
       if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(probeTimeoutMs));
     };
@@ -222,8 +232,8 @@ function silenceAfterProof(probeTimeoutMs: number): SilenceError {
   return new SilenceError(`The database did not answer within ${probeTimeoutMs} ms`);
 }
 
-/** Whether nothing is on its way to the server, and no answer from it. */
-function isAtRest(client: Client, socket: Socket): boolean {
+/** Whether no statement and no answer is in transit. */
+function isIdle(client: Client, socket: Socket): boolean {
   const answered = 'readyForQuery' in client && client.readyForQuery === true;
   return answered && socket.writableLength === 0 && !socket.writableEnded;
 }
@@ -255,18 +265,18 @@ export function createPool(
       within(client, timeouts.connectTimeoutMs, prepare).then(() => report(), report);
     },
   });
-  // Without a listener, a server that goes away while a connection is idle takes the process with it.
+  // Without a listener, a server that ends an idle connection would end the process.
   pool.on('error', () => {});
   pool.on('connect', (client) => {
     watchAnswers(client, timeouts);
-    proveWhenDoubted(client, timeouts);
+    probeOnSuspicion(client, timeouts);
   });
   return pool;
 }
 
 /**
- * Reads at most `count` more rows of a cursor; fewer are the last. The reader may take any time until the next call: the bound on
- * answers counts only while this one waits.
+ * Reads at most `count` more rows of a cursor; fewer are the last. The reader may take any time until the next call:
+ * the answer timeout applies only during a call.
  */
 export async function readRows<Row>(connection: Connection, cursor: Cursor<Row>, count: number): Promise<Row[]> {
   pausing.delete(connection);
@@ -275,7 +285,7 @@ export async function readRows<Row>(connection: Connection, cursor: Cursor<Row>,
   return rows;
 }
 
-/** Closes a connection, and does not mind if it is broken already. A server that does not close its side is left to itself. */
+/** Closes a connection, even a broken one. Does not wait long for a server that does not close its side. */
 export async function disconnect(connection: Connection): Promise<void> {
   const patience = setTimeout(() => socketOf(connection)?.destroy(), disconnectTimeouts.get(connection));
   await connection.end().catch(() => {});

@@ -1,9 +1,11 @@
-// Tells what an error of the database means: try again, try again on a new connection, or never.
+// Classifies errors of the database: retry, retry on a new connection, or never retry.
 
-/** Stored rows contradict each other: reading again gives the same error. `gopherpay audit` says where. */
+/** Stored rows contradict each other: reading again gives the same error. `gopherpay audit` finds the rows. */
 export class DamagedBooksError extends Error {}
 
-/** A session does not have the settings that the code needs. The message is a sentence that says what to do; a new connection may help. */
+/**
+ * A session lacks settings that the code needs. The message is a sentence with the remedy; a new connection may help.
+ */
 export class SessionError extends Error {}
 
 /** SQLSTATEs after which the same transaction may be run again on the same connection. */
@@ -25,9 +27,9 @@ const AGAIN_ELSEWHERE = new Set([
   'XX', // internal errors, also of poolers: one that cannot accept connections at the moment answers with these
   '40003', // statement_completion_unknown
   '25006', // read_only_sql_transaction: a standby that was promoted elsewhere
-  '42501', // insufficient_privilege: to connect, or on a table; an operator's doing, and undoing
+  '42501', // insufficient_privilege: to connect, or on a table; an operator may grant it again
   '55000', // object_not_in_prerequisite_state: a database that accepts no connections
-  '25P02', // in_failed_sql_transaction: only left over from an error before
+  '25P02', // in_failed_sql_transaction: only follows an earlier error
   '25P03', // idle_in_transaction_session_timeout
   '25P04', // transaction_timeout
   '26000', // invalid_sql_statement_name: the connection lost a prepared statement
@@ -35,12 +37,15 @@ const AGAIN_ELSEWHERE = new Set([
   '0A000', // feature_not_supported: a cached plan changed its result type
 ]);
 
-/** SQLSTATEs of AGAIN_ELSEWHERE that concern one connection, and say nothing of the database. */
+/** SQLSTATEs of AGAIN_ELSEWHERE that concern one connection, not the database. */
 const OF_ONE_CONNECTION = new Set(['25P02', '25P03', '25P04', '26000', '42P05', '0A000']);
 
 export type Retry = 'same connection' | 'new connection' | 'never';
 
-/** What may be done after an error that a connection raised. An error without SQLSTATE came from the network, unless it is ours. */
+/**
+ * Whether to retry after an error of a connection. An error without SQLSTATE came from the network, unless this code
+ * raised it.
+ */
 export function retryPolicyOf(error: unknown): Retry {
   const sqlState = sqlStateOf(error);
   if (sqlState === null) return isOurs(error) ? 'never' : 'new connection';
@@ -59,39 +64,40 @@ export function isPoolBusy(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
-/** SQLSTATEs with which a server, or a proxy before it, says that it serves no client at the moment. */
+/** SQLSTATEs with which a server, or a proxy before it, refuses all clients at the moment. */
 const OUT_OF_REACH = /^(08...|57P0[123])$/;
 
-/** Whether an error says that the database cannot be reached at all, whatever is asked of it. */
+/** Whether the database cannot be reached at all, for any statement. */
 export function isOutOfReach(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
   return sqlState === null ? !isOurs(error) : OUT_OF_REACH.test(sqlState);
 }
 
-/** What an error concerns that may pass. A lock that another session holds, or a timeout, concerns its own job. */
+/** What a temporary error concerns. A lock that another session holds, or a timeout, concerns its own job. */
 export function troubleOf(error: unknown): 'job' | 'database' | 'out of reach' {
   if (isOutOfReach(error)) return 'out of reach';
   const isOfOneConnection = OF_ONE_CONNECTION.has(sqlStateOf(error) ?? '');
   return retryPolicyOf(error) === 'new connection' && !isOfOneConnection ? 'database' : 'job';
 }
 
-/** Whether an error leaves open what the server did with a statement: the connection broke before the answer came. */
+/** Whether the effect of a statement is unknown: the connection broke before the answer arrived. */
 export function isAnswerLost(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
   return sqlState === null ? !isOurs(error) : /^(08...|57P0.|40003)$/.test(sqlState);
 }
 
 /**
- * Whether an error leaves open whether a statement committed. A server that fails after it has written a commit says so before it ends:
- * the disk of its log is full, or cannot be synchronized. A pooler may put an error of its own in the place of the answer.
+ * Whether it is unknown whether a statement committed. A server that fails after writing a commit reports that before
+ * it ends: the disk of its log is full, or cannot be synchronized. A pooler may replace the answer with an error of its
+ * own.
  */
 export function isCommitAnswerLost(error: unknown): boolean {
   return isAnswerLost(error) || /^(53|58|XX)/.test(sqlStateOf(error) ?? '');
 }
 
 /**
- * Whether an error is the fault of what was to be written, so that the same without the culprit may succeed. Anything else
- * that goes wrong with a statement is trouble of the database or of its schema, for which no transfer may fail.
+ * Whether the written data caused an error, so that the same write without the culprit may succeed. Any other error is
+ * trouble of the database or of its schema, for which no transfer may fail.
  */
 export function isFaultOfTheData(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
@@ -118,7 +124,7 @@ function isOurs(error: unknown): boolean {
   return [TypeError, RangeError, ReferenceError, DamagedBooksError].some((kind) => error instanceof kind);
 }
 
-/** What was thrown, as an Error. */
+/** A thrown value, as an Error. */
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -1,5 +1,5 @@
-// Detects a pooler that gives a connection another server after each transaction. Sessions have settings, prepared statements and
-// locks of their own, so the service would start on such a pooler and fail soon.
+// Detects a pooler that assigns a connection another server after each transaction. Settings, prepared statements and
+// locks belong to a session, so the service would start on such a pooler and soon fail.
 import type { Client } from 'pg';
 import { sharedServers } from './session.ts';
 
@@ -7,9 +7,9 @@ import { sharedServers } from './session.ts';
 const ROUNDS = 3;
 
 /**
- * Throws if another connection can get the server of `first` while `first` is connected. PgBouncer assigns the server that was released
- * last, which is ours, or with server_round_robin the one that has waited longest, which is not ours.
- * `open` makes a second connection.
+ * Throws if another connection can get the server of `first` while `first` is connected. By default, PgBouncer assigns
+ * the server that was released last, which is ours. With server_round_robin it assigns the one that has waited longest,
+ * which is not ours. `open` makes a second connection.
  */
 export async function refuseSharedServers(first: Client, open: () => Promise<Client>): Promise<void> {
   for (let round = 1; round <= ROUNDS; round += 1) {

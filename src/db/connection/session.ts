@@ -1,5 +1,5 @@
-// The settings of every session. They are made after connecting and read back, because poolers refuse or drop settings in the startup
-// packet, and a role, a database or a URL may have settings of its own.
+// The settings of every session. They are made after connecting and read back, because poolers refuse or drop settings
+// in the startup packet. A role, a database or a URL may also have settings of its own.
 import type { ClientBase } from 'pg';
 import { SessionError, sqlStateOf, toError } from './errors.ts';
 
@@ -12,9 +12,12 @@ export type DatabaseTimeouts = {
   statementTimeoutMs: number;
   lockTimeoutMs: number;
   idleInTransactionTimeoutMs: number;
-  /** How long a connection that owes an answer may be silent before it counts as dead; longer than a statement may take. */
+  /**
+   * How long a connection may be silent while an answer is due; longer than a statement may take. Then it counts as
+   * dead.
+   */
   answerTimeoutMs: number;
-  /** How often an idle connection is probed, and how long it, or any connection after a silence, has for an answer. */
+  /** How often an idle connection is probed, and how long a probe may take, also after a silence. */
   probeTimeoutMs: number;
   /** How long a server may take to close a connection that this process has ended. */
   disconnectTimeoutMs: number;
@@ -68,8 +71,8 @@ const FREE_PLANS: Settings = {
   enable_mergejoin: 'on',
 };
 
-// The threads and intake run nothing but look-ups by key. A generic plan saves planning each time, and without these a plan
-// made while the tables were empty would read them whole when they no longer are.
+// The threads and intake run only look-ups by key. A generic plan saves planning each time. Without these settings, a
+// plan made on empty tables would read them whole once they are filled.
 const KEYED_PLANS: Settings = {
   ...FREE_PLANS,
   plan_cache_mode: 'force_generic_plan',
@@ -81,12 +84,13 @@ const KEYED_PLANS: Settings = {
 
 /** How often the server checks, in the middle of a statement, whether its caller is still connected. */
 const CALLER_CHECK_MS = 1000;
-/** After how long the server abandons a caller that does not confirm what it is sent, if the caller states no bound. */
+/** How long a caller may fail to confirm data before the server abandons it, if the caller states no bound. */
 const CALLER_SILENT_MS = 20_000;
 
 /**
- * These settings let the server detect that this process has disappeared, and release its locks. Unconfirmed bytes and unanswered
- * probes close the server's side of the connection, and that ends the statement. Over a Unix socket only the latter matters.
+ * These settings let the server detect that this process has disappeared, and release its locks. Unconfirmed bytes and
+ * unanswered probes close the server's side of the connection. The check of the caller then ends the statement; it alone
+ * matters over a Unix socket.
  */
 function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts): Settings {
   // Without a bound on statements, the bound on answers is far longer than a live caller is silent.
@@ -116,7 +120,7 @@ function settingsOf(timeouts: DatabaseTimeouts, { keyed, readOnly }: SessionOpti
 
 type Facts = { number: number; text: string; encoding: string; pid: number; commit: string };
 
-// Without parameters, and the version is checked first: an old server must be able to answer.
+// It has no parameters, and the version is checked first: an old server must be able to answer.
 const FACTS = `
   select current_setting('server_version_num')::integer as number, current_setting('server_version') as text,
     current_setting('server_encoding') as encoding, pg_backend_pid() as pid, current_setting('synchronous_commit') as commit`;
@@ -136,8 +140,8 @@ const READ_BACK = `
     ) as lost`;
 
 /**
- * Makes the settings that the code needs in a new session, and those that the URL names (`own`), and reads them back in another
- * transaction. Returns the process id of the server's side. Throws a SessionError that says what to do.
+ * Applies the settings that the code needs, and those that the URL names (`own`), to a new session. Reads them back in
+ * another transaction. Returns the process id of the server's side. Throws a SessionError that states the remedy.
  */
 export async function prepareSession(
   client: ClientBase,
@@ -147,7 +151,7 @@ export async function prepareSession(
 ): Promise<number> {
   const facts = await client.query<Facts>(FACTS);
   const [server] = facts.rows;
-  if (server === undefined) throw new SessionError('The server says nothing of itself: name a PostgreSQL server.');
+  if (server === undefined) throw new SessionError('The server does not report its version: name a PostgreSQL server.');
   refuseServer(server);
   const strictest = [server.commit, own['synchronous_commit']].includes('remote_apply') ? 'remote_apply' : 'on';
   const settings = { ...own, ...settingsOf(timeouts, options), synchronous_commit: strictest };
@@ -177,7 +181,7 @@ async function setAll(
     ]);
     return result.rows;
   } catch (error) {
-    // Unknown names, wrong values, missing rights, and settings that can only be made when the server starts.
+    // Unknown names, wrong values, missing rights, and settings that can only be made at the server's start.
     if (!/^(22|42|55P02)/.test(sqlStateOf(error) ?? '')) throw error;
     throw new SessionError(
       `The server refuses a setting of the session (${toError(error).message}): correct the options of DATABASE_URL, or let the role set it.`,

@@ -1,5 +1,6 @@
-// Transactions. One exists only once the server has answered BEGIN, so no statement can be sent together with BEGIN: if the
-// server canceled such a BEGIN alone, the statements behind it would take effect by themselves, outside any transaction.
+// Transactions. A transaction exists only once the server has answered BEGIN, so no statement that changes anything is
+// sent together with BEGIN. If the server canceled only the BEGIN, such a statement would take effect outside any
+// transaction.
 import type { ConnectionPool, Queryable } from './connect.ts';
 import { isAnswerLost, isCommitAnswerLost, toError } from './errors.ts';
 
@@ -21,7 +22,7 @@ export type Load = <Row extends unknown[]>(statement: LockingStatement, values: 
 
 /** A query. Other statements change something, or end the transaction. */
 const QUERY = /^\s*(select|with)\b[^;]*$/i;
-/** What changes something as a part of a query. A lock is written `for update` or `for no key update`. */
+/** A change within a query. A lock is written `for update` or `for no key update`. */
 const CHANGE =
   /(?<!for |no key )\b(insert|update|delete|merge|into|nextval|setval|set_config|pg_notify|pg_advisory_lock|pg_try_advisory_lock)\b/i;
 
@@ -41,15 +42,15 @@ export class Transaction {
     this.connection = connection;
   }
 
-  /** Resolves when the transaction is open on the server. Throws the server's error; nothing was begun then. */
+  /** Resolves when the transaction is open on the server. Throws the server's error; then nothing was begun. */
   static async begin(connection: Queryable): Promise<Transaction> {
     await connection.query('begin');
     return new Transaction(connection);
   }
 
   /**
-   * Begins, and sends what `send` loads in the same round trip. It changes nothing, so it does no harm if the server cancels BEGIN alone
-   * and runs it by itself. Throws the first error, or a BeginFailedError; nothing was begun then.
+   * Begins, and sends the statements of `send` in the same round trip. They change nothing, so they are harmless if the
+   * server cancels only the BEGIN. Throws the first error, or a BeginFailedError; then nothing was begun.
    */
   static async beginWith<Sent extends readonly Promise<unknown>[] | []>(
     connection: Queryable,
@@ -78,7 +79,7 @@ export class Transaction {
     try {
       await allSent([...sent, commit]);
     } catch (error) {
-      // Where the connection broke, the first statement without an answer says nothing of the commit behind it.
+      // On a broken connection, the first unanswered statement does not tell whether the later commit took effect.
       if (isAnswerLost(error)) await commit;
       throw error;
     }
@@ -87,7 +88,7 @@ export class Transaction {
     if (command !== 'COMMIT') throw new Error(`The transaction was not committed: its end answered ${command}.`);
   }
 
-  /** Rolls back. False if the server did not confirm it: the connection must not be used again then. */
+  /** Rolls back. Returns false if the server did not confirm it: then the connection must not be used again. */
   async rollback(): Promise<boolean> {
     return await this.connection.query('rollback').then(
       () => true,
@@ -97,8 +98,8 @@ export class Transaction {
 }
 
 /**
- * Awaits statements that were sent together. Throws the error of the first that failed, which is the cause of the others;
- * where several errors come in one packet, that of the first need not be received first.
+ * Awaits statements that were sent together. Throws the error of the first that failed, which caused the others. If
+ * several errors come in one packet, the first one is not necessarily received first.
  */
 export async function allSent<Sent extends readonly Promise<unknown>[] | []>(
   sent: Sent,

@@ -1,4 +1,5 @@
-// The database's own folder, which PostgreSQL calls a cluster: makes it, whole or not at all. Must not change one that is there.
+// The database's own folder, which PostgreSQL calls a cluster. Creates it completely or not at all; must not change an
+// existing one.
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,8 +20,8 @@ export type OpenOptions = {
 export const SUPERUSER = 'postgres';
 
 /**
- * Makes the cluster if there is none, within `timeoutMs`. The new folder gets its name when it is complete, so that one that a
- * process was killed over is never taken for a database. Raises an error that says what to do.
+ * Creates the cluster if there is none, within `timeoutMs`. The new folder gets its final name when it is complete, so
+ * the folder of a killed process is never taken for a database. Throws an error that states the remedy.
  */
 export async function prepareCluster(
   folder: DataFolder,
@@ -29,7 +30,7 @@ export async function prepareCluster(
 ): Promise<void> {
   try {
     for (const name of await readdir(folder.dataDir)) {
-      // A killed process may have left an initdb that still writes: whatever it adds now, the next start removes.
+      // The initdb of a killed process may still be writing: the next start removes what it adds now.
       if (name.startsWith('postgres.new-'))
         await rm(join(folder.dataDir, name), { recursive: true, force: true }).catch(() => {});
     }
@@ -61,21 +62,22 @@ export async function prepareCluster(
       throw error;
     }
     await rename(newDir, folder.clusterDir);
-    // Otherwise a power cut could bring the old name back, and the next start would take a full database for an unfinished one.
+    // Otherwise a power cut could restore the old name, and the next start would take a complete database for an
+    // unfinished one.
     await syncFolder(folder.dataDir);
   } catch (error) {
-    throw explainInitialisation(folder, error);
+    throw explainInitialization(folder, error);
   }
 }
 
-function explainInitialisation(folder: DataFolder, error: unknown): unknown {
+function explainInitialization(folder: DataFolder, error: unknown): unknown {
   if (!(error instanceof Error && 'stderr' in error)) return explainFolder(folder.dataDir, error);
-  const said = String(error.stderr);
-  const known = explainOutput(folder.dataDir, said, error);
+  const output = String(error.stderr);
+  const known = explainOutput(folder.dataDir, output, error);
   if (known !== null) return known;
   if (codeOf(error) === 'ENOENT') return cannotRun(error);
   return new Error(
-    `The database in ${folder.dataDir} could not be initialised: correct what PostgreSQL complains about and start again: ${lastLines(said) || error.message}`,
+    `The database in ${folder.dataDir} could not be initialized: correct what PostgreSQL complains about and start again: ${lastLines(output) || error.message}`,
     { cause: error },
   );
 }

@@ -1,5 +1,5 @@
-// The data folder: where everything in it lies, and whose it is. Makes the folder, the one for the socket and the lock files; must
-// not touch the database.
+// The data folder: its layout and its owner. Creates the folder, the folder of the socket and the lock files. Must not
+// touch the database.
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, open, readFile, realpath } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,13 +23,10 @@ export const PORT = 5432;
 /** The shortest limit of all systems (macOS: 104 with the final zero; Linux: 108). */
 const SOCKET_PATH_BYTES_MAX = 103;
 
-/**
- * Makes the data folder ready for use, whether or not there is one. Raises an error that says what to do about the folder or
- * the disk.
- */
+/** Prepares a new or existing data folder. Throws an error that states the remedy for the folder or the disk. */
 export async function prepareDataFolder(wanted: string): Promise<DataFolder> {
   if (resolve(wanted).includes('\n')) {
-    // PostgreSQL's own files have a path a line.
+    // PostgreSQL's own files have one path per line.
     throw new Error('The data folder has a line break in its path: set DATA_DIR to another folder.');
   }
   try {
@@ -66,7 +63,7 @@ async function prepareSocketDir(dataDir: string, account: OsUser | null): Promis
     : join(tmpdir(), `gopherpay-${createHash('sha256').update(dataDir).digest('hex').slice(0, 16)}`);
   await makeFolder(socketDir);
   const status = await lstat(socketDir);
-  // Root's own is the one that has just been made, now or by a process that was killed before it handed it over.
+  // A folder of root's was just created: now, or by a process that was killed before it changed the owner.
   const isRoots = account !== null && status.uid === 0;
   const isOurs = isRoots || status.uid === (account?.userId ?? process.geteuid?.());
   // The folder for temporary files is shared by all users: another user may have created it before us.
@@ -79,12 +76,12 @@ async function prepareSocketDir(dataDir: string, account: OsUser | null): Promis
   return socketDir;
 }
 
-/** The socket of a server that was given this folder for it. */
+/** The socket of a server whose socket folder is this one. */
 export function socketFile(socketDir: string): string {
   return join(socketDir, `.s.PGSQL.${PORT}`);
 }
 
-/** Makes a folder for its owner alone. False means that something of this name was there already. */
+/** Creates a folder for its owner alone. False: the name was already taken. */
 async function makeFolder(path: string): Promise<boolean> {
   try {
     await mkdir(path, { mode: 0o700 });
@@ -95,7 +92,7 @@ async function makeFolder(path: string): Promise<boolean> {
   }
 }
 
-/** Writes a folder to the disk: only then is a new name in it safe from a power cut. */
+/** Flushes a folder to the disk: only then does a new name in it survive a power cut. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
@@ -105,7 +102,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** The text of a file from an offset (0, in bytes) on, and nothing if there is no such file. */
+/** The text of a file from a byte offset on (default 0); empty if there is no such file. */
 export async function readFrom(path: string, offset = 0): Promise<string> {
   const content = await readFile(path).catch(() => Buffer.alloc(0));
   return content.subarray(offset).toString('utf8');

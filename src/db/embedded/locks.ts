@@ -1,8 +1,8 @@
-// The two locks of a data folder: who may start or stop the server, and who uses it.
+// The two locks of a data folder: one to start or stop the server, and one to use it.
 //
-// Both are SQLite's: locks of the kernel, which end with the process that holds them, however it ends. A file with a process id in
-// it would outlive its process, and the id be given to another one. Closing any descriptor of a lock file drops the locks of the
-// whole process, so that nothing here may open them but SQLite, which knows.
+// Both are SQLite's: locks of the kernel, which end with their process, however it ends. A file with a process id would
+// outlive its process, and the id could be reused. Closing any descriptor of a lock file drops the locks of the whole
+// process. So only SQLite, which handles this, may open the lock files.
 import { randomBytes } from 'node:crypto';
 import { access, constants, link, lstat, open, rm } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
@@ -14,13 +14,13 @@ import { codeOf } from './errors.ts';
 const POLL_INTERVAL_MS = 10;
 const SQLITE_BUSY = 5;
 
-/** The locks by which we are counted as users. A lock that is only referred to by a forgotten result must not be collected. */
+/** The locks that count this process as a user. The references keep the garbage collector from releasing a lock. */
 const memberships = new Set<DatabaseSync>();
 
 /**
- * Creates a lock file if there is none. Root may create it in a folder of another user, whose links must not be followed. So the file
- * gets a name that cannot be predicted, changes its owner while it is open, and is then linked to its own name, which fails if that is
- * taken. Its descriptor is therefore closed before it is a lock.
+ * Creates a lock file if there is none. Root may create it in a folder of another user, and must not follow links
+ * there. So the file gets an unpredictable name, changes its owner while it is open, and is then linked to its own
+ * name, which fails if that is taken. Its descriptor is therefore closed before it is a lock.
  */
 export async function prepareLock(path: string, account: OsUser | null): Promise<void> {
   if (!(await isThere(path))) {
@@ -40,7 +40,7 @@ export async function prepareLock(path: string, account: OsUser | null): Promise
     }
   }
   if (!(await lstat(path)).isFile()) throw new Error(`${path} is not a file: remove it and start again.`);
-  // Without the right to write, SQLite would fall back to reading, and to a lock that excludes no other process.
+  // Without the right to write, SQLite would fall back to reading, and its lock would exclude no other process.
   await access(path, constants.R_OK | constants.W_OK);
 }
 
@@ -54,14 +54,14 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** Opens a lock file. Without `mode=rw`, SQLite would create one that was deleted, and as root through a link. */
+/** Opens a lock file. Without `mode=rw`, SQLite would create a deleted file, as root even through a link. */
 function openLock(path: string): DatabaseSync {
   const url = pathToFileURL(path);
   url.searchParams.set('mode', 'rw');
   return new DatabaseSync(url, { timeout: 0 });
 }
 
-/** Waits for the start lock, and returns null if another process still has it after `timeoutMs`. */
+/** Waits for the start lock. Returns null if another process still holds it after `timeoutMs`. */
 export async function lockStart(path: string, timeoutMs: number): Promise<DatabaseSync | null> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -71,11 +71,11 @@ export async function lockStart(path: string, timeoutMs: number): Promise<Databa
   }
 }
 
-/** Takes the exclusive lock, until it is closed, or returns null if another process has it. */
+/** Takes the exclusive lock, until it is closed. Returns null if another process holds it. */
 export function tryLock(path: string): DatabaseSync | null {
   const lock = openLock(path);
   try {
-    // Without a journal file, which a full disk would have no room for.
+    // Without a journal file, because a full disk would have no room for it.
     lock.exec('pragma journal_mode = memory; begin exclusive');
     return lock;
   } catch (error) {
@@ -85,7 +85,7 @@ export function tryLock(path: string): DatabaseSync | null {
   }
 }
 
-/** Takes the shared lock: a process that gets the exclusive one knows that no process uses the server. */
+/** Takes the shared lock. A process that gets the exclusive one knows that no process uses the server. */
 export function joinUsers(path: string): DatabaseSync {
   const membership = openLock(path);
   membership.exec('begin');
@@ -94,7 +94,7 @@ export function joinUsers(path: string): DatabaseSync {
   return membership;
 }
 
-/** Gives the shared lock back. */
+/** Releases the shared lock. */
 export function leaveUsers(membership: DatabaseSync): void {
   memberships.delete(membership);
   membership.close();

@@ -1,5 +1,5 @@
-// The user of this machine who runs the server. PostgreSQL refuses to run as root, so that root hands the server, and the folders it
-// owns, to another user. Must not touch what this folder's other files did not make.
+// The operating-system user that runs the server. PostgreSQL refuses to run as root, so root hands the server and its
+// folders to another user. Must not touch files that this folder's modules did not create.
 import { execFile } from 'node:child_process';
 import { constants, open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 export type OsUser = { userId: number; groupId: number };
 
 /**
- * The user to run as, or null for ourselves, who are not root. For root it is whoever owns `clusterDir` if that exists already,
- * otherwise the user postgres, otherwise nobody. Raises if the machine has neither.
+ * The user to run as; null for the current user, if that is not root. For root: the owner of an existing `clusterDir`,
+ * otherwise the user postgres, otherwise the Unix user nobody. Throws if the machine has neither.
  */
 export async function findOsUser(clusterDir: string): Promise<OsUser | null> {
   if (process.geteuid?.() !== 0) return null;
@@ -35,7 +35,10 @@ function findUser(users: string, name: string): OsUser | null {
   return userId === 0 ? null : { userId, groupId };
 }
 
-/** Makes the account the owner of a folder, if we run as root. The folder is opened first, so that no link can replace it meanwhile. */
+/**
+ * Makes the user the owner of a folder, if this process is root. The folder is opened first, so that no link can
+ * replace it.
+ */
 export async function handOver(path: string, account: OsUser | null): Promise<void> {
   if (account === null) return;
   const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
@@ -46,7 +49,7 @@ export async function handOver(path: string, account: OsUser | null): Promise<vo
   }
 }
 
-/** Makes the account the owner of a whole folder that root put there, such as one restored from a backup. */
+/** Makes the user the owner of a whole folder that root created, such as a restored backup. */
 export async function handOverAll(path: string, account: OsUser | null): Promise<void> {
   if (account === null || (await stat(path)).uid === account.userId) return;
   await promisify(execFile)('chown', ['-R', `${account.userId}:${account.groupId}`, path]);

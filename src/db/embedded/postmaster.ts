@@ -1,5 +1,6 @@
-// The process that is the server of a data folder, which PostgreSQL calls the postmaster: finds it, whoever launched it, and stops
-// it. Must not believe a process id in a file, nor signal a process that is not known to be this server.
+// The server process of a data folder, which PostgreSQL calls the postmaster. Finds and stops it, regardless of the
+// process that launched it. Must not trust a process id in a file, or signal a process that is not known to be this
+// server.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, rm, rmdir } from 'node:fs/promises';
@@ -10,7 +11,7 @@ import { promisify } from 'node:util';
 import { codeOf } from './errors.ts';
 import { readFrom, socketFile, type DataFolder } from './data-folder.ts';
 
-/** A server that is there. Without `processId` it answers, but is not a process that we can see (another container). */
+/** A running server. Without `processId` it answers, but its process is not visible here (another container). */
 type Sighting = { processId: number | null; ready: boolean; socketDir: string };
 
 const FAST_TIMEOUT_MS = 20_000;
@@ -19,14 +20,15 @@ const IMMEDIATE_TIMEOUT_MS = 10_000;
 export const STOP_TIMEOUT_MS = FAST_TIMEOUT_MS + IMMEDIATE_TIMEOUT_MS;
 const POLL_INTERVAL_MS = 10;
 
-/** The server of this data folder, or null if there is none, whatever its files say. */
+/** The server of this data folder; null if none runs, whatever its files contain. */
 export async function findServer(folder: DataFolder): Promise<Sighting | null> {
   // Line 1 is the process id (negative for a single-user session), line 5 the folder of the socket, line 8 the state.
   const lines = (await readFrom(stateFile(folder))).split('\n');
   const processId = Math.abs(Number(lines[0]));
-  // It says itself where it listens: the folder for temporary files, where a long path puts us, is not the same for every process.
-  const told = lines[4] ?? '';
-  const socketDir = told !== '' && existsSync(socketFile(told)) ? told : folder.socketDir;
+  // The server reports its socket folder: the folder for temporary files, used for long paths, differs between
+  // processes.
+  const reported = lines[4] ?? '';
+  const socketDir = reported !== '' && existsSync(socketFile(reported)) ? reported : folder.socketDir;
   if (processId > 0 && (await isServer(processId, folder))) {
     return { processId, ready: lines[7]?.trim() === 'ready', socketDir };
   }
@@ -39,8 +41,8 @@ function stateFile(folder: DataFolder): string {
 }
 
 /**
- * Whether a process is the server of this data folder, told from its command line: readable for everybody, other than its working
- * directory, which root may not see in a container. It is empty once a process has ended but has not been collected.
+ * Whether a process is the server of this data folder, by its command line. Every user can read that; its working
+ * directory may be hidden from root in a container. It is empty once a process has ended but has not been collected.
  */
 async function isServer(processId: number, folder: DataFolder): Promise<boolean> {
   const commandLine =
@@ -53,7 +55,7 @@ async function isServer(processId: number, folder: DataFolder): Promise<boolean>
   return `${commandLine.replaceAll('\0', ' ')} `.includes(` -D ${folder.clusterDir} `);
 }
 
-/** Whether a process has given up its memory, and with it its command line, but still holds its files. */
+/** Whether a process has released its memory, and with it its command line, but still holds its files. */
 async function isExiting(processId: number): Promise<boolean> {
   if (process.platform !== 'linux') return false;
   const status = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
@@ -72,18 +74,21 @@ async function accepts(path: string): Promise<boolean> {
   }
 }
 
-/** Removes what a server that is gone has left; PostgreSQL itself gives up if its old process id belongs to another process now. */
+/**
+ * Removes the files of a server that has ended. PostgreSQL itself gives up if another process now has the old process
+ * id.
+ */
 export async function clearTraces(folder: DataFolder): Promise<void> {
   const socket = socketFile(folder.socketDir);
   for (const path of [stateFile(folder), socket, `${socket}.lock`]) await rm(path, { force: true });
 }
 
-/** Stops the server, if it is a process that we can see, and waits until it is gone. Raises if it is still there after 30 s. */
+/** Stops the server, if its process is visible, and waits until it has ended. Throws if it still runs after 30 s. */
 export async function stopServer(folder: DataFolder): Promise<void> {
   const server = await findServer(folder);
   if (server === null || server.processId === null) return;
-  // SIGINT is a fast shutdown: it ends the sessions, writes a checkpoint and goes.
-  // SIGQUIT goes at once; the write-ahead log brings everything committed back at the next start.
+  // SIGINT is a fast shutdown: it ends the sessions and writes a checkpoint. SIGQUIT is an immediate one: at the next
+  // start, the write-ahead log restores everything committed.
   const gone =
     (await signalServer(server.processId, 'SIGINT', folder, FAST_TIMEOUT_MS)) ||
     (await signalServer(server.processId, 'SIGQUIT', folder, IMMEDIATE_TIMEOUT_MS));

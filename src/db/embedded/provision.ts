@@ -1,4 +1,5 @@
-// Our role and our database on the server. Must not start or stop the server, nor know what is in the database.
+// The service's role and database on the server. Must not start or stop the server, or know the content of the
+// database.
 import {
   connect,
   type Connection,
@@ -13,13 +14,13 @@ import { PORT, type DataFolder } from './data-folder.ts';
 const NAME = 'gopherpay';
 const DISK_FULL = '53100';
 
-/** What the server answers if our role or database is missing. */
+/** The server's answers if the role or the database is missing. */
 const MISSING = new Set([
   '28000', // invalid_authorization_specification
   '3D000', // invalid_catalog_name
 ]);
 
-/** What one meets at a server that is going up or down, or is crowded for a moment. */
+/** Errors of a server that starts, stops, or is crowded for a moment. */
 const PASSING = new Set([
   '53300', // too_many_connections
   '57P01', // admin_shutdown
@@ -32,14 +33,14 @@ const PASSING = new Set([
   'EPIPE',
 ]);
 
-/** How our role reaches our database. */
+/** How the service's role reaches its database. */
 export function settingsOf(socketDir: string): DatabaseSettings {
   return { host: socketDir, port: PORT, user: NAME, database: NAME };
 }
 
 /**
- * Creates our role and database if they are missing. False means that the server is going up or down: look again.
- * Raises an error that says what to do if the server refuses.
+ * Creates the role and the database if they are missing. False: the server starts or stops, so the caller looks again.
+ * Throws an error that states the remedy if the server refuses.
  */
 export async function provision(folder: DataFolder, socketDir: string): Promise<boolean> {
   try {

@@ -1,16 +1,16 @@
-// Keeps a PostgreSQL server of our own in a data folder, for when there is no DATABASE_URL. It owns everything in that folder, and
-// must not touch what it did not put there:
+// Runs the embedded PostgreSQL server of a data folder, if there is no DATABASE_URL. It owns these files in that folder,
+// and must not touch files that it did not create:
 //
-//   postgres/      the database itself             postgres.log   what the server says
+//   postgres/      the database itself             postgres.log   the log of the server
 //   socket/        the only way to reach it        start.lock     held while a process starts, adopts or stops the server
-//   postgres.new-… an initialisation under way     users.lock     shared by all processes that use the server
+//   postgres.new-… an initialization under way     users.lock     shared by all processes that use the server
 //
-// The server is a process by itself: it survives us, also if we are killed, and the next start adopts it.
+// The server is a separate process: it survives this one, even if this one is killed, and the next start adopts it.
 //
 //   nothing ── initdb, rename ──▶ stopped ── launch ──▶ starting ──▶ ready ── the last user leaves ──▶ stopping ──▶ stopped
 //                                    ▲                      └─ crashed: recovers at the next launch ─┘
 //
-// All steps are taken under the start lock. This file decides which one is next; the others know how it is done.
+// All steps are taken under the start lock. This file decides which step is next; the others implement the steps.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
@@ -38,10 +38,10 @@ const POLL_INTERVAL_MS = 10;
 const INTERLOCK_INTERVAL_MS = 100;
 
 /**
- * Opens the server of a data folder: makes it if there is none, starts it if it is stopped, waits for it if it is starting,
- * recovering or stopping, and adopts it if it runs. `startTimeoutMs` (60 000) bounds each of these waits;
- * `onLaunch` is called when the server has been launched and is not ready yet. When `signal` is aborted, it throws the reason.
- * Raises an error that says what to do about the folder, the disk, the binaries or the server.
+ * Opens the server of a data folder. Creates a missing one, starts a stopped one, waits for one that is starting,
+ * recovering or stopping, and adopts a running one. `startTimeoutMs` (60 000) bounds each of these waits. `onLaunch` is
+ * called when the server has been launched and is not ready yet. When `signal` is aborted, throws the reason. Any other
+ * error states the remedy for the folder, the disk, the binaries or the server.
  */
 export async function openEmbeddedServer(
   dataDir: string,
@@ -79,7 +79,7 @@ export async function openEmbeddedServer(
 async function leave(folder: DataFolder, membership: DatabaseSync): Promise<void> {
   const startLock = await lockStart(folder.startLock, STOP_TIMEOUT_MS);
   leaveUsers(membership);
-  // A process that holds the lock for so long uses the server, or is about to stop it: this one leaves it alone.
+  // A process that holds the lock for so long uses the server, or is about to stop it. So this one does not stop it.
   if (startLock === null) return;
   try {
     await stopUnused(folder);
@@ -120,14 +120,14 @@ async function bringUp(
     if (server === null && !isOurs) {
       if (launched === null) {
         await prepareCluster(folder, programs, { timeoutMs, signal, onCreate });
-        // An initialisation is not part of the wait for the server.
+        // The time of an initialization does not count as waiting for the server.
         deadline = performance.now() + timeoutMs;
       } else {
-        const said = await readFrom(folder.logFile, launched.logStart);
-        if (!isInterlocked(said)) throw await explainEnd(folder, launched, said);
+        const output = await readFrom(folder.logFile, launched.logStart);
+        if (!isInterlocked(output)) throw await explainEnd(folder, launched, output);
         await sleep(INTERLOCK_INTERVAL_MS);
       }
-      // One that was launched by a process killed just then may have shown itself meanwhile: its traces must stay.
+      // A server launched by a process that was just killed may have appeared meanwhile: its files must stay.
       if ((await findServer(folder)) === null) {
         await clearTraces(folder);
         launched = await launchServer(folder, programs);
@@ -143,7 +143,7 @@ async function bringUp(
   }
 }
 
-/** A server that we have launched does not stay behind if it cannot be used. */
+/** Stops a server that was launched here if it cannot be used. */
 async function provisionOrStop(folder: DataFolder, socketDir: string, isOurs: boolean): Promise<boolean> {
   try {
     return await provision(folder, socketDir);

@@ -1,4 +1,4 @@
-// The statements about accounts: all but those of settlement, which alone moves money.
+// The statements about accounts, except those of settlement, which alone moves money.
 import type { AccountStatus } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
@@ -23,7 +23,7 @@ export type AccountRecord = {
   readonly createdAt: string;
 };
 
-/** What may be changed; an absent field stays as it is. */
+/** The fields that may be changed; an absent field keeps its value. */
 export type AccountChange = {
   readonly [Field in 'name' | 'email' | 'phone' | 'dateOfBirth' | 'overdraftLimit' | 'metadata' | 'status']?:
     | AccountRecord[Field]
@@ -60,8 +60,8 @@ type AccountRow = {
 };
 
 /**
- * Writes into the journal what an account now says of itself. Part of every transaction that opens or changes one, and
- * its last statement: it takes the lock of the journal's head.
+ * Writes the current state of an account to the journal. It is the last statement of every transaction that opens or
+ * changes an account, because it takes the lock of the journal's head.
  */
 export async function sealAccount(
   connection: Queryable,
@@ -138,12 +138,12 @@ export async function loadAccountsOf(
   return result.rows.map(toAccount);
 }
 
-/** The answer has half of this: metadata takes fewer bytes in it than as text of the database. */
+/** An answer may hold half of this: metadata takes fewer bytes in it than in the text of the database. */
 const PAGE_METADATA_BYTES_MAX = 2 * 1024 * 1024;
 
 /**
- * At most `limit` accounts with this metadata, in order of number, then currency, after the named one. There are fewer if their
- * metadata does not fit into a page, but the first that does not fit is included.
+ * At most `limit` accounts with this metadata, in order of number, then currency, after the named one. There are fewer
+ * if their metadata does not fit into a page, but the first that does not fit is included.
  */
 export async function listAccounts(
   connection: Queryable,
@@ -155,7 +155,7 @@ export async function listAccounts(
   },
 ): Promise<AccountRecord[]> {
   const values: unknown[] = [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit, ledger.id];
-  // The index has only accounts with metadata, which the planner does not see from the second condition alone.
+  // The index has only accounts with metadata. The planner cannot infer that from the second condition alone.
   const matches = page.metadata
     ? `and metadata <> '{}' and ${metadataCondition(page.metadata, (value) => `$${values.push(value)}`)}`
     : '';
@@ -180,8 +180,8 @@ export async function listAccounts(
 }
 
 /**
- * Changes what a change names, on an account that is not closed. Returns null if there is none. A limit below what
- * the account has drawn already violates accounts_no_overdraft. The change has to be sealed in the same transaction.
+ * Changes the named fields of an account that is not closed. Returns null if there is none. A limit below the drawn
+ * amount violates accounts_no_overdraft. The change must be sealed in the same transaction.
  */
 export async function updateAccount(
   connection: Queryable,
@@ -212,7 +212,7 @@ export async function updateAccount(
   return updated.rows.map(toAccount)[0] ?? null;
 }
 
-/** Closes an account that is empty, and says whether it did. It has to be sealed in the same transaction. */
+/** Closes an empty account. Returns whether it did. The change must be sealed in the same transaction. */
 export async function closeAccount(connection: Queryable, ledger: Ledger, accountNumber: string): Promise<boolean> {
   const closed = await connection.query(
     `update accounts

@@ -2,7 +2,7 @@
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 
-/** An open hold whose time has come. */
+/** An open hold that is due. */
 export type DueHold = {
   readonly ledger: Ledger;
   readonly id: string;
@@ -11,19 +11,19 @@ export type DueHold = {
   readonly currency: string;
 };
 
-/** What is left out: holds, ledgers, and accounts by their keys. */
+/** Exclusions: holds, ledgers, and accounts by their keys. */
 export type Skipped = {
   readonly holdIds: readonly string[];
   readonly ledgerIds: readonly number[];
   readonly accountKeys: readonly string[];
 };
 
-/** Names the two accounts of a hold, over all ledgers. */
+/** The keys of the two accounts of a hold, unique over all ledgers. */
 export function accountKeysOf({ ledger, fromAccount, toAccount }: DueHold): string[] {
   return [`${ledger.id} ${fromAccount}`, `${ledger.id} ${toAccount}`];
 }
 
-/** At most `limit` holds that are due by the database's clock, the longest due first. */
+/** At most `limit` holds that are due by the database's clock, the earliest due first. */
 export async function loadDueHolds(
   connection: Queryable,
   limit: number,

@@ -18,7 +18,7 @@ export type Inserted = {
   /** False if the lease was closed or has another session: nothing was stored. */
   readonly leaseHeld: boolean;
   readonly createdAt: string;
-  /** The same in microseconds since the epoch. */
+  /** The same instant, in microseconds since the epoch. */
   readonly createdAtMicros: bigint;
 };
 
@@ -63,8 +63,8 @@ const INSERT_PENDING = `
   select exists (select from lease) as lease_held, now() as created_at, ${micros('now()')} as created_at_micros`;
 
 /**
- * Makes the transfers of requests to a ledger durable under a lease, in one statement and one commit. Requests whose key is taken are
- * left out.
+ * Makes the transfers of requests to a ledger durable under a lease, in one statement and one commit. Requests whose
+ * key is taken are omitted.
  */
 export async function insertPending(
   connection: Queryable,
@@ -94,11 +94,11 @@ export async function insertPending(
     ],
   });
   const row = result.rows[0];
-  if (!row) throw new Error('The statement that stores transfers answered nothing.');
+  if (!row) throw new Error('The statement that stores transfers returned no row.');
   return { leaseHeld: row.lease_held, createdAt: row.created_at, createdAtMicros: row.created_at_micros };
 }
 
-/** What each of these idempotency keys of a ledger names; unknown keys are omitted. */
+/** The holders of idempotency keys of a ledger; unknown keys are omitted. */
 export async function loadKeyHolders(
   connection: Queryable,
   ledger: Ledger,

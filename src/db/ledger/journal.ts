@@ -1,25 +1,28 @@
-// Appends to a ledger's journal: the one way to do so, as a piece of a statement.
+// Appends to a ledger's journal, as a fragment of a statement. Nothing else appends to it.
 
 /** The parts of a row, each as an SQL expression without references to columns. */
 export type JournalExpressions = {
   readonly ledgerId: string;
   /** The ledger's name, which the row's hash covers. */
   readonly ledger: string;
-  /** When the row is settled, unless the journal is past that already. The same whenever it is evaluated, so not clock_timestamp(). */
+  /**
+   * The row's time of settlement, unless the journal is already past it. Each evaluation must give the same value, so
+   * not clock_timestamp().
+   */
   readonly instant: string;
   readonly transferCount: string;
   /** How many of the transfers came from pending_transfers. */
   readonly intakeCount: string;
   readonly changeCount: string;
   readonly digest: string;
-  /** A condition that is always true, and for which other parts of the statement must run first. */
+  /** A condition that is always true. It refers to the parts of the statement that must run first. */
   readonly after?: string;
 };
 
 /**
- * The common table expressions that append one row to the journal of a ledger; the last one, `journaled`, has its number and
- * settled_at. The head's row is locked from here to the commit: numbers are in commit order, without gaps. Take this lock after all
- * others.
+ * The common table expressions that append one row to the journal of a ledger. The last one, `journaled`, has its
+ * number and settled_at. The head's row is locked from here to the commit, so numbers are in commit order, without
+ * gaps. Take this lock after all others.
  */
 export function appendToJournal(row: JournalExpressions): string {
   const settledAt = `greatest(${row.instant}, settled_at, closed_until)`;

@@ -30,7 +30,7 @@ export type PendingTransfer = {
   readonly ledger: Ledger;
   readonly transfer: NewTransfer;
   readonly storedAtMicros: bigint;
-  /** How many processes died with it. */
+  /** How many processes died with the transfer under their lease. */
   readonly adoptions: number;
   /** How many of them were trying it alone in a job. */
   readonly loneDeaths: number;
@@ -42,7 +42,7 @@ export class LeaseLostError extends Error {}
 export type PageBounds = {
   readonly countMax: number;
   readonly bytesMax: number;
-  /** The ledgers of which nothing is taken. */
+  /** The ledgers that are excluded. */
   readonly skippedLedgers: readonly number[];
 };
 
@@ -140,8 +140,9 @@ export async function observeLeases(
 }
 
 /**
- * Closes a lease if its heartbeat is still the one observed, and takes over a page of what is pending under it, oldest first;
- * atomic groups come whole. Null: nothing is left, but for skipped ledgers. Throws LeaseLostError if `own` was lost.
+ * Closes a lease if its heartbeat is still the observed one, and takes over a page of its pending transfers, oldest
+ * first. Atomic groups come whole. Null: nothing remains, except in skipped ledgers. Throws LeaseLostError if `own` was
+ * lost.
  */
 export async function adoptPage(
   pool: ConnectionPool,
@@ -164,7 +165,7 @@ export async function adoptPage(
       [orphan.id, orphan.beat],
     );
     const page = await takePage(connection, own, orphan, bounds);
-    // The heartbeat says how the holder ended, for as long as anything is left: see `died`.
+    // The heartbeat shows how the holder ended, so it is kept while any transfer remains: see `died`.
     if (page === null && bounds.skippedLedgers.length === 0) {
       await connection.query(
         `delete from heartbeats
@@ -208,14 +209,14 @@ async function takePage(
 }
 
 /**
- * Whether the holder of a lease died. One that closed its lease itself, and its heartbeat with it, did not die of what it left. The
- * heartbeat of a dead one stays until everything is adopted, so that later pages count too.
+ * Whether the holder of a lease died. A holder that closed its lease itself, and its heartbeat with it, did not die of
+ * its transfers. The heartbeat of a dead holder stays until everything is adopted, so that later pages count too.
  */
 function died({ ended, beat }: ObservedLease): boolean {
   return !ended || beat !== null;
 }
 
-/** Keeps the own lease from being renewed until the commit, so that a renewal sees what this transaction did. */
+/** Prevents a renewal of the own lease until the commit, so that a renewal sees the effects of this transaction. */
 async function lockOwn(connection: Queryable, own: HeldLease): Promise<void> {
   const locked = await connection.query(
     'select from leases where id = $1::uuid and session = $2::integer and not closed for key share',
@@ -224,7 +225,7 @@ async function lockOwn(connection: Queryable, own: HeldLease): Promise<void> {
   if (locked.rowCount === 0) throw new LeaseLostError('The lease of this process was closed or renewed.');
 }
 
-/** The largest id that is pending under a lease; null if nothing is. */
+/** The largest pending id under a lease; null if there is none. */
 export async function loadLastPendingId(connection: Queryable, leaseId: string): Promise<string | null> {
   const last = await connection.query<{ id: string }>(
     'select id from pending_transfers where lease_id = $1::uuid order by id desc limit 1',
@@ -233,7 +234,10 @@ export async function loadLastPendingId(connection: Queryable, leaseId: string):
   return last.rows[0]?.id ?? null;
 }
 
-/** A page of what is pending under a lease, in order of id within a range; atomic groups come whole. Null: there is no more. */
+/**
+ * A page of the pending transfers under a lease, in order of id within a range. Atomic groups come whole. Null: there
+ * are no more.
+ */
 export async function loadPendingPage(
   connection: Queryable,
   leaseId: string,
@@ -256,7 +260,7 @@ export async function loadPendingPage(
   return { transfers: toPending(found.rows), lastId };
 }
 
-/** About how many bytes of a caller's text a row holds; the rest of a row has a bound of its own. */
+/** The approximate bytes of a caller's text in a row; the rest of a row has its own bound. */
 const ROW_BYTES = `(
     200 + coalesce(octet_length(pending_transfers.description), 0)
     + coalesce(octet_length(pending_transfers.metadata::text), 0)

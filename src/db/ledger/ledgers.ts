@@ -4,11 +4,11 @@ import type { Queryable } from '../connection/connect.ts';
 
 export type LedgerRecord = { readonly name: string; readonly createdAt: string };
 
-/** What became of a request to create a ledger. `full`: there are LEDGERS_MAX already. */
+/** The result of a request to create a ledger. `full`: LEDGERS_MAX is reached. */
 export type LedgerCreation =
   | { readonly result: 'created' | 'replayed'; readonly ledger: Ledger; readonly record: LedgerRecord }
   | { readonly result: 'exists' | 'full' }
-  /** The key came before, and created this ledger. */
+  /** An earlier request with this key created this ledger. */
   | { readonly result: 'key_reused'; readonly name: string };
 
 /** Ledgers are never deleted, so their number is bounded; a process can remember all of them. */
@@ -45,7 +45,7 @@ export async function listLedgers(
   return result.rows.map(toRecord);
 }
 
-/** A ledger as callers see it; undefined if there is none of this name. */
+/** A ledger as callers see it; undefined if the name is unknown. */
 export async function loadLedgerRecord(connection: Queryable, name: string): Promise<LedgerRecord | undefined> {
   const result = await connection.query<{ name: string; created_at: string }>({
     name: 'load ledger record',
@@ -63,7 +63,7 @@ export async function createLedger(
   connection: Queryable,
   { name, idempotencyKey }: { name: string; idempotencyKey: string | null },
 ): Promise<LedgerCreation> {
-  // The lock puts all creations into one order, so that two of them do not take the same id.
+  // The lock serializes creations, so that two of them do not take the same id.
   await connection.query('select from ledgers where id = 1 for update');
   const found = await connection.query<Ledger & { created_at: string; idempotency_key: string | null }>(
     `select id, name, created_at, idempotency_key

@@ -1,4 +1,5 @@
-// Begins the transaction of a job, locks its accounts and reads what its decision needs: one round trip, whatever the size of the job.
+// Begins the transaction of a job, locks its accounts and reads the records that its decision needs. It takes one round
+// trip, whatever the size of the job.
 import { type Account, type AccountStatus, EXTERNAL } from '../../domain/account.ts';
 import type { BooksContent } from '../../domain/books.ts';
 import type { Hold, HoldState, ReversibleTransfer } from '../../domain/hold.ts';
@@ -9,15 +10,15 @@ import { renderColumn } from '../queries/transfer-columns.ts';
 
 export type LockedJob = {
   readonly books: BooksContent;
-  /** Account numbers that no account had when the accounts were locked. */
+  /** Account numbers that had no account when the accounts were locked. */
   readonly missing: readonly string[];
-  /** When holds that were not due when they were read will be, if soon: microseconds since the epoch, by the hold's id. */
+  /** When holds that were not due when read will be due, if soon: microseconds since the epoch, by the hold's id. */
   readonly expiries: ReadonlyMap<string, bigint>;
   /** The time after the locks were taken, in microseconds since the epoch. */
   readonly jobMicros: bigint;
-  /** What the job's idempotency keys name already: a transfer, a group or an account. Free keys are not in it. */
+  /** The holders of the job's idempotency keys: a transfer, a group or an account. Free keys are absent. */
   readonly keyHolders: ReadonlyMap<string, { transferId: string | null; accountNumber: string | null }>;
-  /** The transfers of the job that were settled before; read only if that is possible. */
+  /** The transfers of the job that were settled before; read only if there may be any. */
   readonly settledIds: ReadonlySet<string>;
 };
 type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint];
@@ -30,8 +31,9 @@ export function micros(instant: string): string {
   return `(extract(epoch from ${instant}) * 1000000)::bigint`;
 }
 
-// Each row is found by equality, in a sub-select that a planner cannot turn around. Of `ledger_id = $1` alone, without statistics, it
-// expects a two-hundredth of the table, and would read the ledger whole for each job.
+// Each row is found by equality, in a sub-select that the planner cannot reorder. Without statistics, the planner
+// expects `ledger_id = $1` alone to match a two-hundredth of the table. It would then read the whole ledger for each
+// job.
 
 const LOCK_ACCOUNTS = lockingStatement(
   'lock accounts',
@@ -108,7 +110,7 @@ const LOAD_SETTLED = lockingStatement(
    ) as settled`,
 );
 
-// Last, so that no hold was read later. Never before the end of the journal, even if the clock went back.
+// The last statement, so that no hold was read later. Never before the end of the journal, even if the clock went back.
 const LOAD_TIME = lockingStatement(
   'load time',
   `select ${micros('greatest(clock_timestamp(), settled_at, closed_until)')}

@@ -11,7 +11,10 @@ import {
 import { sqlStateOf, toError } from '../connection/errors.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
-/** node-pg-migrate's PG_MIGRATE_LOCK_ID, known here so that the package is loaded only where there is something to migrate. */
+/**
+ * node-pg-migrate's PG_MIGRATE_LOCK_ID, repeated here so that the package is loaded only if there is something to
+ * migrate.
+ */
 const MIGRATE_LOCK_ID = 7241865325823964n;
 /** Migrations may rewrite tables, and wait for another process that is migrating. */
 const TIMEOUTS: DatabaseTimeouts = {
@@ -27,9 +30,9 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * Applies the migrations that the database has not seen, each once, also if several processes start together.
- * Throws an error of one sentence if the session does not have the settings that the code needs, the schema is newer than this code,
- * the role may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
+ * Applies the missing migrations, each once, even if several processes start together. Throws an error of one sentence
+ * if the session lacks settings that the code needs, the schema is newer than this code, the role may not create
+ * tables, or another process has been migrating for `lockTimeoutMs` (60 000).
  */
 export async function migrate(
   settings: DatabaseSettings,
@@ -94,13 +97,16 @@ async function findSchema(connection: Connection): Promise<string> {
   );
 }
 
-/** Makes the table as the runner would: where that may not, its error would hold a stack trace and no SQLSTATE. */
+/**
+ * Creates the table as the runner would. If the role may not, the runner's error would hold a stack trace and no
+ * SQLSTATE.
+ */
 async function makeMigrationsTable(connection: Connection, schema: string): Promise<void> {
   const found = await connection.query<{ missing: boolean }>(
     `select to_regclass(quote_ident($1) || '.migrations') is null as missing`,
     [schema],
   );
-  // A role that may make no tables can do with those that are there.
+  // A role that may not create tables can use the existing ones.
   if (!found.rows[0]?.missing) return;
   await connection.query(`
     create table ${connection.escapeIdentifier(schema)}.migrations (
@@ -110,7 +116,10 @@ async function makeMigrationsTable(connection: Connection, schema: string): Prom
     )`);
 }
 
-/** Whether every migration has been applied. Throws a sentence if one has that this code does not know. */
+/**
+ * Whether every migration has been applied. Throws an error of one sentence if the database has one that this code does
+ * not know.
+ */
 async function isUpToDate(connection: Connection, schema: string): Promise<boolean> {
   const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
   const { rows } = await connection.query<{ name: string }>(

@@ -10,7 +10,7 @@ import { micros } from './locked-job.ts';
 import { allSent, type Transaction } from '../connection/transaction.ts';
 import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn } from '../queries/transfer-columns.ts';
 
-/** The facts of a decision have changed at the job's place in the journal: the job must be decided again. */
+/** The facts of a decision have changed by the job's place in the journal: the job must be decided again. */
 export class StaleDecisionError extends Error {}
 
 export type JournalRow = { readonly number: bigint; readonly settledAt: string };
@@ -31,17 +31,17 @@ export type DecidedJob = {
   readonly transfers: readonly LockedTransfer[];
   /** The transfers as `renderColumns` made them. */
   readonly columns: readonly (string | null)[];
-  /** When each transfer was stored in the intake log; null for those that were not. Null: none was. */
+  /** When each transfer was stored in the intake log; null for those that were not stored. Null: none was. */
   readonly storedAtMicros: readonly (bigint | null)[] | null;
   readonly outcomes: readonly Outcome[];
   readonly changed: BooksContent;
   readonly opened: readonly Opened[];
   readonly claims: readonly Claim[];
-  /** Makes the SHA-256 of the records; called while the server updates the accounts, and must not throw. */
+  /** Makes the SHA-256 of the records. Called while the server updates the accounts; must not throw. */
   readonly digest: () => Buffer;
-  /** The accounts that the decision took for missing. */
+  /** The accounts that the decision assumed to be missing. */
   readonly missing: readonly string[];
-  /** When the first of the captured holds that were not due will be; null if that is not soon. */
+  /** The earliest expiry of the captured holds that were not due; null if it is not soon. */
   readonly nextExpiry: bigint | null;
   readonly dryRun: boolean;
 };
@@ -64,7 +64,7 @@ const INSERT_ACCOUNTS = `
     $12::bigint[], $13::bigint[]
   ) as opened`;
 
-// The ledger's id comes from the sub-select: see locked-job.ts for what `ledger_id = $1` makes of a join.
+// The ledger's id comes from the sub-select: locked-job.ts explains the effect of `ledger_id = $1` on a join.
 const UPDATE_ACCOUNTS = `
   update accounts
   set balance = moved.balance, held = moved.held, entry_count = moved.entry_count
@@ -77,9 +77,9 @@ const UPDATE_ACCOUNTS = `
   where accounts.ledger_id = moved.ledger_id
     and accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
 
-// The intake log, the journal, and what it covers, in one statement: the arrays are sent once. Everything but the entries' sides comes
-// from the arrays, so there is no join, and no plan that could turn. Where a transfer of the intake log is gone, it was settled before,
-// and the primary key of transfers refuses it.
+// The intake log, the journal and the rows that it covers, in one statement, so that the arrays are sent once.
+// Everything but the entries' sides comes from the arrays, so there is no join whose plan could change. A transfer that
+// is missing from the intake log was settled before, and the primary key of transfers refuses it.
 const WRITE_ENDED = `
   with taken as (
     delete from pending_transfers
@@ -175,14 +175,14 @@ const FIND_OPENED = `
 type Statement = { name: string; text: string; values: unknown[] };
 
 /**
- * Writes a decided job, and commits, or for a dry run leaves the transaction open. Throws StaleDecisionError if the decision must be made
- * again, and any other error if a statement failed. The caller rolls back.
+ * Writes a decided job, and commits; for a dry run, leaves the transaction open. Throws StaleDecisionError if the job
+ * must be decided again, and any other error if a statement failed. The caller rolls back.
  */
 export async function writeJob(transaction: Transaction, job: DecidedJob): Promise<JournalRow> {
   const { connection } = transaction;
   const { ledger, missing, nextExpiry, dryRun } = job;
   const run = async (statement: Statement) => await connection.query(statement);
-  // In the order of the locks: accounts are locked already, then come keys, then the head of the journal.
+  // In the order of the locks: accounts are locked already, then keys, then the head of the journal.
   const sent: Promise<unknown>[] = [
     ...claimKeys(job).map(run),
     ...writeAccounts(job).map(run),

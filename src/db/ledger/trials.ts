@@ -1,16 +1,22 @@
-// Trials: a transfer with which processes died is settled alone in a job. That is recorded before, because a process cannot record its own
-// death: the one that adopts the transfer counts it.
+// Trials: a transfer with which processes died is settled alone in a job. The trial is recorded first, because a
+// process cannot record its own death: the process that adopts the transfer counts it.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import type { ConnectionPool } from '../connection/connect.ts';
 import { withTransaction } from '../connection/transaction.ts';
 
-/** A process that an operator ends while its trial waits for a lock did not die of the transfer. So a trial begins with free accounts. */
+/**
+ * A trial begins only if its accounts are free. Otherwise, if an operator ended a process while its trial waits for a
+ * lock, that would count against the transfer.
+ */
 const LOCK_TIMEOUT = '500ms';
 
 type Tried = Pick<NewTransfer, 'id' | 'fromAccount' | 'toAccount'>;
 
-/** Records that these transfers are tried, alone or as one atomic group. Throws if another session holds a lock on one of their accounts. */
+/**
+ * Records that these transfers are on trial, alone or as one atomic group. Throws if another session holds a lock on
+ * one of their accounts.
+ */
 export async function beginTrial(pool: ConnectionPool, ledger: Ledger, tried: readonly Tried[]): Promise<void> {
   await withTransaction(pool, async (connection) => {
     await connection.query(`set local lock_timeout = '${LOCK_TIMEOUT}'`);
@@ -28,7 +34,7 @@ export async function beginTrial(pool: ConnectionPool, ledger: Ledger, tried: re
   });
 }
 
-/** Records that the trial is over, and the transfers are still pending. */
+/** Records that the trial has ended, and the transfers are still pending. */
 export async function endTrial(pool: ConnectionPool, ledger: Ledger, tried: readonly Tried[]): Promise<void> {
   await pool.query(
     'update pending_transfers set on_trial = false where ledger_id = $1::integer and id = any($2::uuid[])',

@@ -1,6 +1,6 @@
-// Turns a window of acceptance times into a range of the journal. The journal is in order of settlement, and there is no index
-// on created_at: it would cost every transfer, and a list in journal order could not use it. Nearly all transfers are settled
-// within seconds of their acceptance; the others have an index of their own (transfers_untimely).
+// Turns a window of acceptance times into a range of the journal, which is in order of settlement. There is no index on
+// created_at: it would cost every transfer, and a list in journal order could not use it. Nearly all transfers are
+// settled within seconds of their acceptance; the others have an index of their own (transfers_untimely).
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
@@ -13,7 +13,7 @@ export const UNTIMELY = "completed_at - created_at not between interval '0' and 
 export type JournalRange = {
   readonly afterNumber: bigint | null;
   readonly beforeNumber: bigint | null;
-  /** The same for the entries of the account, if the filter names one. */
+  /** The same bounds for the entries of the account, if the filter names one. */
   readonly afterEntry: bigint | null;
   readonly beforeEntry: bigint | null;
 };
@@ -39,8 +39,8 @@ const ENTRIES = `
   limit 1`;
 
 /**
- * Finds the range for a window. The next statement gets the bounds as values: the planner estimates a range with known bounds, and
- * reads a whole table for one with unknown bounds. Null if there is no window.
+ * Finds the range for a window. The next statement gets the bounds as values: with known bounds the planner estimates a
+ * range, with unknown ones it reads a whole table. Null if there is no window.
  */
 export async function loadJournalRange(
   connection: Queryable,

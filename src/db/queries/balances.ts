@@ -1,5 +1,5 @@
-// The trial balance: what all accounts of a ledger together have, per currency. One statement, so one snapshot; only its few sums
-// leave the database.
+// The trial balance: the sums of all accounts of a ledger, per currency. One statement, so one snapshot; only its few
+// sums leave the database.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
@@ -21,7 +21,7 @@ export type TrialBalance = {
   readonly currencies: readonly CurrencyTotals[];
 };
 
-// What the accounts say now is what their last entries say, and the head is of the same snapshot.
+// The current state of the accounts is that of their last entries, and the head is of the same snapshot.
 const NOW = {
   point: '(select number from journal_head where ledger_id = $1::integer)',
   last: 'lateral (select accounts.entry_count as entry_number, accounts.balance)',
@@ -32,7 +32,7 @@ const AT = {
   last: lastEntryUpTo('$1::integer', 'point.journal_number'),
 };
 
-// The join on the left keeps the point's row where no account had entries yet.
+// The left join keeps the point's row if no account had entries yet.
 const TRIAL_BALANCE = ({ point, last }: typeof NOW) => `
   with point as materialized (
     select ${point} as journal_number

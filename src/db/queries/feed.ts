@@ -1,6 +1,7 @@
-// Reads the journal of a ledger as a feed: settled transfers in commit order. A number is given under the lock of the journal's head,
-// which is held to the commit, so a row that can be seen is never preceded by one that cannot yet: following the numbers
-// misses nothing. Rows and what belongs to them never change, so the statements here need no common snapshot.
+// Reads the journal of a ledger as a feed: settled transfers in commit order. A number is assigned under the lock of
+// the journal's head, which is held to the commit. So a visible row is never preceded by one that is not visible yet,
+// and a reader that follows the numbers misses nothing. Rows and the rows they cover never change, so the statements
+// here need no common snapshot.
 import type { Ledger } from '../../domain/ledger.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
 import type { Queryable } from '../connection/connect.ts';
@@ -18,7 +19,7 @@ export type AccountChangeRecord = {
   readonly changeNumber: bigint;
 };
 
-/** One row of the journal, with all that it covers. */
+/** One row of the journal, with the rows that it covers. */
 export type FeedEvent = {
   readonly journalNumber: bigint;
   readonly settledAt: string;
@@ -37,7 +38,7 @@ export async function loadJournalNumber(connection: Queryable, ledger: Ledger): 
   return numbers.get(ledger.id) ?? 0n;
 }
 
-/** The same of several ledgers, by their ids. */
+/** The numbers of the last journal rows of several ledgers, by the ids of the ledgers. */
 export async function loadJournalNumbers(
   connection: Queryable,
   ledgerIds: readonly number[],
@@ -54,7 +55,7 @@ export async function loadJournalNumbers(
 }
 
 /**
- * The events after a number: at most `rowsMax`, and no more than have `recordsMax` transfers and account changes together, but
+ * The events after a number: at most `rowsMax`, with at most `recordsMax` transfers and account changes together, but
  * at least one if there is any. Throws if a number is missing.
  */
 export async function loadEvents(

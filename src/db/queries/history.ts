@@ -1,6 +1,6 @@
-// Finds what an account had at a point of the journal. Entries of an account are numbered without gaps, and their journal
-// numbers never fall: the last one up to a point is found by halving the range of numbers, about twenty probes of the
-// primary key for a million entries and no index more.
+// Finds the balance of an account at a point of the journal. Entries of an account are numbered without gaps, and their
+// journal numbers never fall. So a binary search of the numbers finds the last entry up to a point. It takes about
+// twenty probes of the primary key for a million entries, and no further index.
 
 /**
  * A lateral subquery (entry_number, balance): the last entry, up to a journal number, of the row of `accounts` in the query

@@ -1,4 +1,4 @@
-// Reads holds, also while the transfer that makes one is pending or after it was refused.
+// Reads holds, also while the transfer that makes one is pending, or after it was refused.
 import type { HoldState } from '../../domain/hold.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { FailureCode } from '../../domain/transfer.ts';
@@ -6,12 +6,12 @@ import type { Queryable } from '../connection/connect.ts';
 
 export type HoldRecord = {
   readonly id: string;
-  /** The value of the hold, or of its transfer where there is no hold. */
+  /** The state of the hold, or of its transfer if there is no hold. */
   readonly state: HoldState | 'pending' | 'failed';
   readonly failureCode: FailureCode | null;
   readonly fromAccount: string;
   readonly toAccount: string;
-  /** Null if the transfer named none, until it has completed. */
+  /** Null until the transfer has completed, if the transfer named none. */
   readonly currency: string | null;
   readonly amount: bigint;
   readonly captured: bigint;

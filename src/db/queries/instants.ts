@@ -33,7 +33,7 @@ const STATE = `
   from journal_head
   where ledger_id = $2::integer`;
 
-// The clock is read before: a distributed engine refuses an update that reads it beside columns.
+// The clock is read first: a distributed engine refuses an update that reads it beside columns.
 const CLOSE = `
   update journal_head
   set closed_until = greatest($3::timestamptz, ${CLOSED_UNTIL})
@@ -58,7 +58,7 @@ export async function closeInstant(
   const secondsLeft = row?.seconds_left ?? 0;
   const closeAt = row?.close_at ?? null;
   if (closeAt === null) return { closed: row?.closed ?? false, secondsLeft };
-  // No row is updated if another process has closed it meanwhile; it is closed all the same.
+  // If another process has closed the instant meanwhile, no row is updated.
   await connection.query({ name: 'close instant', text: CLOSE, values: [...values, closeAt] });
   return { closed: true, secondsLeft };
 }

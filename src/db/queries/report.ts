@@ -1,5 +1,5 @@
-// Streams an account's whole history: every transfer that names it, with the account's own entry where there is one.
-// Rows come through a cursor in one read-only snapshot, so a report of any length needs the same little memory.
+// Streams an account's whole history: every transfer that names it, with the account's own entry if there is one. Rows
+// come through a cursor in one read-only snapshot, in bounded memory.
 import Cursor from 'pg-cursor';
 import type { Ledger } from '../../domain/ledger.ts';
 import {
@@ -25,8 +25,8 @@ export type ReportFilter = {
 };
 
 /**
- * The columns in the cells in which they come. Columns beside each other that hold only numbers and words of our own are joined by
- * PostgreSQL, because what a row costs Node is its cells: a million rows, with 9 cells instead of 18, take 4.9 s instead of 5.8.
+ * The columns in the order of the cells. PostgreSQL joins adjacent columns that hold only numbers and words of our own,
+ * because the cost of a row in Node depends on its cells: a million rows take 4.9 s with 9 cells, and 5.8 s with 18.
  */
 export const REPORT_CELLS = [
   'transfer_id',
@@ -40,16 +40,16 @@ export const REPORT_CELLS = [
   'entry_number,signed_amount,balance_after,kind,parent_id',
 ] as const;
 
-/** One text a cell, as PostgreSQL renders it; times are RFC 3339. */
+/** One text per cell, as PostgreSQL renders it; times are RFC 3339. */
 export type ReportRow = readonly (string | null)[];
 
 export type Report = {
   /**
-   * The account's currency, or null if it has none (a number that only transfers name) or several (@external). Undefined if there is no
-   * account of this number and no transfer names it. The filter has no effect on it.
+   * The account's currency; null if it has none (only transfers name the number) or several (@external). Undefined if
+   * there is no account of this number and no transfer names it. The filter has no effect on it.
    */
   currency(): Promise<string | null | undefined>;
-  /** How many rows there will be. It takes a pass over the history, so ask only to show progress. */
+  /** The number of rows. It takes a pass over the history, so request it only to show progress. */
   count(): Promise<number>;
   batches(): AsyncGenerator<readonly ReportRow[]>;
 };
@@ -66,7 +66,7 @@ const MATCHES = `
     and ($4::timestamptz is null or created_at >= $4::timestamptz)
     and ($5::timestamptz is null or created_at < $5::timestamptz)`;
 
-// Failed transfers, and holds and their ends: what moved no money.
+// The transfers that moved no money: failed ones, and holds and their ends.
 const ENTRYLESS = (column: string) => `
   select ${COMMON('transfers')}, status, failure_code, ${REQUEST_ID}, description, created_at,
     completed_at, null::bigint, null::bigint, null::bigint, kind, parent_id, journal_number, journal_position
@@ -93,7 +93,7 @@ const ROWS = `
   where ledger_id = ${LEDGER}
     and (from_account = $1::text or to_account = $1::text) and ($3::text is null or $3::text = 'pending')${MATCHES}`;
 
-// In the order of the journal, which is the order of the account's entries; what is still pending comes last.
+// In the order of the journal, which is the order of the account's entries; pending transfers come last.
 const HISTORY = `
   select id, from_account, to_account, concat(amount, ',', currency, ',', status, ',', failure_code), request_id, description,
     created_at, completed_at, concat(entry_number, ',', signed_amount, ',', balance_after, ',', kind, ',', parent_id)
@@ -123,7 +123,7 @@ const types = {
     oid === TIMESTAMPTZ ? (text: string) => `${text.slice(0, 10)}T${text.slice(11, -3)}Z` : String,
 };
 
-/** Opens a snapshot of an account's history for `work`, and closes it whatever happens, or when `signal` is aborted. */
+/** Opens a snapshot of an account's history for `work`. Always closes it, and also when `signal` is aborted. */
 export async function withReport<Result>(
   database: DatabaseSettings,
   filter: ReportFilter,
@@ -144,7 +144,7 @@ export async function withReport<Result>(
   try {
     signal.throwIfAborted();
     await connection.query('begin transaction isolation level repeatable read, read only');
-    // The history is put into order by the server, in memory as long as it fits.
+    // The server sorts the history, in memory as long as it fits.
     await connection.query("set local work_mem = '64MB'");
     return await work({
       async currency() {
@@ -166,7 +166,7 @@ export async function withReport<Result>(
   }
 }
 
-/** The cursor ends with the connection: closing it first would wait for ever on one that is broken. */
+/** The cursor ends with the connection: closing it first would wait forever on a broken connection. */
 async function* readBatches(connection: Connection, values: readonly unknown[]): AsyncGenerator<readonly ReportRow[]> {
   const cursor = connection.query(new Cursor<ReportRow>(HISTORY, [...values], { rowMode: 'array', types }));
   const read = async (): Promise<ReportRow[]> => await readRows(connection, cursor, BATCH_ROWS);

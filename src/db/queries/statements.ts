@@ -1,6 +1,6 @@
 // Reads an account's statement of one month (UTC, by the journal's settled_at). One statement finds the range of the
-// month's entry numbers; the entries of that range never change, so they are then read batch by batch, with no
-// transaction, snapshot or cursor held open however slow the reader is, and a million of them need the same little memory.
+// month's entry numbers. The entries of that range never change, so they are read in batches. No transaction, snapshot
+// or cursor stays open, however slow the reader is, and a million entries need little memory.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { TransferKind } from '../../domain/transfer.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
@@ -8,7 +8,7 @@ import type { Queryable } from '../connection/connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { CLOSED_UNTIL } from './instants.ts';
 
-/** All of a statement but its entries. Money in minor units. */
+/** A statement without its entries. Money in minor units. */
 export type StatementSummary = {
   readonly ledger: Ledger;
   readonly accountNumber: string;
@@ -24,7 +24,7 @@ export type StatementSummary = {
   readonly openingBalance: bigint;
   readonly closingBalance: bigint;
   readonly totalIn: bigint;
-  /** Not negative: what left the account. */
+  /** Not negative: the amount that left the account. */
   readonly totalOut: bigint;
   /** The last entry before the month, and the last one in it; equal if the month has none. */
   readonly openingEntryNumber: bigint;

@@ -1,12 +1,12 @@
-// Transfers on their way into the database, as arrays, one for each column. Both tables of transfers have these columns.
+// Transfers on their way into the database: one array per column. Both tables of transfers have these columns.
 import type { TransferColumns } from '../../domain/job.ts';
 
 type Value = string | bigint | number | boolean | null;
 
-/** What has to be escaped between the quotes of an array's element. */
+/** Characters that must be escaped between the quotes of an array's element. */
 const SPECIAL = /["\\]/;
 
-/** The columns by their names in the tables. What no transfer of a batch has is sent as one null. */
+/** The columns by their names in the tables. A column without values in a batch is sent as one null. */
 const COLUMNS: readonly { name: string; type: string; field: keyof TransferColumns }[] = [
   { name: 'id', type: 'uuid', field: 'id' },
   { name: 'from_account', type: 'text', field: 'fromAccount' },
@@ -35,7 +35,10 @@ export const COLUMN_NAMES = COLUMNS.map(({ name }) => name).join(', ');
 /** The values of the columns, after unnest: 'transfer' is sent as null. */
 export const COLUMN_VALUES = COLUMN_NAMES.replace('kind', `coalesce(kind, 'transfer')`);
 
-/** Under which request id a row of either table is found: the caller's own, or else the id of its group, or its own. */
+/**
+ * The request id under which a row of either table is found: the caller's own, or else the id of its group, or its own
+ * id.
+ */
 export const REQUEST_ID = 'coalesce(request_id, group_id::text, id::text)';
 
 /** Transfers as one array for each of their columns, in the order of COLUMN_NAMES. */
@@ -43,10 +46,13 @@ export function renderColumns(columns: TransferColumns): (string | null)[] {
   return COLUMNS.map(({ field }) => renderColumn(columns[field]));
 }
 
-/** A column as PostgreSQL's text of an array; null if every value is: unnest fills shorter arrays up with nulls. */
+/**
+ * A column as PostgreSQL's text of an array; null if every value is null, because unnest pads shorter arrays with
+ * nulls.
+ */
 export function renderColumn(values: readonly Value[] | null): string | null {
   if (values === null || values.every((value) => value === null)) return null;
-  // The quotes are part of what joins the values: a quoted copy of each would be garbage for the collector.
+  // The separator includes the quotes: a quoted copy of each value would be garbage for the collector.
   if (values.every(isPlainText)) return `{"${values.join('","')}"}`;
   return `{${values.map(renderValue).join()}}`;
 }

@@ -1,4 +1,4 @@
-// Reads transfers, wherever they are: still pending, or settled.
+// Reads transfers, pending or settled.
 import { EXTERNAL } from '../../domain/account.ts';
 import type { FailureCode, TransferKind } from '../../domain/transfer.ts';
 import type { Ledger } from '../../domain/ledger.ts';
@@ -13,10 +13,10 @@ export type Transfer = {
   readonly kind: TransferKind;
   readonly fromAccount: string;
   readonly toAccount: string;
-  /** Null while it is not known: all that is left of the parent. */
+  /** Null while it is unknown: the remaining amount of the parent. */
   readonly amount: bigint | null;
   readonly currency: string | null;
-  /** The hold or the transfer that it is about. */
+  /** The hold that it captures or ends, or the transfer that it reverses. */
   readonly parentId: string | null;
   readonly groupId: string | null;
   readonly groupPosition: number | null;
@@ -33,7 +33,7 @@ export type Transfer = {
 /** What to list. Times are RFC 3339; `since` is inclusive and `until` exclusive, both on the time of acceptance. */
 export type TransferFilter = {
   readonly account?: string | undefined;
-  /** That of the transfer, or of its accounts; @external has an account in each. */
+  /** The currency of the transfer, or of its accounts; @external has an account in each. */
   readonly currency?: string | undefined;
   readonly status?: Transfer['status'] | undefined;
   readonly requestId?: string | undefined;
@@ -264,7 +264,7 @@ function settledOfAccount({ filter, range, after }: SettledList, window: Window,
     where ${timely} and ${where.text()}
     order by entry_number desc`;
   };
-  // A value that no branch refers to would be one whose type PostgreSQL cannot tell.
+  // PostgreSQL cannot infer the type of a parameter that no branch refers to.
   return [
     ...(filter.status === 'failed' ? [] : [moving()]),
     entryless('from_account'),

@@ -14,7 +14,7 @@ cross join lateral (
     ('journal number', (journal_number >= previous_journal_number) is true, ('none before that of the change before')::text, (journal_number)::text),
     ('account of the change', (accounts.created_at is not null) is true, ('an account')::text, ('none')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((next_number) is not distinct from (change_number)) is true
   and (journal_number >= previous_journal_number) is true
   and (accounts.created_at is not null) is true) is not true
@@ -29,7 +29,7 @@ from account_changes as change
 cross join lateral (
   values ('journal row of the change', (journal.number is not null) is true, ('one')::text, ('none')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((journal.number is not null) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -50,7 +50,7 @@ cross join lateral (
     ('journal number', (journal_number >= previous_journal_number) is true, ('none before that of the change before')::text, (journal_number)::text),
     ('account of the change', (accounts.created_at is not null) is true, ('an account')::text, ('none')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((next_number) is not distinct from (change_number)) is true
   and (journal_number >= previous_journal_number) is true
   and (accounts.created_at is not null) is true) is not true
@@ -65,7 +65,7 @@ from (select * from account_changes where ledger_id = 1 and journal_number > 7) 
 cross join lateral (
   values ('journal row of the change', (journal.number is not null) is true, ('one')::text, ('none')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((journal.number is not null) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what

@@ -16,7 +16,7 @@ cross join lateral (
     ('phone', (phone is null or (phone <> '' and strpos(phone, chr(30)) = 0 and strpos(phone, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || phone || '"')::text),
     ('name', (name is not null) is true, ('a name')::text, (name)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((account_number ~ '^([A-Za-z0-9._-]{1,34}|@external)$') is true
   and (currency ~ '^[A-Z]{3}$') is true
   and (status in ('open', 'receive_only', 'frozen', 'closed')) is true
@@ -43,7 +43,7 @@ from (
 cross join lateral (
   values ('accounts of this number', ((1) is not distinct from (total)) is true, (1)::text, (total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((1) is not distinct from (total)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -66,7 +66,7 @@ cross join lateral (
     ('phone', (phone is null or (phone <> '' and strpos(phone, chr(30)) = 0 and strpos(phone, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || phone || '"')::text),
     ('name', (name is not null) is true, ('a name')::text, (name)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((account_number ~ '^([A-Za-z0-9._-]{1,34}|@external)$') is true
   and (currency ~ '^[A-Z]{3}$') is true
   and (status in ('open', 'receive_only', 'frozen', 'closed')) is true
@@ -93,7 +93,7 @@ from (
 cross join lateral (
   values ('accounts of this number', ((1) is not distinct from (total)) is true, (1)::text, (total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((1) is not distinct from (total)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what

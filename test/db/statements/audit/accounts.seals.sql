@@ -17,7 +17,7 @@ end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha25
   else created_at::text
 end)::text, '')), 'UTF8')), 'hex'))::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
@@ -44,7 +44,7 @@ end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha25
   else created_at::text
 end)::text, '')), 'UTF8')), 'hex'))::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text

@@ -23,7 +23,7 @@ cross join lateral (
     ('number of the last entry', ((accounts.known) is not true or ((coalesce(last.entry_number, 0)) is not distinct from (entry_count))) is true, (coalesce(last.entry_number, 0))::text, (entry_count)::text),
     ('balance, by the last entry', ((accounts.known) is not true or ((coalesce(last.balance, 0)) is not distinct from (accounts.balance))) is true, (coalesce(last.balance, 0))::text, (accounts.balance)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((accounts.known) is true
   and ((accounts.known) is not true or ((coalesce(entry_total, 0)) is not distinct from (entry_count))) is true
   and ((accounts.known) is not true or ((coalesce(amount_total, 0)) is not distinct from (accounts.balance))) is true
@@ -65,7 +65,7 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
       ('balance, by the last entry', ((accounts.known) is not true or ((coalesce(last.balance, 0)) is not distinct from (accounts.balance))) is true, (coalesce(last.balance, 0))::text, (accounts.balance)::text),
       ('entries after journal row 7', ((accounts.known) is not true or ((case when first_number is null then 'none' else 'some' end) is not distinct from (case when coalesce(last.journal_number, 0) <= 7 then 'none' else 'some' end))) is true, (case when first_number is null then 'none' else 'some' end)::text, (case when coalesce(last.journal_number, 0) <= 7 then 'none' else 'some' end)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where ((accounts.known) is true
     and ((accounts.known) is not true or ((coalesce(last.entry_number, 0)) is not distinct from (entry_count))) is true
     and ((accounts.known) is not true or ((coalesce(last.balance, 0)) is not distinct from (accounts.balance))) is true

@@ -16,7 +16,7 @@ cross join lateral (
     ('amount', (amount <> 0) is true, ('not 0')::text, (amount)::text),
     ('balance', (balance between -9007199254740991 and 9007199254740991) is true, ('-9007199254740991 to 9007199254740991')::text, (balance)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((next_number) is not distinct from (entry_number)) is true
   and ((next_balance) is not distinct from (balance)) is true
   and (journal_number >= previous_journal_number) is true
@@ -66,7 +66,7 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
       ('amount', (amount <> 0) is true, ('not 0')::text, (amount)::text),
       ('balance', (balance between -9007199254740991 and 9007199254740991) is true, ('-9007199254740991 to 9007199254740991')::text, (balance)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((next_number) is not distinct from (entry_number)) is true
     and ((next_balance) is not distinct from (balance)) is true
     and (journal_number >= previous_journal_number) is true

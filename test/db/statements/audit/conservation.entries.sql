@@ -7,7 +7,7 @@ from (
 cross join lateral (
   values ('sum of all entries', ((0) is not distinct from (total)) is true, (0)::text, (total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((0) is not distinct from (total)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -44,7 +44,7 @@ select ledger_id::bigint as ledger, null::text as account, currency::text as cur
   cross join lateral (
     values ('sum of all entries', ((0) is not distinct from (total)) is true, (0)::text, (total)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((0) is not distinct from (total)) is true) is not true
     and not fact.holds
      order by ledger nulls first, journal nulls first, account, currency, transfer, what

@@ -33,7 +33,7 @@ end)::text, (case
   )
 end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((named.transfer_id, named.amount, named.journal_number)
       is not distinct from (entry.transfer_id, entry.amount, entry.journal_number)) is true) is not true
   and not fact.holds
@@ -97,7 +97,7 @@ select coalesce(named.ledger_id, entry.ledger_id)::bigint as ledger, coalesce(na
     )
   end)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((named.transfer_id, named.amount, named.journal_number)
         is not distinct from (entry.transfer_id, entry.amount, entry.journal_number)) is true) is not true
     and not fact.holds

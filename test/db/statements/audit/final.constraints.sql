@@ -7,7 +7,7 @@ cross join lateral (
   values ('table with all its rows in sight', (relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
       and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true, ('a table without rules, policies or heirs')::text, (name || coalesce(' of kind ' || relation.relkind::text, ' is missing'))::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
       and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true) is not true
   and not fact.holds
@@ -20,7 +20,7 @@ from (values ('ledgers_pkey'), ('ledgers_name_unique'), ('ledgers_idempotency_ke
 cross join lateral (
   values ('constraint', (rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true, ('there and validated')::text, (name || case when rule.oid is null then ' is missing' else ' is not validated' end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -33,7 +33,7 @@ from (values ('ledgers_pkey'), ('accounts_pkey'), ('pending_transfers_pkey'), ('
 cross join lateral (
   values ('unique index', (index.indisunique and index.indisvalid and index.indisready and index.indislive) is true, ('there and valid')::text, (name || case when index.indexrelid is null then ' is missing' else ' is not valid, or not unique' end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((index.indisunique and index.indisvalid and index.indisready and index.indislive) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -46,7 +46,7 @@ from (values ('ledgers'), ('accounts'), ('transfers'), ('entries'), ('holds'), (
 cross join lateral (
   values ('column', (attribute.attnotnull) is true, ('never null')::text, (name || '.' || attname || ' may be null')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((attribute.attnotnull) is true) is not true
   and not fact.holds
   and (name || '.' || attname not in ('ledgers.idempotency_key', 'accounts.email', 'accounts.phone', 'accounts.date_of_birth', 'transfers.amount', 'transfers.from_entry_number', 'transfers.to_entry_number', 'transfers.if_from_entry_number', 'transfers.if_min_available_after', 'transfers.expires_in', 'transfers.group_position', 'transfers.parent_id', 'transfers.group_id', 'transfers.atomic', 'transfers.final_capture', 'transfers.currency', 'transfers.failure_code', 'transfers.request_id', 'transfers.description', 'transfers.metadata', 'holds.expires_at', 'holds.expiry_id', 'idempotency_keys.transfer_id', 'idempotency_keys.account_number')) order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -60,7 +60,7 @@ from (values ('account_number', 'account_number'), ('currency', 'currency_code')
 cross join lateral (
   values ('column with a type of its own', (actual.typname = known.type) is true, ('of that type')::text, ('accounts.' || known.name || ' is not of the type ' || known.type)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((actual.typname = known.type) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -74,7 +74,7 @@ cross join lateral (
   values ('table with all its rows in sight', (relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
       and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true, ('a table without rules, policies or heirs')::text, (name || coalesce(' of kind ' || relation.relkind::text, ' is missing'))::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((relation.relkind in ('r', 'p') and not relation.relrowsecurity and not relation.relhasrules
       and not exists (select from pg_inherits where inhparent = relation.oid and relation.relkind = 'r')) is true) is not true
   and not fact.holds
@@ -87,7 +87,7 @@ from (values ('ledgers_pkey'), ('ledgers_name_unique'), ('ledgers_idempotency_ke
 cross join lateral (
   values ('constraint', (rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true, ('there and validated')::text, (name || case when rule.oid is null then ' is missing' else ' is not validated' end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((rule.convalidated and coalesce((to_jsonb(rule) ->> 'conenforced')::boolean, true)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -100,7 +100,7 @@ from (values ('ledgers_pkey'), ('accounts_pkey'), ('pending_transfers_pkey'), ('
 cross join lateral (
   values ('unique index', (index.indisunique and index.indisvalid and index.indisready and index.indislive) is true, ('there and valid')::text, (name || case when index.indexrelid is null then ' is missing' else ' is not valid, or not unique' end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((index.indisunique and index.indisvalid and index.indisready and index.indislive) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -113,7 +113,7 @@ from (values ('ledgers'), ('accounts'), ('transfers'), ('entries'), ('holds'), (
 cross join lateral (
   values ('column', (attribute.attnotnull) is true, ('never null')::text, (name || '.' || attname || ' may be null')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((attribute.attnotnull) is true) is not true
   and not fact.holds
   and (name || '.' || attname not in ('ledgers.idempotency_key', 'accounts.email', 'accounts.phone', 'accounts.date_of_birth', 'transfers.amount', 'transfers.from_entry_number', 'transfers.to_entry_number', 'transfers.if_from_entry_number', 'transfers.if_min_available_after', 'transfers.expires_in', 'transfers.group_position', 'transfers.parent_id', 'transfers.group_id', 'transfers.atomic', 'transfers.final_capture', 'transfers.currency', 'transfers.failure_code', 'transfers.request_id', 'transfers.description', 'transfers.metadata', 'holds.expires_at', 'holds.expiry_id', 'idempotency_keys.transfer_id', 'idempotency_keys.account_number')) order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -127,7 +127,7 @@ from (values ('account_number', 'account_number'), ('currency', 'currency_code')
 cross join lateral (
   values ('column with a type of its own', (actual.typname = known.type) is true, ('of that type')::text, ('accounts.' || known.name || ' is not of the type ' || known.type)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((actual.typname = known.type) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what

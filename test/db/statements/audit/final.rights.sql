@@ -13,7 +13,7 @@ from (values ('transfers'), ('entries'), ('journal'), ('account_changes'), ('ide
 cross join lateral (
   values ('right to change what is final', (role.rolsuper) is true, ('that of a superuser')::text, (coalesce(role.rolname, 'every role') || ' may ' || lower(granted.privilege_type) || ' ' || name)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((role.rolsuper) is true) is not true
   and not fact.holds
   and (granted.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE')) order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -33,7 +33,7 @@ from (values ('transfers'), ('entries'), ('journal'), ('account_changes'), ('ide
 cross join lateral (
   values ('right to change what is final', (role.rolsuper) is true, ('that of a superuser')::text, (coalesce(role.rolname, 'every role') || ' may ' || lower(granted.privilege_type) || ' ' || name)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((role.rolsuper) is true) is not true
   and not fact.holds
   and (granted.privilege_type in ('UPDATE', 'DELETE', 'TRUNCATE')) order by ledger nulls first, journal nulls first, account, currency, transfer, what

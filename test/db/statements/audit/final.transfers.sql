@@ -23,7 +23,7 @@ cross join lateral (
     ('request_id', (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || request_id || '"')::text),
     ('description', (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || description || '"')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')) is true
   and (status in ('completed', 'failed')) is true
   and ((failure_code is null) = (status = 'completed')) is true
@@ -71,7 +71,7 @@ cross join lateral (
     ('request_id', (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || request_id || '"')::text),
     ('description', (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || description || '"')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')) is true
   and (status in ('completed', 'failed')) is true
   and ((failure_code is null) = (status = 'completed')) is true

@@ -13,7 +13,7 @@ cross join lateral (
       else ' does something else'
     end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
       and cardinality(rule.tgattr::int2[]) = 0
       and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true) is not true
@@ -35,7 +35,7 @@ cross join lateral (
       else ' does something else'
     end)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
       and cardinality(rule.tgattr::int2[]) = 0
       and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true) is not true

@@ -8,7 +8,7 @@ cross join lateral (
     ('kind and status of the expiry it names', (expiry.kind = 'expiry' and expiry.status = 'completed') is true, ('a completed expiry')::text, (coalesce(expiry.status || ' ' || expiry.kind, 'none'))::text),
     ('state of a hold that names an expiry', (hold.state = 'expired') is true, ('expired')::text, (hold.state)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((hold.id) is not distinct from (expiry.parent_id)) is true
   and (expiry.kind = 'expiry' and expiry.status = 'completed') is true
   and (hold.state = 'expired') is true) is not true
@@ -29,7 +29,7 @@ cross join lateral (
   values ('hold of the expiry', (hold.id is not null) is true, ('a hold')::text, ('none')::text),
     ('expiry named by its hold', (expiry.status <> 'completed' or expiry.id = hold.expiry_id) is true, ('by the one that completed')::text, (coalesce(hold.expiry_id::text, 'none'))::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((hold.id is not null) is true
   and (expiry.status <> 'completed' or expiry.id = hold.expiry_id) is true) is not true
   and not fact.holds
@@ -41,7 +41,7 @@ from (select ledger_id, id, count(*) as total from holds as holds group by ledge
 cross join lateral (
   values ('holds with this id', ((1) is not distinct from (total)) is true, (1)::text, (total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((1) is not distinct from (total)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -60,7 +60,7 @@ select hold.ledger_id::bigint as ledger, hold.from_account::text as account, hol
       ('kind and status of the expiry it names', (expiry.kind = 'expiry' and expiry.status = 'completed') is true, ('a completed expiry')::text, (coalesce(expiry.status || ' ' || expiry.kind, 'none'))::text),
       ('state of a hold that names an expiry', (hold.state = 'expired') is true, ('expired')::text, (hold.state)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((hold.id) is not distinct from (expiry.parent_id)) is true
     and (expiry.kind = 'expiry' and expiry.status = 'completed') is true
     and (hold.state = 'expired') is true) is not true
@@ -81,7 +81,7 @@ cross join lateral (
   values ('hold of the expiry', (hold.id is not null) is true, ('a hold')::text, ('none')::text),
     ('expiry named by its hold', (expiry.status <> 'completed' or expiry.id = hold.expiry_id) is true, ('by the one that completed')::text, (coalesce(hold.expiry_id::text, 'none'))::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((hold.id is not null) is true
   and (expiry.status <> 'completed' or expiry.id = hold.expiry_id) is true) is not true
   and not fact.holds
@@ -97,7 +97,7 @@ select ledger_id::bigint as ledger, null::text as account, null::text as currenc
   cross join lateral (
     values ('holds with this id', ((1) is not distinct from (total)) is true, (1)::text, (total)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where (((1) is not distinct from (total)) is true) is not true
     and not fact.holds
      order by ledger nulls first, journal nulls first, account, currency, transfer, what

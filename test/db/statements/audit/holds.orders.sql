@@ -18,7 +18,7 @@ cross join lateral (
     ('created_at', ((hold.known and made.key is not null) is not true or ((made.created_at) is not distinct from (hold.created_at))) is true, (made.created_at)::text, (hold.created_at)::text),
     ('expires_at', ((hold.known and made.key is not null) is not true or ((made.expires_at) is not distinct from (hold.expires_at))) is true, (made.expires_at)::text, (hold.expires_at)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((hold.known and made.key is not null) is true
   and ((hold.known and made.key is not null) is not true or ((made.amount) is not distinct from (hold.amount))) is true
   and ((hold.known and made.key is not null) is not true or ((made.from_account) is not distinct from (hold.from_account))) is true
@@ -55,7 +55,7 @@ select coalesce(hold.ledger_id, made.ledger_id)::bigint as ledger, coalesce(hold
       ('created_at', ((hold.known and made.key is not null) is not true or ((made.created_at) is not distinct from (hold.created_at))) is true, (made.created_at)::text, (hold.created_at)::text),
       ('expires_at', ((hold.known and made.key is not null) is not true or ((made.expires_at) is not distinct from (hold.expires_at))) is true, (made.expires_at)::text, (hold.expires_at)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where ((hold.known and made.key is not null) is true
     and ((hold.known and made.key is not null) is not true or ((made.amount) is not distinct from (hold.amount))) is true
     and ((hold.known and made.key is not null) is not true or ((made.from_account) is not distinct from (hold.from_account))) is true

@@ -36,7 +36,7 @@ cross join lateral (
       and (hold.state = 'open') = (hold.captured + hold.released < hold.amount))) is true, ('parts of the amount, and all of it unless the hold is open')::text, (hold.captured || ' and ' || hold.released || ' of ' || hold.amount || ', ' || hold.state)::text),
     ('amount, from 1 to 9007199254740991', ((hold.known) is not true or (hold.amount between 1 and 9007199254740991)) is true, ('1 to 9007199254740991')::text, (hold.amount)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((hold.known) is true
   and ((hold.known) is not true or ((coalesce(parts.captured, 0)) is not distinct from (hold.captured))) is true
   and ((hold.known) is not true or ((case when coalesce(parts.end_total, 0) > 0 then hold.amount - coalesce(parts.captured, 0) else 0 end) is not distinct from (hold.released))) is true
@@ -99,7 +99,7 @@ select coalesce(hold.ledger_id, parts.ledger_id)::bigint as ledger, hold.from_ac
         and (hold.state = 'open') = (hold.captured + hold.released < hold.amount))) is true, ('parts of the amount, and all of it unless the hold is open')::text, (hold.captured || ' and ' || hold.released || ' of ' || hold.amount || ', ' || hold.state)::text),
       ('amount, from 1 to 9007199254740991', ((hold.known) is not true or (hold.amount between 1 and 9007199254740991)) is true, ('1 to 9007199254740991')::text, (hold.amount)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where ((hold.known) is true
     and ((hold.known) is not true or ((coalesce(parts.captured, 0)) is not distinct from (hold.captured))) is true
     and ((hold.known) is not true or ((case when coalesce(parts.end_total, 0) > 0 then hold.amount - coalesce(parts.captured, 0) else 0 end) is not distinct from (hold.released))) is true

@@ -8,7 +8,7 @@ cross join lateral (
   values ('journal row', (journal.number is not null) is true, ('one')::text, ('none')::text),
     ('completed_at', ((journal.number is not null) is not true or ((journal.settled_at) is not distinct from (transfers.completed_at))) is true, (journal.settled_at)::text, (transfers.completed_at)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((journal.number is not null) is true
   and ((journal.number is not null) is not true or ((journal.settled_at) is not distinct from (transfers.completed_at))) is true) is not true
   and not fact.holds
@@ -24,7 +24,7 @@ cross join lateral (
   values ('journal row', (journal.number is not null) is true, ('one')::text, ('none')::text),
     ('completed_at', ((journal.number is not null) is not true or ((journal.settled_at) is not distinct from (transfers.completed_at))) is true, (journal.settled_at)::text, (transfers.completed_at)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((journal.number is not null) is true
   and ((journal.number is not null) is not true or ((journal.settled_at) is not distinct from (transfers.completed_at))) is true) is not true
   and not fact.holds

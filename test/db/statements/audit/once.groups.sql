@@ -17,7 +17,7 @@ cross join lateral (
     ('status of the members of an atomic group', (not groups.atomic or status_total = 1) is true, ('one')::text, (statuses)::text),
     ('journal rows of an atomic group that completed', (not groups.atomic or statuses <> 'completed' or row_total = 1) is true, ('1')::text, (row_total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((groups.first = 0 and groups.last = total - 1 and position_total = total) is true
   and ((groups.atomic) is not distinct from (groups.any_atomic)) is true
   and (not groups.atomic or status_total = 1) is true
@@ -48,7 +48,7 @@ cross join lateral (
     ('status of the members of an atomic group', (not groups.atomic or status_total = 1) is true, ('one')::text, (statuses)::text),
     ('journal rows of an atomic group that completed', (not groups.atomic or statuses <> 'completed' or row_total = 1) is true, ('1')::text, (row_total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((groups.first = 0 and groups.last = total - 1 and position_total = total) is true
   and ((groups.atomic) is not distinct from (groups.any_atomic)) is true
   and (not groups.atomic or status_total = 1) is true

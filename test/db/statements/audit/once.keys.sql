@@ -27,7 +27,7 @@ from (
 cross join lateral (
   values ('what an idempotency key names', (false) is true, ('a transfer or a group')::text, ('nothing; the key is ' || key)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((false) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -48,7 +48,7 @@ from (
 cross join lateral (
   values ('what an idempotency key names', (false) is true, ('an account')::text, ('nothing; the key is ' || key)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((false) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -59,7 +59,7 @@ from (select * from idempotency_keys as idempotency_keys where transfer_id is nu
 cross join lateral (
   values ('what an idempotency key names', (false) is true, ('something')::text, ('nothing; the key is ' || key)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((false) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -75,7 +75,7 @@ cross join lateral (
   values ('times that an idempotency key is there', (total = 1) is true, ('1')::text, (total || '; the key is ' || key)::text),
     ('bytes of the fingerprint of a key', (size = 32) is true, ('32')::text, (size || '; the key is ' || key)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((total = 1) is true
   and (size = 32) is true) is not true
   and not fact.holds

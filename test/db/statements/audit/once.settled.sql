@@ -6,7 +6,7 @@ from pending_transfers as pending
 cross join lateral (
   values ('pending transfer', (settled.id is null) is true, ('not settled')::text, ('settled as well')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((settled.id is null) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -22,7 +22,7 @@ from (
 cross join lateral (
   values ('times that it was settled', ((1) is not distinct from (total)) is true, (1)::text, (total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((1) is not distinct from (total)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -35,7 +35,7 @@ from (select * from pending_transfers where ledger_id = 1) as pending
 cross join lateral (
   values ('pending transfer', (settled.id is null) is true, ('not settled')::text, ('settled as well')::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((settled.id is null) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what

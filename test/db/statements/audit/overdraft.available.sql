@@ -5,7 +5,7 @@ from accounts as accounts
 cross join lateral (
   values ('available, which is balance - held + overdraft limit', (balance - held + overdraft_limit >= 0) is true, ('at least 0')::text, (balance - held + overdraft_limit)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((balance - held + overdraft_limit >= 0) is true) is not true
   and not fact.holds
   and (account_number <> '@external') order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -17,7 +17,7 @@ from (select * from accounts where ledger_id = 1) as accounts
 cross join lateral (
   values ('available, which is balance - held + overdraft limit', (balance - held + overdraft_limit >= 0) is true, ('at least 0')::text, (balance - held + overdraft_limit)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((balance - held + overdraft_limit >= 0) is true) is not true
   and not fact.holds
   and (account_number <> '@external') order by ledger nulls first, journal nulls first, account, currency, transfer, what

@@ -15,7 +15,7 @@ cross join lateral (
   values ('account of open holds', (accounts.known) is true, ('an account')::text, ('none')::text),
     ('held, by open holds', ((accounts.known) is not true or ((coalesce(open_total, 0)) is not distinct from (held))) is true, (coalesce(open_total, 0))::text, (held)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((accounts.known) is true
   and ((accounts.known) is not true or ((coalesce(open_total, 0)) is not distinct from (held))) is true) is not true
   and not fact.holds
@@ -38,7 +38,7 @@ cross join lateral (
   values ('account of open holds', (accounts.known) is true, ('an account')::text, ('none')::text),
     ('held, by open holds', ((accounts.known) is not true or ((coalesce(open_total, 0)) is not distinct from (held))) is true, (coalesce(open_total, 0))::text, (held)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((accounts.known) is true
   and ((accounts.known) is not true or ((coalesce(open_total, 0)) is not distinct from (held))) is true) is not true
   and not fact.holds

@@ -16,7 +16,7 @@ cross join lateral (
     ('reversed', ((record.known) is not true or (record.reversed between 1 and record.amount)) is true, ('from 1 to the amount')::text, (record.reversed)::text),
     ('kind and status of the original', ((record.known) is not true or (original.status = 'completed' and original.kind in ('transfer', 'capture'))) is true, ('a completed transfer or capture')::text, (original.status || ' ' || original.kind)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((record.known) is true
   and ((record.known) is not true or ((reversals.total) is not distinct from (record.reversed))) is true
   and ((record.known) is not true or ((original.amount) is not distinct from (record.amount))) is true
@@ -35,7 +35,7 @@ from (
 cross join lateral (
   values ('records of what was reversed', ((1) is not distinct from (total)) is true, (1)::text, (total)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where (((1) is not distinct from (total)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -65,7 +65,7 @@ select touched.ledger_id::bigint as ledger, original.to_account::text as account
       ('reversed', ((record.known) is not true or (record.reversed between 1 and record.amount)) is true, ('from 1 to the amount')::text, (record.reversed)::text),
       ('kind and status of the original', ((record.known) is not true or (original.status = 'completed' and original.kind in ('transfer', 'capture'))) is true, ('a completed transfer or capture')::text, (original.status || ' ' || original.kind)::text)
   ) as fact (what, holds, expected, found)
-  -- First all facts at once: rows of which everything is true, nearly all, go no further.
+  -- All facts at once first: nearly every row passes, and is not examined further.
   where ((record.known) is true
     and ((record.known) is not true or ((reversals.total) is not distinct from (record.reversed))) is true
     and ((record.known) is not true or ((original.amount) is not distinct from (record.amount))) is true

@@ -14,7 +14,7 @@ cross join lateral (
     ('currency', ((parent.id is not null) is not true or ((parent.currency) is not distinct from (child.currency))) is true, (parent.currency)::text, (child.currency)::text),
     ('place in the journal', ((parent.id is not null) is not true or ((child.journal_number, child.journal_position) > (parent.journal_number, parent.journal_position))) is true, ('after its parent')::text, (child.journal_position)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((parent.id is not null) is true
   and ((parent.id is not null) is not true or (parent.status = 'completed'
       and case when child.kind = 'reversal' then parent.kind in ('transfer', 'capture') else parent.kind = 'hold' end)) is true
@@ -41,7 +41,7 @@ cross join lateral (
     ('currency', ((parent.id is not null) is not true or ((parent.currency) is not distinct from (child.currency))) is true, (parent.currency)::text, (child.currency)::text),
     ('place in the journal', ((parent.id is not null) is not true or ((child.journal_number, child.journal_position) > (parent.journal_number, parent.journal_position))) is true, ('after its parent')::text, (child.journal_position)::text)
 ) as fact (what, holds, expected, found)
--- First all facts at once: rows of which everything is true, nearly all, go no further.
+-- All facts at once first: nearly every row passes, and is not examined further.
 where ((parent.id is not null) is true
   and ((parent.id is not null) is not true or (parent.status = 'completed'
       and case when child.kind = 'reversal' then parent.kind in ('transfer', 'capture') else parent.kind = 'hold' end)) is true
