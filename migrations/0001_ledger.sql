@@ -1,10 +1,10 @@
--- Ledgers: their accounts, the transfers accepted but not yet settled, what was settled and how, and the proof of it.
+-- Ledgers: their accounts, their pending and settled transfers, and the journal that proves them.
 -- The ledger leads every key: a job touches the rows of one ledger only, so ledgers can live on different machines.
 -- Text that is a key has collate "C": it is compared byte by byte, which is faster and the same on every machine.
--- There are no foreign keys on purpose: each is a trigger per row on the hot path. `gopherpay audit` proves what they would.
+-- There are deliberately no foreign keys: each is a trigger per row on the hot path. `gopherpay audit` checks the references.
 
--- The form of account numbers and currencies is checked when a value is given. As constraints of a table they would be checked
--- for every new version of a row: these two regular expressions were a twelfth of what settling cost the server.
+-- Domains check the form of account numbers and currencies when a value is cast to them. Table constraints would check every new
+-- version of a row: these two regular expressions were a twelfth of the server's cost of settlement.
 create domain account_number as text collate "C"
   constraint accounts_number_form check (value = '@external' or value ~ '^[A-Za-z0-9._-]{1,34}$');
 create domain currency_code as text collate "C"
@@ -15,7 +15,7 @@ create table ledgers (
   id integer not null,
   created_at timestamptz not null default now(),
   name text collate "C" not null,
-  -- The key of the request that created it; that request says nothing but the name.
+  -- The key of the request that created it. Such a request contains only the name.
   idempotency_key text collate "C",
   constraint ledgers_pkey primary key (id),
   constraint ledgers_name_unique unique (name),
@@ -30,7 +30,7 @@ create table accounts (
   balance bigint not null default 0,
   held bigint not null default 0,
   overdraft_limit bigint not null default 0,
-  -- How many entries the account has; the next one gets entry_count + 1.
+  -- The number of entries; the next one gets entry_count + 1.
   entry_count bigint not null default 0,
   created_at timestamptz not null default now(),
   ledger_id integer not null,
@@ -52,7 +52,7 @@ create table accounts (
   constraint accounts_no_overdraft check (account_number = '@external' or balance - held + overdraft_limit >= 0),
   constraint accounts_closed_is_empty check (status <> 'closed' or (balance = 0 and held = 0))
 )
--- Room on each page for the next version of its rows, so that settling touches no index (a HOT update).
+-- Leaves room on each page for the next version of its rows, so that settlement updates no index (a HOT update).
 with (fillfactor = 70);
 
 -- Every account but @external has one currency, so its number alone names it.
@@ -62,20 +62,19 @@ create index accounts_metadata on accounts using gin (metadata jsonb_path_ops) w
 
 -- A lease is one process's claim on the transfers that it accepted.
 create table leases (
-  -- How many transfers were stored under the lease, ever. All leases together account for every row of pending_transfers and for
-  -- every intake_count of the journal, so the loss of an accepted transfer contradicts this count. Hence no lease is ever deleted.
+  -- How many transfers were ever stored under the lease. The sum over all leases equals the rows of pending_transfers plus the
+  -- sum of intake_count in the journal, so the loss of an accepted transfer contradicts it. Hence no lease is ever deleted.
   accepted_count bigint not null default 0,
-  -- The holder raises it when it lost an answer. A statement that was sent under an earlier session then stores nothing,
-  -- however late it arrives.
+  -- The holder increases it after a lost answer. A statement of an earlier session then stores nothing, however late it arrives.
   session integer not null default 1,
-  -- True once the holder stopped, or another process took over what it had accepted. Nothing is accepted under it then.
+  -- True once the holder stopped, or another process took over its transfers. Then it accepts no more.
   closed boolean not null default false,
   id uuid not null,
   constraint leases_pkey primary key (id),
   constraint leases_accepted_count_positive check (accepted_count >= 0),
   constraint leases_session_positive check (session >= 1)
 )
--- Room on the page for new versions of its rows: every intake updates one.
+-- Leaves room on the page for new versions of its rows: every intake updates one.
 with (fillfactor = 30);
 
 -- The heartbeat of each open lease, in a table of its own so that it never waits for the intake that locks the lease.
@@ -88,14 +87,14 @@ create table heartbeats (
 )
 with (fillfactor = 30);
 
--- What both tables of transfers say of a transfer:
---   kind          what it does: move money (transfer, capture, reversal), reserve it (hold), or release it (void, expiry)
+-- The columns that both tables of transfers have:
+--   kind          its effect: move money (transfer, capture, reversal), reserve it (hold), or release it (void, expiry)
 --   parent_id     the hold that is captured, voided or expired; the transfer that is reversed
 --   group_id      the request that named several at once; atomic: they settle all or none
---   final_capture a capture that releases what is left of its hold
+--   final_capture a capture that releases the remaining amount of its hold
 --   expires_in    seconds from created_at until a hold expires
---   if_…          conditions: the source's entry number, and what it must have available afterwards
--- An amount of null means all that is left of the parent.
+--   if_…          conditions: the source's entry number, and its least available amount afterwards
+-- A null amount means the remaining amount of the parent.
 
 -- The intake log: transfers that were accepted before they were settled. Settling deletes the row here and inserts it into transfers,
 -- in one transaction. A transfer whose caller waits is settled without ever being here.
@@ -111,21 +110,21 @@ create table pending_transfers (
   lease_id uuid not null,
   parent_id uuid,
   group_id uuid,
-  -- How often a process that had not stopped in good order left the transfer behind. Each time it is settled in a smaller
-  -- job, so that a transfer that ends processes is found.
+  -- How many processes died while they held the transfer. After each death it is settled in a smaller job, so that a transfer
+  -- that kills processes is found.
   adoptions smallint not null default 0,
-  -- How many of them were trying the transfer alone in a job when they died: it is failed by this number only.
+  -- How many of them died while they tried the transfer alone in a job. Only this number causes it to be failed.
   lone_deaths smallint not null default 0,
-  -- Whether the holder of the lease is trying it alone in a job at this moment.
+  -- Whether the holder of the lease is trying it alone in a job now.
   on_trial boolean not null default false,
   atomic boolean,
   final_capture boolean,
   kind text collate "C" not null default 'transfer',
   from_account text collate "C" not null,
   to_account text collate "C" not null,
-  -- Null: whatever the accounts have.
+  -- Null: the currency of the accounts.
   currency text collate "C",
-  -- Null: the caller named none, and the transfer's own id served.
+  -- Null: the caller sent none, and the id of the group, or else of the transfer, is used.
   request_id text collate "C",
   description text,
   metadata jsonb,
@@ -140,7 +139,7 @@ create table pending_transfers (
   constraint pending_transfers_parent_named check ((parent_id is null) = (kind in ('transfer', 'hold'))),
   constraint pending_transfers_accounts_differ check (from_account <> to_account)
 )
--- A queue: rows live for milliseconds, so vacuum must come early and often.
+-- A queue: rows live for milliseconds, so vacuum must run early and often.
 with (
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_threshold = 10000,
@@ -149,9 +148,9 @@ with (
   autovacuum_analyze_threshold = 1000000
 );
 
--- Settled, for ever: a row is written once, with its final status. Wide columns first, so that nothing is padded.
+-- Settled permanently: a row is written once, with its final status. Wide columns come first, to avoid padding.
 create table transfers (
-  -- Null only where a failed one named none.
+  -- Null only if a failed transfer named none.
   amount bigint,
   created_at timestamptz not null,
   completed_at timestamptz not null,
@@ -172,14 +171,14 @@ create table transfers (
   kind text collate "C" not null,
   from_account text collate "C" not null,
   to_account text collate "C" not null,
-  -- Null only where a failed transfer named no currency and no account from which to take it.
+  -- Null only if a failed transfer named no currency and no account that determines it.
   currency text collate "C",
   status text collate "C" not null,
   failure_code text collate "C",
   request_id text collate "C",
   description text,
   metadata jsonb,
-  -- The last line of defense for "nothing happens twice": no job can settle an id that is here.
+  -- The last line of defense against settling twice: no job can settle an id that is in this table.
   constraint transfers_pkey primary key (ledger_id, id),
   constraint transfers_kind_known check (kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')),
   constraint transfers_amount_positive check (amount between 1 and 9007199254740991),
@@ -197,9 +196,9 @@ create table transfers (
   )
 );
 
--- Commit order: what lists, the proof and the feed follow.
+-- Commit order, for lists, the audit and the feed.
 create unique index transfers_journal on transfers (ledger_id, journal_number, journal_position);
--- What moved money is found through its entries; only the rest of an account's transfers needs indexes of its own: the
+-- Transfers that moved money are found through their entries. Only an account's other transfers need indexes of their own:
 -- failed ones, and holds and their ends.
 create index transfers_entryless_from on transfers (ledger_id, from_account, journal_number, journal_position)
   where from_entry_number is null;
@@ -215,8 +214,8 @@ create index transfers_request on transfers (ledger_id, request_id) where reques
 create index transfers_failed on transfers (ledger_id, journal_number, journal_position) where status = 'failed';
 
 -- A list by time of acceptance follows the journal, which is in order of settlement. A transfer is accepted at most ten seconds
--- before it is settled, so a window of acceptance is a range of the journal. The exceptions are here: what waited longer, during an
--- outage, and what was accepted before the clock of the database went back.
+-- before it is settled, so a window of acceptance is a range of the journal. This index has the exceptions: transfers that waited
+-- longer, during an outage, and transfers accepted before the clock of the database went back.
 create index transfers_untimely on transfers (ledger_id, journal_number, journal_position)
   where completed_at - created_at not between interval '0' and interval '10 seconds';
 
@@ -236,7 +235,7 @@ create table entries (
   constraint entries_balance_exact check (balance between -9007199254740991 and 9007199254740991)
 );
 
--- Money authorized and not yet moved. The hold's id is that of the transfer of kind hold that made it.
+-- Money that is authorized and not yet moved. The hold's id is that of the transfer of kind hold that made it.
 create table holds (
   amount bigint not null,
   captured bigint not null default 0,
@@ -263,7 +262,7 @@ with (fillfactor = 80);
 create index holds_open on holds (ledger_id, from_account, currency) where state = 'open';
 create index holds_due on holds (expires_at) where state = 'open' and expires_at is not null;
 
--- How much of a transfer was reversed. A row is made by the first reversal.
+-- How much of a transfer was reversed. The first reversal creates the row.
 create table reversed_amounts (
   amount bigint not null,
   reversed bigint not null,
@@ -273,7 +272,7 @@ create table reversed_amounts (
   constraint reversed_amounts_within check (reversed between 1 and amount)
 );
 
--- Every opening and every change of an account, as the hash of what the account then said of itself.
+-- Every opening and every change of an account, with a hash of the account's fields at that time.
 create table account_changes (
   change_number bigint not null,
   journal_number bigint not null,
@@ -286,10 +285,10 @@ create table account_changes (
   constraint account_changes_seal_sized check (octet_length(seal) = 32)
 );
 
--- The feed reads the journal with all that its rows cover.
+-- The feed reads the journal with the account changes that its rows cover.
 create index account_changes_journal on account_changes (ledger_id, journal_number);
 
--- SHA-256 of what an account says of itself; its money is proven by its entries and holds. docs/ARCHITECTURE.md has the form.
+-- SHA-256 of an account's fields except its money, which its entries and holds prove. docs/ARCHITECTURE.md has the form.
 create function account_seal(account accounts) returns bytea
 language sql stable
 as $$
@@ -304,8 +303,8 @@ as $$
   ))
 $$;
 
--- The hash of a row of the journal; docs/ARCHITECTURE.md has the form. Immutable, as every function must be that a distributed
--- engine may run inside an update.
+-- The hash of a row of the journal; docs/ARCHITECTURE.md has the form. It is immutable, because a distributed
+-- engine requires that of functions in an update.
 create function chain_hash(
   previous_hash bytea, ledger text, number bigint, settled_at timestamptz, transfer_count integer, change_count integer, digest bytea
 ) returns bytea
@@ -323,7 +322,7 @@ as $$
   )
 $$;
 
--- One row per settled job or account change, numbered without gaps in commit order, each with the hash of the one before.
+-- One row per settled job or account change, numbered without gaps in commit order, each with the hash of the previous one.
 create table journal (
   number bigint not null,
   settled_at timestamptz not null,
@@ -348,7 +347,7 @@ create table journal (
 
 create index journal_settled_at on journal (ledger_id, settled_at);
 
--- The end of each ledger's journal. Updating its row puts the commits of all threads and processes into one order.
+-- The end of each ledger's journal. Updating its row serializes the commits of all threads and processes.
 create table journal_head (
   number bigint not null default 0,
   settled_at timestamptz not null default clock_timestamp(),
@@ -360,27 +359,27 @@ create table journal_head (
   hash bytea not null default decode(repeat('00', 32), 'hex'),
   constraint journal_head_pkey primary key (ledger_id)
 )
--- Room on the page for new versions of the rows.
+-- Leaves room on the page for new versions of the rows.
 with (fillfactor = 10);
 
 insert into journal_head (ledger_id) values (1);
 
--- One key names one request of a ledger, for ever: a transfer, a group, an opened account, or an account with its opening transfer.
+-- One key names one request of a ledger permanently: a transfer, a group, an opened account, or an account with its opening transfer.
 create table idempotency_keys (
   created_at timestamptz not null default now(),
   ledger_id integer not null,
-  -- The transfer's id, or the group's.
+  -- The id of the transfer, or of the group.
   transfer_id uuid,
   key text collate "C" not null,
   account_number text collate "C",
-  -- SHA-256 of the request the key came with: the same key with another request is refused.
+  -- SHA-256 of the key's request: the same key with another request is refused.
   fingerprint bytea not null,
   constraint idempotency_keys_pkey primary key (ledger_id, key),
   constraint idempotency_keys_names_something check (num_nonnulls(transfer_id, account_number) > 0),
   constraint idempotency_keys_fingerprint_sized check (octet_length(fingerprint) = 32)
 );
 
--- Final is final. These triggers fire on what the service never does, so the hot path does not pay for them.
+-- Final rows never change. The service never performs the operations that fire these triggers, so they cost the hot path nothing.
 create function refuse_change() returns trigger
 language plpgsql
 as $$
@@ -390,7 +389,7 @@ begin
 end;
 $$;
 
--- For each row, because a distributed engine fires no others on its shards.
+-- Row triggers, because a distributed engine fires no others on its shards.
 create trigger transfers_append_only before update or delete on transfers
 for each row execute function refuse_change();
 create trigger transfers_not_truncated before truncate on transfers
@@ -412,5 +411,5 @@ for each row execute function refuse_change();
 create trigger idempotency_keys_not_truncated before truncate on idempotency_keys
 for each statement execute function refuse_change();
 
--- The service's role has no right to change them either, unless it is a superuser or takes the right back.
+-- The service's role has no right to change them either, unless it is a superuser or grants itself the right again.
 revoke update, delete, truncate on transfers, entries, account_changes, journal, idempotency_keys from current_user;
