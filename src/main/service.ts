@@ -61,7 +61,7 @@ export type Service = {
 type Life = { phase: 'serving' | 'leaving' | 'closing' };
 type Pools = Record<'pool' | 'changePool' | 'scanPool' | 'readingPool' | 'feedPool', ConnectionPool>;
 
-/** Starts the service on a database. Throws if the database or the port cannot be had. */
+/** Starts the service on a database. Throws if the database or the port is not available. */
 export async function startService(
   config: Config,
   database: DatabaseSettings,
@@ -69,7 +69,7 @@ export async function startService(
 ): Promise<Service> {
   const connectionLimits = limitByFiles(config, logger);
   await migrate(database, { connectTimeoutMs: config.databaseTimeouts.connectTimeoutMs });
-  // Whatever was started is stopped if the start fails.
+  // If the start fails, the started parts are stopped.
   await using stack = new AsyncDisposableStack();
   const pools = openPools(config, database, stack);
   const { pool, feedPool } = pools;
@@ -217,7 +217,7 @@ async function leave(
   const lost = untilLost(running, config.orphanedAfterMs, draining.signal);
   const drained = await Promise.race([engine.dispatcher.drain(config.drainTimeoutMs), lost]);
   draining.abort();
-  if (!drained) logger.error({ transfers: engine.admission.size }, 'drain incomplete, the next start continues');
+  if (!drained) logger.error({ transfers: engine.admission.size }, 'drain incomplete');
 }
 
 /**
@@ -241,7 +241,7 @@ function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logge
   if (limits.connectionsMax < wanted) {
     logger.warn(
       { open_files_max: filesMax, connections_max: limits.connectionsMax, wanted },
-      'limit of connections lowered: raise the limit of open files, or lower CONNECTIONS_MAX',
+      'connection limit lowered',
     );
   }
   return limits;

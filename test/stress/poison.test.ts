@@ -62,7 +62,7 @@ test('poison: one transfer that cannot be written fails alone, with an alarm, an
   );
   assert.equal(ended.length, ids.length + waiting.length);
   // Lines of the log are gathered for a moment before they are written.
-  const findSplit = () => service.logs().filter(({ msg }) => msg === 'job broken, bisected');
+  const findSplit = () => service.logs().filter(({ msg }) => msg === 'poison job bisected');
   await until(() => findSplit().some(({ transfers }) => Number(transfers) > 1), { what: 'a job to be split' });
   const split = findSplit();
   for (const { level, sqlstate } of split) assert.deepEqual([level, sqlstate], [50, '23514']);
@@ -89,7 +89,7 @@ test('poison: one whose failure cannot be written either stays pending, holds up
   const order = { from_account: 'ANN', to_account: 'BOB', amount: 1 };
   const poison = await postAccepted(service, { ...order, amount: 13 });
   const countAlarms = (): number =>
-    service.logs().filter(({ msg, sqlstate }) => msg === 'job broken, bisected' && sqlstate === '23514').length;
+    service.logs().filter(({ msg, sqlstate }) => msg === 'poison job bisected' && sqlstate === '23514').length;
   await until(() => countAlarms() >= 4, { timeoutMs: 20_000, what: 'it to have been tried again' });
   for (let turn = 0; turn < 3; turn += 1) await assertWorks(service, order);
   assert.equal(await countPending(database), 1);

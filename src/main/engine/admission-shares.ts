@@ -1,10 +1,14 @@
-// Divides the queue of transfers between callers, or between ledgers. A caller without competitors may fill it, because transfers become final within
-// moments. While several callers compete, each is limited to its share, until the others have sent nothing for a while.
+// Divides the queue of transfers between callers, or between ledgers. A caller without competitors may fill it, because
+// transfers become final within moments. While several callers compete, each is limited to its share, until the others
+// have sent nothing for a while.
 import { ratioOf } from '../shares.ts';
 
 /** How long a caller counts as a competitor of the others after its last request. */
 const CALLER_COMPETES_MS = 10_000;
-/** The same of a ledger: a flooded ledger that waits for a lock must not fill the queue, so that nothing can compete. */
+/**
+ * The same for a ledger: a flooded ledger that waits for a lock must not fill the queue, or no other ledger could
+ * compete.
+ */
 export const LEDGER_COMPETES_MS = 3_600_000;
 
 export class AdmissionShares {
@@ -46,7 +50,7 @@ export class AdmissionShares {
     this.#held.set(caller, (this.#held.get(caller) ?? 0) + count);
   }
 
-  /** Records that transfers of a caller are no longer on their way. */
+  /** Records that transfers of a caller have left the queue. */
   released(caller: string, count: number): void {
     const held = (this.#held.get(caller) ?? 0) - count;
     if (held > 0) this.#held.set(caller, held);

@@ -1,6 +1,6 @@
-// Admission: bounds the number and the bytes of transfers that are on their way, and measures how fast they leave. It counts
-// transfers, not jobs: a transfer is admitted before anything is stored and released when it is final, so MAX_QUEUE=50 means that
-// at most fifty are on their way. An account that is being opened counts as one transfer.
+// Admission: bounds the number and the bytes of transfers in progress, and measures how fast they leave. It counts
+// transfers, not jobs: a transfer is admitted before anything is stored, and released when it is final. So MAX_QUEUE=50
+// means that at most fifty are in progress. An account that is being opened counts as one transfer.
 
 /** How long the queue must be busy for one measurement of its speed. */
 const MEASURE_MS = 250;
@@ -12,7 +12,7 @@ export class Admission {
   readonly #now: () => number;
   #taken = 0;
   #bytes = 0;
-  /** Transfers that left per busy millisecond; 0 until that is known. */
+  /** Transfers that left per busy millisecond; 0 until the first measurement. */
   #rate = 0;
   #settled = 0;
   #busyMs = 0;
@@ -37,13 +37,13 @@ export class Admission {
   /** Admits `count` transfers of so many bytes together, or none and returns false. */
   tryAdmit(count: number, bytes: number): boolean {
     if (count > this.room) return false;
-    // A request that does not fit is admitted to an empty queue: no request may be refused for ever.
+    // A request that does not fit is admitted to an empty queue: no request may be refused forever.
     if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
     this.admitRecovered(count, bytes);
     return true;
   }
 
-  /** Admits whether or not there is room: for transfers that are durable already. */
+  /** Admits transfers even if there is no room, because they are durable already. */
   admitRecovered(count: number, bytes: number): void {
     if (this.#taken === 0) this.#busySince = this.#now();
     this.#taken += count;
@@ -62,7 +62,7 @@ export class Admission {
 
   #leave({ count, bytes, settled }: { count: number; bytes: number; settled: number }): void {
     const now = this.#now();
-    // Idle time does not count for the speed.
+    // Idle time does not count toward the rate.
     this.#busyMs += now - this.#busySince;
     this.#busySince = now;
     this.#taken -= count;

@@ -1,4 +1,5 @@
-// Adoption: takes over the transfers of leases whose holders stopped, and finds those of the own lease that this process does not know of.
+// Adoption: takes over the transfers of leases whose holders stopped. Also finds transfers under the own lease that
+// this process does not know of.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import {
   adoptPage,
@@ -18,7 +19,7 @@ import type { Intake } from './intake.ts';
 import type { Lease } from './lease.ts';
 import { sizeOf, toStoredUnits } from './unit.ts';
 
-/** How much is adopted at once. The next page follows when this one is settled, so that no page waits for a tick. */
+/** The size of a page. The next page follows when this one is settled, so that no page waits for a tick. */
 const PAGE = { countMax: 1000, bytesMax: 4 * 1024 * 1024 };
 /** How long the next page waits for one that is delayed, for example by a lock. */
 const PAGE_WAIT_MS = 1000;
@@ -48,7 +49,7 @@ export class Adoption {
     dispatcher: Dispatcher;
     logger: Logger;
     orphanedAfterMs: number;
-    /** Called when a run may adopt what the last one left because too much was unsettled. */
+    /** Called when a run may adopt transfers that the last run skipped, because too many were unsettled. */
     onRoom: () => void;
   }) {
     this.#pool = options.pool;
@@ -62,7 +63,7 @@ export class Adoption {
     this.#backlog = new Backlog(PAGE, options.onRoom);
   }
 
-  /** Adopts until nothing is left. */
+  /** Adopts until nothing remains. */
   async run(stopped: () => boolean): Promise<void> {
     await this.#findOwn(stopped);
     await this.#adopt(stopped);
@@ -75,11 +76,11 @@ export class Adoption {
       // After the renewal, no statement that was sent before can store anything.
       await this.#lease.renew(this.#pool, this.#lease.held);
       const { id } = this.#lease.held;
-      // What was stored before is there by now: what comes later is not in doubt.
+      // Transfers that were stored before the renewal are visible now; later ones are not in doubt.
       const last = (await loadLastPendingId(this.#pool, id)) ?? FIRST_ID;
       for (let after = FIRST_ID; !stopped();) {
         const bounds = this.#boundsOf(id);
-        // What is skipped is looked for again.
+        // Skipped transfers must be searched for again.
         if (bounds.skippedLedgers.length > 0) this.#lease.suspect();
         const page = await loadPendingPage(this.#pool, id, { after, last }, bounds);
         if (page === null) return;
@@ -96,7 +97,7 @@ export class Adoption {
   async #adopt(stopped: () => boolean): Promise<void> {
     const orphaned = this.#judge(await observeLeases(this.#pool, this.#lease.held.id, this.#orphanedAfterMs));
     const failures: unknown[] = [];
-    // One that cannot be locked at the moment must not hold up the others.
+    // A lease that cannot be locked at the moment must not delay the others.
     for (const orphan of orphaned) {
       await this.#adoptFrom(orphan, stopped).catch((error: unknown) => failures.push(error));
     }
@@ -113,8 +114,9 @@ export class Adoption {
   }
 
   /**
-   * The leases whose holder stopped: closed ones, and those whose heartbeat did not change for so long. The time is measured
-   * here, because the database's clock may be set; that clock only makes it shorter where this process has just begun to look.
+   * The leases whose holder stopped: closed ones, and those whose heartbeat has not changed for too long. This process
+   * measures that time, because the database's clock may be set. That clock only shortens the time, if this process has
+   * just begun to observe the lease.
    */
   #judge(observed: readonly ObservedLease[]): ObservedLease[] {
     const now = performance.now();
@@ -131,7 +133,7 @@ export class Adoption {
     });
   }
 
-  /** If only the answer is lost, transfers that this process does not know of are pending under its lease. */
+  /** If an answer is lost, transfers that this process does not know of may be pending under its lease. */
   async #suspecting<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
@@ -141,7 +143,7 @@ export class Adoption {
     }
   }
 
-  /** What a page of a lease may have: nothing of ledgers of which too much is unsettled. */
+  /** The bounds of the next page of a lease. It excludes ledgers with too many unsettled transfers. */
   #boundsOf(leaseId: string): PageBounds {
     return { ...PAGE, skippedLedgers: this.#backlog.fullLedgers(leaseId) };
   }

@@ -1,8 +1,9 @@
-// What was adopted and is not final yet, by the lease that it came from and by ledger: it bounds what waits behind a lock.
+// The adopted transfers that are not final yet, by the lease that they came from and by ledger. It bounds how many wait
+// behind a lock.
 import type { PageBounds } from '../../db/ledger/leases.ts';
 import type { QueuedUnit } from './queued-unit.ts';
 
-/** How many pages of a ledger may be unsettled before no more of it is taken. */
+/** How many pages of a ledger may be unsettled before the ledger is skipped. */
 const PAGES_MAX = 4;
 
 type Bounds = Pick<PageBounds, 'countMax' | 'bytesMax'>;
@@ -14,7 +15,7 @@ export class Backlog {
   /** By lease, then by ledger. */
   readonly #held = new Map<string, Map<number, Held>>();
 
-  /** `onRoom`: called when more of a ledger may be taken that was full. */
+  /** `onRoom`: called when a ledger that was full has room again. */
   constructor(page: Bounds, onRoom: () => void) {
     this.#page = page;
     this.#onRoom = onRoom;
@@ -33,7 +34,7 @@ export class Backlog {
     }
   }
 
-  /** The ledgers of a lease of which no more may be taken. */
+  /** The ledgers of a lease that have no room for more. */
   fullLedgers(leaseId: string): number[] {
     const ledgers = this.#held.get(leaseId)?.values() ?? [];
     return [...ledgers].filter((held) => this.#isFull(held)).map(({ ledgerId }) => ledgerId);

@@ -1,11 +1,11 @@
-// How units are put into jobs: by count and by bytes, and how many jobs of a ledger run at once. Pure.
+// How units are put into jobs, by count and by bytes, and how many jobs of a ledger run at once. Pure.
 import type { Unit } from './unit.ts';
 
 /** About how many bytes of a thread's memory one job may take, without its copies. Most jobs take a tenth of it. */
 const JOB_BYTES_MAX = 4 * 1024 * 1024;
 /** How many transfers must be waiting for each running job before one more is begun: fuller jobs cost less. */
 const FILL = 256;
-/** After how many jobs that ran alone it is tried whether two at once are better. */
+/** After how many jobs that ran alone, two jobs at once are tried. */
 const TRY_AFTER = 64;
 /** The part of its time that a job beside another may wait for locks. */
 const LOCK_SHARE_MAX = 0.4;
@@ -22,12 +22,15 @@ export function countFitting(units: readonly { size: number; bytes: number }[], 
   return units.length;
 }
 
-/** How many transfers a job may have after so many processes died with them. */
+/** The largest job for transfers with which so many processes died. */
 export function sizeAfterDeaths(sizeMax: number, adoptions: number): number {
   return Math.max(1, sizeMax >> Math.min(30, 2 * adoptions));
 }
 
-/** What dead processes left, in groups that may share a job: of one ledger, and the smaller the more processes died with them. */
+/**
+ * Groups the transfers of dead processes. A group has one ledger and may share a job. The more processes died with its
+ * transfers, the smaller it is.
+ */
 export function groupSuspects<
   Suspect extends { size: number; bytes: number; unit: Pick<Unit, 'ledger' | 'adoptions'> },
 >(suspects: readonly Suspect[], sizeMax: number): Suspect[][] {
@@ -40,9 +43,10 @@ export function groupSuspects<
 }
 
 /**
- * How many jobs of one ledger may run at once. Two full jobs nearly always have accounts in common, so that the second waits for the
- * locks of the first and takes processor time from it: on 2 cores, transfers in bulk were settled at 10,300 per second with ten jobs at
- * once, 14,400 with three, 15,900 with two and 16,600 with one. So the number follows the lock waits that are measured.
+ * How many jobs of one ledger may run at once. Two full jobs nearly always have accounts in common. The second then
+ * waits for the locks of the first, and takes processor time from it. On 2 cores, bulk transfers were settled at 10,300
+ * per second with ten jobs at once, 14,400 with three, 15,900 with two and 16,600 with one. So the number follows the
+ * measured lock waits.
  */
 export class Concurrency {
   readonly #max: number;
@@ -53,12 +57,15 @@ export class Concurrency {
     this.#max = max;
   }
 
-  /** Whether one more job may begin beside `busy` others, while so many transfers wait. */
+  /** Whether one more job may begin beside `busy` others, while `waiting` transfers wait. */
   mayBegin(busy: number, waiting: number): boolean {
     return busy === 0 || (busy < this.#limit && waiting >= busy * FILL);
   }
 
-  /** Learns from a job that ran beside `others`, and spent this part of its time on its first round trip, in which it locks. */
+  /**
+   * Learns from a job that ran beside `others`. `lockShare` is the part of its time in the first round trip, which
+   * takes its locks.
+   */
   observe(others: number, lockShare: number): void {
     if (others === 0) {
       this.#alone += 1;

@@ -1,4 +1,5 @@
-// Batches that run as they are, beside the lanes: parts of a job that failed, what dead processes left, and what waits for a lock.
+// Batches that bypass the lanes: parts of a job that failed, transfers of dead processes, and transfers that wait for a
+// lock.
 import type { Ledger } from '../../domain/ledger.ts';
 import { groupSuspects, sizeAfterDeaths } from './batching.ts';
 import type { QueuedUnit } from './queued-unit.ts';
@@ -11,8 +12,9 @@ export type Batch = {
   /** How many threads died with this unit alone. */
   readonly deaths: number;
   /**
-   * Threads or processes died with it. Of each ledger one suspect runs at a time, so that the death of a thread points to one batch, and
-   * a lock delays the suspects of its ledger only. A trial has no other suspect beside it: the death of the process points to it alone.
+   * Threads or processes died with it. Of each ledger one suspect runs at a time. So the death of a thread points to
+   * one batch, and a lock delays the suspects of its ledger only. No other suspect runs beside a trial, so that the
+   * death of the process points to it alone.
    */
   readonly suspect: boolean;
   /** How long it was last delayed, in milliseconds. */
@@ -34,7 +36,7 @@ export type Trials = { begin(unit: Unit): Promise<void>; end(unit: Unit): Promis
 export class Bisection {
   readonly #jobSizeMax: number;
   readonly #onReady: () => void;
-  /** The first is the next. */
+  /** The first is next. */
   #batches: Batch[] = [];
   /** The ledgers of the suspects that run. */
   readonly #suspectLedgers = new Set<number>();
@@ -94,7 +96,7 @@ export class Bisection {
     return taken;
   }
 
-  /** The batch that was taken does not run any more. */
+  /** Records that a batch has ended. */
   ended(batch: Batch): void {
     if (batch.suspect) this.#suspectLedgers.delete(batch.ledger.id);
     if (this.isTrial(batch)) this.#trialRuns = false;
@@ -108,7 +110,10 @@ export class Bisection {
     return adoptions > 0 && sizeAfterDeaths(this.#jobSizeMax, adoptions) === 1;
   }
 
-  /** Adds a batch that failed in halves, until the culprit is alone; a stored one is then failed. Returns one that ends as broken. */
+  /**
+   * Adds a batch that failed in halves, until the culprit is alone. A stored culprit is then quarantined. Any other is
+   * returned, and ends as poisoned.
+   */
   bisect(batch: Batch, why: 'died' | 'poisoned', split: Split): QueuedUnit | null {
     const { ledger, units } = batch;
     const suspect = batch.suspect || why === 'died';

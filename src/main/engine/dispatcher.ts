@@ -2,11 +2,12 @@
 //
 //   queued ──job──▶ running ──▶ ended
 //    │ ▲               │
-//    │ └───────────────┘  the database was away, the job waited for a lock, or it broke or killed its thread and is bisected
+//    │ └───────────────┘  the database was unreachable, the job waited for a lock, or it failed and is bisected
 //    └──▶ withdrawn       its caller's wait is over, and it is stored before it comes back
 //
 // A stored unit leaves only when it is final: after any error it returns to the queue. A unit that is not stored may also end as
-// broken: nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller learns which.
+// poisoned. Nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller
+// receives the matching refusal.
 import { sqlStateOf, toError } from '../../db/connection/errors.ts';
 import type { OutcomeCode, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
@@ -21,13 +22,13 @@ import { Semaphore } from './semaphore.ts';
 import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';
 import { isStored, nameOf, sizeOf, toJob, type Unit } from './unit.ts';
 
-/** What a stored transfer is found by. */
+/** The names by which a stored transfer is found. */
 type StoredName = { readonly id: string; readonly group: { readonly id: string } | null };
 
 /**
- * A job that takes this many times as long as jobs do, and at least this many milliseconds, is treated as waiting for a lock, and must
- * not delay the others: it does not count as running. With a fixed time alone, every job of a slow database counted as waiting;
- * ten threads then waited for each other's locks.
+ * A job that takes this many times the usual time, and at least this many milliseconds, is treated as waiting for a
+ * lock. It must not delay the others, so it does not count as running. With a fixed time alone, every job of a slow
+ * database counted as waiting; ten threads then waited for each other's locks.
  */
 const STALLED_FACTOR = 4;
 const STALLED_MS_MIN = 200;
@@ -52,9 +53,9 @@ export class Dispatcher {
   readonly #trials: Trials;
   #onItsWay = 0;
   #running = 0;
-  /** A flood of dry runs must leave threads to jobs. */
+  /** Leaves threads to jobs during a flood of dry runs. */
   readonly #dryRuns: Semaphore;
-  /** About how long a job takes, in milliseconds: a moving mean. */
+  /** The usual time of a job, in milliseconds: a moving mean. */
   #typicalMs = 0;
   #stopped = false;
   #pauseMs = 0;
@@ -95,7 +96,7 @@ export class Dispatcher {
     return queued;
   }
 
-  /** Takes over stored, admitted units, and returns them. Those already on their way are skipped. */
+  /** Takes over stored, admitted units, and returns them. Units that are already in progress are skipped. */
   push(units: readonly Unit[]): QueuedUnit[] {
     const pushed: QueuedUnit[] = [];
     for (const unit of units) {
@@ -116,7 +117,7 @@ export class Dispatcher {
     return pushed;
   }
 
-  /** Takes a queued unit back, so that it is in no job any more. False if it is in one, or may have been settled by one. */
+  /** Withdraws a queued unit, so that no job contains it. False if a job contains it, or may have settled it. */
   withdraw(queued: QueuedUnit): boolean {
     if (queued.state !== 'queued' || queued.mayBeSettled) return false;
     queued.state = 'withdrawn';
@@ -133,7 +134,7 @@ export class Dispatcher {
     return await this.#dryRuns.run(async () => await this.#runInThread(job));
   }
 
-  /** Whether a stored transfer is on its way in this process. */
+  /** Whether a stored transfer is in progress in this process. */
   has(transfer: StoredName): boolean {
     return this.#find(transfer) !== undefined;
   }
@@ -142,13 +143,13 @@ export class Dispatcher {
     return this.#stored.get(id) ?? (group ? this.#stored.get(group.id) : undefined);
   }
 
-  /** Resolves when those of these stored transfers that are on their way here are final, or after `timeoutMs`. */
+  /** Resolves when those of these stored transfers that are in progress here are final, or after `timeoutMs`. */
   async waitFor(transfers: readonly StoredName[], timeoutMs: number): Promise<void> {
     const awaited = new Set(transfers.flatMap((transfer) => this.#find(transfer) ?? []));
     await Promise.all([...awaited].map(async (queued) => await queued.end(timeoutMs)));
   }
 
-  /** Resolves when nothing is on its way any more, with true, or with false after `timeoutMs`. */
+  /** Resolves with true when nothing is in progress, or with false after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<boolean> {
     if (this.#onItsWay === 0) return true;
     return await new Promise((resolve) => {
@@ -160,7 +161,7 @@ export class Dispatcher {
     });
   }
 
-  /** Begins no more jobs: the threads end. What is stored and not final stays pending in the database. */
+  /** Begins no more jobs, and ends the threads. Stored transfers that are not final stay pending in the database. */
   stop(): void {
     this.#stopped = true;
   }
@@ -205,7 +206,7 @@ export class Dispatcher {
     );
     const mayBeSettled = batch.units.some((queued) => queued.mayBeSettled);
     const units = batch.units.map(({ unit }) => unit);
-    // A suspect that waits for a lock holds up the others of its ledger, so it is tried once.
+    // A suspect that waits for a lock delays the other suspects of its ledger, so it is tried once.
     const patience = batch.suspect ? 0 : Infinity;
     const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), patience);
     const job = toJob(units, { mode: batch.mode, mayBeSettled, retryMs });
@@ -228,7 +229,7 @@ export class Dispatcher {
     this.#pump();
   }
 
-  /** Runs the job of a trial. If it cannot begin, for example because of a lock, it is delayed. */
+  /** Runs the job of a trial, or delays it if it cannot begin, for example because of a lock. */
   async #try(units: readonly Unit[], job: Job): Promise<JobReport> {
     try {
       for (const unit of units) await this.#trials.begin(unit);
@@ -237,7 +238,7 @@ export class Dispatcher {
       return { result: 'unavailable', reason, sqlState: sqlStateOf(error), mayBeSettled: false, trouble: 'job' };
     }
     const report = await this.#runInThread(job);
-    // Where this fails, a later death may count that is not the transfer's fault: one of several.
+    // If this fails, a later death may count wrongly, but only as one of several.
     if (report.result !== 'settled') for (const unit of units) await this.#trials.end(unit).catch(() => {});
     return report;
   }
@@ -246,7 +247,7 @@ export class Dispatcher {
     return await this.#pool.run(job).catch((error: Error) =>
       isDeath(error)
         ? { result: 'died', reason: `A thread died: ${error.message}`, sqlState: null }
-        : // Whatever else the pool rejects with, such as its end, is not the job's doing.
+        : // The job does not cause any other rejection of the pool, such as its end.
           { result: 'unavailable', reason: error.message, sqlState: null, mayBeSettled: true, trouble: 'database' },
     );
   }
@@ -265,7 +266,7 @@ export class Dispatcher {
       queued.mayBeSettled ||= report.answerLost;
       if (state === 'settled') this.#count(queued, report.endings.slice(range.transfer, transfer));
       if (state !== 'settled') this.#end(queued, { state });
-      // Nobody waits for the outcome of what is stored: its rows tell.
+      // No caller waits for a stored unit; its rows have the outcome.
       else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range));
     }
     if (settled > 0) this.#admission.releaseSettled(settled);
@@ -274,7 +275,10 @@ export class Dispatcher {
     this.#announceIdle();
   }
 
-  /** Ends a unit. Its bytes leave the queue; the transfers of a settled one are released together with those of the whole job. */
+  /**
+   * Ends a unit. Its bytes leave the queue; the transfers of a settled unit are released together with those of its
+   * job.
+   */
   #end(queued: QueuedUnit, result: UnitResult): void {
     queued.state = 'ended';
     queued.result = result;
@@ -295,7 +299,7 @@ export class Dispatcher {
     if (this.#onItsWay === 0) for (const idle of this.#idleWaiters.splice(0)) idle();
   }
 
-  /** Puts the units of a job that did not settle back, or bisects it. */
+  /** Returns the units of a job that did not settle to the queue, or bisects the job. */
   #again(batch: Batch, report: Exclude<JobReport, SettledJob>): void {
     const mayBeSettled = report.result === 'died' || (report.result === 'unavailable' && report.mayBeSettled);
     for (const queued of batch.units) {
@@ -311,7 +315,7 @@ export class Dispatcher {
     for (const queued of batch.units) queued.announce();
   }
 
-  /** Only trouble of the database makes all jobs pause. Trouble of one job, such as a lock, delays its batch alone. */
+  /** Only trouble of the database pauses all jobs. Trouble of one job, such as a lock, delays its batch alone. */
   #tryAgain(batch: Batch, trouble: Trouble): void {
     if (trouble === 'job') this.#bisection.addLater(batch);
     else {
@@ -320,7 +324,10 @@ export class Dispatcher {
     }
   }
 
-  /** Ends the units that are stored nowhere while the database is out of reach, and returns the others. Their callers try again. */
+  /**
+   * While the database is out of reach, ends the units that are not stored, and returns the others. The callers of
+   * ended units try again.
+   */
   #refuse(batch: Batch): Batch {
     for (const queued of batch.units) {
       if (isStored(queued.unit)) continue;
@@ -336,7 +343,7 @@ export class Dispatcher {
     else this.#lanes.putBack(batch.units);
   }
 
-  /** Replaces a stored unit by its transfers. Those who wait for it look again. */
+  /** Replaces a stored unit by its transfers. Callers that wait for it look again. */
   #split(queued: QueuedUnit, members: readonly Unit[]): QueuedUnit[] {
     this.#stored.delete(nameOf(queued.unit));
     queued.state = 'ended';
@@ -349,7 +356,7 @@ export class Dispatcher {
     });
   }
 
-  /** Runs nothing for a while: each time longer, until a job succeeds. */
+  /** Starts no job for a while: each time longer, until a job succeeds. */
   #pause(): void {
     if (this.#paused) return;
     this.#paused = true;
@@ -364,7 +371,7 @@ export class Dispatcher {
   }
 }
 
-/** Whether a thread ended while it ran the job, by an error of its own too. Otherwise the pool is full, or ends. */
+/** Whether a thread ended while it ran the job, even by an error of its own. Otherwise the pool is full, or ends. */
 function isDeath(error: Error): boolean {
   return !/task queue is at|terminating worker thread|pool is (being )?clos/i.test(error.message);
 }

@@ -31,11 +31,11 @@ export type Engine = {
   readonly callerShares: AdmissionShares;
   readonly ledgerShares: AdmissionShares;
   readonly dispatcher: Dispatcher;
-  /** How long an opened account, and a request for the transfers of an earlier one, wait at most, in milliseconds. */
+  /** How long the opening of an account, and the replay of an earlier request, may wait, in milliseconds. */
   readonly waitTimeoutMs: number;
 };
 
-/** Who asks, of which ledger, under which key. */
+/** The origin of a request: its caller, its ledger and its idempotency key. */
 export type Source = {
   readonly ledger: Ledger;
   readonly caller: string;
@@ -45,11 +45,11 @@ export type Source = {
 /** A request to settle one transfer, or a group. */
 export type Submission = Source & {
   readonly transfers: readonly NewTransfer[];
-  /** How long the caller waits until they are final, in milliseconds; null: not at all. */
+  /** How long the caller waits for the outcome, in milliseconds; null: not at all. */
   readonly waitMs: number | null;
 };
 
-/** Why a request was not accepted, or what is not known of it. */
+/** Why a request was not accepted, or why its outcome is unknown. */
 export type Refusal =
   | { readonly refused: 'queue_full'; readonly retryAfterSeconds: number }
   | { readonly refused: 'too_large'; readonly max: number }
@@ -59,10 +59,10 @@ export type Refusal =
   | { readonly refused: 'unavailable' }
   /** The answer of the database was lost: it may be stored, settled, or neither. */
   | { readonly refused: 'outcome_unknown'; readonly namedId: string }
-  /** The database refuses it alone, so that a schema let through what it should not have. Nothing was stored. */
+  /** The database refuses this request alone, because a schema accepted an invalid one. Nothing was stored. */
   | { readonly refused: 'poisoned' };
 
-/** The transfers of a request, or of the earlier one that its key names. */
+/** The transfers of a request, or of the earlier request that its key names. */
 export type Submitted = {
   readonly transfers: readonly Transfer[];
   readonly namedId: string;
@@ -102,7 +102,7 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
   }
 }
 
-/** Settles transfers in a transaction that is rolled back, and returns how they would end. */
+/** Settles transfers in a transaction that is rolled back, and returns their outcomes. */
 export async function tryOut(engine: Engine, submission: Submission): Promise<{ transfers: Transfer[] } | Refusal> {
   const { transfers } = submission;
   const unit = { ...toWaitingUnit(submission.ledger, transfers, null), caller: submission.caller };
@@ -115,11 +115,11 @@ export async function tryOut(engine: Engine, submission: Submission): Promise<{ 
   if (report.result !== 'settled') return { refused: 'unavailable' };
   const result = onlyResultOf(report);
   if (result.state !== 'settled') return { refused: 'poisoned' };
-  // A number in the journal belongs to what has happened.
+  // Journal numbers belong to committed rows.
   return { transfers: toTransfers(transfers, { ...result, journalNumber: null }) };
 }
 
-/** A request to open accounts, all or none, each with an opening transfer or without. */
+/** A request to open accounts, all or none, each with or without an opening transfer. */
 export type Opening = Source & {
   readonly requestId: string;
   readonly accounts: readonly NewAccount[];
@@ -127,11 +127,11 @@ export type Opening = Source & {
   readonly transfers: readonly NewTransfer[];
 };
 
-/** The opened accounts as they were at the end of their job; or a request with the same key has opened them before. */
+/** The opened accounts at the end of their job; or an earlier request with the same key has opened them. */
 export type OpeningResult =
   | { readonly opened: readonly Account[]; readonly createdAt: string }
   | { readonly replayed: KeyHolder }
-  /** They exist, and were opened by this request; their job's answer was lost. */
+  /** This request opened them, but the answer to its job was lost. */
   | { readonly opened: null }
   | Refusal;
 
@@ -164,7 +164,7 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
       return holder ? { replayed: holder } : { refused: 'outcome_unknown', namedId };
     }
     case 'account_exists':
-      // After a lost answer it may be this request that opened them.
+      // After a lost answer, this request itself may have opened them.
       return queued.mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'account_exists' };
     case 'unavailable':
       return { refused: 'unavailable' };
@@ -173,7 +173,7 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
   }
 }
 
-/** The earlier request that the key of a request names; null if there is no key, if it is free, or if it cannot be read. */
+/** The earlier request of an idempotency key; null if there is no key, if it is free, or if it cannot be read. */
 async function findHolder({ keys }: Engine, { ledger, idempotency }: Source): Promise<KeyHolder | null> {
   return idempotency && (await keys.find(ledger, idempotency.key));
 }
@@ -183,7 +183,7 @@ function refuseBroken({ mayBeSettled }: QueuedUnit, namedId: string): Refusal {
   return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'poisoned' };
 }
 
-/** Admits a caller's unit, or says why not. */
+/** Admits a caller's unit, or returns the refusal. */
 function admit(engine: Engine, unit: Unit & { readonly caller: string }): Refusal | null {
   const { intake, admission, callerShares, ledgerShares } = engine;
   const size = sizeOf(unit);
@@ -198,7 +198,7 @@ function admit(engine: Engine, unit: Unit & { readonly caller: string }): Refusa
   return { refused: 'queue_full', retryAfterSeconds: admission.retryAfterSeconds() };
 }
 
-/** Releases a unit that is not on its way in the dispatcher. */
+/** Releases a unit that is not in progress in the dispatcher. */
 function release(engine: Engine, unit: Unit): void {
   engine.admission.release(sizeOf(unit), unit.bytes);
   releaseShares(engine, unit);
@@ -214,8 +214,8 @@ export function releaseShares(
 }
 
 /**
- * How a unit ended. At the end of the wait it is withdrawn if no job has it. If a job has it, the job's answer comes soon. 'unknown': the
- * answer of a job was lost, and the unit will be settled again.
+ * The result of a unit. At the end of the wait it is withdrawn if no job contains it. Otherwise its job answers soon.
+ * 'unknown': the answer of a job was lost, and the unit will be settled again.
  */
 async function endOf({ dispatcher }: Engine, queued: QueuedUnit): Promise<UnitResult | 'withdrawn' | 'unknown'> {
   while (queued.result === null) {
@@ -235,7 +235,7 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
   const request: StoredRequest = { transfers, namedId, idempotency };
   const accepted: Accepted = await engine.intake.accept(ledger, request);
   if (accepted.result !== 'stored') release(engine, unit);
-  // The wait is over, or there was none: a replay is answered as it stands.
+  // The wait is over, or there was none: a replay is answered with its current state.
   const waitsUntil = performance.now();
   switch (accepted.result) {
     case 'stored': {
@@ -262,7 +262,7 @@ async function replayRefused(engine: Engine, submission: Submission, refusal: Re
   return holder ? await replay(engine, submission, holder, waitsUntil) : refusal;
 }
 
-/** The transfers of the earlier request that a key names, unless it was another request. */
+/** The transfers of the earlier request of a key, unless it was a different request. */
 async function replay(
   engine: Engine,
   submission: Submission,
@@ -291,7 +291,7 @@ function namedIdOf([first]: readonly NewTransfer[]): string {
   return first ? namedBy(first) : '';
 }
 
-/** Transfers that were settled in one job, which also created them. */
+/** Transfers that one job created and settled. */
 function toTransfers(transfers: readonly NewTransfer[], settled: SettledUnit): Transfer[] {
   const createdAt = renderInstant(settled.jobMicros);
   return transfers.map((transfer, index) => {

@@ -1,5 +1,5 @@
-// Ends due holds. Every process does: the job of an expiry that finds its hold ended writes nothing. So an expiry needs no claim, and
-// nothing is stored before its job commits.
+// Ends due holds. Every process does so: the job of an expiry whose hold has already ended writes nothing. So an expiry
+// needs no claim, and nothing is stored before its job commits.
 import { randomUUIDv7 } from 'node:crypto';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { accountKeysOf, type DueHold, loadDueHolds, type Skipped } from '../../db/ledger/expiries.ts';
@@ -13,10 +13,13 @@ import { toWaitingUnit } from './unit.ts';
 const PAGE_MAX = 1000;
 /** How long the next page waits for one that is delayed, for example by a lock. */
 const PAGE_WAIT_MS = 1000;
-/** How many expiries of a ledger, and of an account, may be on their way. So a lock delays those of other accounts little. */
+/**
+ * How many expiries of a ledger, and of an account, may be in progress. So a lock hardly delays the expiries of other
+ * accounts.
+ */
 const LEDGER_MAX = 4000;
 const ACCOUNT_MAX = 250;
-/** How long a hold is left alone whose expiry failed: each time longer. */
+/** How long a hold is skipped after its expiry failed: each time longer. */
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 300_000;
 
@@ -25,12 +28,12 @@ export class Expiry {
   readonly #admission: Admission;
   readonly #ledgerShares: AdmissionShares;
   readonly #dispatcher: Dispatcher;
-  /** Holds whose expiry is on its way. */
+  /** Holds whose expiry is in progress. */
   readonly #expiring = new Set<string>();
-  /** How many of them there are of each ledger, and of each account. */
+  /** The number of these holds, by ledger and by account. */
   readonly #ofLedger = new Counts<number>();
   readonly #ofAccount = new Counts<string>();
-  /** Holds whose expiry failed, and when they are tried again. */
+  /** Holds whose expiry failed, and when they are retried. */
   readonly #failed = new Map<string, { retryAt: number; delayMs: number }>();
 
   constructor(options: {
@@ -45,7 +48,7 @@ export class Expiry {
     this.#dispatcher = options.dispatcher;
   }
 
-  /** Ends holds until none is due, but for those that are delayed. */
+  /** Ends holds until none is due, except delayed ones. */
   async run(stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const due = await loadDueHolds(this.#pool, PAGE_MAX, this.#skipped());
@@ -60,7 +63,7 @@ export class Expiry {
     const delayed: string[] = [];
     for (const [id, { retryAt }] of this.#failed) {
       if (retryAt > now) delayed.push(id);
-      // It was not due any more: another process has ended it.
+      // It is no longer due: another process has ended it.
       else if (retryAt + RETRY_MS_MAX < now) this.#failed.delete(id);
     }
     return {

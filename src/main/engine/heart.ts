@@ -14,7 +14,7 @@ export class Heart {
   reachable = true;
   /** When the unanswered heartbeat was sent; null if there is none. */
   #sentAt: number | null = null;
-  /** Whether a heartbeat's connection fell silent, and none was written since. */
+  /** Whether a heartbeat's connection fell silent, and none has been written since. */
   #fellSilent = false;
 
   constructor({ heartPool, lease, logger }: { heartPool: ConnectionPool; lease: Lease; logger: Logger }) {
@@ -35,7 +35,7 @@ export class Heart {
       if (!this.beating) this.#logger.info('database reachable again');
       this.beating = true;
       this.reachable = true;
-      // The database is there, so statements that were sent into the silence will not be answered.
+      // The database answers again, so statements that were sent into the silence will never be answered.
       if (this.#fellSilent) suspectConnections();
       this.#fellSilent = false;
     } catch (error) {

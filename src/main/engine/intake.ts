@@ -28,20 +28,20 @@ export type Accepted =
       readonly createdAtMicros: bigint;
       readonly late: boolean;
     }
-  /** An earlier attempt, whose answer was lost, has stored it; since then it may have been settled. */
+  /** An earlier attempt, whose answer was lost, has stored it. It may have been settled since. */
   | { readonly result: 'stored_before' }
   /** The idempotency key names an earlier request, the same one or another. */
   | { readonly result: 'replayed'; readonly holder: KeyHolder }
-  /** The database refuses to store this request, alone. A schema let through what it should not have. */
+  /** The database refuses to store this request, alone, because a schema accepted an invalid one. */
   | { readonly result: 'poisoned' }
-  /** Not stored. `unknown`: the answer was lost on its way, so it may be stored after all. */
+  /** Not stored. `unknown`: the answer was lost, so it may be stored after all. */
   | { readonly result: 'unavailable'; readonly unknown: boolean };
 
 type Batch = { readonly ledger: Ledger; readonly requests: readonly StoredRequest[] };
 /** The progress of an attempt: sent to the server, and confirmed as stored. */
 type Sending = { sent: boolean; stored: boolean };
 type Waiting = { readonly request: StoredRequest; readonly resolve: (accepted: Accepted) => void };
-/** The requests of one ledger that wait. */
+/** The waiting requests of one ledger. */
 type Line = { readonly ledger: Ledger; waiting: Waiting[] };
 
 const BATCH_MAX = 1000;
@@ -63,7 +63,7 @@ export class Intake {
   #inserting = false;
   /** The ids whose INSERT is under way. */
   #storing: ReadonlySet<string> = new Set();
-  /** Whether something of the batch was stored by an attempt whose answer was lost. */
+  /** Whether an attempt whose answer was lost stored a part of the batch. */
   #foundStored = false;
   #reconnecting = false;
   #closed = false;
@@ -74,7 +74,7 @@ export class Intake {
     lease: Lease;
     metrics: Metrics;
     logger: Logger;
-    /** After what silence another process adopts what this one accepted. */
+    /** The silence after which another process adopts the transfers of this one. */
     orphanedAfterMs: number;
     /** Called when transfers may be pending under the lease that this process does not know of. */
     onSuspicion: () => void;
@@ -121,7 +121,7 @@ export class Intake {
     });
   }
 
-  /** Ends in good order; nothing may be waiting any more. */
+  /** Closes intake; no request may be waiting. */
   async close(): Promise<void> {
     this.#closed = true;
     if (!this.#connection) return;
@@ -142,7 +142,7 @@ export class Intake {
         resolve(accepted[index] ?? { result: 'unavailable', unknown: true });
       }
       if (this.#foundStored) {
-        // It is not on its way here: recovery finds what is still pending of it.
+        // It is not in progress here: recovery finds its pending transfers.
         this.#foundStored = false;
         this.#lease.suspect();
         this.#onSuspicion();
@@ -168,7 +168,7 @@ export class Intake {
     return { ledger: line.ledger, batch };
   }
 
-  /** `unknown`: whether an earlier attempt may have stored them that was not answered to its end. */
+  /** `unknown`: whether an earlier, unanswered attempt may have stored them. */
   async #store(ledger: Ledger, requests: readonly StoredRequest[], unknown = false): Promise<Accepted[]> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
       const sending = { sent: false, stored: false };
@@ -188,7 +188,7 @@ export class Intake {
         if (retry === 'new connection') await this.#drop();
       }
     }
-    // If the request was stored after all, recovery finds it under the lease: from now on it is not being stored.
+    // If the request was stored after all, recovery finds it under the lease. So it no longer counts as being stored.
     this.#foundStored ||= unknown;
     return requests.map(() => ({ result: 'unavailable', unknown }));
   }
@@ -213,7 +213,7 @@ export class Intake {
     );
   }
 
-  /** One request that cannot be stored must not take with it those that arrived at the same time. */
+  /** A request that cannot be stored must not fail those that arrived at the same time. */
   async #storeInParts(ledger: Ledger, requests: readonly StoredRequest[], unknown: boolean): Promise<Accepted[]> {
     this.#foundStored ||= unknown;
     if (requests.length === 1) return [unknown ? { result: 'unavailable', unknown } : { result: 'poisoned' }];
@@ -295,7 +295,7 @@ export class Intake {
         this.#logger.info('intake reconnected');
       } catch (error) {
         const reason = toError(error).message;
-        // A persistent error is logged once, not for as long as the database is away.
+        // A persistent error is logged once, not repeatedly while the database is unreachable.
         if (reason !== reported) this.#logger.warn({ reason }, 'intake reconnect failed');
         reported = reason;
         await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random())));

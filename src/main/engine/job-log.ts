@@ -4,7 +4,7 @@ import type { Logger } from '../../logger.ts';
 import type { Metrics } from './metrics.ts';
 import type { Unit } from './unit.ts';
 
-/** A job that came back from its thread. */
+/** A job that its thread has returned. */
 type EndedJob = {
   readonly units: readonly { readonly unit: Unit }[];
   readonly mode: 'settle' | 'quarantine';
@@ -38,7 +38,7 @@ export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, 
   }
   const details = { ...common, reason: report.reason, sqlstate: report.sqlState };
   if (report.result === 'unavailable') logger.warn(details, 'job retried');
-  else logger.error(details, report.result === 'died' ? 'job killed its thread' : 'job broken, bisected');
+  else logger.error(details, report.result === 'died' ? 'job killed its thread' : 'poison job bisected');
 }
 
 function requestIdsOf(units: EndedJob['units']): Set<string> {

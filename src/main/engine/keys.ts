@@ -1,5 +1,5 @@
-// Looks up idempotency keys of requests that were not admitted. While one statement runs, all further keys gather for the
-// next, so that a storm of refused requests costs one connection and few statements.
+// Looks up idempotency keys of requests that were not admitted. While one statement runs, further keys gather for the
+// next one. So a storm of refused requests costs one connection and few statements.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { type KeyHolder, loadKeyHolders } from '../../db/ledger/intake.ts';
 import type { Ledger } from '../../domain/ledger.ts';
@@ -18,16 +18,16 @@ export class KeyLookup {
     this.#pool = pool;
   }
 
-  /** What a key of a ledger names; null if nothing, if it cannot be read, or if too many callers ask at once. */
+  /** The holder of a ledger's key. Null if there is none, if it cannot be read, or if too many callers ask at once. */
   async find(ledger: Ledger, key: string): Promise<KeyHolder | null> {
     const name = `${ledger.id} ${key}`;
     const known = this.#waiting.get(name);
     if (known) return await known.promise;
     if (this.#waiting.size >= KEYS_MAX) return null;
-    const asked = { ...Promise.withResolvers<KeyHolder | null>(), ledger, key };
-    this.#waiting.set(name, asked);
+    const requested = { ...Promise.withResolvers<KeyHolder | null>(), ledger, key };
+    this.#waiting.set(name, requested);
     if (!this.#running) void this.#run();
-    return await asked.promise;
+    return await requested.promise;
   }
 
   async #run(): Promise<void> {
@@ -35,17 +35,17 @@ export class KeyLookup {
     while (this.#waiting.size > 0) {
       const waiting = [...this.#waiting.values()];
       this.#waiting = new Map();
-      for (const asked of Map.groupBy(waiting, ({ ledger }) => ledger.id).values()) await this.#find(asked);
+      for (const requested of Map.groupBy(waiting, ({ ledger }) => ledger.id).values()) await this.#find(requested);
     }
     this.#running = false;
   }
 
-  async #find(asked: readonly Asked[]): Promise<void> {
-    const [first] = asked;
+  async #find(requested: readonly Asked[]): Promise<void> {
+    const [first] = requested;
     if (!first) return;
-    const keys = asked.map(({ key }) => key);
+    const keys = requested.map(({ key }) => key);
     const holders = await loadKeyHolders(this.#pool, first.ledger, keys).catch(() => []);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
-    for (const { key, resolve } of asked) resolve(byKey.get(key) ?? null);
+    for (const { key, resolve } of requested) resolve(byKey.get(key) ?? null);
   }
 }

@@ -1,22 +1,22 @@
-// The lines of units that wait, one for each ledger, and whose turn it is.
+// The lanes of waiting units, one for each ledger, and the order of their turns.
 import type { Ledger } from '../../domain/ledger.ts';
 import { Concurrency, countFitting } from './batching.ts';
 import type { QueuedUnit } from './queued-unit.ts';
 
-/** What a ledger has on its way. */
+/** The units of a ledger in progress. */
 export type Lane = {
   readonly concurrency: Concurrency;
   ready: QueuedUnit[];
   /** Transfers in `ready`, without withdrawn ones. */
   waiting: number;
   running: number;
-  /** Running jobs that wait for a lock, probably. */
+  /** Running jobs that probably wait for a lock. */
   stalled: number;
 };
 
 export class Lanes {
   readonly #threads: number;
-  /** By ledger; the first has its turn next. */
+  /** By ledger; the first is next. */
   readonly #lanes = new Map<number, Lane>();
   /** The ledger of all units so far; null if there were several. */
   #onlyLedger: number | null | undefined;
@@ -34,7 +34,7 @@ export class Lanes {
     return lane;
   }
 
-  /** Forgets a ledger that has nothing on its way. */
+  /** Removes a ledger that has nothing in progress. */
   drop(ledger: Ledger): void {
     const lane = this.of(ledger);
     if (lane.waiting === 0 && lane.running === 0) this.#lanes.delete(ledger.id);
@@ -46,7 +46,7 @@ export class Lanes {
     this.#enter(lane, queued);
   }
 
-  /** Puts the units of a job back to the front. */
+  /** Returns the units of a job to the front. */
   putBack(units: readonly QueuedUnit[]): void {
     const [first] = units;
     if (!first) return;
@@ -55,7 +55,7 @@ export class Lanes {
     for (const queued of units) this.#enter(lane, queued);
   }
 
-  /** Counts a withdrawn unit no longer. */
+  /** Stops counting a withdrawn unit. */
   leave(queued: QueuedUnit): void {
     if (!queued.isInLane) return;
     queued.isInLane = false;
@@ -65,8 +65,8 @@ export class Lanes {
   }
 
   /**
-   * Takes the units of the next job, from the first ledger in turn that may have one more. A job is what has gathered while others ran.
-   * Null: none may.
+   * Takes the units of the next job, from the first ledger in turn that may have one more. A job contains the units
+   * that gathered while others ran. Null: no ledger may.
    */
   take(jobSizeMax: number, freeThreads: number): QueuedUnit[] | null {
     for (const [id, lane] of this.#lanes) {

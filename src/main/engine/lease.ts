@@ -20,9 +20,9 @@ export class Lease {
   }
 
   /**
-   * Begins a new session, or a new lease if that of the last session was closed. Called when a statement found that `lost` is
-   * no longer held, or when the answer to a statement that stores was lost. Afterwards, no statement that was sent before can
-   * store anything, and all stored transfers are visible.
+   * Begins a new session, or a new lease if the last one was closed. Called when a statement found that `lost` is no
+   * longer held, or when the answer to a storing statement was lost. Afterwards, no earlier statement can store
+   * anything, and all stored transfers are visible.
    */
   async renew(connection: Queryable, lost: HeldLease): Promise<void> {
     if (this.#held !== lost) return;

@@ -18,7 +18,10 @@ export type Metrics = {
   settled(ending: OutcomeCode, durationMs: number): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
-  /** Counts a request or connection that was refused, because its caller has its share or because the resource is used up. */
+  /**
+   * Counts a request or connection that was refused, because its caller has its share or because the resource is
+   * exhausted.
+   */
   refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
@@ -110,7 +113,7 @@ function createInstruments(registry: Registry) {
   return { requests, intakes, intakeSeconds, jobs, jobSeconds, settledCount, settledSeconds, streams, refusals };
 }
 
-/** What is read when the metrics are rendered. */
+/** The values that are read when the metrics are rendered. */
 function registerGauges(registry: Registry, admission: Admission): void {
   registry.registerMetric(
     new Counter({

@@ -1,15 +1,15 @@
-// The threads: piscina, with every option stated, because several of its defaults are traps for a job that moves
-// money. Nothing else imports piscina.
+// The threads. They run on piscina, with every option stated, because several of its defaults are traps for a job that
+// moves money. No other file imports piscina.
 import { Piscina } from 'piscina';
 import type { DatabaseSettings, DatabaseTimeouts } from '../../db/connection/connect.ts';
 import { type Job, type JobReport, toColumns } from '../../domain/job.ts';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
 
-/** How many threads there are from the start on: one to work and one to spare. */
+/** How many threads start with the service: one to work and one to spare. */
 const THREADS_MIN = 2;
-/** How often it is looked whether a thread is missing. */
+/** How often the pool is checked for missing threads. */
 const LOOK_MS = 250;
-/** A job of no units, which a thread answers at once. */
+/** A job without units, which a thread answers at once. */
 const NOTHING: Job = {
   ledger: MAIN_LEDGER,
   units: [],
@@ -37,11 +37,12 @@ export function createThreadPool(options: {
 }): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
     filename: new URL('../../threads/settle.ts', import.meta.url).href,
-    // The others are made when they are first needed, which is when jobs wait for locks: most never are, and would cost 110 MB.
+    // The others start when they are first needed, which is when jobs wait for locks. Most are never needed, and would
+    // cost 110 MB.
     minThreads: Math.min(THREADS_MIN, options.threads),
     maxThreads: options.threads,
     idleTimeout: Infinity,
-    // Admission has counted to this before anything was stored (see admission.ts); here it is the second line.
+    // A second line of defense: admission has counted to this before anything was stored (see admission.ts).
     maxQueue: options.maxQueue,
     // One transaction at a time on the thread's one connection.
     concurrentTasksPerWorker: 1,
@@ -53,10 +54,10 @@ export function createThreadPool(options: {
     resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 32 },
     workerData: { database: options.database, timeouts: options.timeouts },
   });
-  // A thread that dies between two jobs is replaced; without a listener its end would be the end of the process.
+  // A thread that dies between two jobs is replaced. Without a listener, its end would end the process.
   pool.on('error', options.onError);
-  // A thread that dies while it loads is not replaced by piscina, and a job that waits for it is not looked at again until something
-  // else moves. A job that finds no idle thread makes piscina do both.
+  // piscina does not replace a thread that dies while it loads. A job that waits for that thread is not examined again
+  // until something else happens. A job that finds no idle thread makes piscina do both.
   const keeper = setInterval(() => {
     const { threads, queueSize } = pool;
     if (threads.length === options.threads) return;

@@ -1,13 +1,16 @@
-// A unit on its way through the dispatcher, and how it ended.
+// A unit in progress in the dispatcher, and its result.
 import type { Account } from '../../domain/account.ts';
 import type { OutcomeCode, SettledJob, UnitOutcome } from '../../domain/job.ts';
 import { sizeOf, type Unit } from './unit.ts';
 
-/** How a unit ended. */
+/** The result of a unit. */
 export type UnitResult =
   | SettledUnit
   | {
-      /** broken: it alone breaks its job. unavailable: the database is out of reach. Nothing was written in either case. */
+      /**
+       * poisoned: it alone breaks its job. unavailable: the database is out of reach. Nothing was written in either
+       * case.
+       */
       readonly state: Exclude<UnitOutcome, 'settled'> | 'poisoned' | 'unavailable';
     };
 
@@ -26,7 +29,7 @@ export type SettledUnit = {
   readonly settledAt: string;
 };
 
-/** A unit on its way. */
+/** A unit in progress. */
 export class QueuedUnit {
   readonly unit: Unit;
   readonly size: number;
@@ -34,11 +37,11 @@ export class QueuedUnit {
   readonly waitsUntil: number;
   readonly acceptedAt = performance.now();
   state: 'queued' | 'running' | 'withdrawn' | 'ended' = 'queued';
-  /** Whether it is in the line of its ledger, and not in a batch that runs as it is. */
+  /** Whether it is in the lane of its ledger, and not in a batch of bisection.ts. */
   isInLane = false;
   /** A job with it may have committed: its answer was lost. */
   mayBeSettled = false;
-  /** The same, and the database is out of reach: its caller should not wait for the answer. */
+  /** The same, while the database is out of reach: its caller should not wait for the answer. */
   isLost = false;
   result: UnitResult | null = null;
   /** Called when it ends, or leaves a job for another. */
@@ -84,7 +87,7 @@ export class QueuedUnit {
   }
 }
 
-/** How a unit ended whose transfers and accounts are at these places of a settled job. */
+/** The result of a unit whose transfers and accounts have these indexes in a settled job. */
 export function resultOf(
   report: SettledJob,
   range: { transfer: number; account: number; transferCount: number; accountCount: number },
@@ -104,7 +107,7 @@ export function resultOf(
   };
 }
 
-/** How the one unit of a job ended, for a dry run. */
+/** The result of a job's only unit, for a dry run. */
 export function onlyResultOf(report: SettledJob): UnitResult {
   const state = report.units?.[0] ?? 'settled';
   if (state !== 'settled') return { state };

@@ -13,13 +13,15 @@ import type { Intake } from './intake.ts';
 import type { Lease } from './lease.ts';
 
 export type Recovery = {
-  /** Whether the last heartbeat was written, its answer is not so late that others adopt, and the last adoption worked. */
+  /**
+   * Whether the last heartbeat was written, its answer came before other processes adopt, and the last adoption worked.
+   */
   readonly healthy: boolean;
   /** Whether the heartbeat reaches the database, which may have other trouble, such as a full disk. */
   readonly reachable: boolean;
   /** Looks at once for transfers under the own lease that this process does not know of. */
   wake(): void;
-  /** Adopts and expires nothing more; the heartbeat goes on. */
+  /** Stops adoption and expiry; the heartbeat continues. */
   stopAdopting(): Promise<void>;
   stop(): Promise<void>;
 };

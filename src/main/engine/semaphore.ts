@@ -1,4 +1,4 @@
-// Bounds how many pieces of work run at once. The others wait in the order in which they came.
+// Bounds how many pieces of work run at once. The others wait in the order of their arrival.
 
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
@@ -14,7 +14,7 @@ export class Semaphore {
     try {
       return await work();
     } finally {
-      // The turn passes to the next, so that work that comes now does not overtake it.
+      // The turn passes to the next waiter, so that newly arrived work does not overtake it.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#free += 1;

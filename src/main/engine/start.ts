@@ -43,7 +43,7 @@ export type RunningEngine = {
   readonly databaseAnswers: () => boolean;
 };
 
-/** Starts the engine. `stack` stops what was started, also if this throws because the database is out of reach. */
+/** Starts the engine. `stack` stops the started parts, also if this throws because the database is out of reach. */
 export async function startEngine(
   settings: EngineSettings,
   options: {
@@ -67,13 +67,13 @@ export async function startEngine(
   const onSuspicion = (): void => wakeRecovery();
   const intake = new Intake({ database, timeouts, lease, metrics, logger, orphanedAfterMs, onSuspicion });
   stack.defer(async () => await intake.close());
-  const onError = (error: Error): void => logger.error({ reason: error.message }, 'thread ended and is replaced');
+  const onError = (error: Error): void => logger.error({ reason: error.message }, 'thread replaced');
   const threadPool = createThreadPool({ threads, maxQueue, database, timeouts, onError });
   stack.defer(async () => await threadPool.destroy());
   await intake.open();
   const recoveryPool = createPool(database, timeouts, 1);
   stack.defer(async () => await recoveryPool.end());
-  // A heartbeat that waits in line behind callers would have the process taken for dead.
+  // If a heartbeat had to wait behind callers, other processes would take this process for dead.
   const heartPool = createPool(database, heartTimeoutsOf(timeouts, orphanedAfterMs), 1);
   stack.defer(async () => await heartPool.end());
   let heardAt = now();
@@ -100,7 +100,9 @@ export async function startEngine(
   };
 }
 
-/** Another process adopts when a heartbeat takes too long, so neither its answer nor a connection for it is waited for any longer. */
+/**
+ * Another process adopts when a heartbeat takes too long, so the waits for its answer and for a connection end by then.
+ */
 function heartTimeoutsOf(timeouts: DatabaseTimeouts, orphanedAfterMs: number): DatabaseTimeouts {
   const { connectTimeoutMs, answerTimeoutMs } = timeouts;
   return {

@@ -1,4 +1,4 @@
-// Reads the transfers of a request that was stored or settled before.
+// Reads the transfers of a request that was stored or settled earlier.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { retryPolicyOf } from '../../db/connection/errors.ts';
@@ -6,7 +6,7 @@ import { loadGroup, loadTransfers, type Transfer } from '../../db/queries/transf
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
-/** How often a replay that waits looks whether another process has settled what it waits for: less and less often. */
+/** How often a waiting replay checks whether another process has settled its transfers: less and less often. */
 const LOOK_AGAIN_MS_MIN = 50;
 const LOOK_AGAIN_MS_MAX = 1000;
 
@@ -14,8 +14,8 @@ const LOOK_AGAIN_MS_MAX = 1000;
 export type Named = { readonly ledger: Ledger; readonly namedId: string; readonly isGroup: boolean };
 
 /**
- * The transfers of a request: at once, or when all of them are final or `waitMs` have passed. Null if they cannot be read: they exist,
- * so the outcome is unknown then.
+ * The transfers of a request: at once, or when all of them are final or `waitMs` have passed. Null if they cannot be
+ * read: they exist, so the outcome is unknown then.
  */
 export async function loadStored(
   { pool, dispatcher }: { pool: ConnectionPool; dispatcher: Dispatcher },
@@ -29,14 +29,14 @@ export async function loadStored(
     const leftMs = deadline - performance.now();
     if (found && found.length > 0 && (!pending || leftMs <= 0)) return found;
     if (leftMs <= 0) return null;
-    // The end of what is on its way here is announced; what is on its way in another process has to be looked for.
+    // The end of transfers in progress here is announced; those in progress in another process must be polled.
     const onItsWay = pending && { id: pending.id, group: pending.groupId === null ? null : { id: pending.groupId } };
     if (onItsWay && dispatcher.has(onItsWay)) await dispatcher.waitFor([onItsWay], leftMs);
     else await sleep(Math.min(pauseMs, leftMs));
   }
 }
 
-/** The transfers of a name, or null if the database cannot be reached. */
+/** The transfers of a request, or null if the database cannot be reached. */
 async function loadIfReachable(pool: ConnectionPool, named: Named): Promise<readonly Transfer[] | null> {
   return await loadNamed(pool, named).catch((error: unknown) => {
     if (retryPolicyOf(error) === 'never') throw error;

@@ -14,9 +14,9 @@ export type Unit = {
   readonly transfers: readonly QueuedTransfer[];
   /** Accounts that are opened before the transfers are judged. */
   readonly accounts: readonly NewAccount[];
-  /** Who submitted it, for its share of admission; unknown of what was adopted. */
+  /** The caller that submitted it, for its share of admission; unknown for adopted transfers. */
   readonly caller?: string;
-  /** That of a request which opens accounts; its transfers, if any, have it too. */
+  /** The request id, if the request opens accounts; its transfers, if any, have it too. */
   readonly requestId?: string;
   /** The key that its job claims; null if there is none, or if it was claimed when the transfers were stored. */
   readonly idempotency: IdempotencyKey | null;
@@ -58,14 +58,14 @@ export function toStoredUnit(unit: Unit, storedAtMicros: bigint): Unit {
   return { ...unit, transfers, idempotency: null };
 }
 
-/** The transfers of a stored unit as units of their own; null if they must stay together. */
+/** Splits a stored unit into its transfers; null if they must stay together. */
 export function splitUnit(unit: Unit): Unit[] | null {
   const [first] = unit.transfers;
   if (!first || unit.transfers.length === 1 || first.transfer.group?.atomic || !isStored(unit)) return null;
   return unit.transfers.map((each) => ({ ...unit, transfers: [each], bytes: bytesOf(each.transfer) }));
 }
 
-/** Under which name a stored unit is found: that of its request, or of its transfer if it has one only. */
+/** The name by which a stored unit is found: that of its request, or of its only transfer. */
 export function nameOf({ transfers }: Unit): string {
   const [first] = transfers;
   if (!first) return '';
