@@ -211,20 +211,20 @@ function parseSettings(
   const empty = NAMES_OF_BOOKS.find((name) => env[name] === '');
   if (empty !== undefined) throw new Error(`The setting ${empty} is empty: give it a value, or remove it.`);
   // Any other empty value comes from `NAME=` in a file, and counts as not set.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const parsed = environment.safeParse(given);
+  const received = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = environment.safeParse(received);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const name = String(issue?.path[0]);
     // A secret must not appear in a terminal or a log.
-    const shown = name === 'DATABASE_URL' || name === 'DB_PASSWORD' ? '' : ` "${given[name]}"`;
+    const shown = name === 'DATABASE_URL' || name === 'DB_PASSWORD' ? '' : ` "${received[name]}"`;
     throw new Error(`The setting ${name}${shown} is wrong: it ${issue?.message}.`);
   }
   const values = parsed.data;
   if (values.DATABASE_URL !== undefined && values.DB_HOST !== undefined) {
     throw new Error('The settings DATABASE_URL and DB_HOST both name a database: remove one of them.');
   }
-  const part = (['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const).find((name) => given[name] !== undefined);
+  const part = (['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const).find((name) => received[name] !== undefined);
   if (part !== undefined && values.DB_HOST === undefined && values.DATABASE_URL === undefined) {
     throw new Error(
       `The setting ${part} needs DB_HOST, without which the embedded database is used: add it, or remove ${part}.`,

@@ -74,10 +74,10 @@ function settle(order: Order, books: Books): Outcome {
   if ((captures || releases) && (!hold || hold.state !== 'open')) return refuse('hold_not_open');
   if (captures && hold?.due) return refuse('hold_expired');
   if (reverses && !original) return refuse('not_reversible');
-  const left = hold ? remainingOf(hold) : original ? original.amount - original.reversed : 0n;
-  const amount = order.amount ?? left;
-  if (captures && amount > left) return refuse('exceeds_hold');
-  if (reverses && (amount > left || amount === 0n)) return refuse('exceeds_original');
+  const remaining = hold ? remainingOf(hold) : original ? original.amount - original.reversed : 0n;
+  const amount = order.amount ?? remaining;
+  if (captures && amount > remaining) return refuse('exceeds_hold');
+  if (reverses && (amount > remaining || amount === 0n)) return refuse('exceeds_original');
   // Without a destination, @external has no currency and is not found either, but the missing account is the destination.
   if (!destination && (source || order.fromAccount === EXTERNAL)) return refuse('destination_not_found');
   if (!source || !destination) return refuse('source_not_found');

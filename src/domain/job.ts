@@ -119,7 +119,7 @@ export type SettledJob = {
   readonly lockMs: number;
 };
 
-/** What a passing error concerns: one job, as a lock does; all that is written; or whatever is asked of the database. */
+/** What a temporary error concerns: one job, such as a lock; all writes; or every statement. */
 export type Trouble = 'job' | 'database' | 'out of reach';
 
 export type JobReport =

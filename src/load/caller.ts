@@ -34,7 +34,7 @@ export class Caller {
   /** Transfers that were seen to be final before the answer to their request was read. */
   readonly #early = new Map<string, number>();
 
-  /** `prefix`: with which the numbers of the test's accounts begin. */
+  /** `prefix`: the beginning of the numbers of the test's accounts. */
   constructor(options: { url: string; ledger?: string; connections: number; prefix: string; tally: Tally }) {
     this.#url = options.url;
     this.#ledger = options.ledger ?? MAIN_LEDGER.name;

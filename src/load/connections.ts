@@ -44,7 +44,7 @@ export class Connections {
   }
 }
 
-/** Where the paths of a ledger begin. */
+/** The prefix of the paths of a ledger. */
 export function prefixOf(ledger: string): string {
   return ledger === MAIN_LEDGER.name ? '' : `/ledgers/${ledger}`;
 }

@@ -37,16 +37,16 @@ import {
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
 import type { Outcome } from '../domain/transfer.ts';
 
-/** What the main process hands to each thread at its start. */
+/** The data that the main process passes to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
 
 const ATTEMPTS_MAX = 5;
 const BACK_OFF_MS = 10;
 
-/** Constraints that refuse what was written before: by another process, or by an attempt whose answer was lost. */
+/** Constraints that refuse rows written earlier: by another process, or by an attempt whose answer was lost. */
 const WRITTEN_BEFORE = new Set(['transfers_pkey', 'idempotency_keys_pkey', 'accounts_pkey', 'accounts_one_currency']);
 
-// piscina hands its own values in front of the pool's.
+// piscina puts its own values before those of the pool.
 const settings: ThreadSettings = Array.isArray(workerData) ? workerData.at(-1) : workerData;
 let connection: Connection | undefined;
 
@@ -74,7 +74,8 @@ export default async function settleJob(job: Job): Promise<JobReport> {
       if (isWrittenBefore && attempt < ATTEMPTS_MAX) continue;
       const isOfThisJob = isStale || isWrittenBefore;
       if (!isOfThisJob && retryPolicyOf(error) !== 'same connection') await dropConnection();
-      // While the database refuses connections, other callers wait for this job to end: the main process tries again.
+      // While the database refuses connections, other callers wait for this job to end. So the main process retries,
+      // not the thread.
       const isOver = attempt >= ATTEMPTS_MAX || performance.now() - startedAt >= job.retryMs;
       if (!isConnected) return { result: 'unavailable', ...failure, mayBeSettled, trouble: 'out of reach' };
       const trouble = isOfThisJob ? 'job' : troubleOf(error);
@@ -91,7 +92,7 @@ async function attemptJob(connection: Connection, job: Job, counted: Omit<Attemp
     if (error instanceof BeginFailedError) await dropConnection();
     throw error;
   });
-  // The work that does not need the accounts is done while the server locks them.
+  // Work that does not need the accounts is done while the server locks them.
   const columns = renderColumns(job.transfers);
   const { transaction, locked } = await locking;
   const attempt = { ...counted, lockMs: performance.now() - startedAt };
@@ -148,8 +149,9 @@ async function settleIn(
 }
 
 /**
- * How each unit ends, as far as that is known before the decision: 'settled' ones are decided. Null: all are. A unit is left out as a
- * whole if it was settled before, if its key is taken, or if it opens an account that exists. It then takes nothing from those after it.
+ * The outcome of each unit, if it is known before the decision: 'settled' ones are decided. Null: all are. A unit is
+ * skipped as a whole if it was settled before, if its key is taken, or if it opens an existing account. It then has no
+ * effect on the units after it.
  */
 function judgeUnits(job: Job, locked: LockedJob): UnitOutcome[] | null {
   const settled = settledUnits(job, locked);
@@ -180,8 +182,8 @@ function isOwn(claim: Claim, holder: { transferId: string | null }): boolean {
 }
 
 /**
- * The units that were settled before, by their index. One transfer that is settled proves that its unit is, with all that it opened: its id
- * is in no other request.
+ * The units that were settled before, by their index. One settled transfer proves that its whole unit was settled, with
+ * its openings: the transfer's id is in no other request.
  */
 function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number> {
   const settled = new Set<number>();
@@ -193,7 +195,7 @@ function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number>
   const unitOf = unitOfEach(units);
   for (const [index, id] of ids.entries()) {
     const parent = parentId?.[index] ?? null;
-    // An expiry that finds its hold ended, or about to be, has nothing to do, and is not worth a record.
+    // An expiry whose hold has ended, or is about to end, does nothing, and gets no record.
     const isIdle =
       kind?.[index] === 'expiry' &&
       (!due.has(parent ?? '') || parentId?.some((other, place) => other === parent && place !== index));
@@ -298,7 +300,7 @@ function report(
   };
 }
 
-/** The outcomes of the kept transfers at the places that these have in the job. */
+/** The outcomes of the kept transfers, at the indexes of these transfers in the job. */
 function spread(
   unitOf: readonly number[],
   units: readonly UnitOutcome[],

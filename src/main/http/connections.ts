@@ -57,9 +57,9 @@ export function fitConnections(
   wanted: number,
   { filesMax, threads, databaseConnections }: { filesMax: number; threads: number; databaseConnections: number },
 ): ConnectionLimits {
-  const left = Math.max(2, filesMax - FILES_OF_PROCESS - FILES_OF_THREAD * threads - databaseConnections);
-  const reserve = Math.min(RESERVE_MAX, Math.ceil(left / 3));
-  return { connectionsMax: Math.min(wanted, left - reserve), reserve };
+  const remaining = Math.max(2, filesMax - FILES_OF_PROCESS - FILES_OF_THREAD * threads - databaseConnections);
+  const reserve = Math.min(RESERVE_MAX, Math.ceil(remaining / 3));
+  return { connectionsMax: Math.min(wanted, remaining - reserve), reserve };
 }
 
 function readPath(value: unknown, path: readonly string[]): unknown {

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { LogFields } from '../../request-line.ts';
 import type { Stream } from './stream.ts';
 
-/** The ledger that a path names: for the server it is a name, and whatever else the endpoints need. */
+/** The ledger that a path names. The server needs its name only; endpoints may need more. */
 export type NamedLedger = { readonly name: string };
 
 export type RequestContext<Ledger, Query, Body> = {
@@ -33,11 +33,11 @@ export type RawRequestContext<Ledger> = Omit<
 export type Answer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A JSON body, text of another type, or a body that is written bit by bit; none for an empty answer. */
+  /** A JSON body, text of another type, or a streamed body; none for an empty answer. */
   readonly json?: object;
   readonly text?: { readonly contentType: string; readonly text: string };
   readonly stream?: Stream;
-  /** What else the request's log line tells. No personal data. */
+  /** Additional fields of the request's log line. No personal data. */
   readonly log?: LogFields;
 };
 

@@ -39,7 +39,7 @@ export type ServerOptions<Ledger extends NamedLedger> = {
   mainLedger: Ledger;
   /** Finds a ledger by the name in a path. Throws ledger_not_found. */
   findLedger: (name: string) => Promise<Ledger>;
-  /** Turns what an endpoint threw into a problem, and logs what callers do not see of it. */
+  /** Turns an error of an endpoint into a problem, and logs the details that callers must not see. */
   toProblem: (error: unknown, requestId: string) => Problem;
   metrics: HttpMetrics;
   logger: ServiceLogger;
@@ -90,9 +90,9 @@ export function createHttpServer<Ledger extends NamedLedger>(options: ServerOpti
       closing.add(request.socket);
       response.setHeader('Connection', 'close');
     }
-    const given = request.headers['x-request-id'];
-    const requestIdGiven = typeof given === 'string' && REQUEST_ID_FORM.test(given);
-    const requestId = requestIdGiven ? given : randomUUIDv7();
+    const received = request.headers['x-request-id'];
+    const requestIdGiven = typeof received === 'string' && REQUEST_ID_FORM.test(received);
+    const requestId = requestIdGiven ? received : randomUUIDv7();
     latest.set(request.socket, { response, requestId });
     const inReserve = isInReserve(request.socket);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
