@@ -3,8 +3,8 @@
 -- Text that is a key has collate "C": it is compared byte by byte, which is faster and the same on every machine.
 -- There are deliberately no foreign keys: each is a trigger per row on the hot path. `gopherpay audit` checks the references.
 
--- Domains check the form of account numbers and currencies when a value is cast to them. Table constraints would check every new
--- version of a row: these two regular expressions were a twelfth of the server's cost of settlement.
+-- Domains check the form of account numbers and currencies when a value is cast to them. Table constraints would check every
+-- new version of a row: these two regular expressions were a twelfth of the server's cost of settlement.
 create domain account_number as text collate "C"
   constraint accounts_number_form check (value = '@external' or value ~ '^[A-Za-z0-9._-]{1,34}$');
 create domain currency_code as text collate "C"
@@ -63,7 +63,7 @@ create index accounts_metadata on accounts using gin (metadata jsonb_path_ops) w
 -- A lease is one process's claim on the transfers that it accepted.
 create table leases (
   -- How many transfers were ever stored under the lease. The sum over all leases equals the rows of pending_transfers plus the
-  -- sum of intake_count in the journal, so the loss of an accepted transfer contradicts it. Hence no lease is ever deleted.
+  -- sum of intake_count in the journal. The loss of an accepted transfer breaks this equation. Hence no lease is ever deleted.
   accepted_count bigint not null default 0,
   -- The holder increases it after a lost answer. A statement of an earlier session then stores nothing, however late it arrives.
   session integer not null default 1,
@@ -128,8 +128,8 @@ create table pending_transfers (
   request_id text collate "C",
   description text,
   metadata jsonb,
-  -- The id leads, unlike elsewhere: PostgreSQL 15 and 16 may drop a condition `id = any(…)` on a later column of an index, and would then
-  -- read the whole queue with its dead rows.
+  -- The id leads, unlike elsewhere: PostgreSQL 15 and 16 may drop a condition `id = any(…)` on a later column of an index.
+  -- They would then read the whole queue with its dead rows.
   constraint pending_transfers_pkey primary key (id, ledger_id),
   constraint pending_transfers_kind_known check (
     kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')
@@ -214,8 +214,8 @@ create index transfers_request on transfers (ledger_id, request_id) where reques
 create index transfers_failed on transfers (ledger_id, journal_number, journal_position) where status = 'failed';
 
 -- A list by time of acceptance follows the journal, which is in order of settlement. A transfer is accepted at most ten seconds
--- before it is settled, so a window of acceptance is a range of the journal. This index has the exceptions: transfers that waited
--- longer, during an outage, and transfers accepted before the clock of the database went back.
+-- before it is settled, so a window of acceptance is a range of the journal. This index has the exceptions: transfers that
+-- waited longer, during an outage, and transfers accepted before the clock of the database went back.
 create index transfers_untimely on transfers (ledger_id, journal_number, journal_position)
   where completed_at - created_at not between interval '0' and interval '10 seconds';
 
@@ -379,7 +379,8 @@ create table idempotency_keys (
   constraint idempotency_keys_fingerprint_sized check (octet_length(fingerprint) = 32)
 );
 
--- Final rows never change. The service never performs the operations that fire these triggers, so they cost the hot path nothing.
+-- Final rows never change. The service never performs the operations that fire these triggers, so they cost the hot path
+-- nothing.
 create function refuse_change() returns trigger
 language plpgsql
 as $$

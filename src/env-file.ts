@@ -1,9 +1,12 @@
-// Parses the file .env, and finds misspelled names of settings. If a wrong line that names the database were ignored, the service
-// would start on a new, empty database. So a line that cannot be parsed is refused.
+// Parses the file .env, and finds misspelled names of settings. If a wrong line that names the database were ignored,
+// the service would start on a new, empty database. So a line that cannot be parsed is refused.
 import { parseEnv } from 'node:util';
 
 const UTF_16_MARK = /^(\xff\xfe|\xfe\xff)/;
-/** Prefixes of our settings. In the environment, such names may belong to other programs: Kubernetes adds DB_SERVICE_HOST. */
+/**
+ * Prefixes of our settings. In the environment, such names may belong to other programs: Kubernetes adds
+ * DB_SERVICE_HOST.
+ */
 const PREFIX = /^(DB|DATABASE|GOPHERPAY)_/i;
 
 /** Parses the file. `settings` are the permitted names. Throws an error of one sentence that says what to correct. */

@@ -1,11 +1,11 @@
-// The destination of log lines. A failed write or a stalled reader must never delay the service or its exit. Lines wait in bounded
-// memory, further ones are dropped and counted, and no write blocks.
+// The destination of log lines. A failed write or a stalled reader must never delay the service or its exit. Lines wait
+// in bounded memory, further ones are dropped and counted, and no write blocks.
 import { constants, openSync, write } from 'node:fs';
 
 /**
- * Lines are collected until this many characters wait, or until this time has passed. A write wakes a thread, which reports back.
- * That takes several system calls: at 16 KiB, these were nearly half of the cost of a request's line. A pipe holds 64 KiB, so a write
- * fits.
+ * Lines are collected until this many characters wait, or until this time has passed. A write wakes a thread, which
+ * reports back. That takes several system calls: at 16 KiB, these were nearly half of the cost of a request's line. A
+ * pipe holds 64 KiB, so a write fits.
  */
 const GATHERED_CHARACTERS = 48 * 1024;
 const GATHERED_MS = 100;
@@ -99,11 +99,12 @@ export class LogDestination {
 }
 
 /**
- * Returns a descriptor of the stream whose writes fail with EAGAIN instead of blocking. A blocked write occupies a thread of libuv
- * forever, and the process cannot exit meanwhile.
+ * Returns a descriptor of the stream whose writes fail with EAGAIN instead of blocking. A blocked write occupies a
+ * thread of libuv forever, and the process cannot exit meanwhile.
  */
 function openWithoutBlocking(fd: 1 | 2): number {
-  // Accessing Node's stream makes a pipe or a socket non-blocking. Without a listener, its error event would end the process.
+  // Accessing Node's stream makes a pipe or a socket non-blocking. Without a listener, its error event would end the
+  // process.
   const stream = fd === 1 ? process.stdout : process.stderr;
   if (stream.listenerCount('error') === 0) stream.on('error', () => {});
   if (!stream.isTTY) return fd;

@@ -1,5 +1,5 @@
-// Creates the logger: one JSON object per line on standard error, or colored text on a terminal. Error details of the database that
-// quote a row are not logged, because they contain a caller's data.
+// Creates the logger: one JSON object per line on standard error, or colored text on a terminal. Error details of the
+// database that quote a row are not logged, because they contain a caller's data.
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { LogLevel } from './config.ts';
 import { LogDestination } from './log-destination.ts';
@@ -40,7 +40,10 @@ async function prettyStream(destination: LogDestination): Promise<DestinationStr
 let renderedSecond = 0;
 let rendered = '';
 
-/** The time as pino's isoTime writes it. The part up to the second is rendered once a second: a busy service has lines in every ms. */
+/**
+ * The time as pino's isoTime writes it. The part up to the second is rendered once a second: a busy service has lines
+ * in every ms.
+ */
 function renderTime(): string {
   const now = Date.now();
   const second = Math.floor(now / 1000);
@@ -68,7 +71,10 @@ function renderError(thrown: unknown): Record<string, unknown> {
   };
 }
 
-/** PostgreSQL names things as in `relation "accounts"`, and quotes values as in `invalid input syntax for type date: "1987"`. */
+/**
+ * PostgreSQL names things as in `relation "accounts"`, and quotes values as in `invalid input syntax for type date:
+ * "1987"`.
+ */
 function withoutValues(text: unknown): string {
   return String(text).replace(/: ".*/s, '');
 }

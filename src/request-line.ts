@@ -1,5 +1,5 @@
-// The log line of a request, as JSON text. It is the one line that is written for every request, so it does not go through the general
-// logger, which builds an object, walks it and escapes every name. The text is what that logger would write: a test compares them.
+// The log line of a request, as JSON text. Every request writes this line, so it bypasses the general logger, which
+// builds an object, walks it and escapes every name. A test checks that both render the same text.
 
 /** Additional fields of a request's log line. No personal data. */
 export type LogFields = {

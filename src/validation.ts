@@ -1,5 +1,6 @@
-// Validation messages for bodies, query parameters, settings and command-line options. Importing this file replaces the messages of
-// zod. A message begins with a verb: the code that reports it puts the name of the member, setting or option before it.
+// Validation messages for bodies, query parameters, settings and command-line options. Importing this file replaces the
+// messages of zod. A message begins with a verb: the code that reports it puts the name of the member, setting or
+// option before it.
 import { z } from 'zod';
 
 const TYPES: Readonly<Record<string, string>> = {

@@ -6,10 +6,16 @@ export const EXTERNAL = '@external';
 /** The number of an account, as requests name it. */
 export const ACCOUNT_FORM = /^(?:[A-Za-z0-9._-]{1,34}|@external)$/;
 
-/** The number of a new account. Clients remove `.` and `..` from a path (RFC 3986, section 5.2.4), so no URL could name those. */
+/**
+ * The number of a new account. Clients remove `.` and `..` from a path (RFC 3986, section 5.2.4), so no URL could name
+ * those.
+ */
 export const NEW_ACCOUNT_FORM = /^(?:[A-Za-z0-9._-]{3,34}|[A-Za-z0-9_-][A-Za-z0-9._-]?|\.[A-Za-z0-9_-])$/;
 
-/** open: sends and receives. receive_only: receives. frozen: neither, but its holds can end. closed: neither, permanently. */
+/**
+ * open: sends and receives. receive_only: receives. frozen: neither, but its holds can end. closed: neither,
+ * permanently.
+ */
 export const ACCOUNT_STATUSES = ['open', 'receive_only', 'frozen', 'closed'] as const;
 
 export type AccountStatus = (typeof ACCOUNT_STATUSES)[number];

@@ -1,5 +1,5 @@
-// The books of one job while it is decided: the accounts, holds and reversible transfers that its transfers name. All changes go
-// through this class, so that those of a failed atomic group can be undone.
+// The books of one job while it is decided: the accounts, holds and reversible transfers that its transfers name. All
+// changes go through this class, so that those of a failed atomic group can be undone.
 import { type Account, EXTERNAL } from './account.ts';
 import type { Hold, ReversibleTransfer } from './hold.ts';
 

@@ -1,5 +1,5 @@
-// The number of decimals of each currency, from ISO 4217 (list one, column "Minor unit"). Intl follows daily use instead: it has no
-// decimals for the forint, the rupiah and fourteen others, which would be wrong by a factor of 100.
+// The number of decimals of each currency, from ISO 4217 (list one, column "Minor unit"). Intl follows daily use
+// instead: it has no decimals for the forint, the rupiah and fourteen others, which would be wrong by a factor of 100.
 
 /** A currency as accounts have it. */
 export const CURRENCY_FORM = /^[A-Z]{3}$/;

@@ -1,5 +1,5 @@
-// Decides a job: derives the outcome of each transfer from the locked records that the transfers need. Pure: no reads, no writes, and
-// the same arguments always give the same decision.
+// Decides a job: derives the outcome of each transfer from the locked records that the transfers need. Pure: no reads,
+// no writes, and the same arguments always give the same decision.
 import { availableOf, EXTERNAL } from './account.ts';
 import { Books, type BooksContent, type MutableAccount, type MutableHold } from './books.ts';
 import { remainingOf } from './hold.ts';
@@ -14,8 +14,8 @@ export type Decision = {
 };
 
 /**
- * Decides the transfers one after another; each sees the effects of the earlier ones. Each fails or succeeds alone, except the members
- * of an atomic group, which must be adjacent and settle all or none.
+ * Decides the transfers one after another; each sees the effects of the earlier ones. Each fails or succeeds alone,
+ * except the members of an atomic group, which must be adjacent and settle all or none.
  */
 export function decide(orders: readonly Order[], content: BooksContent): Decision {
   const books = new Books(content);
@@ -78,7 +78,8 @@ function settle(order: Order, books: Books): Outcome {
   const amount = order.amount ?? remaining;
   if (captures && amount > remaining) return refuse('exceeds_hold');
   if (reverses && (amount > remaining || amount === 0n)) return refuse('exceeds_original');
-  // Without a destination, @external has no currency and is not found either, but the missing account is the destination.
+  // Without a destination, @external has no currency and is not found either, but the missing account is the
+  // destination.
   if (!destination && (source || order.fromAccount === EXTERNAL)) return refuse('destination_not_found');
   if (!source || !destination) return refuse('source_not_found');
   if (releases && hold && currency !== null) {

@@ -48,7 +48,10 @@ export type TransferColumns = {
   readonly storedAtMicros: Column<bigint>;
 };
 
-/** The idempotency keys that the units of a job claim. A key names the unit's transfer, its group, or the first account that it opens. */
+/**
+ * The idempotency keys that the units of a job claim. A key names the unit's transfer, its group, or the first account
+ * that it opens.
+ */
 export type Claim = IdempotencyKey & {
   /** The index of the unit in the job. */
   readonly unit: number;
@@ -60,23 +63,23 @@ export type Claim = IdempotencyKey & {
 export type Job = {
   readonly ledger: Ledger;
   /**
-   * How many transfers each unit has, in the order of `transfers`. A unit is accepted, replayed or refused as a whole: one transfer, a
-   * request whose caller waits, or a request that opens accounts.
+   * How many transfers each unit has, in the order of `transfers`. A unit is accepted, replayed or refused as a whole:
+   * one transfer, a request whose caller waits, or a request that opens accounts.
    */
   readonly units: readonly number[];
   readonly transfers: TransferColumns;
   readonly claims: readonly Claim[];
   readonly openings: readonly { readonly unit: number; readonly account: NewAccount }[];
   /**
-   * quarantine: fail the transfers without reading the books, the last resort for one that broke settlement alone in its job.
+   * quarantine: fail the transfers without reading the books, the last resort for one that broke settlement alone.
    * dry run: roll back instead of committing.
    */
   readonly mode: 'settle' | 'quarantine' | 'dry run';
   /** An earlier attempt may have committed: its answer was lost. */
   readonly mayBeSettled: boolean;
   /**
-   * For how many milliseconds a thread retries after temporary errors of the database. The limit is the earliest end of a caller's
-   * wait: the caller gets another answer then.
+   * For how many milliseconds a thread retries after temporary errors of the database. The limit is the earliest end of
+   * a caller's wait: the caller gets another answer then.
    */
   readonly retryMs: number;
 };
@@ -113,7 +116,10 @@ export type SettledJob = {
   readonly accountCount: number;
   /** Attempts it took; more than one means that the database asked for a retry. */
   readonly attempts: number;
-  /** Whether an earlier attempt may have committed: its answer was lost. An account that exists may then be the job's own. */
+  /**
+   * Whether an earlier attempt may have committed: its answer was lost. An account that exists may then be the job's
+   * own.
+   */
   readonly answerLost: boolean;
   /** How long its first round trip took, in milliseconds: the accounts are locked in it. */
   readonly lockMs: number;

@@ -1,6 +1,9 @@
 // A ledger: one set of books, with accounts, a journal, idempotency keys and a feed of its own.
 
-/** `id` leads every key of the database, and is never shown to callers. `name` is in paths, commands and the journal's hashes. */
+/**
+ * `id` leads every key of the database, and is never shown to callers. `name` is in paths, commands and the journal's
+ * hashes.
+ */
 export type Ledger = { readonly id: number; readonly name: string };
 
 /** The ledger of every path and command that names none. It exists from the start. */

@@ -1,5 +1,5 @@
-// The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again by an audit, so the
-// form of existing records must never change. docs/ARCHITECTURE.md defines it.
+// The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again by an
+// audit, so the form of existing records must never change. docs/ARCHITECTURE.md defines it.
 import type { NewAccount } from './account.ts';
 import type { LockedTransfer } from './job.ts';
 import type { Outcome } from './transfer.ts';
@@ -8,8 +8,8 @@ const UNIT_SEPARATOR = '\u001f';
 const RECORD_SEPARATOR = '\u001e';
 
 /**
- * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. An absent field is empty, which is
- * unambiguous, because no text may be empty or contain a control character.
+ * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. An absent field is empty,
+ * which is unambiguous, because no text may be empty or contain a control character.
  */
 export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string {
   const entries = outcome.ok ? outcome.entries : null;
@@ -66,8 +66,8 @@ export function renderOpening(account: Pick<NewAccount, 'accountNumber' | 'curre
 }
 
 /**
- * Metadata as PostgreSQL renders its jsonb: keys in order of their length in bytes, then of their bytes. The digest covers this text, so
- * settlement need not read it back.
+ * Metadata as PostgreSQL renders its jsonb: keys in order of their length in bytes, then of their bytes. The digest
+ * covers this text, so settlement need not read it back.
  */
 export function renderJsonb(metadata: Readonly<Record<string, string>>): string {
   const members = Object.entries(metadata).map(([key, value]) => ({ key: Buffer.from(key), name: key, value }));

@@ -77,8 +77,8 @@ export class Caller {
   }
 
   /**
-   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. If the service is
-   * unreachable for a while, it is followed again afterwards.
+   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. If the
+   * service is unreachable for a while, it is followed again afterwards.
    */
   async follow(start: number, signal: AbortSignal): Promise<void> {
     this.#following = true;

@@ -1,5 +1,5 @@
-// The connections of a load test: one request at a time on each. A request waits if none is free. It uses undici's connections
-// directly, without its streams and without its pool, which searches all connections for each request.
+// The connections of a load test: one request at a time on each. A request waits if none is free. It uses undici's
+// connections directly, without its streams and without its pool, which searches all connections for each request.
 import { Client } from 'undici';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
 
@@ -17,7 +17,10 @@ export class Connections {
     this.#free = [...this.#all];
   }
 
-  /** Posts JSON when a connection is free, and resolves with the answer. Rejects with undici's error if no answer arrives. */
+  /**
+   * Posts JSON when a connection is free, and resolves with the answer. Rejects with undici's error if no answer
+   * arrives.
+   */
   async post(path: string, headers: Record<string, string>, body: string): Promise<Answered> {
     return await this.send('POST', path, { 'content-type': 'application/json', ...headers }, body);
   }

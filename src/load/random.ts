@@ -12,8 +12,8 @@ export function seeded(seed: number): () => number {
 }
 
 /**
- * Picks from 0 to `count` − 1: uniformly if the skew is 0, otherwise by Zipf's law with that exponent (1: the second account is
- * picked half as often as the first one, the third a third as often).
+ * Picks from 0 to `count` − 1: uniformly if the skew is 0, otherwise by Zipf's law with that exponent (1: the second
+ * account is picked half as often as the first one, the third a third as often).
  */
 export function createPicker(count: number, skew: number, random: () => number): () => number {
   if (skew === 0) return () => Math.floor(random() * count);

@@ -12,7 +12,9 @@ type OpenLoopOptions = {
   signal?: AbortSignal;
 };
 
-/** Closed loop: every connection starts the next request when it has its answer. Times are those of `performance.now()`. */
+/**
+ * Closed loop: every connection starts the next request when it has its answer. Times are those of `performance.now()`.
+ */
 export async function closedLoop(
   { connections, endsAt, signal }: { connections: number; endsAt: number; signal?: AbortSignal },
   start: (intendedAt: number) => Promise<void>,
@@ -27,8 +29,8 @@ export async function closedLoop(
 }
 
 /**
- * Open loop: `rate` requests a second start on schedule, even if the service is late. A free connection takes the next request, even
- * one that is already late. So requests that wait for a connection are only counted, and take no memory.
+ * Open loop: `rate` requests a second start on schedule, even if the service is late. A free connection takes the next
+ * request, even one that is already late. So requests that wait for a connection are only counted, and take no memory.
  */
 export async function openLoop(
   { lateMaxMs = LATE_MAX_MS, signal, ...options }: OpenLoopOptions,

@@ -1,4 +1,5 @@
-// What a load test counts and times. Latencies are histograms in microseconds, so that memory does not grow with the load.
+// What a load test counts and times. Latencies are histograms in microseconds, so that memory does not grow with the
+// load.
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
 /** Latencies in milliseconds; null where nothing was measured. */

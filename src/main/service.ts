@@ -31,7 +31,10 @@ import type { Route } from './api/route.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
 
-/** For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short ones. */
+/**
+ * For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short
+ * ones.
+ */
 const POOL_CONNECTIONS_MAX = 5;
 const CHANGE_CONNECTIONS_MAX = 3;
 const SCAN_CONNECTIONS_MAX = 3;
@@ -53,7 +56,7 @@ const LOST_POLL_MS = 100;
 
 export type Service = {
   readonly url: string;
-  /** Refuses new requests, answers those in flight, settles what is accepted, and ends. */
+  /** Refuses new requests, answers those in flight, settles accepted transfers, and ends. */
   stop(): Promise<void>;
 };
 
@@ -197,7 +200,7 @@ async function listen(
   return urlOf(host, server.address());
 }
 
-/** Refuses new requests, answers those in flight, and settles what is accepted, each for a limited time. */
+/** Refuses new requests, answers those in flight, and settles accepted transfers, each for a limited time. */
 async function leave(
   config: Config,
   parts: { life: Life; server: Server; feed: Feed; running: RunningEngine; logger: Logger },
@@ -221,8 +224,8 @@ async function leave(
 }
 
 /**
- * Resolves when the database has been out of reach for `orphanedAfterMs`. Pending transfers are durable, so there is nothing to wait
- * for: a supervisor that signals all processes at once has ended the embedded server as well.
+ * Resolves when the database has been out of reach for `orphanedAfterMs`. Pending transfers are durable, so there is
+ * nothing to wait for: a supervisor that signals all processes at once has ended the embedded server as well.
  */
 async function untilLost({ recovery }: RunningEngine, orphanedAfterMs: number, signal: AbortSignal): Promise<false> {
   let reachedAt = performance.now();

@@ -1,8 +1,9 @@
 // Divides a bounded resource between callers, so that no caller can take all of it. A caller is a network address.
 
 /**
- * For resources that callers hold for long. With 50 percent, a caller may take one more while it holds fewer than are free. Then one
- * caller gets half, two get a third each, three a quarter each, and one is always free for the next caller.
+ * For resources that callers hold for long. With 50 percent, a caller may take one more while it holds fewer than are
+ * free. Then one caller gets half, two get a third each, three a quarter each, and one is always free for the next
+ * caller.
  */
 export class Shares {
   readonly #ratio: number;
@@ -43,8 +44,8 @@ export function ratioOf(percent: number): number {
 }
 
 /**
- * The caller at an address; for IPv6 its first 64 bits, because a network has all addresses that share them. Callers behind one proxy
- * count as one.
+ * The caller at an address; for IPv6 its first 64 bits, because a network has all addresses that share them. Callers
+ * behind one proxy count as one.
  */
 export function callerOf(address: string | undefined): string {
   if (address === undefined) return '';

@@ -13,7 +13,10 @@ export function exactInteger(value: bigint): object {
   return JSON.rawJSON(String(value));
 }
 
-/** A sum of balances, as `exactInteger` renders it. A balance is exact in any JSON reader; a sum may be too large for that. */
+/**
+ * A sum of balances, as `exactInteger` renders it. A balance is exact in any JSON reader; a sum may be too large for
+ * that.
+ */
 export const sumOfMoney = z
   .unknown()
   .meta({ type: 'integer', description: 'Minor units, an integer that may be larger than 2^53.' });

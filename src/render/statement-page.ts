@@ -1,5 +1,5 @@
-// A statement as an HTML page for screens and printers. It has no script and loads nothing, and every text of a caller is escaped, so
-// that it is safe to open.
+// A statement as an HTML page for screens and printers. It has no script and loads nothing, and every text of a caller
+// is escaped, so that it is safe to open.
 import { renderMoney } from '../domain/currency.ts';
 import type { StatementEntry, StatementSummary } from '../db/queries/statements.ts';
 
@@ -22,8 +22,8 @@ const MONTHS = [
   'December',
 ];
 
-// The table's head is repeated on every printed page, and no entry is split between two pages. On a phone, five columns would push
-// amount and balance off the screen, so each entry is a small grid there.
+// The table's head is repeated on every printed page, and no entry is split between two pages. On a phone, five columns
+// would push amount and balance off the screen, so each entry is a small grid there.
 const STYLE = `
 :root { color-scheme: light; --ink: #1b1f24; --faint: #667085; --line: #d0d5dd; --band: #f5f6f8; }
 * { box-sizing: border-box; }

@@ -240,7 +240,10 @@ function factsOf(transfers: readonly LockedTransfer[], locked: LockedJob, openin
   return { missing, nextExpiry };
 }
 
-/** The SHA-256 of the records of a job, which the journal keeps: openings in order of their keys, then transfers in their order. */
+/**
+ * The SHA-256 of the records of a job, which the journal keeps: openings in order of their keys, then transfers in
+ * their order.
+ */
 function digestOf(
   opened: readonly Opened[],
   transfers: readonly LockedTransfer[],

@@ -22,7 +22,10 @@ import {
 export type AuditOptions = {
   /** The id of the ledger; null: all ledgers. */
   readonly ledger: number | null;
-  /** Audit only what came after this row of the ledger's journal, which was verified earlier; null: everything. Needs a ledger. */
+  /**
+   * Audit only what came after this row of the ledger's journal, which was verified earlier; null: everything. Needs a
+   * ledger.
+   */
   readonly since: bigint | null;
   /** Rows of the journals and the hashes (hexadecimal) that they must have. */
   readonly expect: readonly Checkpoint[];

@@ -1,4 +1,5 @@
-// Follows the chain of hashes of each ledger's journal from its beginning (or from a row that was verified before) to its head.
+// Follows the chain of hashes of each ledger's journal from its beginning (or from a row that was verified before) to
+// its head.
 import { createHash } from 'node:crypto';
 import { type Cells, readAll, readBatches } from './cursor.ts';
 import { journalStatement, LINK_COLUMNS } from './journal.ts';

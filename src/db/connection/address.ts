@@ -25,8 +25,8 @@ export type Address = {
 const SCHEMA_PARAMETERS = ['schema', 'currentSchema', 'search_path'];
 
 /**
- * Reads a URL or the single settings. Parameters of a URL that concern neither the address nor the session are ignored. Throws a
- * SessionError for a parameter that names a schema and would have no effect.
+ * Reads a URL or the single settings. Parameters of a URL that concern neither the address nor the session are ignored.
+ * Throws a SessionError for a parameter that names a schema and would have no effect.
  */
 export function readAddress(settings: DatabaseSettings): Address {
   if (!('connectionString' in settings)) return { client: clientOf(settings), own: {}, startupOptions: null };
@@ -75,8 +75,8 @@ function refuseWithoutPassword(): never {
 }
 
 /**
- * Splits the `options` of a URL as the server does: words between white space, where a backslash takes the next character as it is.
- * `-c name=value`, `-cname=value` and `--name=value` are session settings.
+ * Splits the `options` of a URL as the server does: words between white space, where a backslash takes the next
+ * character as it is. `-c name=value`, `-cname=value` and `--name=value` are session settings.
  */
 function splitOptions(text: string): { own: Record<string, string>; rest: string } {
   const own: Record<string, string> = {};

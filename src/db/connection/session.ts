@@ -4,8 +4,8 @@ import type { ClientBase } from 'pg';
 import { SessionError, sqlStateOf, toError } from './errors.ts';
 
 /**
- * The bounds of every wait on the database, in milliseconds; 0 is none. The server enforces those of statements, locks and idle
- * transactions. This process enforces that of answers, for a server that has fallen silent.
+ * The bounds of every wait on the database, in milliseconds; 0 is none. The server enforces those of statements, locks
+ * and idle transactions. This process enforces that of answers, for a server that has fallen silent.
  */
 export type DatabaseTimeouts = {
   connectTimeoutMs: number;
@@ -89,8 +89,8 @@ const CALLER_SILENT_MS = 20_000;
 
 /**
  * These settings let the server detect that this process has disappeared, and release its locks. Unconfirmed bytes and
- * unanswered probes close the server's side of the connection. The check of the caller then ends the statement; it alone
- * matters over a Unix socket.
+ * unanswered probes close the server's side of the connection. The check of the caller then ends the statement; it
+ * alone matters over a Unix socket.
  */
 function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts): Settings {
   // Without a bound on statements, the bound on answers is far longer than a live caller is silent.
@@ -208,7 +208,9 @@ const READ_ONLY =
 const WITHOUT_TRIGGERS =
   'The session runs without the triggers that keep the books append-only: take session_replication_role=replica from the role or the database.';
 
-/** The error for a connection whose transactions run in different sessions. `lost` names settings that were not kept. */
+/**
+ * The error for a connection whose transactions run in different sessions. `lost` names settings that were not kept.
+ */
 export function sharedServers(lost: readonly string[] = []): SessionError {
   const which = lost.length === 0 ? '' : ` (lost: ${lost.join(', ')})`;
   return new SessionError(

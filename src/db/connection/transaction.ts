@@ -70,7 +70,9 @@ export class Transaction {
     }
   }
 
-  /** Commits, pipelined behind `sent`. Throws the first error; unless it is a CommitUnknownError, nothing took effect. */
+  /**
+   * Commits, pipelined behind `sent`. Throws the first error; unless it is a CommitUnknownError, nothing took effect.
+   */
   async commit(sent: readonly Promise<unknown>[] = []): Promise<void> {
     const commit = this.connection.query('commit').catch((error: unknown) => {
       if (!isCommitAnswerLost(error)) throw error;

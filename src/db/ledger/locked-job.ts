@@ -49,7 +49,8 @@ const LOCK_ACCOUNTS = lockingStatement(
    ) as locked`,
 );
 
-// Holds and originals need no locks of their own: a job that changes them has locked their two accounts, as this job has.
+// Holds and originals need no locks of their own: a job that changes them has locked their two accounts, as this job
+// has.
 const LOAD_HOLDS = lockingStatement(
   'load holds',
   `with now as materialized (

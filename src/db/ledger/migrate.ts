@@ -31,8 +31,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Applies the missing migrations, each once, even if several processes start together. Throws an error of one sentence
- * if the session lacks settings that the code needs, the schema is newer than this code, the role may not create
- * tables, or another process has been migrating for `lockTimeoutMs` (60 000).
+ * if the session lacks settings that the code needs, or the schema is newer than this code. It also throws if the role
+ * may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
  */
 export async function migrate(
   settings: DatabaseSettings,
@@ -41,8 +41,8 @@ export async function migrate(
   const timeouts = { ...TIMEOUTS, ...options };
   const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
   try {
-    // The same lock that the runner takes, so that no other process migrates between this check and the run. A session may hold it
-    // twice; the end of the connection releases it.
+    // The same lock that the runner takes, so that no other process migrates between this check and the run. A session
+    // may hold it twice; the end of the connection releases it.
     await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
     const schema = await findSchema(connection);
     await makeMigrationsTable(connection, schema);
@@ -82,7 +82,10 @@ function explain(error: unknown, lockTimeoutMs: number): unknown {
   }
 }
 
-/** The schema of existing books, otherwise the one where the search path creates tables. Throws an error if there is none. */
+/**
+ * The schema of existing books, otherwise the one where the search path creates tables. Throws an error if there is
+ * none.
+ */
 async function findSchema(connection: Connection): Promise<string> {
   const { rows } = await connection.query<{ schema: string | null; path: string }>(`
     select coalesce(

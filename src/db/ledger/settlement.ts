@@ -339,8 +339,8 @@ function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {
 }
 
 /**
- * The head of the journal is locked now, so no other row can come before this job's row. A missing account may have been
- * opened in an earlier row, and a hold that was not due may be due at the row's time.
+ * The head of the journal is locked now, so no other row can come before this job's row. A missing account may have
+ * been opened in an earlier row, and a hold that was not due may be due at the row's time.
  */
 async function refuseStale(
   connection: Queryable,

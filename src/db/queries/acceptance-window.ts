@@ -9,7 +9,10 @@ import { roundUp } from './instants.ts';
 /** The predicate of the index transfers_untimely, word for word. */
 export const UNTIMELY = "completed_at - created_at not between interval '0' and interval '10 seconds'";
 
-/** The timely transfers of a window lie between these, both exclusive; null: no bound. Rows that are added later stay valid. */
+/**
+ * The timely transfers of a window lie between these, both exclusive; null: no bound. Rows that are added later stay
+ * valid.
+ */
 export type JournalRange = {
   readonly afterNumber: bigint | null;
   readonly beforeNumber: bigint | null;
@@ -18,7 +21,8 @@ export type JournalRange = {
   readonly beforeEntry: bigint | null;
 };
 
-// An upper bound is the first row beyond the window, not the last row within it: a row that is appended meanwhile is in the range.
+// An upper bound is the first row beyond the window, not the last row within it: so the range includes rows that are
+// appended meanwhile.
 const NUMBERS = `
   select
     case when $1::timestamptz is not null then ${lastJournalNumber('$3::integer', '<', '$1::timestamptz')} end as after_number,

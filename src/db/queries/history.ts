@@ -3,8 +3,8 @@
 // twenty probes of the primary key for a million entries, and no further index.
 
 /**
- * A lateral subquery (entry_number, balance): the last entry, up to a journal number, of the row of `accounts` in the query
- * around it; 0 and 0 if it had none. `ledger` (its id) and `journalNumber` are SQL expressions.
+ * A lateral subquery (entry_number, balance): the last entry, up to a journal number, of the row of `accounts` in the
+ * query around it; 0 and 0 if it had none. `ledger` (its id) and `journalNumber` are SQL expressions.
  */
 export function lastEntryUpTo(ledger: string, journalNumber: string): string {
   return `

@@ -1,4 +1,5 @@
-// Instants in queries: rounded without loss of meaning, and closed once no later journal row can be settled at or before them.
+// Instants in queries: rounded without loss of meaning, and closed once no later journal row can be settled at or
+// before them.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 
@@ -19,8 +20,8 @@ export function roundUp(instant: string): string {
 /** SQL over a row of journal_head: every later row of the journal is settled at or after this instant. */
 export const CLOSED_UNTIL = 'greatest(settled_at, closed_until)';
 
-// A journal in use closes its past by itself. Closing an idle one takes the lock of its head, so it is done at most ten times
-// a second, however many callers ask.
+// A journal in use closes its past by itself. Closing an idle one takes the lock of its head, so it is done at most ten
+// times a second, however many callers ask.
 const STATE = `
   select ${CLOSED_UNTIL} > $1::timestamptz as closed,
     case
@@ -40,8 +41,9 @@ const CLOSE = `
   where ledger_id = $2::integer and ${CLOSED_UNTIL} <= $1::timestamptz`;
 
 /**
- * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other can follow. A
- * future instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then retries in a moment.
+ * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other
+ * can follow. A future instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then
+ * retries in a moment.
  */
 export async function closeInstant(
   connection: Queryable,

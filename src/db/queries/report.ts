@@ -174,7 +174,8 @@ async function* readBatches(connection: Connection, values: readonly unknown[]):
   while (true) {
     const rows = await next;
     if (rows.length === 0) return;
-    // The server works on the next batch while this one is written. If the reader stops, the failure of that batch is ignored.
+    // The server works on the next batch while this one is written. If the reader stops, the failure of that batch is
+    // ignored.
     next = read();
     next.catch(() => {});
     yield rows;

@@ -44,7 +44,8 @@ export type StatementEntry = {
 
 const BATCH_ROWS = 1000;
 
-// A month is over when the journal says so, not the clock: a job may have read the clock before midnight and commit after.
+// A month is over when the journal says so, not the clock: a job may have read the clock before midnight and commit
+// after.
 const SUMMARY = `
   with month as materialized (
     select begins, begins + interval '1 month' as ends
@@ -92,7 +93,9 @@ const ENTRIES = `
   order by entries.entry_number
   limit ${BATCH_ROWS}`;
 
-/** The summary of an account's statement, or null if the month (such as 2026-11) has not begun by the database's clock. */
+/**
+ * The summary of an account's statement, or null if the month (such as 2026-11) has not begun by the database's clock.
+ */
 export async function loadStatement(
   connection: Queryable,
   ledger: Ledger,

@@ -45,9 +45,9 @@ export type TransferFilter = {
 };
 
 /**
- * Where a page ended. Transfers that were pending when the first page was read come first, newest first. Settled ones follow, last
- * settled first. `head` is the end of the journal at that time. A transfer that is settled between two pages keeps its place, so
- * that each is shown once.
+ * Where a page ended. Transfers that were pending when the first page was read come first, newest first. Settled ones
+ * follow, last settled first. `head` is the end of the journal at that time. A transfer that is settled between two
+ * pages keeps its place, so that each is shown once.
  */
 export type TransferCursor =
   | { readonly stage: 'pending'; readonly id: string; readonly head: string }
@@ -130,7 +130,9 @@ export async function loadGroup(connection: Queryable, ledger: Ledger, groupId: 
   return result.rows.map(toTransfer);
 }
 
-/** One page of the transfers that match the filter: one statement, so none is seen both before and after it is settled. */
+/**
+ * One page of the transfers that match the filter: one statement, so none is seen both before and after it is settled.
+ */
 export async function listTransfers(
   connection: Queryable,
   ledger: Ledger,

@@ -1,6 +1,6 @@
-// The live feed of each ledger. The followers of a ledger share the pages they read. One poll reads the ends of the journals of
-// all ledgers that are followed, and runs only while there are followers. Each follower has a cursor of its own, so no transfer is
-// missed or sent twice.
+// The live feed of each ledger. The followers of a ledger share the pages they read. One poll reads the ends of the
+// journals of all ledgers that are followed, and runs only while there are followers. Each follower has a cursor of its
+// own, so no transfer is missed or sent twice.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { DamagedBooksError, retryPolicyOf, toError } from '../../db/connection/errors.ts';
@@ -10,10 +10,14 @@ import type { Logger } from '../../logger.ts';
 import type { StreamWriter } from '../http/stream.ts';
 import { renderEvent } from './views.ts';
 
-/** A page is read and rendered at once, so its rows and their transfers are bounded. One job may have more transfers. */
+/**
+ * A page is read and rendered at once, so its rows and their transfers are bounded. One job may have more transfers.
+ */
 const PAGE_RECORDS_MAX = 128;
 const PAGE_ROWS_MAX = 100;
-/** For all ledgers. Followers that have caught up need the same page. A follower whose page was dropped reads it again. */
+/**
+ * For all ledgers. Followers that have caught up need the same page. A follower whose page was dropped reads it again.
+ */
 const PAGES_KEPT = 64;
 const PAGES_BYTES_MAX = 32 * 1024 * 1024;
 /** Each piece has its own memory, so a slow follower keeps one piece in memory and not a page. */
@@ -47,8 +51,8 @@ export class Feed {
   #stopped = false;
 
   /**
-   * The pool is for the feed alone, so that it and other reads do not delay each other. `lingerTimeoutMs`: how long a stalled follower
-   * may delay the stop.
+   * The pool is for the feed alone, so that it and other reads do not delay each other. `lingerTimeoutMs`: how long a
+   * stalled follower may delay the stop.
    */
   constructor(options: { pool: ConnectionPool; logger: Logger; lingerTimeoutMs: number }) {
     this.#pool = options.pool;
@@ -75,8 +79,8 @@ export class Feed {
   }
 
   /**
-   * Sends all events of a ledger after a number, and those to come, as Server-Sent Events, until the caller leaves or the service
-   * stops.
+   * Sends all events of a ledger after a number, and those to come, as Server-Sent Events, until the caller leaves or
+   * the service stops.
    */
   async follow(ledger: Ledger, after: bigint, writer: StreamWriter): Promise<void> {
     const end = new AbortController();
@@ -172,7 +176,9 @@ export class Feed {
     }
   }
 
-  /** Waits until the journal has more rows, or until a keep-alive or the end is due. Returns whether it has more rows. */
+  /**
+   * Waits until the journal has more rows, or until a keep-alive or the end is due. Returns whether it has more rows.
+   */
   async #waitBeyond(group: Group, number: bigint, end: AbortSignal): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wake = () => resolve();

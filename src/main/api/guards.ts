@@ -10,8 +10,8 @@ import type { RawContext, Route } from './route.ts';
 import { queueFullProblem } from './submission.ts';
 
 /**
- * A route that refuses what it can before it reads the body: with 503 while it is known that the database cannot be reached, and with
- * 429 while the queue is full, so that a storm of requests costs as little as possible.
+ * A route that refuses requests before it reads the body, so that a storm of requests costs as little as possible. It
+ * answers 503 while it is known that the database cannot be reached, and 429 while the queue is full.
  */
 export function guardRoute(route: Route, running: RunningEngine, metrics: Metrics): Route {
   return {
@@ -45,7 +45,8 @@ function refuseWithoutRoom(
   metrics: Metrics,
   { caller, ledger, headers }: RawContext,
 ): void {
-  // Both are called also while the queue is full: from then on, the caller or ledger that fills it is limited to its share.
+  // Both are called also while the queue is full: from then on, the caller or ledger that fills it is limited to its
+  // share.
   const mayTake = [callerShares.mayTake(caller), ledgerShares.mayTake(ledger.name)].every(Boolean);
   // A request with a key may have been accepted before; then it is answered although the queue is full.
   if (headers['idempotency-key'] !== undefined) return;

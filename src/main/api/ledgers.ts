@@ -1,5 +1,5 @@
-// Finds the ledger that a path names. Ledgers are never renamed or deleted, so they are cached. Unknown names are looked up together,
-// one statement at a time, so that a storm of invented names occupies one connection.
+// Finds the ledger that a path names. Ledgers are never renamed or deleted, so they are cached. Unknown names are
+// looked up together, one statement at a time, so that a storm of invented names occupies one connection.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { LEDGERS_MAX, loadLedgers } from '../../db/ledger/ledgers.ts';
 import { isLedgerName, type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
@@ -31,7 +31,10 @@ export class LedgerRegistry {
     return name === MAIN_LEDGER.name ? MAIN_LEDGER : this.#known.get(name);
   }
 
-  /** The ledger of a name. Throws ledger_not_found, too_busy if too many names are being looked up, or an error of the database. */
+  /**
+   * The ledger of a name. Throws ledger_not_found, too_busy if too many names are being looked up, or an error of the
+   * database.
+   */
   async find(name: string): Promise<Ledger> {
     const known = this.recall(name);
     if (known) return known;

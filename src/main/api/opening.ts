@@ -1,5 +1,5 @@
-// Opens accounts: one, or several at once, all or none. One commit makes the accounts, their idempotency key and their opening transfers
-// durable.
+// Opens accounts: one, or several at once, all or none. One commit makes the accounts, their idempotency key and their
+// opening transfers durable.
 import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { z } from 'zod';
 import { type AccountRecord, loadAccountsOf } from '../../db/ledger/accounts.ts';
@@ -91,7 +91,10 @@ function toWanted(
   };
 }
 
-/** A number for an account without one. With an idempotency key it is derived from the key, so that a retry opens the same account. */
+/**
+ * A number for an account without one. With an idempotency key it is derived from the key, so that a retry opens the
+ * same account.
+ */
 function makeNumber(idempotency: IdempotencyKey | null, position: number): string {
   const number = idempotency
     ? createHash('sha256').update(`${position} ${idempotency.key}`).digest().readUIntBE(0, 6) % 10 ** 12
@@ -144,7 +147,10 @@ async function orUnknown<Result>(
   }
 }
 
-/** The accounts that a key names, in their current state. Throws idempotency_key_reused if the key was used for another request. */
+/**
+ * The accounts that a key names, in their current state. Throws idempotency_key_reused if the key was used for another
+ * request.
+ */
 async function replayAccounts(
   engine: Engine,
   context: RequestContext<unknown, Body>,

@@ -6,7 +6,10 @@ import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import type { Logger } from '../../logger.ts';
 
 export type ReadProbe = {
-  /** Whether a read was answered within the last `failedAfterMs`: one slow or lost read does not make the service unready. */
+  /**
+   * Whether a read was answered within the last `failedAfterMs`: one slow or lost read does not make the service
+   * unready.
+   */
   readonly healthy: boolean;
   stop(): void;
 };

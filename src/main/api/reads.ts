@@ -1,5 +1,5 @@
-// Reads of one kind: a pool of connections with a fair queue, in which callers take turns. A caller with a thousand requests delays only
-// itself: the single request of another caller is next.
+// Reads of one kind: a pool of connections with a fair queue, in which callers take turns. A caller with a thousand
+// requests delays only itself: the single request of another caller is next.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { isCanceled } from '../../db/connection/errors.ts';
 import { Problem } from '../http/problem.ts';
@@ -24,8 +24,8 @@ export class Reads {
   #running = 0;
 
   /**
-   * `waitTimeoutMs`: how long a request may wait for its turn. `advice`: how a caller can avoid a statement that takes too long; null if
-   * only a fault of the database can be the cause.
+   * `waitTimeoutMs`: how long a request may wait for its turn. `advice`: how a caller can avoid a statement that takes
+   * too long; null if only a fault of the database can be the cause.
    */
   constructor(options: { pool: ConnectionPool; runningMax: number; waitTimeoutMs: number; advice: string | null }) {
     this.#advice = options.advice;
@@ -34,7 +34,10 @@ export class Reads {
     this.#waitTimeoutMs = options.waitTimeoutMs;
   }
 
-  /** Runs `work` at the caller's turn. Throws too_busy if the turn comes too late, and, with `advice`, query_too_slow for a slow statement. */
+  /**
+   * Runs `work` at the caller's turn. Throws too_busy if the turn comes too late, and, with `advice`, query_too_slow
+   * for a slow statement.
+   */
   async run<Result>(caller: string, work: (pool: ConnectionPool) => Promise<Result>): Promise<Result> {
     if (this.#running < this.#runningMax) this.#running += 1;
     else await this.#waitForTurn(caller);

@@ -16,9 +16,10 @@ const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
 const ERRORS_MAX = 20;
 
 /**
- * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is displayed (in
- * terminals, CSV, the statement page): control characters of both sets, line separators, text-direction controls, byte order marks,
- * annotations, noncharacters. The joiners of emoji and of many scripts are allowed. `isPlain` checks code points above U+FFFF.
+ * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is
+ * displayed. That would affect terminals, CSV and the statement page. They are control characters of both sets, line
+ * separators, text-direction controls, byte order marks, annotations and noncharacters. The joiners of emoji and of
+ * many scripts are allowed. `isPlain` checks code points above U+FFFF.
  */
 const REFUSED =
   '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u206f\\ufdd0-\\ufdef\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff';
@@ -58,7 +59,9 @@ const party = z
 const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
 const METADATA_KEYS_MAX = 50;
-/** For keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them. */
+/**
+ * For keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them.
+ */
 const METADATA_BYTES_MAX = 8192;
 const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
 const metadataKey = z
@@ -83,7 +86,10 @@ const metadata = z
       `keys and values together at most ${METADATA_BYTES_MAX} bytes of UTF-8.`,
   });
 
-/** The errors of metadata, at most ERRORS_MAX, because a body has room for 50,000. A record of zod would collect all of them. */
+/**
+ * The errors of metadata, at most ERRORS_MAX, because a body has room for 50,000. A record of zod would collect all of
+ * them.
+ */
 function metadataErrors(value: Readonly<Record<string, unknown>>): { message: string; path: PropertyKey[] }[] {
   const members = Object.entries(value);
   if (members.length > METADATA_KEYS_MAX) {

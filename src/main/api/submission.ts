@@ -192,7 +192,8 @@ export function toNewTransfer(
     metadata: null,
     ...fields,
     group,
-    // A request id that was created here is also the id of the group or the single transfer, so that it need not be stored twice.
+    // A request id that was created here is also the id of the group or the single transfer, so that it need not be
+    // stored twice.
     id: requestIdGiven || group ? randomUUIDv7() : requestId,
     requestId: requestIdGiven ? requestId : null,
   };

@@ -1,5 +1,6 @@
-// The JSON bodies of answers. Each has a view, from which the OpenAPI document is made, and a renderer that returns the input of
-// that view, so a misspelled or missing member does not compile. Money is a JSON integer; the database bounds it to ±(2^53 − 1).
+// The JSON bodies of answers. Each has a view, from which the OpenAPI document is made. Its renderer returns the input
+// of that view, so a misspelled or missing member does not compile. Money is a JSON integer; the database bounds it to
+// ±(2^53 − 1).
 import { z } from 'zod';
 import type { AccountRecord, Entry } from '../../db/ledger/accounts.ts';
 import type { CurrencyTotals, TrialBalance } from '../../db/queries/balances.ts';
@@ -213,7 +214,7 @@ const eventView = z.object({
     .describe('The accounts that were opened or changed; read them for their current state.'),
 });
 
-/** One row of the journal, with what it covers. */
+/** One row of the journal, with the rows that it covers. */
 export function renderEvent(event: FeedEvent): z.input<typeof eventView> {
   return {
     journal_number: Number(event.journalNumber),

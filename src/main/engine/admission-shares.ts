@@ -21,8 +21,8 @@ export class AdmissionShares {
   readonly #asked = new Map<string, number>();
 
   /**
-   * `percent`: how much one of two callers may hold; 100 sets no limit. `competesMs`: for how long a caller counts after its last request.
-   * `now` returns milliseconds of a monotonic clock.
+   * `percent`: how much one of two callers may hold; 100 sets no limit. `competesMs`: for how long a caller counts
+   * after its last request. `now` returns milliseconds of a monotonic clock.
    */
   constructor(
     queue: { readonly maxQueue: number; readonly size: number },

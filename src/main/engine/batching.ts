@@ -10,7 +10,9 @@ const TRY_AFTER = 64;
 /** The part of its time that a job beside another may wait for locks. */
 const LOCK_SHARE_MAX = 0.4;
 
-/** How many of these units make a job of at most `sizeMax` transfers that fits into memory. The first is taken whatever its size. */
+/**
+ * How many of these units make a job of at most `sizeMax` transfers that fits into memory. The first is always taken.
+ */
 export function countFitting(units: readonly { size: number; bytes: number }[], sizeMax: number): number {
   let size = 0;
   let bytes = 0;

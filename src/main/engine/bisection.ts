@@ -30,7 +30,10 @@ const LONE_DEATHS_MAX = 6;
 const DELAY_MS_MIN = 100;
 const DELAY_MS_MAX = 2000;
 
-/** Records durably that a unit is tried alone, so that the death of this process counts. `begin` throws if an account is locked. */
+/**
+ * Records durably that a unit is tried alone, so that the death of this process counts. `begin` throws if an account is
+ * locked.
+ */
 export type Trials = { begin(unit: Unit): Promise<void>; end(unit: Unit): Promise<void> };
 
 export class Bisection {
@@ -131,7 +134,8 @@ export class Bisection {
     const deaths = batch.deaths + (why === 'died' ? 1 : 0);
     const isHopeless = why === 'poisoned' || deaths >= THREAD_DEATHS_MAX;
     if (culprit && isHopeless && !isStored(culprit.unit)) return culprit;
-    // Even the failure may be refused. It is then tried again alone, so that the others are not delayed, until an operator intervenes.
+    // Even the failure may be refused. It is then tried again alone, so that the others are not delayed, until an
+    // operator intervenes.
     if (batch.mode === 'quarantine') this.addLater(batch);
     else this.add({ ...toBatch(ledger, units), mode: isHopeless ? 'quarantine' : 'settle', deaths, suspect });
     return null;

@@ -88,7 +88,10 @@ export class Dispatcher {
     this.#onReleased = options.onReleased ?? (() => {});
   }
 
-  /** Takes over an admitted unit that is not stored. Its caller waits until `waitsUntil`, on the clock of performance.now(). */
+  /**
+   * Takes over an admitted unit that is not stored. Its caller waits until `waitsUntil`, on the clock of
+   * performance.now().
+   */
   submit(unit: Unit, waitsUntil = Infinity): QueuedUnit {
     const queued = new QueuedUnit(unit, waitsUntil);
     this.#queue(queued);

@@ -91,7 +91,10 @@ export class Lanes {
     return lane === undefined || this.#mayHaveThread(lane, freeThreads);
   }
 
-  /** A ledger whose jobs wait for locks must leave threads to the others: one to a first other. With two threads, it needs both. */
+  /**
+   * A ledger whose jobs wait for locks must leave threads to the others: one to a first other. With two threads, it
+   * needs both.
+   */
   #mayHaveThread(lane: Lane, freeThreads: number): boolean {
     if (this.#onlyLedger === null) return lane.running === 0 || lane.running < freeThreads;
     return lane.stalled === 0 || freeThreads > 1 || this.#threads <= 2;

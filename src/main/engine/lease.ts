@@ -40,7 +40,10 @@ export class Lease {
     return inDoubt;
   }
 
-  /** An answer was lost: recovery must compare the transfers pending under the lease with those that this process knows of. */
+  /**
+   * An answer was lost: recovery must compare the transfers pending under the lease with those that this process knows
+   * of.
+   */
   suspect(): void {
     this.#inDoubt = true;
   }

@@ -1,5 +1,5 @@
-// Recovery: writes the heartbeat of this process's lease, adopts the transfers of leases whose holders stopped, and ends due
-// holds. Every process does all of it; the database ensures that each takes effect once.
+// Recovery: writes the heartbeat of this process's lease, adopts the transfers of leases whose holders stopped, and
+// ends due holds. Every process does all of it; the database ensures that each takes effect once.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { toError } from '../../db/connection/errors.ts';
 import type { Logger } from '../../logger.ts';

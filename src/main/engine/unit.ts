@@ -1,4 +1,4 @@
-// A unit: what is accepted, replayed, refused and put into jobs as a whole.
+// A unit: transfers and openings that are accepted, replayed, refused and put into jobs as a whole.
 //
 //   a request whose caller waits, or one that opens accounts   all of it, with its idempotency key; not stored before its job commits
 //   a stored request                                           all of it, too; its transfers may be settled apart if the job breaks

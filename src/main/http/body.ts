@@ -19,8 +19,8 @@ export type BodyLimits = {
 };
 
 /**
- * The JSON body of a request. Throws a problem if it is not valid. `optional`: an empty body, also a chunked one, counts as an empty
- * object and needs no type.
+ * The JSON body of a request. Throws a problem if it is not valid. `optional`: an empty body, also a chunked one,
+ * counts as an empty object and needs no type.
  */
 export async function readJson(
   request: IncomingMessage,
@@ -66,8 +66,8 @@ function otherType(): Problem {
 }
 
 /**
- * The bytes of a body so far, in one buffer that doubles when it is full. A Buffer costs about 340 bytes of memory, however
- * small it is, so chunks of one byte must not be kept as they arrive.
+ * The bytes of a body so far, in one buffer that doubles when it is full. A Buffer costs about 340 bytes of memory,
+ * however small it is, so chunks of one byte must not be kept as they arrive.
  */
 class GrowingBuffer {
   readonly #limits: BodyLimits;
@@ -150,7 +150,9 @@ async function readInto(body: GrowingBuffer, request: IncomingMessage): Promise<
   await promise;
 }
 
-/** Parses JSON text, and refuses content that JSON.parse would change or lose; see json-shape.ts and json-members.ts. */
+/**
+ * Parses JSON text, and refuses content that JSON.parse would change or lose; see json-shape.ts and json-members.ts.
+ */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new Problem('malformed_json', 'The body is not UTF-8.');
   const { members, problem } = inspectJson(bytes);

@@ -1,5 +1,5 @@
-// Limits connections: in total, per caller, and by the limit of open files. Beyond the limit a few more are accepted, the reserve. Only
-// probes and metrics are answered on these, so that an operator can observe a full service.
+// Limits connections: in total, per caller, and by the limit of open files. Beyond the limit a few more are accepted,
+// the reserve. Only probes and metrics are answered on these, so that an operator can observe a full service.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -46,7 +46,10 @@ export function limitConnections(
   return (socket) => reserved.has(socket);
 }
 
-/** How many files this process may have open; Infinity if no limit is known. Node raises its limit to the hard one when it starts. */
+/**
+ * How many files this process may have open; Infinity if no limit is known. Node raises its limit to the hard one when
+ * it starts.
+ */
 export function openFilesMax(): number {
   const soft = readPath(process.report.getReport(), ['userLimits', 'open_files', 'soft']);
   return typeof soft === 'number' ? soft : Infinity;

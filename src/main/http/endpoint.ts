@@ -1,4 +1,4 @@
-// An endpoint: how a request reaches what answers it, and what an answer is. It knows no schemas; see api/route.ts.
+// An endpoint: how a request reaches its handler, and the form of an answer. It knows no schemas; see api/route.ts.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LogFields } from '../../request-line.ts';
 import type { Stream } from './stream.ts';

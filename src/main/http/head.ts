@@ -1,5 +1,5 @@
-// Checks the head of a request first: its framing, its headers, the host that it names, and the origin of the page that sent it. A
-// request that two parsers could read differently is refused.
+// Checks the head of a request first: its framing, its headers, the host that it names, and the origin of the page that
+// sent it. A request that two parsers could read differently is refused.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type AllowedHosts, type Authority, parseAuthority } from './hosts.ts';
 import { Problem } from './problem.ts';
@@ -34,8 +34,8 @@ function refuseHeaders({ headers, httpVersion, rawHeaders }: IncomingMessage): v
   // Node's parser also accepts 0.9 and 2.0, which have another syntax.
   if (httpVersion !== '1.1' && httpVersion !== '1.0') throw malformed('The request must be HTTP/1.1.');
   const coding = headers['transfer-encoding'];
-  // Node's parser also accepts other codings before the last one, and chunks in HTTP/1.0. A proxy may find another end of
-  // the body (request smuggling), so the connection is closed (RFC 9112, section 6.1).
+  // Node's parser also accepts other codings before the last one, and chunks in HTTP/1.0. A proxy may find another end
+  // of the body (request smuggling), so the connection is closed (RFC 9112, section 6.1).
   if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0')) {
     throw malformed('The only supported transfer coding is chunked, in HTTP/1.1.');
   }
@@ -58,7 +58,10 @@ function malformed(detail: string): Problem {
   return new Problem('malformed_http', detail, { headers: { Connection: 'close' } });
 }
 
-/** The host that the request names, and its target without the host. The host of an absolute-form target outranks `Host`. */
+/**
+ * The host that the request names, and its target without the host. The host of an absolute-form target outranks
+ * `Host`.
+ */
 function splitTarget({ url = '', method, headers }: IncomingMessage): { authority: Authority; target: string } {
   const own = parseAuthority(headers.host ?? '');
   if (own === null) throw new Problem('invalid_request', 'The header `Host` must be a host, optionally with a port.');
@@ -73,8 +76,9 @@ function splitTarget({ url = '', method, headers }: IncomingMessage): { authorit
 }
 
 /**
- * Refuses requests from pages of another origin, including other ports of this machine: a form needs no permission to send a POST, and
- * a fetch needs none to open a stream. A link to a document may be followed, because the page with the link cannot read the answer.
+ * Refuses requests from pages of another origin, including other ports of this machine: a form needs no permission to
+ * send a POST, and a fetch needs none to open a stream. A link to a document may be followed, because the page with the
+ * link cannot read the answer.
  */
 function refuseOtherOrigins({ method, headers }: IncomingMessage, own: Authority, hosts: AllowedHosts): void {
   const { origin } = headers;

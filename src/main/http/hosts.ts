@@ -1,5 +1,6 @@
-// The host names by which callers may address the service. An attacker can point the name of another site to this machine (DNS
-// rebinding). Requests of its pages are then same-origin for the browser, but they carry that name, so only allowed names are served.
+// The host names by which callers may address the service. An attacker can point the name of another site to this
+// machine (DNS rebinding). Requests of its pages are then same-origin for the browser, but they carry that name, so
+// only allowed names are served.
 import { isIPv4 } from 'node:net';
 
 /** The host and port of `Host`, `Origin` or an absolute-form target; the host in lower case. */
@@ -26,8 +27,9 @@ export class AllowedHosts {
   }
 
   /**
-   * Whether a request may name this host. An address cannot be rebound, because its page comes from that address itself. Neither can a
-   * single label such as `localhost` or `gopherpay`, or a name under `.localhost` (RFC 6761): an attacker cannot register one.
+   * Whether a request may name this host. An address cannot be rebound, because its page comes from that address
+   * itself. Neither can a single label such as `localhost` or `gopherpay`, or a name under `.localhost` (RFC 6761): an
+   * attacker cannot register one.
    */
   allows(host: string): boolean {
     if (!host.includes('.') || host.startsWith('[') || isIPv4(host)) return true;

@@ -1,5 +1,5 @@
-// Finds duplicate members of an object, of which JSON.parse silently keeps the last one. Members are counted in the text
-// (json-shape.ts) and in the result of JSON.parse. Only a text whose counts differ is scanned again.
+// Finds duplicate members of an object, of which JSON.parse silently keeps the last one. Members are counted in the
+// text (json-shape.ts) and in the result of JSON.parse. Only a text whose counts differ is scanned again.
 import { Problem, toValidationError } from './problem.ts';
 
 const QUOTE = 0x22;

@@ -1,8 +1,10 @@
-// Scans the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so a text that no schema
-// accepts is refused here: 1 MiB of small values would otherwise block the event loop for seconds.
+// Scans the bytes of a JSON text before it is parsed. JSON.parse and the schemas take time for each value, so a text
+// that no schema accepts is refused here: 1 MiB of small values would otherwise block the event loop for seconds.
 import { invalidRequest, Problem, toValidationError, type ValidationError } from './problem.ts';
 
-/** Objects, arrays and their members. The largest valid body has 1000 transfers of 60 members each, four levels deep. */
+/**
+ * Objects, arrays and their members. The largest valid body has 1000 transfers of 60 members each, four levels deep.
+ */
 const DEPTH_MAX = 8;
 const MEMBERS_MAX = 64;
 const ELEMENTS_MAX = 1000;
@@ -24,12 +26,16 @@ const LOWER_CASE = 0x20;
 const E = 0x65;
 const PROTO = Buffer.from('"__proto__"');
 
-/** An object or array that is open at the position of the scan: its number of values so far, and the range of its latest name. */
+/**
+ * An object or array that is open at the position of the scan: its number of values so far, and the range of its latest
+ * name.
+ */
 type Level = { isObject: boolean; count: number; nameStart: number; nameEnd: number };
 
 /**
- * Refuses a text that nests deeper or has more members than any valid body. Returns the number of its members, and the problem of a
- * number with a fraction or exponent, or of a member named __proto__. That problem applies only if JSON.parse accepts the text.
+ * Refuses a text that nests deeper or has more members than any valid body. Returns the number of its members, and the
+ * problem of a number with a fraction or exponent, or of a member named __proto__. That problem applies only if
+ * JSON.parse accepts the text.
  */
 export function inspectJson(bytes: Buffer): { members: number; problem: Problem | null } {
   const levels: Level[] = [];

@@ -38,8 +38,8 @@ function lineOf({ rawPacket, bytesParsed = 0 }: ParseError): string {
 }
 
 /**
- * Refuses a request that Node's parser could not read. Earlier requests on the connection are answered first. Otherwise their
- * caller would read the refusal as their answer, and an accepted transfer as a refused one.
+ * Refuses a request that Node's parser could not read. Earlier requests on the connection are answered first. Otherwise
+ * their caller would read the refusal as their answer, and an accepted transfer as a refused one.
  */
 export function refuseInOrder(
   latest: Latest | undefined,

@@ -2,7 +2,10 @@
 
 type Range = { readonly type: string; readonly quality: number };
 
-/** The offered type with the highest quality in the header, earlier ones first; the first one if the header accepts none. */
+/**
+ * The offered type with the highest quality in the header, earlier ones first; the first one if the header accepts
+ * none.
+ */
 export function chooseType<Type extends string>(accept: string | undefined, offered: readonly [Type, ...Type[]]): Type {
   const ranges = (accept ?? '').split(',').map(parseRange);
   let [best] = offered;

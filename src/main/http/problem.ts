@@ -1,5 +1,5 @@
-// Problems, the bodies of error answers (RFC 9457). One table maps each stable code to its status and title. docs/API.md lists the
-// same codes, and a test compares them.
+// Problems, the bodies of error answers (RFC 9457). One table maps each stable code to its status and title.
+// docs/API.md lists the same codes, and a test compares them.
 import { z } from 'zod';
 
 export const PROBLEMS = {

@@ -39,7 +39,10 @@ export class Router<Route> {
     node.methods.set(method, route);
   }
 
-  /** The route for a request; HEAD uses that of GET. Throws not_found, method_not_allowed (with Allow) and invalid_request. */
+  /**
+   * The route for a request; HEAD uses that of GET. Throws not_found, method_not_allowed (with Allow) and
+   * invalid_request.
+   */
   find(method: string, path: string): Match<Route> {
     const { methods, parameters } = this.#look(path);
     const route = methods.get(method === 'HEAD' ? 'GET' : method);

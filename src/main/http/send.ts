@@ -6,7 +6,10 @@ import type { Problem } from './problem.ts';
 import type { Answer } from './endpoint.ts';
 import { releaseStream, type Stream, writeStream } from './stream.ts';
 
-/** Headers of every answer, for browsers: the data is for the caller only, and must not be cached, sniffed, framed or embedded. */
+/**
+ * Headers of every answer, for browsers: the data is for the caller only, and must not be cached, sniffed, framed or
+ * embedded.
+ */
 const SECURITY_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
   'Cache-Control': 'no-store',

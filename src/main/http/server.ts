@@ -1,5 +1,5 @@
-// The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns any error into a
-// problem. It uses node:http directly and states every bound.
+// The HTTP server: takes a request through router, body, schema and handler to its answer, in that order, and turns any
+// error into a problem. It uses node:http directly and states every bound.
 import { randomUUIDv7 } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -106,8 +106,8 @@ export function createHttpServer<Ledger extends NamedLedger>(options: ServerOpti
       // How often Node checks for late requests. At its default of 30 s, the timeouts above would be late.
       connectionsCheckingInterval: 2000,
       maxHeaderSize: HEAD_BYTES_MAX,
-      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that follow the request in
-      // the same packet, perhaps a part of the next request. So the connection cannot be used any more.
+      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that follow
+      // the request in the same packet, perhaps a part of the next request. So the connection cannot be used any more.
       shouldUpgradeCallback: (request) => {
         closing.add(request);
         return false;
@@ -127,8 +127,8 @@ export function createHttpServer<Ledger extends NamedLedger>(options: ServerOpti
     ...options,
     onRefused: () => options.metrics.refused('connections'),
   });
-  // Without a listener, a connection that cannot be accepted because of the limit of open files would end the process. Errors before
-  // 'listening' belong to the caller of listen().
+  // Without a listener, a connection that cannot be accepted because of the limit of open files would end the process.
+  // Errors before 'listening' belong to the caller of listen().
   server.once('listening', () => {
     server.on('error', (error) => options.logger.error({ reason: error.message }, 'accept failed'));
   });
@@ -219,8 +219,8 @@ async function handleRequest<Ledger extends NamedLedger>(
 
 /**
  * Closes the server without breaking a request: new connections are refused, a request on an open one is answered with
- * `Connection: close`, and connections that stay idle are closed. Node's own close() ends idle connections at once, and resets those
- * whose next request is in flight. Resolves when all connections are closed.
+ * `Connection: close`, and connections that stay idle are closed. Node's own close() ends idle connections at once, and
+ * resets those whose next request is in flight. Resolves when all connections are closed.
  */
 export async function closeGently(server: Server): Promise<void> {
   const closed = once(server, 'close');

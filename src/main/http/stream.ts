@@ -4,7 +4,9 @@ import type { ServerResponse } from 'node:http';
 import { Problem } from './problem.ts';
 import { Shares } from '../shares.ts';
 
-/** A body that is written after the head. If `write` returns, the answer ends; if it throws, the answer is truncated. */
+/**
+ * A body that is written after the head. If `write` returns, the answer ends; if it throws, the answer is truncated.
+ */
 export type Stream = {
   readonly contentType: string;
   /** Always called, even if the caller has already disconnected, so that it can release its resources. */
@@ -122,7 +124,9 @@ export class StreamSlots {
     this.#onRefused = options.onRefused;
   }
 
-  /** Takes a stream for a caller. Returns a function that releases it, once. Throws too_many_streams if none is free. */
+  /**
+   * Takes a stream for a caller. Returns a function that releases it, once. Throws too_many_streams if none is free.
+   */
   take(caller: string): () => void {
     if (!this.#shares.tryTake(caller)) {
       this.#onRefused();

@@ -138,8 +138,8 @@ function routesOfHistory(services: Services): Route[] {
 }
 
 /**
- * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account. Lists of accounts
- * have no other filter that could bound this.
+ * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account.
+ * Lists of accounts have no other filter that could bound this.
  */
 function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): void {
   if (metadata?.value !== null) return;

@@ -9,7 +9,10 @@ import { Problem } from '../../http/problem.ts';
 const WAIT_MS = 1000;
 const ASK_AGAIN_MS = 25;
 
-/** Resolves when the ledger can settle no more transfers at or before this instant. Throws instant_not_closed if that takes too long. */
+/**
+ * Resolves when the ledger can settle no more transfers at or before this instant. Throws instant_not_closed if that
+ * takes too long.
+ */
 export async function awaitClosed(pool: ConnectionPool, ledger: Ledger, instant: string): Promise<void> {
   const deadline = performance.now() + WAIT_MS;
   for (;;) {

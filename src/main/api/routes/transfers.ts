@@ -129,7 +129,9 @@ async function reverseTransfer(
   );
 }
 
-/** The fields of a transfer between two accounts, from a body. Throws the problems that can be found without the books. */
+/**
+ * The fields of a transfer between two accounts, from a body. Throws the problems that can be found without the books.
+ */
 export function toFields(body: z.output<typeof createTransferSchema>): TransferFields & { amount: bigint } {
   refuseAmount(body.amount);
   if (body.from_account === body.to_account) {
@@ -163,16 +165,19 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
 }
 
 /**
- * Refuses a list that may read the whole history. `currency` and `metadata=key` have no index: such a list reads transfers in journal order
- * and skips those that do not match. If few match, or none, its page is never full. The read then ends only where another filter ends it.
+ * Refuses a list that may read the whole history. `currency` and `metadata=key` have no index: such a list reads
+ * transfers in journal order and skips those that do not match. If few match, or none, its page is never full. The read
+ * then ends only where another filter ends it.
  *
- * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses), `request_id`, `group_id`,
- *   `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending` (the queue is bounded).
- * - These do not: `until` alone (it starts at the first transfer), `status=completed` (nearly all), `status=failed` (its index has every
- *   failure of the history), `limit` and `after` (they count matches).
+ * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses),
+ *   `request_id`, `group_id`, `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending`
+ *   (the queue is bounded).
+ * - These do not: `until` alone (it starts at the first transfer), `status=completed` (nearly all), `status=failed`
+ *   (its index has every failure of the history), `limit` and `after` (they count matches).
  *
- * Without `currency` and `metadata=key`, each of these filters fills its page from an index, so such a list is never refused.
- * DB_SCAN_TIMEOUT_MS bounds the remaining cases: a busy account, a value that most transfers have, a `since` long ago.
+ * Without `currency` and `metadata=key`, each of these filters fills its page from an index, so such a list is never
+ * refused. DB_SCAN_TIMEOUT_MS bounds the remaining cases: a busy account, a value that most transfers have, a `since`
+ * long ago.
  */
 function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
   const { account, currency, status, metadata, since } = query;
