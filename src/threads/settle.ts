@@ -1,4 +1,4 @@
-// What runs in each of the threads: one transaction per job, on a connection of the thread's own. It never throws: it
+// The code of each thread: one transaction per job, on a connection of the thread's own. It never throws: it
 // returns a report, because an error would lose its code on the way to the main process.
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -50,7 +50,6 @@ const WRITTEN_BEFORE = new Set(['transfers_pkey', 'idempotency_keys_pkey', 'acco
 const settings: ThreadSettings = Array.isArray(workerData) ? workerData.at(-1) : workerData;
 let connection: Connection | undefined;
 
-/** Settles one job. */
 export default async function settleJob(job: Job): Promise<JobReport> {
   if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, answerLost: false, lockMs: 0 });
   let { mayBeSettled } = job;

@@ -68,10 +68,11 @@ test('start: a schema that is newer than the code is left as it is', async (t) =
   assert.deepEqual(await connectionsTo(database.name), []);
 });
 
-test('start: a role that may not make tables', async (t) => {
+test('start: a role that may not create tables', async (t) => {
   const name = await createEmptyDatabase(t, SERVER.admin.user);
   const url = renderDatabaseUrl({ ...SERVER.owner, database: name });
-  const sentence = 'The role may not make tables in the database (permission denied for schema public): let it own';
+  const sentence =
+    'The role may not create tables in the database (permission denied for schema public): make it the owner';
   await endsWith(await serve(t, { DATABASE_URL: url }), 1, sentence);
   assert.deepEqual(await connectionsTo(name), []);
 });
@@ -82,7 +83,7 @@ test('start: a database that another process has been migrating for too long', a
   await holder.query('select pg_advisory_lock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
   await assert.rejects(migrate(database.settings, { lockTimeoutMs: 300 }), {
     message:
-      'Another process has been migrating the database, or reading what is to be changed, for 0.3 s: wait until it is done, or end it, and start again.',
+      'Another process has been migrating the database, or reading tables that must change, for 0.3 s: wait until it is done, or end it, and start again.',
   });
   await holder.query('select pg_advisory_unlock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
   await migrate(database.settings);
@@ -109,7 +110,8 @@ test('start: several at once on an empty database all end up well, and each migr
 
 test('start: a data folder that cannot be written', async (t) => {
   const program = await serve(t, { DATA_DIR: '/proc/gopherpay' });
-  const sentence = 'The data folder /proc/gopherpay cannot be created or written: give this user the right to, or set';
+  const sentence =
+    'The data folder /proc/gopherpay cannot be created or written: give this user write permission, or set';
   await endsWith(program, 1, sentence);
 });
 

@@ -264,7 +264,7 @@ test('embedded: a server that is stopping is waited for and started again', asyn
   await waitUntil(async () => (await state()).includes('stopping'));
   await assert.rejects(
     openEmbeddedServer(dataDir, { startTimeoutMs: 100 }),
-    /did not get ready in 0\.1 s.*smart shutdown/s,
+    /was not ready after 0\.1 s.*smart shutdown/s,
   );
   const opening = openEmbeddedServer(dataDir);
   await client.end();
@@ -355,7 +355,7 @@ test('embedded: what cannot be opened is refused with what to do about it', asyn
   await (await openEmbeddedServer(dataDir)).release();
   const versionFile = join(dataDir, 'postgres', 'PG_VERSION');
   await writeFile(versionFile, '17\n');
-  await assert.rejects(openEmbeddedServer(dataDir), /was made by another PostgreSQL, version 17: install/);
+  await assert.rejects(openEmbeddedServer(dataDir), /was created by another version, PostgreSQL 17: install/);
   await rm(versionFile);
   await assert.rejects(openEmbeddedServer(dataDir), /is not a database \(it has no PG_VERSION\): restore/);
   await writeFile(versionFile, '18\n');
@@ -368,7 +368,7 @@ test('embedded: what cannot be opened is refused with what to do about it', asyn
 
   await assert.rejects(
     openEmbeddedServer(join(versionFile, 'data')),
-    /PG_VERSION\/data cannot be created or written: give this user the right to, or set DATA_DIR/,
+    /PG_VERSION\/data cannot be created or written: give this user write permission, or set DATA_DIR/,
   );
   await assert.rejects(openEmbeddedServer('/proc/gopherpay'), /cannot be created or written/);
 

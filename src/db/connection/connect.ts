@@ -232,7 +232,7 @@ function silenceAfterProof(probeTimeoutMs: number): SilenceError {
   return new SilenceError(`The database did not answer within ${probeTimeoutMs} ms`);
 }
 
-/** Whether no statement and no answer is in transit. */
+/** Whether no statement and no answer is in flight. */
 function isIdle(client: Client, socket: Socket): boolean {
   const answered = 'readyForQuery' in client && client.readyForQuery === true;
   return answered && socket.writableLength === 0 && !socket.writableEnded;

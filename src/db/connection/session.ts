@@ -198,7 +198,7 @@ function refuseServer({ number, text, encoding }: Facts): void {
   }
   if (encoding !== 'UTF8') {
     throw new SessionError(
-      `The database stores text as ${encoding}, and GopherPay needs UTF8: make it anew with "create database … encoding 'UTF8' template template0", or name another.`,
+      `The database stores text as ${encoding}, and GopherPay needs UTF8: recreate it with "create database … encoding 'UTF8' template template0", or name another.`,
     );
   }
 }
@@ -214,6 +214,6 @@ const WITHOUT_TRIGGERS =
 export function sharedServers(lost: readonly string[] = []): SessionError {
   const which = lost.length === 0 ? '' : ` (lost: ${lost.join(', ')})`;
   return new SessionError(
-    `A pooler in front of the database hands out its servers by the transaction${which}: set pool_mode=session for this database in PgBouncer, or name the server itself in DATABASE_URL.`,
+    `A pooler in front of the database assigns its servers by transaction${which}: set pool_mode=session for this database in PgBouncer, or name the server itself in DATABASE_URL.`,
   );
 }

@@ -6,7 +6,7 @@ export function explainFolder(dataDir: string, error: unknown): unknown {
   if (code === null) return error;
   if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(dataDir, error);
   return new Error(
-    `The data folder ${dataDir} cannot be created or written: give this user the right to, or set DATA_DIR to another folder.`,
+    `The data folder ${dataDir} cannot be created or written: give this user write permission, or set DATA_DIR to another folder.`,
     { cause: error },
   );
 }

@@ -58,7 +58,7 @@ export async function provision(folder: DataFolder, socketDir: string): Promise<
     if (PASSING.has(code)) return false;
     if (code === DISK_FULL) throw diskFull(folder.dataDir, error);
     throw new Error(
-      `The database in ${folder.dataDir} runs, but refuses us: correct what it complains about in ${folder.logFile} and start again.`,
+      `The database in ${folder.dataDir} runs, but refuses the connection of the service: correct what it complains about in ${folder.logFile} and start again.`,
       { cause: error },
     );
   }

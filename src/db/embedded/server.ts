@@ -136,7 +136,7 @@ async function bringUp(
     }
     if (performance.now() > deadline) {
       throw new Error(
-        `The database in ${folder.dataDir} did not get ready in ${timeoutMs / 1000} s; it goes on by itself, so that you can start again later, and its log ${folder.logFile} ends with: ${lastLines(await readFrom(folder.logFile))}`,
+        `The database in ${folder.dataDir} was not ready after ${timeoutMs / 1000} s: it continues by itself, so start again later; its log ${folder.logFile} ends with: ${lastLines(await readFrom(folder.logFile))}`,
       );
     }
     await sleep(POLL_INTERVAL_MS);

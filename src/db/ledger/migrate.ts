@@ -69,12 +69,12 @@ function explain(error: unknown, lockTimeoutMs: number): unknown {
   switch (sqlStateOf(error)) {
     case INSUFFICIENT_PRIVILEGE:
       return new Error(
-        `The role may not make tables in the database (${toError(error).message}): let it own the database, or grant it what is missing.`,
+        `The role may not create tables in the database (${toError(error).message}): make it the owner of the database, or grant it the missing rights.`,
         { cause: error },
       );
     case LOCK_NOT_AVAILABLE:
       return new Error(
-        `Another process has been migrating the database, or reading what is to be changed, for ${lockTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
+        `Another process has been migrating the database, or reading tables that must change, for ${lockTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
         { cause: error },
       );
     default:

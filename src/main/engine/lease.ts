@@ -14,7 +14,6 @@ export class Lease {
     return this.#held;
   }
 
-  /** Registers the lease. */
   async open(connection: Queryable): Promise<void> {
     this.#held = await openLease(connection, randomUUIDv7());
   }

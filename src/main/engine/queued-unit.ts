@@ -29,7 +29,6 @@ export type SettledUnit = {
   readonly settledAt: string;
 };
 
-/** A unit in progress. */
 export class QueuedUnit {
   readonly unit: Unit;
   readonly size: number;

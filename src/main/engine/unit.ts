@@ -52,7 +52,6 @@ export function toWaitingUnit(
   };
 }
 
-/** A request that was stored. */
 export function toStoredUnit(unit: Unit, storedAtMicros: bigint): Unit {
   const transfers = unit.transfers.map(({ transfer }) => ({ transfer, storedAtMicros }));
   return { ...unit, transfers, idempotency: null };
