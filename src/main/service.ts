@@ -243,7 +243,12 @@ function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logge
   const limits = fitConnections(wanted, { filesMax, threads, databaseConnections });
   if (limits.connectionsMax < wanted) {
     logger.warn(
-      { open_files_max: filesMax, connections_max: limits.connectionsMax, wanted },
+      {
+        open_files_max: filesMax,
+        connections_max: limits.connectionsMax,
+        wanted,
+        advice: 'raise the limit of open files, or lower CONNECTIONS_MAX',
+      },
       'connection limit lowered',
     );
   }
