@@ -1,11 +1,11 @@
 // The bars: what is compared with what, and what is required of it. A ratio is taken within each round, between neighbors
 // in time, and then the median of the rounds.
-import { medianOf, type Sample, splitName } from './contestant.ts';
+import { medianOf, type Sample, splitName } from './subject.ts';
 
 /** One round, as a bar looks at it; null where there is nothing. */
 type Round = {
-  readonly figure: (contestant: string) => number | null;
-  readonly measured: (contestant: string, name: string) => number | null;
+  readonly figure: (subject: string) => number | null;
+  readonly measured: (subject: string, name: string) => number | null;
 };
 
 export type Bar = {
@@ -31,9 +31,9 @@ const ratio = (dividend: number | null, divisor: number | null) =>
 const least = (value: number) => ({ at: 'least', value }) as const;
 const most = (value: number) => ({ at: 'most', value }) as const;
 
-/** The bars of every checkout that the contestants are taken from, and the comparisons of this one with the others. */
-export function listBars(contestants: readonly string[]): Bar[] {
-  const others = contestants.filter((name) => splitName(name).suffix !== '');
+/** The bars of every checkout that the subjects are taken from, and the comparisons of this one with the others. */
+export function listBars(subjects: readonly string[]): Bar[] {
+  const others = subjects.filter((name) => splitName(name).suffix !== '');
   return [
     ...others.flatMap(listComparisons),
     ...[...new Set(['', ...others.map((name) => splitName(name).suffix)])].flatMap(listBarsOfTree),
@@ -55,7 +55,7 @@ function listComparisons(other: string): Bar[] {
 }
 
 function listBarsOfTree(suffix: string): Bar[] {
-  const own = (contestant: string) => (SHARED.has(contestant) ? contestant : `${contestant}${suffix}`);
+  const own = (subject: string) => (SHARED.has(subject) ? subject : `${subject}${suffix}`);
   const compare = (dividend: string, divisor: string, required: Bar['required'] = null, what = ''): Bar => ({
     name: `${own(dividend)} ÷ ${own(divisor)}${what}`,
     unit: '',
@@ -63,20 +63,20 @@ function listBarsOfTree(suffix: string): Bar[] {
     of: ({ figure }) => ratio(figure(own(dividend)), figure(own(divisor))),
   });
   const report = (
-    contestant: string,
+    subject: string,
     what: string,
     measured: string,
     unit: Bar['unit'],
     required: Bar['required'] = null,
   ): Bar => ({
-    name: `${own(contestant)}: ${what}`,
+    name: `${own(subject)}: ${what}`,
     unit,
     required,
-    of: (round) => round.measured(own(contestant), measured),
+    of: (round) => round.measured(own(subject), measured),
   });
-  const processor = (contestant: string, required: number): Bar =>
-    report(contestant, 'processor time per 1,000, without the generator', 'systemMs', 'ms', most(required));
-  const memory = (contestant: string): Bar => report(contestant, 'memory of the service', 'rssPeakMb', 'MB');
+  const processor = (subject: string, required: number): Bar =>
+    report(subject, 'processor time per 1,000, without the generator', 'systemMs', 'ms', most(required));
+  const memory = (subject: string): Bar => report(subject, 'memory of the service', 'rssPeakMb', 'MB');
   const timeToFinal = (percentile: 'P50' | 'P99', required: number): Bar => ({
     name: `${own('half')}: ${percentile.toLowerCase()} of time to final ÷ mean latency of naive`,
     unit: '',
@@ -146,10 +146,10 @@ export function judge(bars: readonly Bar[], samples: readonly Sample[]): BarResu
 }
 
 function viewOf(samples: readonly Sample[], round: number): Round {
-  const find = (contestant: string) =>
-    samples.find((sample) => sample.round === round && sample.contestant === contestant && sample.figure !== null);
+  const find = (subject: string) =>
+    samples.find((sample) => sample.round === round && sample.subject === subject && sample.figure !== null);
   return {
-    figure: (contestant) => find(contestant)?.figure ?? null,
-    measured: (contestant, name) => find(contestant)?.measured[name] ?? null,
+    figure: (subject) => find(subject)?.figure ?? null,
+    measured: (subject, name) => find(subject)?.measured[name] ?? null,
   };
 }

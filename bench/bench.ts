@@ -3,8 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
 import type { Cluster, SocketSettings } from './cluster.ts';
-import { medianOf } from './contestant.ts';
-import type { Sample } from './contestant.ts';
+import { medianOf } from './subject.ts';
+import type { Sample } from './subject.ts';
 import { lineLike, runToEnd, start, type Started, stop } from './processes.ts';
 import type * as Seed from './seed.ts';
 
@@ -15,18 +15,18 @@ export const WARM_UP_SECONDS = 2;
 
 export type Bench = {
   readonly cluster: Cluster;
-  /** A folder for whatever a contestant needs; it is removed at the end. */
+  /** A folder for whatever a subject needs; it is removed at the end. */
   readonly folder: string;
   /** All that was measured so far. */
   readonly samples: readonly Sample[];
   log(line: string): void;
 };
 
-/** The median of a contestant's figures so far; throws if there is none. */
-export function figureSoFar({ samples }: Bench, contestant: string): number {
-  const figures = samples.flatMap((sample) => (sample.contestant === contestant ? (sample.figure ?? []) : []));
+/** The median of a subject's figures so far; throws if there is none. */
+export function figureSoFar({ samples }: Bench, subject: string): number {
+  const figures = samples.flatMap((sample) => (sample.subject === subject ? (sample.figure ?? []) : []));
   const median = medianOf(figures);
-  if (median === null) throw new Error(`It needs a figure of ${contestant}, and there is none.`);
+  if (median === null) throw new Error(`It needs a figure of ${subject}, and there is none.`);
   return median;
 }
 

@@ -1,4 +1,4 @@
-// The PostgreSQL that the contestants share, started exactly as `gopherpay serve` starts its own, or with stock settings. Each contestant
+// The PostgreSQL that the subjects share, started exactly as `gopherpay serve` starts its own, or with stock settings. Each subject
 // has a database of its own in it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { Connections } from '../src/load/connections.ts';
 import { type Bench, startService } from './bench.ts';
 import { type Cluster, openCluster } from './cluster.ts';
-import type { Contestant } from './contestant.ts';
+import type { Subject } from './subject.ts';
 import { countJobs } from './counts.ts';
 import { databaseOf, ours } from './ours.ts';
 import { PREFIX } from './seed.ts';
@@ -19,10 +19,7 @@ const ACCOUNTS = 2000;
 const OPENING_BALANCE = 1_000_000_000;
 
 /** The service of a checkout with so many ledgers, on a PostgreSQL of its own. */
-export function ledgers(
-  bench: Bench,
-  { name, tree, count }: { name: string; tree: string; count: number },
-): Contestant {
+export function ledgers(bench: Bench, { name, tree, count }: { name: string; tree: string; count: number }): Subject {
   let slow: Cluster | null = null;
   const slowBench: Bench = {
     ...bench,
@@ -32,7 +29,7 @@ export function ledgers(
     },
   };
   const accounts = ACCOUNTS / count;
-  const contestant = ours(slowBench, {
+  const subject = ours(slowBench, {
     name,
     what: `Ours: one transfer per request over ${count === 1 ? 'one ledger' : `${count} ledgers`} with ${ACCOUNTS.toLocaleString('en')} accounts in total, ${CONNECTIONS} connections that wait (Prefer: wait), on a stock PostgreSQL with ${SYNC_DELAY_MS} ms more per sync.`,
     tree,
@@ -40,7 +37,7 @@ export function ledgers(
     figure: { unit: 'jobs/s', count: countJobs },
   });
   return {
-    ...contestant,
+    ...subject,
     prepare: async () => {
       await requireWrk();
       const library = await compileSlowSync(bench);

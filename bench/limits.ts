@@ -1,7 +1,7 @@
 // The limits: what the machine can do with less work than ours, or with the same work and less around it.
 import { join } from 'node:path';
 import { ACCOUNTS, audit, type Bench, makeLedger, WARM_UP_SECONDS, withConnection } from './bench.ts';
-import type { Contestant } from './contestant.ts';
+import type { Subject } from './subject.ts';
 import { countCompleted } from './counts.ts';
 import { type Load, putLoad } from './load.ts';
 import { databaseOf, toRun } from './ours.ts';
@@ -11,10 +11,7 @@ import { marksOf, passWindow, type Window } from './window.ts';
 import { requireWrk } from './wrk.ts';
 
 /** node:http and a load generator, without anything behind. */
-export function http(
-  bench: Bench,
-  { name, what, load }: Pick<Contestant, 'name' | 'what'> & { load: Load },
-): Contestant {
+export function http(bench: Bench, { name, what, load }: Pick<Subject, 'name' | 'what'> & { load: Load }): Subject {
   return {
     name,
     unit: 'requests/s',
@@ -27,8 +24,8 @@ export function http(
       const server = start(process.execPath, [join(import.meta.dirname, 'bare.ts')], { cwd: bench.folder });
       try {
         const url = await lineLike(server, /listening on (\S+)/, 'The bare server');
-        const { window, said, command } = await putLoad(bench, server, url, load, seconds);
-        return toRun(said['acceptedPerSecond'] ?? 0, window, `node bench/bare.ts; ${command}`, said);
+        const { window, reported, command } = await putLoad(bench, server, url, load, seconds);
+        return toRun(reported['acceptedPerSecond'] ?? 0, window, `node bench/bare.ts; ${command}`, reported);
       } finally {
         await stop(server);
       }
@@ -39,7 +36,7 @@ export function http(
 }
 
 /** The database with our rows, without HTTP, threads or intake. */
-export function sql(bench: Bench, { name, tree }: { name: string; tree: string }): Contestant {
+export function sql(bench: Bench, { name, tree }: { name: string; tree: string }): Subject {
   const database = databaseOf(name);
   return {
     name,

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ACCOUNTS, type Bench, CONNECTIONS, WARM_UP_SECONDS } from './bench.ts';
-import { BrokenPromise, type Measured } from './contestant.ts';
+import { BrokenPromise, type Measured } from './subject.ts';
 import { ended, killIfRunning, nextLine, start, type Started } from './processes.ts';
 import { PREFIX } from './seed.ts';
 import { marksOf, passWindow, type Window } from './window.ts';
@@ -41,7 +41,7 @@ export type Load = {
 
 export type Loaded = {
   readonly window: Window;
-  readonly said: Measured;
+  readonly reported: Measured;
   /** Requests that were accepted, in the window at least. All of them must have taken effect. */
   readonly accepted: number;
   readonly command: string;
@@ -91,7 +91,7 @@ async function putNode(
   }
   if (result.unbalanced.length > 0) throw new BrokenPromise('The service shows balances that do not sum to zero.');
   const perSecond = (count: number) => count / seconds;
-  const said = {
+  const reported = {
     offeredPerSecond: perSecond(result.offered),
     acceptedPerSecond: perSecond(result.accepted),
     refusedPerSecond: perSecond(result.refused),
@@ -100,7 +100,7 @@ async function putNode(
     ...timesOf('refuse', result.refuseMs),
     ...timesOf('final', result.finalMs),
   };
-  return { window, said, accepted: result.accepted, command: `node bench/generator.ts ${shown.join(' ')}` };
+  return { window, reported, accepted: result.accepted, command: `node bench/generator.ts ${shown.join(' ')}` };
 }
 
 function timesOf(what: string, times: Percentiles): Record<string, number> {

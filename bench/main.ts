@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { judge, listBars } from './bars.ts';
 import { type Bench } from './bench.ts';
 import { openCluster } from './cluster.ts';
-import type { Contestant, Sample } from './contestant.ts';
-import { listContestants } from './contestants.ts';
+import type { Subject, Sample } from './subject.ts';
+import { listSubjects } from './subjects.ts';
 import { pgbenchVersion } from './naive.ts';
 import { EXIT_WRONG_USAGE, readOptions, UsageError } from './options.ts';
 import { endAll } from './processes.ts';
@@ -69,7 +69,7 @@ async function measure(folder: string, cluster: Bench['cluster'], signal: AbortS
   const work = join(folder, 'work');
   await mkdir(work);
   const bench: Bench = { cluster, folder: work, samples, log };
-  const contestants = choose(listContestants(bench, options.sizes, options.trees));
+  const subjects = choose(listSubjects(bench, options.sizes, options.trees));
   const circumstances = {
     ...machine(),
     ...(await cluster.describe()),
@@ -77,43 +77,43 @@ async function measure(folder: string, cluster: Bench['cluster'], signal: AbortS
     wrk: (await wrkVersion()) ?? 'none',
   };
   try {
-    const prepared = await prepareAll(contestants, { samples, log, signal });
+    const prepared = await prepareAll(subjects, { samples, log, signal });
     await cluster.settle(null);
     await runRounds(prepared, { ...options, samples, log, signal });
     log('proving what all turns left behind');
     const proven = await proveAll(prepared, samples, log);
     signal.throwIfAborted();
-    await write(contestants, proven, circumstances);
+    await write(subjects, proven, circumstances);
     if (proven.some(({ broken }) => broken !== null)) process.exitCode = EXIT_BROKEN_PROMISE;
   } finally {
-    for (const contestant of contestants) await contestant.close();
+    for (const subject of subjects) await subject.close();
   }
 }
 
-/** The contestants that were asked for, and those that they need. */
-function choose(all: readonly Contestant[]): Contestant[] {
+/** The subjects that were asked for, and those that they need. */
+function choose(all: readonly Subject[]): Subject[] {
   if (options.only.length === 0) return [...all];
   const wanted = new Set<string>();
   const add = (name: string): void => {
-    const contestant = all.find((one) => one.name === name);
-    if (!contestant) {
+    const subject = all.find((one) => one.name === name);
+    if (!subject) {
       const known = all.map((one) => one.name).join(', ');
-      throw new UsageError(`There is no contestant "${name}"; there are ${known}.`);
+      throw new UsageError(`There is no subject "${name}"; there are ${known}.`);
     }
     wanted.add(name);
-    contestant.needs.forEach(add);
+    subject.needs.forEach(add);
   };
   options.only.forEach(add);
   return all.filter(({ name }) => wanted.has(name));
 }
 
 async function write(
-  contestants: readonly Contestant[],
+  subjects: readonly Subject[],
   samples: readonly Sample[],
   circumstances: Circumstances,
 ): Promise<void> {
-  const bars = judge(listBars(contestants.map(({ name }) => name)), samples);
-  const markdown = renderResults({ bars, contestants, samples, circumstances });
+  const bars = judge(listBars(subjects.map(({ name }) => name)), samples);
+  const markdown = renderResults({ bars, subjects, samples, circumstances });
   await mkdir(options.out, { recursive: true });
   await writeFile(join(options.out, 'RESULTS.md'), markdown);
   const ratios = bars.map(({ bar, values, median, met }) => ({
@@ -138,7 +138,7 @@ function machine(): Circumstances {
     memory: `${Math.round(totalmem() / 2 ** 30)} GB`,
     kernel: release(),
     Node: process.version,
-    rounds: `${options.rounds} of ${options.seconds} s for each contestant`,
+    rounds: `${options.rounds} of ${options.seconds} s for each subject`,
     'log of the service': 'default level (info), written to /dev/null',
   };
 }

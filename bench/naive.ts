@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { ACCOUNTS, type Bench, WARM_UP_SECONDS, withConnection } from './bench.ts';
-import { BrokenPromise, type Contestant, type Measured } from './contestant.ts';
+import { BrokenPromise, type Subject, type Measured } from './subject.ts';
 import { familySeconds, runToEnd } from './processes.ts';
 import { processorTime } from './window.ts';
 
@@ -49,7 +49,7 @@ export async function pgbenchVersion(): Promise<string> {
   return program === null ? 'none' : (await promisify(execFile)(program, ['--version'])).stdout.trim();
 }
 
-export function naive(bench: Bench): Contestant {
+export function naive(bench: Bench): Subject {
   const program = findPgbench();
   if (program === null) {
     bench.log(
@@ -89,12 +89,12 @@ async function runPgbench(bench: Bench, program: string, script: string, seconds
     await runToEnd(program, [...options, '-T', String(seconds), ...reach], { cwd: bench.folder, stderr: 'ignore' });
   await run(WARM_UP_SECONDS);
   const before = familySeconds(bench.cluster.postmasterId);
-  const said = await run(seconds);
+  const reported = await run(seconds);
   const postgresCores = (familySeconds(bench.cluster.postmasterId) - before) / seconds;
-  const number = (pattern: RegExp) => Number(pattern.exec(said)?.[1] ?? Number.NaN);
+  const number = (pattern: RegExp) => Number(pattern.exec(reported)?.[1] ?? Number.NaN);
   const figure = number(/^tps = ([\d.]+)/m);
   const latencyMeanMs = number(/^latency average = ([\d.]+) ms/m);
-  if (!Number.isFinite(figure) || !Number.isFinite(latencyMeanMs)) throw new Error(`pgbench said: ${said}`);
+  if (!Number.isFinite(figure) || !Number.isFinite(latencyMeanMs)) throw new Error(`pgbench said: ${reported}`);
   const command = `pgbench ${options.slice(0, -1).join(' ')} naive.sql -T ${seconds}`;
   const measured = { latencyMeanMs, postgresCores, ...processorTime({ postgresCores }, figure) };
   return { figure, measured, command };
@@ -110,8 +110,8 @@ async function runStandIn(bench: Bench, seconds: number) {
   ];
   const reach = [`--host=${host}`, `--port=${port}`, `--user=${user}`, `--database=${DATABASE}`];
   const script = join(import.meta.dirname, 'naive-client.ts');
-  const said = await runToEnd(process.execPath, [script, ...options, ...reach], { cwd: bench.folder });
-  const [transfers = Number.NaN, latencyMeanMs = Number.NaN] = said.split(' ').map(Number);
+  const reported = await runToEnd(process.execPath, [script, ...options, ...reach], { cwd: bench.folder });
+  const [transfers = Number.NaN, latencyMeanMs = Number.NaN] = reported.split(' ').map(Number);
   const measured: Measured = { latencyMeanMs };
   return { figure: transfers / seconds, measured, command: `node bench/naive-client.ts ${options.join(' ')}` };
 }

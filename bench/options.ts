@@ -1,24 +1,24 @@
 // The options of the benchmark.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Tree } from './contestants.ts';
+import type { Tree } from './subjects.ts';
 
 export const EXIT_WRONG_USAGE = 2;
 
 const USAGE = `npm run bench -- [options]
 
-  --rounds=N       rounds, in each of which every contestant has one turn (5)
+  --rounds=N       rounds, in each of which every subject has one turn (5)
   --seconds=N      seconds of each turn that count (8)
   --server=KIND    embedded: PostgreSQL as gopherpay serve starts it; stock: the machine's own PostgreSQL with its
                    default settings, except for shared_buffers and max_wal_size (embedded)
-  --only=NAME      this contestant, and those that it needs; may be repeated
-  --tree=NAME=PATH another checkout as well, whose contestants are called "single-64 (NAME)" and so on; may be repeated
+  --only=NAME      this subject, and those that it needs; may be repeated
+  --tree=NAME=PATH another checkout as well, whose subjects are called "single-64 (NAME)" and so on; may be repeated
   --long=N         transfers that are there already for "long" (5000000)
   --wide=N         accounts for "wide" (1000000)
   --report=N       rows of the report (1000000)
   --out=FOLDER     where RESULTS.md and results.json are written (bench)
 
-Contestants of each checkout:
+Subjects of each checkout:
   single-64, single-256   one transfer per request, answered 202, at 64 and at 256 connections (wrk)
   wait-64, wait-256       the same with Prefer: wait (wrk)
   single                  the same answered 202 at 128 connections, load generator in Node
@@ -30,7 +30,7 @@ Contestants of each checkout:
   ledgers-1, ledgers-8    jobs per second of one and of eight ledgers, 10 ms more per sync (wrk, cc, stock PostgreSQL)
   sql                     the rows of the service by one database client: the limit of bulk
 
-Contestants measured once:
+Subjects measured once:
   bare-http, http         a bare node:http server, at 256 connections (wrk) and at 128 (load generator in Node)
   naive                   one transaction per transfer by pgbench
   copy, report            an account's history by psql, and by gopherpay report
@@ -41,7 +41,7 @@ Examples:
   npm run bench -- --server=stock --tree=before=../before --only=single-64 --only='single-64 (before)'
 
 wrk, pgbench, psql and the stock PostgreSQL come with the Debian packages wrk and postgresql; cc with gcc and libc6-dev.
-A contestant that cannot be prepared is reported with the reason, and the others run.`;
+A subject that cannot be prepared is reported with the reason, and the others run.`;
 
 /** What was requested cannot be done; the message says what to request instead. */
 export class UsageError extends Error {}

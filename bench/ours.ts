@@ -1,8 +1,8 @@
-// Contestants that are the service: it runs as its own process, the load comes from another one, and the books are audited after
+// Subjects that are the service: it runs as its own process, the load comes from another one, and the books are audited after
 // the last turn.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ACCOUNTS, audit, type Bench, makeLedger, startService, withConnection } from './bench.ts';
-import { BrokenPromise, type Contestant, type Measured, type Run, type Unit } from './contestant.ts';
+import { BrokenPromise, type Subject, type Measured, type Run, type Unit } from './subject.ts';
 import { type Count, countCompleted, countOpened } from './counts.ts';
 import { type Load, type Loaded, putLoad } from './load.ts';
 import { watchMemory } from './processes.ts';
@@ -15,7 +15,7 @@ const CHECK_INTERVAL_MS = 100;
 /** Checks in a row that find nothing pending: a request may still be on its way to the table. */
 const IDLE_CHECKS = 5;
 
-export type Ours = Pick<Contestant, 'name' | 'what'> & {
+export type Ours = Pick<Subject, 'name' | 'what'> & {
   readonly tree: string;
   readonly needs?: readonly string[];
   readonly load: Load;
@@ -26,7 +26,7 @@ export type Ours = Pick<Contestant, 'name' | 'what'> & {
   readonly figure?: { readonly unit: Unit; readonly count: Count };
 };
 
-/** The name of a contestant's database. */
+/** The name of a subject's database. */
 export function databaseOf(name: string): string {
   return name.replaceAll(/\W+/g, '_').toLowerCase();
 }
@@ -35,7 +35,7 @@ export function databaseOf(name: string): string {
 export function ours(
   bench: Bench,
   { name, what, tree, needs = [], load, settings = {}, history = 0, figure }: Ours,
-): Contestant {
+): Subject {
   const database = databaseOf(name);
   const accounts = load.accounts ?? ACCOUNTS;
   return {
@@ -60,7 +60,7 @@ export function ours(
         remembered = memory.end();
         await service.stop();
       }
-      const { window, said, accepted, command } = loaded;
+      const { window, reported, accepted, command } = loaded;
       const perSecond = await withConnection(bench, database, async (connection) => {
         const total = await (load.opens ? countOpened : countCompleted)(connection, startedAt, Date.now() + 1000);
         if (total < accepted) throw new BrokenPromise(`${accepted} requests were accepted, ${total} took effect.`);
@@ -68,7 +68,7 @@ export function ours(
         return count / ((window.to - window.from) / 1000);
       });
       await bench.cluster.settle(database);
-      return toRun(perSecond, window, withSettings(command, settings), { ...said, ...remembered });
+      return toRun(perSecond, window, withSettings(command, settings), { ...reported, ...remembered });
     },
     prove: async () => await audit(bench, tree, database),
     close: async () => {},

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { Measured } from './contestant.ts';
+import type { Measured } from './subject.ts';
 
 /** Linux counts processor time in hundredths of a second, whatever its clock. */
 const TICKS_PER_SECOND = 100;

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { audit, type Bench, databaseEnvironment, makeLedger, ROOT } from './bench.ts';
-import { BrokenPromise, type Contestant, type Measured, type Run } from './contestant.ts';
+import { BrokenPromise, type Subject, type Measured, type Run } from './subject.ts';
 import { ended, runToEnd, start, watchMemory } from './processes.ts';
 import { PREFIX } from './seed.ts';
 
@@ -20,7 +20,7 @@ const HISTORY = `
   order by transfers.journal_number, transfers.journal_position, id`.replaceAll(/\s+/g, ' ');
 
 /** The command, on a history of `rows` transfers. */
-export function report(bench: Bench, rows: number): Contestant {
+export function report(bench: Bench, rows: number): Subject {
   return {
     name: 'report',
     unit: 'rows/s',
@@ -49,7 +49,7 @@ export function report(bench: Bench, rows: number): Contestant {
 }
 
 /** psql, which must be installed, with the same history. It makes the books of both. */
-export function copy(bench: Bench, rows: number): Contestant {
+export function copy(bench: Bench, rows: number): Subject {
   return {
     name: 'copy',
     unit: 'rows/s',

@@ -1,19 +1,19 @@
 // Renders what was measured as Markdown: bars first, absolute figures after them.
 import type { BarResult } from './bars.ts';
-import { type Contestant, medianOf, type Sample } from './contestant.ts';
+import { type Subject, medianOf, type Sample } from './subject.ts';
 
 export type Circumstances = Readonly<Record<string, string>>;
 
 export function renderResults(results: {
   bars: readonly BarResult[];
-  contestants: readonly Contestant[];
+  subjects: readonly Subject[];
   samples: readonly Sample[];
   circumstances: Circumstances;
 }): string {
-  const { bars, contestants, samples, circumstances } = results;
-  const of = (name: string) => samples.filter(({ contestant }) => contestant === name);
+  const { bars, subjects, samples, circumstances } = results;
+  const of = (name: string) => samples.filter(({ subject }) => subject === name);
   const measuredPart = (title: string, explanation: string, columns: Columns): string[] => {
-    const rows = measuredTable(contestants, of, columns);
+    const rows = measuredTable(subjects, of, columns);
     return rows === null ? [] : [`## ${title}`, explanation, rows];
   };
   return [
@@ -24,8 +24,8 @@ export function renderResults(results: {
     '## Figures',
     'Beside each rate, the processor milliseconds per 1,000 transfers, requests, accounts or jobs, by component; medians of the rounds. The whole service also has the threads that collect garbage and compile. Where the load generator settles by itself (sql), its time counts as the generator.',
     table(
-      ['contestant', 'unit', 'median', 'spread', 'runs', ...COMPONENTS.map(([title]) => title)],
-      contestants.map((one) => renderFigures(one, of(one.name))),
+      ['subject', 'unit', 'median', 'spread', 'runs', ...COMPONENTS.map(([title]) => title)],
+      subjects.map((one) => renderFigures(one, of(one.name))),
     ),
     ...renderBroken(samples),
     ...measuredPart(
@@ -54,7 +54,7 @@ export function renderResults(results: {
       Object.entries(circumstances).map(([name, value]) => [name, value]),
     ),
     '## What ran',
-    ...contestants.map((one) => `- **${one.name}**: ${one.what}\n  \`${of(one.name).at(-1)?.command ?? ''}\``),
+    ...subjects.map((one) => `- **${one.name}**: ${one.what}\n  \`${of(one.name).at(-1)?.command ?? ''}\``),
     '',
   ].join('\n\n');
 }
@@ -105,15 +105,15 @@ const MEMORY: Columns = [
   ['peak', 'rssPeakMb'],
 ];
 
-/** Medians of what some of the contestants measured; contestants and columns without any are left out. Null: there are none. */
+/** Medians of what some of the subjects measured; subjects and columns without any are left out. Null: there are none. */
 function measuredTable(
-  contestants: readonly Contestant[],
+  subjects: readonly Subject[],
   of: (name: string) => readonly Sample[],
   columns: Columns,
 ): string | null {
-  const median = (contestant: string, name: string) => medianMeasured(of(contestant), name);
-  const shown = columns.filter(([, name]) => contestants.some((one) => median(one.name, name) !== null));
-  const rows = contestants
+  const median = (subject: string, name: string) => medianMeasured(of(subject), name);
+  const shown = columns.filter(([, name]) => subjects.some((one) => median(one.name, name) !== null));
+  const rows = subjects
     .filter((one) => shown.some(([, name]) => median(one.name, name) !== null))
     .map((one) => [one.name, ...shown.map(([, name]) => rounded(median(one.name, name)))]);
   return rows.length === 0 ? null : table(['', ...shown.map(([title]) => title)], rows);
@@ -131,7 +131,7 @@ function renderBar({ bar, values, median, met }: BarResult): string[] {
   return [bar.name, bound, `${rounded(median)}${unit && ` ${unit}`}`, spreadOf(values), verdict];
 }
 
-function renderFigures({ name, unit }: Contestant, samples: readonly Sample[]): string[] {
+function renderFigures({ name, unit }: Subject, samples: readonly Sample[]): string[] {
   const figures = samples.flatMap(({ figure }) => figure ?? []);
   const broken = samples.length - figures.length;
   const runs = `${figures.length}${broken === 0 ? '' : `, and ${broken} without a figure`}`;
@@ -140,8 +140,8 @@ function renderFigures({ name, unit }: Contestant, samples: readonly Sample[]): 
 }
 
 function renderBroken(samples: readonly Sample[]): string[] {
-  const broken = samples.flatMap(({ contestant, round, broken }) =>
-    broken === null ? [] : [`- ${contestant}, round ${round}: ${broken}`],
+  const broken = samples.flatMap(({ subject, round, broken }) =>
+    broken === null ? [] : [`- ${subject}, round ${round}: ${broken}`],
   );
   return broken.length === 0 ? [] : [`Without a figure:\n\n${broken.join('\n')}`];
 }

@@ -3,7 +3,7 @@
 import { dirname, join } from 'node:path';
 import type { Bench } from './bench.ts';
 import { ROOT } from './bench.ts';
-import { type Contestant, medianOf, type Run } from './contestant.ts';
+import { type Subject, medianOf, type Run } from './subject.ts';
 import { findOsUser } from '../src/db/embedded/os-user.ts';
 import { findIdentity, findPrograms, runToEnd as runAs } from '../src/db/embedded/programs.ts';
 import { openEmbeddedServer } from '../src/db/embedded/server.ts';
@@ -12,7 +12,7 @@ import { ended, lineLike, runToEnd, start } from './processes.ts';
 const STARTS = 3;
 const TIMEOUT_MS = 60_000;
 
-export function npmStart(bench: Bench): Contestant {
+export function npmStart(bench: Bench): Subject {
   const dataDir = join(bench.folder, 'start');
   return {
     name: 'start',
@@ -44,7 +44,7 @@ async function startOnce(dataDir: string): Promise<number> {
   return milliseconds;
 }
 
-export function bareStart(bench: Bench): Contestant {
+export function bareStart(bench: Bench): Subject {
   const dataDir = join(bench.folder, 'bare');
   const clusterDir = join(dataDir, 'postgres');
   const log = join(clusterDir, 'bare.log');

@@ -1,6 +1,6 @@
 // Waits for the window of a load to pass, and measures the processes in it.
 import type { Bench } from './bench.ts';
-import type { Measured } from './contestant.ts';
+import type { Measured } from './subject.ts';
 import {
   familySeconds,
   lineLike,

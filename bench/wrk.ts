@@ -67,7 +67,7 @@ export async function putWrk(
     const accepted = measured.requests - measured.refused;
     const perSecond = (count: number) => count / measured.seconds;
     const { meanMs, p50Ms, p99Ms } = measured;
-    const said = {
+    const reported = {
       offeredPerSecond: perSecond(measured.requests),
       acceptedPerSecond: perSecond(accepted),
       refusedPerSecond: perSecond(measured.refused),
@@ -77,7 +77,7 @@ export async function putWrk(
     };
     const shown = options.map((option) => (option.includes(' ') ? `'${option}'` : option.replace(url, 'URL')));
     const command = [PROGRAM, ...shown].join(' ');
-    return { window, said, accepted: accepted + warmedUp.requests - warmedUp.refused, command };
+    return { window, reported, accepted: accepted + warmedUp.requests - warmedUp.refused, command };
   } finally {
     killIfRunning(started);
   }

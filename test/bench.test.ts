@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judge, listBars } from '../bench/bars.ts';
-import type { Sample } from '../bench/contestant.ts';
+import type { Sample } from '../bench/subject.ts';
 import { countCompleted } from '../bench/counts.ts';
 import { parseStat } from '../bench/processes.ts';
 import { inTurn } from '../bench/rounds.ts';
@@ -27,8 +27,8 @@ test('bench: a seeded ledger keeps every promise', async (t) => {
 });
 
 test('bench: a ratio is taken within a round, and a run without a figure has none', () => {
-  const sample = (contestant: string, round: number, figure: number | null): Sample => ({
-    contestant,
+  const sample = (subject: string, round: number, figure: number | null): Sample => ({
+    subject,
     round,
     figure,
     broken: figure === null ? 'poisoned' : null,
@@ -77,8 +77,8 @@ test('bench: processor time is per 1,000 and leaves the generator out of the who
 });
 
 test('bench: another checkout is judged by the same bars, and compared with this one in each round', () => {
-  const sample = (contestant: string, round: number, figure: number, systemMs: number): Sample => ({
-    contestant,
+  const sample = (subject: string, round: number, figure: number, systemMs: number): Sample => ({
+    subject,
     round,
     figure,
     broken: null,
@@ -104,8 +104,8 @@ test('bench: another checkout is judged by the same bars, and compared with this
 });
 
 test('bench: checkouts that are compared stay neighbors, and take turns in going first', () => {
-  const contestants = ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)'].map((name) => ({ name }));
-  const orderOf = (round: number) => inTurn(contestants, round).map(({ name }) => name);
+  const subjects = ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)'].map((name) => ({ name }));
+  const orderOf = (round: number) => inTurn(subjects, round).map(({ name }) => name);
   assert.deepEqual(orderOf(1), ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)']);
   assert.deepEqual(orderOf(2), ['single (before)', 'single', 'bulk (before)', 'bulk', 'naive']);
   assert.deepEqual(orderOf(3), ['bulk', 'bulk (before)', 'naive', 'single', 'single (before)']);

@@ -62,7 +62,7 @@ test('logger: a level passes equally severe lines, and silent passes none', asyn
 });
 
 /** Text that JSON escapes, or that looks as if it did. */
-const ODD_TEXTS = [
+const EDGE_CASE_TEXTS = [
   'say "hello"',
   'C:\\new\\table\\',
   '\\"',
@@ -76,7 +76,7 @@ const ODD_TEXTS = [
   '',
   `/${'long'.repeat(20_000)}"`,
 ];
-const ODD_NUMBERS = [0, -0, 0.0004, 0.001, 1e-9, 12.3456, 999.9995, 1e21, 2 ** 53, NaN, Infinity];
+const EDGE_CASE_NUMBERS = [0, -0, 0.0004, 0.001, 1e-9, 12.3456, 999.9995, 1e21, 2 ** 53, NaN, Infinity];
 const PLAIN_LINE: RequestLine = {
   requestId: '019ac0de-0000-7000-8000-000000000000',
   method: 'POST',
@@ -87,7 +87,7 @@ const PLAIN_LINE: RequestLine = {
   durationMs: 1.5,
   log: { transfer_id: '019ac0de-0000-7000-8000-000000000000' },
 };
-const ODD_LINES: RequestLine[] = [
+const EDGE_CASE_LINES: RequestLine[] = [
   PLAIN_LINE,
   { ...PLAIN_LINE, log: undefined },
   { ...PLAIN_LINE, ledger: undefined },
@@ -97,11 +97,11 @@ const ODD_LINES: RequestLine[] = [
     ...PLAIN_LINE,
     log: { transfer_id: 't', group_id: 'g', transfers: 1, ended: 'broken_off', bytes: 9, code: 'internal' },
   },
-  ...ODD_TEXTS.flatMap((text): RequestLine[] => [
+  ...EDGE_CASE_TEXTS.flatMap((text): RequestLine[] => [
     { ...PLAIN_LINE, requestId: text, method: text, route: text, ledger: text },
     { ...PLAIN_LINE, log: { transfer_id: text, group_id: text, ended: text, code: text } },
   ]),
-  ...ODD_NUMBERS.map((number) => ({
+  ...EDGE_CASE_NUMBERS.map((number) => ({
     ...PLAIN_LINE,
     status: number,
     requestBytes: number,
@@ -131,7 +131,7 @@ test('logger: a request line is byte for byte what the general logger writes', a
   const script = `
     const lines = JSON.parse(${JSON.stringify(
       JSON.stringify(
-        ODD_LINES.map((line) => [line, fieldsOf(line)]),
+        EDGE_CASE_LINES.map((line) => [line, fieldsOf(line)]),
         numbers,
       ),
     )},
@@ -145,7 +145,7 @@ test('logger: a request line is byte for byte what the general logger writes', a
   const { written } = await run(t, 'info', script);
   const lines = written.split('\n');
   assert.equal(lines.pop(), '', 'The last line is whole.');
-  assert.equal(lines.length, 2 * ODD_LINES.length, 'No text breaks a line.');
+  assert.equal(lines.length, 2 * EDGE_CASE_LINES.length, 'No text breaks a line.');
   for (let index = 0; index < lines.length; index += 2) {
     assert.equal(lines[index], lines[index + 1]);
     parse(lines[index] ?? '');

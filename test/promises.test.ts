@@ -162,7 +162,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
   'an idempotency key names one request': [copy('idempotency_keys', `key = 'key-0'`)],
   'an idempotency key names what exists': [
     change('idempotency_keys', `transfer_id = '${UNKNOWN}'`, `key = 'key-0'`),
-    change('idempotency_keys', `account_number = 'NOBODY'`, `key = 'key-0'`),
+    change('idempotency_keys', `account_number = 'NOSUCH'`, `key = 'key-0'`),
     change('idempotency_keys', 'transfer_id = null', `key = 'key-0'`),
     remove('pending_transfers', `id = '${WAITING}'`),
   ],

@@ -32,7 +32,7 @@ export type Intent = {
 };
 
 /** What an answer says of one transfer. */
-const told = z.object({
+const reported = z.object({
   id: z.string(),
   kind: z.string(),
   status: z.string(),
@@ -44,7 +44,7 @@ const told = z.object({
   created_at: z.string(),
 });
 
-export type Told = z.infer<typeof told>;
+export type Reported = z.infer<typeof reported>;
 
 const account = z.object({ account_number: z.string(), opening_transfer_id: z.string().nullable() });
 
@@ -72,18 +72,18 @@ export type Attempt = {
   code: string | null;
   /** What the answer names: the id of a transfer or of a group. */
   named: string | null;
-  told: readonly Told[];
+  reported: readonly Reported[];
   /** The accounts that the answer shows. */
   opened: readonly OpenedAccount[];
 };
 
-const single = told;
-const group = z.object({ group_id: z.string(), transfers: z.array(told) });
+const single = reported;
+const group = z.object({ group_id: z.string(), transfers: z.array(reported) });
 const accounts = z.object({ accounts: z.array(account) });
 const problem = z.object({ code: z.string() });
 
-type Essentials = Pick<Attempt, 'code' | 'named' | 'told' | 'opened'>;
-const NOTHING: Essentials = { code: null, named: null, told: [], opened: [] };
+type Essentials = Pick<Attempt, 'code' | 'named' | 'reported' | 'opened'>;
+const NOTHING: Essentials = { code: null, named: null, reported: [], opened: [] };
 
 /** What matters of an answer's body. Throws if a success does not say what it must. */
 export function parseEssentials(intent: Intent, status: number, text: string): Essentials {
@@ -92,7 +92,7 @@ export function parseEssentials(intent: Intent, status: number, text: string): E
   switch (intent.kind) {
     case 'group': {
       const { group_id, transfers } = group.parse(body);
-      return { ...NOTHING, named: group_id, told: transfers };
+      return { ...NOTHING, named: group_id, reported: transfers };
     }
     case 'account':
       return { ...NOTHING, opened: [account.parse(body)] };
@@ -100,7 +100,7 @@ export function parseEssentials(intent: Intent, status: number, text: string): E
       return { ...NOTHING, opened: accounts.parse(body).accounts };
     default: {
       const transfer = single.parse(body);
-      return { ...NOTHING, named: transfer.id, told: [transfer] };
+      return { ...NOTHING, named: transfer.id, reported: [transfer] };
     }
   }
 }

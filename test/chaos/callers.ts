@@ -112,7 +112,7 @@ export class Callers {
     const again = [...doubts, ...certain.filter(() => this.#draw.whole(1, 10) === 1)].flatMap(
       ([first]) => first?.intent ?? [],
     );
-    const left: string[] = [];
+    const undecided: string[] = [];
     const queue = again.values();
     const call = async (): Promise<void> => {
       for (const intent of queue) {
@@ -121,11 +121,11 @@ export class Callers {
           await sleep(PAUSE_MS * Math.min(retries, 10));
           attempt = await this.send(intent);
         }
-        if (this.#mustRetry(attempt)) left.push(intent.name);
+        if (this.#mustRetry(attempt)) undecided.push(intent.name);
       }
     };
     await Promise.all(Array.from({ length: CALLERS / 2 }, call));
-    return left;
+    return undecided;
   }
 
   /** A transfer that nothing can refuse, to one service, answered when it is final. */
@@ -221,7 +221,7 @@ export class Callers {
       intent.kind === 'hold' &&
       order &&
       order.expires_in === undefined &&
-      attempt.told[0]?.status === 'completed' &&
+      attempt.reported[0]?.status === 'completed' &&
       !this.#knownHolds.has(named)
     ) {
       this.#knownHolds.add(named);
@@ -231,7 +231,7 @@ export class Callers {
   }
 
   #blank(intent: Intent, requestId: string, url: string): Attempt {
-    const nothing = { status: null, broken: null, code: null, named: null, told: [], opened: [] };
+    const nothing = { status: null, broken: null, code: null, named: null, reported: [], opened: [] };
     return {
       intent,
       round: this.#round,
@@ -378,7 +378,7 @@ export class Callers {
 
 /** What is sent for an order. */
 export function bodyOf({ kind, orders, atomic, accounts }: Intent): unknown {
-  const named = accounts.map((account) => ({ ...account, name: 'Somebody' }));
+  const named = accounts.map((account) => ({ ...account, name: 'Ada' }));
   switch (kind) {
     case 'group':
       return { transfers: orders, atomic };

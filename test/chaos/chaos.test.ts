@@ -6,7 +6,7 @@ import { before, test } from 'node:test';
 import { MAY_BE_MISSING } from '../support/disk.ts';
 import { makeFolder } from '../support/service.ts';
 import { FAULTS } from './faults.ts';
-import { summarise } from './judge.ts';
+import { summarize } from './judge.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { runFault } from './run.ts';
 
@@ -19,8 +19,8 @@ before(async (t) => {
 
 for (const fault of FAULTS) {
   test(`chaos: ${fault.name}`, async (t) => {
-    const given = process.env['CHAOS_SEED'];
-    const seed = given === undefined || given === '' ? randomInt(2 ** 32) : Number(given);
+    const requested = process.env['CHAOS_SEED'];
+    const seed = requested === undefined || requested === '' ? randomInt(2 ** 32) : Number(requested);
     t.diagnostic(`to draw the same again: CHAOS_SEED=${seed}`);
     const tell = (sentence: string): void => t.diagnostic(sentence);
     const result = await runFault(fault, { postgres, rounds: 1, seed, short: true, recordPath: null, tell });
@@ -29,7 +29,7 @@ for (const fault of FAULTS) {
       assert.ok(MAY_BE_MISSING, `${result.notRun} CHAOS_FAULTS_MAY_BE_MISSING=1 lets the tests pass without it.`);
       return;
     }
-    assert.deepEqual(summarise(result.violations), []);
+    assert.deepEqual(summarize(result.violations), []);
     assert.ok(result.recovered);
     assert.ok(result.accepted > 0, 'There was load.');
   });

@@ -15,12 +15,12 @@ export function judgeChronology(attempts: readonly Attempt[], rows: readonly Sto
  * smaller than the transfer's. Journal rows commit in the order of their numbers, so the transfer was final by then.
  */
 function findRevivals(attempts: readonly Attempt[], byId: ReadonlyMap<string, Stored>): Violation[] {
-  const known = attempts.flatMap(({ told, readAt }) =>
-    told.flatMap(({ journal_number }) => (journal_number === null ? [] : [{ number: journal_number, readAt }])),
+  const known = attempts.flatMap(({ reported, readAt }) =>
+    reported.flatMap(({ journal_number }) => (journal_number === null ? [] : [{ number: journal_number, readAt }])),
   );
   known.sort((a, b) => b.number - a.number);
   const pending = attempts.flatMap((attempt) =>
-    attempt.told.flatMap(({ id, status }) => {
+    attempt.reported.flatMap(({ id, status }) => {
       const number = byId.get(id)?.journal_number ?? null;
       return status !== 'pending' || number === null ? [] : [{ attempt, id, number }];
     }),
@@ -41,8 +41,8 @@ function findRevivals(attempts: readonly Attempt[], byId: ReadonlyMap<string, St
 }
 
 function findWrongTimes(attempts: readonly Attempt[], byId: ReadonlyMap<string, Stored>): Violation[] {
-  return attempts.flatMap(({ told, requestId }) =>
-    told.flatMap(({ id, created_at }) => {
+  return attempts.flatMap(({ reported, requestId }) =>
+    reported.flatMap(({ id, created_at }) => {
       const stored = byId.get(id)?.created_at;
       if (stored === undefined || isSameInstant(stored, created_at)) return [];
       const detail = `${requestId}: ${id} was answered ${created_at}, stored is ${stored}`;

@@ -137,10 +137,10 @@ async function cutStream(blow: Blow): Promise<void> {
   const path = draw.pick([`/accounts/${RICH.prefix}0/statements/${month}`, '/events?after=0', '/transfers?limit=1000']);
   const accept = draw.pick(['text/csv', 'application/json', 'text/event-stream']);
   const { socket } = dial(blow);
-  let left = draw.whole(1, 50_000);
+  let remaining = draw.whole(1, 50_000);
   socket.on('data', (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left <= 0) socket.resetAndDestroy();
+    remaining -= chunk.length;
+    if (remaining <= 0) socket.resetAndDestroy();
   });
   socket.write(`GET ${path} HTTP/1.1\r\nHost: chaos\r\nAccept: ${accept}\r\n\r\n`);
   await sleep(draw.whole(200, 1000));

@@ -94,8 +94,10 @@ export const LOAD_FAULTS: readonly Fault[] = [
       });
       const all = callers.draftTransfer({ from_account: account_number, to_account: 'RICH0', amount: count });
       const spent = await callers.send(all, { waits: true });
-      if (spent.told[0]?.status !== 'completed')
-        system.complaints.push(`The released money cannot be spent: ${spent.status} ${spent.told[0]?.failure_code}.`);
+      if (spent.reported[0]?.status !== 'completed')
+        system.complaints.push(
+          `The released money cannot be spent: ${spent.status} ${spent.reported[0]?.failure_code}.`,
+        );
     },
   },
 ];

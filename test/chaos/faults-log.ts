@@ -73,8 +73,8 @@ async function stop(blow: Blow, what: string): Promise<void> {
     return;
   }
   if (stopped.code !== 0) complain(blow, what, `SIGTERM ended the service with ${stopped.signal ?? stopped.code}`);
-  const left = await system.countPending();
-  if (left > 0) complain(blow, what, `the service ended and left ${left} transfers pending`);
+  const remaining = await system.countPending();
+  if (remaining > 0) complain(blow, what, `the service ended and left ${remaining} transfers pending`);
 }
 
 function complain({ system }: Blow, what: string, outcome: string): void {

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KILLABLE_THREADS_ENV, killThread } from '../support/trouble.ts';
 import type { Fault } from './fault.ts';
-import { CONTROL_FILE, type Orders } from './possession.ts';
+import { CONTROL_FILE, type Injection } from './fault-control.ts';
 import type { System } from './system.ts';
 
 const RECOVER_MS = 15_000;
-const POSSESSED_ENV = { NODE_OPTIONS: `--import=${new URL('possessed.ts', import.meta.url).href}` };
+const FAULT_INJECTION_ENV = { NODE_OPTIONS: `--import=${new URL('fault-injection.ts', import.meta.url).href}` };
 
 export const PROCESS_FAULTS: readonly Fault[] = [
   {
@@ -45,8 +45,8 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       const { code, signal } = await stopping;
       const endedAt = Date.now();
       if (code !== 0) system.complaints.push(`SIGTERM ended the service with ${signal ?? `code ${code}`}.`);
-      const left = await system.countPending();
-      if (left > 0) system.complaints.push(`It ended in good order and left ${left} transfers pending.`);
+      const remaining = await system.countPending();
+      if (remaining > 0) system.complaints.push(`It ended in good order and left ${remaining} transfers pending.`);
       system.begin(0);
       // What was on its way for a while when the signal came had arrived, and must have been answered.
       const cut = callers.attempts.filter(
@@ -75,30 +75,30 @@ export const PROCESS_FAULTS: readonly Fault[] = [
   },
   {
     name: 'clock',
-    shape: { services: 1, env: POSSESSED_ENV },
+    shape: { services: 1, env: FAULT_INJECTION_ENV },
     recoverMs: RECOVER_MS,
     strike: async ({ system, draw }) => {
       const hours = draw.whole(1, 48) * draw.pick([-1, 1]);
-      await possess(system, { offsetMs: hours * 3_600_000, blockMs: 0 });
+      await injectFault(system, { offsetMs: hours * 3_600_000, blockMs: 0 });
       await sleep(draw.whole(300, 1000));
       // Back, or on to another wrong time, which then stays for the next round to begin with.
-      if (draw.whole(0, 1) === 1) await possess(system, { offsetMs: 0, blockMs: 0 });
+      if (draw.whole(0, 1) === 1) await injectFault(system, { offsetMs: 0, blockMs: 0 });
     },
   },
   {
     name: 'blocked-loop',
-    shape: { services: 2, env: POSSESSED_ENV },
+    shape: { services: 2, env: FAULT_INJECTION_ENV },
     recoverMs: RECOVER_MS,
     strike: async ({ system, short }) => {
       const blockMs = short ? 2000 : 5000;
-      await possess(system, { offsetMs: 0, blockMs });
+      await injectFault(system, { offsetMs: 0, blockMs });
       await sleep(blockMs);
     },
   },
 ];
 
 /** Tells every service's process of a system what to do next, and waits until it must have read it. */
-async function possess(system: System, orders: Omit<Orders, 'number'>): Promise<void> {
-  writeFileSync(join(system.folder, CONTROL_FILE), JSON.stringify({ ...orders, number: Date.now() }));
+async function injectFault(system: System, injection: Omit<Injection, 'number'>): Promise<void> {
+  writeFileSync(join(system.folder, CONTROL_FILE), JSON.stringify({ ...injection, number: Date.now() }));
   await sleep(100);
 }

@@ -69,10 +69,12 @@ export const START_FAULTS: readonly Fault[] = [
       const { code, signal } = await program.exited;
       clearTimeout(patience);
       await system.query('delete from migrations where name = $1::text', [NEWER]);
-      const said = program.output();
+      const reported = program.output();
       const sentence = new RegExp(`^[A-Z][^\\n]*"${NEWER}"[^\\n]*: start the newer version\\.\\n$`);
-      if (code !== 1 || !sentence.test(said)) {
-        system.complaints.push(`On a newer database a start ended with ${signal ?? `code ${code}`} and said: ${said}`);
+      if (code !== 1 || !sentence.test(reported)) {
+        system.complaints.push(
+          `On a newer database a start ended with ${signal ?? `code ${code}`} and said: ${reported}`,
+        );
       }
     },
   },

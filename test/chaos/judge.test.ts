@@ -10,7 +10,7 @@ import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { type Attempt, isAccepted } from './attempt.ts';
 import { Callers } from './callers.ts';
-import { judgeAnswers, judgeBooks, summarise, type Violation } from './judge.ts';
+import { judgeAnswers, judgeBooks, summarize, type Violation } from './judge.ts';
 
 type Plant = {
   what: string;
@@ -47,7 +47,7 @@ const DROP_FIRSTS =
   "delete from accounts where account_number in (select to_account from transfers where from_account = '@external' and group_position = 0)";
 
 const isPayment = (attempt: Attempt): boolean => isAccepted(attempt) && attempt.intent.kind === 'transfer';
-const isFinal = (attempt: Attempt): boolean => isPayment(attempt) && attempt.told[0]?.status === 'completed';
+const isFinal = (attempt: Attempt): boolean => isPayment(attempt) && attempt.reported[0]?.status === 'completed';
 /** An answer that shows a list with opening balances; no other order names any of its accounts. */
 const isList = ({ intent, opened }: Attempt): boolean =>
   intent.kind === 'accounts' &&
@@ -70,7 +70,7 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'a key that names two ids to its caller',
     fits: (attempt) => isPayment(attempt) && attempt.intent.keyed,
-    answer: () => ({ named: '00000000-0000-7000-8000-000000000000', told: [] }),
+    answer: () => ({ named: '00000000-0000-7000-8000-000000000000', reported: [] }),
     rule: LOST,
   },
   {
@@ -81,15 +81,15 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'a success that told another status',
     fits: isFinal,
-    answer: ({ told }) => ({
-      told: told.map((each) => ({ ...each, status: 'failed', failure_code: 'insufficient_funds' })),
+    answer: ({ reported }) => ({
+      reported: reported.map((each) => ({ ...each, status: 'failed', failure_code: 'insufficient_funds' })),
     }),
     rule: UNTRUE,
   },
   {
     what: 'a success that told another amount',
     fits: isFinal,
-    answer: ({ told }) => ({ told: told.map((each) => ({ ...each, amount: 1_000_000 })) }),
+    answer: ({ reported }) => ({ reported: reported.map((each) => ({ ...each, amount: 1_000_000 })) }),
     rule: UNTRUE,
   },
   {
@@ -101,19 +101,19 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'a 429 for what is stored',
     fits: isPayment,
-    answer: () => ({ status: 429, code: 'queue_full', named: null, told: [] }),
+    answer: () => ({ status: 429, code: 'queue_full', named: null, reported: [] }),
     rule: REFUSED,
   },
   {
     what: 'a 503 that said nothing was stored, of what is stored',
     fits: isPayment,
-    answer: () => ({ status: 503, code: 'database_unavailable', named: null, told: [] }),
+    answer: () => ({ status: 503, code: 'database_unavailable', named: null, reported: [] }),
     rule: REFUSED,
   },
   {
     what: 'a stored order of which a part was sent',
     fits: isPayment,
-    answer: () => ({ status: null, broken: 'hung up', partial: true, named: null, told: [] }),
+    answer: () => ({ status: null, broken: 'hung up', partial: true, named: null, reported: [] }),
     rule: /^what never arrived whole is not stored$/,
   },
   {
@@ -131,7 +131,7 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'an accepted transfer that cannot be read',
     fits: (attempt) => attempt.intent.kind === 'read' && attempt.status === 200,
-    answer: () => ({ status: 404, code: 'transfer_not_found', named: null, told: [] }),
+    answer: () => ({ status: 404, code: 'transfer_not_found', named: null, reported: [] }),
     rule: LOST,
   },
   {
@@ -143,7 +143,9 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'a created_at that is not the stored one',
     fits: isFinal,
-    answer: ({ told }) => ({ told: told.map((each) => ({ ...each, created_at: '2026-01-01T00:00:00.000001Z' })) }),
+    answer: ({ reported }) => ({
+      reported: reported.map((each) => ({ ...each, created_at: '2026-01-01T00:00:00.000001Z' })),
+    }),
     rule: /^a transfer has one created_at$/,
   },
   {
@@ -169,7 +171,7 @@ const PLANTS: readonly Plant[] = [
   },
   {
     what: 'a transfer that nobody ordered',
-    sql: `update transfers set request_id = 'nobody' where id in (select id from ${PAID} as paid)`,
+    sql: `update transfers set request_id = 'unknown' where id in (select id from ${PAID} as paid)`,
     rule: /^nothing is stored that nobody ordered$/,
   },
   {
@@ -371,7 +373,7 @@ before(async (t) => {
 
 test('judge: a healthy service breaks no rule', async (t) => {
   const database = await copyBooks(t);
-  assert.deepEqual(summarise(await judge(database, attempts)), []);
+  assert.deepEqual(summarize(await judge(database, attempts)), []);
 });
 
 for (const { what, sql, fits, answer, rule } of PLANTS) {
@@ -385,13 +387,13 @@ for (const { what, sql, fits, answer, rule } of PLANTS) {
     }
     const chosen = fits && attempts.find(fits);
     if (fits) assert.ok(chosen, 'There is an answer of the kind.');
-    const said = attempts.map((each) =>
+    const reported = attempts.map((each) =>
       each.intent.name === chosen?.intent.name && fits?.(each) ? { ...each, ...answer?.(each) } : each,
     );
-    const found = await judge(database, said);
+    const found = await judge(database, reported);
     assert.ok(
       found.some((violation) => rule.test(violation.rule)),
-      `Found instead:\n${summarise(found).join('\n')}`,
+      `Found instead:\n${summarize(found).join('\n')}`,
     );
   });
 }
@@ -400,7 +402,7 @@ test('judge: it finds a key that names two transfers which are both there', asyn
   const database = await copyBooks(t);
   const [one, other] = attempts.filter((attempt) => isPayment(attempt) && attempt.intent.keyed);
   assert.ok(one && other && one.named !== other.named);
-  const found = await judge(database, [...attempts, { ...one, named: other.named, told: other.told }]);
+  const found = await judge(database, [...attempts, { ...one, named: other.named, reported: other.reported }]);
   assert.ok(found.some(({ rule }) => KEY.test(rule)));
 });
 
@@ -417,13 +419,13 @@ test('judge: it finds an account that two orders opened', async (t) => {
   const [one, other] = attempts.filter(isList);
   assert.ok(one && other && one.intent.name !== other.intent.name);
   const intent = { ...other.intent, accounts: [...other.intent.accounts, ...one.intent.accounts] };
-  const said = attempts.map((each) => (each.intent.name === intent.name ? { ...each, intent } : each));
-  const found = await judge(database, said);
+  const reported = attempts.map((each) => (each.intent.name === intent.name ? { ...each, intent } : each));
+  const found = await judge(database, reported);
   assert.ok(found.some(({ rule, detail }) => TWICE.test(rule) && detail.endsWith(', too')));
 });
 
-async function judge(database: TestDatabase, said: readonly Attempt[]): Promise<Violation[]> {
-  const evidence = { admin: database.admin, attempts: said };
+async function judge(database: TestDatabase, reported: readonly Attempt[]): Promise<Violation[]> {
+  const evidence = { admin: database.admin, attempts: reported };
   return [...(await judgeAnswers(evidence)), ...(await judgeBooks(evidence))];
 }
 

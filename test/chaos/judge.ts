@@ -3,7 +3,7 @@
 import { Client, TypeOverrides } from 'pg';
 import type { AdminSettings } from '../support/database.ts';
 import { findViolations } from '../support/promises/check.ts';
-import { type Attempt, type Intent, isAccepted, isRefusal, type Order, type Told } from './attempt.ts';
+import { type Attempt, type Intent, isAccepted, isRefusal, type Order, type Reported } from './attempt.ts';
 import { GHOST, NEWCOMER, POOR } from './callers.ts';
 import { judgeChronology } from './chronology.ts';
 
@@ -95,7 +95,7 @@ export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violati
       `select * from (${ALL}) as stored where kind <> 'expiry' and request_id <> all($1::text[])`,
       [requestIds],
     );
-    const left = await client.query<{ id: string }>('select id from pending_transfers');
+    const remaining = await client.query<{ id: string }>('select id from pending_transfers');
     await client.query('begin isolation level repeatable read, read only');
     const broken = await findViolations(client);
     return [
@@ -103,7 +103,7 @@ export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violati
         rule: 'nothing is stored that nobody ordered',
         detail: `${id} by ${request_id}`,
       })),
-      ...left.rows.map(({ id }) => ({ rule: 'nothing is left pending', detail: id })),
+      ...remaining.rows.map(({ id }) => ({ rule: 'nothing is left pending', detail: id })),
       ...broken.map(({ promise, rule, count, rows }) => ({
         rule: `promise ${promise}: ${rule}`,
         detail: `broken ${count} times, such as ${JSON.stringify(rows)}`,
@@ -113,7 +113,7 @@ export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violati
 }
 
 /** The same in few words: each rule once, with how often it is broken and the first few cases. */
-export function summarise(violations: readonly Violation[]): string[] {
+export function summarize(violations: readonly Violation[]): string[] {
   return [...Map.groupBy(violations, ({ rule }) => rule)].map(([rule, cases]) => {
     const shown = cases.slice(0, 3).map(({ detail }) => detail);
     return `${rule} (${cases.length} times): ${shown.join('; ')}`;
@@ -183,14 +183,14 @@ function judgeStatus({ intent, status, code, requestId }: Attempt): Violation[] 
 }
 
 /** In what a success that was read differs from what is stored. */
-function findUntruths({ intent, status, told, requestId }: Attempt, stored: readonly Stored[]): string[] {
+function findUntruths({ intent, status, reported, requestId }: Attempt, stored: readonly Stored[]): string[] {
   if (stored.length === 0) return [];
   const byId = new Map(stored.map((row) => [row.id, row]));
   const flaws: string[] = [];
-  if (told.length !== intent.orders.length) flaws.push(`${requestId} told of ${told.length} transfers`);
-  const pending = told.some(({ status }) => status === 'pending');
+  if (reported.length !== intent.orders.length) flaws.push(`${requestId} told of ${reported.length} transfers`);
+  const pending = reported.some(({ status }) => status === 'pending');
   if (pending !== (status === 202)) flaws.push(`${requestId} was answered ${status} with pending ${pending}`);
-  for (const each of told) {
+  for (const each of reported) {
     const row = byId.get(each.id);
     if (!row) flaws.push(`${requestId} told of ${each.id}, which is not stored`);
     else if (!agrees(each, row))
@@ -200,15 +200,19 @@ function findUntruths({ intent, status, told, requestId }: Attempt, stored: read
 }
 
 /** Whether an answer is what is stored now, or may have been true before it was final. */
-function agrees(told: Told, row: Stored): boolean {
-  if (told.kind !== row.kind || told.from_account !== row.from_account || told.to_account !== row.to_account)
+function agrees(reported: Reported, row: Stored): boolean {
+  if (
+    reported.kind !== row.kind ||
+    reported.from_account !== row.from_account ||
+    reported.to_account !== row.to_account
+  )
     return false;
-  if (told.status === 'pending') return told.amount === null || told.amount === row.amount;
+  if (reported.status === 'pending') return reported.amount === null || reported.amount === row.amount;
   return (
-    told.amount === row.amount &&
-    told.status === row.status &&
-    told.failure_code === row.failure_code &&
-    told.journal_number === row.journal_number
+    reported.amount === row.amount &&
+    reported.status === row.status &&
+    reported.failure_code === row.failure_code &&
+    reported.journal_number === row.journal_number
   );
 }
 
@@ -237,13 +241,13 @@ function judgeReads(attempts: readonly Attempt[], rows: readonly Stored[]): Viol
   return attempts
     .filter(({ intent, status }) => intent.kind === 'read' && status !== null)
     .flatMap((attempt) => {
-      const { intent, status, told } = attempt;
+      const { intent, status, reported } = attempt;
       // Only what was accepted is ever read.
       if (status === 404)
         return [{ rule: 'what was accepted is never lost', detail: `${intent.readId} was not found` }];
       if (status !== 200) return judgeStatus(attempt);
       const row = byId.get(intent.readId ?? '');
-      const [only] = told;
+      const [only] = reported;
       if (row && only && only.id === intent.readId && agrees(only, row)) return [];
       return [
         { rule: 'no success is untrue', detail: `a read said ${JSON.stringify(only)}, stored ${JSON.stringify(row)}` },

@@ -10,7 +10,7 @@ import { FAULTS } from './faults.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { readOptions, wholeNumber } from '../support/options.ts';
 import { makeFolder } from '../support/service.ts';
-import { summarise } from './judge.ts';
+import { summarize } from './judge.ts';
 import { beginRecord, type Result, runFault, withScope } from './run.ts';
 import { renderTable } from './table.ts';
 
@@ -72,7 +72,7 @@ async function main(): Promise<number> {
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interruption.abort());
   const next = faults.toSorted((a, b) => Number(LONGEST.includes(b.name)) - Number(LONGEST.includes(a.name)));
   /** Makes one fault after the other, as long as there are any, on a database server of its own, because some crash it. */
-  const runLane = async (): Promise<void> =>
+  const runQueue = async (): Promise<void> =>
     await withScope(async (scope) => {
       const postgres = await startPostgres(scope, join(await makeFolder(scope), 'postgres'));
       for (let fault = next.shift(); fault && !signal.aborted; fault = next.shift()) {
@@ -83,17 +83,17 @@ async function main(): Promise<number> {
         if (json !== undefined) writeFileSync(json, renderJson({ seed, rounds, short, results: results() }));
       }
     });
-  const lanes = Array.from({ length: Math.min(atOnce, faults.length) }, async () => {
-    await runLane().catch((error: unknown) => {
+  const queues = Array.from({ length: Math.min(atOnce, faults.length) }, async () => {
+    await runQueue().catch((error: unknown) => {
       // The others put everything away, too, before it is told.
       interruption.abort();
       throw error;
     });
   });
-  for (const lane of await Promise.allSettled(lanes)) if (lane.status === 'rejected') throw lane.reason;
+  for (const queue of await Promise.allSettled(queues)) if (queue.status === 'rejected') throw queue.reason;
   print(`\n${renderTable(results())}`);
   for (const { fault, violations } of results()) {
-    for (const sentence of summarise(violations)) print(`${fault}: ${sentence}`);
+    for (const sentence of summarize(violations)) print(`${fault}: ${sentence}`);
   }
   if (results().some(({ violations }) => violations.length > 0)) return EXIT.violated;
   rmSync(recordFolder, { recursive: true });

@@ -201,7 +201,7 @@ async function findAilment(system: System, callers: Callers): Promise<string | n
     await ready?.arrayBuffer();
     if (ready?.status !== 200) return `/readyz is answered ${ready?.status ?? 'not at all'}`;
     const probe = await callers.probe(url);
-    if (probe.told[0]?.status !== 'completed')
+    if (probe.reported[0]?.status !== 'completed')
       return `a new transfer ends as ${probe.status} ${probe.code} ${probe.broken}`;
   }
   const pending = await system.countPending();
@@ -232,8 +232,8 @@ function seedOf(text: string): number {
 /** Runs `work` with a scope of its own, and cleans up what it has acquired. */
 export async function withScope(work: (scope: Scope) => Promise<void>): Promise<void> {
   let cleanup = async (): Promise<void> => {};
-  const after = (given: () => Promise<void>): void => {
-    cleanup = given;
+  const after = (next: () => Promise<void>): void => {
+    cleanup = next;
   };
   try {
     await work({ after });

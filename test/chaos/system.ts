@@ -256,8 +256,8 @@ export class System {
     const { code, signal } = await service.exited;
     if (this.#running.get(place) === service) this.#running.delete(place);
     if (this.#doomed.has(service)) return;
-    const said = service.output().slice(-500).trim();
-    this.complaints.push(`A service ended by itself, with ${signal ?? `code ${code}`}: ${said}`);
+    const reported = service.output().slice(-500).trim();
+    this.complaints.push(`A service ended by itself, with ${signal ?? `code ${code}`}: ${reported}`);
   }
 
   async #tryStart(place: number): Promise<void> {

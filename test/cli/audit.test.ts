@@ -314,7 +314,7 @@ test('audit: wrong options exit with 2', async (t) => {
 
 test('audit: an unreachable database exits with 4, and one without a ledger with 1', async (t) => {
   const [away, bare] = await Promise.all([
-    audit(t, { url: 'postgresql://nobody@127.0.0.1:1/nothing' }),
+    audit(t, { url: 'postgresql://test@127.0.0.1:1/nothing' }),
     audit(t, { url: renderDatabaseUrl({ ...whole.admin, database: 'postgres' }) }),
   ]);
   assert.equal(away.code, 4, away.stderr);

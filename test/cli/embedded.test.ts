@@ -65,7 +65,7 @@ test('embedded: a report that fails stops the server it has started', async (t) 
 });
 
 test('embedded: Ctrl-C on a report whose reader does not read stops the server too', async (t) => {
-  await orderForNobody(folder);
+  await sendUnansweredOrder(folder);
   const report = spawn(process.execPath, [MAIN, 'report', '--user=MANY', '--output=-'], {
     cwd: folder,
     env: { PATH: process.env['PATH'] },
@@ -143,7 +143,7 @@ async function pay(service: { url: string }, amount: number, from = 'ANN', to = 
 }
 
 /** Writes orders of MANY as an intake would that has just been killed. */
-async function orderForNobody(folder: string): Promise<void> {
+async function sendUnansweredOrder(folder: string): Promise<void> {
   const server = await openEmbeddedServer(join(folder, '.gopherpay'));
   try {
     const client = new Client(server.settings);

@@ -104,8 +104,8 @@ test('report: one whose server goes away ends with 4 and leaves nothing', async 
 
 test('report: a reader that goes away ends it silently, as it ends other tools', async (t) => {
   for (const args of [['report', '--user=BIG', '--output=-'], ['report', '--help'], ['--version']]) {
-    const { code, said } = await endReading(t, args);
-    assert.deepEqual({ code, said }, { code: 141, said: '' }, args.join(' '));
+    const { code, reported } = await endReading(t, args);
+    assert.deepEqual({ code, reported }, { code: 141, reported: '' }, args.join(' '));
   }
 });
 
@@ -113,13 +113,13 @@ test('report: a standard output that cannot be written to is named', async () =>
   const full = await open('/dev/full', 'w');
   const child = spawn(process.execPath, [MAIN, '--version'], { stdio: ['ignore', full.fd, 'pipe'] });
   await full.close();
-  let said = '';
+  let reported = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
+    reported += text;
   });
   const [code] = await once(child, 'close');
   assert.equal(code, 1);
-  assert.match(said, /^Standard output: ENOSPC/);
+  assert.match(reported, /^Standard output: ENOSPC/);
 });
 
 for (const { signal, code } of [
@@ -156,12 +156,12 @@ async function endReading(t: Parameters<typeof startProgram>[0], args: readonly 
     stdio: ['ignore', writing.fd, 'pipe'],
   });
   await writing.close();
-  let said = '';
+  let reported = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
+    reported += text;
   });
   const [code] = await once(child, 'close');
-  return { code, said };
+  return { code, reported };
 }
 
 /** Waits until there is something of the report, under whatever name, and far from all of it. */

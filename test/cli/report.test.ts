@@ -45,7 +45,7 @@ before(async (t) => {
   rent = await pay('ANN', 'BOB', 2500, 'Rent, "flat 7"; café ☕', 'rent-2026-01');
   refund = await pay('BOB', 'ANN', 100, '=1+1');
   refused = await pay('BOB', 'ANN', 9_999_999, '-5');
-  astray = await pay('ANN', 'NOBODY', 1, '+49 30 1234');
+  astray = await pay('ANN', 'NOSUCH', 1, '+49 30 1234');
   toMinusFive = await pay('ANN', '-5', 600, null);
 
   // Whoever holds an account's row keeps its transfers pending.
@@ -92,7 +92,7 @@ function linesOfAnn(): Record<'completed' | 'failed' | 'pending', string[]> {
     ],
     failed: [
       line(refused, ['BOB', 'ANN', 9_999_999, 'failed', 'insufficient_funds', refused.id, "'-5", '', '', '']),
-      line(astray, ['ANN', 'NOBODY', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
+      line(astray, ['ANN', 'NOSUCH', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
     ],
     pending: [
       // An order that names no currency has none before it is settled.
@@ -201,9 +201,9 @@ test('report: an account without transfers has a report with only a header', asy
 });
 
 test('report: a number that only transfers name has a report', async (t) => {
-  const lines = await reportLines(t, ['--user=NOBODY']);
+  const lines = await reportLines(t, ['--user=NOSUCH']);
   assert.deepEqual(lines, [
-    line(astray, ['ANN', 'NOBODY', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
+    line(astray, ['ANN', 'NOSUCH', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
   ]);
 });
 
@@ -260,8 +260,8 @@ test('report: a symbolic link in place of the file is refused, and its target is
   }
   assert.equal(await readFile(join(folder, 'secret'), 'utf8'), 'what was here before\n');
   assert.equal(await readlink(join(folder, 'reports', 'ANN.csv')), '../secret');
-  const left = ['dangling.csv', 'reports', 'reports/ANN.csv', 'secret'];
-  assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), left);
+  const remaining = ['dangling.csv', 'reports', 'reports/ANN.csv', 'secret'];
+  assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), remaining);
 });
 
 test('report: a filtered report, or one in another unit, does not replace the complete one', async (t) => {

@@ -12,7 +12,7 @@ import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl } from '../support/database.ts';
 import { MAY_BE_MISSING, mountSmallDisk, tryDisk } from '../support/disk.ts';
 import { startPostgres } from '../support/postgres.ts';
-import { startImposter } from '../support/imposter.ts';
+import { startFakePostgres } from '../support/fake-postgres.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
 import { makeFolder, type Program, request, startProgram, startService } from '../support/service.ts';
 
@@ -20,7 +20,7 @@ const SERVER = parseServerAddress(process.env[ADDRESS_VARIABLE]);
 
 test('start: a password that the server refuses', async (t) => {
   const message = 'password authentication failed for user "ada"';
-  const url = await startImposter(t, { refusal: { code: '28P01', message } });
+  const url = await startFakePostgres(t, { refusal: { code: '28P01', message } });
   await endsWith(await serve(t, { DATABASE_URL: url }), 4, `The database is out of reach (${message}): check that it`);
 });
 
@@ -44,7 +44,7 @@ test('start: a database that does not exist', async (t) => {
 });
 
 test('start: a server that says nothing', async (t) => {
-  const url = await startImposter(t, { mute: true });
+  const url = await startFakePostgres(t, { mute: true });
   const startedAt = performance.now();
   const program = await serve(t, { DATABASE_URL: url, DB_CONNECT_TIMEOUT_MS: '500' });
   await endsWith(program, 4, 'The database is out of reach (timeout expired): check that it');
@@ -52,7 +52,7 @@ test('start: a server that says nothing', async (t) => {
 });
 
 test('start: a PostgreSQL that is too old', async (t) => {
-  const url = await startImposter(t, { row: { number: '140011', text: '14.11' } });
+  const url = await startFakePostgres(t, { row: { number: '140011', text: '14.11' } });
   const sentence = 'The server is PostgreSQL 14.11, and GopherPay needs 15 or newer: upgrade it, or name another with';
   await endsWith(await serve(t, { DATABASE_URL: url }), 1, sentence);
 });
@@ -153,9 +153,9 @@ async function endsWith(program: Program, code: number, beginning: string): Prom
   assert.deepEqual(await program.exited, { code, signal: null }, program.output());
   assert.equal(program.stdout(), '');
   // Progress is logged, as lines of JSON.
-  const said = program.output().replace(/^\{"level":30,.*\n/gm, '');
-  assert.ok(said.startsWith(beginning), program.output());
-  assert.match(said, /^[^\n]*\.\n$/);
+  const reported = program.output().replace(/^\{"level":30,.*\n/gm, '');
+  assert.ok(reported.startsWith(beginning), program.output());
+  assert.match(reported, /^[^\n]*\.\n$/);
   assert.doesNotMatch(program.output(), /Geheim/);
 }
 

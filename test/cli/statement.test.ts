@@ -77,7 +77,7 @@ test('statement: a wrong option exits with a sentence, and no file is written', 
     [['--account=ANN', '--month=2025-01', '--fromat=csv'], 2, /There is no option --fromat/],
     [['--account=ANN', '--month=2025-01', 'BOB'], 2, /"BOB" is not an argument/],
     [['--account=@external', '--month=2025-01'], 2, /choose one with --currency/],
-    [['--account=NOBODY', '--month=2025-01'], 1, /There is no account NOBODY\./],
+    [['--account=NOSUCH', '--month=2025-01'], 1, /There is no account NOSUCH\./],
     [['--account=ANN', '--month=2025-01', '--currency=EUR'], 1, /There is no account ANN in EUR\./],
   ];
   for (const [args, code, sentence] of cases) {
@@ -111,7 +111,7 @@ test('statement: an existing file is unchanged until the new one is complete', a
   const folder = await makeFolder(t);
   const path = join(folder, 'statement.csv');
   await writeFile(path, 'older');
-  const failed = await run(t, ['--account=NOBODY', '--month=2025-01', '--output=statement.csv'], folder);
+  const failed = await run(t, ['--account=NOSUCH', '--month=2025-01', '--output=statement.csv'], folder);
   assert.equal(failed.code, 1);
   assert.equal(await readFile(path, 'utf8'), 'older');
   const written = await run(t, ['--account=ANN', '--month=2025-01', '--output=statement.csv'], folder);
@@ -128,7 +128,7 @@ test('statement: an existing file is unchanged until the new one is complete', a
 test('statement: an unreachable database has its own exit code', async (t) => {
   const program = await startProgram(t, {
     args: ['statement', '--account=ANN', '--month=2025-01'],
-    env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' },
+    env: { DATABASE_URL: 'postgres://test@127.0.0.1:1/none' },
   });
   assert.equal((await program.exited).code, 4, program.output());
 });

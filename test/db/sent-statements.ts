@@ -103,7 +103,7 @@ const decided: DecidedJob = {
   opened: [{ account: newAccount('NEW'), state: { ...account, accountNumber: 'NEW' }, seal: '00'.repeat(32) }],
   claims: [{ unit: 0, key: 'fresh', fingerprint: Buffer.alloc(32), transferId: FRESH, accountNumber: null }],
   digest: () => Buffer.alloc(32),
-  missing: ['NOBODY'],
+  missing: ['NOSUCH'],
   nextExpiry: null,
   dryRun: true,
 };

@@ -105,7 +105,7 @@ test('settlement: a connection that breaks before the commit is answered leaves 
 });
 
 const FACTS = [
-  { name: 'a missing account', fields: { missing: ['NOBODY'] } },
+  { name: 'a missing account', fields: { missing: ['NOSUCH'] } },
   { name: 'a hold that is due soon', fields: { nextExpiry: 1n } },
 ] as const;
 

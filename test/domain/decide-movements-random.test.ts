@@ -86,8 +86,8 @@ const content: fc.Arbitrary<BooksContent> = fc
 
 const plain = fc.record({
   kind: fc.constantFrom<Order['kind'][]>('transfer', 'transfer', 'hold'),
-  fromAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOBODY'),
-  toAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOBODY'),
+  fromAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOSUCH'),
+  toAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOSUCH'),
   amount,
   currency: optional(fc.constantFrom('USD', 'EUR'), 8),
   conditions: optional(
@@ -236,7 +236,7 @@ property('each unit ends as it would alone, on the books that those before it le
 property('the same job is decided the same, and its arguments stay as they were', ({ content, units }) => {
   const before = structuredClone({ content, units });
   const orders = units.flat();
-  for (const given of [...orders, ...content.accounts, ...content.holds, ...content.originals]) Object.freeze(given);
+  for (const input of [...orders, ...content.accounts, ...content.holds, ...content.originals]) Object.freeze(input);
   assert.deepEqual(decide(orders, content), decide(orders, structuredClone(content)));
   assert.deepEqual({ content, units }, before);
 });

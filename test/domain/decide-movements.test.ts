@@ -48,7 +48,7 @@ const CASES: Case[] = [
 
   { name: 'capture of a hold whose time has come', order: capture('due'), expect: 'hold_expired' },
   { name: 'the same, too much', order: capture('due', { amount: 999n }), expect: 'hold_expired' },
-  { name: 'the same, from a stranger', order: capture('due', { fromAccount: 'NOBODY' }), expect: 'hold_expired' },
+  { name: 'the same, from a stranger', order: capture('due', { fromAccount: 'NOSUCH' }), expect: 'hold_expired' },
 
   { name: 'capture of one unit too much', order: capture('whole', { amount: 301n }), expect: 'exceeds_hold' },
   { name: 'the same of a part', order: capture('part', { amount: 151n }), expect: 'exceeds_hold' },
@@ -69,7 +69,7 @@ const CASES: Case[] = [
 
   {
     name: 'hold of a stranger',
-    order: hold({ fromAccount: 'NOBODY', toAccount: 'NO-SHOP' }),
+    order: hold({ fromAccount: 'NOSUCH', toAccount: 'NO-SHOP' }),
     expect: 'source_not_found',
   },
   { name: 'hold for a stranger', order: hold({ toAccount: 'NO-SHOP', amount: 999n }), expect: 'destination_not_found' },
@@ -228,11 +228,11 @@ const CASES: Case[] = [
 
 for (const { name, order: fields, expect } of CASES) {
   test(`decide: ${name}: ${typeof expect === 'string' ? expect : 'completed'}`, () => {
-    const given = order(fields);
-    const { outcomes, changed } = decide([given], CONTENT);
+    const requested = order(fields);
+    const { outcomes, changed } = decide([requested], CONTENT);
     const outcome = outcomeOf(outcomes, 0);
     if (typeof expect === 'string') {
-      assert.deepEqual(outcome, { ok: false, code: expect, currency: outcome.currency, amount: given.amount });
+      assert.deepEqual(outcome, { ok: false, code: expect, currency: outcome.currency, amount: requested.amount });
       assert.deepEqual(changed, { accounts: [], holds: [], originals: [] });
       return;
     }
@@ -244,7 +244,7 @@ for (const { name, order: fields, expect } of CASES) {
       ...Object.fromEntries(changed.originals.map((each) => [each.id, [each.reversed, 0n]])),
     };
     assert.deepEqual(found, expect);
-    assert.equal(outcome.entries !== null, ['transfer', 'capture', 'reversal'].includes(given.kind));
+    assert.equal(outcome.entries !== null, ['transfer', 'capture', 'reversal'].includes(requested.kind));
   });
 }
 
@@ -302,7 +302,7 @@ for (const culprit of [0, 1, 2, 3]) {
 }
 
 test('decide: of an atomic group with two wrong members, the first has its own code', () => {
-  const { outcomes } = decide(atomic(['PAYER', 'SHOP', 1n], ['NOBODY', 'SHOP', 1n], ['ICY', 'SHOP', 1n]), CONTENT);
+  const { outcomes } = decide(atomic(['PAYER', 'SHOP', 1n], ['NOSUCH', 'SHOP', 1n], ['ICY', 'SHOP', 1n]), CONTENT);
   assert.deepEqual(codesOf(outcomes), ['group_failed', 'source_not_found', 'group_failed']);
 });
 

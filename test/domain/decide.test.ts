@@ -75,34 +75,34 @@ type Case = {
 
 /** In the order in which the rules refuse. Each rule first alone, then together with rules that come after it. */
 const CASES: Case[] = [
-  { name: 'unknown source', from: 'NOBODY', to: 'BOB', expect: 'source_not_found' },
-  { name: 'unknown source, and destination too', from: 'NOBODY', to: 'NOBODY_ELSE', expect: 'source_not_found' },
-  { name: 'unknown source, closed destination', from: 'NOBODY', to: 'CLOSED', expect: 'source_not_found' },
+  { name: 'unknown source', from: 'NOSUCH', to: 'BOB', expect: 'source_not_found' },
+  { name: 'unknown source, and destination too', from: 'NOSUCH', to: 'NOSUCH_2', expect: 'source_not_found' },
+  { name: 'unknown source, closed destination', from: 'NOSUCH', to: 'CLOSED', expect: 'source_not_found' },
   {
     name: 'unknown source, currency of nobody',
-    from: 'NOBODY',
+    from: 'NOSUCH',
     to: 'BOB',
     currency: 'CHF',
     expect: 'source_not_found',
   },
-  { name: 'unknown source paying out', from: 'NOBODY', to: EXTERNAL, expect: 'source_not_found' },
+  { name: 'unknown source paying out', from: 'NOSUCH', to: EXTERNAL, expect: 'source_not_found' },
   { name: 'the name of an inherited property as source', from: 'constructor', to: 'BOB', expect: 'source_not_found' },
 
-  { name: 'unknown destination', from: 'ANN', to: 'NOBODY', expect: 'destination_not_found' },
-  { name: 'unknown destination, closed source', from: 'CLOSED', to: 'NOBODY', expect: 'destination_not_found' },
-  { name: 'unknown destination, too much', from: 'ANN', to: 'NOBODY', amount: 1001n, expect: 'destination_not_found' },
+  { name: 'unknown destination', from: 'ANN', to: 'NOSUCH', expect: 'destination_not_found' },
+  { name: 'unknown destination, closed source', from: 'CLOSED', to: 'NOSUCH', expect: 'destination_not_found' },
+  { name: 'unknown destination, too much', from: 'ANN', to: 'NOSUCH', amount: 1001n, expect: 'destination_not_found' },
   {
     name: 'unknown destination, currency of nobody',
     from: 'ANN',
-    to: 'NOBODY',
+    to: 'NOSUCH',
     currency: 'CHF',
     expect: 'destination_not_found',
   },
-  { name: 'unknown destination of a deposit', from: EXTERNAL, to: 'NOBODY', expect: 'destination_not_found' },
+  { name: 'unknown destination of a deposit', from: EXTERNAL, to: 'NOSUCH', expect: 'destination_not_found' },
   {
     name: 'unknown destination of a deposit, currency named',
     from: EXTERNAL,
-    to: 'NOBODY',
+    to: 'NOSUCH',
     currency: 'USD',
     expect: 'destination_not_found',
   },
@@ -293,10 +293,10 @@ test('decide: the table has a case for each rule, and its order is theirs', () =
 test('decide: a refusal tells the currency as far as it is known', () => {
   const currencies = decide(
     [
-      order({ from: 'NOBODY', to: 'NOBODY_ELSE' }),
-      order({ from: 'NOBODY', to: 'NOBODY_ELSE', currency: 'CHF' }),
-      order({ from: 'NOBODY', to: 'YEN' }),
-      order({ from: 'YEN', to: 'NOBODY' }),
+      order({ from: 'NOSUCH', to: 'NOSUCH_2' }),
+      order({ from: 'NOSUCH', to: 'NOSUCH_2', currency: 'CHF' }),
+      order({ from: 'NOSUCH', to: 'YEN' }),
+      order({ from: 'YEN', to: 'NOSUCH' }),
       order({ from: 'YEN', to: 'ANN' }),
       order({ from: 'YEN', to: 'ANN', currency: 'EUR' }),
     ],
@@ -350,7 +350,7 @@ test('decide: what fails in the middle of a job leaves the rest of it alone', ()
   const { outcomes, moved } = decide(
     [
       order({ from: 'ANN', to: 'BOB', amount: 1n }),
-      order({ from: 'NOBODY', to: 'BOB', amount: 1n }),
+      order({ from: 'NOSUCH', to: 'BOB', amount: 1n }),
       order({ from: 'ANN', to: 'CLOSED', amount: 1n }),
       order({ from: 'ANN', to: 'BOB', amount: 2n }),
     ],
@@ -440,8 +440,8 @@ const job = fc
     orders: fc.array(
       fc
         .record({
-          from: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOBODY'),
-          to: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOBODY'),
+          from: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOSUCH'),
+          to: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOSUCH'),
           amount,
           currency: fc.option(fc.constantFrom(...CURRENCIES), { nil: undefined, freq: 4 }),
         })
@@ -521,7 +521,7 @@ property('exactly the accounts of completed transfers are told as moved, once ea
 
 property('the same job is decided the same, and its arguments stay as they were', ({ accounts, orders }) => {
   const before = structuredClone({ accounts, orders });
-  for (const given of [...accounts, ...orders]) Object.freeze(given);
+  for (const input of [...accounts, ...orders]) Object.freeze(input);
   const first = decide(orders, accounts);
   assert.deepEqual(decide(orders, accounts.toReversed()), first);
   assert.deepEqual({ accounts, orders }, before);
@@ -540,17 +540,17 @@ function property(name: string, check: (random: RandomJob) => void): void {
   test(`decide: on random jobs, ${name}`, (t) => checkProperty(t, fc.property(job, check), 400));
 }
 
-function account(given: Partial<Account> & { accountNumber: string }): Account {
-  return { currency: 'USD', status: 'open', balance: 0n, held: 0n, overdraftLimit: 0n, entryCount: 0n, ...given };
+function account(input: Partial<Account> & { accountNumber: string }): Account {
+  return { currency: 'USD', status: 'open', balance: 0n, held: 0n, overdraftLimit: 0n, entryCount: 0n, ...input };
 }
 
-function order(given: { from: string; to: string; amount?: bigint; currency?: string | undefined }): PlainOrder {
+function order(input: { from: string; to: string; amount?: bigint; currency?: string | undefined }): PlainOrder {
   return {
     id: '0192f0c4-0000-7000-8000-000000000001',
-    fromAccount: given.from,
-    toAccount: given.to,
-    amount: given.amount ?? 1n,
-    currency: given.currency ?? null,
+    fromAccount: input.from,
+    toAccount: input.to,
+    amount: input.amount ?? 1n,
+    currency: input.currency ?? null,
     kind: 'transfer',
     parentId: null,
     group: null,

@@ -8,7 +8,7 @@ import { createThreadPool, type ThreadPool } from '../../src/main/engine/pool.ts
 import { newJob } from '../support/jobs.ts';
 import { until } from '../support/until.ts';
 
-const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
+const NOWHERE = { host: '127.0.0.1', port: 1, user: 'test', database: 'none' };
 
 /** Opens a pool, and hands each thread that it makes to `onThread`. */
 function openPool(t: TestContext, threads: number, onThread: (thread: Worker) => void): ThreadPool {

@@ -1,19 +1,19 @@
-// One case is one request, made from the service's own description of an operation: as it should be, or spoilt in a way or
+// One case is one request, made from the service's own description of an operation: as it should be, or mutated in a way or
 // two. It is plain data, so that fast-check can make it smaller and a person can send it again.
 import * as fc from 'fast-check';
 import { type Json, mutate, mutation, render, valid } from './json-text.ts';
-import { FIXTURE_LEDGER, ID_TOKENS, knownText, NOWHERE_ID, oddLiteral, pathText } from './oddities.ts';
+import { FIXTURE_LEDGER, ID_TOKENS, knownText, NOWHERE_ID, edgeCaseLiteral, pathText } from './edge-cases.ts';
 import {
   type Header,
-  oddBytes,
-  oddForm,
-  oddHeader,
-  oddMethod,
-  oddPath,
-  oddQuery,
-  oddSegment,
+  byteMutation,
+  formMutation,
+  headerMutation,
+  methodMutation,
+  pathMutation,
+  queryMutation,
+  segmentMutation,
   plainHeader,
-} from './spoils.ts';
+} from './mutations.ts';
 import type { Interface, Operation, Parameter } from './schema.ts';
 
 export type Case = {
@@ -26,7 +26,7 @@ export type Case = {
   readonly body: string | null;
   readonly chunked: boolean;
   /** What is wrong with it on purpose. If nothing is, the service has no reason to call it ill-formed. */
-  readonly spoilt: readonly string[];
+  readonly mutated: readonly string[];
 };
 
 /** The ids for which the tokens in a case stand. */
@@ -56,51 +56,51 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
     .record({
       ledger: operation.isOfLedger ? rarely(ledgerName, 3) : fc.constant(null),
       segments: fc.tuple(...names.map((name) => pathText(name, operation.path))),
-      segmentOddly: rarely(oddSegment, 15),
+      segmentMutation: rarely(segmentMutation, 15),
       query: fc.tuple(...queryParameters.map(({ name, schema }) => rarely(queryText(name, schema, operation.path), 4))),
-      queryOddly: rarely(oddQuery, 15),
+      queryMutation: rarely(queryMutation, 15),
       // Of some headers two are one too many.
       headers: fc.uniqueArray(plainHeader, { maxLength: 3, size: 'max', selector: ([name]) => name }),
-      headerOddly: rarely(oddHeader, 12),
-      method: rarely(oddMethod, 25),
-      path: rarely(oddPath, 25),
+      headerMutation: rarely(headerMutation, 12),
+      method: rarely(methodMutation, 25),
+      path: rarely(pathMutation, 25),
       json: operation.body ? valid(operation.body, schemas) : fc.constant(null),
       mutations: fc.oneof(
         { withCrossShrink: true },
         { arbitrary: fc.constant([]), weight: 5 },
         { arbitrary: fc.array(mutation, { minLength: 1, maxLength: 2 }), weight: 4 },
       ),
-      form: rarely(oddForm, 20),
-      bytes: rarely(oddBytes, 20),
-      stray: rarely(oddLiteral, 15),
+      form: rarely(formMutation, 20),
+      bytes: rarely(byteMutation, 20),
+      stray: rarely(edgeCaseLiteral, 15),
       chunked: fc.boolean(),
     })
     .map((made) => {
-      const spoilt: string[] = [];
+      const mutated: string[] = [];
       const parts = made.segments.map(encodeURIComponent);
-      if (made.segmentOddly !== null && parts.length > 0) {
-        parts[0] = made.segmentOddly;
-        spoilt.push('segment');
+      if (made.segmentMutation !== null && parts.length > 0) {
+        parts[0] = made.segmentMutation;
+        mutated.push('segment');
       }
       let target = operation.path.replaceAll(/\{\w+\}/g, () => parts.shift() ?? '');
       if (made.ledger !== null) target = `/ledgers/${made.ledger}${target}`;
       if (made.path) {
         target = made.path.change(target);
-        spoilt.push('path');
+        mutated.push('path');
       }
       const query = queryParameters.flatMap(({ name }, index) => {
         const value = made.query[index] ?? null;
         return value === null ? [] : [`${name}=${encodeURIComponent(value)}`];
       });
-      if (made.queryOddly !== null) {
-        query.push(made.queryOddly);
-        spoilt.push('query');
+      if (made.queryMutation !== null) {
+        query.push(made.queryMutation);
+        mutated.push('query');
       }
       if (query.length > 0) target += `?${query.join('&')}`;
-      if (made.method !== null) spoilt.push('method');
-      if (made.headerOddly) spoilt.push('header');
-      const body = operation.body ? toBody(made, spoilt) : made.stray && toBytes(made.stray);
-      const headers = made.headerOddly ? [...made.headers, made.headerOddly] : made.headers;
+      if (made.method !== null) mutated.push('method');
+      if (made.headerMutation) mutated.push('header');
+      const body = operation.body ? toBody(made, mutated) : made.stray && toBytes(made.stray);
+      const headers = made.headerMutation ? [...made.headers, made.headerMutation] : made.headers;
       return {
         operation: operation.name,
         method: made.method ?? operation.method,
@@ -108,7 +108,7 @@ function caseOf(operation: Operation, schemas: Interface['schemas']): fc.Arbitra
         headers: withType(headers, body),
         body,
         chunked: made.chunked && body !== null,
-        spoilt,
+        mutated,
       };
     });
 }
@@ -145,25 +145,25 @@ function queryText(name: string, schema: Parameter['schema'], path: string): fc.
   return knownText(name, schema);
 }
 
-type Spoils = {
+type BodyDraw = {
   json: Json | null;
   mutations: readonly Parameters<typeof mutate>[1][];
   form: { name: string; change: (text: string) => string } | null;
   bytes: { where: number; bytes: string } | null;
 };
 
-function toBody({ json, mutations, form, bytes }: Spoils, spoilt: string[]): string | null {
+function toBody({ json, mutations, form, bytes }: BodyDraw, mutated: string[]): string | null {
   if (!json) return null;
-  if (mutations.length > 0) spoilt.push('mutation');
+  if (mutations.length > 0) mutated.push('mutation');
   let body = toBytes(render(mutations.reduce(mutate, json)));
   if (form) {
     body = form.change(body);
-    spoilt.push(`form ${form.name}`);
+    mutated.push(`form ${form.name}`);
   }
   if (bytes) {
     const where = bytes.where % (body.length + 1);
     body = body.slice(0, where) + bytes.bytes + body.slice(where);
-    spoilt.push('bytes');
+    mutated.push('bytes');
   }
   return form?.name === 'absent' ? null : body;
 }
@@ -174,8 +174,8 @@ function toBytes(text: string): string {
 }
 
 function withType(headers: readonly Header[], body: string | null): Case['headers'] {
-  const given = new Set(headers.map(([name]) => name.toLowerCase()));
-  return body === null || given.has('content-type') ? headers : [['Content-Type', 'application/json'], ...headers];
+  const present = new Set(headers.map(([name]) => name.toLowerCase()));
+  return body === null || present.has('content-type') ? headers : [['Content-Type', 'application/json'], ...headers];
 }
 
 const TOKEN = new RegExp(ID_TOKENS.join('|'), 'gi');
@@ -184,9 +184,9 @@ const TOKEN = new RegExp(ID_TOKENS.join('|'), 'gi');
 export function renderCase(each: Case, ids: Ids): Buffer {
   const resolve = (text: string): string => text.replaceAll(TOKEN, (token) => ids.get(token.toLowerCase()) ?? token);
   const body = each.body === null ? null : resolve(each.body);
-  const given = new Set(each.headers.map(([name]) => name.toLowerCase()));
+  const present = new Set(each.headers.map(([name]) => name.toLowerCase()));
   const lines = [`${each.method} ${resolve(each.target)} HTTP/1.1`];
-  if (!given.has('host')) lines.push('Host: x');
+  if (!present.has('host')) lines.push('Host: x');
   for (const [name, value] of each.headers) lines.push(`${name}: ${value}`);
   if (body !== null) lines.push(each.chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`);
   const content = body !== null && each.chunked ? chunk(body) : (body ?? '');

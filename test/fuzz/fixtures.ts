@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { awaitFinal, request } from '../support/service.ts';
 import type { Ids } from './cases.ts';
-import { ACCOUNTS, FIXTURE_CURRENCY, FIXTURE_LEDGER } from './oddities.ts';
+import { ACCOUNTS, FIXTURE_CURRENCY, FIXTURE_LEDGER } from './edge-cases.ts';
 
 const RICH = 10 ** 12;
 const LARGE = 10 ** 9;

@@ -1,7 +1,7 @@
 // JSON as text rather than as values: members of one name twice, numbers that no reader can keep, escapes of half a
 // character. A valid text is made from a schema; mutations then spoil it.
 import * as fc from 'fast-check';
-import { knownText, oddKey, oddLiteral, text } from './oddities.ts';
+import { knownText, edgeCaseKey, edgeCaseLiteral, text } from './edge-cases.ts';
 import type { Schema, Schemas } from './schema.ts';
 
 export type Json =
@@ -125,8 +125,8 @@ export type Mutation = {
 export const mutation: fc.Arbitrary<Mutation> = fc.record({
   where: fc.nat(40),
   what: fc.constantFrom('replace', 'replace', 'replace', 'remove', 'repeat', 'add', 'rename', 'wrap', 'swap'),
-  name: oddKey,
-  value: oddLiteral.map((text): Json => ({ kind: 'literal', text })),
+  name: edgeCaseKey,
+  value: edgeCaseLiteral.map((text): Json => ({ kind: 'literal', text })),
 });
 
 /** The text with one value replaced, taken out, doubled, … The value at 0 is the whole text. */

@@ -73,7 +73,7 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface, queueM
 
 function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueMayFill: boolean): string[] {
   const wrong: string[] = [];
-  const { method, spoilt } = sent.case;
+  const { method, mutated } = sent.case;
   if (answer.headers.get('content-type') !== 'application/problem+json') wrong.push('a refusal is no problem+json');
   if (answer.status === 429 && !/^[1-9]\d*$/.test(answer.headers.get('retry-after') ?? '')) {
     wrong.push('429 without a Retry-After in whole seconds');
@@ -91,16 +91,16 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
   if (requestId !== answer.headers.get('x-request-id')) wrong.push('the request id differs from the header');
   if (answer.status === 429 && !queueMayFill) wrong.push('429, and the queue cannot be full');
   if (text.length > 10_000) wrong.push(`the problem has ${text.length} characters`);
-  for (const said of [title, detail, ...errors.map((error) => withoutNames(error.detail))]) {
-    const leak = INSIDE.find((pattern) => pattern.test(said));
-    if (leak) wrong.push(`the answer tells of the inside (${leak.source.slice(0, 30)}…): ${said.slice(0, 300)}`);
+  for (const requested of [title, detail, ...errors.map((error) => withoutNames(error.detail))]) {
+    const leak = INSIDE.find((pattern) => pattern.test(requested));
+    if (leak) wrong.push(`the answer tells of the inside (${leak.source.slice(0, 30)}…): ${requested.slice(0, 300)}`);
   }
   const isIllFormed = [400, 403, 405, 413, 415, 417, 421, 431, 501].includes(answer.status);
   const isTooLarge = (sent.body?.length ?? 0) > BODY_BYTES_MAX;
   // @external has an account per currency, and a request may have to say which.
   const isUnclear = sent.target.includes('external') && detail.startsWith('@external has one account per currency');
   const isTooWide = code === 'filter_too_wide' && mayReadAll(sent.target);
-  if (spoilt.length === 0 && isIllFormed && !isTooLarge && !isUnclear && !isTooWide) {
+  if (mutated.length === 0 && isIllFormed && !isTooLarge && !isUnclear && !isTooWide) {
     wrong.push(`a request that is as described is called ill-formed: ${text.slice(0, 500)}`);
   }
   return wrong;
@@ -168,7 +168,7 @@ function judgeQuery(target: string, operation: Operation, { schemas }: Interface
   return wrong;
 }
 
-/** What an answer says where the request left it out, or said null. */
+/** What an answer says where the request left it out, or requested null. */
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   currency: 'USD',
   overdraft_limit: 0,
@@ -182,23 +182,23 @@ const record = z.record(z.string(), z.unknown());
 function judgeBody(sent: Sent, answer: Answer, operation: Operation, { schemas }: Interface): string[] {
   const body = sent.body?.toString() ?? '';
   if (body === '') return /capture|void|reversals/.test(operation.path) ? [] : ['no body was accepted'];
-  const given = parse(body);
-  if (given === undefined) return ['a body that is no JSON was accepted'];
+  const parsed = parse(body);
+  if (parsed === undefined) return ['a body that is no JSON was accepted'];
   if (!Buffer.from(body).equals(sent.body ?? Buffer.alloc(0))) return ['a body that is not UTF-8 was accepted'];
   // The description of a change leaves unknown members open, so that the service can say of some that they are fixed.
   const schema =
     operation.method === 'PATCH' && operation.body
       ? { ...operation.body, additionalProperties: false }
       : operation.body;
-  const flaw = flawOf(schema ?? {}, given, schemas);
+  const flaw = flawOf(schema ?? {}, parsed, schemas);
   if (flaw !== null) return [`a body was accepted, though ${flaw}`];
   if (hasInexact(body)) return ['a number that is no integer was accepted'];
-  const told = record.parse(parse(answer.body.toString()));
-  const said = record.parse(given);
-  const list = ['transfers', 'accounts'].find((name) => Array.isArray(said[name]));
-  if (list === undefined) return compare(said, told, operation.name, '');
-  const members = z.array(record).parse(said[list]);
-  const answered = z.array(record).safeParse(told[list]).data ?? [];
+  const reported = record.parse(parse(answer.body.toString()));
+  const requested = record.parse(parsed);
+  const list = ['transfers', 'accounts'].find((name) => Array.isArray(requested[name]));
+  if (list === undefined) return compare(requested, reported, operation.name, '');
+  const members = z.array(record).parse(requested[list]);
+  const answered = z.array(record).safeParse(reported[list]).data ?? [];
   if (members.length !== answered.length) return [`${members.length} ${list} were sent, ${answered.length} answered`];
   return members.flatMap((member, index) => compare(member, answered[index] ?? {}, operation.name, `/${index}`));
 }
@@ -208,8 +208,8 @@ const ECHOED_BY_MOVEMENTS = ['from_account', 'to_account', 'amount', 'descriptio
 
 /** Every member that the answer repeats must be what was sent, character by character. */
 function compare(
-  said: Record<string, unknown>,
-  told: Record<string, unknown>,
+  requested: Record<string, unknown>,
+  reported: Record<string, unknown>,
   operation: string,
   at: string,
 ): string[] {
@@ -217,7 +217,7 @@ function compare(
   const isOpening = operation === 'POST /accounts';
   const names = isMovement ? ECHOED_BY_MOVEMENTS : ECHOED;
   return [...names, ...(isOpening || isMovement ? ['currency'] : [])].flatMap((name) => {
-    let wanted = said[name];
+    let wanted = requested[name];
     if (wanted === undefined) {
       if (isMovement && ['description', 'metadata'].includes(name)) wanted = null;
       else if (isOpening && name === 'metadata') wanted = {};
@@ -225,11 +225,13 @@ function compare(
       else return [];
     }
     // What currency and what amount a movement has is known only when it is settled.
-    if (isMovement && told[name] === null && said[name] === undefined) return [];
+    if (isMovement && reported[name] === null && requested[name] === undefined) return [];
     // -0 and 0 are one amount.
-    if (wanted === 0 && told[name] === 0) return [];
-    if (isDeepStrictEqual(wanted, told[name])) return [];
-    return [`${at}/${name} is told as ${JSON.stringify(told[name])}, and was sent as ${JSON.stringify(wanted)}`];
+    if (wanted === 0 && reported[name] === 0) return [];
+    if (isDeepStrictEqual(wanted, reported[name])) return [];
+    return [
+      `${at}/${name} is reported as ${JSON.stringify(reported[name])}, and was sent as ${JSON.stringify(wanted)}`,
+    ];
   });
 }
 

@@ -192,7 +192,7 @@ export const ORDERS: Ordering[] = [
     stored: 0,
   })),
   order('an order in the body of DELETE', ({ order }) => ({
-    steps: [`DELETE /accounts/NOBODY HTTP/1.1\r\nHost: x\r\nContent-Length: ${order.length}\r\n\r\n${order}`],
+    steps: [`DELETE /accounts/NOSUCH HTTP/1.1\r\nHost: x\r\nContent-Length: ${order.length}\r\n\r\n${order}`],
     answers: [404],
     afterwards: 'open',
     stored: 0,

@@ -228,6 +228,6 @@ async function countStored(description: string | null = null): Promise<number> {
 }
 
 function show({ answers, rest, ended }: Played): string {
-  const told = answers.map(({ status, body }) => `${status} ${body.toString().slice(0, 200)}`);
-  return `${ended}: ${told.join(' | ')}${rest.length === 0 ? '' : ` and then ${JSON.stringify(rest.toString('latin1').slice(0, 300))}`}`;
+  const reported = answers.map(({ status, body }) => `${status} ${body.toString().slice(0, 200)}`);
+  return `${ended}: ${reported.join(' | ')}${rest.length === 0 ? '' : ` and then ${JSON.stringify(rest.toString('latin1').slice(0, 300))}`}`;
 }

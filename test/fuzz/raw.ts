@@ -158,7 +158,7 @@ const SIMPLE: Entry[] = [
   {
     name: 'several requests in one packet, answered in order',
     steps: [
-      ['/healthz', '/nothing', '/readyz', '/accounts/NOBODY', '/accounts', '/healthz']
+      ['/healthz', '/nothing', '/readyz', '/accounts/NOSUCH', '/accounts', '/healthz']
         .map((path, index) => `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Request-ID: r${index}\r\n\r\n`)
         .join(''),
     ],

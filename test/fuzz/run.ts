@@ -81,7 +81,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     const isHead = each.method === 'HEAD';
     const outcome = await line.exchange(renderCase(each, ids), { timeoutMs: ANSWER_TIMEOUT_MS, isHead });
     // What such a request makes of its end is its own affair: the next one begins on a connection of its own.
-    if (each.spoilt.length > 0) line.close();
+    if (each.mutated.length > 0) line.close();
     const status = outcome.ended === 'answered' ? String(outcome.answer.status) : outcome.ended;
     if (failures === 0) count(statuses, each.operation, status);
     const target = renderTarget(each, ids);
@@ -228,6 +228,6 @@ function renderTarget(each: Case, ids: Ids): string {
 
 function show(each: Case, ids: Ids): string {
   const text = JSON.stringify(renderCase(each, ids).toString('latin1'));
-  const spoilt = each.spoilt.length === 0 ? '' : ` (spoilt: ${each.spoilt.join(', ')})`;
-  return `${text.length > 3000 ? `${text.slice(0, 3000)}…` : text}${spoilt}`;
+  const mutated = each.mutated.length === 0 ? '' : ` (mutated: ${each.mutated.join(', ')})`;
+  return `${text.length > 3000 ? `${text.slice(0, 3000)}…` : text}${mutated}`;
 }

@@ -9,7 +9,7 @@ import type { Answer } from './wire.ts';
 /** How much of everything there is. Transfers that the service orders by itself, when a hold has expired, are left out. */
 type Counts = { accounts: number; externals: number; transfers: number; keys: number; changes: number; holds: number };
 
-const told = z.looseObject({
+const reported = z.looseObject({
   id: z.string().optional(),
   dry_run: z.boolean().optional(),
   opening_transfer_id: z.string().nullable().optional(),
@@ -17,11 +17,11 @@ const told = z.looseObject({
   currency: z.string().nullable().optional(),
   transfers: z.array(z.looseObject({ id: z.string() })).optional(),
   get accounts() {
-    return z.array(told).optional();
+    return z.array(reported).optional();
   },
 });
 /** What an answer says of a transfer or an account, with the name of its ledger. */
-type Told = z.infer<typeof told> & { readonly ledger: string };
+type Reported = z.infer<typeof reported> & { readonly ledger: string };
 
 const NO_BODY_STORED = /^GET /;
 
@@ -34,8 +34,8 @@ export class Stored {
   readonly #closed = new Set<string>([nameIn('main', 'SHUT')]);
   readonly #keys = new Set<string>();
   /** What was told since the last look. */
-  #freshTransfers: Told[] = [];
-  #freshAccounts: Told[] = [];
+  #freshTransfers: Reported[] = [];
+  #freshAccounts: Reported[] = [];
   #changes = 0;
   /** The journal of each ledger, by its id, up to here is counted already. */
   readonly #journalNumbers = new Map<number, bigint>();
@@ -50,13 +50,13 @@ export class Stored {
   /** Takes what is stored now for right. */
   async begin(): Promise<void> {
     const now = await this.#count();
-    const told = this.#told();
+    const reported = this.#reported();
     this.#before = {
-      accounts: now.accounts - told.accounts,
+      accounts: now.accounts - reported.accounts,
       externals: now.externals,
-      transfers: now.transfers - told.transfers,
-      keys: now.keys - told.keys,
-      changes: now.changes - now.externals - told.changes,
+      transfers: now.transfers - reported.transfers,
+      keys: now.keys - reported.keys,
+      changes: now.changes - now.externals - reported.changes,
       holds: 0,
     };
     this.#freshTransfers = [];
@@ -79,19 +79,19 @@ export class Stored {
       this.#changed.add(name);
       return;
     }
-    const said = told.parse(parse(answer.body.toString()));
+    const received = reported.parse(parse(answer.body.toString()));
     if (operation.name.startsWith('PATCH')) {
       this.#changes += 1;
-      this.#changed.add(nameIn(ledger, said.account_number ?? ''));
+      this.#changed.add(nameIn(ledger, received.account_number ?? ''));
       return;
     }
     // A ledger is empty, and keeps its key itself.
     if (operation.name === 'POST /ledgers') return;
-    if (said.dry_run === true || answer.headers.has('idempotency-replayed')) return;
+    if (received.dry_run === true || answer.headers.has('idempotency-replayed')) return;
     const key = headers.find(([name]) => name.toLowerCase() === 'idempotency-key')?.[1].trim();
     if (key !== undefined) this.#keys.add(nameIn(ledger, key));
     if (operation.name === 'POST /accounts') {
-      for (const account of said.accounts ?? [said]) {
+      for (const account of received.accounts ?? [received]) {
         this.#accounts.add(nameIn(ledger, account.account_number ?? ''));
         this.#freshAccounts.push({ ...account, ledger });
         this.#changes += 1;
@@ -99,7 +99,7 @@ export class Stored {
       }
       return;
     }
-    for (const transfer of said.transfers ?? [said]) {
+    for (const transfer of received.transfers ?? [received]) {
       this.#transfers.add(transfer.id ?? '');
       this.#freshTransfers.push({ ...transfer, ledger });
     }
@@ -108,13 +108,13 @@ export class Stored {
   /** What is stored and was not told, or told and not stored, or not stored as told; as sentences. */
   async compare(): Promise<string[]> {
     const now = await this.#count();
-    const told = this.#told();
+    const reported = this.#reported();
     const wanted: Counts = {
-      accounts: this.#before.accounts + told.accounts,
+      accounts: this.#before.accounts + reported.accounts,
       externals: now.externals,
-      transfers: this.#before.transfers + told.transfers,
-      keys: this.#before.keys + told.keys,
-      changes: this.#before.changes + told.changes + now.externals,
+      transfers: this.#before.transfers + reported.transfers,
+      keys: this.#before.keys + reported.keys,
+      changes: this.#before.changes + reported.changes + now.externals,
       holds: now.holds,
     };
     const wrong: string[] = [];
@@ -152,7 +152,7 @@ export class Stored {
     ];
   }
 
-  #told(): Pick<Counts, 'accounts' | 'transfers' | 'keys' | 'changes'> {
+  #reported(): Pick<Counts, 'accounts' | 'transfers' | 'keys' | 'changes'> {
     return {
       accounts: this.#accounts.size,
       transfers: this.#transfers.size,
@@ -258,10 +258,10 @@ function ledgerOf(path: string): string {
 function differences(
   what: string,
   names: readonly string[],
-  told: Readonly<Record<string, unknown>>,
+  reported: Readonly<Record<string, unknown>>,
   row: Readonly<Record<string, unknown>>,
 ): string[] {
   return names
-    .filter((name) => !isDeepStrictEqual(told[name], row[name]))
-    .map((name) => `${what} has ${name} ${JSON.stringify(row[name])}, and was told ${JSON.stringify(told[name])}`);
+    .filter((name) => !isDeepStrictEqual(reported[name], row[name]))
+    .map((name) => `${what} has ${name} ${JSON.stringify(row[name])}, and was told ${JSON.stringify(reported[name])}`);
 }

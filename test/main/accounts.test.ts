@@ -111,8 +111,8 @@ test('accounts: an opening balance is a transfer from @external', async () => {
 });
 
 test('accounts: the opening transfer carries the request id of its caller', async () => {
-  const given = { 'x-request-id': 'opening/of:an+account=1' };
-  const { body } = await answered(201, 'Account', 'POST', '/accounts', { name: 'x', balance: 1 }, given);
+  const headers = { 'x-request-id': 'opening/of:an+account=1' };
+  const { body } = await answered(201, 'Account', 'POST', '/accounts', { name: 'x', balance: 1 }, headers);
   const page = await look('TransferPage', '/transfers?request_id=opening/of:an%2Baccount=1');
   assert.deepEqual(idsOf(page), [body['opening_transfer_id']]);
 });
@@ -260,7 +260,7 @@ test('accounts: an overdraft limit cannot fall below what is drawn, to the unit'
   await transfer({ from_account: numberOf(account), to_account: '@external', amount: 70 });
   await refused('overdraft_in_use', 'PATCH', pathOf(account), { overdraft_limit: 59, name: 'Another' });
   const unchanged = await show(numberOf(account));
-  assert.deepEqual([unchanged['overdraft_limit'], unchanged['name'], unchanged['balance']], [100, 'Somebody', -60]);
+  assert.deepEqual([unchanged['overdraft_limit'], unchanged['name'], unchanged['balance']], [100, 'Ada', -60]);
   const { body } = await answered(200, 'Account', 'PATCH', pathOf(account), { overdraft_limit: 60 });
   assert.deepEqual([body['overdraft_limit'], body['available']], [60, 0]);
 });
@@ -495,7 +495,7 @@ async function refused(code: ProblemCode, method: Method, path: string, body?: u
 }
 
 async function open(fields: Row = {}): Promise<Row> {
-  return (await answered(201, 'Account', 'POST', '/accounts', { name: 'Somebody', ...fields })).body;
+  return (await answered(201, 'Account', 'POST', '/accounts', { name: 'Ada', ...fields })).body;
 }
 
 async function transfer(order: { from_account: string; to_account: string; amount: number }): Promise<void> {

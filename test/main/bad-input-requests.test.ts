@@ -101,10 +101,10 @@ test('bad input: an upgrade that is asked for is not given, and the request is a
 });
 
 test('bad input: a request id that is not well formed is replaced', async () => {
-  for (const given of ['a b', '-a', 'a'.repeat(129), 'a"b', '']) {
-    const answer = await request(service, 'GET', '/healthz', undefined, { 'x-request-id': given });
+  for (const requested of ['a b', '-a', 'a'.repeat(129), 'a"b', '']) {
+    const answer = await request(service, 'GET', '/healthz', undefined, { 'x-request-id': requested });
     assert.equal(answer.status, 200);
-    assert.match(String(answer.headers['x-request-id']), /^[0-9a-f-]{36}$/, given);
+    assert.match(String(answer.headers['x-request-id']), /^[0-9a-f-]{36}$/, requested);
   }
 });
 
@@ -136,7 +136,7 @@ for (const path of [
 }
 
 for (const number of [
-  'NOBODY',
+  'NOSUCH',
   '%00',
   'ANN%00',
   'a%2Fb',

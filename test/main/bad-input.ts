@@ -14,7 +14,7 @@ type RawAnswer = { status: number; headers: Map<string, string>; text: string };
 
 export const BODY_BYTES_MAX = 65_536;
 const ANSWER_TIMEOUT_MS = 10_000;
-export const ACCOUNT = { name: 'Somebody' };
+export const ACCOUNT = { name: 'Ada' };
 export const TRANSFER = { from_account: 'ANN', to_account: 'BOB', amount: 5 };
 export const TYPE = { 'content-type': 'application/json' };
 

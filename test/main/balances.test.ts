@@ -36,7 +36,7 @@ async function balances(at?: string): Promise<z.infer<typeof trialBalance>> {
 }
 
 async function open(account: Record<string, unknown>): Promise<void> {
-  const answer = await request(service, 'POST', '/accounts', { name: 'Somebody', ...account });
+  const answer = await request(service, 'POST', '/accounts', { name: 'Ada', ...account });
   assert.equal(answer.status, 201, answer.text);
 }
 

@@ -58,12 +58,12 @@ test(
     await delaying;
 
     // A reader ends where nothing is pending any more: only then is all there to compare with.
-    const toldToEach = await Promise.all(readers);
+    const reportedToEach = await Promise.all(readers);
     const expected = await loadExpected(database);
     assert.ok(expected.length > WRITERS, 'There is something to read.');
-    for (const told of toldToEach) {
-      assert.equal(told.length, expected.length);
-      assert.deepEqual(told.map(outlineOf), expected);
+    for (const reported of reportedToEach) {
+      assert.equal(reported.length, expected.length);
+      assert.deepEqual(reported.map(outlineOf), expected);
     }
     for (const service of services) assert.deepEqual(await service.stop(), { code: 0, signal: null });
     await checkPromises(database, { nothingPending: true });
@@ -71,7 +71,7 @@ test(
 );
 
 async function open(service: Service, number: string, more: Record<string, unknown> = {}): Promise<void> {
-  const account = { account_number: number, name: 'Somebody', balance: 1000, ...more };
+  const account = { account_number: number, name: 'Ada', balance: 1000, ...more };
   const answer = await request(service, 'POST', '/accounts', account);
   assert.equal(answer.status, 201, answer.text);
 }
@@ -81,7 +81,7 @@ async function write(services: readonly Service[], random: Random): Promise<void
     const service = pick(services, random);
     const [from, to] = [pick(ACCOUNTS, random), pick(ACCOUNTS, random)];
     if (from === to) {
-      const answer = await request(service, 'PATCH', `/accounts/${from}`, { name: `Somebody ${order}` });
+      const answer = await request(service, 'PATCH', `/accounts/${from}`, { name: `Ada ${order}` });
       assert.equal(answer.status, 200, answer.text);
       continue;
     }
@@ -119,15 +119,15 @@ async function readPages(
   writing: { done: boolean },
   database: TestDatabase,
 ): Promise<FeedEvent[]> {
-  const told: FeedEvent[] = [];
+  const reported: FeedEvent[] = [];
   for (let after = 0; !(await isEnd(database, after, writing));) {
     const limit = 1 + Math.floor(random(20));
     const answer = await request(pick(services, random), 'GET', `/events?after=${after}&limit=${limit}`);
     const { items, next } = eventPage.parse(answer.body);
-    told.push(...items);
+    reported.push(...items);
     after = next;
   }
-  return told;
+  return reported;
 }
 
 /** Follows one service after the other, hangs up at any moment, and comes back with what it saw last, until the end. */
@@ -138,9 +138,9 @@ async function readLive(
   writing: { done: boolean },
   database: TestDatabase,
 ): Promise<FeedEvent[]> {
-  const told: FeedEvent[] = [];
+  const reported: FeedEvent[] = [];
   for (;;) {
-    const last = told.at(-1)?.journal_number ?? 0;
+    const last = reported.at(-1)?.journal_number ?? 0;
     const stream = follow(t, pick(services, random), { after: 0, lastEventId: last });
     const leavesAt = performance.now() + random(400);
     const atEnd = await until(
@@ -151,8 +151,8 @@ async function readLive(
       { what: 'the end, or the moment to leave' },
     );
     await stream.leave();
-    told.push(...stream.events);
-    if (atEnd === 'end') return told;
+    reported.push(...stream.events);
+    if (atEnd === 'end') return reported;
   }
 }
 

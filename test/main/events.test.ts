@@ -23,7 +23,7 @@ before(async (t) => {
 });
 
 async function open(account: Record<string, unknown>): Promise<void> {
-  const answer = await request(service, 'POST', '/accounts', { name: 'Somebody', ...account });
+  const answer = await request(service, 'POST', '/accounts', { name: 'Ada', ...account });
   assert.equal(answer.status, 201, answer.text);
 }
 

@@ -28,7 +28,7 @@ const PATHS = [
   '/openapi.json',
   '/accounts',
   '/accounts/ANN',
-  '/accounts/NOBODY',
+  '/accounts/NOSUCH',
   '/nothing',
   '/accounts?limit=x',
 ];

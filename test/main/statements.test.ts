@@ -147,8 +147,8 @@ test('statements: what is no month, has not begun, or belongs to nobody is refus
     const answer = await request(service, 'GET', `/accounts/ANN/statements/${month}`);
     assert.deepEqual([answer.status, answer.body['code']], [400, 'invalid_request'], month);
   }
-  const nobody = await request(service, 'GET', '/accounts/NOBODY/statements/2025-01');
-  assert.deepEqual([nobody.status, nobody.body['code']], [404, 'account_not_found']);
+  const unknown = await request(service, 'GET', '/accounts/NOSUCH/statements/2025-01');
+  assert.deepEqual([unknown.status, unknown.body['code']], [404, 'account_not_found']);
   for (const query of ['?format=pdf', '?format=', '?currency=usd', '?page=2']) {
     const answer = await request(service, 'GET', `${JANUARY}${query}`);
     assert.deepEqual([answer.status, answer.body['code']], [400, 'invalid_request'], query);

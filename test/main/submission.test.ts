@@ -15,7 +15,7 @@ import { Problem } from '../../src/main/http/problem.ts';
 import { submitGroup } from '../../src/main/api/submission.ts';
 import { FakeTrials } from '../support/fake-pool.ts';
 
-const NOWHERE = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
+const NOWHERE = { host: '127.0.0.1', port: 1, user: 'test', database: 'none' };
 
 test('submission: the fingerprint of a key is made once for a request of many transfers', async (t) => {
   const { logger } = await createLogger('silent');

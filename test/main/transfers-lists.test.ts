@@ -37,12 +37,12 @@ test('transfers: the list of an account has all it is named in, pending first, o
     settled.push(await settle(order(own, other, round)));
     settled.push(await settle(order(other, own, 1000)));
     settled.push(await settle(order(other, own, round)));
-    settled.push(await settle(order(own, 'NOBODY', round)));
+    settled.push(await settle(order(own, 'NOSUCH', round)));
     await settle(order(stranger, other, 1));
   }
   const release = await hold(t, own);
   const pending: Row[] = [];
-  for (const sent of [order(own, other, 1), order(other, own, 1), order(own, 'NOBODY', 1), order(own, other, 5000)]) {
+  for (const sent of [order(own, other, 1), order(other, own, 1), order(own, 'NOSUCH', 1), order(own, other, 5000)]) {
     pending.push((await answered(202, 'Transfer', 'POST', '/transfers', sent)).body);
   }
   const opening = (await listOf(own)).at(-1);
@@ -134,7 +134,7 @@ test('transfers: filters narrow a list together', async () => {
   assert.deepEqual(await find(`account=${other}&status=completed&until=${String(tagged['created_at'])}`), of(paid));
   assert.deepEqual(await find(`account=${third}&request_id=${own}-a&status=completed`), of(elsewhere));
   assert.deepEqual(await find(`account=${third}&currency=USD`), of(elsewhere));
-  assert.deepEqual(await find('account=NOBODY-AT-ALL'), []);
+  assert.deepEqual(await find('account=NO-SUCH-ACCOUNT'), []);
 });
 
 test('transfers: a currency narrows a list, that of @external and that of all', async (t) => {
@@ -164,7 +164,7 @@ test('transfers: a currency narrows a list, that of @external and that of all', 
 const UNINDEXED = ['currency=USD', 'metadata=order', 'currency=USD&metadata=order'];
 const UNBOUNDED = ['', '&status=completed', '&status=failed', '&until=2026-01-01T00:00:00Z', '&limit=1'];
 const BOUNDED = [
-  'account=NOBODY-AT-ALL',
+  'account=NO-SUCH-ACCOUNT',
   'since=2026-01-01T00:00:00Z',
   'status=pending',
   'request_id=none',

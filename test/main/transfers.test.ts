@@ -240,8 +240,8 @@ test('transfers: each rule that needs the books fails a transfer with its code, 
   const balances = await balancesOf(rich, poor, euro, closed, full, taiwan);
   for (const { code, sent, currency } of cases) {
     const transfer = await settle(sent);
-    const told = [transfer['status'], transfer['failure_code'], transfer['currency'], transfer['amount']];
-    assert.deepEqual(told, ['failed', code, currency, sent['amount']]);
+    const reported = [transfer['status'], transfer['failure_code'], transfer['currency'], transfer['amount']];
+    assert.deepEqual(reported, ['failed', code, currency, sent['amount']]);
     for (const account of [sent['from_account'], sent['to_account']]) {
       if (account === '@external') continue;
       const listed = await listOf(String(account), '&status=failed');

@@ -62,7 +62,7 @@ export async function look(view: AnswerName, path: string): Promise<Row> {
 /** Opens an account and returns its number. */
 export async function open(fields: Row = {}): Promise<string> {
   lastNumber += 1;
-  const account = { account_number: `ACC-${lastNumber}`, name: 'Somebody', ...fields };
+  const account = { account_number: `ACC-${lastNumber}`, name: 'Ada', ...fields };
   const { body } = await answered(201, 'Account', 'POST', '/accounts', account);
   return String(body['account_number']);
 }

@@ -1,12 +1,15 @@
 // Compares what callers were answered with what is stored.
 import { AssertionError } from 'node:assert';
 import type { TestDatabase } from '../support/database.ts';
-import type { Told } from './driver.ts';
+import type { Reported } from './driver.ts';
 
 const SHOWN_MAX = 3;
 
 /** Throws an AssertionError if a caller was answered anything else about a transfer than what is stored. */
-export async function checkTold({ query }: Pick<TestDatabase, 'query'>, told: readonly Told[]): Promise<void> {
+export async function checkReported(
+  { query }: Pick<TestDatabase, 'query'>,
+  reported: readonly Reported[],
+): Promise<void> {
   const rows = await query(
     `select told.*, transfers.status as is, transfers.failure_code as is_code, transfers.amount::text as is_amount
      from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::uuid[])
@@ -17,13 +20,13 @@ export async function checkTold({ query }: Pick<TestDatabase, 'query'>, told: re
          transfers.completed_at, transfers.group_id)
      limit ${SHOWN_MAX}`,
     [
-      told.map(({ id }) => id),
-      told.map(({ status }) => status),
-      told.map(({ failure_code: code }) => code),
-      told.map(({ amount }) => amount),
-      told.map(({ currency }) => currency),
-      told.map(({ completed_at: at }) => at),
-      told.map(({ group_id: group }) => group),
+      reported.map(({ id }) => id),
+      reported.map(({ status }) => status),
+      reported.map(({ failure_code: code }) => code),
+      reported.map(({ amount }) => amount),
+      reported.map(({ currency }) => currency),
+      reported.map(({ completed_at: at }) => at),
+      reported.map(({ group_id: group }) => group),
     ],
   );
   if (rows.length > 0) {

@@ -46,12 +46,12 @@ const account = z.object({
 const problem = z.object({ code: z.string() });
 
 /** A movement as a caller was told of it. */
-export type Told = z.infer<typeof movement>;
+export type Reported = z.infer<typeof movement>;
 
 export type Received = {
   answer: Answer;
   /** Every movement that the answer told of as stored; none for a dry run. */
-  told: Told[];
+  reported: Reported[];
 };
 
 /**
@@ -73,25 +73,25 @@ export async function send(
     }),
   );
   const parsed = raw.map(({ sent, received }) => ({ sent, ...parse(sent, received) }));
-  for (const { sent, answer, told, id } of parsed) {
+  for (const { sent, answer, reported, id } of parsed) {
     if (answer.says !== 'ended' || answer.replayed || sent.dryRun) continue;
     names.add(sent.command.name, id);
     if (sent.command.type === 'group') {
-      for (const [index, one] of told.entries()) names.add(`${sent.command.name}.${index}`, one.id);
+      for (const [index, one] of reported.entries()) names.add(`${sent.command.name}.${index}`, one.id);
     }
   }
-  return parsed.map(({ sent, answer, told, id }) => {
-    if (answer.says !== 'ended') return { answer, told: [] };
-    return sent.dryRun ? { answer, told: [] } : { answer: { ...answer, of: names.nameOf(id) }, told };
+  return parsed.map(({ sent, answer, reported, id }) => {
+    if (answer.says !== 'ended') return { answer, reported: [] };
+    return sent.dryRun ? { answer, reported: [] } : { answer: { ...answer, of: names.nameOf(id) }, reported };
   });
 }
 
 function parse(
   { command, dryRun }: Request,
   received: { status: number; headers: Record<string, string | string[] | undefined>; body: Record<string, unknown> },
-): { answer: Answer; told: Told[]; id: string } {
+): { answer: Answer; reported: Reported[]; id: string } {
   const { status, headers, body } = received;
-  const none = { told: [], id: '' };
+  const none = { reported: [], id: '' };
   if (status >= 400) return { answer: { says: 'refused', status, code: problem.parse(body).code }, ...none };
   if (command.type === 'close') return { answer: { says: 'closed' }, ...none };
   if (command.type === 'change') {
@@ -108,13 +108,13 @@ function parse(
   if (status !== 200) throw new Error(`An answer of ${status} tells no end: ${JSON.stringify(body)}`);
   if (dryRun !== (body['dry_run'] === true))
     throw new Error(`A dry run and only that is told as one: ${JSON.stringify(body)}`);
-  const told = command.type === 'group' ? group.parse(body).transfers : [movement.parse(body)];
-  const id = command.type === 'group' ? group.parse(body).group_id : (told[0]?.id ?? '');
+  const reported = command.type === 'group' ? group.parse(body).transfers : [movement.parse(body)];
+  const id = command.type === 'group' ? group.parse(body).group_id : (reported[0]?.id ?? '');
   const replayed = headers['idempotency-replayed'] === 'true';
-  return { answer: { says: 'ended', of: command.name, replayed, movements: told.map(toEnded) }, told, id };
+  return { answer: { says: 'ended', of: command.name, replayed, movements: reported.map(toEnded) }, reported, id };
 }
 
-function toEnded({ status, failure_code: code, amount, currency }: Told): Ended {
+function toEnded({ status, failure_code: code, amount, currency }: Reported): Ended {
   return { status, code, amount: amount === null ? null : BigInt(amount), currency };
 }
 

@@ -199,7 +199,7 @@ type Facts = Order & {
   parent: Hold | undefined;
   undone: Movement | undefined;
   /** What is left of the hold, or not yet reversed. */
-  left: bigint;
+  rest: bigint;
   /** What would move. */
   moved: bigint;
   availableAfter: bigint;
@@ -208,9 +208,9 @@ type Facts = Order & {
 /** In the order in which they refuse. A void and an expiry only ask whether there is something to release. */
 const RULES: [code: string, broken: (facts: Facts) => boolean][] = [
   ['hold_not_open', ({ parent }) => parent !== undefined && parent.state !== 'open'],
-  ['exceeds_hold', ({ kind, moved, left }) => kind === 'capture' && moved > left],
+  ['exceeds_hold', ({ kind, moved, rest }) => kind === 'capture' && moved > rest],
   ['not_reversible', ({ kind, undone }) => kind === 'reversal' && !isReversible(undone)],
-  ['exceeds_original', ({ kind, moved, left }) => kind === 'reversal' && (moved > left || moved === 0n)],
+  ['exceeds_original', ({ kind, moved, rest }) => kind === 'reversal' && (moved > rest || moved === 0n)],
   ['source_not_found', ({ source, from }) => !source && from !== OUTSIDE],
   ['destination_not_found', ({ target, to }) => !target && to !== OUTSIDE],
   ['source_closed', ({ kind, source }) => kind !== 'void' && source?.status === 'closed'],
@@ -236,11 +236,11 @@ function settle(books: Books, name: string, order: Order): Ended {
   const target = books.accounts.get(keyOf(books, to, from));
   const parent = order.hold === null ? undefined : find(books.holds, order.hold);
   const undone = order.original === null ? undefined : find(books.movements, order.original);
-  const left = parent ? remaining(parent) : (undone?.amount ?? 0n) - (undone?.reversed ?? 0n);
-  const moved = order.amount ?? left;
+  const rest = parent ? remaining(parent) : (undone?.amount ?? 0n) - (undone?.reversed ?? 0n);
+  const moved = order.amount ?? rest;
   // What a capture moves and a void releases was reserved before.
   const availableAfter = (source ? available(source) : 0n) - (parent ? 0n : moved);
-  const facts = { ...order, source, target, parent, undone, left, moved, availableAfter };
+  const facts = { ...order, source, target, parent, undone, rest, moved, availableAfter };
   const broken = RULES.find(([, isBroken]) => isBroken(facts));
   const currency = currencyOf(books, order);
   if (broken) return keep(books, name, order, { status: 'failed', code: broken[0], amount: order.amount, currency });

@@ -7,25 +7,25 @@ import * as fc from 'fast-check';
 import { checkPromises } from '../support/promises/check.ts';
 import { createDatabase } from '../support/database.ts';
 import { startService } from '../support/service.ts';
-import { Lane, LANES_MAX, type Stage } from './lane.ts';
-import { checkTold } from './answers.ts';
+import { Partition, PARTITIONS_MAX, type Stage } from './partition.ts';
+import { checkReported } from './answers.ts';
 import { type Step, steps } from './program.ts';
 
-const LANES = 6;
+const PARTITIONS = 6;
 const RUNS = Number(process.env['MODEL_RUNS'] ?? 8);
 const STEPS_MAX = 40;
 
 test('model: every movement, one after another, ends as predicted, and leaves the books as predicted', async (t) => {
   const stage = await openStage(t, 1);
   let unsure = 0;
-  const programs = fc.array(steps({ min: 15, max: STEPS_MAX }), { minLength: LANES, maxLength: LANES });
+  const programs = fc.array(steps({ min: 15, max: STEPS_MAX }), { minLength: PARTITIONS, maxLength: PARTITIONS });
   await holds(programs, async (programs) => {
-    const lanes = await Promise.all(programs.map(async (_, number) => await Lane.open(stage, number)));
-    await Promise.all(lanes.map(async (lane, index) => await lane.runInTurn(programs[index] ?? [])));
-    unsure += lanes.filter((lane) => lane.unsure).length;
-    await checkAll(stage, lanes);
+    const partitions = await Promise.all(programs.map(async (_, number) => await Partition.open(stage, number)));
+    await Promise.all(partitions.map(async (partition, index) => await partition.runInTurn(programs[index] ?? [])));
+    unsure += partitions.filter((partition) => partition.unsure).length;
+    await checkAll(stage, partitions);
   });
-  if (unsure > 0) t.diagnostic(`${unsure} lanes were cut short: the machine was too slow for holds of a second.`);
+  if (unsure > 0) t.diagnostic(`${unsure} partitions were cut short: the machine was too slow for holds of a second.`);
 });
 
 test('model: a few movements at once, on two services, end as in some order of them', async (t) => {
@@ -41,17 +41,17 @@ test('model: a few movements at once, on two services, end as in some order of t
       size: 'max',
     }),
   });
-  const programs = fc.array(program, { minLength: LANES, maxLength: LANES });
+  const programs = fc.array(program, { minLength: PARTITIONS, maxLength: PARTITIONS });
   await holds(programs, async (programs) => {
-    const lanes = await Promise.all(programs.map(async (_, number) => await Lane.open(stage, number)));
+    const partitions = await Promise.all(programs.map(async (_, number) => await Partition.open(stage, number)));
     await Promise.all(
-      lanes.map(async (lane, index) => {
+      partitions.map(async (partition, index) => {
         const { first, batches, groups } = programs[index] ?? { first: [], batches: [], groups: [] };
-        await lane.runInTurn(first);
-        for (const batch of [...batches, ...groups.map(atomicOnly)]) await lane.runAtOnce(batch);
+        await partition.runInTurn(first);
+        for (const batch of [...batches, ...groups.map(atomicOnly)]) await partition.runAtOnce(batch);
       }),
     );
-    await checkAll(stage, lanes);
+    await checkAll(stage, partitions);
   });
 });
 
@@ -61,18 +61,18 @@ test('model: many movements at once, on two services, keep every promise, and no
     first: steps({ min: 8, max: 12, without: ['mortalHold', 'close'] }),
     storms: fc.array(steps({ min: 20, max: 40, without: ['mortalHold'] }), { minLength: 2, maxLength: 4 }),
   });
-  const programs = fc.array(program, { minLength: LANES, maxLength: LANES });
+  const programs = fc.array(program, { minLength: PARTITIONS, maxLength: PARTITIONS });
   await holds(programs, async (programs) => {
-    const lanes = await Promise.all(programs.map(async (_, number) => await Lane.open(stage, number)));
+    const partitions = await Promise.all(programs.map(async (_, number) => await Partition.open(stage, number)));
     await Promise.all(
-      lanes.map(async (lane, index) => {
+      partitions.map(async (partition, index) => {
         const { first, storms } = programs[index] ?? { first: [], storms: [] };
-        await lane.runInTurn(first);
+        await partition.runInTurn(first);
         // What a storm leads to is not known, so each is made of what the books held before the first.
-        for (const storm of storms) await lane.runStorm(storm);
+        for (const storm of storms) await partition.runStorm(storm);
       }),
     );
-    await checkAll(stage, lanes);
+    await checkAll(stage, partitions);
   });
 });
 
@@ -81,7 +81,7 @@ function atomicOnly(batch: readonly Step[]): Step[] {
 }
 
 async function openStage(t: TestContext, count: number): Promise<Stage> {
-  if (LANES > LANES_MAX) throw new Error(`There are currencies for ${LANES_MAX} lanes.`);
+  if (PARTITIONS > PARTITIONS_MAX) throw new Error(`There are currencies for ${PARTITIONS_MAX} partitions.`);
   const database = await createDatabase(t);
   const env = { THREADS: '4', HEARTBEAT_MS: '50', LOG_LEVEL: 'warn' };
   const services = await Promise.all(
@@ -90,10 +90,10 @@ async function openStage(t: TestContext, count: number): Promise<Stage> {
   return { database, services };
 }
 
-async function checkAll({ database }: Stage, lanes: readonly Lane[]): Promise<void> {
-  await checkTold(
+async function checkAll({ database }: Stage, partitions: readonly Partition[]): Promise<void> {
+  await checkReported(
     database,
-    lanes.flatMap((lane) => lane.told),
+    partitions.flatMap((partition) => partition.reported),
   );
   await checkPromises(database, { limitsChanged: true, nothingPending: true, nothingQuarantined: true });
 }

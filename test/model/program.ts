@@ -40,7 +40,7 @@ export type Step = {
   shape: (typeof SHAPES)[number];
   legs: { who: number; whom: number; tenths: number }[];
   status: 'open' | 'receive_only' | 'frozen' | null;
-  odd: 'no' | 'unknown account' | 'same account' | 'nothing';
+  edgeCase: 'no' | 'unknown account' | 'same account' | 'nothing';
 };
 
 const index = fc.nat(999);
@@ -68,7 +68,7 @@ export function steps(options: { min?: number; max: number; without?: readonly K
     shape: fc.constantFrom(...SHAPES),
     legs: fc.array(fc.record({ who: index, whom: index, tenths }), { minLength: 1, maxLength: 24, size: 'max' }),
     status: fc.constantFrom('open', 'open', 'receive_only', 'frozen', null),
-    odd: often<Step['odd']>('no', 40, 'unknown account', 'same account', 'nothing'),
+    edgeCase: often<Step['edgeCase']>('no', 40, 'unknown account', 'same account', 'nothing'),
   });
   return fc.array(step, { minLength: options.min ?? 1, maxLength: options.max, size: 'max' });
 }
@@ -182,9 +182,9 @@ function toTerms(step: Step, books: Books, own: readonly string[]): Terms {
   const wrong = source?.currency === 'EUR' ? 'USD' : 'EUR';
   const named = { 'not named': null, right: source?.currency ?? null, wrong }[step.currency];
   return {
-    from: step.odd === 'unknown account' && step.flag ? 'nobody' : from,
-    to: step.odd === 'unknown account' && !step.flag ? 'nobody-else' : step.odd === 'same account' ? from : to,
-    amount: step.odd === 'nothing' ? 0n : amount,
+    from: step.edgeCase === 'unknown account' && step.flag ? 'unknown' : from,
+    to: step.edgeCase === 'unknown account' && !step.flag ? 'unknown-2' : step.edgeCase === 'same account' ? from : to,
+    amount: step.edgeCase === 'nothing' ? 0n : amount,
     currency: named,
     conditions: toConditions(step, source, amount),
   };
@@ -196,11 +196,11 @@ function toConditions(
   amount: bigint,
 ): Terms['conditions'] {
   if (step.condition === 'none' || !source) return null;
-  const left = available(source) - amount;
+  const remaining = available(source) - amount;
   if (step.condition === 'entry missed') return { entryNumber: source.entries + 1n, minAvailable: null };
   if (step.condition === 'available missed')
-    return { entryNumber: step.flag ? source.entries : null, minAvailable: left + 1n };
-  return { entryNumber: step.flag ? source.entries : null, minAvailable: left };
+    return { entryNumber: step.flag ? source.entries : null, minAvailable: remaining + 1n };
+  return { entryNumber: step.flag ? source.entries : null, minAvailable: remaining };
 }
 
 /** Legs that lead on from each other: money may pass through accounts that have none of their own. */
@@ -247,8 +247,8 @@ function toLegs(step: Step, books: Books, own: readonly string[]): Terms[] {
   });
 }
 
-function sizeOf({ size, tenths, odd }: Step, base: bigint): bigint {
-  if (odd === 'nothing') return 0n;
+function sizeOf({ size, tenths, edgeCase }: Step, base: bigint): bigint {
+  if (edgeCase === 'nothing') return 0n;
   if (size === 'all' || size === 'nothing named') return atLeastOne(base);
   if (size === 'one too much') return atLeastOne(base + 1n);
   return atLeastOne((base * BigInt(tenths)) / 10n);
@@ -260,7 +260,7 @@ function atLeastOne(amount: bigint): bigint {
 
 /** Open holds rather than ended ones; now and then something that is no hold. */
 function pickHold(step: Step, books: Books): string | undefined {
-  if (step.odd === 'unknown account') return 'nobody';
+  if (step.edgeCase === 'unknown account') return 'unknown';
   const all = [...books.holds.keys()];
   const open = all.filter((name) => books.holds.get(name)?.state === 'open');
   return step.whom % 6 === 0 || open.length === 0 ? pick(all, step.who) : pick(open, step.who);
@@ -268,7 +268,7 @@ function pickHold(step: Step, books: Books): string | undefined {
 
 /** What can be reversed rather than what cannot. */
 function pickMovement(step: Step, books: Books): string | undefined {
-  if (step.odd === 'unknown account') return 'nobody';
+  if (step.edgeCase === 'unknown account') return 'unknown';
   const all = [...books.movements.keys()];
   const able = all.filter((name) => {
     const movement = books.movements.get(name);

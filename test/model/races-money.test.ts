@@ -172,9 +172,9 @@ test('races: one idempotency key, sent by many at once, orders one movement', as
     ];
     const endings = await race.fireGroups([1, 2, 3, 4].flatMap(() => same));
     for (const place of same.keys()) {
-      const told = endings.filter((_, index) => index % same.length === place);
-      assert.equal(new Set(told.map((group) => JSON.stringify(group))).size, 1, `told ${JSON.stringify(told)}`);
-      assert.equal(completed(told[0] ?? []).length, place === 2 ? 2 : 1);
+      const reported = endings.filter((_, index) => index % same.length === place);
+      assert.equal(new Set(reported.map((group) => JSON.stringify(group))).size, 1, `told ${JSON.stringify(reported)}`);
+      assert.equal(completed(reported[0] ?? []).length, place === 2 ? 2 : 1);
     }
   });
   const [row] = await race.database.query<{ captures: number; reversals: number; members: number }>(`

@@ -6,8 +6,8 @@ import { checkPromises } from '../support/promises/check.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type Answer, request, type Service, startService } from '../support/service.ts';
 import { z } from 'zod';
-import { checkTold } from './answers.ts';
-import { movement, type Told } from './driver.ts';
+import { checkReported } from './answers.ts';
+import { movement, type Reported } from './driver.ts';
 
 /** At least two hundred of each. */
 export const ROUNDS = 200;
@@ -28,7 +28,7 @@ export type Ending = { code: string | null; amount: number | null; id: string | 
 export class Race {
   readonly database: TestDatabase;
   readonly services: Service[];
-  readonly #told: Told[] = [];
+  readonly #reported: Reported[] = [];
 
   private constructor(database: TestDatabase, services: Service[]) {
     this.database = database;
@@ -108,7 +108,7 @@ export class Race {
       'select deadlocks from pg_stat_database where datname = current_database()',
     );
     assert.equal(row?.deadlocks, 0n);
-    await checkTold(this.database, this.#told);
+    await checkReported(this.database, this.#reported);
     await checkPromises(this.database, { nothingPending: true, nothingQuarantined: true });
   }
 
@@ -118,9 +118,9 @@ export class Race {
       return [{ code: refusal.parse(answer.body).code, amount: null, id: null }];
     }
     assert.equal(answer.status, 200, answer.text);
-    const told = 'transfers' in answer.body ? group.parse(answer.body).transfers : [movement.parse(answer.body)];
-    this.#told.push(...told);
-    return told.map(({ failure_code: code, amount, id }) => ({ code, amount, id }));
+    const reported = 'transfers' in answer.body ? group.parse(answer.body).transfers : [movement.parse(answer.body)];
+    this.#reported.push(...reported);
+    return reported.map(({ failure_code: code, amount, id }) => ({ code, amount, id }));
   }
 
   #service(index: number): Service {

@@ -67,7 +67,7 @@ test('accounts: many that are opened at once, through two services, all get thei
       assert.ok(service);
       const answer = await request<{ balance: number; opening_transfer_id: string }>(service, 'POST', '/accounts', {
         account_number: `ACC${index}`,
-        name: 'Somebody',
+        name: 'Ada',
         currency: ['EUR', 'USD', 'JPY'][index % 3],
         balance: index + 1,
       });

@@ -21,7 +21,7 @@ import {
   times,
 } from './callers.ts';
 import { drawFor } from '../support/random.ts';
-import { startStubbornCallers } from './stubborn.ts';
+import { startRetryingCallers } from './retrying-callers.ts';
 
 const CONNECT_MS = 1000;
 const ANSWER_MS = 2000;
@@ -90,11 +90,11 @@ async function assertUnavailable(t: TestContext, service: Service, id: string, m
       const startedAt = performance.now();
       const answer = await request(service, method, path, body, headers);
       const tookMs = performance.now() - startedAt;
-      const said = `${method} ${path} was answered after ${Math.round(tookMs)} ms with ${answer.status} ${answer.text}`;
-      assert.equal(answer.status, 503, said);
-      assert.match(String(answer.body['code']), /^(database_unavailable|outcome_unknown)$/, said);
-      assert.match(String(answer.headers['retry-after']), /^[1-9]\d*$/, said);
-      assert.ok(tookMs <= msMax, said);
+      const reported = `${method} ${path} was answered after ${Math.round(tookMs)} ms with ${answer.status} ${answer.text}`;
+      assert.equal(answer.status, 503, reported);
+      assert.match(String(answer.body['code']), /^(database_unavailable|outcome_unknown)$/, reported);
+      assert.match(String(answer.headers['retry-after']), /^[1-9]\d*$/, reported);
+      assert.ok(tookMs <= msMax, reported);
       return tookMs;
     }),
   );
@@ -125,7 +125,7 @@ async function startLoad(t: TestContext, service: Service) {
     const [from_account, to_account] = draw.pickTwo(accounts);
     return { from_account, to_account, amount: draw.whole(1, 100) };
   });
-  const callers = startStubbornCallers(service, orders);
+  const callers = startRetryingCallers(service, orders);
   await until(() => callers.ended() || callers.accepted() >= 500, { timeoutMs: 30_000, what: 'load to be under way' });
   assert.ok(!callers.ended(), 'The load must last until the wire fails.');
   const finish = async (database: TestDatabase): Promise<void> => {

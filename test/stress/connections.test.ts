@@ -28,7 +28,7 @@ import {
   times,
 } from './callers.ts';
 import { drawFor } from '../support/random.ts';
-import { startStubbornCallers } from './stubborn.ts';
+import { startRetryingCallers } from './retrying-callers.ts';
 import { breakConnections, killThread, KILLABLE_THREADS_ENV, lockAccount } from '../support/trouble.ts';
 
 const ORDERS = 3000;
@@ -53,7 +53,7 @@ async function underStrikes(
     const [from_account, to_account] = draw.pickTwo(accounts);
     return { from_account, to_account, amount: draw.whole(1, 100) };
   });
-  const callers = startStubbornCallers(service, orders);
+  const callers = startRetryingCallers(service, orders);
   let strikes = 0;
   while (!callers.ended()) {
     const goal = callers.accepted() + PROGRESS;

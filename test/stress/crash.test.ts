@@ -29,7 +29,7 @@ import {
   times,
 } from './callers.ts';
 import { drawFor } from '../support/random.ts';
-import { startStubbornCallers } from './stubborn.ts';
+import { startRetryingCallers } from './retrying-callers.ts';
 import { freeze, lockAccount } from '../support/trouble.ts';
 
 /** How soon after a crash everything that was accepted is final: a heartbeat is missed for 5 s, then there is work to do. */
@@ -234,10 +234,10 @@ test('crash: a service that was frozen and taken for dead does nothing twice whe
   const thaw = freeze(t, sleeper);
   await until(
     async () => {
-      const left = await database.query('select from pending_transfers where lease_id = $1::uuid', [
+      const remaining = await database.query('select from pending_transfers where lease_id = $1::uuid', [
         first?.['lease_id'],
       ]);
-      return left.length === 0;
+      return remaining.length === 0;
     },
     { timeoutMs: 30_000, what: 'the other service to take over' },
   );
@@ -263,7 +263,7 @@ test('crash: the server of the database dies under load and recovers, and so doe
   const database = await createDatabase(t, server);
   const service = await startService(t, { database, env: LOAD_ENV });
   const accounts = await openAccounts(service, 'ACC', 10, { balance: 1_000_000 });
-  const callers = startStubbornCallers(
+  const callers = startRetryingCallers(
     service,
     times(3000, (index) => orderBetween(accounts, index)),
   );

@@ -36,12 +36,12 @@ for (const prefer of ['', 'wait=5']) {
     await lost;
     const answer = await answering;
     const final = await awaitFinal(service, idOf(answer));
-    const told = await request(service, 'GET', `/transfers/${idOf(answer)}`);
+    const reported = await request(service, 'GET', `/transfers/${idOf(answer)}`);
     const rows = await database.query('select id from transfers where amount = 7');
     assert.equal(rows.length, 1, 'It was stored once.');
     assert.equal(final['status'], 'completed');
     for (const field of ['created_at', 'request_id', 'amount']) {
-      assert.equal(JSON.parse(answer.text)[field], told.body[field], field);
+      assert.equal(JSON.parse(answer.text)[field], reported.body[field], field);
     }
     if (prefer !== '') assert.equal(JSON.parse(answer.text)['status'], 'completed', answer.text);
     await checkPromises(database, { accepted: [idOf(answer)], nothingPending: true });

@@ -68,7 +68,7 @@ test('openings: a request whose key is reused does not take the number from anot
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1' } });
   const open = async (account_number: string, headers: Record<string, string> = {}) =>
-    await request(service, 'POST', '/accounts', { account_number, name: 'Somebody' }, headers);
+    await request(service, 'POST', '/accounts', { account_number, name: 'Ada' }, headers);
   assert.equal((await open('ANN', { 'Idempotency-Key': 'open' })).status, 201);
   const unlock = await lockAccount(database, '@external');
   const first = open('BOB');

@@ -116,8 +116,8 @@ test('transfers: an account that all callers drain gives what it has and no more
   assert.deepEqual([...payments, ...failed].map(({ id }) => id).sort(), accepted.sort(), 'All are kept, once each.');
   const balances = await listBalances(service);
   assert.equal(balances.get('WELL'), BALANCE - affordable * AMOUNT);
-  const given = takers.reduce((sum, taker) => sum + (balances.get(taker) ?? Number.NaN), 0);
-  assert.equal(given, affordable * AMOUNT);
+  const received = takers.reduce((sum, taker) => sum + (balances.get(taker) ?? Number.NaN), 0);
+  assert.equal(received, affordable * AMOUNT);
   // That it never went below zero meanwhile is a promise: no running balance may.
   await checkPromises(database, { accepted, nothingPending: true });
 });

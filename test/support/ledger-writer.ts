@@ -136,9 +136,9 @@ export class Ledger {
     this.#append(counts, sha256(sealed.join(''), records.join('')));
   }
 
-  #settleOne(given: Order, position: number): string {
-    const order = { ...given, amount: given.amount === null ? null : given.amount * this.factor };
-    if (given.description !== undefined) order.description = `${given.description} in ${this.name}`;
+  #settleOne(requested: Order, position: number): string {
+    const order = { ...requested, amount: requested.amount === null ? null : requested.amount * this.factor };
+    if (requested.description !== undefined) order.description = `${requested.description} in ${this.name}`;
     const id = idOf(this.#nextId++);
     const kind = order.kind ?? 'transfer';
     const completed = order.code === undefined;

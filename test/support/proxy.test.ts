@@ -56,15 +56,15 @@ test('proxy: an end is heard after all that was said before it, and not at all i
   const join = async () => {
     const client = connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true });
     client.on('error', () => {});
-    let heard = '';
+    let received = '';
     client.on('data', (chunk) => {
-      heard += chunk.toString();
+      received += chunk.toString();
     });
     const ended = new Promise<string>((resolve) => {
-      client.once('end', () => resolve(heard));
+      client.once('end', () => resolve(received));
     });
     await once(client, 'connect');
-    return { client, ended, heard: () => heard };
+    return { client, ended, received: () => received };
   };
 
   const slow = await join();
@@ -76,7 +76,7 @@ test('proxy: an end is heard after all that was said before it, and not at all i
 
   const lost = await join();
   lost.client.write('before');
-  await until(() => lost.heard() === 'before', { what: 'the answer' });
+  await until(() => lost.received() === 'before', { what: 'the answer' });
   proxy.swallow();
   lost.client.end('never heard');
   const late = await join();
@@ -85,7 +85,7 @@ test('proxy: an end is heard after all that was said before it, and not at all i
   const well = await join();
   well.client.end('well again');
   assert.equal(await well.ended, 'well again');
-  assert.deepEqual([lost.heard(), late.heard()], ['before', '']);
+  assert.deepEqual([lost.received(), late.received()], ['before', '']);
   assert.ok(!lost.client.readableEnded);
   lost.client.destroy();
   late.client.destroy();

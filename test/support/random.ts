@@ -15,10 +15,10 @@ export type Random = {
 
 /** Chance for one test, from STRESS_SEED if that is set. */
 export function drawFor(t: TestContext): Random {
-  const given = process.env['STRESS_SEED'];
-  const seed = given === undefined || given === '' ? randomInt(2 ** 32) : Number(given);
+  const requested = process.env['STRESS_SEED'];
+  const seed = requested === undefined || requested === '' ? randomInt(2 ** 32) : Number(requested);
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-    throw new Error(`STRESS_SEED is "${given}": set it to a whole number below ${2 ** 32}.`);
+    throw new Error(`STRESS_SEED is "${requested}": set it to a whole number below ${2 ** 32}.`);
   }
   t.diagnostic(`to draw the same again: STRESS_SEED=${seed}`);
   return drawFrom(seed);

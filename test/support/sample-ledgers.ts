@@ -49,7 +49,7 @@ function fillLedger(ledger: Ledger): void {
   ledger.settle([
     { from: 'ANN', to: 'BOB', amount: 250, requestId: 'rent-1', description: 'Rent, café ☕', metadata: { flat: '7' } },
     { from: 'BOB', to: 'CID', amount: 100 },
-    { from: 'NEMO', to: 'NOBODY', amount: 1, currency: null, code: 'source_not_found' },
+    { from: 'NEMO', to: 'NOSUCH', amount: 1, currency: null, code: 'source_not_found' },
     { from: 'CID', to: 'BOB', amount: 9999, code: 'insufficient_funds', requestId: 'greedy' },
     { from: 'BOB', to: 'ANN', amount: 5, ifFromEntryNumber: 3, ifMinAvailableAfter: 1000 },
   ]);

@@ -66,7 +66,7 @@ export async function makeBooks(service: Service, database: TestDatabase): Promi
 }
 
 export async function openAccount(service: Service, account: Record<string, unknown>): Promise<void> {
-  const answer = await request(service, 'POST', '/accounts', { name: 'Somebody', ...account });
+  const answer = await request(service, 'POST', '/accounts', { name: 'Ada', ...account });
   assert.equal(answer.status, 201, answer.text);
 }
 

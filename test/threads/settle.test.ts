@@ -182,7 +182,7 @@ test('settle: a job that is run again after its answer was lost settles nothing 
     keyed('key', [newTransfer()]),
     unkeyed(newGroup(3)),
     // No account exists, so that no lock makes one attempt wait for the other.
-    unkeyed([newTransfer({ fromAccount: 'NOBODY', toAccount: 'NOWHERE', currency: 'USD' })]),
+    unkeyed([newTransfer({ fromAccount: 'NOSUCH', toAccount: 'NOWHERE', currency: 'USD' })]),
   ];
   await threads.run(units);
   for (const mayBeSettled of [true, false]) {
@@ -468,8 +468,8 @@ test('settle: the seals and digests that a thread makes are those that the datab
     unkeyed(newGroup(2)),
     unkeyed(newGroup(2, { atomic: false })),
     unkeyed([newTransfer({ amount: 1000n, ...details })]),
-    unkeyed([newTransfer({ toAccount: 'NOBODY' })]),
-    unkeyed([newTransfer({ fromAccount: 'NOBODY', toAccount: 'NOWHERE' })]),
+    unkeyed([newTransfer({ toAccount: 'NOSUCH' })]),
+    unkeyed([newTransfer({ fromAccount: 'NOSUCH', toAccount: 'NOWHERE' })]),
     unkeyed([newTransfer({ conditions: { fromEntryNumber: 99n, minAvailableAfter: null } })]),
   ]);
   const ofParent = { amount: null, currency: 'USD' } as const;

@@ -8,7 +8,7 @@ import { type Attempt, attempt, idOf, inParallel, isAccepted, type Order, tell }
 const CALLERS = 40;
 const ATTEMPTS_MAX = 50;
 
-export type Stubborn = {
+export type RetryingCallers = {
   /** How many orders are accepted so far. */
   accepted: () => number;
   /** Whether every order is accepted, or a caller gave up. */
@@ -22,7 +22,7 @@ export type Stubborn = {
 };
 
 /** Starts to send the orders. `finished` must be awaited. */
-export function startStubbornCallers(service: { url: string }, orders: readonly Order[]): Stubborn {
+export function startRetryingCallers(service: { url: string }, orders: readonly Order[]): RetryingCallers {
   const attempts: Attempt[] = [];
   const idByOrder = new Map<number, string>();
   let ended = false;
@@ -46,7 +46,7 @@ export function startStubbornCallers(service: { url: string }, orders: readonly 
     assert.fail(`An order was not accepted in ${ATTEMPTS_MAX} attempts.`);
   };
 
-  const run = async (): Promise<Awaited<Stubborn['finished']>> => {
+  const run = async (): Promise<Awaited<RetryingCallers['finished']>> => {
     try {
       await inParallel(CALLERS, orders, send);
       return { attempts, idByOrder };

@@ -24,7 +24,7 @@ export const ID_TOKENS = [
 export const NOWHERE_ID = '0192f0c4-0000-7000-8000-00000000000f';
 
 /** Allowed, and easily spoilt on the way. */
-const ODD_TEXTS = [
+const EDGE_CASE_TEXTS = [
   'Ünïcödé',
   '🧀👩‍👩‍👧‍👦🏳️‍🌈',
   'שלום עולם',
@@ -62,7 +62,7 @@ export function text(schema: Schema): fc.Arbitrary<string> {
   if (typeof pattern !== 'string' || pattern.startsWith('^[^')) {
     return fc
       .oneof(
-        { arbitrary: fc.constantFrom(...ODD_TEXTS), weight: 4 },
+        { arbitrary: fc.constantFrom(...EDGE_CASE_TEXTS), weight: 4 },
         { arbitrary: wellFormed, weight: 4 },
         { arbitrary: fc.constantFrom('x'.repeat(maxLength), '🧀'.repeat(maxLength)), weight: 1 },
       )
@@ -74,7 +74,7 @@ export function text(schema: Schema): fc.Arbitrary<string> {
 const account = fc.oneof(
   { arbitrary: fc.constantFrom('F0', 'F1', 'F2', 'F3'), weight: 12 },
   { arbitrary: fc.constantFrom(...ACCOUNTS), weight: 3 },
-  { arbitrary: fc.constantFrom('@external', 'NOBODY', '...', '.a', '-', '_', 'a'), weight: 2 },
+  { arbitrary: fc.constantFrom('@external', 'NOSUCH', '...', '.a', '-', '_', 'a'), weight: 2 },
 );
 
 const instant = fc.oneof(
@@ -137,7 +137,7 @@ export function pathText(name: string, path: string): fc.Arbitrary<string> {
   return fc.constantFrom(...ID_TOKENS, NOWHERE_ID);
 }
 
-const ODD_NUMBERS = [
+const EDGE_CASE_NUMBERS = [
   '0',
   '-0',
   '-1',
@@ -167,7 +167,7 @@ const ODD_NUMBERS = [
   '-2147483649',
   '4294967296',
 ];
-const ODD_STRINGS = [
+const EDGE_CASE_STRINGS = [
   '""',
   '" "',
   '"\\u0000"',
@@ -198,7 +198,7 @@ const ODD_STRINGS = [
   '"__proto__"',
   '"constructor"',
 ];
-const ODD_VALUES = [
+const EDGE_CASE_VALUES = [
   'null',
   'true',
   'false',
@@ -235,7 +235,7 @@ const ODD_VALUES = [
   `[${'{},'.repeat(1000)}{}]`,
 ];
 /** What is no JSON. */
-const ODD_SYNTAX = [
+const EDGE_CASE_SYNTAX = [
   '',
   'NaN',
   'Infinity',
@@ -268,11 +268,11 @@ const ODD_SYNTAX = [
 ];
 
 /** Texts of JSON values, most of them wrong wherever they stand. */
-export const oddLiteral: fc.Arbitrary<string> = fc.oneof(
-  { arbitrary: fc.constantFrom(...ODD_NUMBERS), weight: 5 },
-  { arbitrary: fc.constantFrom(...ODD_STRINGS), weight: 5 },
-  { arbitrary: fc.constantFrom(...ODD_VALUES), weight: 4 },
-  { arbitrary: fc.constantFrom(...ODD_SYNTAX), weight: 1 },
+export const edgeCaseLiteral: fc.Arbitrary<string> = fc.oneof(
+  { arbitrary: fc.constantFrom(...EDGE_CASE_NUMBERS), weight: 5 },
+  { arbitrary: fc.constantFrom(...EDGE_CASE_STRINGS), weight: 5 },
+  { arbitrary: fc.constantFrom(...EDGE_CASE_VALUES), weight: 4 },
+  { arbitrary: fc.constantFrom(...EDGE_CASE_SYNTAX), weight: 1 },
   { arbitrary: fc.json({ maxDepth: 3 }), weight: 3 },
   { arbitrary: fc.string({ unit: 'binary' }).map((value) => JSON.stringify(value)), weight: 3 },
   { arbitrary: fc.maxSafeInteger().map(String), weight: 2 },
@@ -280,7 +280,7 @@ export const oddLiteral: fc.Arbitrary<string> = fc.oneof(
 );
 
 /** Names of members; one in quotes is written as it stands. */
-export const oddKey: fc.Arbitrary<string> = fc.oneof(
+export const edgeCaseKey: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom(
     '__proto__',
     'constructor',

@@ -1,8 +1,8 @@
-// Loaded into a service before its own code (node --import): its clock jumps and its event loop stands still when a file in its folder
-// says so. A signal would reach the main thread alone, and the clock is every thread's.
+// Loaded into a service before its own code (node --import). Shifts its clock and blocks its event loop when a file in its folder
+// requests it. A signal would reach the main thread alone, but every thread reads the clock.
 import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-import { CONTROL_FILE, parseOrders } from './possession.ts';
+import { CONTROL_FILE, parseInjection } from './fault-control.ts';
 
 const POLL_MS = 30;
 
@@ -26,12 +26,12 @@ function readControlFile(): string {
 }
 
 function look(): void {
-  const orders = parseOrders(readControlFile());
-  if (orders === null || orders.number === number) return;
-  number = orders.number;
-  offsetMs = orders.offsetMs;
+  const injection = parseInjection(readControlFile());
+  if (injection === null || injection.number === number) return;
+  number = injection.number;
+  offsetMs = injection.offsetMs;
   if (!isMainThread) return;
-  const until = performance.now() + orders.blockMs;
+  const until = performance.now() + injection.blockMs;
   while (performance.now() < until);
 }
 

@@ -1,10 +1,10 @@
-// What takes part in the benchmark: a contestant, its turns, and what a turn measured.
+// What takes part in the benchmark: a subject, its turns, and what a turn measured.
 
 /** Numbers that a turn measured beside its figure, by names that end with their unit. */
 export type Measured = Readonly<Record<string, number>>;
 
 export type Run = {
-  /** What the contestant is compared by, in its unit. */
+  /** What the subject is compared by, in its unit. */
   readonly figure: number;
   readonly measured: Measured;
   /** The command that put on the load. */
@@ -12,7 +12,7 @@ export type Run = {
 };
 
 export type Sample = {
-  readonly contestant: string;
+  readonly subject: string;
   readonly round: number;
   /** Null: a promise was broken, or the run failed, and `broken` says how. */
   readonly figure: number | null;
@@ -23,12 +23,12 @@ export type Sample = {
 
 export type Unit = 'transfers/s' | 'requests/s' | 'accounts/s' | 'jobs/s' | 'rows/s' | 'ms';
 
-export type Contestant = {
+export type Subject = {
   readonly name: string;
   readonly unit: Unit;
   /** What it does and what it does not, in a sentence or two. */
   readonly what: string;
-  /** Contestants whose samples its run or its bars need. */
+  /** Subjects whose samples its run or its bars need. */
   readonly needs: readonly string[];
   prepare(): Promise<void>;
   /** One turn of so many measured seconds, which has a figure only if all promises held. */
@@ -38,7 +38,7 @@ export type Contestant = {
   close(): Promise<void>;
 };
 
-/** A contestant's name and what it ends with if another checkout is measured: " (before)". */
+/** A subject's name and what it ends with if another checkout is measured: " (before)". */
 export function splitName(name: string): { base: string; suffix: string } {
   const suffix = / \(.+\)$/.exec(name)?.[0] ?? '';
   return { base: name.slice(0, name.length - suffix.length), suffix };

@@ -83,7 +83,7 @@ export const plainHeader: fc.Arbitrary<Header> = fc.oneof(
 );
 
 /** Headers that some requests are refused for. */
-export const oddHeader: fc.Arbitrary<Header> = fc.oneof(
+export const headerMutation: fc.Arbitrary<Header> = fc.oneof(
   fc
     .constantFrom(
       '',
@@ -120,7 +120,7 @@ export const oddHeader: fc.Arbitrary<Header> = fc.oneof(
   fc.tuple(fc.stringMatching(/^[A-Za-z-]{1,20}$/), fc.stringMatching(/^[\u0020-\u007e\u0080-\u00ff]{0,50}$/)),
 );
 
-export const oddMethod = fc.constantFrom(
+export const methodMutation = fc.constantFrom(
   'HEAD',
   'GET',
   'POST',
@@ -180,12 +180,12 @@ const PATHS: Record<string, (path: string) => string> = {
   'prototype of a route': (path) => `${path}/constructor`,
 };
 
-export const oddPath: fc.Arbitrary<Change> = fc
+export const pathMutation: fc.Arbitrary<Change> = fc
   .constantFrom(...Object.entries(PATHS))
   .map(([name, change]) => ({ name, change }));
 
 /** A parameter of a path, encoded as it is or wrongly. */
-export const oddSegment = fc.oneof(
+export const segmentMutation = fc.oneof(
   fc.constantFrom(
     '',
     '%00',
@@ -217,7 +217,7 @@ export const oddSegment = fc.oneof(
     '%EF%BB%BFF0',
     '%0d%0aX-Evil:%201',
     '9'.repeat(400),
-    'NOBODY',
+    'NOSUCH',
     'undefined',
   ),
   fc
@@ -226,7 +226,7 @@ export const oddSegment = fc.oneof(
     .map(encodeURIComponent),
 );
 
-export const oddQuery = fc.oneof(
+export const queryMutation = fc.oneof(
   fc.constantFrom(
     'x',
     '=',
@@ -324,12 +324,12 @@ const FORMS: Record<string, (text: string) => string> = {
   gzip: () => '\u001f\u008b\u0008\u0000\u0000\u0000\u0000\u0000',
 };
 
-export const oddForm: fc.Arbitrary<Change> = fc
+export const formMutation: fc.Arbitrary<Change> = fc
   .constantFrom(...Object.entries(FORMS))
   .map(([name, change]) => ({ name, change }));
 
 /** Bytes to put into a body: cut characters, surrogates in UTF-8, overlong forms, and what is only just allowed. */
-export const oddBytes = fc.record({
+export const byteMutation = fc.record({
   where: fc.nat(2000),
   bytes: fc.oneof(
     fc.constantFrom(

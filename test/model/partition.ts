@@ -1,17 +1,17 @@
-// A lane: some accounts in currencies that nobody else uses, and the model of them. Lanes run side by side on one service,
+// A partition: some accounts in currencies that nobody else uses, and the model of them. Partitions run side by side on one service,
 // so that their orders meet in the same jobs, and each can still be predicted exactly.
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import type { TestDatabase } from '../support/database.ts';
 import { request } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { Names, readBooks, type Received, send, type Snapshot, type Told } from './driver.ts';
+import { Names, readBooks, type Received, send, type Snapshot, type Reported } from './driver.ts';
 import { ask, type Books, expire, type Request } from './model.ts';
 import { resolve, type Step } from './program.ts';
 
 export type Stage = { database: TestDatabase; services: readonly { url: string }[] };
 
-/** Three currencies for each lane. */
+/** Three currencies for each partition. */
 const CURRENCIES = [
   ['USD', 'EUR', 'JPY'],
   ['GBP', 'CHF', 'KWD'],
@@ -22,7 +22,7 @@ const CURRENCIES = [
   ['ZAR', 'KES', 'NGN'],
   ['INR', 'THB', 'VND'],
 ];
-export const LANES_MAX = CURRENCIES.length;
+export const PARTITIONS_MAX = CURRENCIES.length;
 
 /** Two accounts are empty: they close easily, and live on what comes through. */
 const ACCOUNTS = [
@@ -39,10 +39,10 @@ const MORTAL_MS = 300;
 /** More orders of one batch than this have too many possible orders to try. */
 const BATCH_MAX = 4;
 
-let lanesOpened = 0;
+let partitionsOpened = 0;
 
-export class Lane {
-  readonly told: Told[] = [];
+export class Partition {
+  readonly reported: Reported[] = [];
   /** True if the machine was so slow that a hold may have expired while its end was not expected. */
   unsure = false;
   readonly #stage: Stage;
@@ -58,25 +58,25 @@ export class Lane {
   private constructor(stage: Stage, number: number) {
     this.#stage = stage;
     this.#currencies = CURRENCIES[number] ?? [];
-    // No lane's prefix is the beginning of another's.
-    this.#prefix = `${(lanesOpened += 1)}.`;
+    // No partition's prefix is the beginning of another's.
+    this.#prefix = `${(partitionsOpened += 1)}.`;
   }
 
-  /** Opens the accounts of lane `number`. No other lane of this number may be in use at the same time. */
-  static async open(stage: Stage, number: number): Promise<Lane> {
-    const lane = new Lane(stage, number);
-    await Promise.all(ACCOUNTS.map(async (account, index) => await lane.#openAccount(account, index)));
-    const { accounts } = await lane.#read();
+  /** Opens the accounts of partition `number`. No other partition of this number may be in use at the same time. */
+  static async open(stage: Stage, number: number): Promise<Partition> {
+    const partition = new Partition(stage, number);
+    await Promise.all(ACCOUNTS.map(async (account, index) => await partition.#openAccount(account, index)));
+    const { accounts } = await partition.#read();
     for (const { name, currency, balance, limit } of ACCOUNTS) {
       const expected = { balance: BigInt(balance), held: 0n, limit: BigInt(limit), entries: balance > 0 ? 1n : 0n };
-      assert.deepEqual(accounts[lane.#prefix + name], {
-        currency: lane.#currencies[currency],
+      assert.deepEqual(accounts[partition.#prefix + name], {
+        currency: partition.#currencies[currency],
         status: 'open',
         ...expected,
       });
     }
-    lane.#books.accounts = new Map(Object.entries(accounts));
-    return lane;
+    partition.#books.accounts = new Map(Object.entries(accounts));
+    return partition;
   }
 
   /** Takes the steps one after another. Each answer, and the books after it, must be exactly what the model says. */
@@ -149,9 +149,9 @@ export class Lane {
   async #send(batch: readonly Request[]): Promise<Received[]> {
     for (const sent of batch) this.#log.push(`ask  ${render(sent)}`);
     const received = await send(this.#stage.services, batch, this.#names);
-    for (const { answer, told } of received) {
+    for (const { answer, reported } of received) {
       this.#log.push(`told ${render(answer)}`);
-      this.told.push(...told);
+      this.reported.push(...reported);
     }
     this.#asked.push(...batch);
     return received;
@@ -215,7 +215,7 @@ export class Lane {
     try {
       await work();
     } catch (error) {
-      throw new Error(`Lane ${this.#prefix} went:\n  ${this.#log.join('\n  ')}\n${inspect(error, { depth: 5 })}`, {
+      throw new Error(`Partition ${this.#prefix} went:\n  ${this.#log.join('\n  ')}\n${inspect(error, { depth: 5 })}`, {
         cause: error,
       });
     }

@@ -1,6 +1,6 @@
-// The contestants, in the order of the first round.
+// The subjects, in the order of the first round.
 import { type Bench, CONNECTIONS, figureSoFar, ROOT } from './bench.ts';
-import type { Contestant } from './contestant.ts';
+import type { Subject } from './subject.ts';
 import { countOpened } from './counts.ts';
 import { ledgers } from './ledgers.ts';
 import { http, sql } from './limits.ts';
@@ -23,12 +23,12 @@ export type Tree = { readonly name: string; readonly path: string };
 /** Room for eight requests of 1,000 transfers that wait. */
 const BULK_SETTINGS = { MAX_QUEUE: '20000' };
 
-export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree[]): Contestant[] {
+export function listSubjects(bench: Bench, sizes: Sizes, trees: readonly Tree[]): Subject[] {
   const here = listOfTree(bench, sizes, { suffix: '', path: ROOT });
   const others = trees.map(({ name, path }) =>
-    listOfTree(bench, sizes, { suffix: ` (${name})`, path }).map((contestant) => ({
-      ...contestant,
-      what: `${contestant.what} The service of another checkout, ${name}.`,
+    listOfTree(bench, sizes, { suffix: ` (${name})`, path }).map((subject) => ({
+      ...subject,
+      what: `${subject.what} The service of another checkout, ${name}.`,
     })),
   );
   return [
@@ -44,7 +44,7 @@ export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree
       load: { generator: 'wrk', connections: 256 },
     }),
     // Those that are compared follow each other, so that both meet the same state of the machine.
-    ...here.flatMap((contestant, index) => [contestant, ...others.flatMap((list) => list[index] ?? [])]),
+    ...here.flatMap((subject, index) => [subject, ...others.flatMap((list) => list[index] ?? [])]),
     copy(bench, sizes.report),
     report(bench, sizes.report),
     bareStart(bench),
@@ -52,12 +52,12 @@ export function listContestants(bench: Bench, sizes: Sizes, trees: readonly Tree
   ];
 }
 
-/** The contestants that run the code of one checkout; the suffix tells their names from those of this checkout. */
-function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: string; path: string }): Contestant[] {
+/** The subjects that run the code of one checkout; the suffix tells their names from those of this checkout. */
+function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: string; path: string }): Subject[] {
   const thousands = (count: number) => count.toLocaleString('en');
-  const service = ({ name, ...options }: Omit<Ours, 'tree'>): Contestant =>
+  const service = ({ name, ...options }: Omit<Ours, 'tree'>): Subject =>
     ours(bench, { ...options, name: `${name}${suffix}`, tree: path });
-  const closedLoop = (name: string, { connections, wait }: { connections: number; wait: boolean }): Contestant =>
+  const closedLoop = (name: string, { connections, wait }: { connections: number; wait: boolean }): Subject =>
     service({
       name,
       what: `Ours: one transfer per request, ${connections} connections${wait ? ' that wait for its end (Prefer: wait)' : ' answered 202'}, closed loop by wrk, 10,000 accounts, uniform.`,

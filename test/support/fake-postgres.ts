@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { onEnd, type Scope } from './cleanup.ts';
 
-export type Imposter = {
+export type FakePostgres = {
   /** What it answers to any statement: one row, all of whose columns are text. */
   row?: Record<string, string>;
   /** With what it refuses whoever connects. */
@@ -14,22 +14,22 @@ export type Imposter = {
 };
 
 /** Starts such a server, and returns its DATABASE_URL. */
-export async function startImposter(scope: Scope, imposter: Imposter): Promise<string> {
+export async function startFakePostgres(scope: Scope, fake: FakePostgres): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
-    if (imposter.mute) return;
+    if (fake.mute) return;
     socket.once('data', () => {
-      if (imposter.refusal) {
-        const { code, message } = imposter.refusal;
+      if (fake.refusal) {
+        const { code, message } = fake.refusal;
         socket.end(frame('E', text(`SFATAL`), text(`VFATAL`), text(`C${code}`), text(`M${message}`), Buffer.alloc(1)));
         return;
       }
       // It lets everybody in.
       socket.write(Buffer.concat([frame('R', int32(0)), READY]));
       socket.on('data', (bytes) => {
-        if (bytes.toString('latin1', 0, 1) === 'Q') socket.write(renderRow(imposter.row ?? {}));
+        if (bytes.toString('latin1', 0, 1) === 'Q') socket.write(renderRow(fake.row ?? {}));
       });
     });
   });
@@ -40,7 +40,7 @@ export async function startImposter(scope: Scope, imposter: Imposter): Promise<s
     server.close();
   });
   const address = server.address();
-  if (typeof address !== 'object' || address === null) throw new Error('The imposter must listen on a port.');
+  if (typeof address !== 'object' || address === null) throw new Error('The fake server must listen on a port.');
   return `postgres://ada:Geheim-4711@127.0.0.1:${address.port}/books`;
 }
 
