@@ -43,12 +43,12 @@ test('bench: a ratio is taken within a round, and a run without a figure has non
   assert.equal(results.length, 1);
 });
 
-test('bench: a line of /proc/<pid>/stat is parsed whatever the name of the program holds', () => {
+test('bench: a line of /proc/<pid>/stat is parsed for any program name', () => {
   const line = '42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 150 50 30 20 20 0 13 0 100 200 300';
   assert.deepEqual(parseStat(line), { name: 'a) b (c', parent: 7, user: 150, system: 50, endedChildren: 50 });
 });
 
-test("bench: the result is read from behind wrk's own text", () => {
+test('bench: the result is parsed from the end of the output of wrk', () => {
   const output = [
     'Running 2s test @ http://127.0.0.1:8080',
     '  Non-2xx or 3xx responses: 5',
@@ -76,7 +76,7 @@ test('bench: processor time is per 1,000 and leaves the generator out of the who
   assert.deepEqual(processorTime(cores, 0), {});
 });
 
-test('bench: another checkout is judged by the same bars, and compared with this one in each round', () => {
+test('bench: another checkout has the same bars, and is compared with this one in each round', () => {
   const sample = (subject: string, round: number, figure: number, systemMs: number): Sample => ({
     subject,
     round,
@@ -103,7 +103,7 @@ test('bench: another checkout is judged by the same bars, and compared with this
   );
 });
 
-test('bench: checkouts that are compared stay neighbors, and take turns in going first', () => {
+test('bench: compared checkouts run next to each other and alternate in order', () => {
   const subjects = ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)'].map((name) => ({ name }));
   const orderOf = (round: number) => inTurn(subjects, round).map(({ name }) => name);
   assert.deepEqual(orderOf(1), ['naive', 'single', 'single (before)', 'bulk', 'bulk (before)']);

@@ -18,7 +18,7 @@ const { scripts } = z.object({ scripts: z.record(z.string(), z.string()) }).pars
 /** It needs no process, but measures memory for several seconds. */
 const SLOW = ['test/main/body-memory.test.ts'];
 
-test('documents: every file and folder that they name exists', () => {
+test('documents: every named file and folder exists', () => {
   assertNone(
     findAll(/`([\w./-]+\.(?:ts|js|sql|md|ya?ml)|(?:src|test|bench|docs|migrations)\/[\w./-]*)`/g)
       .filter(({ found }) => !FILES.some((path) => path.endsWith(`/${found.replace(/^\.\//, '').replace(/\/$/, '')}`)))
@@ -26,7 +26,7 @@ test('documents: every file and folder that they name exists', () => {
   );
 });
 
-test('documents: every script that they name exists', () => {
+test('documents: every named script exists', () => {
   assertNone(
     findAll(/\bnpm run ([\w:-]+)/g)
       .filter(({ found }) => !(found in scripts))

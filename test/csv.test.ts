@@ -8,7 +8,7 @@ const cell = fc.option(
   fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', ' ', '') })),
 );
 
-test('csv: any row is rendered as by csv-stringify', () => {
+test('csv: every row is rendered as csv-stringify renders it', () => {
   fc.assert(
     fc.property(fc.array(fc.array(cell, { maxLength: 6 })), (rows) => {
       assert.equal(renderCsv(rows), stringify(rows));

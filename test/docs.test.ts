@@ -32,7 +32,7 @@ const DOCUMENTS = [
 const NPX = `npx() { shift; node '${join(ROOT, 'src/cli/main.js')}' "$@"; }`;
 
 for (const document of DOCUMENTS) {
-  test(`docs: every example of ${document} does what it says`, { timeout: TIMEOUT_MS }, async (t) => {
+  test(`docs: every example of ${document} works as described`, { timeout: TIMEOUT_MS }, async (t) => {
     const examples = findExamples(await readFile(join(ROOT, document), 'utf8'));
     assert.ok(examples.length > 0, `${document} has no examples.`);
     const outputs = await runExamples(t, examples);

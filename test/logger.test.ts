@@ -38,7 +38,7 @@ function parse(line: string): Record<string, unknown> {
   return z.record(z.string(), z.unknown()).parse(JSON.parse(line));
 }
 
-test('logger: a line is a JSON object with level, time and message, and nothing of this machine', async (t) => {
+test('logger: a line is a JSON object with level, time and message, and no data of the machine', async (t) => {
   const { written } = await run(t, 'info', `logger.info({ transfers: 2 }, 'two "lines"\\nin one'); await flush();`);
   const [line = '', rest] = written.split('\n');
   assert.equal(rest, '');
@@ -124,7 +124,7 @@ function fieldsOf({ requestId, method, route, ledger, status, requestBytes, dura
   };
 }
 
-test('logger: a request line is byte for byte what the general logger writes', async (t) => {
+test('logger: a request line equals the line of the general logger byte for byte', async (t) => {
   // Numbers as text: JSON has neither NaN nor negative zero.
   const numbers = (_: string, value: unknown) =>
     typeof value === 'number' ? { number: Object.is(value, -0) ? '-0' : String(value) } : value;
@@ -154,7 +154,7 @@ test('logger: a request line is byte for byte what the general logger writes', a
   assert.equal(atWarn.written, '', 'It has the level of the general logger.');
 });
 
-test('logger: a request line with any text and numbers is what the general logger writes', () => {
+test('logger: a request line with any text and numbers equals the line of the general logger', () => {
   let written = '';
   const time = ',"time":"2026-01-02T03:04:05.678Z"';
   const general = pino({ base: null, timestamp: () => time }, { write: (line) => void (written = line) });

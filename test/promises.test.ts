@@ -271,7 +271,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-test('promises: ledgers without a flaw keep them all', async () => {
+test('promises: consistent ledgers keep them all', async () => {
   await checkPromises(database, OPTIONS);
 });
 

@@ -52,7 +52,7 @@ const entries: StatementEntry[] = DESCRIPTIONS.map((description, index) => ({
   balance: -LARGEST,
 }));
 
-test("statement page: a caller's text is isolated from what stands around it", async () => {
+test("statement page: a caller's text is isolated from the text around it", async () => {
   const page = await renderPage();
   assert.ok(page.includes('<bdi>\u202e00.01</bdi><br>Transfer from <bdi>@external</bdi><small>'), page);
   assert.ok(page.includes('<bdi>&lt;i&gt;&quot;</bdi>'), page);

@@ -8,7 +8,7 @@ import { parseServerKind, startServer } from './support/server.ts';
 import { awaitFinal, request, startService } from './support/service.ts';
 import { until } from './support/until.ts';
 
-test('database: the service is given a role that owns the tables and is no superuser', async (t) => {
+test('database: the role of the service owns the tables and is no superuser', async (t) => {
   const database = await createDatabase(t);
   const rows = await database.query(`
     select rolsuper, tableowner
@@ -45,7 +45,7 @@ test('server: a crash breaks every connection and loses nothing that was committ
   assert.deepEqual(names, [{ name: 'Ann' }]);
 });
 
-test('service: what a process is given, prints and leaves behind', async (t) => {
+test('service: a process has its environment, output and cleanup', async (t) => {
   const books = await createDatabase(t);
   const service = await startService(t, { database: books, env: { LOG_LEVEL: 'debug' } });
   await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', currency: 'EUR', balance: 1000 });
@@ -70,7 +70,7 @@ test('service: a start that fails is reported with what it printed', async (t) =
   );
 });
 
-test('until: gives up with a sentence that names what was awaited', async () => {
+test('until: times out with an error that names the condition', async () => {
   let asked = 0;
   assert.equal(await until(() => (++asked === 3 ? 'an answer' : undefined), { what: 'an answer' }), 'an answer');
   await assert.rejects(

@@ -46,7 +46,7 @@ test(`tidy: no source file is longer than ${LINES_MAX} lines, and no test file t
   );
 });
 
-test('tidy: nothing is left lying about', () => {
+test('tidy: no unfinished or disabled code', () => {
   const files = [...SOURCES, ...read('{test,bench}/**/*.ts'), ...read('migrations/*.sql')];
   // The brackets keep this file from finding itself.
   const markers = /\b(FIX[M]E|TO[D]O|XX[X]|HA[C]K)\b/g;
@@ -63,13 +63,13 @@ test('tidy: nothing is left lying about', () => {
   ]);
 });
 
-test('tidy: texts explain themselves, without a tracker at hand', () => {
+test('tidy: texts name no issue of a tracker', () => {
   const files = [...SOURCES, ...read('{test,bench}/**/*.ts'), ...read('migrations/*.sql'), ...documents()];
   const numbers = /\b(issue|ticket|pull request|PR)s?\s+#?\d+|(?<![\w&/])#\d{1,5}\b(?!-)/gi;
   assertNone(search(files, numbers, 'say what it was about'));
 });
 
-test('tidy: links in documents lead somewhere', () => {
+test('tidy: links in documents have a target', () => {
   const found: string[] = [];
   for (const { path, text } of documents()) {
     for (const { 1: link = '', index } of withoutCodeBlocks(text).matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)/g)) {

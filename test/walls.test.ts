@@ -98,7 +98,7 @@ for (const use of ALLOWED) {
 }
 
 for (const { text, rule } of IMPURE) {
-  test(`walls: the domain must not say ${text}`, async () => {
+  test(`walls: the domain must not use ${text}`, async () => {
     assert.match(await lint({ file: 'src/domain/decide.ts', text }), rule);
   });
 }

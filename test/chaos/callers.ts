@@ -177,7 +177,7 @@ export class Callers {
     const waits = options.waits ?? false;
     const sentAt = Date.now();
     const blank = { ...this.#blank(intent, requestId, url ?? ''), waits, sentAt, readAt: sentAt };
-    if (url === null) return { ...blank, broken: 'nobody is there' };
+    if (url === null) return { ...blank, broken: 'no service is running' };
     try {
       const answer = await request(new URL(intent.path, url), {
         dispatcher: this.#agent,

@@ -79,7 +79,7 @@ const PLANTS: readonly Plant[] = [
     rule: KEY,
   },
   {
-    what: 'a success that told another status',
+    what: 'a success with another status',
     fits: isFinal,
     answer: ({ reported }) => ({
       reported: reported.map((each) => ({ ...each, status: 'failed', failure_code: 'insufficient_funds' })),
@@ -87,7 +87,7 @@ const PLANTS: readonly Plant[] = [
     rule: UNTRUE,
   },
   {
-    what: 'a success that told another amount',
+    what: 'a success with another amount',
     fits: isFinal,
     answer: ({ reported }) => ({ reported: reported.map((each) => ({ ...each, amount: 1_000_000 })) }),
     rule: UNTRUE,
@@ -105,7 +105,7 @@ const PLANTS: readonly Plant[] = [
     rule: REFUSED,
   },
   {
-    what: 'a 503 that said nothing was stored, of what is stored',
+    what: 'a 503 that denies a stored transfer',
     fits: isPayment,
     answer: () => ({ status: 503, code: 'database_unavailable', named: null, reported: [] }),
     rule: REFUSED,
@@ -170,9 +170,9 @@ const PLANTS: readonly Plant[] = [
     rule: /^what is stored is what was sent$/,
   },
   {
-    what: 'a transfer that nobody ordered',
+    what: 'a transfer that no caller ordered',
     sql: `update transfers set request_id = 'unknown' where id in (select id from ${PAID} as paid)`,
-    rule: /^nothing is stored that nobody ordered$/,
+    rule: /^every stored transfer was ordered$/,
   },
   {
     what: 'an account that was opened and is not there',
@@ -289,7 +289,7 @@ const PLANTS: readonly Plant[] = [
     what: 'a transfer that is left pending',
     sql: `insert into pending_transfers (ledger_id, id, lease_id, ${COLUMNS}, request_id)
       select ledger_id, gen_random_uuid(), gen_random_uuid(), ${COLUMNS}, 'left' from ${PAID} as paid`,
-    rule: /^nothing is left pending$/,
+    rule: /^no transfer stays pending$/,
   },
   {
     what: 'money from nowhere',
@@ -398,7 +398,7 @@ for (const { what, sql, fits, answer, rule } of PLANTS) {
   });
 }
 
-test('judge: it finds a key that names two transfers which are both there', async (t) => {
+test('judge: it finds a key that names two stored transfers', async (t) => {
   const database = await copyBooks(t);
   const [one, other] = attempts.filter((attempt) => isPayment(attempt) && attempt.intent.keyed);
   assert.ok(one && other && one.named !== other.named);
@@ -406,7 +406,7 @@ test('judge: it finds a key that names two transfers which are both there', asyn
   assert.ok(found.some(({ rule }) => KEY.test(rule)));
 });
 
-test('judge: it finds a repeated list of accounts that is answered otherwise', async (t) => {
+test('judge: it finds a repeated list of accounts that gets another answer', async (t) => {
   const database = await copyBooks(t);
   const one = attempts.find(isList);
   assert.ok(one);

@@ -100,10 +100,10 @@ export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violati
     const broken = await findViolations(client);
     return [
       ...strangers.rows.map(({ id, request_id }) => ({
-        rule: 'nothing is stored that nobody ordered',
+        rule: 'every stored transfer was ordered',
         detail: `${id} by ${request_id}`,
       })),
-      ...remaining.rows.map(({ id }) => ({ rule: 'nothing is left pending', detail: id })),
+      ...remaining.rows.map(({ id }) => ({ rule: 'no transfer stays pending', detail: id })),
       ...broken.map(({ promise, rule, count, rows }) => ({
         rule: `promise ${promise}: ${rule}`,
         detail: `broken ${count} times, such as ${JSON.stringify(rows)}`,
@@ -165,7 +165,7 @@ function judgeIntents(
     }
   }
   for (const row of rows) {
-    if (row.status === 'pending') violations.push({ rule: 'nothing is left pending', detail: row.id });
+    if (row.status === 'pending') violations.push({ rule: 'no transfer stays pending', detail: row.id });
   }
   return violations;
 }

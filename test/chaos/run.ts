@@ -132,7 +132,10 @@ async function runStretch(
     }
     const undecided = await callers.settleDoubts();
     if (undecided.length > 0) {
-      violations.push({ rule: 'whoever asks again is told', detail: `${undecided.length}, such as ${undecided[0]}` });
+      violations.push({
+        rule: 'a repeated request is answered',
+        detail: `${undecided.length}, such as ${undecided[0]}`,
+      });
     }
     await until(async () => (await system.countPending()) === 0, { timeoutMs: GRACE_MS, what: 'quiet' }).catch(
       () => {},

@@ -49,7 +49,7 @@ function verdictOf({ stdout }: Ran): string {
   return stdout.trimEnd().split('\n').at(-1) ?? '';
 }
 
-test('audit: of consistent books, prints a line for each check, and the verified journal row', async (t) => {
+test('audit: prints one line per check and the verified journal row for consistent books', async (t) => {
   const ran = await audit(t, whole);
   assert.deepEqual({ code: ran.code, stderr: ran.stderr }, { code: 0, stderr: '' });
   const lines = ran.stdout.trimEnd().split('\n');
@@ -62,7 +62,7 @@ test('audit: of consistent books, prints a line for each check, and the verified
   );
 });
 
-test('audit: of inconsistent books, prints each discrepancy and exits with 3', async (t) => {
+test('audit: prints each discrepancy of inconsistent books and exits with 3', async (t) => {
   const ran = await audit(t, wrong);
   assert.equal(ran.code, 3);
   assert.match(ran.stdout, /^conservation\.balances +7 +1$/m);
@@ -81,7 +81,7 @@ test('audit: of inconsistent books, prints each discrepancy and exits with 3', a
   assert.ok(ran.stdout.includes('\\u{1b}[31m'));
 });
 
-test('audit: --limit bounds the printed discrepancies of each check, and the rest is counted', async (t) => {
+test('audit: --limit bounds the printed discrepancies of each check and counts the rest', async (t) => {
   const ran = await audit(t, wrong, '--limit=1');
   assert.equal(ran.code, 3);
   assert.equal(ran.stdout.match(/^conservation\.transfers: account/gm)?.length, 1);
@@ -180,7 +180,7 @@ test('audit: --since audits the rows after a journal row, and marks the skipped 
   assert.match(after9.stdout, /"check":"conservation.balances"[^\n]*"discrepancies":1/);
 });
 
-test('audit: names each of several ledgers, and one summary proves all of them later', async (t) => {
+test('audit: names each ledger, and one summary verifies all of them later', async (t) => {
   const database = await makeLedger(t);
   const client = await database.connect();
   await writeLedger(client, SHOP);
@@ -243,7 +243,7 @@ test('audit: names each of several ledgers, and one summary proves all of them l
   assert.match(verdictOf(main), /^journal 20 sha256:[0-9a-f]{64} verified at \S+$/);
 });
 
-test('audit: --since is about main unless --ledger names another ledger', async (t) => {
+test('audit: --since applies to main unless --ledger names another ledger', async (t) => {
   const database = await makeLedger(t);
   await writeLedger(await database.connect(), SHOP);
   const [main, shop] = await Promise.all([

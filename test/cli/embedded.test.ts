@@ -30,7 +30,7 @@ before(async (t) => {
   await assertNothingRuns(folder);
 });
 
-test('embedded: a report is written while the service runs, which goes on; Ctrl-C stops both, and the next start finds it all', async (t) => {
+test('embedded: a report runs beside the service, Ctrl-C stops both, and the next start finds all data', async (t) => {
   const service = await startService(t, { folder, env: { THREADS: '2' } });
   const pidFile = join(folder, '.gopherpay', 'postgres', 'postmaster.pid');
   const [serverId] = (await readFile(pidFile, 'utf8')).split('\n');
@@ -64,7 +64,7 @@ test('embedded: a report that fails stops the server it has started', async (t) 
   await assertNothingRuns(folder);
 });
 
-test('embedded: Ctrl-C on a report whose reader does not read stops the server too', async (t) => {
+test('embedded: Ctrl-C on a report with a stalled reader stops the server too', async (t) => {
   await sendUnansweredOrder(folder);
   const report = spawn(process.execPath, [MAIN, 'report', '--user=MANY', '--output=-'], {
     cwd: folder,
@@ -97,7 +97,7 @@ for (const args of [['report', '--user=ANN'], ['statement', '--account=ANN', '--
   });
 }
 
-test('embedded: Ctrl-C while the database is created ends well, and the next start creates it', async (t) => {
+test('embedded: Ctrl-C during database creation exits cleanly, and the next start creates it', async (t) => {
   const empty = await makeFolder(t);
   const first = await startProgram(t, { folder: empty, args: ['serve'], env: { PORT: '0' } });
   const initdb = async () =>
@@ -128,7 +128,7 @@ test('embedded: a service that finds its port taken stops the server it has star
   await assertNothingRuns(folder);
 });
 
-test('embedded: Ctrl-C while the server is being started leaves none behind', async (t) => {
+test('embedded: Ctrl-C during the start of the server leaves no server running', async (t) => {
   const program = await startProgram(t, { folder, args: ['serve'], env: { PORT: '0', THREADS: '2' } });
   await until(async () => (await serverProcesses(folder)).length > 0, { what: 'the server to be started' });
   process.kill(program.pid, 'SIGINT');

@@ -72,7 +72,7 @@ test('install: an older Node hands the command to the pinned one', { skip: older
   assert.deepEqual([stdout.toString(), status], [`${VERSION}\n`, 0]);
 });
 
-test('install: an older Node without the pinned one says what to do', { skip: older === undefined }, async (t) => {
+test('install: an older Node without the pinned one prints what to do', { skip: older === undefined }, async (t) => {
   const folder = await makeFolder(t);
   for (const name of ['main.js', 'node.js', 'pinned-node.js']) {
     await copyFile(join(ROOT, 'src/cli', name), join(folder, name));
@@ -101,7 +101,7 @@ test('install: an older Node runs every script of the project on the pinned one'
 });
 
 // A Node that reads TypeScript and is too old may be missing here, so this one reports an older version.
-test('install: TypeScript that an older Node starts directly says what to do', () => {
+test('install: TypeScript started directly by an older Node prints what to do', () => {
   const pretend = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'24.0.0'})";
   const { stderr, status } = spawnSync(process.execPath, ['--import', pretend, join(ROOT, 'src/cli/main.ts')]);
   assert.match(stderr.toString(), /^GopherPay needs Node 26, and this is v\d.*: use "npm test", .*\.\n$/);

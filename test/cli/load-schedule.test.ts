@@ -26,7 +26,7 @@ async function runOpen(options: { connections: number; takesMs: number; lateMaxM
   return { startedAt, sent, notSent, atOnceMax };
 }
 
-test('load: an open loop keeps to its schedule however slow the service is', async () => {
+test('load: an open loop keeps its schedule with a slow service', async () => {
   const { startedAt, sent, notSent, atOnceMax } = await runOpen({ connections: 2, takesMs: 10 });
   assert.equal(atOnceMax, 2, 'no more at once than there are connections');
   assert.deepEqual(notSent, []);
@@ -37,7 +37,7 @@ test('load: an open loop keeps to its schedule however slow the service is', asy
   for (const [index, intendedAt] of sent.entries()) assert.ok(Math.abs(intendedAt - first - index) < 0.001);
 });
 
-test('load: what is too late in an open loop is not sent, and told', async () => {
+test('load: an open loop skips and reports requests that are too late', async () => {
   const { sent, notSent } = await runOpen({ connections: 1, takesMs: 10, lateMaxMs: 20 });
   assert.ok(sent.length > 0 && notSent.length > 0);
   const all = [...sent, ...notSent].toSorted((a, b) => a - b);
@@ -58,7 +58,7 @@ test('load: a closed loop has one request at a time on each connection, until it
   assert.ok(performance.now() >= endsAt);
 });
 
-test('load: both loops end when they are stopped, and await what is under way', async () => {
+test('load: both loops stop on request and await requests in flight', async () => {
   const stopped = new AbortController();
   let [started, done] = [0, 0];
   const start = async (): Promise<void> => {

@@ -98,7 +98,7 @@ test('load: a run stopped while it opens accounts sweeps the money', async (t) =
   assert.ok((await assertSwept(database)).length < 100_000);
 });
 
-test('load: without a terminal it needs --yes, and writes nothing without', async (t) => {
+test('load: requires --yes without a terminal, and writes nothing otherwise', async (t) => {
   const { database, url } = await startBooks(t);
   const program = await startLoad(t, url, ['--accounts=2']);
   assert.deepEqual(await program.exited, { code: 2, signal: null });
@@ -109,7 +109,7 @@ test('load: without a terminal it needs --yes, and writes nothing without', asyn
   assert.equal(await countAccounts(database), 0);
 });
 
-test('load: an unreachable service is named, and not reported as the database', async (t) => {
+test('load: an unreachable service is not reported as an unreachable database', async (t) => {
   const away = await startLoad(t, 'http://127.0.0.1:1/', ['--yes']);
   assert.deepEqual(await away.exited, { code: 4, signal: null });
   assert.match(

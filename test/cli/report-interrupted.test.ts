@@ -43,7 +43,7 @@ before(async (t) => {
   await database.query('analyze');
 });
 
-test('report: a long history takes little memory, and its file appears when it is whole', async (t) => {
+test('report: a long history takes little memory, and its file appears when it is complete', async (t) => {
   const folder = await makeFolder(t);
   await writeFile(join(folder, 'big.csv'), FORMER);
   const program = await startReport(t, folder);
@@ -76,7 +76,7 @@ test('report: a long history takes little memory, and its file appears when it i
   assert.deepEqual(await readdir(folder), ['big.csv']);
 });
 
-test('report: one that is killed leaves the former file as it was', async (t) => {
+test('report: a killed report leaves the former file unchanged', async (t) => {
   const folder = await makeFolder(t);
   await writeFile(join(folder, 'big.csv'), FORMER);
   const program = await startReport(t, folder);
@@ -85,7 +85,7 @@ test('report: one that is killed leaves the former file as it was', async (t) =>
   assert.equal(await readFile(join(folder, 'big.csv'), 'utf8'), FORMER);
 });
 
-test('report: one whose server goes away ends with 4 and leaves nothing', async (t) => {
+test('report: a lost server ends the report with 4 and leaves no file', async (t) => {
   const folder = await makeFolder(t);
   const program = await startReport(t, folder);
   await untilHalfWritten(folder);
@@ -102,14 +102,14 @@ test('report: one whose server goes away ends with 4 and leaves nothing', async 
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('report: a reader that goes away ends it silently, as it ends other tools', async (t) => {
+test('report: a closed reader ends the report silently', async (t) => {
   for (const args of [['report', '--user=BIG', '--output=-'], ['report', '--help'], ['--version']]) {
     const { code, reported } = await endReading(t, args);
     assert.deepEqual({ code, reported }, { code: 141, reported: '' }, args.join(' '));
   }
 });
 
-test('report: a standard output that cannot be written to is named', async () => {
+test('report: a failed write to standard output is reported', async () => {
   const full = await open('/dev/full', 'w');
   const child = spawn(process.execPath, [MAIN, '--version'], { stdio: ['ignore', full.fd, 'pipe'] });
   await full.close();
@@ -126,7 +126,7 @@ for (const { signal, code } of [
   { signal: 'SIGINT', code: 130 },
   { signal: 'SIGTERM', code: 143 },
 ] as const) {
-  test(`report: one that is ended by ${signal} leaves nothing`, async (t) => {
+  test(`report: ${signal} ends the report and leaves no file`, async (t) => {
     const folder = await makeFolder(t);
     const program = await startReport(t, folder);
     await untilHalfWritten(folder);

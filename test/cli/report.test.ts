@@ -387,7 +387,7 @@ const cells: { text: string; cell: string }[] = [
   { text: 'two\nlines', cell: '"two\nlines"' },
 ];
 
-test('report: a text is quoted if CSV needs it, and is never a formula for a spreadsheet', async (t) => {
+test('report: text is quoted if CSV requires it, and is never a spreadsheet formula', async (t) => {
   const books = await createDatabase(t);
   const ids = cells.map((_, index) => `${UUID}${String(index).padStart(2, '0')}`);
   await books.query(

@@ -27,7 +27,7 @@ for (const args of [
   ['statement', '--account=ANN', `--month=${month}`, '--output=-'],
   ['audit'],
 ]) {
-  test(`silence: ${args[0]} ends when its network swallows every byte`, async (t) => {
+  test(`silence: ${args[0]} ends when its network drops every byte`, async (t) => {
     const proxy = await startProxy(t, database);
     const holder = await database.connect();
     await holder.query('begin');

@@ -43,7 +43,7 @@ test('start: a database that does not exist', async (t) => {
   await endsWith(await serve(t, { DATABASE_URL: url }), 4, sentence);
 });
 
-test('start: a server that says nothing', async (t) => {
+test('start: a server that does not answer', async (t) => {
   const url = await startFakePostgres(t, { mute: true });
   const startedAt = performance.now();
   const program = await serve(t, { DATABASE_URL: url, DB_CONNECT_TIMEOUT_MS: '500' });
@@ -57,7 +57,7 @@ test('start: a PostgreSQL that is too old', async (t) => {
   await endsWith(await serve(t, { DATABASE_URL: url }), 1, sentence);
 });
 
-test('start: a schema that is newer than the code is left as it is', async (t) => {
+test('start: a schema that is newer than the code is unchanged', async (t) => {
   const database = await createDatabase(t);
   await database.query(`insert into migrations (name, run_on) values ('9999_from_the_future', now())`);
   const before = await database.query('select * from migrations');
@@ -89,7 +89,7 @@ test('start: a database that another process has been migrating for too long', a
   await migrate(database.settings);
 });
 
-test('start: several at once on an empty database all end up well, and each migration is applied once', async (t) => {
+test('start: concurrent starts on an empty database succeed, and each migration is applied once', async (t) => {
   const name = await createEmptyDatabase(t, SERVER.owner.user);
   const url = renderDatabaseUrl({ ...SERVER.owner, database: name });
   const services = await Promise.all(
@@ -115,7 +115,7 @@ test('start: a data folder that cannot be written', async (t) => {
   await endsWith(program, 1, sentence);
 });
 
-test('start: a disk without room for a new database', async (t) => {
+test('start: a full disk without a database', async (t) => {
   const folder = await findSmallDisk(t, 8);
   if (folder === null) return;
   const dataDir = join(folder, 'data');
@@ -124,7 +124,7 @@ test('start: a disk without room for a new database', async (t) => {
   assert.deepEqual(await processesOf(dataDir), []);
 });
 
-test('start: a disk without room for a database that is there, which is whole when there is room again', async (t) => {
+test('start: a full disk with an existing database, which is intact once there is space', async (t) => {
   const folder = await findSmallDisk(t, 160);
   if (folder === null) return;
   const dataDir = join(folder, 'data');

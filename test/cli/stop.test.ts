@@ -49,7 +49,7 @@ test('stop: no request on a kept-alive connection breaks', async (t) => {
   );
 });
 
-test('stop: a request whose body is still on its way is answered, and not reset', async (t) => {
+test('stop: a request whose body is still arriving is answered, and not reset', async (t) => {
   const service = await startService(t, { database: await createDatabase(t), env: { THREADS: '1' } });
   const { hostname, port } = new URL(service.url);
   const socket = connect(Number(port), hostname);
@@ -118,7 +118,7 @@ test('stop: during SHUTDOWN_DELAY_MS requests are served while /readyz says 503'
   assert.deepEqual(await service.exited, { code: 1, signal: null });
 });
 
-test('stop: SIGHUP is ignored without a terminal, as nohup wants it', async (t) => {
+test('stop: SIGHUP is ignored without a terminal, as nohup requires', async (t) => {
   const service = await startService(t, { database: await createDatabase(t), env: { THREADS: '1' } });
   process.kill(service.pid, 'SIGHUP');
   for (let n = 0; n < 20; n += 1) assert.equal((await request(service, 'GET', '/readyz')).status, 200);
@@ -148,7 +148,7 @@ async function spawnService(t: TestContext) {
 }
 
 for (const stdio of ['stdout', 'stderr'] as const) {
-  test(`stop: a reader of ${stdio} that goes away does not end the service, nor keep it from ending`, async (t) => {
+  test(`stop: a closed reader of ${stdio} neither ends the service nor prevents its end`, async (t) => {
     const { child, exited, url } = await spawnService(t);
     child[stdio].destroy();
     for (let n = 0; n < 100; n += 1) assert.equal((await request({ url }, 'GET', '/healthz')).status, 200);
@@ -157,7 +157,7 @@ for (const stdio of ['stdout', 'stderr'] as const) {
   });
 }
 
-test('stop: a reader of the log that stalls delays neither answers nor the end, and the missing lines are counted', async (t) => {
+test('stop: a stalled log reader delays neither answers nor the end, and missing lines are counted', async (t) => {
   const { child, exited, url } = await spawnService(t);
   const dropped = async (): Promise<number> => {
     const metrics = await request({ url }, 'GET', '/metrics');

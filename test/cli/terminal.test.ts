@@ -35,7 +35,7 @@ before(async (t) => {
   );
 });
 
-test('terminal: a report shows how far it is, and the file is not touched by that', async (t) => {
+test('terminal: a report shows its progress, and the file is not affected', async (t) => {
   const session = await openTerminal(t, 'report --user=ANN --output=ann.csv', database);
   assert.deepEqual(await session.exited, 0, session.screen());
   const shown = stripVTControlCharacters(session.screen());
@@ -60,7 +60,7 @@ test('terminal: help is in colors', async (t) => {
   assert.match(stripVTControlCharacters(session.screen()), /USAGE gopherpay serve\|report\|statement\|audit\|load\r\n/);
 });
 
-test('terminal: the log is for people, in colors, to its last line, and Ctrl-C ends the service well', async (t) => {
+test('terminal: the log is readable and colored to its last line, and Ctrl-C stops the service cleanly', async (t) => {
   const books = await createDatabase(t);
   const session = await openTerminal(t, 'serve', books);
   const url = await until(() => /gopherpay listening on (http:\S+)/.exec(session.screen())?.[1], {

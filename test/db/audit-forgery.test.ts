@@ -180,7 +180,7 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['overdraft.available', 'overdraft.held'],
   },
   {
-    what: 'a hold nobody ordered, with the money held',
+    what: 'a hold without an order, with the money held',
     statements: [
       copy('holds', `id = '${IDS.holdOpen}'`, { id: NEW }),
       `update accounts set held = held + 50 where account_number = 'BOB'`,
@@ -188,7 +188,7 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['holds.orders'],
   },
   {
-    what: 'a hold that is released though nobody did',
+    what: 'a hold that is released without a movement',
     statements: [
       `update holds set state = 'voided', released = amount where id = '${IDS.holdOpen}'`,
       `update accounts set held = held - 50 where account_number = 'BOB'`,
@@ -323,7 +323,7 @@ const recent = new Set([
   'a transfer with its entries and balances, in a row of the journal of its own',
   'two entries without a transfer',
   'money moved between two accounts in their balances alone',
-  'a hold nobody ordered, with the money held',
+  'a hold without an order, with the money held',
   'a row of the journal that covers nothing',
   'a journal cut off at its end, the head with it',
 ]);
@@ -448,7 +448,7 @@ for (const { what, statement, check, found } of defences) {
   });
 }
 
-test('audit: a rewritten journal is whole in itself, and only a hash that was written down tells', async () => {
+test('audit: a rewritten journal is consistent, and only a recorded hash reveals it', async () => {
   const [head] = (await connection.query<{ hash: string }>(`select encode(hash, 'hex') as hash from journal_head`))
     .rows;
   const rewritten = [
@@ -477,7 +477,7 @@ test('audit: a rewritten journal is whole in itself, and only a hash that was wr
   );
 });
 
-test('audit: a checkpoint tells of a ledger that is gone as a whole', async () => {
+test('audit: a checkpoint reveals a ledger that was removed as a whole', async () => {
   const hash = 'ab'.repeat(32);
   const findings = await findAll(connection, { expect: [{ ledger: 'gone', number: 3n, hash }] });
   assert.deepEqual(
@@ -494,7 +494,7 @@ test('audit: a checkpoint tells of a ledger that is gone as a whole', async () =
   );
 });
 
-test('audit: a discrepancy says what it is about, what was expected and what was found', async () => {
+test('audit: a discrepancy has its subject, the expected and the found value', async () => {
   const findings = await tamper(connection, [
     `update entries set balance = balance + 1 where transfer_id = '${idOf(5)}' and amount < 0`,
   ]);
@@ -512,7 +512,7 @@ test('audit: a discrepancy says what it is about, what was expected and what was
   });
 });
 
-test('audit: tells as many discrepancies of a check as it was asked to, and counts the others', async () => {
+test('audit: reports as many discrepancies of a check as requested, and counts the others', async () => {
   const findings = await tamper(connection, ['update accounts set entry_count = entry_count + 1'], {
     discrepanciesMax: 2,
   });
@@ -520,7 +520,7 @@ test('audit: tells as many discrepancies of a check as it was asked to, and coun
   assert.ok((findings?.verdict.discrepancies ?? 0) > (findings?.discrepancies.length ?? 0));
 });
 
-test('audit: without a ledger it says so', async () => {
+test('audit: reports a database without a ledger', async () => {
   await connection.query('begin');
   await connection.query('drop table journal_head');
   await assert.rejects(findAll(connection), /^Error: The database has no ledger: start the service once/);

@@ -25,7 +25,7 @@ async function open(scope: Scope): Promise<Connection> {
   return opened;
 }
 
-test('audit: finds nothing in a ledger that is whole', async () => {
+test('audit: finds nothing in a consistent ledger', async () => {
   const { discrepancies, verdict } = await inTransaction(async () => await findAll(connection));
   assert.deepEqual(discrepancies, []);
   const heads = await database.query<{ hash: string }>(
@@ -42,7 +42,7 @@ test('audit: finds nothing in a ledger that is whole', async () => {
   );
 });
 
-test('audit: finds nothing in one ledger of several that are whole', async () => {
+test('audit: finds nothing in one of several consistent ledgers', async () => {
   for (const { id, name } of [MAIN, SHOP]) {
     const { discrepancies, verdict } = await inTransaction(async () => await findAll(connection, { ledger: id }));
     assert.deepEqual(discrepancies, []);
@@ -53,7 +53,7 @@ test('audit: finds nothing in one ledger of several that are whole', async () =>
   }
 });
 
-test('audit: of one ledger, sees only what is wrong in that ledger', async (t) => {
+test('audit: of one ledger, reports only discrepancies of that ledger', async (t) => {
   const own = await open(t);
   const wrong = `update accounts set balance = balance + 1 where ledger_id = ${SHOP.id} and account_number = 'ANN'`;
   const [all, main, shop] = [
@@ -83,7 +83,7 @@ test('audit: finds nothing in an empty ledger', async (t) => {
   assert.deepEqual(verdict.journals, [{ ledger: 'main', number: '0', hash: '00'.repeat(32), discrepancies: 0 }]);
 });
 
-test('audit: finds nothing after any row of the journal of a ledger that is whole', async () => {
+test('audit: finds nothing after any journal row of a consistent ledger', async () => {
   for (let since = 0n; since <= BigInt(JOURNAL_ROWS); since += 1n) {
     for (const { id: ledger } of [MAIN, SHOP]) {
       const { discrepancies } = await inTransaction(async () => await findAll(connection, { ledger, since }));
@@ -317,7 +317,7 @@ for (const [table, checks] of Object.entries(FINDS_DELETED)) {
 }
 
 for (const [table, check] of Object.entries(FINDS_DOUBLED)) {
-  test(`audit: finds a row of ${table} that is there twice`, async (t) => {
+  test(`audit: finds a duplicate row of ${table}`, async (t) => {
     const own = await open(t);
     const missed: string[] = [];
     for (const place of await placesOf(table)) {

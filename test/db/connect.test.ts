@@ -33,7 +33,7 @@ const patient = { ...timeouts, answerTimeoutMs: 60_000 };
 for (const pipeline of [true, false]) {
   const kind = pipeline ? 'pipelined' : 'plain';
   const statements = pipeline ? ['begin', 'select 2', 'commit'] : ['select 2'];
-  test(`connect: ${kind} statements whose answers do not come fail, and the connection with them`, async (t) => {
+  test(`connect: ${kind} statements without answers fail, and so does their connection`, async (t) => {
     const proxy = await startProxy(t, await createDatabase(t));
     const connection = await connect({ connectionString: proxy.url }, timeouts, { applicationName: 'test', pipeline });
     onEnd(t, () => disconnect(connection));
@@ -54,7 +54,7 @@ for (const pipeline of [true, false]) {
   });
 }
 
-test('connect: a statement that is answered later than the others is waited for, as long as anything comes', async (t) => {
+test('connect: a slow statement is awaited as long as any bytes arrive', async (t) => {
   const database = await createDatabase(t);
   const connection = await connect(database.settings, timeouts, { applicationName: 'test', pipeline: true });
   onEnd(t, () => disconnect(connection));
@@ -63,7 +63,7 @@ test('connect: a statement that is answered later than the others is waited for,
   await assert.rejects(connection.query(`select pg_sleep(${(ANSWER_MS * 3) / 1000})`), /silent for 600 ms/);
 });
 
-test('connect: a connection with nothing on its way is not given up, but then with the next statement', async (t) => {
+test('connect: a silent connection is closed at its next statement, not while idle', async (t) => {
   const proxy = await startProxy(t, await createDatabase(t));
   const connection = await connect({ connectionString: proxy.url }, timeouts, { applicationName: 'test' });
   onEnd(t, () => disconnect(connection));
@@ -79,7 +79,7 @@ test('connect: a connection with nothing on its way is not given up, but then wi
   assertBetween(performance.now() - startedAt, ANSWER_MS - 50, ANSWER_MS + 1000);
 });
 
-test('connect: connecting to a wire that swallows everything fails in time', async (t) => {
+test('connect: connecting through a network that drops every byte fails in time', async (t) => {
   const proxy = await startProxy(t, await createDatabase(t));
   proxy.swallow();
   const startedAt = performance.now();
@@ -90,7 +90,7 @@ test('connect: connecting to a wire that swallows everything fails in time', asy
   assertBetween(performance.now() - startedAt, 400, 1500);
 });
 
-test('connect: a connection is closed within a second or so, also if the server does not close its side', async (t) => {
+test('connect: a connection closes within about a second, even if the server does not close its side', async (t) => {
   const proxy = await startProxy(t, await createDatabase(t));
   const connection = await connect({ connectionString: proxy.url }, patient, { applicationName: 'test' });
   proxy.swallow();
@@ -99,7 +99,7 @@ test('connect: a connection is closed within a second or so, also if the server 
   assertBetween(performance.now() - startedAt, 900, 2000);
 });
 
-test('connect: a pool gives up silent connections, and makes new ones when it can', async (t) => {
+test('connect: a pool closes silent connections, and opens new ones when it can', async (t) => {
   const proxy = await startProxy(t, await createDatabase(t));
   const pool = createPool({ connectionString: proxy.url }, timeouts, 2);
   onEnd(t, () => pool.end());
@@ -117,7 +117,7 @@ test('connect: a pool gives up silent connections, and makes new ones when it ca
   await pool.query('select 1');
 });
 
-test('connect: in doubt, every connection must prove that it lives, and those that cannot are given up', async (t) => {
+test('connect: a suspect pool probes every connection, and closes those that do not answer', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const open = async (connectionString: string) => {
@@ -144,7 +144,7 @@ test('connect: in doubt, every connection must prove that it lives, and those th
   await well.query('select 1');
 });
 
-test('connect: a cursor that is asked for nothing more may rest, and one whose rows do not come may not', async (t) => {
+test('connect: a cursor may be idle between fetches, but fails if fetched rows do not arrive', async (t) => {
   const proxy = await startProxy(t, await createDatabase(t));
   const connection = await connect({ connectionString: proxy.url }, timeouts, { applicationName: 'test' });
   onEnd(t, () => disconnect(connection));
@@ -159,7 +159,7 @@ test('connect: a cursor that is asked for nothing more may rest, and one whose r
   assertBetween(performance.now() - startedAt, ANSWER_MS - 50, ANSWER_MS + 1000);
 });
 
-test('connect: a commit without an answer is told from work that failed before it', async (t) => {
+test('connect: a commit without an answer is distinguished from work that failed before it', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const pool = createPool({ connectionString: proxy.url }, timeouts, 1);
@@ -180,7 +180,7 @@ test('connect: a commit without an answer is told from work that failed before i
   );
 });
 
-test('connect: the server ends the statement of a caller that is gone, and lets go of its locks', async (t) => {
+test('connect: the server cancels the statement of a disconnected client and releases its locks', async (t) => {
   const database = await createDatabase(t);
   const holder = await connect(database.settings, patient, { applicationName: 'gone' });
   await holder.query('begin');
@@ -197,7 +197,7 @@ test('connect: the server ends the statement of a caller that is gone, and lets 
   await successor.query('rollback');
 });
 
-test('connect: the server is told how long a caller may be silent', async (t) => {
+test('connect: the server receives the bound on silent clients', async (t) => {
   const database = await createDatabase(t);
   const connection = await connect(database.settings, patient, { applicationName: 'test' });
   onEnd(t, () => disconnect(connection));

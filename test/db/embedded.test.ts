@@ -97,7 +97,7 @@ async function assertGone(dataDir: string, processId: number | null): Promise<vo
   assert.deepEqual(await readdir(join(dataDir, 'socket')).catch(() => []), []);
 }
 
-test('embedded: the first start makes a durable database that only its user can reach', async (t) => {
+test('embedded: the first start creates a durable database that only its user can reach', async (t) => {
   const dataDir = await makeFolder(t, `da ta, "quoted"`);
   const server = await openEmbeddedServer(dataDir);
   assert.equal(server.adopted, false);
@@ -127,7 +127,7 @@ test('embedded: the first start makes a durable database that only its user can 
   await server.release();
 });
 
-test('embedded: the last to leave stops the server, and what was committed is there at the next start', async (t) => {
+test('embedded: the last process stops the server, and committed data survives to the next start', async (t) => {
   const dataDir = await makeFolder(t);
   const first = await openEmbeddedServer(dataDir);
   const second = await openEmbeddedServer(dataDir);
@@ -151,7 +151,7 @@ test('embedded: the last to leave stops the server, and what was committed is th
   await third.release();
 });
 
-test('embedded: a server left behind by a killed process is adopted, and stopped by the last to leave', async (t) => {
+test('embedded: the server of a killed process is adopted, and stopped by the last process', async (t) => {
   const dataDir = await makeFolder(t);
   const user = startUser(t, dataDir);
   assert.deepEqual(await answerOf(user), { adopted: false });
@@ -165,7 +165,7 @@ test('embedded: a server left behind by a killed process is adopted, and stopped
   await assertGone(dataDir, processId);
 });
 
-test('embedded: a process that leaves does not take the server from another one', async (t) => {
+test('embedded: a process that exits does not stop the server of another process', async (t) => {
   const dataDir = await makeFolder(t);
   const server = await openEmbeddedServer(dataDir);
   const user = startUser(t, dataDir);
@@ -190,7 +190,7 @@ test('embedded: two processes that open a new folder at the same time share one 
   await assertGone(dataDir, processId);
 });
 
-test('embedded: a process killed while it initialises the folder leaves nothing that hinders the next', async (t) => {
+test('embedded: a process killed while it initializes the folder does not hinder the next', async (t) => {
   const dataDir = await makeFolder(t);
   const user = startUser(t, dataDir);
   const names = () => readdir(dataDir).catch((): string[] => []);
@@ -205,7 +205,7 @@ test('embedded: a process killed while it initialises the folder leaves nothing 
   await server.release();
 });
 
-test('embedded: a database that is missing after a kill between two steps of the first start is made by the next', async (t) => {
+test('embedded: the next start creates a database that a killed first start did not create', async (t) => {
   const dataDir = await makeFolder(t);
   const server = await openEmbeddedServer(dataDir);
   const client = await connectTo(t, server, true);
@@ -222,7 +222,7 @@ test('embedded: a database that is missing after a kill between two steps of the
   await starting.release();
 });
 
-test('embedded: a killed server recovers, though its process id belongs to somebody else now', async (t) => {
+test('embedded: a killed server recovers, although another process has its process id now', async (t) => {
   const dataDir = await makeFolder(t);
   const server = await openEmbeddedServer(dataDir);
   const client = await connectTo(t, server);
@@ -252,7 +252,7 @@ test('embedded: a killed server recovers, though its process id belongs to someb
   await again.release();
 });
 
-test('embedded: a server that is stopping is waited for and started again', async (t) => {
+test('embedded: a stopping server is awaited and started again', async (t) => {
   const dataDir = await makeFolder(t);
   const first = await openEmbeddedServer(dataDir);
   const client = await connectTo(t, first);
@@ -324,7 +324,7 @@ test(
   },
 );
 
-test('embedded: links in the data folder are not followed, and what they point to is neither made nor given away', async (t) => {
+test('embedded: links in the data folder are not followed, and their targets are neither created nor chowned', async (t) => {
   const dataDir = await makeFolder(t);
   const secret = join(dirname(dataDir), 'secret');
   await writeFile(secret, 'before', { mode: 0o644 });
@@ -350,7 +350,7 @@ test('embedded: links in the data folder are not followed, and what they point t
   assert.deepEqual([after.uid, after.mode], [before.uid, before.mode]);
 });
 
-test('embedded: what cannot be opened is refused with what to do about it', async (t) => {
+test('embedded: a folder that cannot be opened is refused with advice', async (t) => {
   const dataDir = await makeFolder(t);
   await (await openEmbeddedServer(dataDir)).release();
   const versionFile = join(dataDir, 'postgres', 'PG_VERSION');
@@ -381,7 +381,7 @@ test('embedded: what cannot be opened is refused with what to do about it', asyn
   );
 });
 
-test('embedded: what stands in the path of the programs is not run by a shell', async (t) => {
+test('embedded: the path of the programs is not interpreted by a shell', async (t) => {
   const place = await prepareDataFolder(await makeFolder(t));
   for (const part of ['`touch run`', '$(touch run)', 'a"b', 'a\\b', 'a\nb']) {
     const folder = join(place.dataDir, part);

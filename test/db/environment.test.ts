@@ -9,7 +9,7 @@ import { createDatabase } from '../support/database.ts';
 import { makeFolder, request, startService } from '../support/service.ts';
 import { FREE, open, shown } from './sessions.ts';
 
-test('environment: the environment changes nothing', async (t) => {
+test('environment: variables of PostgreSQL change nothing', async (t) => {
   const database = await createDatabase(t);
   setEnvironment(t, {
     PGHOST: '/nowhere',

@@ -85,13 +85,13 @@ for (const { what, error, retry, data = false, away = false } of cases) {
   });
 }
 
-test('errors: nothing that may be tried again is blamed on the data', () => {
+test('errors: no retryable error is attributed to the data', () => {
   for (const { what, error } of cases) {
     if (retryPolicyOf(error) !== 'never') assert.equal(isFaultOfTheData(error), false, what);
   }
 });
 
-test('errors: only what says that the database is in trouble concerns more than one job', () => {
+test('errors: only errors of the whole database affect more than one job', () => {
   for (const code of ['40001', '40P01', '55P03', '57014', '25P02', '25P03', '26000', '0A000', '42P01', 'P0001'])
     assert.equal(troubleOf(fromServer(code)), 'job', code);
   for (const code of ['25006', '28000', '42501', '53100', '53300', '55000', '57P04', '58030', 'XX000'])
@@ -100,7 +100,7 @@ test('errors: only what says that the database is in trouble concerns more than 
     assert.equal(troubleOf(error), 'out of reach');
 });
 
-test('errors: a server that fails behind a commit leaves open whether it took effect', () => {
+test('errors: a server failure during a commit leaves its outcome unknown', () => {
   for (const code of ['53100', '58030', 'XX000', '08006', '57P01', '40003']) {
     assert.equal(isCommitAnswerLost(fromServer(code)), true, code);
   }

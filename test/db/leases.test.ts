@@ -20,7 +20,7 @@ import { until } from '../support/until.ts';
 const BOUNDS = { countMax: 10, bytesMax: 1_000_000, skippedLedgers: [] };
 const observed = (id: string) => ({ id, beat: 1n, ended: false, late: true });
 
-test('leases: two adoptions from each other wait in one order, and one of them finds its own lease lost', async (t) => {
+test('leases: two processes that adopt from each other do not deadlock, and one finds its lease lost', async (t) => {
   const database = await createDatabase(t);
   const pool = createPool(database.settings, READING_TIMEOUTS, 2);
   onEnd(t, async () => await pool.end());
@@ -52,7 +52,7 @@ test('leases: two adoptions from each other wait in one order, and one of them f
   assert.equal(lost.length, 1);
 });
 
-test('leases: a renewal ends the session, so that what was sent before stores nothing', async (t) => {
+test('leases: a renewal ends the former session, so that its statements store nothing', async (t) => {
   const database = await createDatabase(t);
   const pool = createPool(database.settings, READING_TIMEOUTS, 1);
   onEnd(t, async () => await pool.end());
@@ -64,7 +64,7 @@ test('leases: a renewal ends the session, so that what was sent before stores no
   assert.equal(await renewLease(pool, first.id), null);
 });
 
-test('leases: a death counts for each transfer that is left, and a stop in good order for none', async (t) => {
+test('leases: a death counts for each remaining transfer, and a clean stop for none', async (t) => {
   const database = await createDatabase(t);
   const pool = createPool(database.settings, READING_TIMEOUTS, 1);
   onEnd(t, async () => await pool.end());

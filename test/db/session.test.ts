@@ -60,7 +60,7 @@ for (const origin of ['database', 'role', 'URL'] as const) {
   });
 }
 
-test('session: a statement may take any time where its timeout is 0, whatever the role says', async (t) => {
+test('session: a statement with timeout 0 is unbounded, regardless of the role', async (t) => {
   const database = await createDatabase(t);
   const settings = await setAdversely(t, database, 'database');
   const connection = await connect(settings, READING_TIMEOUTS, { applicationName: 'test', readOnly: true });
@@ -91,7 +91,7 @@ test('session: other settings of the URL are kept, however they are written', as
   assert.deepEqual(await shown(connection, own), own);
 });
 
-test('session: parameters of a URL that pg would take for its own change nothing', async (t) => {
+test('session: URL parameters that pg interprets itself change nothing', async (t) => {
   const database = await createDatabase(t);
   const url = `${database.url}${database.url.includes('?') ? '&' : '?'}statement_timeout=1&query_timeout=1&binary=true&replication=database&client_encoding=LATIN1&max=1&application_name=mine`;
   const connection = await open(t, { connectionString: url });
@@ -111,7 +111,7 @@ test('session: an option of the URL that the server refuses is named in a senten
   });
 });
 
-test('session: a URL that names a schema in vain is refused', async (t) => {
+test('session: a URL that names a missing schema is refused', async (t) => {
   const database = await createDatabase(t);
   const connectionString = `${database.url}${database.url.includes('?') ? '&' : '?'}schema=books`;
   await refuses(
@@ -144,7 +144,7 @@ test('session: a read-only database is refused, except by what only reads', asyn
   await writable.query('select 1');
 });
 
-test('session: the triggers that keep the books append-only must be at work', async (t) => {
+test('session: disabled append-only triggers are refused', async (t) => {
   const database = await createDatabase(t);
   await database.query(`alter database ${database.name} set session_replication_role = replica`);
   await refuses(open(t, database.settings), /^The session runs without the triggers/);
@@ -176,7 +176,7 @@ test('session: migrations, service and audit work in any schema', async (t) => {
   assert.deepEqual(schemas.rows, [{ schemaname: 'Pay 1' }]);
 });
 
-test('session: books are found where they are when another schema comes first later', async (t) => {
+test('session: books are found in their schema after another schema precedes it', async (t) => {
   const database = await createDatabase(t);
   const admin = await database.connect();
   await admin.query(`create schema ${SERVER.owner.user} authorization ${SERVER.owner.user}`);

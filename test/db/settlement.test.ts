@@ -118,7 +118,7 @@ for (const { name, fields } of FACTS) {
   });
 }
 
-test('settlement: a hold that became due before the place in the journal makes the decision stale', async () => {
+test('settlement: a hold that became due before the journal position makes the decision stale', async () => {
   const row = { number: 7n, settled_at: '2026-01-01T00:00:00Z', settled_micros: 1000n };
   const stale = async (nextExpiry: bigint) => {
     const { connection, sent } = failingAt('nothing', null, { rows: { 'write ended': [row] } });

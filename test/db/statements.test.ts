@@ -29,7 +29,7 @@ before(async (scope) => {
   recorded = await recordAll(scope, database);
 });
 
-test('statements: each is sent as its file says', (t) => {
+test('statements: each is sent as recorded in its file', (t) => {
   const texts = new Map<string, string>();
   for (const { name, text, named } of [...recorded.values()].flat()) {
     const known = texts.get(name);
@@ -39,7 +39,7 @@ test('statements: each is sent as its file says', (t) => {
   compareFiles(t, '', texts);
 });
 
-test('statements: all that have a name are recorded', () => {
+test('statements: every named statement is recorded', () => {
   const names = new Set([...recorded.values()].flat().map(({ name }) => name));
   const sources = globSync('src/db/{connection,ledger,queries}/*.ts', { cwd: join(import.meta.dirname, '../..') });
   const declared = sources.flatMap((path) => {
@@ -55,7 +55,7 @@ test('statements: all that have a name are recorded', () => {
   );
 });
 
-test('statements: each check of the audit is sent as its file says', async (t) => {
+test('statements: each audit check is sent as recorded in its file', async (t) => {
   const database = await createDatabase(t);
   const connection = await open(t, database, {});
   const checks = new Map<string, string>();
@@ -102,7 +102,7 @@ for (const analyzed of [false, true]) {
   });
 }
 
-test('statements: a table that is read whole is found', async (t) => {
+test('statements: a sequential scan is found', async (t) => {
   const database = await createDatabase(t);
   await fillLedger(database);
   const cases = [

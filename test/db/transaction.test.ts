@@ -42,7 +42,7 @@ const CHANGES = [
 ];
 
 for (const text of CHANGES) {
-  test(`transaction: a statement that may change something is refused beside BEGIN: ${text}`, () => {
+  test(`transaction: a statement that may write is refused with BEGIN: ${text}`, () => {
     assert.throws(() => lockingStatement('change', text), TypeError);
   });
 }
@@ -56,7 +56,7 @@ const READS = [
 ];
 
 for (const text of READS) {
-  test(`transaction: a statement that only locks or reads may be sent beside BEGIN: ${text}`, () => {
+  test(`transaction: a statement that only locks or reads may be sent with BEGIN: ${text}`, () => {
     assert.deepEqual(lockingStatement('read', text), { name: 'read', text });
   });
 }
@@ -71,7 +71,7 @@ test('transaction: nothing is sent before BEGIN is answered, and nothing after i
 
 const LOCK = lockingStatement('lock', 'select 1 from accounts for update');
 
-test('transaction: BEGIN and what it loads go out together', async () => {
+test('transaction: BEGIN and its loads are sent together', async () => {
   const { connection, sent } = failingAt('nothing', '57014');
   const beginning = Transaction.beginWith(connection, (load) => [load(LOCK, []), load(LOCK, [])]);
   assert.deepEqual(sent, ['begin', 'lock', 'lock']);
@@ -90,7 +90,7 @@ for (const statement of ['begin', 'lock']) {
   });
 }
 
-test('transaction: a connection that cannot roll back after BEGIN is not to be used again', async () => {
+test('transaction: a connection that cannot roll back after BEGIN is not reused', async () => {
   const { connection } = failingAt('lock', '55P03', { alsoRollback: true });
   await assert.rejects(
     Transaction.beginWith(connection, (load) => [load(LOCK, [])]),
@@ -107,7 +107,7 @@ test('transaction: a commit without an answer is unknown, also behind a statemen
   await assert.rejects(pipelined.commit([broken.connection.query(LOCK)]), CommitUnknownError);
 });
 
-test('transaction: a commit that the server refuses is no unknown one', async () => {
+test('transaction: a commit that the server refuses has a known outcome', async () => {
   const { connection } = failingAt('lock', '23505');
   const transaction = await Transaction.begin(connection);
   await assert.rejects(transaction.commit([connection.query(LOCK)]), { code: '23505' });

@@ -152,7 +152,7 @@ property('money is neither made nor lost', ({ content, units }) => {
   }
 });
 
-property('what is held is what is left of the open holds', ({ content, units }) => {
+property('the held amount is the remainder of the open holds', ({ content, units }) => {
   const orders = units.flat();
   const decision = decide(orders, content);
   const after = afterwards(content, decision);
@@ -168,19 +168,22 @@ property('what is held is what is left of the open holds', ({ content, units }) 
   }
 });
 
-property('a hold only ever gives, never more than it has, and ends when it has given all', ({ content, units }) => {
-  const after = afterwards(content, decide(units.flat(), content));
-  for (const [index, hold] of after.holds.entries()) {
-    const before = content.holds[index];
-    assert.ok(before && hold.id === before.id && hold.amount === before.amount);
-    assert.ok(hold.captured >= before.captured && hold.released >= before.released);
-    assert.ok(hold.captured + hold.released <= hold.amount);
-    assert.equal(hold.state === 'open', hold.captured + hold.released < hold.amount);
-    if (before.state !== 'open') assert.deepEqual(hold, before);
-  }
-});
+property(
+  'a hold never releases or captures more than its amount, and ends when nothing remains',
+  ({ content, units }) => {
+    const after = afterwards(content, decide(units.flat(), content));
+    for (const [index, hold] of after.holds.entries()) {
+      const before = content.holds[index];
+      assert.ok(before && hold.id === before.id && hold.amount === before.amount);
+      assert.ok(hold.captured >= before.captured && hold.released >= before.released);
+      assert.ok(hold.captured + hold.released <= hold.amount);
+      assert.equal(hold.state === 'open', hold.captured + hold.released < hold.amount);
+      if (before.state !== 'open') assert.deepEqual(hold, before);
+    }
+  },
+);
 
-property('what was reversed is the sum of the reversals, and within the original', ({ content, units }) => {
+property('the reversed amount is the sum of the reversals, and within the original', ({ content, units }) => {
   const orders = units.flat();
   const decision = decide(orders, content);
   for (const [index, original] of afterwards(content, decision).originals.entries()) {
@@ -193,7 +196,7 @@ property('what was reversed is the sum of the reversals, and within the original
   }
 });
 
-property('nobody who could pay has less than nothing available', ({ content, units }) => {
+property('no account in funds ends with a negative available amount', ({ content, units }) => {
   for (const { accountNumber, balance, held, overdraftLimit } of afterwards(content, decide(units.flat(), content))
     .accounts) {
     if (accountNumber !== EXTERNAL) assert.ok(balance - held + overdraftLimit >= 0n, accountNumber);
@@ -210,7 +213,7 @@ property('atomic groups complete or fail as one, and one member has its own code
   }
 });
 
-property('what fails changes nothing: the job without it ends the same', ({ content, units }) => {
+property('a failed transfer changes nothing: the job without it ends the same', ({ content, units }) => {
   const decision = decide(units.flat(), content);
   const outcomes = [...decision.outcomes];
   const good = units.filter((members) => outcomes.splice(0, members.length).every(({ ok }) => ok));
@@ -222,7 +225,7 @@ property('what fails changes nothing: the job without it ends the same', ({ cont
   assert.deepEqual(without.changed, decision.changed);
 });
 
-property('each unit ends as it would alone, on the books that those before it left', ({ content, units }) => {
+property('each unit ends as it would alone, on the books after the units before it', ({ content, units }) => {
   const outcomes = [...decide(units.flat(), content).outcomes];
   let books = content;
   for (const members of units) {
@@ -233,7 +236,7 @@ property('each unit ends as it would alone, on the books that those before it le
   assert.deepEqual(books, afterwards(content, decide(units.flat(), content)));
 });
 
-property('the same job is decided the same, and its arguments stay as they were', ({ content, units }) => {
+property('the same job has the same decision, and its arguments are unchanged', ({ content, units }) => {
   const before = structuredClone({ content, units });
   const orders = units.flat();
   for (const input of [...orders, ...content.accounts, ...content.holds, ...content.originals]) Object.freeze(input);

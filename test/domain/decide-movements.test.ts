@@ -306,27 +306,27 @@ test('decide: of an atomic group with two wrong members, the first has its own c
   assert.deepEqual(codesOf(outcomes), ['group_failed', 'source_not_found', 'group_failed']);
 });
 
-test('decide: two atomic groups side by side are two', () => {
+test('decide: two adjacent atomic groups are separate', () => {
   const first = atomic(['PAYER', 'SHOP', 1n], ['EMPTY', 'SHOP', 1n]);
   const second = atomic(['PAYER', 'EMPTY', 1n], ['EMPTY', 'SHOP', 1n]);
   const { outcomes } = decide([...first, ...second], CONTENT);
   assert.deepEqual(codesOf(outcomes), ['group_failed', 'insufficient_funds', null, null]);
 });
 
-test('decide: a failed group leaves what was changed before it as it was then', () => {
+test('decide: a failed group does not undo the changes before it', () => {
   const before = [order({ amount: 5n }), order(capture('whole', { amount: 7n }))];
   const { changed } = decide([...before, ...atomic(['PAYER', 'SHOP', 9n], ['EMPTY', 'RICH', 1n])], CONTENT);
   assert.deepEqual(changed, decide(before, CONTENT).changed);
 });
 
-test('decide: the members of a group that is not atomic end each for itself', () => {
+test('decide: the members of a group that is not atomic end independently', () => {
   const legs = atomic(['EMPTY', 'SHOP', 1n], ['PAYER', 'EMPTY', 2n], ['EMPTY', 'SHOP', 3n], ['EMPTY', 'SHOP', 2n]);
   const apart = legs.map((leg) => ({ ...leg, group: leg.group && { ...leg.group, atomic: false } }));
   const { outcomes } = decide(apart, CONTENT);
   assert.deepEqual(codesOf(outcomes), ['insufficient_funds', null, 'insufficient_funds', null]);
 });
 
-test('decide: a condition in a group sees what the members before it did', () => {
+test('decide: a condition in a group sees the changes of the members before it', () => {
   const [first, second] = atomic(['PAYER', 'SHOP', 1n], ['PAYER', 'SHOP', 1n]);
   assert.ok(first && second);
   const met = decide(
@@ -347,7 +347,7 @@ test('decide: a condition in a group sees what the members before it did', () =>
   assert.deepEqual(codesOf(missed.outcomes), ['group_failed', 'entry_number_mismatch']);
 });
 
-test('decide: a thousand members move on what the first one brought, or none does', () => {
+test('decide: a thousand members pass on the money of the first, or none does', () => {
   const names = Array.from({ length: 1001 }, (_, index) => `N${index}`);
   const content = {
     ...CONTENT,

@@ -79,7 +79,7 @@ const CASES: Case[] = [
   { name: 'unknown source, and destination too', from: 'NOSUCH', to: 'NOSUCH_2', expect: 'source_not_found' },
   { name: 'unknown source, closed destination', from: 'NOSUCH', to: 'CLOSED', expect: 'source_not_found' },
   {
-    name: 'unknown source, currency of nobody',
+    name: 'unknown source, unused currency',
     from: 'NOSUCH',
     to: 'BOB',
     currency: 'CHF',
@@ -92,7 +92,7 @@ const CASES: Case[] = [
   { name: 'unknown destination, closed source', from: 'CLOSED', to: 'NOSUCH', expect: 'destination_not_found' },
   { name: 'unknown destination, too much', from: 'ANN', to: 'NOSUCH', amount: 1001n, expect: 'destination_not_found' },
   {
-    name: 'unknown destination, currency of nobody',
+    name: 'unknown destination, unused currency',
     from: 'ANN',
     to: 'NOSUCH',
     currency: 'CHF',
@@ -281,7 +281,7 @@ for (const { name, from, to, amount = 1n, currency, expect } of CASES) {
   });
 }
 
-test('decide: the table has a case for each rule, and its order is theirs', () => {
+test('decide: the table has a case for each rule, in the order of the rules', () => {
   const ofTable = [...new Set(CASES.flatMap(({ expect }) => (typeof expect === 'string' ? [expect] : [])))];
   assert.deepEqual(ofTable, RULES);
   assert.deepEqual(
@@ -290,7 +290,7 @@ test('decide: the table has a case for each rule, and its order is theirs', () =
   );
 });
 
-test('decide: a refusal tells the currency as far as it is known', () => {
+test('decide: a refusal has the currency if it is known', () => {
   const currencies = decide(
     [
       order({ from: 'NOSUCH', to: 'NOSUCH_2' }),
@@ -305,7 +305,7 @@ test('decide: a refusal tells the currency as far as it is known', () => {
   assert.deepEqual(currencies, [null, 'CHF', 'JPY', 'JPY', 'JPY', 'EUR']);
 });
 
-test('decide: money may travel on in the same job, in the order of the job', () => {
+test('decide: received money can be spent in the same job, in the order of the job', () => {
   const chain = [order({ from: 'ANN', to: 'EMPTY', amount: 300n }), order({ from: 'EMPTY', to: 'BOB', amount: 300n })];
   const forth = decide(chain, ACCOUNTS);
   assert.deepEqual(forth.outcomes.map(codeOf), [null, null]);
@@ -315,7 +315,7 @@ test('decide: money may travel on in the same job, in the order of the job', () 
   assert.deepEqual(balancesOf(back.moved), { ANN: 700n, EMPTY: 300n });
 });
 
-test('decide: entries are numbered on from the last one, and carry the balance after each', () => {
+test('decide: entry numbers continue from the last one, and each entry has the balance after it', () => {
   const { outcomes, moved } = decide(
     [
       order({ from: 'ANN', to: 'EMPTY', amount: 300n }),
@@ -346,7 +346,7 @@ test('decide: the same money is spent once, by the first of the job', () => {
   assert.deepEqual(balancesOf(moved), { ANN: 0n, BOB: 1050n });
 });
 
-test('decide: what fails in the middle of a job leaves the rest of it alone', () => {
+test('decide: a failure in the middle of a job does not affect the rest', () => {
   const { outcomes, moved } = decide(
     [
       order({ from: 'ANN', to: 'BOB', amount: 1n }),
@@ -360,7 +360,7 @@ test('decide: what fails in the middle of a job leaves the rest of it alone', ()
   assert.deepEqual(balancesOf(moved), { ANN: 997n, BOB: 53n });
 });
 
-test('decide: the worlds of two currencies are two accounts', () => {
+test('decide: @external is one account per currency', () => {
   const { outcomes, moved } = decide(
     [order({ from: EXTERNAL, to: 'YEN', amount: 1n }), order({ from: EXTERNAL, to: 'ANN', amount: 2n })],
     ACCOUNTS,
@@ -384,7 +384,7 @@ test('decide: an empty job decides nothing', () => {
   assert.deepEqual(decide([], ACCOUNTS), { outcomes: [], moved: [] });
 });
 
-test('money: the bound itself is exact on both sides, one unit more is not', () => {
+test('money: the bound is exact on both sides, and one unit more is refused', () => {
   assert.equal(MONEY_MAX, BigInt(Number.MAX_SAFE_INTEGER));
   assert.deepEqual([MONEY_MAX, -MONEY_MAX, MONEY_MAX + 1n, -MONEY_MAX - 1n].map(isExact), [true, true, false, false]);
 });
@@ -487,7 +487,7 @@ property('no account leaves its overdraft limit or the bounds of money', ({ acco
   }
 });
 
-property('what fails changes nothing: the job without it ends the same', ({ accounts, orders }) => {
+property('a failed transfer changes nothing: the job without it ends the same', ({ accounts, orders }) => {
   const decision = decide(orders, accounts);
   const succeeded = decision.outcomes.map((outcome) => outcome.ok);
   const without = decide(
@@ -501,7 +501,7 @@ property('what fails changes nothing: the job without it ends the same', ({ acco
   assert.deepEqual(without.moved, decision.moved);
 });
 
-property('each transfer ends as it would alone, on the books that those before it left', ({ accounts, orders }) => {
+property('each transfer ends as it would alone, on the books after the transfers before it', ({ accounts, orders }) => {
   const decision = decide(orders, accounts);
   for (const [index, one] of orders.entries()) {
     const before = afterJob(accounts, decide(orders.slice(0, index), accounts));
@@ -509,7 +509,7 @@ property('each transfer ends as it would alone, on the books that those before i
   }
 });
 
-property('exactly the accounts of completed transfers are told as moved, once each', ({ accounts, orders }) => {
+property('exactly the accounts of completed transfers are reported as moved, once each', ({ accounts, orders }) => {
   const { outcomes, moved } = decide(orders, accounts);
   const touched = orders.flatMap(({ fromAccount, toAccount }, index) => {
     const outcome = outcomes[index];
@@ -519,7 +519,7 @@ property('exactly the accounts of completed transfers are told as moved, once ea
   assert.deepEqual(moved.map(keyOf).toSorted(), [...new Set(touched)].toSorted());
 });
 
-property('the same job is decided the same, and its arguments stay as they were', ({ accounts, orders }) => {
+property('the same job has the same decision, and its arguments are unchanged', ({ accounts, orders }) => {
   const before = structuredClone({ accounts, orders });
   for (const input of [...accounts, ...orders]) Object.freeze(input);
   const first = decide(orders, accounts);

@@ -51,7 +51,7 @@ function locked({ transfer, storedAtMicros }: QueuedTransfer) {
   };
 }
 
-test('job: transfers come back from columns as they went in, with the time of the job where none was stored', (t) => {
+test('job: transfers survive the round trip through columns, with the time of the job where none was stored', (t) => {
   const property = fc.property(fc.array(queued, { maxLength: 6 }), (all) => {
     // A job crosses into a thread by the structured clone.
     const columns = structuredClone(toColumns(all));
@@ -70,7 +70,7 @@ test('job: selected columns are those of the selected transfers', (t) => {
   checkProperty(t, property, 500);
 });
 
-test('job: a field that no transfer has is no column', () => {
+test('job: a field that no transfer has makes no column', () => {
   const columns = toColumns([{ transfer: newTransfer(), storedAtMicros: null }]);
   const { id, fromAccount, toAccount, amount, ...others } = columns;
   assert.deepEqual([id.length, fromAccount, toAccount, amount], [1, ['ANN'], ['BOB'], [1n]]);

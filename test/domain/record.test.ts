@@ -34,7 +34,7 @@ const COMPLETED: Outcome = {
 /** The last nine fields of a plain transfer: its kind, and eight empty ones. */
 const PLAIN = '\u001ftransfer\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001e';
 
-test('record: a completed transfer is these 24 fields', () => {
+test('record: a completed transfer has 24 fields', () => {
   assert.equal(
     renderRecord(TRANSFER, COMPLETED),
     '0192f0c4-0000-7000-8000-000000000001\u001fANN\u001fBOB\u001f9007199254740991\u001fEUR\u001fcompleted\u001f\u001frequest-1' +

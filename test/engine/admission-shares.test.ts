@@ -28,7 +28,7 @@ test('admission shares: a caller without competitors fills the queue', () => {
   assert.equal(admission.room, 0);
 });
 
-test('admission shares: a caller that filled the queue keeps to its share once another asks', () => {
+test('admission shares: a caller that filled the queue is limited to its share once another asks', () => {
   const { admit, release } = createAdmission(50);
   assert.equal(admit('A', 50), true);
   assert.equal(admit('B'), false);
@@ -39,7 +39,7 @@ test('admission shares: a caller that filled the queue keeps to its share once a
   assert.equal(admit('A'), true, 'A holds 20 of 50, and 29 are free');
 });
 
-test('admission shares: what is released is that of its caller, whichever was admitted first', () => {
+test('admission shares: a release is credited to its own caller, in any order', () => {
   const { admit, release } = createAdmission(10);
   for (let n = 0; n < 5; n += 1) assert.equal(admit('A'), true);
   // B is settled again and again, while A waits for a lock.

@@ -150,7 +150,7 @@ test('batching: jobs of a ledger run alone until 64 have', () => {
   assert.equal(limitOf(concurrency), 2);
 });
 
-test('batching: jobs beside each other grow in number up to the maximum while they do not wait for locks', () => {
+test('batching: concurrent jobs grow up to the maximum while they do not wait for locks', () => {
   const concurrency = new Concurrency(4);
   tryTwo(concurrency);
   const limits = [1, 2, 3, 3, 3].map((others) => {
@@ -166,7 +166,7 @@ test('batching: jobs of one thread always run alone', () => {
   assert.equal(limitOf(concurrency), 1);
 });
 
-test('batching: fewer jobs than may run say nothing of one more', () => {
+test('batching: fewer jobs than allowed give no evidence about one more', () => {
   const concurrency = new Concurrency(8);
   growTo(concurrency, 4);
   concurrency.observe(1, NO_LOCKS);
@@ -176,7 +176,7 @@ test('batching: fewer jobs than may run say nothing of one more', () => {
   assert.equal(limitOf(concurrency), 5);
 });
 
-test('batching: jobs that wait for locks beside each other shrink in number down to one', () => {
+test('batching: concurrent jobs that wait for locks shrink in number down to one', () => {
   const concurrency = new Concurrency(8);
   growTo(concurrency, 4);
   const limits = [3, 2, 1, 1, 1].map((others) => {
@@ -188,7 +188,7 @@ test('batching: jobs that wait for locks beside each other shrink in number down
   assert.equal(limitOf(concurrency), 2, 'two are tried again');
 });
 
-test('batching: a job that runs alone says nothing of locks', () => {
+test('batching: a job that runs alone gives no evidence about locks', () => {
   const concurrency = new Concurrency(8);
   growTo(concurrency, 3);
   for (let jobs = 0; jobs < 200; jobs += 1) concurrency.observe(0, LOCKS);
@@ -206,7 +206,7 @@ test('batching: one more job needs 256 waiting transfers for each that runs', ()
   assert.equal(concurrency.mayBegin(3, MANY), false);
 });
 
-test('batching: whatever is observed, at least one job may run and at most the maximum', (t) => {
+test('batching: at least one job may run and at most the maximum, after any observations', (t) => {
   const observation = fc.tuple(fc.nat({ max: 9 }), fc.double({ min: 0, max: 1, noNaN: true }));
   const property = fc.property(
     fc.integer({ min: 1, max: 8 }),

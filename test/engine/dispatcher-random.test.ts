@@ -54,7 +54,7 @@ function endingsOf(job: Job, pick: number): UnitOutcome[] {
   });
 }
 
-test('dispatcher: however units end, each ends once, and what it was admitted for is released once', async (t) => {
+test('dispatcher: each unit ends once and its admission is released once, for every kind of end', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
   t.diagnostic(`FAST_CHECK_SEED=${seed}`);

@@ -21,7 +21,7 @@ import {
   waiting,
 } from './units.ts';
 
-test('dispatcher: a job is what has gathered, up to its size, and splits no unit', async () => {
+test('dispatcher: a job takes the waiting units, up to its size, and splits none', async () => {
   const { push, submit, pool } = await start({ jobSizeMax: 4 });
   push(stored(['first']));
   push(stored(['a', 'b', ...group('g', 3), ...group('h', 6), 'c', 'd']));
@@ -62,7 +62,7 @@ test('dispatcher: a broken job is bisected until the culprit is alone, which is 
   assert.deepEqual(runsOf(pool.jobs), ['a,b,g0,g1,g2,c', 'a,b', 'g0,g1,g2,c', 'g0,g1,g2', 'c', 'g0,g1,g2 quarantined']);
 });
 
-test('dispatcher: a broken unit that is not stored ends as broken, and only it', async () => {
+test('dispatcher: only the broken unit ends as broken if it is not stored', async () => {
   const { push, submit, pool, admission } = await start();
   push(stored(['a']));
   const units = ['b', 'culprit', 'c', 'd'].map((id) => submit(waiting([id, `${id}1`])));
@@ -101,7 +101,7 @@ test('dispatcher: a job that kills its thread is bisected, and a transfer that k
   assert.deepEqual(runsOf(pool.jobs), ['a,b,c', 'a,b', 'c', 'a', 'b', 'b', 'b', 'b quarantined']);
 });
 
-test('dispatcher: suspects of one ledger run one at a time, beside others', async () => {
+test('dispatcher: suspects of one ledger run one at a time, concurrently with those of others', async () => {
   const { push, pool } = await start({ threads: 4 });
   push(stored(['a', 'b', 'c']));
   await pool.die();
@@ -121,7 +121,7 @@ test('dispatcher: a suspect that waits for a lock delays no suspect of another l
   await pool.endAll();
 });
 
-test('dispatcher: a suspect that waited for a lock in vain lets the others go first, and is tried once at a time', async (t) => {
+test('dispatcher: a suspect with a lock timeout yields to the others, and is tried once at a time', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { push, pool } = await start();
   push([...stored(['a'], { adoptions: 1 }), ...stored(['b'], { adoptions: 2 })]);
@@ -139,7 +139,7 @@ test('dispatcher: a suspect that waited for a lock in vain lets the others go fi
   );
 });
 
-test('dispatcher: a job that waited for a lock in vain is tried again later, and delays no other', async (t) => {
+test('dispatcher: a job with a lock timeout is retried later, and delays no other', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { submit, pool } = await start();
   const units = [submit(waiting(['a']))];
@@ -155,7 +155,7 @@ test('dispatcher: a job that waited for a lock in vain is tried again later, and
   assert.deepEqual(new Set(units.map(({ result }) => result?.state)), new Set(['settled']));
 });
 
-test('dispatcher: trouble of the database makes the jobs of all ledgers pause', async (t) => {
+test('dispatcher: a failing database pauses the jobs of all ledgers', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { submit, pool } = await start();
   submit(waiting(['a']));
@@ -167,7 +167,7 @@ test('dispatcher: trouble of the database makes the jobs of all ledgers pause', 
   assert.deepEqual(runsOf(pool.jobs), ['a', 'a', 'b']);
 });
 
-test('dispatcher: the end of the pool is no death, and nothing runs after stop', async () => {
+test('dispatcher: the end of the pool counts as no death, and nothing runs after stop', async () => {
   const { push, pool, dispatcher } = await start({ jobSizeMax: 1 });
   push(stored(['a', 'b']));
   dispatcher.stop();
@@ -199,7 +199,7 @@ test('dispatcher: adopted transfers run in jobs of their own, the smaller the mo
   ]);
 });
 
-test('dispatcher: a transfer is quarantined once six processes died that tried it alone', async () => {
+test('dispatcher: a transfer is quarantined after six processes died while they tried it alone', async () => {
   const { push, pool } = await start({ jobSizeMax: 64 });
   push([...stored(['a'], { adoptions: 100, loneDeaths: 5 }), ...stored(['b'], { adoptions: 100, loneDeaths: 6 })]);
   await turn();
@@ -207,7 +207,7 @@ test('dispatcher: a transfer is quarantined once six processes died that tried i
   assert.deepEqual(runsOf(pool.jobs), ['a', 'b quarantined']);
 });
 
-test('dispatcher: a trial of one transfer is recorded before its job, and its end where that does not settle', async (t) => {
+test('dispatcher: a trial of one transfer is recorded before its job, and its end if the job does not settle it', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { push, pool, trials } = await start({ jobSizeMax: 64 });
   push([...stored(['a', 'b'], { adoptions: 1 }), ...stored(['c'], { adoptions: 3 })]);
@@ -229,7 +229,7 @@ test('dispatcher: a trial of one transfer is recorded before its job, and its en
   assert.equal(trials.events.at(-1), 'begin c');
 });
 
-test('dispatcher: no other suspect runs beside a trial, also of another ledger', async () => {
+test('dispatcher: no other suspect of any ledger runs during a trial', async () => {
   const { push, pool } = await start({ threads: 4, jobSizeMax: 64 });
   push(stored(['a'], { adoptions: 1 }));
   push(stored(['trial'], { adoptions: 9, ledger: OTHER_LEDGER }));
@@ -260,7 +260,7 @@ test('dispatcher: a caller that waits for several stored transfers waits until a
   assert.deepEqual(over, new Set(['all', 'one', 'late']));
 });
 
-test('dispatcher: a wait for stored transfers ends after its time', async (t) => {
+test('dispatcher: a wait for stored transfers times out', async (t) => {
   const { push, pool, dispatcher } = await start({ jobSizeMax: 1 });
   push(stored(['a', 'b']));
   t.mock.timers.enable({ apis: ['setTimeout'] });
@@ -313,7 +313,7 @@ test('dispatcher: the number of each row of a journal is announced with its ledg
   assert.deepEqual(journaled, [{ ledger: 'main', number: 7n }]);
 });
 
-test('dispatcher: a stored unit that is on its way is not taken again', async () => {
+test('dispatcher: a stored unit in flight is not taken again', async () => {
   const { push, pool, admission } = await start();
   push(stored(['a', ...group('g', 2)]));
   push(stored(['a', ...group('g', 2), 'b']));
@@ -375,7 +375,7 @@ for (const { name, report } of [
   { name: 'answer was lost', report: LOST },
   { name: 'thread died', report: null },
 ]) {
-  test(`dispatcher: a unit of a job whose ${name} is not withdrawn, and its next job looks whether it is settled`, async (t) => {
+  test(`dispatcher: a unit of a job whose ${name} is not withdrawn, and its next job checks whether it is settled`, async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const { submit, pool, dispatcher } = await start();
     submit(waiting(['first']));
@@ -396,7 +396,7 @@ for (const { name, report } of [
   });
 }
 
-test('dispatcher: an answer that the thread itself lost leaves doubt about accounts that exist', async () => {
+test('dispatcher: an answer lost by the thread leaves the outcome of existing accounts unknown', async () => {
   const { submit, pool } = await start();
   for (const answerLost of [false, true]) {
     const unit = submit(opening(['N']));
@@ -474,7 +474,7 @@ test('dispatcher: a job that takes four times as long as others does not keep it
   await pool.endAll();
 });
 
-test('dispatcher: an only ledger whose jobs wait for locks leaves one thread to the first other ledger', async (t) => {
+test('dispatcher: a single ledger whose jobs wait for locks leaves one thread to the first other ledger', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { push, submit, pool } = await start({ threads: 4, jobSizeMax: 2 });
   push(stored(Array.from({ length: 20 }, (_, index) => `flood-${index}`)));
@@ -500,7 +500,7 @@ test('dispatcher: parts of a job that wait for locks leave threads to another le
   await pool.endAll();
 });
 
-test('dispatcher: drain resolves when nothing is on its way, and not before', async () => {
+test('dispatcher: drain resolves when nothing is in flight, and not before', async () => {
   const { submit, push, pool, dispatcher } = await start();
   assert.equal(await dispatcher.drain(0), true, 'nothing was');
   push(stored(['a']));
@@ -531,13 +531,13 @@ test('dispatcher: drain resolves when the last unit is withdrawn', async (t) => 
   assert.equal(await drained, true);
 });
 
-test('dispatcher: drain gives up after its time', async () => {
+test('dispatcher: drain times out', async () => {
   const { push, dispatcher } = await start();
   push(stored(['a']));
   assert.equal(await dispatcher.drain(1), false);
 });
 
-test('dispatcher: a dry run is a job of its own, whatever else runs', async () => {
+test('dispatcher: a dry run is always a job of its own', async () => {
   const { submit, pool, dispatcher } = await start();
   submit(waiting(['a']));
   const tried = dispatcher.dryRun(waiting(['b']));
@@ -549,7 +549,7 @@ test('dispatcher: a dry run is a job of its own, whatever else runs', async () =
   assert.equal((await tried).result, 'settled');
 });
 
-test('dispatcher: while the database is out of reach, what is stored nowhere ends as unavailable', async () => {
+test('dispatcher: while the database is unreachable, units that are not stored end as unavailable', async () => {
   const { dispatcher, admission, pool } = await startDispatcher();
   const [waiting, pending] = [toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null), stored(['b'])];
   for (const unit of [waiting, ...pending]) assert.ok(admission.tryAdmit(1, unit.bytes));
@@ -560,7 +560,7 @@ test('dispatcher: while the database is out of reach, what is stored nowhere end
   assert.equal(admission.size, 1, 'What is stored stays.');
 });
 
-test('dispatcher: while the database is out of reach, a unit whose answer was lost is marked at once', async () => {
+test('dispatcher: while the database is unreachable, a unit with a lost answer is marked at once', async () => {
   const { dispatcher, admission, pool } = await startDispatcher();
   const unit = toWaitingUnit(MAIN_LEDGER, [newTransfer({ id: 'a' })], null);
   assert.ok(admission.tryAdmit(1, unit.bytes));

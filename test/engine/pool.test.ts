@@ -32,7 +32,7 @@ async function runAgain(pool: ThreadPool): Promise<JobReport> {
   return await pool.run(newJob()).catch(async () => await runAgain(pool));
 }
 
-test('pool: two threads are alive after several died while they loaded', async (t) => {
+test('pool: two threads are alive after several died during loading', async (t) => {
   const alive = new Set<Worker>();
   let killed = 0;
   openPool(t, 10, (thread) => {

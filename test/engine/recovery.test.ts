@@ -93,7 +93,7 @@ async function addOrphans(database: TestDatabase, ledgerId: number, count: numbe
   );
 }
 
-test('recovery: a page of due holds that wait for a lock does not keep those of others waiting', async (t) => {
+test('recovery: due holds that wait for a lock do not delay due holds of other accounts', async (t) => {
   const database = await createDatabase(t);
   await addDueHolds(database, 'LOCKED', PAGE, 2);
   await addDueHolds(database, 'FREE', 3, 1);
@@ -113,7 +113,7 @@ test('recovery: a page of due holds that wait for a lock does not keep those of 
   assert.ok(started.pool.jobs.some(({ transfers }) => transfers.toAccount.includes('LOCKEDTO')));
 });
 
-test('recovery: due holds whose expiry breaks are tried again later, and those behind them come first', async (t) => {
+test('recovery: due holds whose expiry fails are retried later, after the holds behind them', async (t) => {
   const database = await createDatabase(t);
   for (let n = 0; n < 10; n += 1) await addDueHolds(database, `BROKEN${n}-`, PAGE / 5, 2);
   await addDueHolds(database, 'FREE', 3, 1);
@@ -132,7 +132,7 @@ test('recovery: due holds whose expiry breaks are tried again later, and those b
   );
 });
 
-test('recovery: of a ledger that waits for a lock, four pages of a lease are adopted, and all of others', async (t) => {
+test('recovery: a ledger that waits for a lock adopts four pages of a lease, and other ledgers adopt all', async (t) => {
   const database = await createDatabase(t);
   await database.query(`insert into ledgers (id, name) values (2, 'other')`);
   await database.query('insert into journal_head (ledger_id) values (2)');

@@ -90,7 +90,7 @@ for (const waitMs of [null, 0]) {
   });
 }
 
-test('submit: a caller that waits is answered with the end of its transfer, which is never stored as pending', async (t) => {
+test('submit: a waiting caller gets the outcome of its transfer, which is never stored as pending', async (t) => {
   const started = await startEngine(t, database);
   const transfer = newTransfer();
   const answer = submitTo(started, [transfer]);

@@ -10,7 +10,7 @@ const CASES = 2000;
 const SEED = 2026;
 
 for (const seed of [SEED, randomInt(2 ** 31)]) {
-  test(`fuzz: ${CASES} random requests do no harm (seed ${seed})`, { timeout: 180_000 }, async (t) => {
+  test(`fuzz: ${CASES} random requests break no rule (seed ${seed})`, { timeout: 180_000 }, async (t) => {
     const database = await createDatabase(t);
     const start = async () => await startService(t, { database, env: FUZZ_ENV });
     const { violation, cases, statuses } = await fuzz(start, database, { cases: CASES, seed });
@@ -30,7 +30,7 @@ for (const seed of [SEED, randomInt(2 ** 31)]) {
   });
 }
 
-test(`fuzz: with a queue that is full time and again, a 429 leaves nothing behind (seed ${SEED})`, async (t) => {
+test(`fuzz: a 429 of a repeatedly full queue stores nothing (seed ${SEED})`, async (t) => {
   const database = await createDatabase(t);
   const start = async () => await startService(t, { database, env: FULL_QUEUE_ENV });
   const { violation, statuses } = await fuzz(start, database, { cases: CASES / 2, seed: SEED, queueMayFill: true });

@@ -32,7 +32,7 @@ before(async (t) => {
 
 const ENTRIES = corpus((name) => `raw: ${name}`);
 
-test('raw: no entry has the name of another', () => {
+test('raw: entries have unique names', () => {
   const names = ENTRIES.map(({ name }) => name);
   assert.deepEqual(
     names.filter((name, index) => names.indexOf(name) !== index),
@@ -40,7 +40,7 @@ test('raw: no entry has the name of another', () => {
   );
 });
 
-test('raw: every entry of the corpus is answered as it must be', { timeout: 60_000, concurrency: true }, async (t) => {
+test('raw: every entry of the corpus gets its expected answer', { timeout: 60_000, concurrency: true }, async (t) => {
   // All at once: the slow ones take as long as the service is patient.
   await Promise.all(
     ENTRIES.map((entry) =>
@@ -179,7 +179,7 @@ function apply(bytes: string, { what, where, length, bytes: other }: Change): st
 }
 
 for (const seed of [2026, randomInt(2 ** 31)]) {
-  test(`raw: the corpus with bytes changed does no harm (seed ${seed})`, { timeout: 120_000 }, async () => {
+  test(`raw: the mutated corpus breaks no rule (seed ${seed})`, { timeout: 120_000 }, async () => {
     const volley = async (mutants: readonly (Mutant | null)[]): Promise<void> => {
       const before = await countStored();
       const all = await Promise.all(
@@ -207,7 +207,7 @@ function ordered({ status, body }: Answer): boolean {
   return (status === 202 || status === 200) && body.includes('"from_account"');
 }
 
-test('raw: after all this the service is alive, has found no fault with itself, and keeps its promises', async () => {
+test('raw: the service is alive afterwards, logs no error, and keeps its promises', async () => {
   assert.equal((await request(service, 'GET', '/healthz')).status, 200);
   assert.equal((await request(service, 'GET', '/readyz')).status, 200);
   const faults = service.logs().filter(({ level }) => typeof level !== 'number' || level >= 50);

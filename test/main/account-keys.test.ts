@@ -9,7 +9,7 @@ import { lockAccount } from '../support/trouble.ts';
 const ZED = { name: 'Zed', balance: 10_000 };
 const key = (name: string) => ({ 'Idempotency-Key': name });
 
-test('account keys: one key opens one account, however often and however many at once', async (t) => {
+test('account keys: one key opens one account, also when repeated or sent concurrently', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { LOG_LEVEL: 'warn' } });
   const open = async (body: unknown = ZED) => await request(service, 'POST', '/accounts', body, key('open-zed'));
@@ -40,7 +40,7 @@ test('account keys: an account without an opening balance is opened once under i
   assert.equal((await database.query(`select from accounts where account_number <> '@external'`)).length, 1);
 });
 
-test('account keys: a key names one request, of whatever kind', async (t) => {
+test('account keys: a key names one request of any kind', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { LOG_LEVEL: 'warn' } });
   const opened = await request(service, 'POST', '/accounts', { ...ZED, account_number: 'ZED' }, key('one'));
@@ -57,7 +57,7 @@ test('account keys: a key names one request, of whatever kind', async (t) => {
   assert.equal((await request(service, 'POST', '/accounts', ZED, key('three'))).status, 201);
 });
 
-test('account keys: a replay is answered although the queue is full', async (t) => {
+test('account keys: a replay is answered while the queue is full', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { MAX_QUEUE: '2', LOG_LEVEL: 'warn' } });
   const opened = await request(service, 'POST', '/accounts', { ...ZED, account_number: 'ZED' }, key('open'));

@@ -24,7 +24,7 @@ before(async (t) => {
   service = await startService(t, { database, env: { THREADS: '2', LOG_LEVEL: 'warn' } });
 });
 
-test('accounts: one is opened with nothing but a name', async () => {
+test('accounts: a name is enough to open an account', async () => {
   const answer = await answered(201, 'Account', 'POST', '/accounts', { name: 'Ann' });
   const { account_number, created_at, ...rest } = answer.body;
   assert.match(String(account_number), /^ACC\d{12}$/);
@@ -49,7 +49,7 @@ test('accounts: one is opened with nothing but a name', async () => {
   assert.deepEqual(await show(String(account_number)), withoutOpening(answer.body));
 });
 
-test('accounts: one is opened with all there is, and shown as it was sent', async () => {
+test('accounts: an account with every field is shown as sent', async () => {
   const sent = {
     account_number: 'Full.Account_1-x',
     name: 'Ångström & Söhne 🧀',
@@ -66,7 +66,7 @@ test('accounts: one is opened with all there is, and shown as it was sent', asyn
   assert.deepEqual(await show(sent.account_number), withoutOpening(body));
 });
 
-test('accounts: the texts may be as long as is said, and empty optional ones left out or null', async () => {
+test('accounts: texts may have their documented length, and optional ones may be absent or null', async () => {
   const short = Array.from({ length: 40 }, (_, index) => [`k${index}`.padEnd(40, 'x'), 'v']);
   const long = Array.from({ length: 10 }, (_, index) => [`l${index}`.padEnd(40, 'x'), 'v'.repeat(500)]);
   const metadata = Object.fromEntries([...short, ...long]);
@@ -117,7 +117,7 @@ test('accounts: the opening transfer carries the request id of its caller', asyn
   assert.deepEqual(idsOf(page), [body['opening_transfer_id']]);
 });
 
-test('accounts: the largest balance is kept to the unit, and one that the world cannot give is told', async () => {
+test('accounts: the largest balance is exact, and one that @external cannot fund is refused', async () => {
   const first = await open({ currency: 'ISK', balance: LARGEST });
   assert.deepEqual([first['balance'], first['available']], [LARGEST, LARGEST]);
   const second = await open({ currency: 'ISK', balance: 1 });
@@ -126,7 +126,7 @@ test('accounts: the largest balance is kept to the unit, and one that the world 
   assert.deepEqual([opening['status'], opening['failure_code']], ['failed', 'balance_out_of_bounds']);
 });
 
-test('accounts: what is available is never more than one transfer can move', async () => {
+test('accounts: the available amount never exceeds what one transfer can move', async () => {
   const account = await open({ currency: 'CLP', balance: 5, overdraft_limit: LARGEST });
   assert.equal(account['available'], LARGEST);
 });
@@ -141,7 +141,7 @@ test('accounts: a number is taken once, in any currency', async () => {
   assert.equal((await show(numberOf(account)))['name'], 'First');
 });
 
-test('accounts: of many that want one number at the same time, one gets it', async () => {
+test('accounts: of many concurrent requests for one number, one succeeds', async () => {
   const answers = await Promise.all(
     Array.from({ length: 10 }, (_, index) =>
       request(service, 'POST', '/accounts', { account_number: 'CONTENDED', name: `Caller ${index}`, balance: 10 }),
@@ -161,7 +161,7 @@ test('accounts: numbers differ by case', async () => {
   assert.deepEqual([(await show('casing'))['balance'], (await show('CASING'))['balance']], [1, 2]);
 });
 
-test('accounts: the list has every account once, in order of number, whatever the size of a page', async () => {
+test('accounts: the list has every account once, in order of number, for any page size', async () => {
   for (const currency of ['SEK', 'NOK', 'DKK']) await open({ currency, balance: 1 });
   const known = await database.query<{ key: string }>(
     'select account_number as key from accounts order by account_number, currency',
@@ -194,7 +194,7 @@ test('accounts: the metadata filter needs a value', async () => {
   );
 });
 
-test('accounts: the list shows 50 at a time unless it is told otherwise', async () => {
+test('accounts: the list shows 50 accounts per page by default', async () => {
   await Promise.all(
     Array.from({ length: 60 }, async (_, n) => await open({ account_number: `ZZ${n + 1}`, name: 'one of many' })),
   );
@@ -255,7 +255,7 @@ for (const field of FIXED) {
   });
 }
 
-test('accounts: an overdraft limit cannot fall below what is drawn, to the unit', async () => {
+test('accounts: an overdraft limit cannot fall below the drawn amount, to the unit', async () => {
   const account = await open({ balance: 10, overdraft_limit: 100 });
   await transfer({ from_account: numberOf(account), to_account: '@external', amount: 70 });
   await refused('overdraft_in_use', 'PATCH', pathOf(account), { overdraft_limit: 59, name: 'Another' });
@@ -265,7 +265,7 @@ test('accounts: an overdraft limit cannot fall below what is drawn, to the unit'
   assert.deepEqual([body['overdraft_limit'], body['available']], [60, 0]);
 });
 
-test('accounts: an overdraft limit cannot fall below what is held', async () => {
+test('accounts: an overdraft limit cannot fall below the held amount', async () => {
   const account = await open({ overdraft_limit: 100 });
   await database.query('update accounts set held = 40 where account_number = $1', [numberOf(account)]);
   await refused('overdraft_in_use', 'PATCH', pathOf(account), { overdraft_limit: 39 });
@@ -273,7 +273,7 @@ test('accounts: an overdraft limit cannot fall below what is held', async () => 
   await database.query('update accounts set held = 0 where account_number = $1', [numberOf(account)]);
 });
 
-test('accounts: an empty one is closed, again and again, and stays to be seen', async () => {
+test('accounts: closing an empty account is idempotent, and it stays visible', async () => {
   const account = await open();
   for (const _ of [1, 2]) {
     const answer = await answered(204, null, 'DELETE', pathOf(account));
@@ -284,7 +284,7 @@ test('accounts: an empty one is closed, again and again, and stays to be seen', 
   await refused('account_exists', 'POST', '/accounts', { account_number: account['account_number'], name: 'x' });
 });
 
-test('accounts: one with money on it, or a debt, is not closed', async () => {
+test('accounts: an account with a balance or a debt is not closed', async () => {
   const rich = await open({ balance: 1 });
   const poor = await open({ overdraft_limit: 1 });
   await transfer({ from_account: numberOf(poor), to_account: '@external', amount: 1 });
@@ -303,7 +303,7 @@ test('accounts: one with money on it, or a debt, is not closed', async () => {
   ]);
 });
 
-test('accounts: one with a hold is not closed', async () => {
+test('accounts: an account with a hold is not closed', async () => {
   const account = await open({ overdraft_limit: 10 });
   await database.query('update accounts set held = 10 where account_number = $1', [numberOf(account)]);
   await refused('account_not_empty', 'DELETE', pathOf(account));
@@ -311,7 +311,7 @@ test('accounts: one with a hold is not closed', async () => {
   await database.query('update accounts set held = 0 where account_number = $1', [numberOf(account)]);
 });
 
-test('accounts: a closed one stays as it is', async () => {
+test('accounts: a closed account cannot change', async () => {
   const account = await open(COMPLETE);
   await transfer({ from_account: numberOf(account), to_account: '@external', amount: 100 });
   await answered(204, null, 'DELETE', pathOf(account));
@@ -348,7 +348,7 @@ test('accounts: entries come newest first or oldest first, on pages that join wi
   );
 });
 
-test('accounts: one without entries has an empty history and a balance of nothing', async () => {
+test('accounts: an account without entries has an empty history and a balance of zero', async () => {
   const account = await open();
   assert.deepEqual(await look('EntryPage', `${pathOf(account)}/entries`), { items: [], next: null });
   const nothing = { account_number: account['account_number'], currency: 'USD', at: null, balance: 0, entry_number: 0 };
@@ -364,7 +364,7 @@ test('accounts: a page after the last one is empty', async () => {
   }
 });
 
-test('accounts: the balance at an instant is that of the last entry up to then', async () => {
+test('accounts: the balance at an instant is that of the last entry at or before it', async () => {
   const account = await open({ balance: 100 });
   for (const amount of [10, 20, 30]) {
     await transfer({ from_account: numberOf(account), to_account: '@external', amount });
@@ -391,7 +391,7 @@ test('accounts: the balance at an instant is that of the last entry up to then',
   assert.deepEqual([now['at'], now['balance'], now['entry_number']], [null, 40, 4]);
 });
 
-test('accounts: an instant may be told in any zone', async () => {
+test('accounts: an instant may have any zone', async () => {
   const account = await open({ balance: 7 });
   const [entry] = itemsOf(await look('EntryPage', `${pathOf(account)}/entries`));
   const settledAt = Number(microsOf(String(entry?.['settled_at'])) / 1000n);
@@ -410,7 +410,7 @@ test('accounts: an instant may be told in any zone', async () => {
   }
 });
 
-test('accounts: @external must be told by its currency, where there are several', async () => {
+test('accounts: @external needs its currency if there are several', async () => {
   await open({ currency: 'EUR', balance: 3 });
   await open({ currency: 'GBP', balance: 4 });
   for (const path of ['', '/entries', '/balance']) {
@@ -423,7 +423,7 @@ test('accounts: @external must be told by its currency, where there are several'
   assert.deepEqual(itemsOf(entries).map(toTriple), [[1, -4, -4]]);
 });
 
-test('accounts: one is not found under another currency', async () => {
+test('accounts: an account is not found under another currency', async () => {
   const account = await open({ currency: 'EUR' });
   assert.equal((await look('Account', `${pathOf(account)}?currency=EUR`))['currency'], 'EUR');
   for (const path of ['', '/entries', '/balance']) {
@@ -436,7 +436,7 @@ test('operations: the service is alive and ready', async () => {
   assert.deepEqual(await look('Health', '/readyz'), { status: 'ready' });
 });
 
-test('operations: the metrics count what was done', async () => {
+test('operations: the metrics count the requests and transfers', async () => {
   const metric = async (name: string): Promise<number> => {
     const answer = await request(service, 'GET', '/metrics');
     assert.equal(answer.status, 200);
@@ -465,7 +465,7 @@ test('operations: the OpenAPI document names every answer and every header', asy
   assert.deepEqual(unnamed, ['Group', 'Entry', 'Event'], 'These are named within others only.');
 });
 
-test('accounts: after all this the promises are kept', async () => {
+test('accounts: the promises are kept afterwards', async () => {
   await checkPromises(database, { nothingPending: true, limitsChanged: true });
 });
 

@@ -210,7 +210,7 @@ function flawedMetadata(): unknown[] {
   ];
 }
 
-test('bad input: a member named __proto__ is refused wherever it stands', async () => {
+test('bad input: a member named __proto__ is refused at any depth', async () => {
   await refused('invalid_request', 'POST', '/accounts', '{"name":"x","__proto__":{"balance":5}}');
   await refused('invalid_request', 'POST', '/accounts', '{"name":"x","metadata":{"__proto__":"x"}}');
   await refused('invalid_request', 'POST', '/accounts', '{"name":"x","metadata":{"\\u005f_proto__":"x"}}');
@@ -308,7 +308,7 @@ test('bad input: an error has a JSON pointer and names the member, also if its n
   ]);
 });
 
-test('bad input: a problem stays short, however long the request was', async () => {
+test('bad input: a problem is short, even for a long request', async () => {
   const names = Object.fromEntries(Array.from({ length: 900 }, (_, index) => [`${'k'.repeat(50)}${index}`, 7]));
   for (const body of [
     { ...ACCOUNT, ...names },
@@ -321,7 +321,7 @@ test('bad input: a problem stays short, however long the request was', async () 
   }
 });
 
-test('bad input: the length of a text counts characters, and what can be stored can be looked for', async () => {
+test('bad input: the length of a text counts characters, and every stored text can be searched for', async () => {
   const longest = '🧀'.repeat(500);
   const note = { description: longest, metadata: { cheese: longest } };
   await refused('invalid_request', 'POST', '/transfers', { ...TRANSFER, description: `${longest}x` });
@@ -345,12 +345,12 @@ test('bad input: deep nesting is refused', async () => {
 
 // How much a body may say.
 
-test('bad input: a body that announces too much is refused before it is sent', async (t) => {
+test('bad input: a body with a too large Content-Length is refused before it is sent', async (t) => {
   const head = `POST /transfers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${2 ** 40}\r\n\r\n`;
   checkRaw(await sendRaw(t, [head]), 'body_too_large');
 });
 
-test('bad input: a body that is too large is refused, and its sender gets to read why', async () => {
+test('bad input: a body that is too large is refused, and its sender receives the problem', async () => {
   const untouched = await snapshot();
   const body = JSON.stringify({ ...ACCOUNT, metadata: { key: 'x'.repeat(20 * BODY_BYTES_MAX) } });
   checkAnswer(await request(service, 'POST', '/accounts', body), 'body_too_large');
@@ -367,7 +367,7 @@ test('bad input: a body that is too large is refused, and its sender gets to rea
   assert.deepEqual(await snapshot(), untouched);
 });
 
-test('bad input: chunks without end are refused while they still come', async (t) => {
+test('bad input: endless chunks are refused while they arrive', async (t) => {
   const untouched = await snapshot();
   const chunk = `1000\r\n${'x'.repeat(0x10_00)}\r\n`;
   const head =
@@ -388,4 +388,4 @@ test('bad input: a body where none is expected is not read', async () => {
   assert.deepEqual([answer.statusCode, await answer.body.json()], [200, { status: 'alive' }]);
 });
 
-test('bad input: after all this the service is alive, and has found no fault with itself', checkHealth);
+test('bad input: the service is alive afterwards, and logs no error', checkHealth);

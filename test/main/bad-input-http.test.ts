@@ -85,7 +85,7 @@ for (const { name, parts, code = 'malformed_http' } of MALFORMED) {
   });
 }
 
-test('bad input: what follows a good request does not take its answer away', async (t) => {
+test('bad input: garbage after a good request does not affect its answer', async (t) => {
   const headers = 'Content-Type: application/json\r\nPrefer: wait=9\r\n';
   const [first, second] = await sendRawAll(t, [`${post(BODY, headers)}garbage\r\n\r\n`], 2);
   assert.ok(first);
@@ -95,7 +95,7 @@ test('bad input: what follows a good request does not take its answer away', asy
   checkRaw(second, 'malformed_http');
 });
 
-test('bad input: what is wrong in a second request is not told as the answer to the first', async (t) => {
+test('bad input: an error in a second request is not answered to the first', async (t) => {
   const headers = 'Content-Type: application/json\r\nPrefer: wait=9\r\n';
   const broken = `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n`;
   const [first, second] = await sendRawAll(t, [`${post(BODY, headers)}${broken}`], 2);
@@ -105,7 +105,7 @@ test('bad input: what is wrong in a second request is not told as the answer to 
   checkRaw(second, 'malformed_http');
 });
 
-test('bad input: what does not arrive in time is refused', async (t) => {
+test('bad input: a request that does not arrive in time is refused', async (t) => {
   const untouched = await snapshot();
   const hasty = await startService(t, {
     database,
@@ -120,7 +120,7 @@ test('bad input: what does not arrive in time is refused', async (t) => {
   assert.deepEqual(await snapshot(), untouched);
 });
 
-test('bad input: a head has a time of its own to arrive in', async (t) => {
+test('bad input: a head has a timeout of its own', async (t) => {
   const hasty = await startService(t, {
     database,
     env: { THREADS: '1', HEADERS_TIMEOUT_MS: '500', LOG_LEVEL: 'warn' },
@@ -130,7 +130,7 @@ test('bad input: a head has a time of its own to arrive in', async (t) => {
   assert.ok(performance.now() - startedAt < 10_000, 'The time of the whole request is longer.');
 });
 
-test('bad input: a caller that hangs up in the middle of its body stores nothing', async (t) => {
+test('bad input: a caller that disconnects during its body stores nothing', async (t) => {
   const untouched = await snapshot();
   const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
   onEnd(t, () => {
@@ -147,4 +147,4 @@ test('bad input: a caller that hangs up in the middle of its body stores nothing
   assert.deepEqual(await snapshot(), untouched);
 });
 
-test('bad input: after all this the service is alive, and has found no fault with itself', checkHealth);
+test('bad input: the service is alive afterwards, and logs no error', checkHealth);

@@ -48,7 +48,7 @@ test('bad input: a body without a type, or with an encoding, is refused', async 
 });
 
 for (const name of ['Host', 'Authorization', 'Content-Type', 'Idempotency-Key', 'X-Request-ID', 'Prefer']) {
-  test(`bad input: two headers ${name} are one too many, even if they are the same`, async (t) => {
+  test(`bad input: a duplicate header ${name} is refused, even with the same value`, async (t) => {
     const untouched = await snapshot();
     const value = name === 'Content-Type' ? 'application/json' : 'x';
     const once = name === 'Host' || name === 'Content-Type' ? '' : `${name}: ${value}\r\n`;
@@ -67,7 +67,7 @@ for (const key of ['', 'a key', 'k'.repeat(256), 'schl\u00fcssel', 'a\tb']) {
   });
 }
 
-test('bad input: a header is not overlooked for being the last of very many', async (t) => {
+test('bad input: the last of very many headers is read', async (t) => {
   const untouched = await snapshot();
   const headers = `${'a:\r\n'.repeat(2500)}Content-Type: application/json\r\nIdempotency-Key: a key\r\n`;
   checkRaw(await sendRaw(t, [post(JSON.stringify(TRANSFER), headers)]), 'invalid_request');
@@ -83,7 +83,7 @@ test('bad input: an expectation other than 100-continue cannot be met', async (t
   assert.deepEqual(await snapshot(), untouched);
 });
 
-test('bad input: who expects 100-continue is told to go on', async (t) => {
+test('bad input: Expect: 100-continue is answered with 100', async (t) => {
   const body = '{"phone":"456"}';
   const head = `PATCH /accounts/ANN HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`;
   const answers = await sendRawAll(t, [head, body], 2);
@@ -93,7 +93,7 @@ test('bad input: who expects 100-continue is told to go on', async (t) => {
   );
 });
 
-test('bad input: an upgrade that is asked for is not given, and the request is answered', async (t) => {
+test('bad input: an upgrade is ignored, and the request is answered', async (t) => {
   const answer = await sendRaw(t, [
     'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
   ]);
@@ -129,7 +129,7 @@ for (const path of [
   '/%61ccounts',
   '/accounts#x',
 ]) {
-  test(`bad input: there is nothing at ${path}`, async (t) => {
+  test(`bad input: ${path} is not found`, async (t) => {
     checkRaw(await sendRaw(t, [`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`]), 'not_found');
     checkRaw(await sendRaw(t, [`DELETE ${path} HTTP/1.1\r\nHost: x\r\n\r\n`]), 'not_found');
   });
@@ -150,7 +150,7 @@ for (const number of [
   'ANN%20',
   "'%20or%20true--",
 ]) {
-  test(`bad input: there is no account ${show(number)}`, async (t) => {
+  test(`bad input: the account ${show(number)} is not found`, async (t) => {
     const untouched = await snapshot();
     const get = async (path: string) => sendRaw(t, [`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`]);
     for (const path of ['', '/entries', '/balance', '/balance?at=2026-01-01T00:00:00Z']) {
@@ -163,7 +163,7 @@ for (const number of [
   });
 }
 
-test('bad input: nobody changes or closes @external', async () => {
+test('bad input: @external cannot be changed or closed', async () => {
   await refused('account_not_found', 'PATCH', '/accounts/@external', { name: 'Mine' });
   await refused('account_not_found', 'PATCH', '/accounts/%40external', { overdraft_limit: 5 });
   await refused('account_not_found', 'DELETE', '/accounts/@external');
@@ -177,7 +177,7 @@ for (const id of [
   '0192f0c4-0000-7000-8000-00000000000f',
   '{0192f0c4-0000-7000-8000-00000000000f}',
 ]) {
-  test(`bad input: there is no transfer ${id}`, async () => {
+  test(`bad input: the transfer ${id} is not found`, async () => {
     await refused('transfer_not_found', 'GET', `/transfers/${encodeURI(id)}`);
   });
 }
@@ -360,7 +360,7 @@ for (const instant of [
   '9999-12-31T23:59:59-15:59',
   '2024-02-29T00:00:00-00:00',
 ]) {
-  test(`bad input: ${instant} is an instant, if a strange one`, async () => {
+  test(`bad input: the unusual instant ${instant} is accepted`, async () => {
     const value = instant.replaceAll('+', '%2B');
     for (const path of [
       `/accounts/ANN/balance?at=${value}`,
@@ -416,7 +416,7 @@ for (const path of QUERIES) {
   });
 }
 
-test('bad input: queries are looked at where something would be done, too', async () => {
+test('bad input: queries of requests that write are validated, too', async () => {
   await refused('invalid_request', 'POST', '/transfers?dry_run=yes', TRANSFER);
   await refused('invalid_request', 'POST', '/transfers?dry_rnu=true', TRANSFER);
   await refused('invalid_request', 'POST', '/accounts?dry_run=true', ACCOUNT);
@@ -424,4 +424,4 @@ test('bad input: queries are looked at where something would be done, too', asyn
   await refused('invalid_request', 'DELETE', '/accounts/ANN?dry_run=true');
 });
 
-test('bad input: after all this the service is alive, and has found no fault with itself', checkHealth);
+test('bad input: the service is alive afterwards, and logs no error', checkHealth);

@@ -46,7 +46,7 @@ async function pay(from: string, to: string, amount: number): Promise<void> {
   assert.equal(answer.body['status'], 'completed', answer.text);
 }
 
-test('balances: nothing has happened, then every step is there for ever after', async () => {
+test('balances: every step stays readable at its instant', async () => {
   const empty = await balances();
   assert.deepEqual(empty, { at: null, journal_number: 0, settled_at: null, currencies: [] });
 
@@ -81,14 +81,14 @@ test('balances: nothing has happened, then every step is there for ever after', 
   assert.deepEqual(await balances('2001-01-01T00:00:00Z'), { ...empty, at: '2001-01-01T00:00:00Z' });
 });
 
-test('balances: the instant of the last settlement says what now says, and one to come is refused', async () => {
+test('balances: the instant of the last settlement equals now, and a future one is refused', async () => {
   const now = await balances();
   assert.deepEqual({ ...(await balances(now.settled_at ?? '')), at: null }, now);
   const later = await request(service, 'GET', '/balances?at=2999-01-01T00:00:00%2B02:00');
   assert.deepEqual([later.status, later.body['code']], [409, 'instant_not_closed']);
 });
 
-test('balances: every row of the journal has its own state, found by adding up the entries before it', async () => {
+test('balances: the state at each journal row is the sum of the entries before it', async () => {
   for (let round = 1; round <= 12; round += 1)
     await pay(round % 3 === 0 ? 'BOB' : 'ANN', round % 2 === 0 ? '@external' : 'IDLE', round);
   const rows = await database.query<{ number: bigint; at: string }>(
@@ -139,7 +139,7 @@ test('balances: sums beyond 2^53 keep all their digits', async (t) => {
   assert.match(text, new RegExp(`"positive":${most * 2n},"negative":-${most * 2n},"sum":0`));
 });
 
-test('balances: what is no instant is refused, and so is an unknown parameter', async () => {
+test('balances: an invalid instant is refused, and so is an unknown parameter', async () => {
   for (const query of ['?at=yesterday', '?at=2026-11-01', '?at=', '?on=2026-11-01T00:00:00Z']) {
     const answer = await request(service, 'GET', `/balances${query}`);
     assert.deepEqual([answer.status, answer.body['code']], [400, 'invalid_request'], query);

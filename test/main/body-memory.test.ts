@@ -69,7 +69,7 @@ async function serve(t: TestContext, budgetBytes: number) {
   return { budget, outcomes, open, received: () => received };
 }
 
-test('body: chunks of one byte take no more memory than one of them all', async (t) => {
+test('body: chunks of one byte take no more memory than one large chunk', async (t) => {
   const { open, received } = await serve(t, 64 * MIB);
   const sockets = await Promise.all(Array.from({ length: 3 }, () => open('Transfer-Encoding: chunked')));
   const before = usedMemory();
@@ -85,7 +85,7 @@ test('body: chunks of one byte take no more memory than one of them all', async 
   assert.ok(used < MEMORY_PER_BODY_MAX * sockets.length, `${Math.round(used / MIB)} MiB`);
 });
 
-test('body: what exceeds the budget of all bodies is refused, and small bodies are not', async (t) => {
+test('body: a body beyond the budget of all bodies is refused, and small bodies are not', async (t) => {
   const { budget, outcomes, open } = await serve(t, 2 * MIB);
   const half = 'x'.repeat(MIB / 2);
   const sockets = [];

@@ -175,7 +175,7 @@ test("browser: the service's own origin may order, as may one behind a proxy", a
   assert.equal(captured.body['status'], 'completed', captured.text);
 });
 
-test('browser: after all this the account is as its owner left it', async () => {
+test('browser: the account is unchanged afterwards', async () => {
   const { body } = await request(service, 'GET', '/accounts/ANN');
   assert.deepEqual([body['name'], body['status']], ['Ann', 'open']);
   await checkPromises(database);

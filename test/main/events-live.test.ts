@@ -33,7 +33,7 @@ function pick<Item>(items: readonly Item[], random: Random): Item {
 }
 
 test(
-  'events: ten writers in two processes, and every reader is told everything once',
+  'events: every reader receives every event of ten writers in two processes once',
   { timeout: 120_000 },
   async (t) => {
     const seed = Number(process.env['STRESS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -193,7 +193,7 @@ function outlineOf(event: FeedEvent): unknown {
   };
 }
 
-test('events: more readers than may stream are sent away, until a place is free', async (t) => {
+test('events: readers beyond the limit of streams are refused until a stream ends', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1', EVENT_STREAMS_MAX: '1' } });
   const first = follow(t, service, { after: 0 });
@@ -208,13 +208,13 @@ test('events: more readers than may stream are sent away, until a place is free'
   await open(service, 'ANN');
   await until(
     async () => (await request(service, 'GET', '/metrics')).text.includes('gopherpay_streams{route="/events"} 0\n'),
-    { what: 'the place of the one who left' },
+    { what: 'the slot of the disconnected reader' },
   );
   const second = follow(t, service, { after: 0 });
   await until(() => second.events[0]?.journal_number === 1, { what: 'the first event' });
 });
 
-test('events: who takes nothing is disconnected, and nobody else notices', { timeout: 60_000 }, async (t) => {
+test('events: a stalled reader is disconnected, and the others are unaffected', { timeout: 60_000 }, async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '2', STREAM_TIMEOUT_MS: '700' } });
   await fillFeed(service);
@@ -229,10 +229,10 @@ test('events: who takes nothing is disconnected, and nobody else notices', { tim
   assert.match(answer.text, /gopherpay_streams\{route="\/events"\} 1\n/, 'The reader that reads is still there.');
   await open(service, 'LAST');
   const [head] = await database.query<{ number: bigint }>('select number from journal_head');
-  await until(() => reader.last() === Number(head?.number), { what: 'the other reader to be told of it' });
+  await until(() => reader.last() === Number(head?.number), { what: 'the event at the other reader' });
 });
 
-test('events: streams end with the service, also one that takes nothing', { timeout: 60_000 }, async (t) => {
+test('events: streams end with the service, also a stalled one', { timeout: 60_000 }, async (t) => {
   const database = await createDatabase(t);
   // With so much time to drain, a stream that holds up the end is found by this test's timeout.
   const service = await startService(t, { database, env: { THREADS: '2', DRAIN_TIMEOUT_MS: '600000' } });

@@ -120,7 +120,7 @@ test('events: a page is bounded by transfers too, and still has at least one eve
   assert.equal(second.items[0]?.transfers.length, 400);
 });
 
-test('events: a live follower is told what was settled before and what is settled then', async (t) => {
+test('events: a live follower receives earlier and new settlements', async (t) => {
   const stream = follow(t, service, { after: 0 });
   const before = await journalNumber();
   await until(() => stream.last() === before, { what: 'the events so far' });
@@ -131,7 +131,7 @@ test('events: a live follower is told what was settled before and what is settle
   assert.equal(stream.headers()['content-type'], 'text/event-stream');
 });
 
-test('events: what another process settles arrives too', async (t) => {
+test('events: settlements of another process arrive too', async (t) => {
   const other = await startService(t, { database, env: { THREADS: '2' } });
   const stream = follow(t, other, { after: await journalNumber() });
   await until(() => stream.isOpen(), { what: 'the stream' });
@@ -151,7 +151,7 @@ test('events: Last-Event-ID outranks after', async (t) => {
   );
 });
 
-test('events: what is no place in the journal is refused, in both forms', async () => {
+test('events: an invalid journal position is refused, in both forms', async () => {
   const beyond = (await journalNumber()) + 1000;
   const live = { accept: 'text/event-stream' };
   const cases: [string, Record<string, string>][] = [
@@ -176,7 +176,7 @@ test('events: what is no place in the journal is refused, in both forms', async 
   }
 });
 
-test('events: a journal with a row missing is not taken for a database that is away', async (t) => {
+test('events: a missing journal row is not reported as an unavailable database', async (t) => {
   const damaged = await createDatabase(t);
   const reader = await startService(t, { database: damaged, env: { THREADS: '1', LOG_LEVEL: 'error' } });
   for (const name of ['ANN', 'BOB', 'EVE']) {
@@ -188,6 +188,6 @@ test('events: a journal with a row missing is not taken for a database that is a
   await client.query('delete from journal where number = 2');
   const { status, body, text } = await request(reader, 'GET', '/events?after=0');
   assert.deepEqual([status, body['code']], [500, 'internal_error'], text);
-  const line = await until(() => reader.logs().find(({ level }) => level === 50), { what: 'the operator to be told' });
+  const line = await until(() => reader.logs().find(({ level }) => level === 50), { what: 'the error in the log' });
   assert.match(JSON.stringify(line), /The journal has a gap between 0 and \d+; run gopherpay audit/);
 });

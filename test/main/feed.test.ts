@@ -32,7 +32,7 @@ function createWriter(gate: Promise<void> = Promise.resolve()) {
   return { writer, pieces, leave: () => gone.abort(), text: () => Buffer.concat(pieces).toString() };
 }
 
-test('feed: followers share the memory of what they are sent, and a slow one misses nothing', async (t) => {
+test('feed: followers share the memory of events, and a slow one misses nothing', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1' } });
   for (let index = 0; index < ACCOUNTS; index += 1) {

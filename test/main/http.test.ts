@@ -47,7 +47,7 @@ for (const path of PATHS) {
   });
 }
 
-test('http: HEAD on a stream is answered at once, and gives its place back', async () => {
+test('http: HEAD on a stream is answered at once and releases its slot', async () => {
   const statement = `/accounts/ANN/statements/${month()}`;
   for (const [path, accept] of [
     [statement, 'text/html'],
@@ -63,7 +63,7 @@ test('http: HEAD on a stream is answered at once, and gives its place back', asy
   assert.equal((await request(service, 'GET', statement)).status, 200);
 });
 
-test('http: HEAD is not a way to anything but GET', async () => {
+test('http: HEAD is allowed only where GET is', async () => {
   const head = await send(new URL(`/holds/${hold}/void`, service.url), { method: 'HEAD' });
   assert.deepEqual([head.statusCode, head.headers['allow']], [405, 'POST, OPTIONS']);
 });
@@ -109,7 +109,7 @@ test('http: an unknown method is 501, and a known one that the path does not hav
   }
 });
 
-test('http: an unknown method behind other requests is answered in its turn', async (t) => {
+test('http: an unknown method after pipelined requests is answered in order', async (t) => {
   const get = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
   const answer = await raw(t, `${get}${get}FOO /accounts HTTP/1.1\r\nHost: x\r\n\r\n`);
   assert.deepEqual(answer.match(/(?<=HTTP\/1\.1 )\d+/g), ['200', '200', '501']);
@@ -137,7 +137,7 @@ const SECURITY_HEADERS = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-test('http: every answer tells browsers to keep, guess, frame and include nothing', async (t) => {
+test('http: every answer forbids browsers to cache, sniff, frame and embed it', async (t) => {
   const paths = [...PATHS, '/readyz', '/metrics', `/accounts/ANN/statements/${month()}`];
   const pages = ['csv', 'html'].map((format) => `/accounts/ANN/statements/${month()}?format=${format}`);
   for (const path of [...paths, ...pages]) {
@@ -160,7 +160,7 @@ for (const email of [
   "o'neil@example.co.uk",
   'a.b-c_d!#$%*?^`{|}~@example.com',
 ]) {
-  test(`http: the e-mail address ${email} is taken`, async () => {
+  test(`http: the e-mail address ${email} is accepted`, async () => {
     const changed = await request(service, 'PATCH', '/accounts/ANN', { email });
     assert.deepEqual([changed.status, changed.body['email']], [200, email], changed.text);
   });
@@ -179,7 +179,7 @@ test('http: text keeps joiners, marks and characters of all scripts', async () =
   }
 });
 
-test('http: the metadata filter refuses what no metadata can have', async () => {
+test('http: the metadata filter refuses impossible values', async () => {
   for (const character of ['\u0085', '\u2028', '\u202e', '\ufeff', '\uffff', '\u{1ffff}']) {
     const answer = await request(service, 'GET', `/accounts?metadata=key:${encodeURIComponent(`a${character}`)}`);
     assert.equal(answer.status, 400, answer.text);

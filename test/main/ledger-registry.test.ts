@@ -51,7 +51,7 @@ test('registry: main is known without the database', async () => {
   assert.equal(registry.recall('main'), MAIN_LEDGER);
 });
 
-test('registry: a ledger that was found is remembered', async () => {
+test('registry: a found ledger is cached', async () => {
   const registry = new LedgerRegistry(pool);
   assert.equal(registry.recall('shop'), undefined);
   assert.equal(
@@ -62,7 +62,7 @@ test('registry: a ledger that was found is remembered', async () => {
   assert.deepEqual(registry.recall('shop'), { id: 2, name: 'shop' });
 });
 
-test('registry: what cannot be a name is not asked for', async () => {
+test('registry: an invalid name is not looked up', async () => {
   const registry = new LedgerRegistry(pool);
   for (const name of ['', 'Shop', '-shop', '_shop', 'a'.repeat(64), 'a/b', 'shop ', 'ä', 'a.b', 'sh\0p']) {
     assert.equal(
@@ -72,7 +72,7 @@ test('registry: what cannot be a name is not asked for', async () => {
   }
 });
 
-test('registry: names that are asked for at the same time are looked up together', async () => {
+test('registry: names requested at the same time are looked up together', async () => {
   const registry = new LedgerRegistry(pool);
   const names = Array.from({ length: 900 }, (_, index) => `none-${index}`);
   const statements = await statementsOf(async () => {
@@ -93,7 +93,7 @@ test('registry: more names than may wait are refused, and are found later', asyn
   assert.equal(await codeOf(registry.find('shop')), 'found');
 });
 
-test('registry: a name that no ledger has is not asked for again within a second, and is found after that', async () => {
+test('registry: an unknown name is not looked up again within a second, and is found after that', async () => {
   const registry = new LedgerRegistry(pool);
   assert.equal(await codeOf(registry.find('later')), 'ledger_not_found');
   await create('later', 3);
@@ -112,7 +112,7 @@ test('registry: a ledger that was just created is found at once', async () => {
   assert.deepEqual(await registry.find('fresh'), { id: 4, name: 'fresh' });
 });
 
-test('registry: it remembers no more than its bound, and looks up what it dropped', async () => {
+test('registry: the cache is bounded, and evicted ledgers are looked up again', async () => {
   const registry = new LedgerRegistry(pool, { knownMax: 2 });
   await registry.find('shop');
   registry.remember({ id: 5, name: 'b' });
@@ -124,7 +124,7 @@ test('registry: it remembers no more than its bound, and looks up what it droppe
   );
 });
 
-test('registry: a database that cannot be read is an error for those who asked, and not remembered', async () => {
+test('registry: a failed lookup is an error for its callers, and is not cached', async () => {
   const broken = createPool(database.settings, parseConfig({}).databaseTimeouts, 1);
   const registry = new LedgerRegistry(broken);
   await broken.end();

@@ -47,7 +47,7 @@ async function post(
   return await request(service, 'POST', path, body, { prefer: 'wait=10', ...headers });
 }
 
-test('ledgers: an account that is opened in each has the money of its own', async () => {
+test('ledgers: an account number opened in each ledger has separate money', async () => {
   for (const { prefix, share } of LEDGERS) {
     const { body } = await request(service, 'GET', `${prefix}/accounts/ANN`);
     assert.deepEqual([body['balance'], body['name']], [1000 * share, `ANN of ${prefix}`]);
@@ -63,7 +63,7 @@ test('ledgers: an account that is opened in each has the money of its own', asyn
   }
 });
 
-test('ledgers: one key and one request id name a transfer in each', async () => {
+test('ledgers: one key and one request id name a transfer in each ledger', async () => {
   const ids = new Map<string, unknown>();
   for (const { name, prefix, share } of LEDGERS) {
     const transfer = { from_account: 'ANN', to_account: 'BOB', amount: 10 * share };
@@ -138,7 +138,7 @@ test('ledgers: a hold expires in its own ledger', async () => {
   assert.deepEqual((await request(service, 'GET', ends)).body['items'], []);
 });
 
-test('ledgers: groups of both are settled side by side, each in its own journal', async () => {
+test('ledgers: groups of two ledgers settle concurrently, each in its own journal', async () => {
   const groups = await Promise.all(
     LEDGERS.flatMap(({ prefix, share }) =>
       Array.from({ length: 20 }, async (_, index) => {
@@ -168,7 +168,7 @@ test('ledgers: groups of both are settled side by side, each in its own journal'
   }
 });
 
-test('ledgers: a dry run, and a pending transfer that waits in vain, are answered from their own ledger', async () => {
+test('ledgers: a dry run and a wait that times out are answered from their own ledger', async () => {
   const dry = await post('/ledgers/shop/transfers?dry_run=true', {
     from_account: 'ANN',
     to_account: 'BOB',

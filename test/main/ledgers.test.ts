@@ -124,7 +124,7 @@ function withoutHashes(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value, (key, field: unknown) => (HASHES.has(key) ? undefined : field)));
 }
 
-test('ledgers: every route is known to these tests, as reading a ledger, writing into one, or of no ledger', async () => {
+test('ledgers: these tests classify every route as reading a ledger, writing to one, or neither', async () => {
   const { body } = await request<{ paths: Record<string, Record<string, unknown>> }>(service, 'GET', '/openapi.json');
   const routes = Object.entries(body.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
@@ -167,7 +167,7 @@ async function readAll(path: string): Promise<unknown[]> {
   return pages;
 }
 
-test('ledgers: what one ledger has, another does not', async () => {
+test('ledgers: the data of one ledger is not in another', async () => {
   const created = await request(service, 'POST', '/ledgers', { name: 'bare' });
   assert.equal(created.status, 201, created.text);
   for (const path of ['/accounts', '/transfers?limit=1000', '/events', `/transfers?group_id=${IDS.group}`]) {
@@ -220,7 +220,7 @@ async function ends(): Promise<[main: number, shop: number]> {
   return [Number(main?.number), Number(shop?.number)];
 }
 
-test('ledgers: the feed of a ledger has its own numbers, and tells of nothing in another', async (t) => {
+test('ledgers: the feed of a ledger has its own numbers, and no event of another', async (t) => {
   const [, end] = await ends();
   const shop = follow(t, service, { after: end, ledger: 'shop' });
   const bare = follow(t, service, { after: 0, ledger: 'main' });
@@ -256,7 +256,7 @@ test('ledgers: an answer about the past closes the books of its ledger only', as
   assert.ok(new Date(String(shop?.closed_until)).getTime() >= new Date(at).getTime());
 });
 
-test('ledgers: one is created once, shown, and listed in order of name', async (t) => {
+test('ledgers: a ledger is created once, shown, and listed in order of name', async (t) => {
   const own = await startOwn(t);
   const created = await request(own, 'POST', '/ledgers', { name: 'eu-west_1' });
   assert.equal(created.status, 201, created.text);
@@ -284,7 +284,7 @@ test('ledgers: one is created once, shown, and listed in order of name', async (
   assert.deepEqual((await request(own, 'GET', '/ledgers/eu-west_1/accounts')).body, { items: [], next: null });
 });
 
-test('ledgers: a name that is not of the form creates none', async () => {
+test('ledgers: an invalid name is refused', async () => {
   for (const name of ['', 'Shop', '-a', '_a', 'a'.repeat(64), 'a b', 'ä', 7, null, undefined]) {
     const answer = await request(service, 'POST', '/ledgers', { name });
     assert.deepEqual([answer.status, answer.body['code']], [400, 'invalid_request'], String(name));
@@ -310,7 +310,7 @@ test('ledgers: a key is answered as the first time, and refused with another nam
   assert.equal((await request(own, 'GET', '/ledgers/shop-2')).status, 404);
 });
 
-test('ledgers: many that are created at once have ids and heads of their own', async (t) => {
+test('ledgers: ledgers created concurrently have ids and heads of their own', async (t) => {
   const own = await startOwn(t);
   const names = Array.from({ length: 20 }, (_, index) => `l${index}`);
   const answers = await Promise.all(
@@ -336,7 +336,7 @@ test('ledgers: their number is bounded', async (t) => {
   assert.deepEqual([refused.status, refused.body['code']], [409, 'too_many_ledgers']);
 });
 
-test('ledgers: a path of one that is not there is answered with ledger_not_found, before its body is read', async () => {
+test('ledgers: a missing ledger is answered with ledger_not_found before the body is read', async () => {
   const refused = async (answer: Promise<Answer<Record<string, unknown>>>) => {
     const { status, body } = await answer;
     return [status, body['code']];
@@ -356,7 +356,7 @@ test('ledgers: a path of one that is not there is answered with ledger_not_found
   assert.deepEqual(await refused(request(service, 'GET', '/ledgers/%zz/accounts')), [400, 'invalid_request']);
 });
 
-test('ledgers: what is of no ledger has no path under one', async () => {
+test('ledgers: routes outside ledgers have no path under a ledger', async () => {
   for (const path of [
     '/healthz',
     '/readyz',

@@ -45,7 +45,7 @@ for (const { path, count } of [
   { path: '/transfers?limit=1000', count: 300 },
   { path: '/transfers?limit=1000&account=FAT0000', count: 300 },
 ]) {
-  test(`pages: those of GET ${path} have at most 1 MiB each, and all items once`, async () => {
+  test(`pages: pages of GET ${path} have at most 1 MiB each, and every item once`, async () => {
     const seen = new Set<string>();
     let next: Page['next'] = '';
     let pages = 0;
@@ -63,7 +63,7 @@ for (const { path, count } of [
   });
 }
 
-test('pages: one of events has at most 1 MiB unless one event has more, and goes on where it ended', async () => {
+test('pages: a page of events has at most 1 MiB unless one event has more, and the next one continues', async () => {
   const [head] = await database.query<{ number: bigint }>('select number from journal_head');
   let after = 0;
   while (after < Number(head?.number)) {
@@ -92,7 +92,7 @@ test('pages: an account whose metadata is larger than a page is a page of its ow
   assert.deepEqual([answer.body.items.length, answer.body.next], [1, 'AAA:USD']);
 });
 
-test('pages: a reader that takes nothing is disconnected', { timeout: 60_000 }, async (t) => {
+test('pages: a stalled reader is disconnected', { timeout: 60_000 }, async (t) => {
   // More than the buffers of a connection take: several answers, one behind the other.
   const socket = await openUnread(t, 'GET /accounts?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(7));
   await until(
@@ -105,7 +105,7 @@ test('pages: a reader that takes nothing is disconnected', { timeout: 60_000 }, 
   );
 });
 
-test('pages: a read whose answer exceeds the memory for answers is refused, and what was accepted is not', async (t) => {
+test('pages: a read beyond the memory for answers is refused, and accepted ones are not', async (t) => {
   const env = { THREADS: '1', ANSWER_BYTES_IN_FLIGHT_MAX: '1024' };
   const small = await startService(t, { database, env });
   const { status, body, headers } = await request(small, 'GET', '/accounts?limit=1000');

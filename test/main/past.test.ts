@@ -88,7 +88,7 @@ async function isWaitingForHead(): Promise<boolean> {
   return waiting.length > 0;
 }
 
-test('past: the instant of the last settlement is answered, and stays as it is answered', async () => {
+test('past: the answer for the instant of the last settlement never changes', async () => {
   for (const amount of [1, 2, 3]) {
     const { completedAt } = await pay(amount);
     const [balance, trial] = [
@@ -106,7 +106,7 @@ test('past: the instant of the last settlement is answered, and stays as it is a
   }
 });
 
-test('past: an instant that is to come is refused, with the seconds until then', async (t) => {
+test('past: a future instant is refused, with the seconds until then', async (t) => {
   const own = await createDatabase(t);
   const other = await startService(t, { database: own, env: { THREADS: '1' } });
   await request(other, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann' });
@@ -155,7 +155,7 @@ test('past: digits beyond microseconds do not move an instant', async () => {
 });
 
 // This one is the last, because it moves the end of the past to an instant that is to come.
-test('past: no transfer settles before an instant that is closed, though the clock of the database says so', async () => {
+test('past: no transfer settles before a closed instant, even if the database clock is earlier', async () => {
   const closedUntil = await databaseClock('1 hour');
   await database.query('update journal_head set closed_until = $1::timestamptz', [closedUntil]);
   const at = await shifted(closedUntil, -1, '');

@@ -61,7 +61,7 @@ test('problem: docs/API.md has a section for each route of /openapi.json, and fo
   assert.deepEqual(headings.toSorted(), [...operations.keys()].toSorted());
 });
 
-test('problem: docs/API.md names each parameter and field of a route where it describes it, and no other', () => {
+test('problem: docs/API.md names exactly the parameters and fields of each route', () => {
   for (const [route, operation] of operations) {
     const section = sectionOf(`\`${route}\``);
     const named = [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, name = '']) => name);

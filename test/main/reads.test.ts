@@ -11,7 +11,7 @@ const pool = createPool({ connectionString: 'postgres://127.0.0.1:1/none' }, REA
 
 const codeOf = (code: string) => (error: unknown) => error instanceof Problem && error.code === code;
 
-test('reads: callers take turns, however much one of them asks', async () => {
+test('reads: callers take turns, even if one of them floods', async () => {
   const reads = new Reads({ pool, runningMax: 1, waitTimeoutMs: 60_000, advice: null });
   const order: string[] = [];
   const gate = Promise.withResolvers<void>();
@@ -42,7 +42,7 @@ test('reads: as many run at once as there are connections, also after failures',
   assert.equal(most, 2);
 });
 
-test('reads: a request whose turn does not come in time is refused, and the others are not', async () => {
+test('reads: a request that waits too long is refused, and the others are not', async () => {
   const reads = new Reads({ pool, runningMax: 1, waitTimeoutMs: 20, advice: null });
   const gate = Promise.withResolvers<void>();
   const first = reads.run('A', async () => await gate.promise);

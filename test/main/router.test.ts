@@ -42,7 +42,7 @@ for (const { method, path, route, parameters } of FOUND) {
 
 const NOT_FOUND = ['/nothing', '/accounts/', '//accounts', '/accounts//entries', '/Accounts', '/accounts/a/b'];
 for (const path of [...NOT_FOUND, '/__proto__', '/constructor', '/%61ccounts', '/accounts/a/entries/1/2']) {
-  test(`router: nothing is at "${path}"`, () => {
+  test(`router: "${path}" is not found`, () => {
     assert.equal(
       codeOf(() => router.find('GET', path)),
       'not_found',
@@ -59,7 +59,7 @@ for (const path of ['/accounts/%', '/accounts/%4', '/accounts/%ZZ', '/accounts/%
   });
 }
 
-test('router: another method is told which there are', () => {
+test('router: an unsupported method lists the supported ones', () => {
   assert.throws(
     () => router.find('PATCH', '/accounts/ACC1'),
     (error) => {
@@ -88,7 +88,7 @@ test('router: allowOf lists the methods of a path, and those of all paths for an
   );
 });
 
-test('router: two routes for one method and path are a mistake', () => {
+test('router: two routes for one method and path throw', () => {
   const twice = new Router<string>();
   twice.add('GET', '/accounts/:number', 'first');
   assert.throws(() => twice.add('GET', '/accounts/:account_number', 'second'), {

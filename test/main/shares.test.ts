@@ -11,7 +11,7 @@ function takeAll(shares: Shares, caller: string): number {
   return count;
 }
 
-test('shares: each caller gets half of the rest, so that something is free for the next', () => {
+test('shares: each caller gets half of the rest, so that the next caller gets a place', () => {
   const shares = new Shares({ total: 64, percent: 50 });
   assert.deepEqual(
     ['A', 'B', 'C', 'D', 'E', 'F'].map((caller) => takeAll(shares, caller)),

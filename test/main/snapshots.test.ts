@@ -115,7 +115,7 @@ test('snapshots: a capture and a void find a hold that settles meanwhile', async
   }
 });
 
-test('snapshots: a refused hold is shown as failed, and is none to capture', async () => {
+test('snapshots: a refused hold is shown as failed, and cannot be captured', async () => {
   const hold = { from_account: 'ANN', to_account: 'BOB', amount: 1_000_000 };
   const refused = await request(service, 'POST', '/holds', hold, { prefer: 'wait=10' });
   const path = `/holds/${String(refused.body['id'])}`;
@@ -165,7 +165,7 @@ for (const filter of ['', 'account=ANN&', 'currency=USD&since=2026-01-01T00:00:0
   });
 }
 
-test('snapshots: a walk over pending transfers ends where they have settled', async () => {
+test('snapshots: a walk over pending transfers ends after they have settled', async () => {
   const planted = await plant('transfer', 3);
   const first = await list('status=pending&limit=1');
   assert.deepEqual(first.items, [{ id: planted[0], status: 'pending' }]);

@@ -87,7 +87,7 @@ test('statements: a month has its entries, balances and totals, from its first m
   assert.equal(shown.body['description'], HOSTILE);
 });
 
-test('statements: each month opens with what the one before closed with, and together they have every entry', async () => {
+test('statements: each month opens with the closing balance of the month before, and together they have every entry', async () => {
   const accounts = ['ANN', 'BOB', '-SHOP', 'YUKI'];
   for (const account of accounts) {
     const numbers: number[] = [];
@@ -113,7 +113,7 @@ test('statements: each month opens with what the one before closed with, and tog
   }
 });
 
-test('statements: a month without entries says so', async () => {
+test('statements: a month without entries has none', async () => {
   const march = await readStatement(service, 'ANN', '2025-03');
   assert.deepEqual([march.first_entry_number, march.last_entry_number, march.entry_count], [null, null, 0]);
   assert.deepEqual([march.opening_balance, march.closing_balance, march.entries], [10_900, 10_900, []]);
@@ -127,7 +127,7 @@ test('statements: @external has one for each currency', async () => {
   assert.deepEqual([yen.currency, yen.closing_balance, yen.total_out], ['JPY', -1_234_567, 1_234_567]);
 });
 
-test('statements: the current month is not final, one that is over is, also if nothing has happened since', async (t) => {
+test('statements: a past month is final, also without later entries, and the current month is not', async (t) => {
   assert.equal((await readStatement(service, 'ANN', await currentMonth())).final, false);
 
   const own = await createDatabase(t);
@@ -141,7 +141,7 @@ test('statements: the current month is not final, one that is over is, also if n
   assert.deepEqual([january.final, january.closing_balance], [true, 5]);
 });
 
-test('statements: what is no month, has not begun, or belongs to nobody is refused', async () => {
+test('statements: an invalid month, a future month and an unknown account are refused', async () => {
   const months = ['2025-13', '2025-00', '2025-1', '0000-01', '202501', '2025-01-01', '2999-01', '9999-12', "'", '%00'];
   for (const month of months) {
     const answer = await request(service, 'GET', `/accounts/ANN/statements/${month}`);
@@ -210,7 +210,7 @@ test('statements: bom and decimals change the CSV, and nothing else', async () =
   assert.equal(json.text, (await request(service, 'GET', JANUARY)).text);
 });
 
-test('statements: the page shows money as people read it, runs nothing and loads nothing', async () => {
+test('statements: the page shows formatted money, runs no script and loads nothing', async () => {
   const { text, headers } = await request(service, 'GET', `${JANUARY}?format=html`);
   assert.match(
     String(headers['content-security-policy']),
@@ -235,7 +235,7 @@ test('statements: the page shows money as people read it, runs nothing and loads
 });
 
 test(
-  'statements: a long month comes whole, and as many at once as there are places',
+  'statements: a long month is complete, and concurrent ones are limited by the stream slots',
   { timeout: 60_000 },
   async (t) => {
     const own = await createDatabase(t);
@@ -277,7 +277,7 @@ test(
     assert.match(String(refused.headers['retry-after']), /^\d+$/);
     socket.destroy();
     await until(async () => (await request(other, 'GET', `/accounts/BOB/statements/${month}`)).status === 200, {
-      what: 'the place of the one who left',
+      what: 'the slot of the disconnected reader',
     });
     await until(() => other.logs().some((line) => line['ended'] === 'hung_up'), { what: 'the log to tell of it' });
   },

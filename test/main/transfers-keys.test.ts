@@ -30,7 +30,7 @@ before(start);
 
 // Idempotency.
 
-test('transfers: the same key and request name the same transfer, as often as it is sent', async () => {
+test('transfers: the same key and request always name the same transfer', async () => {
   const [from, to] = [await open({ balance: 100 }), await open()];
   const key = newKey();
   const first = await answered(200, 'Transfer', 'POST', '/transfers', order(from, to, 30), { ...WAIT, ...key });
@@ -46,7 +46,7 @@ test('transfers: the same key and request name the same transfer, as often as it
   assert.deepEqual(await balancesOf(from, to), [70, 30]);
 });
 
-test('transfers: a replay has a request id of its own, and tells that of the first', async () => {
+test('transfers: a replay has a request id of its own, and reports that of the first', async () => {
   const to = await open();
   const headers = { ...WAIT, ...newKey() };
   const first = { ...headers, 'x-request-id': 'first-try' };
@@ -57,7 +57,7 @@ test('transfers: a replay has a request id of its own, and tells that of the fir
   assert.deepEqual(itemsOf(await look('TransferPage', '/transfers?request_id=second-try')), []);
 });
 
-test('transfers: a key stands for what a request says, not for how it is written', async () => {
+test('transfers: a key identifies the content of a request, not its formatting', async () => {
   const to = await open();
   const key = newKey();
   const first = `{"from_account":"@external","to_account":"${to}","amount":5,"metadata":{"a":"1","b":"ä"}}`;
@@ -72,7 +72,7 @@ test('transfers: a key stands for what a request says, not for how it is written
   assert.deepEqual(await balancesOf(to), [5]);
 });
 
-test('transfers: the same key with any other request is refused, and says whose it is', async () => {
+test('transfers: the same key with another request is refused, and names its transfer', async () => {
   const [from, to, other] = [await open({ balance: 100 }), await open(), await open({ balance: 100 })];
   const key = newKey();
   const sent = { ...order(from, to, 5), metadata: { a: '1' } };
@@ -108,7 +108,7 @@ test('transfers: a failed transfer keeps its key, even when it would succeed now
   assert.deepEqual(await balancesOf(from, to), [5, 0]);
 });
 
-test('transfers: a replay while it is pending says so, or waits with the first', async (t) => {
+test('transfers: a replay of a pending transfer reports it as pending, or waits with the first', async (t) => {
   const [from, to] = [await open({ balance: 5 }), await open()];
   const release = await hold(t, from);
   const key = newKey();
@@ -122,7 +122,7 @@ test('transfers: a replay while it is pending says so, or waits with the first',
   assert.deepEqual(await balancesOf(from, to), [0, 5]);
 });
 
-test('transfers: of many with one key at the same time, one takes effect', async () => {
+test('transfers: of many concurrent requests with one key, one takes effect', async () => {
   const [from, to] = [await open({ balance: 100 }), await open()];
   const headers = { ...WAIT, ...newKey() };
   const answers = await Promise.all(
@@ -133,7 +133,7 @@ test('transfers: of many with one key at the same time, one takes effect', async
   assert.deepEqual(await balancesOf(from, to), [97, 3]);
 });
 
-test('transfers: a key may be any visible ASCII, up to 255 characters, and is told from one that differs by case', async () => {
+test('transfers: a key is up to 255 visible ASCII characters and case-sensitive', async () => {
   const to = await open();
   const ids = new Set<unknown>();
   for (const key of ['!"#$%&\'()*+,-./09:;<=>?@AZ[\\]^_`az{|}~', 'k'.repeat(255), `K${'k'.repeat(254)}`, '0']) {
@@ -147,7 +147,7 @@ test('transfers: a key may be any visible ASCII, up to 255 characters, and is to
   assert.deepEqual(await balancesOf(to), [4]);
 });
 
-test('transfers: a request that was refused does not use its key up', async () => {
+test('transfers: a refused request does not use its key', async () => {
   const to = await open();
   const key = newKey();
   await refused('amount_not_positive', 'POST', '/transfers', order('@external', to, 0), key);
@@ -172,7 +172,7 @@ test('transfers: a request id is echoed, stored with the transfer, and found', a
   assert.deepEqual(idsOf(itemsOf(found)).toSorted(), [sent.body['id'], second['id']].map(String).toSorted());
 });
 
-test('transfers: a request id is made where none is given or a malformed one, and serves as the id of the transfer', async () => {
+test('transfers: a missing or malformed request id is replaced by the id of the transfer', async () => {
   const to = await open();
   for (const headers of [{}, { 'x-request-id': 'not one' }, { 'x-request-id': 'x'.repeat(129) }]) {
     const sent = await answered(200, 'Transfer', 'POST', '/transfers', order('@external', to, 1), {
@@ -189,7 +189,7 @@ test('transfers: a request id is made where none is given or a malformed one, an
   }
 });
 
-test('transfers: a request id of 128 characters is one, also while the transfer is pending', async (t) => {
+test('transfers: a request id of 128 characters is accepted, also while the transfer is pending', async (t) => {
   const from = await open({ balance: 5 });
   const release = await hold(t, from);
   const requestId = 'r'.repeat(128);
@@ -201,6 +201,6 @@ test('transfers: a request id of 128 characters is one, also while the transfer 
   await awaitFinal(service, String(sent.body['id']));
 });
 
-test('transfers: after all this the promises are kept', async () => {
+test('transfers: the promises are kept afterwards', async () => {
   await checkPromises(database, { nothingPending: true });
 });

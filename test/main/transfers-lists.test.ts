@@ -26,7 +26,7 @@ before(start);
 
 // Lists.
 
-test('transfers: the list of an account has all it is named in, pending first, on pages that join', async (t) => {
+test('transfers: the list of an account has all its transfers, pending first, on contiguous pages', async (t) => {
   const [own, other, stranger] = [
     await open({ balance: 100 }),
     await open({ balance: 100 }),
@@ -69,7 +69,7 @@ test('transfers: the list of an account has all it is named in, pending first, o
   );
 });
 
-test('transfers: the list of all has every transfer once, pending first, on pages that join', async (t) => {
+test('transfers: the list of a ledger has every transfer once, pending first, on contiguous pages', async (t) => {
   const from = await open({ balance: 10 });
   const release = await hold(t, from);
   const pending: Row[] = [];
@@ -94,7 +94,7 @@ test('transfers: the list of all has every transfer once, pending first, on page
   for (const { id } of pending) await awaitFinal(service, String(id));
 });
 
-test('transfers: a list may be cut at instants, from the first one on and before the last', async (t) => {
+test('transfers: a list may be bounded by instants, including the first and excluding the last', async (t) => {
   const [own, other] = [await open({ balance: 100 }), await open({ balance: 100 })];
   const all: Row[] = [];
   for (const amount of [1, 2, 1000, 3]) all.push(await settle(order(own, other, amount)));
@@ -115,7 +115,7 @@ test('transfers: a list may be cut at instants, from the first one on and before
   await awaitFinal(service, String(all.at(-1)?.['id']));
 });
 
-test('transfers: filters narrow a list together', async () => {
+test('transfers: filters combine', async () => {
   const [own, other, third] = [await open({ balance: 100 }), await open(), await open()];
   const tag = (name: string) => ({ 'x-request-id': `${own}-${name}` });
   const paid = await settle(order(own, other, 1), tag('a'));
@@ -184,6 +184,6 @@ test('transfers: a filter without an index needs an account, a window or an id',
   for (const more of UNBOUNDED) await look('TransferPage', `/transfers?${more.slice(1)}`);
 });
 
-test('transfers: after all this the promises are kept', async () => {
+test('transfers: the promises are kept afterwards', async () => {
   await checkPromises(database, { nothingPending: true });
 });

@@ -35,7 +35,7 @@ const LARGEST = Number(MONEY_MAX);
 
 before(start);
 
-test('transfers: one is accepted as pending, found at its Location, and completed', async () => {
+test('transfers: a transfer is accepted as pending, found at its Location, and completed', async () => {
   const [from, to] = [await open({ balance: 100 }), await open()];
   const sent = { from_account: from, to_account: to, amount: 40, description: 'Käse 🧀', metadata: { order: '7' } };
   const { body, headers } = await answered(202, 'Transfer', 'POST', '/transfers', sent);
@@ -76,7 +76,7 @@ test('transfers: an id is found in either case', async () => {
   assert.deepEqual(await look('Transfer', `/transfers/${String(transfer['id']).toUpperCase()}`), transfer);
 });
 
-test('transfers: who prefers to wait is answered with the final state', async () => {
+test('transfers: Prefer: wait returns the final state', async () => {
   const [from, to] = [await open({ balance: 100 }), await open()];
   const { body, headers } = await answered(200, 'Transfer', 'POST', '/transfers', order(from, to, 100), WAIT);
   assert.deepEqual([body['status'], body['currency'], headers['preference-applied']], ['completed', 'USD', 'wait=20']);
@@ -87,7 +87,7 @@ test('transfers: who prefers to wait is answered with the final state', async ()
   assert.deepEqual(await look('Transfer', `/transfers/${String(again.body['id'])}`), again.body);
 });
 
-test('transfers: who waited in vain is told that it is pending, and it completes later', async (t) => {
+test('transfers: Prefer: wait returns 202 when the timeout passes first', async (t) => {
   const [from, to] = [await open({ balance: 10 }), await open()];
   const release = await hold(t, from);
   for (const seconds of [0, 1]) {
@@ -147,7 +147,7 @@ for (const { prefer, applied } of PREFERENCES) {
   });
 }
 
-test('transfers: the largest amount moves to the unit', async () => {
+test('transfers: the largest amount moves exactly', async () => {
   const [from, to] = [await open({ currency: 'KRW', balance: LARGEST }), await open({ currency: 'KRW' })];
   const transfer = await settle(order(from, to, LARGEST));
   assert.deepEqual([transfer['status'], transfer['amount']], ['completed', LARGEST]);
@@ -157,7 +157,7 @@ test('transfers: the largest amount moves to the unit', async () => {
   assert.deepEqual(await balancesOf(from, to), [LARGEST - 1, 1]);
 });
 
-test('transfers: money enters from @external and leaves through it, each currency by its own', async () => {
+test('transfers: money enters and leaves through the @external of its currency', async () => {
   const [francs, yen] = [await open({ currency: 'CHF' }), await open({ currency: 'JPY' })];
   for (const sent of [order('@external', francs, 50), order('@external', yen, 70), order(francs, '@external', 20)]) {
     assert.equal((await settle(sent))['status'], 'completed');
@@ -175,7 +175,7 @@ test('transfers: money enters from @external and leaves through it, each currenc
   );
 });
 
-test('transfers: absent, null and empty metadata are kept apart, as are absent and given texts', async () => {
+test('transfers: absent, null and empty metadata are distinct, as are absent and present texts', async () => {
   const to = await open();
   const full = { metadata: { b: '2', a: '1', toString: 'x' }, description: 'a "quoted" \\ text' };
   const cases: { sent: Row; kept: Row }[] = [
@@ -203,7 +203,7 @@ const REFUSED: { name: string; code: ProblemCode; fields: Row }[] = [
 ];
 
 for (const { name, code, fields } of REFUSED) {
-  test(`transfers: ${name} is refused at once, and nothing is kept`, async () => {
+  test(`transfers: ${name} is refused at once, and nothing is stored`, async () => {
     const counted = await count();
     const key = { 'idempotency-key': `refused: ${name}`.replaceAll(' ', '-') };
     await refused(code, 'POST', '/transfers', { ...order('A', 'B', 5), ...fields }, key);
@@ -277,7 +277,7 @@ test('transfers: an overdraft may be used to its last unit', async () => {
   assert.deepEqual(await balancesOf(from, to), [-90, 100]);
 });
 
-test('transfers: of many that together want more than there is, as many succeed as there is money for', async () => {
+test('transfers: of many that together exceed the balance, as many succeed as it covers', async () => {
   const [from, to] = [await open({ balance: 25 }), await open()];
   const endings = await Promise.all(Array.from({ length: 20 }, () => settle(order(from, to, 2))));
   assert.equal(endings.filter(({ status }) => status === 'completed').length, 12);
@@ -287,7 +287,7 @@ test('transfers: of many that together want more than there is, as many succeed 
 
 // A full queue.
 
-test('transfers: a full queue refuses with 429, keeps nothing, and lets in again when it has drained', async (t) => {
+test('transfers: a full queue refuses with 429, stores nothing, and admits again after it has drained', async (t) => {
   const small = await startService(t, {
     database,
     env: { THREADS: '2', MAX_QUEUE: '3', LOG_LEVEL: 'warn', ...PATIENCE },
@@ -323,6 +323,6 @@ test('transfers: a full queue refuses with 429, keeps nothing, and lets in again
   assert.deepEqual(await balancesOf(from, to), [96, 4]);
 });
 
-test('transfers: after all this the promises are kept', async () => {
+test('transfers: the promises are kept afterwards', async () => {
   await checkPromises(database, { nothingPending: true });
 });

@@ -41,7 +41,7 @@ async function balancesOf(prefix: string): Promise<{ balance: bigint; entries: b
   );
 }
 
-test('groups: money goes through a thousand atomic members, the same for whoever sends the key again', async () => {
+test('groups: money passes through a thousand atomic members, and a replay has the same answer', async () => {
   const accounts = await openAccounts('ring', 7);
   const post = { path: '/transfers', body: { atomic: true, transfers: ring(accounts, 7) }, key: 'a-thousand' };
   const [first, again, third] = await race.fireGroups([post, post, post]);
@@ -56,7 +56,7 @@ test('groups: money goes through a thousand atomic members, the same for whoever
   await race.check();
 });
 
-test('groups: the last of a thousand atomic members is refused, and nothing happens', async () => {
+test('groups: a refusal of the last of a thousand atomic members changes nothing', async () => {
   const accounts = await openAccounts('last', 7);
   const before = await balancesOf('last');
   const transfers = [...ring(accounts, 7, MEMBERS - 1), leg(accounts[MEMBERS % ACCOUNTS], accounts[1], 8)];
@@ -89,7 +89,7 @@ test('groups: a thousand members one way and a thousand the other wait for each 
   await race.check();
 });
 
-test('groups: a thousand members that are not atomic end each for itself, and spend what there is', async () => {
+test('groups: a thousand members that are not atomic end independently, and spend the available money', async () => {
   const accounts = await openAccounts('each', 600);
   const transfers = Array.from({ length: MEMBERS }, (_, index) => leg(accounts[0], accounts[1 + (index % 19)], 1));
   const [endings = []] = await race.fireGroups([{ path: '/transfers', body: { transfers } }]);
@@ -98,7 +98,7 @@ test('groups: a thousand members that are not atomic end each for itself, and sp
   await race.check();
 });
 
-test('groups: a dry run of a thousand members tells how they would end, and leaves no trace', async () => {
+test('groups: a dry run of a thousand members returns their outcomes, and stores nothing', async () => {
   const accounts = await openAccounts('dry', 7);
   const traces = async () =>
     await race.database.query(`

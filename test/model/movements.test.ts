@@ -15,7 +15,7 @@ const PARTITIONS = 6;
 const RUNS = Number(process.env['MODEL_RUNS'] ?? 8);
 const STEPS_MAX = 40;
 
-test('model: every movement, one after another, ends as predicted, and leaves the books as predicted', async (t) => {
+test('model: sequential movements have the predicted outcomes and books', async (t) => {
   const stage = await openStage(t, 1);
   let unsure = 0;
   const programs = fc.array(steps({ min: 15, max: STEPS_MAX }), { minLength: PARTITIONS, maxLength: PARTITIONS });
@@ -28,7 +28,7 @@ test('model: every movement, one after another, ends as predicted, and leaves th
   if (unsure > 0) t.diagnostic(`${unsure} partitions were cut short: the machine was too slow for holds of a second.`);
 });
 
-test('model: a few movements at once, on two services, end as in some order of them', async (t) => {
+test('model: a few concurrent movements on two services end as in some sequential order', async (t) => {
   const stage = await openStage(t, 2);
   // The legs of a group that is not atomic may be settled in any order, between others.
   const without = ['mortalHold', 'group'] as const;
@@ -55,7 +55,7 @@ test('model: a few movements at once, on two services, end as in some order of t
   });
 });
 
-test('model: many movements at once, on two services, keep every promise, and nobody is told what is not so', async (t) => {
+test('model: many concurrent movements on two services keep every promise, and every answer is true', async (t) => {
   const stage = await openStage(t, 2);
   const program = fc.record({
     first: steps({ min: 8, max: 12, without: ['mortalHold', 'close'] }),

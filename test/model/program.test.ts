@@ -76,7 +76,7 @@ function reachedBy(sent: Request, books: Books): string[] {
   ];
 }
 
-test('programs: random ones reach every rule, every refusal and every kind of success', () => {
+test('programs: random programs reach every rule, every refusal and every kind of success', () => {
   const reached = new Set<string>();
   for (const program of fc.sample(steps({ min: 15, max: 40 }), { seed: 1, numRuns: 400 })) run(program, reached);
   const rules = FAILURE_CODES.filter((code) => !ELSEWHERE.includes(code));

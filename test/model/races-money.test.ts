@@ -99,7 +99,7 @@ test('races: atomic groups over the same few accounts, in every order, wait for 
   await race.check();
 });
 
-test('races: what is sent to or from an account that is being frozen is moved before, or refused', async (t) => {
+test('races: a transfer during a freeze of its account settles before it, or is refused', async (t) => {
   await race.open('ice.shop', ROUNDS * AMOUNT);
   await race.openForEachRound('ice.', () => AMOUNT);
   const refused = await race.rounds(async (round) => {
@@ -134,7 +134,7 @@ test('races: what is sent to or from an account that is being frozen is moved be
   await race.check();
 });
 
-test('races: an account closes before money comes, or does not close', async (t) => {
+test('races: an account closes before it receives money, or does not close', async (t) => {
   await race.open('door.shop', ROUNDS * AMOUNT);
   // Every other one has money that has to leave first.
   await race.openForEachRound('door.', (round) => (round % 2 === 0 ? 0 : 10));
@@ -159,7 +159,7 @@ test('races: an account closes before money comes, or does not close', async (t)
   await race.check();
 });
 
-test('races: one idempotency key, sent by many at once, orders one movement', async () => {
+test('races: one idempotency key of many concurrent requests makes one movement', async () => {
   const payments = await makePayments('same');
   await race.open('same.rich', ROUNDS * AMOUNT);
   const order = leg('same.rich', 'same.shop', 10);
@@ -187,7 +187,7 @@ test('races: one idempotency key, sent by many at once, orders one movement', as
   await race.check();
 });
 
-test('races: one idempotency key with different requests orders the first, and refuses the others', async () => {
+test('races: one idempotency key with different requests accepts the first, and refuses the others', async () => {
   const payments = await makePayments('other');
   await race.rounds(async (round) => {
     const path = `/transfers/${payments[round]}/reversals`;

@@ -130,7 +130,7 @@ test('races: a capture, a void or the clock ends a hold that is about to expire'
   await race.check();
 });
 
-test('races: two services that look for expired holds end each of them once', async () => {
+test('races: two services expire each hold once', async () => {
   const holds = await makeHolds(race, 'expire', { expires_in: 3 });
   // Every other one has a part captured: only the rest is released.
   const captures = await race.forEachRound(async (round) => {
@@ -142,7 +142,7 @@ test('races: two services that look for expired holds end each of them once', as
   await race.check();
 });
 
-test('races: holds expire once, although the services are killed while they end them', async (t) => {
+test('races: holds expire once, although the services are killed meanwhile', async (t) => {
   const own = await Race.start(t);
   await makeHolds(own, 'kill', { expires_in: 1 });
   await until(async () => (await own.database.query('select id from holds where expiry_id is not null')).length > 0, {
@@ -156,7 +156,7 @@ test('races: holds expire once, although the services are killed while they end 
   await own.check();
 });
 
-test('races: holds and transfers compete for the last money, and one gets it', async () => {
+test('races: of holds and transfers that compete for the last money, one succeeds', async () => {
   await race.open('last.shop', 0);
   await race.openForEachRound('last.', () => AMOUNT);
   await race.rounds(async (round) => {

@@ -6,7 +6,7 @@ import { checkPromises } from '../support/promises/check.ts';
 import { request, startService } from '../support/service.ts';
 import { count, inParallel, LOAD_ENV, times } from './callers.ts';
 
-test('accounts: of many callers that open one account at once, one succeeds and its money comes once', async (t) => {
+test('accounts: of many callers that open one account at once, one succeeds and funds it once', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   const another = await startService(t, { database, env: LOAD_ENV });
@@ -52,7 +52,7 @@ test('accounts: of many callers that open one account at once, one succeeds and 
   await checkPromises(database, { nothingPending: true });
 });
 
-test('accounts: many that are opened at once, through two services, all get their opening balance', async (t) => {
+test('accounts: accounts opened concurrently through two services all get their opening balance', async (t) => {
   const database = await createDatabase(t);
   const services = [
     await startService(t, { database, env: LOAD_ENV }),

@@ -152,7 +152,7 @@ async function startLoad(t: TestContext, service: Service) {
   return { finish };
 }
 
-test('black hole: a wire that swallows every byte costs a bounded wait, and the service comes back by itself', async (t) => {
+test('black hole: a network that drops every byte costs a bounded wait, and the service recovers by itself', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const service = await startService(t, { database: proxy, env: { ...LOAD_ENV, ...BOUNDS } });
@@ -185,7 +185,7 @@ test('black hole: a wire that swallows every byte costs a bounded wait, and the 
   await load.finish(database);
 });
 
-test('black hole: with the wire cut, every request is refused at once, and the service comes back by itself', async (t) => {
+test('black hole: without a network, every request is refused at once, and the service recovers by itself', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const service = await startService(t, { database: proxy, env: LOAD_ENV });
@@ -203,7 +203,7 @@ test('black hole: with the wire cut, every request is refused at once, and the s
   await load.finish(database);
 });
 
-test('black hole: a connection that was at rest when the wire failed costs nobody a wait once it has healed', async (t) => {
+test('black hole: a connection idle during the failure delays no caller after the recovery', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const service = await startService(t, { database: proxy, env: { ...LOAD_ENV, ...BOUNDS, THREADS: '4' } });
@@ -236,7 +236,7 @@ test('black hole: a connection that was at rest when the wire failed costs nobod
   await checkPromises(database, { nothingPending: true });
 });
 
-test('black hole: after a short silence nobody waits until the bound on answers has passed', async (t) => {
+test('black hole: after a short silence no caller waits for the whole bound on answers', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   // The bound on answers is the default, 20 s. Reads, intake and settling go through other connections than the heartbeat.
@@ -261,7 +261,7 @@ test('black hole: after a short silence nobody waits until the bound on answers 
   await load.finish(database);
 });
 
-test('black hole: a service whose wire swallows every byte still ends on SIGTERM', async (t) => {
+test('black hole: a service whose network drops every byte still ends on SIGTERM', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const env = { ...LOAD_ENV, ...BOUNDS, DRAIN_TIMEOUT_MS: '500' };
@@ -274,7 +274,7 @@ test('black hole: a service whose wire swallows every byte still ends on SIGTERM
   await checkPromises(database, {});
 });
 
-test('black hole: a connection that has nothing to ask outlives the bound on answers', async (t) => {
+test('black hole: an idle connection outlives the bound on answers', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { ...LOAD_ENV, ...BOUNDS, HEARTBEAT_MS: '300' } });
   const intakes = async () =>

@@ -94,7 +94,7 @@ async function underStrikes(
 }
 
 for (const name of ['gopherpay thread', 'gopherpay intake', 'gopherpay'] as const) {
-  test(`connections: those named "${name}" break again and again under load, and nothing is lost or doubled`, async (t) => {
+  test(`connections: nothing is lost or doubled while "${name}" connections break repeatedly under load`, async (t) => {
     const database = await createDatabase(t);
     // Heartbeats that come often, because under this load they alone use the connections of the pool.
     const env = { ...LOAD_ENV, HEARTBEAT_MS: '50', ORPHANED_AFTER_MS: '1000' };
@@ -103,7 +103,7 @@ for (const name of ['gopherpay thread', 'gopherpay intake', 'gopherpay'] as cons
   });
 }
 
-test('connections: threads die again and again under load, and nothing is lost or doubled', async (t) => {
+test('connections: nothing is lost or doubled while threads die repeatedly under load', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { ...LOAD_ENV, ...KILLABLE_THREADS_ENV } });
   await underStrikes(t, { database, service, strike: () => killThread(service) });
@@ -140,7 +140,7 @@ test('connections: when every thread dies in the middle of its job, others settl
   await checkPromises(database, { accepted, nothingPending: true });
 });
 
-test('connections: accounts are read and opened while the connections for that break, each opened once', async (t) => {
+test('connections: accounts are read, and opened once, while their connections break', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   await openAccount(service, 'ANN', { balance: 1000 });
@@ -230,7 +230,7 @@ test('connections: an answer never says that nothing was stored when something w
   await checkPromises(database, { nothingPending: true });
 });
 
-test('connections: while the database lets nobody in, what was accepted waits and does not fail for it', async (t) => {
+test('connections: accepted transfers stay pending while the database refuses connections', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   await openAccount(service, 'ANN', { balance: 1000 });
@@ -256,7 +256,7 @@ test('connections: while the database lets nobody in, what was accepted waits an
   await checkPromises(database, { accepted: [id], nothingPending: true });
 });
 
-test('connections: a database that resets a connection is answered for with 503, and not as if the caller had hung up', async (t) => {
+test('connections: a connection reset by the database is answered with 503, not logged as a disconnect of the caller', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const service = await startService(t, { database: proxy, env: LOAD_ENV });

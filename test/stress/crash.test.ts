@@ -35,7 +35,7 @@ import { freeze, lockAccount } from '../support/trouble.ts';
 /** How soon after a crash everything that was accepted is final: a heartbeat is missed for 5 s, then there is work to do. */
 const RECOVERED_MS = 15_000;
 
-test('crash: what was accepted before kill -9 is settled once after the restart, and so are retries', async (t) => {
+test('crash: transfers accepted before kill -9 settle once after the restart, and so do retries', async (t) => {
   const draw = drawFor(t);
   const database = await createDatabase(t);
   let service = await startService(t, { database, env: LOAD_ENV });
@@ -110,7 +110,7 @@ test('crash: what was accepted before kill -9 is settled once after the restart,
   await checkPromises(database, { accepted, nothingPending: true });
 });
 
-test('crash: a service that goes on settles what another one accepted before kill -9', async (t) => {
+test('crash: a running service settles transfers that another one accepted before kill -9', async (t) => {
   const database = await createDatabase(t);
   const doomed = await startService(t, { database, env: LOAD_ENV });
   const survivor = await startService(t, { database, env: LOAD_ENV });
@@ -160,7 +160,7 @@ test('crash: a service that goes on settles what another one accepted before kil
   await checkPromises(database, { accepted: [...orphans, ...others], nothingPending: true });
 });
 
-test('crash: a service whose queue is always full still adopts what a dead one accepted', async (t) => {
+test('crash: a service whose queue is always full still adopts the transfers of a dead one', async (t) => {
   const database = await createDatabase(t);
   const doomed = await startService(t, { database, env: LOAD_ENV });
   const survivor = await startService(t, { database, env: { ...LOAD_ENV, MAX_QUEUE: '50' } });
@@ -215,7 +215,7 @@ test('crash: a service whose queue is always full still adopts what a dead one a
   await checkPromises(database, { accepted, nothingPending: true });
 });
 
-test('crash: a service that was frozen and taken for dead does nothing twice when it wakes', async (t) => {
+test('crash: a service that was suspended and presumed dead does nothing twice when it resumes', async (t) => {
   const database = await createDatabase(t);
   const env = { ...LOAD_ENV, HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500', DB_LOCK_TIMEOUT_MS: '200' };
   const sleeper = await startService(t, { database, env });
@@ -256,7 +256,7 @@ test('crash: a service that was frozen and taken for dead does nothing twice whe
   await checkPromises(database, { accepted, nothingPending: true });
 });
 
-test('crash: the server of the database dies under load and recovers, and so does the service', async (t) => {
+test('crash: the service recovers after the database server dies under load', async (t) => {
   const image = process.env['TEST_POSTGRES_IMAGE'] ?? 'postgres:18';
   const server = await startServer(parseServerKind(process.env['TEST_DATABASE']), image);
   onEnd(t, () => server.stop());

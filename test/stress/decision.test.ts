@@ -72,7 +72,7 @@ test('decision: a capture whose hold became due before its place in the journal 
   assert.deepEqual([transfer['status'], transfer['failure_code']], ['failed', 'hold_expired']);
 });
 
-test('decision: a capture is judged by the time of the journal when the clock went back', async (t) => {
+test('decision: a capture is decided by the time of the journal after the clock went back', async (t) => {
   const database = await createDatabase(t);
   const env = { LOG_LEVEL: 'warn', HEARTBEAT_MS: '20000', ORPHANED_AFTER_MS: '60000' };
   const service = await startService(t, { database, env });

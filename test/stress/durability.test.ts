@@ -43,7 +43,7 @@ async function awaitCalm({ database, service }: Scene): Promise<void> {
   await until(async () => (await countPending(database).catch(() => -1)) === 0, { what: 'every transfer to be final' });
 }
 
-test('durability: of transfers whose callers wait, those that are answered survive a crash of the database', async (t) => {
+test('durability: answered transfers of waiting callers survive a crash of the database', async (t) => {
   const scene = await setTheScene(t);
   const { server, database, service } = scene;
   const waiting = Promise.all([
@@ -106,23 +106,23 @@ const TOLD: Record<string, (scene: Scene) => Promise<{ status: number }>> = {
     request(service, 'POST', '/transfers', { transfers: [OTHERS, OTHERS], atomic: true }, { Prefer: 'wait=20' }),
   'an opening balance': ({ service }) =>
     request(service, 'POST', '/accounts', { account_number: 'NEW', name: 'New', balance: ORDER.amount }),
-  'an order of somebody who does not wait': ({ service }) => post(service, ORDER),
+  'an order of a caller that does not wait': ({ service }) => post(service, ORDER),
   'an order whose wait is over': ({ service }) => post(service, ORDER, { Prefer: 'wait=1' }),
   'a group whose wait is over': ({ service }) => request(service, 'POST', '/transfers', GROUP, { Prefer: 'wait=1' }),
   'an order that came before, when the wait is over': (scene) => replay(scene, { Prefer: 'wait=1' }),
   'an order that came before, without waiting': (scene) => replay(scene, {}),
-  'an order whose key somebody else has tried to use': async (scene) => {
+  'an order whose key another caller tried to use': async (scene) => {
     await leavePending(scene, '/transfers', { 'Idempotency-Key': 'same' });
     const other = { ...ORDER, amount: ORDER.amount + 1 };
     return await post(scene.service, other, { 'Idempotency-Key': 'same', Prefer: 'wait=1' });
   },
-  'an order that somebody looks for': (scene) => look(scene, '/transfers', (id) => `/transfers/${id}`),
+  'an order that a caller reads': (scene) => look(scene, '/transfers', (id) => `/transfers/${id}`),
   'an order in a list': (scene) => look(scene, '/transfers', (id) => `/transfers?request_id=${id}`),
-  'a hold that somebody looks for': (scene) => look(scene, '/holds', (id) => `/holds/${id}`),
+  'a hold that a caller reads': (scene) => look(scene, '/holds', (id) => `/holds/${id}`),
 };
 
 for (const [what, tell] of Object.entries(TOLD)) {
-  test(`durability: what was answered survives a crash of the database: ${what}`, async (t) => {
+  test(`durability: the answer survives a crash of the database: ${what}`, async (t) => {
     const scene = await setTheScene(t);
     const { server, database, service } = scene;
     const { status } = await tell(scene);

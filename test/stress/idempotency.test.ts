@@ -111,7 +111,7 @@ test('idempotency: two different requests that race for one key: one is stored, 
   await checkPromises(database, { accepted: [...accepted.keys()], nothingPending: true });
 });
 
-test('idempotency: two services that are sent the same keys at once make one transfer of each', async (t) => {
+test('idempotency: two services that receive the same keys at once create one transfer per key', async (t) => {
   const database = await createDatabase(t);
   const services = [
     await startService(t, { database, env: LOAD_ENV }),
@@ -147,7 +147,7 @@ test('idempotency: two services that are sent the same keys at once make one tra
   await checkPromises(database, { accepted: ids, nothingPending: true });
 });
 
-test('idempotency: the key of a failed transfer names its failure for ever', async (t) => {
+test('idempotency: the key of a failed transfer names its failure permanently', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   await openAccount(service, 'POOR', { balance: 5 });

@@ -26,7 +26,7 @@ const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
 const HASTY = { DB_STATEMENT_TIMEOUT_MS: '400', DB_ANSWER_TIMEOUT_MS: '600', DB_LOCK_TIMEOUT_MS: '200' };
 
 for (const prefer of ['', 'wait=5']) {
-  test(`leases: a transfer whose intake was answered too late is answered as it is stored: ${prefer || 'no wait'}`, async (t) => {
+  test(`leases: a transfer with a late intake answer is answered with its stored state: ${prefer || 'no wait'}`, async (t) => {
     const database = await createDatabase(t);
     const proxy = await startProxy(t, database);
     const service = await startService(t, { database: proxy, env: { ...HASTY, LOG_LEVEL: 'warn' } });
@@ -48,7 +48,7 @@ for (const prefer of ['', 'wait=5']) {
   });
 }
 
-test('leases: a transfer that another process settled is never pending again at the one that lost the answer', async (t) => {
+test('leases: a transfer settled by another process is never reported as pending by the one that lost the answer', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const silent = { HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500' };
@@ -93,7 +93,7 @@ test('leases: a transfer that another process settled is never pending again at 
   await checkPromises(database, { accepted: settled.map(({ id }) => id), nothingPending: true });
 });
 
-test('leases: a process that died is noticed although the clock of the database went back', async (t) => {
+test('leases: a dead process is detected although the clock of the database went back', async (t) => {
   const database = await createDatabase(t);
   const env = { HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500', LOG_LEVEL: 'warn' };
   const first = await startService(t, { database, env });
@@ -109,7 +109,7 @@ test('leases: a process that died is noticed although the clock of the database 
   await checkPromises(database, { accepted: [id], nothingPending: true });
 });
 
-test('leases: what a stopped process left is adopted until nothing is left, whatever a round may take', async (t) => {
+test('leases: all transfers of a stopped process are adopted, with any page size', async (t) => {
   const database = await createDatabase(t);
   const env = { ...LOAD_ENV, HEARTBEAT_MS: '5000', ORPHANED_AFTER_MS: '15000' };
   const first = await startService(t, { database, env: { ...env, DRAIN_TIMEOUT_MS: '100' } });
@@ -140,7 +140,7 @@ test('leases: what a stopped process left is adopted until nothing is left, what
   await checkPromises(database, { accepted: ids, nothingPending: true });
 });
 
-test('leases: a process under load finds what it stored without an answer, and goes on adopting', async (t) => {
+test('leases: a process under load finds transfers it stored without an answer, and continues to adopt', async (t) => {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);
   const env = { ...HASTY, LOG_LEVEL: 'warn', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '1000', MAX_QUEUE: '20000' };
@@ -170,7 +170,7 @@ test('leases: a process under load finds what it stored without an answer, and g
   await checkPromises(database, { accepted: [strangerId], nothingPending: true });
 });
 
-test('leases: thousands of holds that are due together end in one round', async (t) => {
+test('leases: thousands of due holds end in one round', async (t) => {
   const HOLDS = 2500;
   const database = await createDatabase(t);
   const env = { ...LOAD_ENV, HEARTBEAT_MS: '15000', ORPHANED_AFTER_MS: '45000' };
@@ -198,7 +198,7 @@ test('leases: thousands of holds that are due together end in one round', async 
   assert.deepEqual([account.body['held'], account.body['available']], [0, HOLDS]);
 });
 
-test('leases: each death of a process makes the jobs smaller in which its transfers are settled', async (t) => {
+test('leases: each death of a process makes the jobs of its transfers smaller', async (t) => {
   const database = await createDatabase(t);
   const env = { ...LOAD_ENV, LOG_LEVEL: 'info', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '500' };
   const first = await startService(t, { database, env });

@@ -35,14 +35,14 @@ async function openWithLostAnswer(t: TestContext, body: unknown, headers: Record
   return answer;
 }
 
-test('openings: after a lost answer an account is known by its opening transfer', async (t) => {
+test('openings: after a lost answer an account is recognized by its opening transfer', async (t) => {
   const answer = await openWithLostAnswer(t, { account_number: 'ANN', name: 'Ann', balance: 700 });
   assert.equal(answer.status, 201, answer.text);
   assert.equal(answer.body['balance'], 700);
   assert.match(String(answer.body['opening_transfer_id']), /^[0-9a-f-]{36}$/);
 });
 
-test('openings: after a lost answer a list of accounts is known by one opening transfer', async (t) => {
+test('openings: after a lost answer a list of accounts is recognized by one opening transfer', async (t) => {
   const accounts = [
     { account_number: 'BOB', name: 'Bob' },
     { account_number: 'ANN', name: 'Ann', balance: 700 },
@@ -51,13 +51,13 @@ test('openings: after a lost answer a list of accounts is known by one opening t
   assert.equal(answer.status, 201, answer.text);
 });
 
-test('openings: after a lost answer an account is known by its key', async (t) => {
+test('openings: after a lost answer an account is recognized by its key', async (t) => {
   const body = { account_number: 'ANN', name: 'Ann' };
   const answer = await openWithLostAnswer(t, body, { 'Idempotency-Key': 'open-ann' });
   assert.equal(answer.status, 201, answer.text);
 });
 
-test("openings: after a lost answer an account without key and transfer may be anybody's", async (t) => {
+test('openings: after a lost answer an account without key and transfer has an unknown outcome', async (t) => {
   const answer = await openWithLostAnswer(t, { account_number: 'ANN', name: 'Ann' });
   assert.equal(answer.status, 503, answer.text);
   assert.equal(answer.body['code'], 'outcome_unknown');

@@ -20,7 +20,7 @@ import { lockAccount } from '../support/trouble.ts';
 
 const ORDERS = 60;
 
-test('poison: one transfer that cannot be written fails alone, with an alarm, and the rest of its job is settled', async (t) => {
+test('poison: a transfer that cannot be written fails alone, with an alert, and the rest of its job is settled', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '2', LOG_LEVEL: 'info' } });
   await openAccount(service, 'ANN', { balance: 1000 });
@@ -80,7 +80,7 @@ test('poison: one transfer that cannot be written fails alone, with an alarm, an
   await checkPromises(database, { accepted: [...ids, ...waiting], nothingPending: true });
 });
 
-test('poison: one whose failure cannot be written either stays pending, holds up nobody, and ends when it can', async (t) => {
+test('poison: a transfer whose failure cannot be written stays pending, delays no other, and ends later', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '2', LOG_LEVEL: 'warn' } });
   await openAccount(service, 'ANN', { balance: 1000 });
@@ -99,7 +99,7 @@ test('poison: one whose failure cannot be written either stays pending, holds up
   await checkPromises(database, { accepted: [poison], nothingPending: true });
 });
 
-test('poison: a transfer that a hundred processes left behind is settled, unless six of them had tried it alone', async (t) => {
+test('poison: a transfer of a hundred dead processes is settled, unless six of them had tried it alone', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, {
     database,

@@ -18,7 +18,7 @@ import {
 } from './callers.ts';
 import { drawFor } from '../support/random.ts';
 
-test('processes: two services on one database settle what both were sent, each transfer once', async (t) => {
+test('processes: two services on one database settle each transfer once', async (t) => {
   const draw = drawFor(t);
   const database = await createDatabase(t);
   const [first, second] = [

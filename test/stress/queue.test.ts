@@ -29,7 +29,7 @@ import { lockAccount } from '../support/trouble.ts';
 
 const MAX_QUEUE = 50;
 
-test('queue: of a burst, as many as there are places are accepted, and of the others nothing is stored', async (t) => {
+test('queue: a burst is accepted up to the capacity, and the rest is not stored', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { ...LOAD_ENV, MAX_QUEUE: String(MAX_QUEUE) } });
   await openAccount(service, 'HOT', { balance: 1000 });
@@ -82,7 +82,7 @@ test('queue: of a burst, as many as there are places are accepted, and of the ot
   });
 });
 
-test('queue: a job that waits too long for a lock is run again and no transfer fails for it', async (t) => {
+test('queue: a job that waits too long for a lock is retried, and no transfer fails for it', async (t) => {
   const database = await createDatabase(t);
   // Accounts that are opened at once wait for each other, too: they must get through on a busy machine.
   const service = await startService(t, { database, env: { ...LOAD_ENV, DB_LOCK_TIMEOUT_MS: '500' } });
@@ -114,7 +114,7 @@ test('queue: a job that waits too long for a lock is run again and no transfer f
   await checkPromises(database, { accepted: attempts.map(({ answer }) => idOf(answer)), nothingPending: true });
 });
 
-test('queue: a storm far beyond it does not make the process grow', async (t) => {
+test('queue: an overload far beyond the capacity does not grow the process', async (t) => {
   const STORM_MS = 6000;
   const WARM_UP_MS = 2000;
   const database = await createDatabase(t);

@@ -23,7 +23,7 @@ import {
 } from './callers.ts';
 import { lockAccount } from '../support/trouble.ts';
 
-test('shutdown: under load every request is answered or leaves nothing, and what was accepted is settled', async (t) => {
+test('shutdown: under load every request is answered or stores nothing, and accepted transfers settle', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   const accounts = await openAccounts(service, 'ACC', 10, { balance: 1_000_000 });
@@ -62,7 +62,7 @@ test('shutdown: under load every request is answered or leaves nothing, and what
   await checkPromises(database, { accepted: accepted.map(({ answer }) => idOf(answer)), nothingPending: true });
 });
 
-test('shutdown: callers that wait are answered when their transfers are final, and nobody else is let in', async (t) => {
+test('shutdown: waiting callers are answered when their transfers are final, and no new caller is admitted', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   await openAccount(service, 'ANN', { balance: 1000 });
@@ -103,7 +103,7 @@ test('shutdown: callers that wait are answered when their transfers are final, a
   await checkPromises(database, { accepted: [...answers, ...early].map(idOf), nothingPending: true });
 });
 
-test('shutdown: the process does not end before what it accepted is settled, though nobody waits for it', async (t) => {
+test('shutdown: the process ends only after accepted transfers have settled, also without waiting callers', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { ...LOAD_ENV, DB_LOCK_TIMEOUT_MS: '100' } });
   await openAccount(service, 'ANN', { balance: 1000 });

@@ -78,7 +78,7 @@ async function countWaiting(database: TestDatabase): Promise<number> {
   return Number(row?.count ?? 0n);
 }
 
-test('starvation: lists that take long do not hold up look-ups and account changes', async (t) => {
+test('starvation: slow lists do not delay lookups and account changes', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1', DB_SCAN_TIMEOUT_MS: '4000' } });
   await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann' });
@@ -103,7 +103,7 @@ test('starvation: lists that take long do not hold up look-ups and account chang
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
 });
 
-test('starvation: a list that takes too long is answered with query_too_slow, and says what to do', async (t) => {
+test('starvation: a list that takes too long is answered with query_too_slow and advice', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1', DB_SCAN_TIMEOUT_MS: '200' } });
   const unlock = await lockTable(database, 'transfers');
@@ -114,7 +114,7 @@ test('starvation: a list that takes too long is answered with query_too_slow, an
   assert.equal((await request(service, 'GET', LONG_LIST)).status, 200);
 });
 
-test('starvation: a pool whose connections are all in use says so, and readiness tells that reads fail', async (t) => {
+test('starvation: an exhausted pool is reported, and readiness reports that reads fail', async (t) => {
   const database = await createDatabase(t);
   const env = { THREADS: '1', DB_CONNECT_TIMEOUT_MS: '300', HEARTBEAT_MS: '100', ORPHANED_AFTER_MS: '1500' };
   const service = await startService(t, { database, env });
@@ -143,7 +143,7 @@ test('starvation: a pool whose connections are all in use says so, and readiness
   await until(async () => (await request(service, 'GET', '/readyz')).status === 200, { what: '/readyz to recover' });
 });
 
-test('starvation: a caller in bulk leaves places in the queue for another that asks', async (t) => {
+test('starvation: a bulk caller leaves capacity in the queue for another caller', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { LOG_LEVEL: 'warn', MAX_QUEUE: '100' } });
   const order = { from_account: '@external', to_account: 'ANN', amount: 1 };
@@ -173,7 +173,7 @@ test('starvation: a caller in bulk leaves places in the queue for another that a
   await unlockAgain();
 });
 
-test('starvation: followers from one address leave places for those from another', async (t) => {
+test('starvation: followers from one address leave stream slots for those from another', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1', EVENT_STREAMS_MAX: '8' } });
   const stream = { accept: 'text/event-stream' };

@@ -23,7 +23,7 @@ import { drawFor } from '../support/random.ts';
 
 const CALLERS = 64;
 
-test('transfers: as many one way as the other between two accounts change nothing', async (t) => {
+test('transfers: equal numbers of transfers in both directions change no balance', async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
   await openAccount(service, 'ANN', { overdraft_limit: 1_000_000 });
@@ -54,7 +54,7 @@ test('transfers: as many one way as the other between two accounts change nothin
   await checkPromises(database, { accepted, nothingPending: true });
 });
 
-test('transfers: random ones between fifty accounts add up to their balances', async (t) => {
+test('transfers: random transfers between fifty accounts add up to their balances', async (t) => {
   const draw = drawFor(t);
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });
@@ -85,7 +85,7 @@ test('transfers: random ones between fifty accounts add up to their balances', a
   await checkPromises(database, { accepted: [...ordered.keys()], nothingPending: true });
 });
 
-test('transfers: an account that all callers drain gives what it has and no more', async (t) => {
+test('transfers: an account drained by all callers pays its balance and no more', async (t) => {
   const BALANCE = 100_003;
   const AMOUNT = 97;
   const SENT = 1500;
@@ -122,7 +122,7 @@ test('transfers: an account that all callers drain gives what it has and no more
   await checkPromises(database, { accepted, nothingPending: true });
 });
 
-test('transfers: one account in all of them, in both directions, loses and gains nothing', async (t) => {
+test('transfers: an account in every transfer, in both directions, loses and gains nothing', async (t) => {
   const draw = drawFor(t);
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: LOAD_ENV });

@@ -8,7 +8,7 @@ import { onEnd } from './cleanup.ts';
 import { until } from './until.ts';
 import { Proxy } from './proxy.ts';
 
-test('proxy: a delay that comes and goes changes neither the order nor the number of bytes', async (t) => {
+test('proxy: a changing delay alters neither the order nor the number of bytes', async (t) => {
   let received = '';
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -40,7 +40,7 @@ test('proxy: a delay that comes and goes changes neither the order nor the numbe
   assert.equal(received, sent);
 });
 
-test('proxy: an end is heard after all that was said before it, and not at all in a black hole', async (t) => {
+test('proxy: an end arrives after all earlier bytes, and not at all in a black hole', async (t) => {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {});
     // Answers with what it was sent, and with the end when it has heard that.
@@ -92,7 +92,7 @@ test('proxy: an end is heard after all that was said before it, and not at all i
   await until(() => proxy.connectionCount <= 2, { what: 'what went well to be put away' });
 });
 
-test('proxy: a network that refuses lets nobody in until it heals', async (t) => {
+test('proxy: a refusing network admits no connection until it heals', async (t) => {
   const server = createServer((socket) => void socket.on('error', () => {}).pipe(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -47,7 +47,7 @@ async function awaitBlocked({ query, name }: TestDatabase, count: number): Promi
   await until(async () => (await blocked()) === count, { what: `${count} sessions to wait for a lock` });
 }
 
-test('settle: a job of no units is answered without a database', async (t) => {
+test('settle: an empty job is answered without the database', async (t) => {
   const database = await createDatabase(t);
   const { report } = startThreads(t, database, { port: 1 });
   const settled = await report(newJob());
@@ -102,7 +102,7 @@ test('settle: a key that an intake claims after it was looked up is replayed', a
   assert.equal(await balanceOf(database, 'BOB'), 1n);
 });
 
-test('settle: a key whose claim is rolled back meanwhile is free', async (t) => {
+test('settle: a key is free after its claim is rolled back', async (t) => {
   const { database, threads } = await setTheScene(t);
   const rival = await database.connect();
   await rival.query('begin');
@@ -127,7 +127,7 @@ async function store({ database }: Scene) {
   return { transfers: [transfer, ...group], units: toStoredUnits(pending), pending };
 }
 
-test('settle: a stored transfer keeps the time of its intake, and leaves the intake log', async (t) => {
+test('settle: a stored transfer keeps the time of its intake, and is removed from the intake log', async (t) => {
   const scene = await setTheScene(t);
   const { transfers, units, pending } = await store(scene);
   const report = await scene.threads.run(units);
@@ -145,7 +145,7 @@ test('settle: a stored transfer keeps the time of its intake, and leaves the int
 });
 
 for (const mayBeSettled of [false, true]) {
-  const expected = mayBeSettled ? 'which it was told to look for' : 'which it did not expect';
+  const expected = mayBeSettled ? 'which the job expects' : 'which the job does not expect';
   test(`settle: a stored transfer that another process settled is left out, ${expected}`, async (t) => {
     const scene = await setTheScene(t);
     const { units } = await store(scene);
@@ -316,7 +316,7 @@ test('settle: a unit that names an account twice is broken, and writes nothing',
   assert.equal(await balanceOf(database, 'NEW'), undefined);
 });
 
-test('settle: what others wrote before in each attempt is trouble of the job, and not the fault of its data', async (t) => {
+test('settle: repeated conflicts with other writers fail the job, and are not attributed to its data', async (t) => {
   const { database, threads } = await setTheScene(t);
   await database.query(`
     create function refuse() returns trigger language plpgsql as $$
@@ -331,7 +331,7 @@ test('settle: what others wrote before in each attempt is trouble of the job, an
   assert.deepEqual([report.trouble, report.sqlState, report.mayBeSettled], ['job', '23505', true]);
 });
 
-test('settle: a lock that is not released is trouble of the job, and a database that writes nothing of all', async (t) => {
+test('settle: an unreleased lock affects the job, and a database that cannot write affects all jobs', async (t) => {
   const database = await createDatabase(t);
   const { report, run } = startThreads(t, database, { timeouts: { lockTimeoutMs: 50 } });
   await run([unkeyed([], [newAccount('ANN'), newAccount('BOB')])]);
@@ -353,7 +353,7 @@ test('settle: a lock that is not released is trouble of the job, and a database 
   assert.deepEqual([full.sqlState, full.trouble], ['53100', 'database']);
 });
 
-test('settle: accounts that exist leave their units out, and the others settle', async (t) => {
+test('settle: units that open existing accounts are left out, and the others settle', async (t) => {
   const { database, threads } = await setTheScene(t);
   const balance = newTransfer({ fromAccount: EXTERNAL, toAccount: 'BOB' });
   const report = await threads.run([
@@ -380,7 +380,7 @@ test('settle: a unit that is left out takes no account number and no key from th
   await checkPromises(database);
 });
 
-test('settle: a transfer that names a missing account is decided again if the account is opened meanwhile', async (t) => {
+test('settle: a transfer to a missing account is decided again if the account is opened meanwhile', async (t) => {
   const { database, threads } = await setTheScene(t, { threads: 2 });
   const rival = await database.connect();
   await rival.query(`begin; select from journal_head for update`);
@@ -407,7 +407,7 @@ test('settle: a dry run decides, and writes nothing', async (t) => {
   assert.equal((await threads.run([unkeyed([transfer])])).attempts, 1);
 });
 
-test('settle: a quarantined transfer fails without a look at the books', async (t) => {
+test('settle: a quarantined transfer fails without reading the books', async (t) => {
   const scene = await setTheScene(t);
   const { units } = await store(scene);
   const report = await scene.threads.run(units, { mode: 'quarantine' });
@@ -440,7 +440,7 @@ test('settle: an expiry of a hold that is not due writes nothing', async (t) => 
 
 const METADATA = { é: '"\\\u2028', order: '7', 漢: '🧀', zz: 'Käse', '/': '' };
 
-test('settle: the seals and digests that a thread makes are those that the database makes of the rows', async (t) => {
+test('settle: seals and digests of a thread equal those that the database computes', async (t) => {
   const { database, threads } = await setTheScene(t);
   const accounts = [
     newAccount('FULL', {
@@ -485,7 +485,7 @@ test('settle: the seals and digests that a thread makes are those that the datab
   await checkPromises(database);
 });
 
-test('settle: a ledger is settled on its own: its accounts, its @external, its keys and its journal', async (t) => {
+test('settle: ledgers are separate: accounts, @external, keys and journal', async (t) => {
   const { database, threads } = await setTheScene(t);
   await database.query(`insert into ledgers (id, name) values (2, 'other')`);
   await database.query('insert into journal_head (ledger_id) values (2)');
