@@ -1,4 +1,5 @@
-// A process that answers as the service does and does nothing else: what node:http and the load generator can do at most.
+// A process that answers like the service and does nothing else. It measures the maximum of node:http and the load
+// generator.
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomUUIDv7 } from 'node:crypto';

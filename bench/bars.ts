@@ -23,7 +23,7 @@ export type BarResult = {
   readonly met: boolean | null;
 };
 
-/** What is measured once, whatever checkouts the service is taken from. */
+/** Measured once, for all checkouts. */
 const SHARED = new Set(['naive', 'http', 'bare-http', 'copy', 'report', 'bare start', 'start']);
 
 const ratio = (dividend: number | null, divisor: number | null) =>
@@ -126,7 +126,7 @@ function listBarsOfTree(suffix: string): Bar[] {
   ];
 }
 
-/** The bars that the samples say anything about. */
+/** The bars for which there are samples. */
 export function judge(bars: readonly Bar[], samples: readonly Sample[]): BarResult[] {
   const rounds = new Set(samples.map(({ round }) => round));
   return bars

@@ -1,4 +1,4 @@
-// What a benchmark has at hand while it runs.
+// The context of a running benchmark.
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
@@ -15,9 +15,9 @@ export const WARM_UP_SECONDS = 2;
 
 export type Bench = {
   readonly cluster: Cluster;
-  /** A folder for whatever a subject needs; it is removed at the end. */
+  /** A folder for the files of a subject; removed at the end. */
   readonly folder: string;
-  /** All that was measured so far. */
+  /** All samples so far. */
   readonly samples: readonly Sample[];
   log(line: string): void;
 };
@@ -43,14 +43,14 @@ export async function withConnection<Result>(
   }
 }
 
-/** A service of a checkout of this project, as its own process. Its log, at the default level, is written to nowhere. */
+/** A service of a checkout of this project, as its own process. Its log, at the default level, is discarded. */
 export async function startService(
   bench: Bench,
   tree: string,
   database: string,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<Started & { url: string; stop(): Promise<void> }> {
-  // Not the project's folder, where a file of settings may lie.
+  // Not the project's folder, which may have a .env.
   await mkdir(bench.folder, { recursive: true });
   const started = start(process.execPath, [join(tree, 'src/cli/main.js'), 'serve'], {
     cwd: bench.folder,
@@ -61,7 +61,7 @@ export async function startService(
   return { ...started, url, stop: async () => await stop(started) };
 }
 
-/** The settings by which a process of ours finds a database. */
+/** The settings with which a process finds a database. */
 export function databaseEnvironment({ host, port, user, database }: SocketSettings): Record<string, string> {
   return { DB_HOST: host, DB_PORT: String(port), DB_USER: user, DB_NAME: database };
 }
@@ -74,7 +74,7 @@ export async function makeLedger(
   size: { accounts: number; transfers: number },
 ): Promise<void> {
   await bench.cluster.create(database);
-  // The service brings the schema that it needs, of whatever version it is.
+  // The service creates the schema of its own version.
   const service = await startService(bench, tree, database);
   await service.stop();
   // As the owner of the tables.
@@ -88,7 +88,7 @@ export async function makeLedger(
   }
 }
 
-/** Audits a whole database with `gopherpay audit`, chain of hashes and all; null if the books are whole. */
+/** Audits a whole database with `gopherpay audit`, including the hash chain; null if the books are consistent. */
 export async function audit(bench: Bench, tree: string, database: string): Promise<string | null> {
   try {
     await runToEnd(process.execPath, [join(tree, 'src/cli/main.js'), 'audit'], {

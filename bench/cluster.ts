@@ -15,9 +15,9 @@ export type Cluster = {
   /** A connection of the superuser; the caller closes it. */
   open(database: string): Promise<Connection>;
   create(database: string): Promise<void>;
-  /** Brings a database's tables to rest after a turn, so that no other turn pays for it, and writes out what is dirty. */
+  /** Vacuums the tables after a turn and writes dirty pages, so that no later turn pays for it. */
   settle(database: string | null): Promise<void>;
-  /** What the server says of itself and of what makes a commit durable. */
+  /** The server's version and its settings for durable commits. */
   describe(): Promise<Readonly<Record<string, string>>>;
   close(): Promise<void>;
 };

@@ -1,6 +1,6 @@
 // A process that puts load on a service, with the caller and the tally of `gopherpay load`, on accounts that are there
-// already. It says `measuring` and `measured` where the window of time begins and ends that counts; what it then prints is
-// about the requests that were meant to start in that window.
+// already. It prints `measuring` and `measured` at the start and end of the measured window. Its result covers the
+// requests due in that window.
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { Caller, type Order } from '../src/load/caller.ts';
@@ -10,11 +10,11 @@ import { Tally } from '../src/load/tally.ts';
 
 const balances = z.object({ currencies: z.array(z.object({ currency: z.string(), sum: z.int() })) });
 
-/** Few enough that the other answers' percentiles do not tell of them. */
+/** Few enough not to affect the percentiles of the other answers. */
 const SAMPLED = 256;
 /** In an open loop, so long before the window the rate is the full one. */
 const FULL_BEFORE_MS = 1000;
-/** The load goes on for so long after the window, so that its end is like its middle. */
+/** The load continues for this long after the window, so that its end is like its middle. */
 const AFTER_MS = 300;
 
 class WindowTally extends Tally {
@@ -67,8 +67,8 @@ const stopAt = tally.to + AFTER_MS;
 setTimeout(() => process.stdout.write('measuring\n'), from - performance.now());
 setTimeout(() => process.stdout.write('measured\n'), tally.to - performance.now());
 if (rate > 0) {
-  // At half the rate at first: the line that forms while everything is cold would not get shorter at a rate that is just about
-  // answered, and nothing else would be measured.
+  // Start at half the rate. A backlog from the cold start would not drain at a rate near capacity, and would dominate
+  // the measurement.
   await openLoop({ connections, rate: rate / 2, endsAt: from - FULL_BEFORE_MS }, startOne, leaveOut);
   await openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut);
 } else await closedLoop({ connections, endsAt: stopAt }, startOne);
@@ -77,7 +77,10 @@ const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) 
 await caller.close();
 process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unbalanced })}\n`);
 
-/** One request in so many waits for its end, which tells the time to final at less cost than following all of them. */
+/**
+ * One request in this many waits for its outcome. This measures the time to final at less cost than following all
+ * requests.
+ */
 async function startOne(intendedAt: number): Promise<void> {
   if (tally.counts(intendedAt)) tally.offered += bulk;
   count += 1;

@@ -1,4 +1,4 @@
-// The limits: what the machine can do with less work than ours, or with the same work and less around it.
+// The limits: the throughput of the machine with less work than the service, or with the same work and less overhead.
 import { join } from 'node:path';
 import { ACCOUNTS, audit, type Bench, makeLedger, WARM_UP_SECONDS, withConnection } from './bench.ts';
 import type { Subject } from './subject.ts';

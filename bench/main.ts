@@ -28,7 +28,7 @@ const { signal } = listenForSignals();
 try {
   await withFolder(async (folder) => {
     const cluster = await openCluster(join(folder, 'data'), options.server);
-    // Whatever waits for a process or the database fails as soon as they are gone, and puts away what it has begun.
+    // Every wait for a process or the database fails as soon as they end, and cleans up.
     signal.addEventListener('abort', () => {
       endAll();
       void cluster.close();

@@ -1,4 +1,4 @@
-// A process that stands in for pgbench: the same statements, prepared, from several connections of node-postgres. It prints
+// A process that replaces pgbench: the same statements, prepared, from several connections of node-postgres. It prints
 // how many transfers it committed in the measured seconds, and the mean milliseconds of one.
 import { parseArgs } from 'node:util';
 import { connect, type Connection, READING_TIMEOUTS } from '../src/db/connection/connect.ts';

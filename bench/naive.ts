@@ -1,5 +1,5 @@
-// The naive way, by pgbench: one transaction per transfer, its two accounts locked with FOR UPDATE. Where there is no pgbench,
-// the same statements from node-postgres, and the results say so.
+// The naive way, by pgbench: one transaction per transfer, its two accounts locked with FOR UPDATE. Without pgbench,
+// node-postgres sends the same statements, and the results state it.
 import { execFile } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -94,7 +94,7 @@ async function runPgbench(bench: Bench, program: string, script: string, seconds
   const number = (pattern: RegExp) => Number(pattern.exec(reported)?.[1] ?? Number.NaN);
   const figure = number(/^tps = ([\d.]+)/m);
   const latencyMeanMs = number(/^latency average = ([\d.]+) ms/m);
-  if (!Number.isFinite(figure) || !Number.isFinite(latencyMeanMs)) throw new Error(`pgbench said: ${reported}`);
+  if (!Number.isFinite(figure) || !Number.isFinite(latencyMeanMs)) throw new Error(`pgbench printed: ${reported}`);
   const command = `pgbench ${options.slice(0, -1).join(' ')} naive.sql -T ${seconds}`;
   const measured = { latencyMeanMs, postgresCores, ...processorTime({ postgresCores }, figure) };
   return { figure, measured, command };

@@ -12,7 +12,7 @@ import { requireWrk } from './wrk.ts';
 const PENDING = 'select exists (select from pending_transfers) as pending';
 const SETTLE_TIMEOUT_MS = 60_000;
 const CHECK_INTERVAL_MS = 100;
-/** Checks in a row that find nothing pending: a request may still be on its way to the table. */
+/** Consecutive checks that find nothing pending, because a request may still be in flight. */
 const IDLE_CHECKS = 5;
 
 export type Ours = Pick<Subject, 'name' | 'what'> & {
@@ -76,8 +76,8 @@ export function ours(
 }
 
 /**
- * Waits until no transfer is pending. wrk ends in the midst of requests, and a service that stops then may leave their transfers to the
- * next one.
+ * Waits until no transfer is pending. wrk ends in the middle of requests, and a service that stops then may leave their
+ * transfers pending.
  */
 async function awaitSettled(bench: Bench, database: string): Promise<void> {
   const deadline = performance.now() + SETTLE_TIMEOUT_MS;

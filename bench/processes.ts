@@ -1,12 +1,12 @@
-// The processes of a turn: starts them, reads what they say, ends them, and measures them from /proc. None of them outlives
-// the benchmark.
+// The processes of a turn: starts them, reads their output, ends them, and measures them from /proc. None of them
+// outlives the benchmark.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Measured } from './subject.ts';
 
-/** Linux counts processor time in hundredths of a second, whatever its clock. */
+/** Linux counts processor time in hundredths of a second, independent of its clock. */
 const TICKS_PER_SECOND = 100;
 /** The names of the threads that Node starts for itself. */
 const NODE_HELPER = /V8Worker|DelayedTask|libuv|SignalInspector/;
@@ -65,7 +65,7 @@ export async function outputOf(started: Started): Promise<string> {
   throw new Error(`${started.child.spawnargs.join(' ')} ended with ${code}: ${lines.slice(-5).join(' | ')}`);
 }
 
-/** Waits until a process has ended, and says with what. */
+/** Waits until a process has ended, and returns how. */
 export async function ended({ child }: Started): Promise<number | string> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
   return child.exitCode ?? child.signalCode ?? 'nothing';
@@ -80,7 +80,7 @@ export async function stop(started: Started): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Kills whatever still runs, and lets nothing start any more. */
+/** Kills every running process, and prevents further starts. */
 export function endAll(): void {
   ending = true;
   for (const child of running.keys()) kill(child);

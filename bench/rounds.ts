@@ -1,5 +1,5 @@
-// Runs rounds: every subject has one turn in each, and each round begins with another one, so that whatever drifts on the
-// machine hits all of them.
+// Runs rounds: every subject has one turn in each, and each round begins with another one, so that a drift of the
+// machine affects all of them.
 import { type Subject, type Run, type Sample, splitName } from './subject.ts';
 
 /** Prepares the subjects and returns those that can run. For the others, a sample holds the reason. */
@@ -31,7 +31,7 @@ export async function runRounds(
   for (let round = 1; round <= rounds; round += 1) {
     for (const subject of inTurn(subjects, round)) {
       const sample = await takeTurn(subject, round, seconds);
-      // What was stopped has not failed.
+      // A stopped subject has not failed.
       signal.throwIfAborted();
       samples.push(sample);
       const figure = sample.broken ?? `${sample.figure?.toFixed(1)} ${subject.unit}`;
@@ -64,7 +64,7 @@ function brokenBy(error: unknown): Omit<Sample, 'subject' | 'round'> {
   return { figure: null, broken: String(error), measured: {}, command: '' };
 }
 
-/** After the last round, everything is proven; where that fails, none of the subject's figures stand. */
+/** Verifies every subject after the last round. If that fails, all figures of the subject are invalid. */
 export async function proveAll(
   subjects: readonly Subject[],
   samples: readonly Sample[],

@@ -1,7 +1,7 @@
-// A process that settles orders of its own making on one connection, in jobs, without HTTP, threads or intake: what the
-// database can do with the rows of ours. It locks the job's accounts, decides with the domain's own rules, makes the
-// journal's digest, and writes accounts, journal, transfers and entries: two round trips a job, pipelined. No pending row
-// is ever stored or deleted, no caller is answered.
+// A process that settles orders of its own making on one connection, in jobs, without HTTP, threads or intake: the
+// throughput of the database with the rows of the service. It locks the job's accounts, decides with the domain's own
+// rules, makes the journal's digest, and writes accounts, journal, transfers and entries: two round trips a job,
+// pipelined. No pending row is ever stored or deleted, no caller is answered.
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createPicker, seeded } from '../src/load/random.ts';

@@ -1,5 +1,5 @@
-// How long a warm start takes: npm start with the embedded database, its folder existing, until the line that says it is
-// ready; against a bare PostgreSQL and an empty Node, one after the other.
+// How long a warm start takes: npm start with the embedded database, its folder existing, until the line that reports
+// it as ready; against a bare PostgreSQL and an empty Node, one after the other.
 import { dirname, join } from 'node:path';
 import type { Bench } from './bench.ts';
 import { ROOT } from './bench.ts';
@@ -22,7 +22,7 @@ export function npmStart(bench: Bench): Subject {
     prepare: async () => void (await startOnce(dataDir)),
     run: async () => await medianOfStarts('npm start', async () => await startOnce(dataDir)),
     prove: async () => null,
-    // One that did not come to its end may have left its server behind.
+    // An unfinished one may have left its server running.
     close: async () => await (await openEmbeddedServer(dataDir)).release(),
   };
 }
@@ -38,7 +38,7 @@ async function startOnce(dataDir: string): Promise<number> {
   await lineLike(started, /listening on (\S+)/, 'npm start');
   const milliseconds = performance.now() - startedAt;
   const closed = ended(started);
-  // npm does not pass every signal on: the whole group is told.
+  // npm does not forward every signal, so the whole group is signaled.
   process.kill(-started.id, 'SIGTERM');
   await closed;
   return milliseconds;

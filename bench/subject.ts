@@ -14,7 +14,7 @@ export type Run = {
 export type Sample = {
   readonly subject: string;
   readonly round: number;
-  /** Null: a promise was broken, or the run failed, and `broken` says how. */
+  /** Null: a promise was broken, or the run failed, and `broken` has the reason. */
   readonly figure: number | null;
   readonly broken: string | null;
   readonly measured: Measured;
@@ -33,7 +33,7 @@ export type Subject = {
   prepare(): Promise<void>;
   /** One turn of so many measured seconds, which has a figure only if all promises held. */
   run(seconds: number): Promise<Run>;
-  /** Proves everything that all turns left behind, and says what is wrong, or null. */
+  /** Verifies the result of all turns, and returns what is wrong, or null. */
   prove(): Promise<string | null>;
   close(): Promise<void>;
 };

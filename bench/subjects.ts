@@ -52,7 +52,7 @@ export function listSubjects(bench: Bench, sizes: Sizes, trees: readonly Tree[])
   ];
 }
 
-/** The subjects that run the code of one checkout; the suffix tells their names from those of this checkout. */
+/** The subjects that run the code of one checkout; the suffix distinguishes their names from those of this checkout. */
 function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: string; path: string }): Subject[] {
   const thousands = (count: number) => count.toLocaleString('en');
   const service = ({ name, ...options }: Omit<Ours, 'tree'>): Subject =>

@@ -1,4 +1,4 @@
-// Goal: the books that the benchmark makes are whole, and its figures are what was measured.
+// Goal: the books that the benchmark writes are consistent, and its figures are computed correctly.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judge, listBars } from '../bench/bars.ts';

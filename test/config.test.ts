@@ -89,7 +89,7 @@ test('config: every setting is taken from the environment', () => {
     STATEMENT_STREAMS_MAX: '9',
     STREAM_TIMEOUT_MS: '106',
     LOG_LEVEL: 'silent',
-    // The environment holds much else, which is no business of ours.
+    // The environment has unrelated variables.
     PATH: '/bin',
   });
   assert.deepEqual(config, {

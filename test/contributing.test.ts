@@ -1,4 +1,5 @@
-// What a contributor is told is there: files, scripts and suites. Each message names the document, the line and what to do.
+// The files, scripts and suites that the documents name exist. Each message names the document, the line and what to
+// do.
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -9,7 +10,7 @@ const ROOT = dirname(import.meta.dirname);
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const find = (...patterns: string[]): string[] => globSync(patterns, { cwd: ROOT }).toSorted();
 
-/** A changelog names what was there. */
+/** A changelog names former files. */
 const DOCUMENTS = find('*.md', '{bench,docs,reports,test}/**/*.md').filter((path) => path !== 'CHANGELOG.md');
 const FILES = find('*', '.*', '{.ci,.github,bench,docs,migrations,reports,src,test}/**').map((path) => `/${path}`);
 const TESTS = find('test/**/*.test.ts');

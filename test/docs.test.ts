@@ -1,5 +1,5 @@
 // Runs every example of the documents as it stands: the sh blocks of a document in one shell, in their order, against a
-// service that has just started. A json block after an sh block says what its output must contain.
+// service that has just started. A json block after an sh block has the required content of its output.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';

@@ -310,7 +310,7 @@ test('logger: a slow reader gets each request line once, complete and in order',
   let written = '';
   for await (const text of child.stderr.setEncoding('utf8')) {
     written += String(text);
-    // The writer finds the pipe full, over and over.
+    // The writer finds the pipe full repeatedly.
     await sleep(1);
   }
   assert.equal(await ended, 0);

@@ -1,5 +1,5 @@
-// Goal: the judge that ends every database test finds what it is there to find. Method: ledgers that were written without any code
-// of the service; then violations of each rule, one at a time, in a transaction that is rolled back.
+// Goal: the judge that ends every database test finds every violation. Method: ledgers that were written without any
+// code of the service; then violations of each rule, one at a time, in a transaction that is rolled back.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Client } from 'pg';

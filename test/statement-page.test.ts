@@ -1,4 +1,4 @@
-// The statement as a page: no text of a caller reaches beyond its place, and nothing is off the screen, measured by a browser.
+// The statement as a page: no text of a caller escapes its cell, and nothing is off the screen, measured by a browser.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -38,7 +38,7 @@ test('server: a crash breaks every connection and loses nothing that was committ
     connection.once('end', resolve);
   });
   await own.crash();
-  // The server breaks one connection after the other: the one that saw the crash may be told before this one is.
+  // The server breaks one connection after the other: the crashed session may see it before this one does.
   await broken;
   await assert.rejects(connection.query('select 1'));
   const names = await until(() => books.query('select name from accounts').catch(() => null), { what: 'its recovery' });
@@ -75,6 +75,6 @@ test('until: times out with an error that names the condition', async () => {
   assert.equal(await until(() => (++asked === 3 ? 'an answer' : undefined), { what: 'an answer' }), 'an answer');
   await assert.rejects(
     until(() => false, { timeoutMs: 30, what: 'a balance of 7' }),
-    { message: 'Waited 30 ms in vain for a balance of 7.' },
+    { message: 'Timed out after 30 ms waiting for a balance of 7.' },
   );
 });

@@ -1,5 +1,5 @@
-// What lint cannot see: where SQL lives, who reads the environment, what no text may say. Lint knows who may import what; see walls.test.ts.
-// Every message names the file, the line and what to do instead.
+// What lint cannot see: where SQL lives, which file reads the environment, which words no text may have. Lint knows who
+// may import what; see walls.test.ts. Every message names the file, the line and what to do instead.
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -129,7 +129,9 @@ function documents(): SourceFile[] {
   return read('*.md', '{docs,reports,bench,test}/**/*.md');
 }
 
-/** Blanks out comments, and keeps every line where it is. Quotes are honoured, so that a URL is not taken for a comment. */
+/**
+ * Blanks out comments, and keeps every line where it is. Quotes are honored, so that a URL is not taken for a comment.
+ */
 function withoutComments({ path, text }: SourceFile): SourceFile {
   const token = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
   return {

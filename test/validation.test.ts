@@ -1,4 +1,4 @@
-// What is said about a wrong member, setting or option: its name and what is expected, never the words of the schema library.
+// Errors for a wrong member, setting or option: its name and what is expected, never the words of the schema library.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';

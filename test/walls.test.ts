@@ -75,7 +75,7 @@ before(async (scope) => {
   await copyFile(join(ROOT, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
 });
 
-/** What lint says of a file with this import alone, or with this text. */
+/** The lint errors of a file with only this import, or with this text. */
 async function lint({ file, imports = '', text }: { file: string; imports?: string; text?: string }): Promise<string> {
   await mkdir(dirname(join(folder, file)), { recursive: true });
   await writeFile(join(folder, file), `${text ?? `export * from '${imports}';`}\n`);

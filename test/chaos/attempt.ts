@@ -1,4 +1,5 @@
-// One request of a caller and the answer that the caller has read, essentials only: what the judge is given, and a line of the record.
+// The essentials of one request and the answer that the caller received: the input of the judge, and a line of the
+// record.
 import { z } from 'zod';
 
 export type Order = {
@@ -17,7 +18,7 @@ export type Intent = {
   /** Its name: the idempotency key, or the number of an account that is opened without a key. Two intents never share it. */
   name: string;
   kind: 'transfer' | 'group' | 'hold' | 'capture' | 'void' | 'account' | 'accounts' | 'refusable' | 'read';
-  /** Whether it is sent with an idempotency key, so that it may be sent again after any doubt. */
+  /** Whether it is sent with an idempotency key, so that it may be retried after an unknown outcome. */
   keyed: boolean;
   path: string;
   /** What each member of it moves, in order. */
@@ -31,7 +32,7 @@ export type Intent = {
   readId: string | null;
 };
 
-/** What an answer says of one transfer. */
+/** A transfer in an answer. */
 const reported = z.object({
   id: z.string(),
   kind: z.string(),
@@ -48,7 +49,7 @@ export type Reported = z.infer<typeof reported>;
 
 const account = z.object({ account_number: z.string(), opening_transfer_id: z.string().nullable() });
 
-/** What an answer says of an account that was opened. */
+/** An opened account in an answer. */
 export type OpenedAccount = z.infer<typeof account>;
 
 export type Attempt = {
@@ -85,7 +86,7 @@ const problem = z.object({ code: z.string() });
 type Essentials = Pick<Attempt, 'code' | 'named' | 'reported' | 'opened'>;
 const NOTHING: Essentials = { code: null, named: null, reported: [], opened: [] };
 
-/** What matters of an answer's body. Throws if a success does not say what it must. */
+/** The essentials of an answer's body. Throws if a success lacks a required field. */
 export function parseEssentials(intent: Intent, status: number, text: string): Essentials {
   const body: unknown = JSON.parse(text);
   if (status >= 300) return { ...NOTHING, code: problem.parse(body).code };
@@ -105,7 +106,10 @@ export function parseEssentials(intent: Intent, status: number, text: string): E
   }
 }
 
-/** Whether it may be sent again after any doubt: its key, or the number of its account, keeps it from taking effect twice. */
+/**
+ * Whether it may be retried after an unknown outcome: its key, or the number of its account, keeps it from taking
+ * effect twice.
+ */
 export function isRepeatable({ keyed, accounts }: Intent): boolean {
   return keyed || accounts.length > 0;
 }
@@ -114,12 +118,12 @@ export function isAccepted({ status }: Attempt): boolean {
   return status !== null && status >= 200 && status < 300;
 }
 
-/** Whether it has to be sent again until it is known what became of it. */
+/** Whether it must be retried until its outcome is known. */
 export function isUndecided({ status }: Attempt): boolean {
   return status === null || status === 503;
 }
 
-/** Whether the answer says that nothing was stored. */
+/** Whether the answer states that nothing was stored. */
 export function isRefusal({ status, code }: Attempt): boolean {
   return status !== null && status >= 400 && status !== 500 && code !== 'outcome_unknown';
 }

@@ -28,7 +28,7 @@ const GROUP_MAX = 12;
 const LIST_MAX = 8;
 /** How long a caller waits for an answer before it hangs up. */
 const PATIENCE_MS = 8000;
-/** What a caller does after it could not reach anybody, or was told to wait. */
+/** The pause of a caller after a failed connection or a Retry-After. */
 const PAUSE_MS = 50;
 const WAIT_SECONDS = 5;
 const RETRIES_MAX = 40;
@@ -55,7 +55,7 @@ export class Callers {
   #stopping = false;
   #count = 0;
 
-  /** `targets` says where to send to just now. `recordPath`: the file to which a line is added for each answer. */
+  /** `targets` returns the current services. `recordPath`: the file to which a line is added for each answer. */
   constructor(options: { targets: () => readonly string[]; draw: Random; round: number; recordPath: string | null }) {
     this.#targets = options.targets;
     this.#draw = options.draw;
@@ -103,7 +103,7 @@ export class Callers {
     await this.#agent.destroy();
   }
 
-  /** Sends again what was left undecided, until it is decided, and some of what was accepted. Returns what stays undecided. */
+  /** Retries undecided requests until they are decided, and some accepted ones. Returns those that stay undecided. */
   async settleDoubts(): Promise<string[]> {
     const byName = Map.groupBy(this.#attempts, ({ intent }) => intent.name);
     const repeatable = [...byName.values()].filter(([first]) => first && isRepeatable(first.intent));
@@ -153,12 +153,12 @@ export class Callers {
     return this.#intent('group', '/transfers', orders);
   }
 
-  /** An order for others to send; whoever does keeps the attempt. */
+  /** An order for another client to send; that client keeps the attempt. */
   draft(): Intent {
     return this.#transfer(this.#richOrder());
   }
 
-  /** Keeps what somebody else has sent and never read an answer to. */
+  /** Keeps an order that another client sent without reading an answer. */
   keepUnanswered(intent: Intent, requestId: string, url: string, how: { partial: boolean }): void {
     const now = Date.now();
     this.#keep({ ...this.#blank(intent, requestId, url), sentAt: now, readAt: now, broken: 'hung up', ...how });
@@ -253,7 +253,7 @@ export class Callers {
     while (!this.#stopping) {
       const intent = this.#nextIntent();
       const waits = this.#draw.whole(1, 4) === 1 || intent.kind === 'hold';
-      // Now and then twice at the same time, as a caller does that has lost patience.
+      // Sometimes twice at the same time, like an impatient caller.
       const twice = intent.keyed && this.#draw.whole(1, 15) === 1;
       const attempts = await Promise.all([
         this.send(intent, { waits }),
@@ -365,7 +365,7 @@ export class Callers {
 
   #account(account: NewAccount): Intent {
     const intent = this.#intent('account', '/accounts', []);
-    // The number is what tells one account from another, as the key does for transfers.
+    // The number identifies an account, as the key identifies a transfer.
     return { ...intent, name: account.account_number, keyed: false, accounts: [account] };
   }
 
@@ -394,7 +394,7 @@ export function bodyOf({ kind, orders, atomic, accounts }: Intent): unknown {
   }
 }
 
-/** The record leaves out what is large and judged by nobody. */
+/** The record omits large fields that no rule checks. */
 function withoutMetadata(key: string, value: unknown): unknown {
   return key === 'metadata' ? undefined : value;
 }

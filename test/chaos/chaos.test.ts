@@ -1,4 +1,5 @@
-// Goal: each fault can be made, and the service stands it: one short round of each, of what `npm run chaos` does for hours.
+// Goal: each fault can be injected, and the service survives it: one short round of each, of what `npm run chaos` does
+// for hours.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
@@ -22,8 +23,8 @@ for (const fault of FAULTS) {
     const requested = process.env['CHAOS_SEED'];
     const seed = requested === undefined || requested === '' ? randomInt(2 ** 32) : Number(requested);
     t.diagnostic(`to draw the same again: CHAOS_SEED=${seed}`);
-    const tell = (sentence: string): void => t.diagnostic(sentence);
-    const result = await runFault(fault, { postgres, rounds: 1, seed, short: true, recordPath: null, tell });
+    const log = (sentence: string): void => t.diagnostic(sentence);
+    const result = await runFault(fault, { postgres, rounds: 1, seed, short: true, recordPath: null, log });
     if (result.notRun !== null) {
       t.diagnostic(`NOT RUN: ${result.notRun}`);
       assert.ok(MAY_BE_MISSING, `${result.notRun} CHAOS_FAULTS_MAY_BE_MISSING=1 lets the tests pass without it.`);

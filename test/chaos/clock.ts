@@ -22,7 +22,7 @@ const CONTROL_FILE = 'clock';
 /** The clock is wrong by so much at the most, because the server's processes read the file at different moments. */
 const TOLERANCE_MS = 60_000;
 
-/** Says why no clock can be set here, or null if one can. */
+/** Returns why no clock can be set here, or null if one can. */
 export async function tryClock(): Promise<string | null> {
   if (findLibrary() !== null) return null;
   return 'The clock of the database cannot be set here, which takes libfaketime: apt-get install faketime.';

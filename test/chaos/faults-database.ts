@@ -123,7 +123,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
         ]);
         if (!lost) {
           system.network.disarm();
-          system.complaints.push('No commit came by whose answer could have been lost.');
+          system.complaints.push('There was no commit whose answer could be lost.');
         }
         if (crashes) {
           await system.database.crash();
@@ -143,13 +143,13 @@ export const DATABASE_FAULTS: readonly Fault[] = [
       await fillDisk(filler);
       await sleep(draw.whole(300, 2000));
       await rm(filler);
-      // Out of room for its log, PostgreSQL gives up; whoever has made room starts it again.
+      // PostgreSQL exits when its log has no space. The operator frees space and starts it again.
       await system.database.start();
     },
   },
 ];
 
-/** Cancels whatever the service's backends do at the moment, many times a second. */
+/** Cancels the current statements of the service's backends, many times a second. */
 async function cancelAtRandom({ system, draw }: Blow): Promise<void> {
   await system.query(
     `do $$

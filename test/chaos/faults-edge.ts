@@ -1,4 +1,4 @@
-// What can happen at the service's edges: callers who hang up, dawdle or do not read, and exports that are cut off.
+// What can happen at the service's edges: callers that disconnect, stall or do not read, and exports that are cut off.
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -50,14 +50,17 @@ function dial({ system, draw }: Blow): { socket: Socket; url: string } {
   return { socket, url };
 }
 
-/** An order, whole, from a caller who is gone before the answer. It may or may not be stored, as for any lost answer. */
+/**
+ * An order, whole, from a caller that disconnects before the answer. It may or may not be stored, as for any lost
+ * answer.
+ */
 function hangUpAfterOrder(blow: Blow): Socket {
   const { socket, request } = order(blow, { partial: false });
   socket.write(request, () => setTimeout(() => socket.resetAndDestroy(), blow.draw.whole(0, 30)));
   return socket;
 }
 
-/** Part of an order: nothing may come of it. */
+/** Part of an order: it must have no effect. */
 function hangUpInOrder(blow: Blow): Socket {
   const { socket, request } = order(blow, { partial: true });
   socket.write(request.slice(0, blow.draw.whole(1, request.length - 1)), () => socket.end());
@@ -116,7 +119,7 @@ async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'):
   if (exit.code === 0) {
     const rows = text.trimEnd().split('\n').length - 1;
     if (!report.output().includes(`${rows} transfers written`))
-      complain(`left ${rows} rows and said: ${report.output()}`);
+      complain(`left ${rows} rows and printed: ${report.output()}`);
     return;
   }
   // It may have been stopped when all was done but its end: then the file is new, and has all that there was.
@@ -127,10 +130,10 @@ async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'):
   if (!asTold) complain(`ended with code ${exit.code}: ${report.output()}`);
   const parts = (await readdir(system.folder)).filter((name) => name.startsWith(`${signal}.csv.`));
   if (signal === 'SIGTERM' && parts.length > 0) complain(`left ${parts.join(', ')}`);
-  if (!existsSync(path)) complain('took the former file away');
+  if (!existsSync(path)) complain('removed the former file');
 }
 
-/** A statement or the feed over HTTP, from a reader who is gone in the middle. */
+/** A statement or the feed over HTTP, from a reader that disconnects in the middle. */
 async function cutStream(blow: Blow): Promise<void> {
   const { draw } = blow;
   const month = new Date().toISOString().slice(0, 7);

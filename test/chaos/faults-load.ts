@@ -1,5 +1,5 @@
-// What callers may do in all honesty and is hard to stand: thousands of the largest transfers at once, thousands of holds that are due
-// in the same second.
+// Valid load that is hard to sustain: thousands of the largest transfers at once, thousands of holds that are due in
+// the same second.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KILLABLE_THREADS_ENV, killThread } from '../support/trouble.ts';
 import { until } from '../support/until.ts';
@@ -102,7 +102,10 @@ export const LOAD_FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Sends many orders, some at a time, each until it is accepted. Callers send again later what nobody has accepted by then. */
+/**
+ * Sends many orders, some at a time, each until it is accepted. Callers later retry orders that no service has accepted
+ * by then.
+ */
 async function sendAll({ callers }: Blow, intents: Iterable<Intent>): Promise<void> {
   const queue = intents[Symbol.iterator]();
   const send = async (): Promise<void> => {

@@ -9,7 +9,7 @@ const RECOVER_MS = 15_000;
 const STOP_MS = 10_000;
 /** How long an answer may take meanwhile. */
 const ANSWER_MS = 3000;
-/** Each request is a line of the log, so that the way to the reader fills up within a second. */
+/** Each request is a line of the log, so that the buffers to the reader fill within a second. */
 const LOG_ENV = { LOG_LEVEL: 'info', DRAIN_TIMEOUT_MS: '5000' };
 
 export const LOG_FAULTS: readonly Fault[] = [
@@ -43,11 +43,11 @@ export const LOG_FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Sees that the service works without its log, and then that SIGTERM ends it in good order. */
+/** Checks that the service works without its log, and that SIGTERM stops it cleanly. */
 async function workAndStop(blow: Blow, what: string): Promise<void> {
   const { system, callers, draw } = blow;
   const countAccepted = (): number => callers.attempts.filter(isAccepted).length;
-  // The lines of this time fill up whatever lies between the service and the reader.
+  // The lines of this time fill every buffer between the service and the reader.
   await sleep(draw.whole(1500, 2500));
   if (system.services.has(0)) {
     const before = countAccepted();

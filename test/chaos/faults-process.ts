@@ -1,4 +1,4 @@
-// What can happen to the service's process: killed, told to end, a thread that dies, a clock that jumps, a loop that stands still.
+// Faults of the service's process: killed, terminated, a dead thread, a clock that jumps, a blocked event loop.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,9 +46,9 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       const endedAt = Date.now();
       if (code !== 0) system.complaints.push(`SIGTERM ended the service with ${signal ?? `code ${code}`}.`);
       const remaining = await system.countPending();
-      if (remaining > 0) system.complaints.push(`It ended in good order and left ${remaining} transfers pending.`);
+      if (remaining > 0) system.complaints.push(`It stopped cleanly and left ${remaining} transfers pending.`);
       system.begin(0);
-      // What was on its way for a while when the signal came had arrived, and must have been answered.
+      // Requests sent well before the signal had arrived, and must be answered.
       const cut = callers.attempts.filter(
         ({ sentAt, readAt, broken, url }) =>
           broken !== null &&
@@ -81,7 +81,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       const hours = draw.whole(1, 48) * draw.pick([-1, 1]);
       await injectFault(system, { offsetMs: hours * 3_600_000, blockMs: 0 });
       await sleep(draw.whole(300, 1000));
-      // Back, or on to another wrong time, which then stays for the next round to begin with.
+      // Back, or to another wrong time, with which the next round begins.
       if (draw.whole(0, 1) === 1) await injectFault(system, { offsetMs: 0, blockMs: 0 });
     },
   },
@@ -97,7 +97,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Tells every service's process of a system what to do next, and waits until it must have read it. */
+/** Sends an injection to every service of a system, and waits until it must have read it. */
 async function injectFault(system: System, injection: Omit<Injection, 'number'>): Promise<void> {
   writeFileSync(join(system.folder, CONTROL_FILE), JSON.stringify({ ...injection, number: Date.now() }));
   await sleep(100);

@@ -49,7 +49,7 @@ export const START_FAULTS: readonly Fault[] = [
     shape: { services: 2 },
     fresh: true,
     recoverMs: RECOVER_MS,
-    // The start of the system was the trouble; what came of it is seen under load.
+    // The start of the system was the fault; its effects show under load.
     strike: async ({ system }) => {
       const applied = await system.query('select name, count(*)::integer as count from migrations group by name');
       for (const { name, count } of applied) {
@@ -73,7 +73,7 @@ export const START_FAULTS: readonly Fault[] = [
       const sentence = new RegExp(`^[A-Z][^\\n]*"${NEWER}"[^\\n]*: start the newer version\\.\\n$`);
       if (code !== 1 || !sentence.test(reported)) {
         system.complaints.push(
-          `On a newer database a start ended with ${signal ?? `code ${code}`} and said: ${reported}`,
+          `On a newer database a start ended with ${signal ?? `code ${code}`} and printed: ${reported}`,
         );
       }
     },

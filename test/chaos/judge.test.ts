@@ -1,5 +1,5 @@
-// Goal: the judge finds what it is there to find. Method: callers load a real service, whose books and answers the judge finds to be in
-// order; then one violation of each kind is planted, in a copy of the database or in what the callers are said to have read.
+// Goal: the judge finds every violation. Method: callers load a real service, and the judge finds no violation. Then
+// one violation of each kind is planted, in a copy of the database or in the recorded answers.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { drawFrom } from '../support/random.ts';
@@ -14,7 +14,7 @@ import { judgeAnswers, judgeBooks, summarize, type Violation } from './judge.ts'
 
 type Plant = {
   what: string;
-  /** What is done to the books, by somebody whom no trigger stops. */
+  /** A change of the books on a connection without triggers. */
   sql?: string;
   /** What is done to those answers to one order that fit. */
   fits?: (attempt: Attempt) => boolean;
@@ -93,13 +93,13 @@ const PLANTS: readonly Plant[] = [
     rule: UNTRUE,
   },
   {
-    what: 'a 200 for what is pending',
+    what: 'a 200 for a pending transfer',
     fits: (attempt) => isPayment(attempt) && attempt.status === 202,
     answer: () => ({ status: 200 }),
     rule: UNTRUE,
   },
   {
-    what: 'a 429 for what is stored',
+    what: 'a 429 for a stored transfer',
     fits: isPayment,
     answer: () => ({ status: 429, code: 'queue_full', named: null, reported: [] }),
     rule: REFUSED,
@@ -111,7 +111,7 @@ const PLANTS: readonly Plant[] = [
     rule: REFUSED,
   },
   {
-    what: 'a stored order of which a part was sent',
+    what: 'a stored order that was sent in part',
     fits: isPayment,
     answer: () => ({ status: null, broken: 'hung up', partial: true, named: null, reported: [] }),
     rule: /^what never arrived whole is not stored$/,
@@ -149,7 +149,7 @@ const PLANTS: readonly Plant[] = [
     rule: /^a transfer has one created_at$/,
   },
   {
-    what: 'an account that was refused as unknown after the row that opened it',
+    what: 'an account that was refused as unknown after its opening row',
     sql: `update transfers set status = 'failed', failure_code = 'destination_not_found', from_entry_number = null, to_entry_number = null
       where id in (
         select id from transfers join account_changes opened on opened.account_number = transfers.to_account
@@ -175,7 +175,7 @@ const PLANTS: readonly Plant[] = [
     rule: /^every stored transfer was ordered$/,
   },
   {
-    what: 'an account that was opened and is not there',
+    what: 'an opened account that is not stored',
     sql: `delete from accounts where account_number like 'NEW%'`,
     rule: LOST,
   },
@@ -185,33 +185,33 @@ const PLANTS: readonly Plant[] = [
     rule: FUNDED,
   },
   {
-    what: 'an account that was refused and is there',
+    what: 'a refused account that is stored',
     fits: (attempt) => attempt.intent.kind === 'account' && attempt.status === 201,
     answer: () => ({ status: 503, code: 'database_unavailable', opened: [] }),
     rule: REFUSED,
   },
   { what: 'an accepted list of accounts that lacks one', sql: DROP_FIRSTS, rule: LOST },
   {
-    what: 'a list of accounts without an answer that is there in part',
+    what: 'a list of accounts without an answer that is stored in part',
     sql: DROP_FIRSTS,
     fits: isList,
     answer: () => ({ status: null, broken: 'hung up', opened: [] }),
     rule: WHOLE,
   },
   {
-    what: 'a refused list of accounts of which a part is there',
+    what: 'a refused list of accounts that is stored in part',
     sql: `delete from idempotency_keys where account_number is not null; ${DROP_FIRSTS}`,
     fits: isList,
     answer: () => ({ status: 429, code: 'queue_full', opened: [] }),
     rule: WHOLE,
   },
   {
-    what: 'a list of accounts that is funded and not there',
+    what: 'a list of accounts that is funded and not stored',
     sql: `delete from idempotency_keys where account_number is not null; delete from accounts where account_number like 'NEW-%'`,
     rule: WHOLE,
   },
   {
-    what: 'a refused list of accounts that is there',
+    what: 'a refused list of accounts that is stored',
     fits: isList,
     answer: () => ({ status: 503, code: 'database_unavailable', opened: [] }),
     rule: REFUSED,
@@ -263,14 +263,14 @@ const PLANTS: readonly Plant[] = [
     rule: UNREFUSED,
   },
   {
-    what: 'a list that was refused for accounts that are not there',
+    what: 'a list that was refused for accounts that are not stored',
     sql: `delete from accounts where account_number like 'NEW-%'`,
     fits: ({ intent, code }) => intent.kind === 'accounts' && code === 'account_exists',
     answer: () => ({}),
     rule: UNREFUSED,
   },
   {
-    what: 'a transfer that was given up',
+    what: 'a transfer that was abandoned',
     sql: `update transfers set failure_code = 'cannot_be_settled' where id in (select id from transfers where status = 'failed' limit 1)`,
     rule: MADE_UP,
   },
@@ -286,7 +286,7 @@ const PLANTS: readonly Plant[] = [
     rule: MADE_UP,
   },
   {
-    what: 'a transfer that is left pending',
+    what: 'a transfer that stays pending',
     sql: `insert into pending_transfers (ledger_id, id, lease_id, ${COLUMNS}, request_id)
       select ledger_id, gen_random_uuid(), gen_random_uuid(), ${COLUMNS}, 'left' from ${PAID} as paid`,
     rule: /^no transfer stays pending$/,
@@ -302,7 +302,7 @@ const PLANTS: readonly Plant[] = [
     rule: /^promise 2: entry numbers are/,
   },
   {
-    what: 'a running balance that does not follow',
+    what: 'a wrong running balance',
     sql: `update entries set balance = balance + 1 where account_number = 'RICH0' and entry_number = 2`,
     rule: /^promise 2: entry numbers are .* each running balance is the sum so far/,
   },
@@ -317,17 +317,17 @@ const PLANTS: readonly Plant[] = [
     rule: /^promise 3: what is held/,
   },
   {
-    what: 'a missing guard of what is final',
+    what: 'a missing guard of final rows',
     sql: 'drop trigger entries_append_only on entries',
     rule: /^promise 6: the database refuses/,
   },
   {
-    what: 'a hash that does not fit',
+    what: 'a wrong hash',
     sql: `update journal set hash = sha256('x') where number = 2`,
     rule: /^promise 7: the hash of a journal row/,
   },
   {
-    what: 'a chain that is torn',
+    what: 'a broken chain',
     sql: `update journal set previous_hash = sha256('x') where number = 3`,
     rule: /^promise 7: a journal row carries/,
   },
@@ -362,7 +362,7 @@ before(async (t) => {
   await callers.settleDoubts();
   await service.stop();
   attempts = callers.attempts;
-  // A database that somebody is connected to cannot be copied.
+  // A database with connections cannot be copied.
   await withAdmin(healthy.admin, async (client) => {
     await client.query(`alter database ${healthy.name} with allow_connections false`);
     await client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1::text', [

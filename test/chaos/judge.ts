@@ -1,5 +1,5 @@
-// Judges the service by what callers have read and what is stored, with SQL of its own: nothing here may come from src/.
-// It is used when nothing is on its way any more, so that whatever is missing is lost and whatever is pending is stuck.
+// Judges the service by the answers of callers and the stored rows, with SQL of its own: nothing here may come from
+// src/. It runs when nothing is in flight, so a missing transfer is lost and a pending one is stuck.
 import { Client, TypeOverrides } from 'pg';
 import type { AdminSettings } from '../support/database.ts';
 import { findViolations } from '../support/promises/check.ts';
@@ -43,10 +43,10 @@ const ALL = `
 
 /** Refusals by the shape of what was sent: no order of a caller deserves one but those that are made to. */
 const REFUSABLE = new Set(['amount_not_positive', 'same_account']);
-/** Statuses that may be answered to whatever is well formed. */
+/** Statuses that any well-formed request may receive. */
 const EXPECTED = new Set([200, 201, 202, 429, 503]);
 
-/** Holds what was answered against what is stored of it. Cheap: reads only what these attempts are about. */
+/** Compares answers with the stored rows. Cheap: reads only the rows of these attempts. */
 export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Violation[]> {
   return await withClient(admin, async (client) => {
     const requestIds = attempts.map(({ requestId }) => requestId);
@@ -87,7 +87,7 @@ export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Viola
   });
 }
 
-/** Recomputes the books: the promises in SQL, and that there is nothing in them that no caller ordered. */
+/** Recomputes the books: checks the promises in SQL, and that every stored transfer was ordered. */
 export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violation[]> {
   return await withClient(admin, async (client) => {
     const requestIds = attempts.map(({ requestId }) => requestId);
@@ -112,7 +112,7 @@ export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violati
   });
 }
 
-/** The same in few words: each rule once, with how often it is broken and the first few cases. */
+/** A summary: each rule once, with how often it is broken and the first few cases. */
 export function summarize(violations: readonly Violation[]): string[] {
   return [...Map.groupBy(violations, ({ rule }) => rule)].map(([rule, cases]) => {
     const shown = cases.slice(0, 3).map(({ detail }) => detail);
@@ -132,36 +132,41 @@ function judgeIntents(
   for (const [name, tries] of Map.groupBy(intents, ({ intent }) => intent.name)) {
     const intent = tries[0]?.intent;
     if (!intent) continue;
-    const say = (rule: string, detail: string): void => void violations.push({ rule, detail: `${name}: ${detail}` });
+    const report = (rule: string, detail: string): void => void violations.push({ rule, detail: `${name}: ${detail}` });
     const accepted = tries.filter(isAccepted);
     const names = new Set(accepted.flatMap(({ named }) => named ?? []));
     const units = new Set(
       tries.flatMap(({ requestId }) => (byRequest.get(requestId) ?? []).map((row) => row.group_id ?? row.id)),
     );
 
-    if (names.size > 1) say('one key names one transfer', `it named ${[...names].join(' and ')}`);
-    if (units.size > 1) say('nothing takes effect twice', `stored as ${[...units].join(' and ')}`);
+    if (names.size > 1) report('one key names one transfer', `it named ${[...names].join(' and ')}`);
+    if (units.size > 1) report('nothing takes effect twice', `stored as ${[...units].join(' and ')}`);
     for (const id of names) {
-      if (!byUnit.has(id)) say('what was accepted is never lost', `${id} is nowhere`);
+      if (!byUnit.has(id)) report('what was accepted is never lost', `${id} is nowhere`);
       else if (!units.has(id))
-        say('an accepted order is the one that was sent', `${id} was ordered by another request`);
+        report('an accepted order is the one that was sent', `${id} was ordered by another request`);
     }
     const holder = holderByKey.get(name);
     if (intent.keyed && units.size > 0 && !units.has(holder ?? '')) {
-      say('one key names one transfer', `the key names ${holder ?? 'nothing'}, stored is ${[...units].join(' and ')}`);
+      report(
+        'one key names one transfer',
+        `the key names ${holder ?? 'nothing'}, stored is ${[...units].join(' and ')}`,
+      );
     }
     for (const each of tries) {
       violations.push(...judgeStatus(each));
       if (isRefusal(each) && byRequest.has(each.requestId)) {
-        say('what was refused is not stored', `${each.requestId} was answered ${each.status} ${each.code}`);
+        report('what was refused is not stored', `${each.requestId} was answered ${each.status} ${each.code}`);
       }
-      if (each.partial && byRequest.has(each.requestId)) say('what never arrived whole is not stored', each.requestId);
+      if (each.partial && byRequest.has(each.requestId))
+        report('what never arrived whole is not stored', each.requestId);
       if (isAccepted(each)) {
-        for (const flaw of findUntruths(each, byUnit.get(each.named ?? '') ?? [])) say('no success is untrue', flaw);
+        for (const flaw of findUntruths(each, byUnit.get(each.named ?? '') ?? [])) report('no success is untrue', flaw);
       }
     }
     for (const unit of units) {
-      for (const flaw of findMisreadings(intent, byUnit.get(unit) ?? [])) say('what is stored is what was sent', flaw);
+      for (const flaw of findMisreadings(intent, byUnit.get(unit) ?? []))
+        report('what is stored is what was sent', flaw);
     }
   }
   for (const row of rows) {
@@ -173,7 +178,7 @@ function judgeIntents(
 function judgeStatus({ intent, status, code, requestId }: Attempt): Violation[] {
   if (status === null) return [];
   const refused = intent.kind === 'refusable' && code !== null && REFUSABLE.has(code);
-  // A number that is taken: by an earlier attempt to open one of these accounts, which judgeTakenNumbers sees to.
+  // The number is taken by an earlier attempt to open one of these accounts; judgeTakenNumbers checks it.
   const taken = intent.accounts.length > 0 && code === 'account_exists';
   if (refused || taken) return [];
   if (EXPECTED.has(status) && !(intent.kind === 'refusable' && status < 300)) return [];
@@ -182,19 +187,19 @@ function judgeStatus({ intent, status, code, requestId }: Attempt): Violation[] 
   ];
 }
 
-/** In what a success that was read differs from what is stored. */
+/** How a received success differs from the stored rows. */
 function findUntruths({ intent, status, reported, requestId }: Attempt, stored: readonly Stored[]): string[] {
   if (stored.length === 0) return [];
   const byId = new Map(stored.map((row) => [row.id, row]));
   const flaws: string[] = [];
-  if (reported.length !== intent.orders.length) flaws.push(`${requestId} told of ${reported.length} transfers`);
+  if (reported.length !== intent.orders.length) flaws.push(`${requestId} reported ${reported.length} transfers`);
   const pending = reported.some(({ status }) => status === 'pending');
   if (pending !== (status === 202)) flaws.push(`${requestId} was answered ${status} with pending ${pending}`);
   for (const each of reported) {
     const row = byId.get(each.id);
-    if (!row) flaws.push(`${requestId} told of ${each.id}, which is not stored`);
+    if (!row) flaws.push(`${requestId} reported ${each.id}, which is not stored`);
     else if (!agrees(each, row))
-      flaws.push(`${requestId} said ${JSON.stringify(each)}, stored is ${JSON.stringify(row)}`);
+      flaws.push(`${requestId} reported ${JSON.stringify(each)}, stored is ${JSON.stringify(row)}`);
   }
   return flaws;
 }
@@ -216,7 +221,7 @@ function agrees(reported: Reported, row: Stored): boolean {
   );
 }
 
-/** In what is stored differs from what was sent. */
+/** How the stored rows differ from the request. */
 function findMisreadings(intent: Intent, stored: readonly Stored[]): string[] {
   const rows = stored.toSorted((a, b) => (a.group_position ?? 0) - (b.group_position ?? 0));
   const kind = intent.kind === 'group' ? 'transfer' : intent.kind;
@@ -250,7 +255,10 @@ function judgeReads(attempts: readonly Attempt[], rows: readonly Stored[]): Viol
       const [only] = reported;
       if (row && only && only.id === intent.readId && agrees(only, row)) return [];
       return [
-        { rule: 'no success is untrue', detail: `a read said ${JSON.stringify(only)}, stored ${JSON.stringify(row)}` },
+        {
+          rule: 'no success is untrue',
+          detail: `a read reported ${JSON.stringify(only)}, stored ${JSON.stringify(row)}`,
+        },
       ];
     });
 }
@@ -305,7 +313,7 @@ function judgeAccounts(
 /** Whether what an order opens is stored once, and whole or not at all. */
 function judgeOpening(intent: Intent, tries: readonly Attempt[], books: OpeningBooks): Violation[] {
   const violations: Violation[] = [];
-  const say = (rule: string, detail: string): void =>
+  const report = (rule: string, detail: string): void =>
     void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
   const { rowByAccount, openings, openerOf } = books;
   const requests = new Set(tries.map(({ requestId }) => requestId));
@@ -314,24 +322,24 @@ function judgeOpening(intent: Intent, tries: readonly Attempt[], books: OpeningB
   const isStored = isOpeningStored(intent, books);
   const extent = `${present.length} of ${numbers.length} are there, ${isStored ? 'opened' : 'not opened'} by it`;
   if (tries.some(isAccepted) && (!isStored || present.length < numbers.length)) {
-    say('what was accepted is never lost', extent);
+    report('what was accepted is never lost', extent);
   } else if (isStored && present.length < numbers.length) {
-    say('accounts are opened whole or not at all', extent);
+    report('accounts are opened whole or not at all', extent);
   }
-  if (isStored && tries.every(isRefusal)) say('what was refused is not stored', extent);
+  if (isStored && tries.every(isRefusal)) report('what was refused is not stored', extent);
   if (!isStored) {
     const ownerless = present.filter((number) => !openerOf.has(number));
     const funded = numbers.filter((number) => openings.get(number)?.some((row) => requests.has(row.request_id)));
-    if (ownerless.length + funded.length > 0) say('accounts are opened whole or not at all', extent);
+    if (ownerless.length + funded.length > 0) report('accounts are opened whole or not at all', extent);
     return violations;
   }
   const journal = new Set(present.map((number) => rowByAccount.get(number)));
-  if (journal.size > 1) say('accounts are opened whole or not at all', `in rows ${[...journal].join(' and ')}`);
+  if (journal.size > 1) report('accounts are opened whole or not at all', `in rows ${[...journal].join(' and ')}`);
   for (const { account_number, balance } of intent.accounts) {
     const own = openings.get(account_number) ?? [];
     const opener = openerOf.get(account_number);
-    if (opener !== intent.name) say('nothing takes effect twice', `${account_number} was opened by ${opener}, too`);
-    if (own.length > 1) say('nothing takes effect twice', `${account_number} was funded ${own.length} times`);
+    if (opener !== intent.name) report('nothing takes effect twice', `${account_number} was opened by ${opener}, too`);
+    if (own.length > 1) report('nothing takes effect twice', `${account_number} was funded ${own.length} times`);
     const fits = own.every(
       (row) =>
         row.amount === balance &&
@@ -340,7 +348,7 @@ function judgeOpening(intent: Intent, tries: readonly Attempt[], books: OpeningB
         requests.has(row.request_id),
     );
     if (!fits || own.length !== Number(balance > 0)) {
-      say('an account and its opening balance are stored together', `${account_number}: ${JSON.stringify(own)}`);
+      report('an account and its opening balance are stored together', `${account_number}: ${JSON.stringify(own)}`);
     }
   }
   return violations;
@@ -353,24 +361,24 @@ function isOpeningStored({ keyed, name }: Intent, { keys, rowByAccount, openerOf
 /** Whether the answers that show accounts are alike, and show what is stored. */
 function judgeOpeningAnswers(intent: Intent, tries: readonly Attempt[], { openings }: OpeningBooks): Violation[] {
   const violations: Violation[] = [];
-  const say = (rule: string, detail: string): void =>
+  const report = (rule: string, detail: string): void =>
     void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
   const accepted = tries.filter(isAccepted);
   const answers = new Set(accepted.map(({ opened }) => JSON.stringify(opened)));
-  if (answers.size > 1) say('all answers under one key are alike', [...answers].join(' and '));
-  if (!intent.keyed && accepted.length > 1) say('nothing takes effect twice', 'it was opened twice');
+  if (answers.size > 1) report('all answers under one key are alike', [...answers].join(' and '));
+  if (!intent.keyed && accepted.length > 1) report('nothing takes effect twice', 'it was opened twice');
   const shown = numbersOf(intent).map((account_number) => {
     const [opening] = openings.get(account_number) ?? [];
     return { account_number, opening_transfer_id: opening?.id ?? null };
   });
   const truth = JSON.stringify(shown);
   for (const answer of answers) {
-    if (answer !== truth) say('no success is untrue', `the answer was ${answer}, stored is ${truth}`);
+    if (answer !== truth) report('no success is untrue', `the answer was ${answer}, stored is ${truth}`);
   }
   for (const { status, code, requestId } of tries.filter(isRefusal)) {
     const stored = numbersOf(intent).flatMap((number) => openings.get(number) ?? []);
     if (stored.some((row) => row.request_id === requestId)) {
-      say('what was refused is not stored', `${requestId} was answered ${status} ${code}`);
+      report('what was refused is not stored', `${requestId} was answered ${status} ${code}`);
     }
   }
   return violations;
@@ -385,15 +393,15 @@ function judgeTakenNumbers(
   return tries.flatMap((attempt) => {
     const violations = judgeStatus(attempt);
     if (attempt.code !== 'account_exists') return violations;
-    const say = (rule: string, detail: string): void =>
+    const report = (rule: string, detail: string): void =>
       void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
     // The same key is answered with its own accounts, never with a refusal of them.
     const others = rivals.filter((other) => other !== attempt && !(intent.keyed && other.intent.name === intent.name));
     const isEarned = others.some((other) => other.sentAt <= attempt.readAt && !isRefusal(other));
-    if (!isEarned) say('every answer is one that the order can earn', `${attempt.requestId}: it exists`);
+    if (!isEarned) report('every answer is one that the order can earn', `${attempt.requestId}: it exists`);
     const isTrue = numbersOf(intent).some((number) => books.rowByAccount.has(number));
     if (!isTrue || (intent.keyed && isOpeningStored(intent, books))) {
-      say('no refusal is untrue', `${attempt.requestId}: it was said to exist`);
+      report('no refusal is untrue', `${attempt.requestId}: it was reported as existing`);
     }
     return violations;
   });
@@ -403,13 +411,13 @@ function numbersOf({ accounts }: Intent): string[] {
   return accounts.map(({ account_number }) => account_number);
 }
 
-/** Whether each failure is one that the order earned: technical trouble must never look like a business refusal. */
+/** Whether each failure is justified by the order: a technical error must never look like a business refusal. */
 async function judgeFailures(client: Client, rows: readonly Stored[]): Promise<Violation[]> {
   const failed = rows.filter(({ status }) => status === 'failed');
   const poor = failed.filter(
     (row) => row.failure_code === 'insufficient_funds' && row.from_account.startsWith(POOR.prefix),
   );
-  // A member of an atomic group is judged on what earlier members would have left, which is nowhere to be seen.
+  // A member of an atomic group is judged on what earlier members would have left, which is not recorded.
   const groundless = await client.query<{ id: string }>(
     `with moments as (
        select e.account_number, x.journal_number, x.journal_position, e.entry_number, null::uuid as refused, null as amount
@@ -435,7 +443,7 @@ async function judgeFailures(client: Client, rows: readonly Stored[]): Promise<V
     [poor.map(({ id }) => id), [...new Set(poor.map(({ from_account }) => from_account))]],
   );
   const rich = new Set(groundless.rows.map(({ id }) => id));
-  // An account whose first change stands in an earlier row of the journal exists where the refusal stands.
+  // An account whose first change stands in an earlier row of the journal exists at the refusal.
   const present = await client.query<{ id: string }>(
     `select refused.id
      from transfers refused

@@ -15,7 +15,7 @@ import { beginRecord, type Result, runFault, withScope } from './run.ts';
 import { renderTable } from './table.ts';
 
 const EXIT = { wrongUsage: 2, violated: 3, interrupted: 130 };
-/** These take longest: where several are made at once, whatever is begun last should not be one of them. */
+/** These take longest: so none of them should start last when several run at once. */
 const LONGEST: readonly string[] = ['database-away', 'network-black-hole'];
 
 function print(text: string): void {
@@ -71,21 +71,21 @@ async function main(): Promise<number> {
   const { signal } = interruption;
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interruption.abort());
   const next = faults.toSorted((a, b) => Number(LONGEST.includes(b.name)) - Number(LONGEST.includes(a.name)));
-  /** Makes one fault after the other, as long as there are any, on a database server of its own, because some crash it. */
+  /** Runs faults one after another, on a database server of its own, because some crash it. */
   const runQueue = async (): Promise<void> =>
     await withScope(async (scope) => {
       const postgres = await startPostgres(scope, join(await makeFolder(scope), 'postgres'));
       for (let fault = next.shift(); fault && !signal.aborted; fault = next.shift()) {
         const recordPath = join(recordFolder, `${fault.name}.ndjson`);
         beginRecord(recordPath);
-        ended.set(fault, await runFault(fault, { postgres, rounds, seed, short, recordPath, signal, tell: print }));
+        ended.set(fault, await runFault(fault, { postgres, rounds, seed, short, recordPath, signal, log: print }));
         // After each, so that a long run that is cut off keeps what it has measured.
         if (json !== undefined) writeFileSync(json, renderJson({ seed, rounds, short, results: results() }));
       }
     });
   const queues = Array.from({ length: Math.min(atOnce, faults.length) }, async () => {
     await runQueue().catch((error: unknown) => {
-      // The others put everything away, too, before it is told.
+      // The other queues clean up before the error is reported.
       interruption.abort();
       throw error;
     });

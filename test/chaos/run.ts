@@ -1,4 +1,4 @@
-// Runs a fault for some rounds: load, trouble, recovery, retries, quiet, judgement.
+// Runs a fault for some rounds: load, fault, recovery, retries, quiet, judgment.
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,12 +19,12 @@ export type RunOptions = {
   short: boolean;
   /** The file to which every answer is written, a line each. */
   recordPath: string | null;
-  /** Ends the run: what is under way is not judged, and everything is put away. */
+  /** Ends the run: the current round is not judged, and everything is cleaned up. */
   signal?: AbortSignal;
-  tell: (sentence: string) => void;
+  log: (sentence: string) => void;
 };
 
-/** What became of a fault: a row of the table. */
+/** The result of a fault: a row of the table. */
 export type Result = {
   fault: string;
   /** Why it could not be made here, or null. */
@@ -50,9 +50,9 @@ const SHORT_SILENCES = {
   DB_IDLE_IN_TRANSACTION_TIMEOUT_MS: '4000',
   DB_ANSWER_TIMEOUT_MS: '6000',
 };
-/** After its time to recover is over, how much longer a system is watched before it is helped. */
+/** How long a system is watched after its time to recover, before it is restarted. */
 const GRACE_MS = 30_000;
-/** A fault from which the system does not recover is not tried for ever. */
+/** A fault from which the system does not recover is not repeated endlessly. */
 const HELPED_MAX = 2;
 
 /** Runs one fault. Never throws for what the service does wrong: that is in the result. */
@@ -87,7 +87,7 @@ async function runStretch(
   options: RunOptions,
   result: Result,
 ): Promise<void> {
-  const { short, postgres, recordPath, tell } = options;
+  const { short, postgres, recordPath, log } = options;
   const drawAt = (moment: string): Random => drawFrom(seedOf(`${options.seed} ${fault.name} ${moment}`));
   const timing = short ? SHORT_SILENCES : {};
   const shape = { ...fault.shape, env: { ...timing, ...fault.shape.env } };
@@ -117,7 +117,7 @@ async function runStretch(
     await sleep(blow.draw.whole(LOAD_AFTER_MS.min, LOAD_AFTER_MS.max));
     await callers.stop();
     const recovered = await recovery;
-    // Whoever interrupts at a terminal interrupts the services, too.
+    // Ctrl-C at a terminal interrupts the services, too.
     if (options.signal?.aborted) return;
     const recoveryMs = Math.round((recovered.at ?? performance.now()) - over);
     result.recoveryMs.push(recoveryMs);
@@ -149,10 +149,10 @@ async function runStretch(
     result.requests += callers.attempts.length;
     result.accepted += callers.attempts.filter(isAccepted).length;
     result.violations.push(...violations);
-    tell(
+    log(
       `${fault.name} ${round}: ${callers.attempts.length} requests, ${tellAnswers(callers.attempts)}; recovered in ${recoveryMs} ms, ${violations.length} violations`,
     );
-    for (const { rule, detail } of violations.slice(0, 5)) tell(`  ${rule}: ${detail.slice(0, 1000)}`);
+    for (const { rule, detail } of violations.slice(0, 5)) log(`  ${rule}: ${detail.slice(0, 1000)}`);
   }
   if (options.signal?.aborted) return;
   const evidence = { admin: system.admin, attempts: all };
@@ -187,7 +187,7 @@ async function recover(
         why = ailment;
         return undefined;
       },
-      { timeoutMs: boundMs + GRACE_MS, what: 'the system to be well again' },
+      { timeoutMs: boundMs + GRACE_MS, what: 'the recovery of the system' },
     );
     return { at, why };
   } catch {
@@ -211,7 +211,7 @@ async function findAilment(system: System, callers: Callers): Promise<string | n
   return pending === 0 ? null : `${pending} transfers are pending`;
 }
 
-/** Does what an operator would in the end: kills the services and starts them again. */
+/** Acts as an operator: kills the services and starts them again. */
 async function help(system: System, services: number): Promise<void> {
   for (const place of system.services.keys()) await system.kill(place);
   for (let place = 0; place < services; place += 1) await system.start(place);

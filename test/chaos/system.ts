@@ -41,7 +41,7 @@ export class System {
   readonly #running = new Map<number, Service>();
   readonly #starting = new Set<Promise<void>>();
   readonly #doomed = new WeakSet<Service>();
-  /** What was seen that must not be, in sentences. Whoever judges takes them. */
+  /** Observed violations, in sentences. The judge takes them. */
   readonly complaints: string[] = [];
   readonly admin: AdminSettings;
   readonly postgres: Postgres | null;
@@ -128,11 +128,11 @@ export class System {
   }
 
   get env(): Record<string, string> {
-    // So few places that callers are refused now and then: what a 429 says must be true, too.
+    // So small a queue that callers are refused at times: a 429 must be true, too.
     return { LOG_LEVEL: 'warn', MAX_QUEUE: '100', ...this.#shape.env };
   }
 
-  /** The services that are ready, for all that is known, by their place. */
+  /** The services that are presumed ready, by their place. */
   get services(): ReadonlyMap<number, Service> {
     return this.#running;
   }
@@ -177,7 +177,7 @@ export class System {
     return service;
   }
 
-  /** Begins to start a service; `started` tells when it is ready. */
+  /** Begins to start a service; `started` resolves when it is ready. */
   begin(place: number): void {
     const starting = this.#tryStart(place);
     this.#starting.add(starting);
@@ -189,7 +189,7 @@ export class System {
     await Promise.all(this.#starting);
   }
 
-  /** Says that a service ends on purpose: no more callers are sent there, and its end is no complaint. */
+  /** Marks a service as ending on purpose: it gets no more callers, and its end is no complaint. */
   doom(place: number): Service {
     const service = this.service(place);
     this.#doomed.add(service);
@@ -228,7 +228,7 @@ export class System {
           await client.end().catch(() => {});
         }
       },
-      { timeoutMs: 30_000, what: 'the database to let the superuser in' },
+      { timeoutMs: 30_000, what: 'the database to accept the superuser' },
     );
   }
 

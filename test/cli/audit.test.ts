@@ -11,7 +11,7 @@ import { JOURNAL_ROWS, SHOP, writeLedger } from '../support/sample-ledgers.ts';
 
 type Ran = { code: number | null; stdout: string; stderr: string };
 
-/** A ledger that is whole, and one in which a balance, two entries and a name with a terminal's commands are wrong. */
+/** A consistent ledger, and one in which a balance, two entries and a name with a terminal's commands are wrong. */
 let whole: TestDatabase;
 let wrong: TestDatabase;
 let hash: string;
@@ -41,7 +41,7 @@ async function audit(t: TestContext, database: { url: string }, ...options: stri
   const program = await startProgram(t, { database, args: ['audit', ...options] });
   const { code } = await program.exited;
   const stdout = program.stdout();
-  // The two are printed one after the other: nothing is told on standard error before the end.
+  // Nothing is written to standard error before the end, because the two are printed one after the other.
   return { code, stdout, stderr: program.output().replace(stdout, '') };
 }
 
@@ -176,7 +176,7 @@ test('audit: --since audits the rows after a journal row, and marks the skipped 
     /^journal\.chain: journal 21: row after which this audit begins: expected a row, found none$/m,
   );
   assert.match(before9.stdout, /^journal\.chain: journal 9: digest/m);
-  assert.ok(!after9.stdout.includes('"journal":9,'), 'What came before is not looked at again.');
+  assert.ok(!after9.stdout.includes('"journal":9,'), 'Earlier rows are not audited again.');
   assert.match(after9.stdout, /"check":"conservation.balances"[^\n]*"discrepancies":1/);
 });
 

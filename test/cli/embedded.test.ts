@@ -34,7 +34,7 @@ test('embedded: a report runs beside the service, Ctrl-C stops both, and the nex
   const service = await startService(t, { folder, env: { THREADS: '2' } });
   const pidFile = join(folder, '.gopherpay', 'postgres', 'postmaster.pid');
   const [serverId] = (await readFile(pidFile, 'utf8')).split('\n');
-  assert.equal((await request(service, 'GET', '/accounts/BOB')).body['balance'], 300, 'What was there is there.');
+  assert.equal((await request(service, 'GET', '/accounts/BOB')).body['balance'], 300, 'The data is unchanged.');
   const report = await startProgram(t, { folder, args: ['report', '--user=BOB', '--output=with.csv'] });
   assert.deepEqual(await report.exited, { code: 0, signal: null }, report.output());
   assert.match(
@@ -73,7 +73,7 @@ test('embedded: Ctrl-C on a report with a stalled reader stops the server too', 
   });
   onEnd(t, () => void report.kill('SIGKILL'));
   const ended = once(report, 'exit');
-  // The header has come, and nobody takes the rest.
+  // The header has arrived, and the rest is not read.
   await once(report.stdout, 'readable');
   assert.notDeepEqual(await serverProcesses(folder), []);
   report.kill('SIGINT');

@@ -1,4 +1,4 @@
-// --ledger on report, statement and load: which books a command reads, and what it says of a ledger that is not there.
+// --ledger on report, statement and load: which books a command reads, and its error for a missing ledger.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';

@@ -69,7 +69,7 @@ test('load: opens its own accounts, sweeps their money and closes them', async (
   const [funded] = await database.query<{ sum: string; max: bigint }>(
     `select sum(amount)::text as sum, max(amount) as max from transfers where description = 'Opening balance' and amount <> 12345`,
   );
-  assert.equal(Number(funded?.sum), swept, 'All that came from @external went back.');
+  assert.equal(Number(funded?.sum), swept, 'All money from @external was returned.');
   assert.ok(Number(funded?.max) < 10_000_000);
   const failed = await database.query(`select from transfers where status = 'failed'`);
   assert.equal(failed.length, 0, 'The funds were enough.');

@@ -78,7 +78,7 @@ const failures: { what: string; error: unknown; exitCode: number; sentence: RegE
     sentence: /\(timeout expired\)/,
   },
   {
-    what: 'the server goes away',
+    what: 'the server disappears',
     error: new Error('Connection terminated unexpectedly'),
     exitCode: 4,
     sentence: /^The database is out of reach/,

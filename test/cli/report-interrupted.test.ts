@@ -1,4 +1,4 @@
-// gopherpay report on a long history: in little memory, and never half a file under the name of a whole one.
+// gopherpay report on a long history: in little memory, and never a partial file under the final name.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -94,7 +94,7 @@ test('report: a lost server ends the report with 4 and leaves no file', async (t
      where datname = current_database() and application_name = 'gopherpay report'`,
   );
   assert.deepEqual(await program.exited, { code: 4, signal: null }, program.output());
-  // What the server said last is lost if it was gone when more was asked of it.
+  // The last answer is lost if the server closed before the next request.
   assert.match(
     program.output(),
     /^The database is out of reach \((terminating connection|Connection terminated|write EPIPE|read ECONNRESET).*\): .*\n$/,
@@ -134,7 +134,7 @@ for (const { signal, code } of [
     assert.deepEqual(await program.exited, { code, signal: null });
     assert.equal(program.output(), `Stopped by ${signal}.\n`);
     assert.deepEqual(await readdir(folder), []);
-    await until(async () => (await openReports()) === 0, { what: 'the server to see that its reader is gone' });
+    await until(async () => (await openReports()) === 0, { what: 'the server to detect the closed reader' });
   });
 }
 
@@ -164,7 +164,7 @@ async function endReading(t: Parameters<typeof startProgram>[0], args: readonly 
   return { code, reported };
 }
 
-/** Waits until there is something of the report, under whatever name, and far from all of it. */
+/** Waits until a part of the report is written, under any name. */
 async function untilHalfWritten(folder: string): Promise<void> {
   await until(
     async () => {

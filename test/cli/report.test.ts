@@ -48,7 +48,7 @@ before(async (t) => {
   astray = await pay('ANN', 'NOSUCH', 1, '+49 30 1234');
   toMinusFive = await pay('ANN', '-5', 600, null);
 
-  // Whoever holds an account's row keeps its transfers pending.
+  // A lock on an account's row keeps its transfers pending.
   const holder = await database.connect();
   await holder.query(`begin; select from accounts where account_number = 'BOB' for update`);
   onEnd(t, async () => {
@@ -539,7 +539,7 @@ function headersOf(requestId: string | undefined): Record<string, string> {
   return requestId === undefined ? {} : { 'X-Request-ID': requestId };
 }
 
-/** The instant as somebody so many hours east of Greenwich writes it; its microseconds are kept. */
+/** The instant in a zone this many hours east of Greenwich, with its microseconds. */
 function inTimeZone(instant: string, hours: number): string {
   const shifted = new Date(Date.parse(instant) + hours * 3_600_000).toISOString();
   const offset = `+${String(Math.trunc(hours)).padStart(2, '0')}:${String((hours % 1) * 60).padStart(2, '0')}`;

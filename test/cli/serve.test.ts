@@ -40,7 +40,7 @@ test('serve: prints its address, keeps its books across restarts, and exits with
   await writeFile(join(folder, '.env'), `DATABASE_URL=${url}\nPORT=0\nTHREADS=2\nHOST=127.0.0.1\n`);
 
   const first = await startFromFile(t, folder);
-  assert.equal(first.stdout(), `gopherpay listening on ${first.url}\n`, 'Nothing else goes to standard output.');
+  assert.equal(first.stdout(), `gopherpay listening on ${first.url}\n`, 'Standard output has nothing else.');
   assert.match(first.url, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/);
   assert.ok(!first.url.endsWith(':8080'), 'Port 0 picks a free one.');
   await request(first, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', balance: 700 });
@@ -49,7 +49,7 @@ test('serve: prints its address, keeps its books across restarts, and exits with
   const accepted = await request(first, 'POST', '/transfers', order);
   process.kill(first.pid, 'SIGINT');
   assert.deepEqual(await first.exited, { code: 0, signal: null }, first.output());
-  assert.deepEqual(await connectionsTo(database), [], 'Nothing of it is left running.');
+  assert.deepEqual(await connectionsTo(database), [], 'No session of it remains.');
   await assert.rejects(request(first, 'GET', '/healthz'), /ECONNREFUSED/);
 
   const second = await startFromFile(t, folder);
@@ -157,13 +157,13 @@ test('serve: an unreachable database exits with 4 and a sentence', async (t) => 
 test('serve: a signal during the start stops it cleanly', async (t) => {
   const database = await createDatabase(t);
   const holder = await database.connect();
-  // Whoever has the lock of the migrations lets no start go on.
+  // The holder of the migration lock delays every start.
   await holder.query('begin; lock table migrations in access exclusive mode');
   const program = await startProgram(t, { database, args: ['serve'], env: { PORT: '0', THREADS: '2' } });
   await until(async () => (await connectionsTo(database)).includes('gopherpay migrate'), { what: 'the start' });
   process.kill(program.pid, 'SIGTERM');
   await until(() => program.output().includes('"stopping"'), { what: 'the signal to be noticed' });
-  assert.ok(!program.ended(), 'It waits for what it has begun.');
+  assert.ok(!program.ended(), 'It waits for the step in progress.');
   await holder.query('rollback');
   assert.deepEqual(await program.exited, { code: 0, signal: null });
   assert.deepEqual(
@@ -215,7 +215,7 @@ test('serve: logs are JSON lines without personal data', async (t) => {
   await send('GET', '/zebulon/quux');
   await send('GET', '/accounts/ZEB/entries');
   assert.deepEqual(statuses, [201, 409, 201, 200, 400, 200, 200, 400, 400, 400, 404, 200]);
-  // A server that throws everybody out, and a statement that fails on a person's row.
+  // A server that ends all sessions, and a statement that fails on a person's row.
   await database.query(
     `alter table accounts add constraint no_more_of_them check (name !~ 'Quux' or email is null) not valid`,
   );
@@ -224,7 +224,7 @@ test('serve: logs are JSON lines without personal data', async (t) => {
   await database.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'gopherpay%'`,
   );
-  await until(() => service.output().includes('"intake reconnected"'), { what: 'the service to be back' });
+  await until(() => service.output().includes('"intake reconnected"'), { what: 'the service to reconnect' });
   assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
 
   for (const word of [
@@ -342,7 +342,7 @@ async function connectionsTo(database: TestDatabase): Promise<unknown[]> {
   return rows.map((row) => row['application_name']);
 }
 
-/** The database's URL with a password in it: the real one, or one that a server which asks for none is not told. */
+/** The database's URL with a password in it: the real one, or any for a server that asks for none. */
 function withPassword(database: TestDatabase): { url: string; password: string } {
   const url = new URL(database.url);
   if (url.password === '') url.password = 'Geheim-4711';

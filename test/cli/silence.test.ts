@@ -1,5 +1,5 @@
-// Goal: a command that reads does not wait for ever on a network that swallows every byte. Method: what it is to read is locked until
-// the network has fallen silent under its statement; and once nobody takes what it writes, which is no silence.
+// Goal: a command that reads does not wait forever on a network that drops every byte. Method: a lock delays its
+// statement until the network is silent. In another case the output is not read, which is not a silent network.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';

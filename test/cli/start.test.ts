@@ -1,5 +1,5 @@
-// A start that cannot be finished ends with one sentence that says what to do, with the exit code that is documented, and leaves
-// nothing running. See serve.test.ts for wrong settings, a port that is taken and a database that refuses connections.
+// A start that fails prints one sentence with advice and ends with the exit code that is documented, and leaves nothing
+// running. See serve.test.ts for wrong settings, a port that is taken and a database that refuses connections.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
@@ -25,7 +25,7 @@ test('start: a password that the server refuses', async (t) => {
 });
 
 test('start: a password that a real server refuses', async (t) => {
-  // A server on this machine that vouches for its callers needs a line of its own, which asks for a password.
+  // A server with trust authentication needs a line of its own that requires a password.
   const server = await startPostgres(t, join(await makeFolder(t), 'data'));
   await server.askPassword('ada', 'Right-4711');
   const url = (password: string) =>
@@ -148,7 +148,7 @@ async function serve(scope: Scope, env: Record<string, string>): Promise<Program
   return await startProgram(scope, { args: ['serve'], env: { PORT: '0', THREADS: '1', ...env } });
 }
 
-/** It has ended with this code, and has said this one sentence and nothing else. */
+/** Asserts that it ended with this code, and printed this one sentence only. */
 async function endsWith(program: Program, code: number, beginning: string): Promise<void> {
   assert.deepEqual(await program.exited, { code, signal: null }, program.output());
   assert.equal(program.stdout(), '');

@@ -1,4 +1,4 @@
-// gopherpay statement: the same as the service answers, in a file that is whole or not there.
+// gopherpay statement: the same content as the service's answer, in a file that is complete or absent.
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// How the service stops as people and supervisors stop it: under kept-alive connections, under nohup, through npm.
+// How the service stops when people and supervisors stop it: under kept-alive connections, under nohup, through npm.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { Agent, request as send } from 'node:http';
@@ -40,7 +40,7 @@ test('stop: no request on a kept-alive connection breaks', async (t) => {
       ends.set(end, (ends.get(end) ?? 0) + 1);
     }
   });
-  await until(() => (ends.get('200') ?? 0) > 100, { what: 'the callers to be at work' });
+  await until(() => (ends.get('200') ?? 0) > 100, { what: 'the callers to send requests' });
   assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
   await Promise.all(callers);
   assert.deepEqual(
@@ -103,7 +103,7 @@ test('stop: during SHUTDOWN_DELAY_MS requests are served while /readyz says 503'
   });
   process.kill(service.pid, 'SIGTERM');
   const readiness = async () => await request(service, 'GET', '/readyz');
-  await until(async () => (await readiness()).status === 503, { what: 'the service to say that it stops' });
+  await until(async () => (await readiness()).status === 503, { what: '/readyz to report the stop' });
   assert.equal((await readiness()).body['code'], 'shutting_down');
   assert.equal((await request(service, 'GET', '/healthz')).status, 200);
   assert.equal((await request(service, 'POST', '/accounts', { account_number: 'A', name: 'A' })).status, 201);
@@ -129,7 +129,7 @@ test('stop: SIGHUP is ignored without a terminal, as nohup requires', async (t) 
   );
 });
 
-/** A service whose standard error nobody reads. */
+/** A service whose standard error is not read. */
 async function spawnService(t: TestContext) {
   const database = await createDatabase(t);
   const child = spawn(process.execPath, [MAIN, 'serve'], {

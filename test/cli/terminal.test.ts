@@ -17,7 +17,7 @@ const GREEN = '\u001b[32m';
 const ROWS = 5000;
 
 type Session = {
-  /** All that came onto the screen, with its colors. */
+  /** Everything on the screen, with its colors. */
   screen: () => string;
   press: (key: string) => void;
   exited: Promise<unknown>;

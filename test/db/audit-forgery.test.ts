@@ -1,4 +1,4 @@
-// The audit finds what is forged with care: rows that fit to most others, and a database that no longer refuses.
+// The audit finds careful forgeries: rows that agree with most others, and a database with disabled constraints.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';

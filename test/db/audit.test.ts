@@ -1,4 +1,4 @@
-// The audit finds nothing in a ledger that is whole, and finds whatever is changed, deleted or added in it.
+// The audit finds nothing in a consistent ledger, and finds every change, deletion and addition.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
@@ -100,7 +100,7 @@ const JOURNALED = `
   .trim()
   .split(/\s+/);
 
-/** Which checks may find it when a column is changed; null: nothing else in the books says what the column must be. */
+/** Which checks may find a changed column; null: nothing else in the books determines the column. */
 const FOUND_BY: Record<string, Record<string, string | null>> = {
   // The hashes of its journal have the ledger's name. The other ledger's, or none, cannot fit.
   ledgers: { id: 'ledgers.fields ledgers.rows', name: 'journal.chain', created_at: null, idempotency_key: null },
@@ -176,7 +176,7 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     ...Object.fromEntries(
       ['ledger_id', 'number', 'settled_at', 'previous_hash', 'hash'].map((column) => [column, 'journal.head']),
     ),
-    // Says what was asked about the past, and nothing about the books.
+    // Records queries about the past, and nothing about the books.
     closed_until: null,
   },
   idempotency_keys: {
@@ -190,13 +190,13 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
   leases: { accepted_count: 'accepted.kept', session: null, closed: null, id: null },
 };
 
-/** Where a text is emptied that was null, the journal cannot tell: the two have one form in it. */
+/** The journal cannot distinguish an empty text from null: both have one form in it. */
 const FINDS_EMPTY_TEXT: Record<string, string> = {
   accounts: 'accounts.fields',
   transfers: 'final.transfers',
 };
 
-/** Which checks may find it when a row is gone. */
+/** Which checks may find a deleted row. */
 const FINDS_DELETED: Record<string, string[]> = {
   ledgers: ['ledgers.rows'],
   accounts: ['accounts.changes'],
@@ -205,14 +205,14 @@ const FINDS_DELETED: Record<string, string[]> = {
   entries: ['conservation.transfers'],
   holds: ['holds.orders'],
   reversed_amounts: ['reversals.amounts'],
-  // Without its last row the chain is whole, but the head has no row.
+  // Without its last row the chain is consistent, but the head has no row.
   journal: ['journal.chain', 'journal.head'],
   journal_head: ['journal.head'],
   leases: ['accepted.kept'],
   pending_transfers: ['accepted.kept'],
 };
 
-/** Which check finds it when a row is there twice. */
+/** Which check finds a duplicate row. */
 const FINDS_DOUBLED: Record<string, string> = {
   ledgers: 'ledgers.fields',
   accounts: 'accounts.fields',

@@ -1,4 +1,4 @@
-// Connections that fail without a word, on our side and on the server's.
+// Connections that fail silently, on either side.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Cursor from 'pg-cursor';
@@ -106,7 +106,7 @@ test('connect: a pool closes silent connections, and opens new ones when it can'
   await Promise.all([pool.query('select 1'), pool.query('select 1')]);
   proxy.swallow();
   const startedAt = performance.now();
-  // The first two are sent and not answered; the others wait for a connection in vain.
+  // The first two are sent and not answered; the others time out waiting for a connection.
   const asked = await Promise.allSettled(Array.from({ length: 5 }, async () => await pool.query('select 1')));
   assert.deepEqual(
     asked.map((one) => one.status === 'rejected' && retryPolicyOf(one.reason)),
@@ -139,7 +139,7 @@ test('connect: a suspect pool probes every connection, and closes those that do 
   await assert.rejects(asked, SilenceError);
   await until(() => resting.connection.stream.destroyed, { what: 'the connection at rest to be given up' });
   assertBetween(performance.now() - startedAt, 2000, 4500);
-  // The pool has made a new one, and what lives is as it was.
+  // The pool has opened a new connection, and the live ones are unchanged.
   await pool.query('select 1');
   await well.query('select 1');
 });

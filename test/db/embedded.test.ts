@@ -14,7 +14,10 @@ import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/s
 
 const isRoot = process.geteuid?.() === 0;
 
-/** A folder for a data folder; whatever server still runs in it at the end of the test is ended before it is removed. */
+/**
+ * A folder for a data folder; a server that still runs in it at the end of the test is stopped before the folder is
+ * removed.
+ */
 async function makeFolder(t: TestContext, name = 'data'): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'gopherpay-embedded-'));
   t.after(async () => {
@@ -28,7 +31,7 @@ async function makeFolder(t: TestContext, name = 'data'): Promise<string> {
   return join(root, name);
 }
 
-/** A process of its own that opens the server, says so, and stays until it is killed. */
+/** A process that opens the server, reports it, and runs until it is killed. */
 function startUser(t: TestContext, dataDir: string): ChildProcess {
   const module = new URL('../../src/db/embedded/server.ts', import.meta.url).href;
   const script = `
@@ -59,7 +62,7 @@ async function serverProcessId(dataDir: string): Promise<number | null> {
   return Number.parseInt(text, 10) || null;
 }
 
-/** What Linux tells about a process, or null if it has ended. */
+/** The state of a process on Linux, or null if it has ended. */
 async function stateOf(processId: number): Promise<string | null> {
   const text = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
   return text === '' || /^State:\s+Z/m.test(text) ? null : text;
@@ -287,7 +290,7 @@ test('embedded: a path too long for a socket works, with the socket in a private
   await assertGone(dataDir, processId);
   await assert.rejects(stat(socketDir), { code: 'ENOENT' });
 
-  // Somebody else's folder of that name is refused.
+  // A folder of another user with that name is refused.
   await mkdir(socketDir);
   t.after(() => rm(socketDir, { recursive: true, force: true }));
   await chmod(socketDir, 0o777);

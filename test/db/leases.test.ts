@@ -1,4 +1,4 @@
-// Two processes that take each other for dead. Method: the test holds both leases until both adoptions wait for one.
+// Two processes that presume each other dead. Method: the test holds both leases until both adoptions wait for one.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
@@ -85,7 +85,7 @@ test('leases: a death counts for each remaining transfer, and a clean stop for n
     [dead.id, []],
     [stopped.id, []],
   ]);
-  // Each look may be that of another process, long after the first.
+  // Each check may be that of another process, long after the first.
   for (let look = 0; look < 2; look += 1) {
     for (const orphan of await observeLeases(pool, own.id, 60_000)) {
       const page = await adoptPage(pool, own, orphan, { ...BOUNDS, countMax: 1 });

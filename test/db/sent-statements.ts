@@ -198,7 +198,7 @@ export const SENDERS: readonly Sender[] = [
     what: 'feed',
     send: async (connection) => await loadEvents(connection, MAIN, 500n, { rowsMax: 10, recordsMax: 100 }),
   },
-  // Nothing but its id tells that a pending transfer belongs to a group.
+  // Only its id shows that a pending transfer belongs to a group.
   { what: 'group', readsWhole: QUEUE, send: async (connection) => await loadGroup(connection, MAIN, idOf(HOLD)) },
   {
     what: 'create ledger',

@@ -1,4 +1,5 @@
-// What the code relies on holds in every session, whatever the URL, the role or the database say; what cannot work is refused.
+// Every session has the settings that the code requires, for any settings of the URL, the role or the database.
+// Settings that cannot work are refused.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
@@ -185,7 +186,7 @@ test('session: books are found in their schema after another schema precedes it'
   assert.deepEqual(rows, [{ schemaname: 'public' }]);
 });
 
-/** Gives the database, its role in it, or its URL the adverse settings, and returns the way in. */
+/** Applies the adverse settings to the database, its role, or its URL, and returns how to connect. */
 async function setAdversely(
   t: Scope,
   { name, admin, settings, url }: TestDatabase,

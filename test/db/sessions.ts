@@ -13,7 +13,7 @@ import { onEnd } from '../support/cleanup.ts';
 
 export const timeouts = { ...READING_TIMEOUTS, statementTimeoutMs: 60_000, idleInTransactionTimeoutMs: 70_000 };
 
-/** Whatever a URL, a role, a database or a pooler may say. */
+/** The required settings, for any URL, role, database or pooler. */
 const RIGHT: Readonly<Record<string, string>> = {
   timezone: 'UTC',
   datestyle: 'ISO, MDY',

@@ -1,5 +1,6 @@
-// Goal: no job whatever of movements breaks the books. Method: properties on random jobs of every kind of order, alone and in
-// groups. A property that fails prints its seed and path: run it again with FAST_CHECK_SEED and FAST_CHECK_PATH set to them.
+// Goal: no job of movements breaks the books. Method: properties on random jobs of every kind of order, alone and in
+// groups. A property that fails prints its seed and path: run it again with FAST_CHECK_SEED and FAST_CHECK_PATH set to
+// them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
@@ -69,7 +70,7 @@ const content: fc.Arbitrary<BooksContent> = fc
     const own = accounts.map(({ spare, status, euro, ...fields }) => {
       const held = heldOf(fields.accountNumber);
       const common = { ...fields, currency: euro ? 'EUR' : 'USD' };
-      // Only what is empty can be closed.
+      // Only an empty account can be closed.
       if (status === 'closed' && held === 0n)
         return account(fields.accountNumber, { ...common, status, overdraftLimit: 0n });
       const balance = spare + held - fields.overdraftLimit;

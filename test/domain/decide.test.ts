@@ -1,6 +1,6 @@
-// Goal: the rules of a transfer are exactly those of the design, in its order, and no job whatever breaks the books.
-// Method: a table with a row per case, whose order is the order in which the rules refuse; then properties on random jobs.
-// A property that fails prints its seed and path: run it again with FAST_CHECK_SEED and FAST_CHECK_PATH set to them.
+// Goal: the rules of a transfer are exactly those of the design, in its order, and no job breaks the books. Method: a
+// table with a row per case, whose order is the order in which the rules refuse; then properties on random jobs. A
+// property that fails prints its seed and path: run it again with FAST_CHECK_SEED and FAST_CHECK_PATH set to them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
@@ -16,7 +16,7 @@ import {
 } from '../../src/domain/transfer.ts';
 import { checkProperty } from '../support/property.ts';
 
-/** What became of a transfer, with its entries beside it: all that these orders do is move money. */
+/** The outcome of a transfer with its entries: these orders only move money. */
 type Ended = (Extract<Outcome, { ok: true }> & EntryPair) | Extract<Outcome, { ok: false }>;
 type Decision = { readonly outcomes: readonly Ended[]; readonly moved: readonly Account[] };
 

@@ -47,11 +47,11 @@ test('admission: Retry-After is the whole seconds until it drains at the measure
   admission.tryAdmit(1000, 1000);
   advance(2000);
   admission.releaseSettled(200, 200);
-  // 100 a second, 800 left.
+  // 100 a second, 800 remaining.
   assert.equal(admission.retryAfterSeconds(), 8);
   advance(1000);
   admission.release(50, 50);
-  // 750 left: transfers that were never stored say nothing of the speed.
+  // 750 remaining: transfers that were never stored do not affect the speed.
   assert.equal(admission.retryAfterSeconds(), 8);
   admission.release(51, 51);
   assert.equal(admission.retryAfterSeconds(), 7);
@@ -65,7 +65,7 @@ test('admission: its speed is the mean of the last second and the previous value
   assert.equal(admission.retryAfterSeconds(), 9);
   advance(1000);
   admission.releaseSettled(300, 300);
-  // (100 + 300) / 2 a second, 600 left.
+  // (100 + 300) / 2 a second, 600 remaining.
   assert.equal(admission.retryAfterSeconds(), 3);
 });
 

@@ -1,4 +1,5 @@
-// Goal: however jobs and units end, nothing is lost and nothing stays admitted. Method: random steps, with threads that the test plays itself.
+// Goal: for every end of jobs and units, nothing is lost and nothing stays admitted. Method: random steps, with threads
+// that the test simulates.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';

@@ -1,4 +1,4 @@
-// How units are gathered into jobs, and what becomes of a job that fails, with threads that the test plays itself.
+// How units are gathered into jobs, and what happens to a job that fails, with threads that the test simulates.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';

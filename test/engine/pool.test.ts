@@ -1,4 +1,5 @@
-// Goal: a job runs although threads die, and one thread is always to spare. No database: a job without units needs none.
+// Goal: a job runs although threads die, and one spare thread is always ready. No database: a job without units needs
+// none.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';

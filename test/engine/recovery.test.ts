@@ -1,5 +1,5 @@
-// What recovery takes from the database, and how much of it, while locks hold up its jobs. The test plays the threads: a job that it does
-// not end waits for a lock.
+// What recovery takes from the database, and how much of it, while locks delay its jobs. The test simulates the
+// threads: a job that it does not end waits for a lock.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
@@ -17,7 +17,7 @@ const BROKEN: JobReport = { result: 'poisoned', reason: 'culprit', sqlState: '22
 /** As many as recovery takes at once. */
 const PAGE = 1000;
 
-/** Recovery on a database, with threads that the test plays. */
+/** Recovery on a database, with threads that the test simulates. */
 async function startOn(t: TestContext, database: TestDatabase) {
   const started = await startDispatcher({ threads: 8, jobSizeMax: PAGE });
   const { dispatcher, admission, metrics, logger } = started;
@@ -79,7 +79,7 @@ async function addDueHolds(database: TestDatabase, account: string, count: numbe
   );
 }
 
-/** Transfers of a ledger that a process left which stopped. */
+/** Transfers of a ledger that a stopped process left pending. */
 async function addOrphans(database: TestDatabase, ledgerId: number, count: number): Promise<void> {
   await database.query(
     `with lease as (

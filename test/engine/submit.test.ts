@@ -1,5 +1,5 @@
-// Goal: a caller is never told of a transfer or an account that a crash could take away. Method: each moment at which a wait can end is
-// planted, with threads that the test plays itself, and a real intake and database.
+// Goal: no answer reports a transfer or an account that a crash could lose. Method: the test plants each moment at
+// which a wait can end, with simulated threads, a real intake and a real database.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { JobReport } from '../../src/domain/job.ts';
@@ -251,7 +251,7 @@ test('submit: a wait that ends with an intake that is gone after a lost answer l
   await lost;
   await started.proxy.refuse();
   assert.deepEqual(await answer, { refused: 'outcome_unknown', namedId: transfer.id });
-  assert.deepEqual(await pendingOf([transfer]), [transfer.id], 'it is stored after all');
+  assert.deepEqual(await pendingOf([transfer]), [transfer.id], 'it is stored');
   assert.equal(started.engine.admission.size, 1);
 });
 

@@ -1,5 +1,5 @@
-// One case is one request, made from the service's own description of an operation: as it should be, or mutated in a way or
-// two. It is plain data, so that fast-check can make it smaller and a person can send it again.
+// One case is one request, generated from the service's own description of an operation: valid, or with one or two
+// mutations. It is plain data, so that fast-check can shrink it and a person can send it again.
 import * as fc from 'fast-check';
 import { type Json, mutate, mutation, render, valid } from './json-text.ts';
 import { FIXTURE_LEDGER, ID_TOKENS, knownText, NOWHERE_ID, edgeCaseLiteral, pathText } from './edge-cases.ts';
@@ -202,7 +202,7 @@ export function bodyOf(each: Case, ids: Ids): Buffer | null {
   );
 }
 
-/** Two chunks, cut in the middle, whatever stands there. */
+/** Two chunks, cut in the middle at any byte. */
 function chunk(body: string): string {
   const half = Math.ceil(body.length / 2);
   const parts = [body.slice(0, half), body.slice(half)].filter((part) => part !== '');

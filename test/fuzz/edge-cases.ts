@@ -1,4 +1,4 @@
-// What callers send by mistake or on purpose: texts, names, numbers, headers and paths that are odd but allowed, or not.
+// What callers send by mistake or on purpose: edge cases of texts, names, numbers, headers and paths, allowed or not.
 import * as fc from 'fast-check';
 import type { Schema } from './schema.ts';
 
@@ -23,7 +23,7 @@ export const ID_TOKENS = [
 /** Of nothing. */
 export const NOWHERE_ID = '0192f0c4-0000-7000-8000-00000000000f';
 
-/** Allowed, and easily spoilt on the way. */
+/** Allowed, and easily corrupted in transit. */
 const EDGE_CASE_TEXTS = [
   'Ünïcödé',
   '🧀👩‍👩‍👧‍👦🏳️‍🌈',
@@ -47,7 +47,7 @@ const EDGE_CASE_TEXTS = [
   '\\N',
 ];
 
-/** What no text may have: docs/API.md says which characters these are. */
+/** Characters that no text may have; docs/API.md lists them. */
 const REFUSED =
   /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\u206a-\u206f\ufeff\ufff9-\ufffb]/gu;
 
@@ -55,7 +55,7 @@ const wellFormed = fc
   .string({ unit: 'binary', minLength: 1, maxLength: 30 })
   .map((value) => value.replaceAll(REFUSED, '·'));
 
-/** Text that the schema accepts: free text as odd as can be, or what its pattern says. */
+/** Text that the schema accepts: free text with edge cases, or text of its pattern. */
 export function text(schema: Schema): fc.Arbitrary<string> {
   const { minLength = 0, maxLength = 200 } = schema;
   const pattern = schema.pattern ?? schema.allOf?.[0]?.['pattern'];
@@ -127,7 +127,7 @@ export function pathText(name: string, path: string): fc.Arbitrary<string> {
   if (name === 'ledger') return fc.constantFrom('main', FIXTURE_LEDGER, 'a', '0');
   if (name === 'month') return fc.constantFrom('2025-01', '2024-02', '1000-01', '2026-11', '2026-10');
   if (name === 'account_number') {
-    // What is changed by cases is not what most transfers go through.
+    // Cases do not change the accounts that most transfers use.
     return fc.oneof(
       { arbitrary: fc.constantFrom('F4', 'F5', 'YEN', 'COLD', 'SHUT', 'TAKE', 'L'.repeat(34)), weight: 6 },
       { arbitrary: account, weight: path === '/accounts/{account_number}' ? 0 : 4 },

@@ -1,4 +1,5 @@
-// Goal: no input hurts the service. Method: npm run fuzz in short, with a seed that is always the same and one that is new.
+// Goal: no input harms the service. Method: npm run fuzz in short, with a seed that is always the same and one that is
+// new.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
@@ -19,7 +20,7 @@ for (const seed of [SEED, randomInt(2 ** 31)]) {
     // What is rare may not come with every seed.
     if (seed !== SEED) return;
     const seen = new Set([...statuses.values()].flatMap((counts) => [...counts.keys()]));
-    // Whoever is refused every time tests little.
+    // Requests that are always refused test little.
     for (const status of ['200', '201', '202', '204', '400', '404', '405', '409', '415', '422', '431']) {
       assert.ok(seen.has(status), `no case was answered with ${status}`);
     }

@@ -1,5 +1,5 @@
 // JSON as text rather than as values: members of one name twice, numbers that no reader can keep, escapes of half a
-// character. A valid text is made from a schema; mutations then spoil it.
+// character. A valid text is made from a schema; mutations then make it invalid.
 import * as fc from 'fast-check';
 import { knownText, edgeCaseKey, edgeCaseLiteral, text } from './edge-cases.ts';
 import type { Schema, Schemas } from './schema.ts';
@@ -48,7 +48,7 @@ export function valid(schema: Schema, schemas: Schemas, name = ''): fc.Arbitrary
       return fc
         .array(valid(schema.items ?? {}, schemas), {
           minLength: schema.minItems ?? 0,
-          // A list of a thousand is worth its while now and then only.
+          // A list of a thousand is worth its cost only at times.
           maxLength: Math.min(schema.maxItems ?? 4, 4),
         })
         .chain((items) =>
@@ -99,7 +99,7 @@ function validRecord(schema: Schema, schemas: Schemas): fc.Arbitrary<Json> {
     .map((members): Json => ({ kind: 'object', members: withinBytes(members) }));
 }
 
-/** The first members that have at most METADATA_BYTES_MAX together, which no JSON schema can say. */
+/** The first members that have at most METADATA_BYTES_MAX together, which no JSON schema can express. */
 function withinBytes(members: readonly [string, Json][]): [string, Json][] {
   let bytes = 0;
   return members.filter(([name, value]) => {

@@ -1,5 +1,5 @@
-// Judges one answer by itself: it came in time, it is what the description of the interface says, it tells nothing of the
-// inside, and what it says was accepted is what was sent.
+// Judges one answer by itself: it arrives in time, matches the description of the interface, exposes no internals, and
+// repeats exactly what was sent.
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
@@ -16,7 +16,7 @@ const STATUS_BY_CODE = new Map(
   [...DOCUMENT.matchAll(/^\| `(\w+)` \| (\d{3}) \|/gm)].map(([, code = '', status]) => [code, Number(status)]),
 );
 
-/** What only the inside knows: SQL and what PostgreSQL says, stacks, paths of sources, names of errors and of packages. */
+/** Internals: SQL and messages of PostgreSQL, stacks, paths of sources, names of errors and of packages. */
 const INSIDE = [
   /\b(select|insert into|update \w+ set|delete from|where \w+ =|syntax error|violates|constraint|relation "|column "|duplicate key|sqlstate|postgres|pg_\w+|out of range for type|invalid byte sequence)/i,
   /\bat (async )?[\w.<>]* ?\(?(file:|node:|\/)|\.[cm]?[jt]s:\d+|node_modules|\/src\/|\bfile:\/\//,
@@ -61,7 +61,7 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface, queueM
   const wrong: string[] = [];
   // Of a request that is not HTTP it is not known that it was HEAD; its answer is the last on its connection.
   const isUnread = sent.case.method === 'HEAD' && [400, 431].includes(answer.status) && answer.closes;
-  if (rest.length > 0 && !isUnread) wrong.push(`${rest.length} bytes came behind the answer`);
+  if (rest.length > 0 && !isUnread) wrong.push(`${rest.length} bytes after the answer`);
   const id = answer.headers.get('x-request-id');
   if (id === undefined || id === '') wrong.push('the answer has no X-Request-ID');
   if (answer.status >= 500 && answer.status !== 501)
@@ -86,14 +86,14 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
   const flaw = flawOf({ $ref: 'Problem' }, problem, schemas);
   if (flaw !== null) return [...wrong, `the problem is not as described: ${flaw}: ${text.slice(0, 500)}`];
   const { code, status, title, detail, errors = [], request_id: requestId } = problemForm.parse(problem);
-  if (status !== answer.status) wrong.push(`the problem says ${status}`);
+  if (status !== answer.status) wrong.push(`the problem has status ${status}`);
   if (STATUS_BY_CODE.get(code) !== answer.status) wrong.push(`${code} with ${answer.status} is not documented`);
   if (requestId !== answer.headers.get('x-request-id')) wrong.push('the request id differs from the header');
   if (answer.status === 429 && !queueMayFill) wrong.push('429, and the queue cannot be full');
   if (text.length > 10_000) wrong.push(`the problem has ${text.length} characters`);
   for (const requested of [title, detail, ...errors.map((error) => withoutNames(error.detail))]) {
     const leak = INSIDE.find((pattern) => pattern.test(requested));
-    if (leak) wrong.push(`the answer tells of the inside (${leak.source.slice(0, 30)}…): ${requested.slice(0, 300)}`);
+    if (leak) wrong.push(`the answer exposes internals (${leak.source.slice(0, 30)}…): ${requested.slice(0, 300)}`);
   }
   const isIllFormed = [400, 403, 405, 413, 415, 417, 421, 431, 501].includes(answer.status);
   const isTooLarge = (sent.body?.length ?? 0) > BODY_BYTES_MAX;
@@ -118,7 +118,7 @@ function mayReadAll(target: string): boolean {
   return !isBounded && (metadata !== null || query.has('currency'));
 }
 
-/** Names of members and of parameters that the caller chose are quoted; what they say is its own doing. */
+/** Names of members and of parameters that the caller chose are quoted; their text is the caller's own. */
 function withoutNames(detail: string): string {
   return detail.replaceAll(/"[^"]*("|$)/g, '');
 }
@@ -162,7 +162,7 @@ function judgeQuery(target: string, operation: Operation, { schemas }: Interface
       const flaw = flawOf(parameter.schema, meant, schemas);
       if (flaw !== null) wrong.push(`the parameter ${name} was accepted, though it ${flaw}`);
     }
-    if (seen.has(name)) wrong.push(`the parameter ${name} came twice and was accepted`);
+    if (seen.has(name)) wrong.push(`the parameter ${name} was accepted twice`);
     seen.add(name);
   }
   return wrong;
@@ -185,7 +185,7 @@ function judgeBody(sent: Sent, answer: Answer, operation: Operation, { schemas }
   const parsed = parse(body);
   if (parsed === undefined) return ['a body that is no JSON was accepted'];
   if (!Buffer.from(body).equals(sent.body ?? Buffer.alloc(0))) return ['a body that is not UTF-8 was accepted'];
-  // The description of a change leaves unknown members open, so that the service can say of some that they are fixed.
+  // The description of a change leaves unknown members open, so that the service can report some as fixed.
   const schema =
     operation.method === 'PATCH' && operation.body
       ? { ...operation.body, additionalProperties: false }

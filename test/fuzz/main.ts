@@ -1,5 +1,5 @@
-// npm run fuzz: sends random requests, made from the service's own description of its interface, to a service on a database
-// of its own, and looks for anything that should not be. A tenth goes to a service whose queue is full time and again.
+// npm run fuzz: sends random requests, made from the service's own description of its interface, to a service on a
+// database of its own, and looks for any violation. A tenth goes to a service whose queue is full repeatedly.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createDatabase } from '../support/database.ts';
@@ -35,7 +35,7 @@ const { values, cases, seed } = readOptions(USAGE, () => {
 const cleanups: (() => Promise<void>)[] = [];
 const scope = { after: (cleanup: () => Promise<void>) => void cleanups.push(cleanup) };
 
-/** What was started ends, also when this is stopped in the middle. */
+/** Started processes end, also when the run is interrupted. */
 async function cleanUp(): Promise<void> {
   for (let cleanup = cleanups.pop(); cleanup; cleanup = cleanups.pop()) await cleanup();
 }

@@ -1,6 +1,6 @@
 // What an entry of the corpus of raw requests is made of.
 
-/** What to do next: send these bytes, wait, end our half of the connection, or cut it. */
+/** The next step: send these bytes, wait, end our half of the connection, or reset it. */
 export type Step = string | { readonly waitMs: number } | { readonly ends: 'half' | 'all' };
 
 export const FIN: Step = { ends: 'half' };
@@ -21,7 +21,7 @@ export type Entry = {
   readonly ids?: readonly string[];
   /** The answers may be lost on their way, the last ones first. */
   readonly unheard?: boolean;
-  /** Takes as long as the service is patient: not worth mutating. */
+  /** Takes as long as the service's timeouts: not worth mutating. */
   readonly slow?: boolean;
 };
 

@@ -1,4 +1,4 @@
-// Plays an entry of the raw corpus on a connection of its own, and tells everything that came back.
+// Sends an entry of the raw corpus on a connection of its own, and returns everything received.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Step } from './raw-entry.ts';
@@ -11,7 +11,7 @@ export type Played = {
   ended: 'closed' | 'in time' | 'late';
 };
 
-/** A request behind all others: once it is answered, all others are, and nobody doubts where one ends. */
+/** A request after all others: once it is answered, all others are, and the end of each is unambiguous. */
 const PROBE = 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-ID: probe\r\n\r\n';
 
 export type PlayOptions = {

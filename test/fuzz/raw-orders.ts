@@ -26,7 +26,7 @@ export function partsOf(tag: string): Parts {
 type Ordering = { name: string; make: (parts: Parts) => Omit<Entry, 'name'> };
 
 const order = (name: string, make: Ordering['make']): Ordering => ({ name, make });
-/** A framing that nobody can be sure about: refused, and what follows is not looked at (RFC 9112, section 11.2). */
+/** An ambiguous framing: refused, and the bytes after it are not parsed (RFC 9112, section 11.2). */
 const unclear = (name: string, make: (parts: Parts) => string): Ordering[] => [
   order(name, (parts) => ({ steps: [make(parts)], answers: [400], afterwards: 'closed', stored: 0 })),
   order(`${name}, and an order behind`, (parts) => ({
@@ -303,7 +303,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'open',
     stored: 1,
   })),
-  // What never comes whole.
+  // Incomplete requests.
   order('a body too large that never comes', ({ head }) => ({
     steps: [head(`Content-Length: ${2 ** 40}`)],
     answers: [413],
@@ -348,7 +348,7 @@ export const ORDERS: Ordering[] = [
   })),
   order('a bad chunk behind an answer', ({ chunked }) => ({
     steps: [chunked('').replace('application/json', 'text/plain'), { waitMs: 100 }, 'zz\r\n'],
-    // Whether it is read before the chunk comes is a matter of moments; there is one answer.
+    // Whether it is read before the chunk arrives depends on timing; there is one answer.
     answers: [[400, 415]],
     afterwards: 'closed',
     stored: 0,
@@ -387,7 +387,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'closed',
     stored: 0,
   })),
-  // Node takes a caller that ends its half for gone, and does not answer it; what it ordered may be done.
+  // Node treats a half-closed connection as closed, and does not answer; the order may still take effect.
   order('the end behind an order', ({ order }) => ({
     steps: [order, FIN],
     answers: [202],
@@ -395,7 +395,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'closed',
     stored: 1,
   })),
-  // Nobody hears the answer; whether the order was read before the cut is a matter of moments.
+  // The answer is lost; whether the order was read before the reset depends on timing.
   order('a cut behind an order', ({ order }) => ({
     steps: [order, RST],
     answers: [],

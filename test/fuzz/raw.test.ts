@@ -1,5 +1,6 @@
-// Goal: whatever bytes arrive, each request is answered once and in order or refused, in time; what is refused stores
-// nothing, and what follows a refused framing is not done. Method: a corpus, entry by entry, then the corpus with bytes changed.
+// Goal: for any bytes, each request is answered once and in order, or refused, in time. A refused request stores
+// nothing, and nothing after a refused framing takes effect. Method: a corpus, entry by entry, then the corpus with
+// bytes changed.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { before, test } from 'node:test';
@@ -13,7 +14,7 @@ import { type Entry, RAW_ENV, type Step } from './raw-entry.ts';
 import { play, type Played } from './raw-line.ts';
 import type { Answer } from './wire.ts';
 
-/** The service is patient for 1 s, looks every 2 s, and lets a refused caller go on for 2 s. */
+/** The service waits 1 s for a request, checks every 2 s, and lets a refused caller send for 2 s. */
 const ENDED_WITHIN_MS = 7000;
 const MUTANTS = 1000;
 const VOLLEY = 50;
@@ -41,7 +42,7 @@ test('raw: entries have unique names', () => {
 });
 
 test('raw: every entry of the corpus gets its expected answer', { timeout: 60_000, concurrency: true }, async (t) => {
-  // All at once: the slow ones take as long as the service is patient.
+  // All at once: the slow ones take as long as the service's timeouts.
   await Promise.all(
     ENTRIES.map((entry) =>
       t.test(entry.name, async () => {
@@ -80,7 +81,7 @@ async function check(entry: Entry): Promise<void> {
   );
 }
 
-/** What holds for whatever was sent. */
+/** Rules for any bytes. */
 function checkAnswers(played: Played): void {
   const { answers, rest } = played;
   assert.equal(rest.length, 0, show(played));
@@ -89,11 +90,11 @@ function checkAnswers(played: Played): void {
     assert.ok(headers.get('x-request-id'), show(played));
     if (status >= 400) assert.equal(headers.get('content-type'), 'application/problem+json');
     assert.doesNotMatch(body.toString(), /HPE_|ERR_|\bat .*\(|node:|Parse Error/);
-    if (closes) assert.equal(index, answers.length - 1, `an answer came behind the last one: ${show(played)}`);
+    if (closes) assert.equal(index, answers.length - 1, `an answer after the last one: ${show(played)}`);
   }
 }
 
-// The corpus with changes: nobody can say what each must be answered, but some things always hold.
+// The corpus with mutations: the answer of each is not predicted, but some rules always hold.
 
 /** If the framing is whole, the probe is answered; if it waits for more, our half ends, and it knows. */
 const PLAYED = { timeoutMs: ENDED_WITHIN_MS, probeAfter: 0, quietMs: QUIET_MS };
@@ -193,7 +194,7 @@ for (const seed of [2026, randomInt(2 ** 31)]) {
         accepted += played.answers.filter(ordered).length;
       }
       assert.equal(service.ended(), false);
-      assert.equal((await countStored()) - before, accepted, 'what is stored is what was answered');
+      assert.equal((await countStored()) - before, accepted, 'the stored transfers are the accepted ones');
     };
     const one = fc.option(mutant, { freq: 2 ** 30 });
     await fc.assert(fc.asyncProperty(fc.tuple(...Array.from({ length: VOLLEY }, () => one)), volley), {

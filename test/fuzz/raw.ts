@@ -1,5 +1,5 @@
-// A corpus of what is hardly HTTP, or very much so: bytes as they go over the wire, what must be answered, what becomes of
-// the connection, and how many transfers may be stored by it. RFC 9112 says what a server may do with most of it.
+// A corpus of malformed and unusual HTTP: the bytes on the wire, the expected answer and state of the connection, and
+// how many transfers may be stored. RFC 9112 defines most of it.
 import { answered, drip, type Entry, FIN, GET, last, refused, RST, TLS_CLIENT_HELLO, withHead } from './raw-entry.ts';
 import { ORDERS, partsOf } from './raw-orders.ts';
 
@@ -9,7 +9,7 @@ export function corpus(tag: (name: string) => string): Entry[] {
 }
 
 const SIMPLE: Entry[] = [
-  // What is no HTTP/1.1.
+  // Not HTTP/1.1.
   refused('TLS', TLS_CLIENT_HELLO),
   refused(
     'the preface of HTTP/2',
@@ -116,7 +116,7 @@ const SIMPLE: Entry[] = [
     afterwards: 'closed',
     stored: 0,
   },
-  // What never comes whole.
+  // Incomplete requests.
   { name: 'nothing', steps: [], answers: [408], afterwards: 'closed', stored: 0, slow: true },
   {
     name: 'a slow head',

@@ -1,5 +1,4 @@
-// Runs cases against a service: some at a time, then a look at what is stored. What fast-check finds to be wrong it makes
-// as small as it can.
+// Runs cases against a service: some at a time, then a check of the stored rows. fast-check shrinks each violation.
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { TestDatabase } from '../support/database.ts';
@@ -32,7 +31,7 @@ export const FUZZ_ENV = {
   LOG_LEVEL: 'error',
 };
 
-/** The same with a queue that is full time and again: then 429 is an answer, and must have left nothing behind. */
+/** The same with a queue that is full repeatedly: then 429 is expected, and must store nothing. */
 export const FULL_QUEUE_ENV = { ...FUZZ_ENV, MAX_QUEUE: '3' };
 
 export type Options = {
@@ -80,7 +79,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     if (!each || !line) return [];
     const isHead = each.method === 'HEAD';
     const outcome = await line.exchange(renderCase(each, ids), { timeoutMs: ANSWER_TIMEOUT_MS, isHead });
-    // What such a request makes of its end is its own affair: the next one begins on a connection of its own.
+    // The end of a mutated request is ambiguous, so the next one uses a new connection.
     if (each.mutated.length > 0) line.close();
     const status = outcome.ended === 'answered' ? String(outcome.answer.status) : outcome.ended;
     if (failures === 0) count(statuses, each.operation, status);
@@ -93,7 +92,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     return judge(asked, outcome, described, options.queueMayFill ?? false);
   };
 
-  /** Sends those of a volley that `chosen` says at once; returns what is wrong with each, and then with what is stored. */
+  /** Sends the `chosen` cases of a volley at once; returns what is wrong with each, and with the stored rows. */
   const send = async (volley: Volley, chosen: number | null): Promise<{ byCase: string[][]; atLast: string[] }> => {
     if (service.ended()) {
       service = await start();
@@ -105,7 +104,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     );
     const atLast = service.ended() ? [`the service ended: ${service.output().slice(-1000)}`] : [];
     atLast.push(...(await stored.compare()));
-    // What is wrong now is not to be found wrong with the next case.
+    // A violation found now must not be attributed to the next case.
     if (atLast.length > 0) await stored.begin();
     return { byCase, atLast };
   };

@@ -1,5 +1,5 @@
-// The served /openapi.json, and a small judge of JSON Schema that shares nothing with the service's own: what a document
-// says is read here as any caller might read it.
+// The served /openapi.json, and a small judge of JSON Schema that shares nothing with the service's own: it reads the
+// document as any caller might.
 import { z } from 'zod';
 
 const schemaForm = z.looseObject({
@@ -140,7 +140,7 @@ function typeOf(value: unknown, wanted: string): string {
 const patterns = new Map<string, RegExp>();
 
 function textFlaw(schema: Schema, value: string, at: string): string | null {
-  // Counting is dear, and most texts are far from any bound.
+  // Counting is expensive, and most texts are far from any bound.
   const length = schema.maxLength === undefined && schema.minLength === undefined ? 0 : Array.from(value).length;
   if (length < (schema.minLength ?? 0)) return `${at} is too short`;
   if (length > (schema.maxLength ?? Infinity)) return `${at} is too long`;

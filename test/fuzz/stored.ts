@@ -1,4 +1,4 @@
-// Holds what is stored against what was answered: every 2xx accounts for exactly what it says, and nothing else is there.
+// Compares the stored rows with the answers: every 2xx accounts for exactly its content, and nothing else is stored.
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { TestDatabase } from '../support/database.ts';
@@ -20,34 +20,34 @@ const reported = z.looseObject({
     return z.array(reported).optional();
   },
 });
-/** What an answer says of a transfer or an account, with the name of its ledger. */
+/** A transfer or an account in an answer, with the name of its ledger. */
 type Reported = z.infer<typeof reported> & { readonly ledger: string };
 
 const NO_BODY_STORED = /^GET /;
 
 export class Stored {
   readonly #database: TestDatabase;
-  /** Everything that callers were told is stored: ids of transfers; the others each with its ledger, see `nameIn`. */
+  /** Everything that answers reported as stored: ids of transfers; the others each with its ledger, see `nameIn`. */
   readonly #transfers = new Set<string>();
   readonly #accounts = new Set<string>();
   readonly #changed = new Set<string>();
   readonly #closed = new Set<string>([nameIn('main', 'SHUT')]);
   readonly #keys = new Set<string>();
-  /** What was told since the last look. */
+  /** Reported since the last comparison. */
   #freshTransfers: Reported[] = [];
   #freshAccounts: Reported[] = [];
   #changes = 0;
   /** The journal of each ledger, by its id, up to here is counted already. */
   readonly #journalNumbers = new Map<number, bigint>();
   #settled = 0;
-  /** What was there before, and whatever was found to be wrong already. */
+  /** The counts before, including violations that were reported already. */
   #before: Counts = { accounts: 0, externals: 0, transfers: 0, keys: 0, changes: 0, holds: 0 };
 
   constructor(database: TestDatabase) {
     this.#database = database;
   }
 
-  /** Takes what is stored now for right. */
+  /** Accepts the current rows as correct. */
   async begin(): Promise<void> {
     const now = await this.#count();
     const reported = this.#reported();
@@ -63,12 +63,12 @@ export class Stored {
     this.#freshAccounts = [];
   }
 
-  /** Every id of a transfer that a caller was told. */
+  /** Every id of a transfer in an answer. */
   get accepted(): string[] {
     return [...this.#transfers];
   }
 
-  /** Notes what an answer says is stored now. */
+  /** Records what an answer reports as stored. */
   note(operation: Operation, headers: readonly (readonly [string, string])[], path: string, answer: Answer): void {
     if (answer.status >= 300 || NO_BODY_STORED.test(operation.name)) return;
     const ledger = ledgerOf(path);
@@ -105,7 +105,7 @@ export class Stored {
     }
   }
 
-  /** What is stored and was not told, or told and not stored, or not stored as told; as sentences. */
+  /** Rows that are stored but not reported, reported but not stored, or different; as sentences. */
   async compare(): Promise<string[]> {
     const now = await this.#count();
     const reported = this.#reported();
@@ -263,5 +263,8 @@ function differences(
 ): string[] {
   return names
     .filter((name) => !isDeepStrictEqual(reported[name], row[name]))
-    .map((name) => `${what} has ${name} ${JSON.stringify(row[name])}, and was told ${JSON.stringify(reported[name])}`);
+    .map(
+      (name) =>
+        `${what} has ${name} ${JSON.stringify(row[name])}, but was reported as ${JSON.stringify(reported[name])}`,
+    );
 }

@@ -1,18 +1,17 @@
-// A caller that is not polite: it sends the bytes it is given, whatever they are, and reads what comes back. undici and
-// node:http would refuse to send most of it.
+// A low-level client: it sends any bytes, and reads the answer. undici and node:http would refuse to send most of it.
 import { connect, type Socket } from 'node:net';
 
 export type Answer = {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly body: Buffer;
-  /** Whether the service says that it closes the connection. */
+  /** Whether the service announces that it closes the connection. */
   readonly closes: boolean;
 };
 
 export type Outcome =
   | { readonly ended: 'answered'; readonly answer: Answer; readonly rest: Buffer }
-  /** The connection was closed, or could not be had. */
+  /** The connection was closed, or could not be opened. */
   | { readonly ended: 'closed'; readonly received: Buffer; readonly reason: string }
   | { readonly ended: 'late'; readonly received: Buffer };
 
@@ -34,7 +33,7 @@ export class Line {
       const settle = (outcome: Outcome): void => {
         clearTimeout(patience);
         socket.removeAllListeners();
-        // A connection that nobody waits on may still break.
+        // An idle connection may still break.
         socket.on('error', () => {});
         resolve(outcome);
       };

@@ -1,4 +1,4 @@
-// Opening an account honors Idempotency-Key, as every POST does, and a full queue hides no answer of the past.
+// Opening an account honors Idempotency-Key, as every POST does, and a replay is answered while the queue is full.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
@@ -53,7 +53,7 @@ test('account keys: a key names one request of any kind', async (t) => {
   assert.deepEqual([account.status, account.body['code']], [422, 'idempotency_key_reused'], account.text);
   const refused = await request(service, 'POST', '/accounts', { ...ZED, account_number: 'ZED' }, key('three'));
   assert.equal(refused.body['code'], 'account_exists');
-  // Nothing was done under it, so it names nothing.
+  // It had no effect, so the key is unused.
   assert.equal((await request(service, 'POST', '/accounts', ZED, key('three'))).status, 201);
 });
 

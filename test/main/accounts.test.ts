@@ -570,7 +570,7 @@ function pathOf(account: Row): string {
   return `/accounts/${numberOf(account)}`;
 }
 
-/** As the account is shown later: the id of its opening transfer is told once. */
+/** The account as shown later: only the first answer has the id of its opening transfer. */
 function withoutOpening(account: Row): Row {
   return Object.fromEntries(Object.entries(account).filter(([field]) => field !== 'opening_transfer_id'));
 }

@@ -1,5 +1,6 @@
-// Goal: whatever a caller sends, it gets a clear answer at once, nothing is stored, and the service goes on. Here: what a body may say, and how much.
-// Method: one wrong request at a time; after each the whole content of the database must be what it was before.
+// Goal: every wrong request gets a clear answer at once, nothing is stored, and the service continues. Here: content
+// and size of bodies. Method: one wrong request at a time; after each the whole content of the database must be what it
+// was before.
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { before, test } from 'node:test';
@@ -28,7 +29,7 @@ import {
 
 before(start);
 
-// What a body may say.
+// Content of bodies.
 
 const AMOUNTS: { amount: string; code: ProblemCode }[] = [
   ...['0', '-0', '-1', '-9007199254740991'].map((amount) => ({ amount, code: 'amount_not_positive' as const })),
@@ -343,7 +344,7 @@ test('bad input: deep nesting is refused', async () => {
   }
 });
 
-// How much a body may say.
+// Size of bodies.
 
 test('bad input: a body with a too large Content-Length is refused before it is sent', async (t) => {
   const head = `POST /transfers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${2 ** 40}\r\n\r\n`;

@@ -1,5 +1,5 @@
-// Goal: whatever a caller sends, it gets a clear answer at once, nothing is stored, and the service goes on. Here: what is hardly HTTP.
-// Method: one wrong request at a time; after each the whole content of the database must be what it was before.
+// Goal: every wrong request gets a clear answer at once, nothing is stored, and the service continues. Here: malformed
+// HTTP. Method: one wrong request at a time; after each the whole content of the database must be what it was before.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
@@ -21,7 +21,7 @@ import {
 
 before(start);
 
-// What is hardly HTTP.
+// Malformed HTTP.
 
 const BODY = JSON.stringify(TRANSFER);
 const HEAD = 'POST /transfers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';

@@ -1,5 +1,6 @@
-// Goal: whatever a caller sends, it gets a clear answer at once, nothing is stored, and the service goes on. Here: headers, paths, methods and queries.
-// Method: one wrong request at a time; after each the whole content of the database must be what it was before.
+// Goal: every wrong request gets a clear answer at once, nothing is stored, and the service continues. Here: headers,
+// paths, methods and queries. Method: one wrong request at a time; after each the whole content of the database must be
+// what it was before.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { request } from '../support/service.ts';

@@ -49,7 +49,7 @@ export async function start(t: Scope): Promise<void> {
   tables = rows.map(({ name }) => name);
 }
 
-/** Every file ends with this: the service is alive, and has found no fault with itself. */
+/** Every file ends with this: the service is alive, and has logged no error. */
 export async function checkHealth(): Promise<void> {
   const answer = await request(service, 'GET', '/healthz');
   assert.equal(answer.status, 200);
@@ -128,7 +128,7 @@ export function checkProblem(
   assert.equal(answer.status, PROBLEMS[code].status);
 }
 
-/** Writes to a socket of its own as it is told to, and returns the one answer. */
+/** Writes the given parts to a socket of its own, and returns the one answer. */
 export async function sendRaw(t: TestContext, parts: readonly string[], to: Service = service): Promise<RawAnswer> {
   const [answer] = await sendRawAll(t, parts, 1, { to });
   assert.ok(answer);

@@ -92,7 +92,7 @@ async function write(services: readonly Service[], random: Random): Promise<void
   }
 }
 
-/** Holds an account now and then, so that jobs that began first are committed last. */
+/** Locks an account at times, so that jobs that began first commit last. */
 async function delayCommits(database: TestDatabase, random: Random, writing: { done: boolean }): Promise<void> {
   const connection = await database.connect();
   while (!writing.done) {
@@ -130,7 +130,7 @@ async function readPages(
   return reported;
 }
 
-/** Follows one service after the other, hangs up at any moment, and comes back with what it saw last, until the end. */
+/** Follows one service after the other, disconnects at any moment, and resumes after its last event, until the end. */
 async function readLive(
   t: TestContext,
   services: readonly Service[],
@@ -156,7 +156,7 @@ async function readLive(
   }
 }
 
-/** What every reader must have been told: the journal, as it is in the database. */
+/** What every reader must have received: the journal in the database. */
 async function loadExpected(database: TestDatabase): Promise<unknown[]> {
   const rows = await database.query<{ number: bigint; hash: string; transfers: string[]; changes: string[] | null }>(
     `select number, encode(hash, 'hex') as hash,
@@ -234,7 +234,7 @@ test('events: a stalled reader is disconnected, and the others are unaffected', 
 
 test('events: streams end with the service, also a stalled one', { timeout: 60_000 }, async (t) => {
   const database = await createDatabase(t);
-  // With so much time to drain, a stream that holds up the end is found by this test's timeout.
+  // The drain timeout is so long that a stream which delays the end fails this test by its timeout.
   const service = await startService(t, { database, env: { THREADS: '2', DRAIN_TIMEOUT_MS: '600000' } });
   await fillFeed(service);
   const reader = follow(t, service, { after: 0 });
@@ -259,14 +259,14 @@ test('events: a follower does not notice that the database dropped its connectio
   );
   // Until its connections are back the service may refuse.
   await until(async () => (await request(service, 'PATCH', '/accounts/ANN', { name: 'Ann again' })).status === 200, {
-    what: 'the service to be back',
+    what: 'the service to reconnect',
   });
   await until(() => reader.events.some((event) => event.account_changes[0]?.change_number === 2), {
     what: 'the event after the drop',
   });
 });
 
-/** Settles transfers with much to say of each. */
+/** Settles transfers with large events. */
 async function fillFeed(service: Service): Promise<void> {
   await open(service, 'ANN');
   await open(service, 'BOB');

@@ -1,4 +1,4 @@
-// GET /events: the feed, page by page and live. What a follower is told is compared with the database, row by row.
+// GET /events: the feed, page by page and live. The received events are compared with the database, row by row.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';

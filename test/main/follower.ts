@@ -80,7 +80,7 @@ export function follow(
     if (error instanceof assert.AssertionError || error instanceof z.ZodError) throw error;
     return false;
   });
-  // Whoever awaits `ended` is told; nobody else may be hit by it.
+  // The rejection is for callers that await `ended`; it must not be unhandled.
   ended.catch(() => {});
   const leave = async (): Promise<void> => {
     hangUp.abort();

@@ -1,4 +1,4 @@
-// The listener for operators, and what readiness tells.
+// The listener for operators, and the reports of readiness.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';

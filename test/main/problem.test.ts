@@ -1,4 +1,4 @@
-// What the code refuses with and what docs/API.md says about it must be the same, both ways; and so must the routes.
+// The problem codes in the code and in docs/API.md must be the same, and so must the routes.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, test } from 'node:test';

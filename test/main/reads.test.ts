@@ -1,4 +1,4 @@
-// The line before a pool of connections, without a pool.
+// The turns of callers before a pool of connections, without a pool.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DatabaseError } from 'pg-protocol';

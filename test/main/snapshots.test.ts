@@ -1,4 +1,5 @@
-// Each answer is one snapshot: what settles during a read, or between two pages, is shown once and in a documented state.
+// Each answer is one snapshot: a transfer that settles during a read, or between two pages, is shown once and in a
+// documented state.
 import assert from 'node:assert/strict';
 import { randomUUIDv7 } from 'node:crypto';
 import { before, test } from 'node:test';
@@ -37,7 +38,7 @@ async function plant(kind: 'hold' | 'transfer', count: number): Promise<string[]
   return ids.toReversed();
 }
 
-/** Settles planted transfers as a job does, as far as reads can tell. */
+/** Settles planted transfers like a job, as far as reads can observe. */
 async function settle(run: Run, ids: readonly string[]): Promise<void> {
   await run('update journal_head set number = number + 1, settled_at = greatest(settled_at, clock_timestamp())');
   await run(
@@ -108,7 +109,7 @@ test('snapshots: a hold that settles during a read is open', async () => {
 test('snapshots: a capture and a void find a hold that settles meanwhile', async () => {
   for (const action of ['capture', 'void']) {
     const [id = ''] = await plant('hold', 1);
-    // The key is looked at once the hold is found.
+    // The key is checked once the hold is found.
     const order = () => request(service, 'POST', `/holds/${id}/${action}`, {}, { 'idempotency-key': 'not a key' });
     assert.equal((await order()).body['code'], 'not_settled');
     assert.equal((await settleDuring([id], order)).body['code'], 'invalid_request');

@@ -1,4 +1,4 @@
-// Statements: what a month of an account has in it, in three forms, and what is no statement.
+// Statements: the content of a month of an account, in three forms, and refused requests.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
@@ -261,7 +261,7 @@ test(
     assert.equal(statement.entries.length, 12_001);
     assert.ok(statement.entries.every(({ entry_number, balance }) => balance === 12_001 - entry_number));
 
-    // A reader that takes nothing more than the beginning keeps the only place.
+    // A reader that stalls after the beginning keeps the only slot.
     const { hostname, port } = new URL(other.url);
     const socket = connect(Number(port), hostname);
     onEnd(t, () => {
@@ -279,7 +279,7 @@ test(
     await until(async () => (await request(other, 'GET', `/accounts/BOB/statements/${month}`)).status === 200, {
       what: 'the slot of the disconnected reader',
     });
-    await until(() => other.logs().some((line) => line['ended'] === 'hung_up'), { what: 'the log to tell of it' });
+    await until(() => other.logs().some((line) => line['ended'] === 'hung_up'), { what: 'the line in the log' });
   },
 );
 

@@ -1,4 +1,4 @@
-// The views of answers: what a renderer writes is what the OpenAPI document says.
+// The views of answers: renderers write what the OpenAPI document describes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';

@@ -11,11 +11,11 @@ export async function checkReported(
   reported: readonly Reported[],
 ): Promise<void> {
   const rows = await query(
-    `select told.*, transfers.status as is, transfers.failure_code as is_code, transfers.amount::text as is_amount
+    `select reported.*, transfers.status as is, transfers.failure_code as is_code, transfers.amount::text as is_amount
      from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::uuid[])
-       as told (id, status, failure_code, amount, currency, completed_at, group_id)
+       as reported (id, status, failure_code, amount, currency, completed_at, group_id)
      left join transfers using (id)
-     where (told.status, told.failure_code, told.amount, told.currency, told.completed_at, told.group_id)
+     where (reported.status, reported.failure_code, reported.amount, reported.currency, reported.completed_at, reported.group_id)
        is distinct from (transfers.status, transfers.failure_code, transfers.amount, transfers.currency,
          transfers.completed_at, transfers.group_id)
      limit ${SHOWN_MAX}`,
@@ -31,7 +31,7 @@ export async function checkReported(
   );
   if (rows.length > 0) {
     throw new AssertionError({
-      message: `Callers were told what is not so: ${rows.map(({ id, is, is_code: code }) => `${id} is ${is} ${code}`).join(', ')}`,
+      message: `Answers that do not match the stored rows: ${rows.map(({ id, is, is_code: code }) => `${id} is ${is} ${code}`).join(', ')}`,
     });
   }
 }

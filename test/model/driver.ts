@@ -1,10 +1,10 @@
-// Puts the model's requests to a running service, and reads the books as the database has them: in the model's terms.
+// Sends the model's requests to a running service, and reads the books in the model's terms.
 import { z } from 'zod';
 import type { TestDatabase } from '../support/database.ts';
 import { request } from '../support/service.ts';
 import type { Account, Answer, Command, Ended, Hold, Request, Terms } from './model.ts';
 
-/** Two directions of one map: what the test calls a thing, and the id that the service gave it. */
+/** A map in both directions: the name in the test, and the id of the service. */
 export class Names {
   readonly #ids = new Map<string, string>();
   readonly #names = new Map<string, string>();
@@ -16,7 +16,7 @@ export class Names {
     this.#names.set(id, name);
   }
 
-  /** The id; for what is not known, one that nobody has. */
+  /** The id; an unused one for an unknown name. */
   idOf(name: string): string {
     return this.#ids.get(name) ?? '00000000-0000-7000-8000-000000000000';
   }
@@ -45,18 +45,18 @@ const account = z.object({
 });
 const problem = z.object({ code: z.string() });
 
-/** A movement as a caller was told of it. */
+/** A movement in an answer. */
 export type Reported = z.infer<typeof movement>;
 
 export type Received = {
   answer: Answer;
-  /** Every movement that the answer told of as stored; none for a dry run. */
+  /** Every movement that the answer reported as stored; none for a dry run. */
   reported: Reported[];
 };
 
 /**
- * Sends requests at the same time, each to one of the services in turn, and waits for their ends. New things get their names
- * once all have answered, so that a replay can be told by the name of what it repeats.
+ * Sends requests at the same time, each to one of the services in turn, and waits for their ends. New things get their
+ * names once all have answered, so that a replay is reported by the name of the original.
  */
 export async function send(
   services: readonly { url: string }[],
@@ -105,9 +105,9 @@ function parse(
     };
     return { answer: { says: 'changed', account: changed }, ...none };
   }
-  if (status !== 200) throw new Error(`An answer of ${status} tells no end: ${JSON.stringify(body)}`);
+  if (status !== 200) throw new Error(`An answer of ${status} has no outcome: ${JSON.stringify(body)}`);
   if (dryRun !== (body['dry_run'] === true))
-    throw new Error(`A dry run and only that is told as one: ${JSON.stringify(body)}`);
+    throw new Error(`The dry_run of the answer does not match the request: ${JSON.stringify(body)}`);
   const reported = command.type === 'group' ? group.parse(body).transfers : [movement.parse(body)];
   const id = command.type === 'group' ? group.parse(body).group_id : (reported[0]?.id ?? '');
   const replayed = headers['idempotency-replayed'] === 'true';
@@ -186,14 +186,14 @@ function defined(fields: Record<string, string | number | bigint | null>): Recor
   );
 }
 
-/** What the model predicts of the books, in a form that can be compared. */
+/** The books that the model predicts, in a comparable form. */
 export type Snapshot = {
   accounts: Record<string, Account>;
   holds: Record<string, Hold>;
   reversed: Record<string, bigint>;
 };
 
-/** The books of some currencies, which nobody else may be using. */
+/** The books of some currencies, which no other test may use. */
 export async function readBooks(
   database: TestDatabase,
   prefix: string,

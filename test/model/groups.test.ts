@@ -1,5 +1,6 @@
-// Goal: groups of a thousand members, the most there may be, settle all or none, or each for itself, and are told as they are.
-// Method: two services on one database; the accounts are few, so that every member needs what the ones before it did.
+// Goal: groups of a thousand members, the most there may be, settle all or none, or independently, and are reported
+// correctly. Method: two services on one database; the accounts are few, so that every member needs what the ones
+// before it did.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { type Answer, request } from '../support/service.ts';

@@ -1,5 +1,5 @@
-// The books as a careful caller imagines them: plain maps, one rule per line, nothing shared with the service. It predicts
-// the answer to every request and what the books say afterwards. Money in minor units.
+// The books as a careful caller models them: plain maps, one rule per line, nothing shared with the service. It
+// predicts the answer to every request and the books afterwards. Money in minor units.
 
 /** Accounts are known by `NAME`, those of the world outside by `@external EUR`. */
 export type Books = {
@@ -75,7 +75,7 @@ export type Answer =
 const MONEY_MAX = 2n ** 53n - 1n;
 const OUTSIDE = '@external';
 
-/** Does what is asked, in `books`, and says what the caller is told. */
+/** Executes a command in `books`, and returns the predicted answer. */
 export function ask(books: Books, { command, key, dryRun }: Request): Answer {
   if (command.type === 'change') return change(books, command);
   if (command.type === 'close') return close(books, command);
@@ -112,7 +112,7 @@ export function available(account: Account): bigint {
   return account.balance - account.held + account.limit;
 }
 
-/** What makes two requests the same one: everything but what the test calls them. */
+/** What makes two requests the same: everything but their names in the test. */
 function describe(command: Command): string {
   return JSON.stringify({ ...command, name: '' }, (_, value: unknown) =>
     typeof value === 'bigint' ? `${value}` : value,
@@ -140,7 +140,7 @@ function execute(books: Books, command: Exclude<Command, { type: 'change' | 'clo
   const { name, atomic, legs } = command;
   const orders = legs.map((terms) => ({ ...plain('transfer', terms), ...terms }));
   if (!atomic) return orders.map((order, index) => settle(books, `${name}.${index}`, order));
-  // All or none: tried on a copy, which becomes the books only if nobody was refused.
+  // All or none: tried on a copy, which becomes the books only if no member was refused.
   const copy = structuredClone(books);
   const tried = orders.map((order, index) => settle(copy, `${name}.${index}`, order));
   const culprit = tried.findIndex(({ status }) => status === 'failed');
@@ -198,7 +198,7 @@ type Facts = Order & {
   target: Account | undefined;
   parent: Hold | undefined;
   undone: Movement | undefined;
-  /** What is left of the hold, or not yet reversed. */
+  /** The remainder of the hold, or the amount not yet reversed. */
   rest: bigint;
   /** What would move. */
   moved: bigint;
@@ -287,7 +287,7 @@ function differs(actual: bigint | undefined, wanted: bigint | null | undefined):
   return wanted !== null && wanted !== undefined && actual !== wanted;
 }
 
-/** The currency that is named, or else whatever the accounts have. */
+/** The named currency, or else that of the accounts. */
 function currencyOf(books: Books, { from, to, currency }: Order): string | null {
   const has = (account: string, other: string) => books.accounts.get(keyOf(books, account, other))?.currency ?? null;
   return currency ?? has(from, to) ?? has(to, from);

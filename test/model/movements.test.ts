@@ -1,7 +1,7 @@
-// Goal: every movement does exactly what a plain model of the books says, alone and beside others.
-// Method: random programs of requests, over HTTP, to the service on a real PostgreSQL. In turn: each answer and the books
-// after it are predicted. At once: what comes of a few requests must be what some order of them would have led to.
-// A failure prints its seed and path: run it again with MODEL_SEED and MODEL_PATH set to them. MODEL_RUNS says how many.
+// Goal: every movement does exactly what a plain model of the books predicts, alone and concurrently. Method: random
+// programs of requests, over HTTP, to the service on a real PostgreSQL. In turn: each answer and the books after it are
+// predicted. At once: the result of a few requests must be that of some sequential order. A failure prints its seed and
+// path: run it again with MODEL_SEED and MODEL_PATH set to them. MODEL_RUNS says how many.
 import { test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import { checkPromises } from '../support/promises/check.ts';

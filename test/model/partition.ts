@@ -1,5 +1,5 @@
-// A partition: some accounts in currencies that nobody else uses, and the model of them. Partitions run side by side on one service,
-// so that their orders meet in the same jobs, and each can still be predicted exactly.
+// A partition: some accounts in currencies of its own, and the model of them. Partitions run side by side on one
+// service, so that their orders meet in the same jobs, and each can still be predicted exactly.
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import type { TestDatabase } from '../support/database.ts';
@@ -79,7 +79,9 @@ export class Partition {
     return partition;
   }
 
-  /** Takes the steps one after another. Each answer, and the books after it, must be exactly what the model says. */
+  /**
+   * Takes the steps one after another. Each answer, and the books after it, must be exactly what the model predicts.
+   */
   async runInTurn(steps: readonly Step[]): Promise<void> {
     await this.#explained(async () => {
       for (const step of steps) {
@@ -103,7 +105,7 @@ export class Partition {
     });
   }
 
-  /** Sends the steps' requests at the same time. What comes of it must be what some order of them would have led to. */
+  /** Sends the steps' requests at the same time. The result must be that of some sequential order. */
   async runAtOnce(steps: readonly Step[]): Promise<void> {
     await this.#explained(async () => {
       const batch = steps.flatMap((step) => this.#resolve(step, this.#books) ?? []).slice(0, BATCH_MAX);
@@ -121,7 +123,7 @@ export class Partition {
     });
   }
 
-  /** Sends many requests at the same time. How they end is not predicted, but nothing of the service's may go wrong. */
+  /** Sends many requests at the same time. Their outcomes are not predicted, but the service must not fail. */
   async runStorm(steps: readonly Step[]): Promise<void> {
     await this.#explained(async () => {
       const batch = steps.flatMap((step) => this.#resolve(step, this.#books) ?? []);
@@ -131,7 +133,7 @@ export class Partition {
     });
   }
 
-  /** The books as they would be if the requests had come in this order, or null if that is not what was seen. */
+  /** The books if the requests had arrived in this order, or null if the answers differ. */
   #explains(
     order: readonly number[],
     batch: readonly Request[],
@@ -150,7 +152,7 @@ export class Partition {
     for (const sent of batch) this.#log.push(`ask  ${render(sent)}`);
     const received = await send(this.#stage.services, batch, this.#names);
     for (const { answer, reported } of received) {
-      this.#log.push(`told ${render(answer)}`);
+      this.#log.push(`received ${render(answer)}`);
       this.reported.push(...reported);
     }
     this.#asked.push(...batch);

@@ -59,7 +59,7 @@ function run(program: readonly Step[], reached: Set<string>): void {
   }
 }
 
-/** Asks, and says in words what came of it. */
+/** Executes a step, and describes the outcome. */
 function reachedBy(sent: Request, books: Books): string[] {
   const { command } = sent;
   const answer = ask(books, sent);

@@ -159,7 +159,7 @@ function toCommand(step: Step, books: Books, name: string): Command | null {
         const account = books.accounts.get(number);
         return account?.balance === 0n && account.held === 0n;
       });
-      // Closing is for ever: mostly tried where it must fail, so that there are accounts left to move money between.
+      // Closing is permanent: mostly tried where it must fail, so that accounts remain to move money between.
       return { type: 'close', name, account: (step.whom % 4 === 0 ? pick(empty, step.who) : undefined) ?? who };
     }
     case 'retry':

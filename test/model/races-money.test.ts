@@ -1,5 +1,5 @@
-// Goal: reversals, groups, freezing, closing and idempotency keys hold under races, and every caller is told the truth.
-// Method: two services on one database; two hundred rounds of each race, the requests of a round fired at once.
+// Goal: reversals, groups, freezing, closing and idempotency keys hold under races, and every answer is true. Method:
+// two services on one database; two hundred rounds of each race, the requests of a round fired at once.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { assertCodes, completed, Race, ROUNDS, total } from './races.ts';
@@ -85,7 +85,7 @@ test('races: atomic groups over the same few accounts, in every order, wait for 
   await Promise.all(accounts.map(async (account) => await race.open(account, 1000)));
   await race.rounds(async (round) => {
     const turned = [...accounts.slice(round % 6), ...accounts.slice(0, round % 6)];
-    // Each starts with all that its first account has, and ends with everybody having what they had.
+    // Each begins with the whole balance of its first account, and ends with the initial balances.
     const posts = [turned, turned.toReversed()].map((order) => ({
       path: '/transfers',
       body: { atomic: true, transfers: order.map((from, index) => leg(from, order[(index + 1) % 6], 1000)) },
@@ -173,7 +173,11 @@ test('races: one idempotency key of many concurrent requests makes one movement'
     const endings = await race.fireGroups([1, 2, 3, 4].flatMap(() => same));
     for (const place of same.keys()) {
       const reported = endings.filter((_, index) => index % same.length === place);
-      assert.equal(new Set(reported.map((group) => JSON.stringify(group))).size, 1, `told ${JSON.stringify(reported)}`);
+      assert.equal(
+        new Set(reported.map((group) => JSON.stringify(group))).size,
+        1,
+        `received ${JSON.stringify(reported)}`,
+      );
       assert.equal(completed(reported[0] ?? []).length, place === 2 ? 2 : 1);
     }
   });

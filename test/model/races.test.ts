@@ -1,5 +1,5 @@
-// Goal: whatever races for a hold, one way to end it wins, and every caller is told the truth.
-// Method: two services on one database; two hundred rounds of each race, a hold for each round, the requests fired at once.
+// Goal: of all requests that race for a hold, one ends it, and every answer is true. Method: two services on one
+// database; two hundred rounds of each race, a hold for each round, the requests fired at once.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { assertCodes, completed, Race, ROUNDS, SETTINGS, total } from './races.ts';
@@ -24,7 +24,7 @@ async function makeHolds(arena: Race, prefix: string, terms: Record<string, unkn
   });
 }
 
-/** Waits until no hold is open any more and nothing is on its way, and tells what became of the expiries. */
+/** Waits until no hold is open any more and nothing is on its way, and returns the outcome of the expiries. */
 async function awaitExpiries(
   { database }: Race,
   prefix: string,
@@ -61,7 +61,7 @@ test('races: captures of one hold never exceed it together', async () => {
   await race.rounds(async (round) => {
     const path = `/holds/${holds[round]}/capture`;
     const endings = await race.fire([{ path }, { path, body: { amount: 20 } }]);
-    assert.equal(total(endings), 20, 'what was left is captured once');
+    assert.equal(total(endings), 20, 'the remainder is captured once');
     assertCodes(endings, ['hold_not_open']);
   });
   await race.check();
@@ -76,7 +76,7 @@ test('races: a final capture and other captures leave nothing held, and take no 
       { path, body: { amount: 50 } },
       { path, body: { amount: 50 } },
     ]);
-    // Before it came none or one of the others, or both, and then there was nothing left for it.
+    // None, one or both of the others came before it; after both, nothing remained.
     if (final?.code === null) assert.ok(total(others) <= 50, `${total(others)} beside the final capture`);
     else assert.deepEqual([final?.code, total(others)], ['hold_not_open', 100]);
     assertCodes(others, ['hold_not_open', 'exceeds_hold']);
@@ -113,7 +113,7 @@ test('races: a capture, a void or the clock ends a hold that is about to expire'
     const hold = holds[round] ?? '';
     // From 200 ms before the hold expires until 45 ms after: so many at once take their time.
     const fireAt = (waitOf.get(hold) ?? 0) + ((round % 50) - 40) * 5;
-    await until(() => performance.now() >= fireAt, { what: 'the moment to fire' });
+    await until(() => performance.now() >= fireAt, { what: 'the start of the race' });
     const capture = { path: `/holds/${hold}/capture`, service: round };
     const release = { path: `/holds/${hold}/void`, service: round + 1 };
     const [captured, voided] = await race.fire(round % 2 === 0 ? [capture, release] : [capture]);

@@ -1,5 +1,5 @@
-// What the races of movements have in common: two services on one database, accounts to race for, and the check that every
-// caller was told the truth.
+// What the races of movements have in common: two services on one database, accounts to race for, and the check that
+// every answer was true.
 import assert from 'node:assert/strict';
 import type { Scope } from '../support/cleanup.ts';
 import { checkPromises } from '../support/promises/check.ts';
@@ -22,7 +22,7 @@ const group = z.object({ group_id: z.string(), transfers: z.array(movement) });
 
 export type Post = { path: string; body?: unknown; key?: string; service?: number };
 
-/** What a caller was told: how one movement ended, or the code of the problem. */
+/** An answer: how one movement ended, or the code of the problem. */
 export type Ending = { code: string | null; amount: number | null; id: string | null };
 
 export class Race {
@@ -102,7 +102,7 @@ export class Race {
     await this.forEachRound(async (round) => await this.open(`${prefix}${round}`, balance(round)));
   }
 
-  /** Every caller was told the truth, the books keep every promise, and nobody ran into a deadlock. */
+  /** Checks that every answer was true, the books keep every promise, and there was no deadlock. */
   async check(): Promise<void> {
     const [row] = await this.database.query<{ deadlocks: bigint }>(
       'select deadlocks from pg_stat_database where datname = current_database()',
@@ -140,7 +140,7 @@ export function total(endings: readonly Ending[]): number {
   return completed(endings).reduce((sum, { amount }) => sum + (amount ?? 0), 0);
 }
 
-/** Whoever did not complete has one of these codes. */
+/** Movements that did not complete have one of these codes. */
 export function assertCodes(endings: readonly Ending[], codes: readonly string[]): void {
   for (const { code } of endings)
     assert.ok(code === null || codes.includes(code), `${code} is none of ${codes.join(', ')}`);

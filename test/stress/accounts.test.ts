@@ -13,7 +13,7 @@ test('accounts: of many callers that open one account at once, one succeeds and 
   let total = 0n;
   for (let round = 0; round < 3; round += 1) {
     const number = `ACC${round}`;
-    // Two currencies, because a number has one of them only; and amounts that tell who won.
+    // Two currencies, because a number has one of them only; and amounts that identify the winner.
     const answers = await Promise.all(
       times(40, (index) =>
         request(index % 2 === 0 ? service : another, 'POST', '/accounts', {

@@ -1,5 +1,5 @@
-// Goal: a database that cannot be reached costs callers an honest answer in bounded time, and nothing else. Method: the service's
-// wire to its database swallows every byte in the middle of load, or is cut; every kind of request is timed; then the wire heals.
+// Goal: with an unreachable database, callers get a correct answer in bounded time. Method: the network to the database
+// drops every byte in the middle of load, or is cut; every kind of request is timed; then the network heals.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -38,9 +38,9 @@ const BOUNDS = {
 };
 /** No answer, then three attempts to connect again, and what a busy machine takes. */
 const IN_FLIGHT_MS_MAX = ANSWER_MS + 3 * CONNECT_MS + 1500;
-/** What is at rest is asked every 2.5 s: once after it was last heard, and then it is given up. */
+/** An idle connection is probed every 2.5 s: once after its last answer, and then it is closed. */
 const NOTICE_MS = 3 * 2500 + 500;
-/** A heartbeat that is missed, 2.5 s in which every connection must prove that it lives, and what a busy machine takes. */
+/** A heartbeat that is missed, 2.5 s in which every connection is probed, and what a busy machine takes. */
 const SHORT_SILENCE_MS_MAX = SILENCE_MS + 2500 + 5000;
 /** Once the service knows: at once, on a busy machine. */
 const KNOWN_MS_MAX = 1000;
@@ -101,7 +101,7 @@ async function assertUnavailable(t: TestContext, service: Service, id: string, m
   t.diagnostic(`the slowest of ${slowest.length} requests was answered after ${Math.round(Math.max(...slowest))} ms`);
 }
 
-/** What needs no database is answered as ever. */
+/** Requests without the database are answered as usual. */
 async function assertAlive(service: Service): Promise<void> {
   for (const path of ['/healthz', '/metrics', '/openapi.json']) {
     assert.equal((await request(service, 'GET', path)).status, 200, path);
@@ -112,12 +112,12 @@ async function awaitReadiness(service: Service, status: 200 | 503, timeoutMs: nu
   const startedAt = performance.now();
   await until(async () => (await request(service, 'GET', '/readyz')).status === status, {
     timeoutMs,
-    what: `/readyz to say ${status}`,
+    what: `/readyz to answer ${status}`,
   });
   return Math.round(performance.now() - startedAt);
 }
 
-/** Sends orders without end until a goal is reached in the middle of them; what was accepted must all be done, once. */
+/** Sends orders until a goal is reached in the middle of them; every accepted one must settle once. */
 async function startLoad(t: TestContext, service: Service) {
   const draw = drawFor(t);
   const accounts = await openAccounts(service, 'ACC', 10, { balance: 100_000 });
@@ -126,7 +126,7 @@ async function startLoad(t: TestContext, service: Service) {
     return { from_account, to_account, amount: draw.whole(1, 100) };
   });
   const callers = startRetryingCallers(service, orders);
-  await until(() => callers.ended() || callers.accepted() >= 500, { timeoutMs: 30_000, what: 'load to be under way' });
+  await until(() => callers.ended() || callers.accepted() >= 500, { timeoutMs: 30_000, what: 'load' });
   assert.ok(!callers.ended(), 'The load must last until the wire fails.');
   const finish = async (database: TestDatabase): Promise<void> => {
     const { attempts, idByOrder } = await callers.finished;
@@ -169,7 +169,7 @@ test('black hole: a network that drops every byte costs a bounded wait, and the 
   assert.equal((await request(service, 'GET', '/readyz')).status, 503);
   await assertUnavailable(t, service, id, KNOWN_MS_MAX);
   await assertAlive(service);
-  // Nobody has told the server: it must find out by itself, and let go of what our transactions held.
+  // The server is not notified: it must detect the loss by itself, and release the locks of the transactions.
   await until(
     async () => {
       const open = await database.query(
@@ -178,7 +178,7 @@ test('black hole: a network that drops every byte costs a bounded wait, and the 
       );
       return open.length === 0;
     },
-    { timeoutMs: 5000, what: 'the server to end the transactions of a service that fell silent' },
+    { timeoutMs: 5000, what: 'the server to end the transactions of the silent service' },
   );
   await proxy.heal();
   t.diagnostic(`ready ${await awaitReadiness(service, 200, 5000)} ms after the wire healed`);
@@ -229,7 +229,7 @@ test('black hole: a connection idle during the failure delays no caller after th
   await awaitReadiness(service, 503, SILENCE_MS + 1000);
   await proxy.heal();
   await awaitReadiness(service, 200, IN_FLIGHT_MS_MAX);
-  await until(() => performance.now() > end, { what: 'what is at rest to be asked' });
+  await until(() => performance.now() > end, { what: 'the probe of idle connections' });
   await tryOut();
   await postAccepted(service, order);
   await awaitNothingPending(database);

@@ -1,5 +1,5 @@
-// Plays the callers of a service: many at once, each with one request under way. What they are told is kept, so that it
-// can be held against what is stored.
+// Simulates the callers of a service: many at once, each with one request in flight. Their answers are kept, to be
+// compared with the stored rows.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { TestDatabase } from '../support/database.ts';
@@ -31,7 +31,7 @@ export type Attempt = {
 /** How a connection ends under a request: refused, reset, or closed by the other side before the answer. */
 const BROKEN = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/** For a service under load: it prints what went wrong only, and its queue holds whatever a test sends. */
+/** For a service under load: it prints errors only, and its queue holds everything that a test sends. */
 export const LOAD_ENV = { LOG_LEVEL: 'warn', MAX_QUEUE: '20000' };
 
 /** Runs `work` for every item, `callers` of them at a time. The first error ends it. */
@@ -53,7 +53,7 @@ export function times<Item>(count: number, make: (index: number) => Item): Item[
   return Array.from({ length: count }, (_, index) => make(index));
 }
 
-/** Opens an account and sees that it has its opening balance. */
+/** Opens an account and checks its opening balance. */
 export async function openAccount(
   service: Target,
   accountNumber: string,
@@ -96,7 +96,7 @@ export async function postAccepted(service: Target, order: Order): Promise<strin
   return idOf(answer);
 }
 
-/** Orders a transfer under a request id of its own, from a service that may go away meanwhile. */
+/** Orders a transfer under a request id of its own, from a service that may end meanwhile. */
 export async function attempt(service: Target, order: Order, headers: Record<string, string> = {}): Promise<Attempt> {
   const requestId = randomUUID();
   try {
@@ -113,8 +113,8 @@ export function isAccepted({ answer }: Attempt): boolean {
   return answer?.status === 202 || answer?.status === 200;
 }
 
-/** What came of an attempt, for people: the text of the answer, or how the connection ended. */
-export function tell({ answer, broken }: Attempt): string {
+/** The outcome of an attempt, for people: the text of the answer, or how the connection ended. */
+export function describe({ answer, broken }: Attempt): string {
   return answer ? `${answer.status} ${answer.text}` : `no answer: ${broken}`;
 }
 
@@ -181,7 +181,7 @@ export function count<Value>(values: Iterable<Value>): Map<Value, number> {
   return counts;
 }
 
-/** Sees that the service takes transfers and settles them. */
+/** Checks that the service accepts and settles transfers. */
 export async function assertWorks(service: Target, order: Order): Promise<void> {
   await until(async () => (await request(service, 'GET', '/readyz')).status === 200, {
     what: 'the service to be ready',

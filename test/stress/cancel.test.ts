@@ -1,4 +1,4 @@
-// Goal: a statement that fails alone never makes a transfer vanish. Method: a network cancels each statement of each sequence in
+// Goal: a single failed statement never loses a transfer. Method: a network cancels each statement of each sequence in
 // turn, BEGIN and COMMIT included, while everything sent around it passes; then answers are compared with the books.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -51,7 +51,7 @@ async function sendBatch(service: Service, batch: number): Promise<string[]> {
     sendPair('/holds', 'void'),
     sendPair('/transfers', 'reversals'),
   ]);
-  // Their answers promise nothing; what they leave behind would be seen.
+  // Their answers promise nothing; their effects would be seen.
   await Promise.all([
     request(service, 'POST', '/transfers?dry_run=true', order),
     request(service, 'POST', '/transfers?dry_run=true', { transfers: [order, back], atomic: true }),
@@ -66,7 +66,7 @@ async function sendBatch(service: Service, batch: number): Promise<string[]> {
   });
 }
 
-/** Of these transfers and groups, those that are not settled whole. */
+/** Of these transfers and groups, those that are not completely settled. */
 async function findMissing(database: TestDatabase, ids: readonly string[]): Promise<string[]> {
   const rows = await database.query<{ id: string }>(
     `select id from unnest($1::uuid[]) as accepted (id)
@@ -133,7 +133,7 @@ test('cancel: each statement canceled in turn strands no transfer of a killed pr
   const struck: string[] = [];
   for (let quiet = 0, round = 0; quiet < 2; round += 1) {
     assert.ok(round < BATCHES_MAX, `There is always another statement: ${struck.join(', ')}`);
-    // On a busy machine its heartbeats are late now and then, and it must not refuse for that.
+    // On a busy machine its heartbeats are late at times, and it must not refuse for that.
     const service = await startService(t, { database, env: { ...env, ORPHANED_AFTER_MS: '10000' } });
     const unlock = await lockAccount(database, 'ACC0');
     const answers = await Promise.all([

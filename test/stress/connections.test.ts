@@ -24,7 +24,7 @@ import {
   type Order,
   postAccepted,
   sumUp,
-  tell,
+  describe,
   times,
 } from './callers.ts';
 import { drawFor } from '../support/random.ts';
@@ -32,7 +32,7 @@ import { startRetryingCallers } from './retrying-callers.ts';
 import { breakConnections, killThread, KILLABLE_THREADS_ENV, lockAccount } from '../support/trouble.ts';
 
 const ORDERS = 3000;
-/** What is accepted between two strikes, at the least: the service is seen to go on by itself. */
+/** The minimum accepted between two strikes: the service continues by itself. */
 const PROGRESS = 200;
 
 /** The last strike may have been just now: the service must come back by itself before it is read. */
@@ -42,7 +42,7 @@ async function awaitReady(service: Service): Promise<void> {
   });
 }
 
-/** Sends orders while `strike` is done again and again, and then looks at all that was answered and stored. */
+/** Sends orders while `strike` is repeated, and then checks all answers and stored rows. */
 async function underStrikes(
   t: TestContext,
   { database, service, strike }: { database: TestDatabase; service: Service; strike: () => Promise<unknown> },
@@ -59,7 +59,7 @@ async function underStrikes(
     const goal = callers.accepted() + PROGRESS;
     await until(() => callers.ended() || callers.accepted() >= goal, {
       timeoutMs: 30_000,
-      what: 'the service to go on',
+      what: 'the service to continue',
     });
     if (callers.ended()) break;
     await strike();
@@ -159,7 +159,7 @@ test('connections: accounts are read, and opened once, while their connections b
       statuses.push(`POST ${answer.status}`);
       if (answer.status === 201) break;
       if (answer.status === 409) {
-        assert.ok(mayBeThere, 'The account is there, and no answer had said that it might be.');
+        assert.ok(mayBeThere, 'The account is stored, although no answer allowed that.');
         break;
       }
       mayBeThere ||= answer.body['code'] === 'outcome_unknown';
@@ -218,7 +218,10 @@ test('connections: an answer never says that nothing was stored when something w
   await awaitReady(service);
   const balances = await listBalances(service);
   const orderedCode = ordered.answer?.body.code;
-  assert.ok(isAccepted(ordered) || /^(outcome_unknown|database_unavailable)$/.test(String(orderedCode)), tell(ordered));
+  assert.ok(
+    isAccepted(ordered) || /^(outcome_unknown|database_unavailable)$/.test(String(orderedCode)),
+    describe(ordered),
+  );
   if (isAccepted(ordered)) assert.deepEqual([balances.get('ANN'), balances.get('BOB')], [999, 1]);
   if (orderedCode === 'database_unavailable') assert.deepEqual([balances.get('ANN'), balances.get('BOB')], [1000, 0]);
   assert.ok(

@@ -1,5 +1,5 @@
-// Goal: what was accepted is neither lost nor done twice when a service, or the database's server, is killed. Method: kill -9 in
-// the middle of load; then every answer that a caller had read is held against what is stored.
+// Goal: what was accepted is neither lost nor done twice when a service, or the database's server, is killed. Method:
+// kill -9 in the middle of load; then every received answer is compared with the stored rows.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
@@ -25,7 +25,7 @@ import {
   type Order,
   postAccepted,
   sumUp,
-  tell,
+  describe,
   times,
 } from './callers.ts';
 import { drawFor } from '../support/random.ts';
@@ -67,13 +67,13 @@ test('crash: transfers accepted before kill -9 settle once after the restart, an
       accepted.push(idOf(one.answer));
       idByKey.set(key, idOf(one.answer));
     });
-    await until(() => accepted.length >= before + 700, { timeoutMs: 30_000, what: 'load to be under way' });
+    await until(() => accepted.length >= before + 700, { timeoutMs: 30_000, what: 'load' });
     await doomed.kill();
     await load;
     const pending = await countPending(database);
     t.diagnostic(`${accepted.length - before} accepted, ${unanswered.length} unanswered, ${pending} left pending`);
     assert.ok(unanswered.length > 0, 'The kill must have come in the middle of load.');
-    if (stalled) assert.ok(pending > 0, 'Something must have been left pending.');
+    if (stalled) assert.ok(pending > 0, 'Some transfers must stay pending.');
     await unlock?.();
 
     service = await startService(t, { database, env: LOAD_ENV });
@@ -84,7 +84,7 @@ test('crash: transfers accepted before kill -9 settle once after the restart, an
       const headers = { 'Idempotency-Key': key };
       // Twice, and at once: whether the first time is stored or not, they name one transfer.
       const answers = await Promise.all([attempt(successor, order, headers), attempt(successor, order, headers)]);
-      for (const one of answers) assert.ok(isAccepted(one), tell(one));
+      for (const one of answers) assert.ok(isAccepted(one), describe(one));
       const ids = new Set(answers.map(({ answer }) => idOf(answer)));
       assert.equal(ids.size, 1);
       for (const id of ids) {
@@ -239,15 +239,15 @@ test('crash: a service that was suspended and presumed dead does nothing twice w
       ]);
       return remaining.length === 0;
     },
-    { timeoutMs: 30_000, what: 'the other service to take over' },
+    { timeoutMs: 30_000, what: 'the other service to adopt' },
   );
   // Now both have the same transfers before them, and wait for the same lock.
   const countRetries = (): number => sleeper.logs().filter((line) => line['sqlstate'] === '55P03').length;
   const before = countRetries();
   thaw();
-  await until(() => countRetries() > before, { timeoutMs: 20_000, what: 'the frozen service to go on' });
+  await until(() => countRetries() > before, { timeoutMs: 20_000, what: 'the suspended service to continue' });
   await unlock();
-  // Its way in was closed by the other one; what it accepts from here on must be settled all the same.
+  // The other process closed its lease; transfers that it accepts from now on must still settle.
   await inParallel(20, targets, send);
   await awaitNothingPending(database);
 
@@ -270,7 +270,7 @@ test('crash: the service recovers after the database server dies under load', as
 
   for (let crashes = 1; crashes <= 3; crashes += 1) {
     const goal = callers.accepted() + 300;
-    await until(() => callers.accepted() >= goal, { timeoutMs: 30_000, what: 'load to be under way' });
+    await until(() => callers.accepted() >= goal, { timeoutMs: 30_000, what: 'load' });
     await server.crash();
   }
   const { attempts, idByOrder } = await callers.finished;

@@ -1,5 +1,5 @@
-// Goal: what a job decided is true at its place in the journal. Method: an account is opened, or a hold becomes due, between
-// the job's locks and its row of the journal, because the test holds the journal's head.
+// Goal: the decisions of a job are true at its position in the journal. Method: an account is opened, or a hold becomes
+// due, between the job's locks and its row of the journal, because the test holds the journal's head.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';

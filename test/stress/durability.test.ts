@@ -1,4 +1,4 @@
-// Goal: whatever was answered survives a crash of the database's server. Method: a server of the test's own, which flushes
+// Goal: every answered state survives a crash of the database server. Method: a server of the test's own, which flushes
 // nothing by itself, so that an asynchronous commit would be lost, and crashes.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
@@ -13,12 +13,12 @@ import { lockAccount } from '../support/trouble.ts';
 
 const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
 const GROUP = { transfers: [ORDER, ORDER], atomic: true };
-/** Whatever commits and is waited for flushes what was committed before it, a heartbeat too. */
+/** Every synchronous commit flushes the earlier ones, a heartbeat too. */
 const NO_HEARTBEAT = { HEARTBEAT_MS: '60000', ORPHANED_AFTER_MS: '180000' };
 
 type Scene = { server: TestServer; database: TestDatabase; service: Service; unlock: () => Promise<void> };
 
-/** A service whose orders are stored and held up by a lock, on a server that flushes nothing unless it must. */
+/** A service whose orders are stored and delayed by a lock, on a server that flushes nothing unless it must. */
 async function setTheScene(t: TestContext): Promise<Scene> {
   const image = process.env['TEST_POSTGRES_IMAGE'] ?? 'postgres:18';
   const server = await startServer(parseServerKind(process.env['TEST_DATABASE']), image);
@@ -99,8 +99,8 @@ async function look(scene: Scene, path: string, toPath: (id: string) => string):
 
 const OTHERS = { from_account: '@external', to_account: 'ACC1', amount: 7 };
 
-/** Ways in which a caller learns of something pending or settled. */
-const TOLD: Record<string, (scene: Scene) => Promise<{ status: number }>> = {
+/** Requests that report something pending or settled. */
+const REPORTING_REQUESTS: Record<string, (scene: Scene) => Promise<{ status: number }>> = {
   'a transfer whose caller waits': ({ service }) => post(service, OTHERS, { Prefer: 'wait=20' }),
   'a group whose caller waits': ({ service }) =>
     request(service, 'POST', '/transfers', { transfers: [OTHERS, OTHERS], atomic: true }, { Prefer: 'wait=20' }),
@@ -121,11 +121,11 @@ const TOLD: Record<string, (scene: Scene) => Promise<{ status: number }>> = {
   'a hold that a caller reads': (scene) => look(scene, '/holds', (id) => `/holds/${id}`),
 };
 
-for (const [what, tell] of Object.entries(TOLD)) {
+for (const [what, send] of Object.entries(REPORTING_REQUESTS)) {
   test(`durability: the answer survives a crash of the database: ${what}`, async (t) => {
     const scene = await setTheScene(t);
     const { server, database, service } = scene;
-    const { status } = await tell(scene);
+    const { status } = await send(scene);
     await server.crash();
     assert.ok([200, 201, 202, 422].includes(status), String(status));
     await awaitCalm(scene);

@@ -1,5 +1,6 @@
-// Goal: one idempotency key names one transfer, for ever, however many callers send it at once. Method: the same key from fifty
-// callers, to one service and to two; then with another request; then that of a failed transfer, again and again.
+// Goal: one idempotency key permanently names one transfer, for any number of concurrent callers. Method: the same key
+// from fifty callers, to one service and to two; then with another request; then that of a failed transfer, again and
+// again.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
@@ -41,7 +42,7 @@ test('idempotency: one key from fifty callers at once moves money once', async (
   const [id = ''] = answers.map(idOf);
   assert.equal((await awaitFinal(service, id))['status'], 'completed');
 
-  // Another request under the same key, whatever is different about it, is refused.
+  // Another request under the same key is refused, for any difference.
   for (const other of [
     { ...order, amount: 31 },
     { ...order, to_account: '@external' },

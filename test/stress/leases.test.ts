@@ -1,5 +1,6 @@
-// Goal: an answer that is lost, and a process that dies, neither hide nor double a transfer, whatever the database's clock does.
-// Method: a network that loses the answer to an intake, a second service that adopts, and heartbeats that lie ahead of time.
+// Goal: an answer that is lost, and a process that dies, neither hide nor double a transfer, also when the database's
+// clock jumps. Method: a network that loses the answer to an intake, a second service that adopts, and heartbeats that
+// lie ahead of time.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
@@ -22,7 +23,7 @@ import {
 import { lockAccount } from '../support/trouble.ts';
 
 const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
-/** Answers are given up soon; heartbeats are not missed meanwhile. */
+/** Answers time out soon; no heartbeat is missed meanwhile. */
 const HASTY = { DB_STATEMENT_TIMEOUT_MS: '400', DB_ANSWER_TIMEOUT_MS: '600', DB_LOCK_TIMEOUT_MS: '200' };
 
 for (const prefer of ['', 'wait=5']) {
@@ -72,14 +73,14 @@ test('leases: a transfer settled by another process is never reported as pending
   );
   await proxy.heal();
   const [answer] = await answering;
-  // Known to be final since before the answer: it must say so, or that it does not know.
+  // Final before the answer: it must report that, or an unknown outcome.
   if (answer.status !== 503) {
     const statuses = JSON.parse(answer.text).transfers.map(({ status }: { status: string }) => status);
     assert.deepEqual(statuses, ['completed', 'completed'], answer.text);
   } else assert.equal(answer.body['code'], 'outcome_unknown');
   await until(async () => (await request(cutOff, 'GET', '/readyz')).status === 200, {
     timeoutMs: 20_000,
-    what: 'the one that was cut off to be ready',
+    what: 'the disconnected service to be ready',
   });
   assert.equal(await countPending(database), 0);
   for (const service of [cutOff, other]) {
@@ -128,7 +129,7 @@ test('leases: all transfers of a stopped process are adopted, with any page size
       ids.push(...JSON.parse(answer.text).transfers.map(({ id }: { id: string }) => id));
     },
   );
-  // It gives up draining, and closes its lease: the next process adopts at its first look, 5 s before the second one.
+  // Its drain times out, and closes its lease: the next process adopts at its first look, 5 s before the second one.
   await first.stop();
   await unlock();
   assert.equal(await countPending(database), 4000);
@@ -154,7 +155,7 @@ test('leases: a process under load finds transfers it stored without an answer, 
   });
   const lost = proxy.loseCommit();
   await lost;
-  // A stranger's transfer: under a lease that is not known, so that it is adopted at the first look.
+  // A transfer under an unknown lease, so that it is adopted at the first scan.
   const [stranger] = await database.query<{ id: string }>(
     `insert into pending_transfers (ledger_id, id, lease_id, amount, from_account, to_account)
      values (1, gen_random_uuid(), gen_random_uuid(), 7, 'ACC0', 'ACC1')

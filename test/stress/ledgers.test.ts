@@ -1,5 +1,5 @@
-// Goal: one ledger does not delay another. Method: a job of one ledger waits for a lock while callers flood that ledger, and another
-// ledger settles all the same.
+// Goal: one ledger does not delay another. Method: a job of one ledger waits for a lock while callers flood that
+// ledger, and another ledger still settles.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';

@@ -1,5 +1,5 @@
-// Goal: valid requests of the largest size neither end a process nor get lost. Method: a full queue of them behind a lock, so
-// that jobs become as large as they may; and threads that are killed in the middle of them.
+// Goal: valid requests of the largest size neither crash a process nor get lost. Method: a full queue of them behind a
+// lock, so that jobs become as large as they may; and threads that are killed in the middle of them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';

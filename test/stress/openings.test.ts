@@ -1,5 +1,5 @@
-// Goal: a caller that opens accounts is answered the truth when the answer to the job's commit is lost, and whatever else is in the
-// job. Method: a network that loses the answer; a lock behind which requests gather.
+// Goal: a caller that opens accounts gets a true answer when the answer to the job's commit is lost, with any other
+// units in the job. Method: a network that loses the answer; a lock behind which requests gather.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { lockAccount } from '../support/trouble.ts';
 
-/** The thread gives up waiting for the answer, and tries the job again, long before the caller's wait ends. */
+/** The thread times out waiting for the answer, and retries the job, long before the caller's wait ends. */
 const ENV = {
   DB_STATEMENT_TIMEOUT_MS: '1000',
   DB_LOCK_TIMEOUT_MS: '500',
@@ -21,7 +21,7 @@ const ENV = {
   ORPHANED_AFTER_MS: '180000',
 };
 
-/** Sends a request of which the first commit is answered to nobody, and the request to open ANN again when that is over. */
+/** Sends a request whose first commit answer is lost, and afterwards the request to open ANN again. */
 async function openWithLostAnswer(t: TestContext, body: unknown, headers: Record<string, string> = {}) {
   const database = await createDatabase(t);
   const proxy = await startProxy(t, database);

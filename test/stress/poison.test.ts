@@ -1,5 +1,5 @@
-// Goal: a transfer that the database refuses to write fails alone, and somebody is told. Method: a constraint that only one
-// transfer of a full job breaks, through real threads; then one that not even the failure of it can satisfy.
+// Goal: a transfer that the database refuses to write fails alone, and an alert is logged. Method: a constraint that
+// only one transfer of a full job breaks, through real threads; then one that not even the failure of it can satisfy.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
@@ -29,7 +29,7 @@ test('poison: a transfer that cannot be written fails alone, with an alert, and 
   await database.query(
     `alter table transfers add constraint transfers_no_poison check (amount <> 13 or status = 'failed') not valid`,
   );
-  // While this job waits for the lock, the others gather to a job that has them all.
+  // While this job waits for the lock, the others gather in one job.
   const unlock = await lockAccount(database, 'ANN');
   const order = { from_account: 'ANN', to_account: 'BOB', amount: 1 };
   const waiting = [await postAccepted(service, order), await postAccepted(service, order)];

@@ -1,5 +1,6 @@
-// Goal: what is beyond MAX_QUEUE is refused with 429 and leaves no trace, neither stored nor in memory. Method: a lock that the
-// test holds on an account keeps every job from ending, so that the queue fills and stays full for as long as the test likes.
+// Goal: what is beyond MAX_QUEUE is refused with 429 and leaves no trace, neither stored nor in memory. Method: a lock
+// that the test holds on an account keeps every job from ending, so that the queue fills and stays full as long as the
+// test needs.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -22,7 +23,7 @@ import {
   LOAD_ENV,
   openAccount,
   openAccounts,
-  tell,
+  describe,
   times,
 } from './callers.ts';
 import { lockAccount } from '../support/trouble.ts';
@@ -44,7 +45,7 @@ test('queue: a burst is accepted up to the capacity, and the rest is not stored'
   assert.equal(refused.length, 250);
   for (const one of refused) {
     const { answer } = one;
-    assert.equal(answer?.status, 429, tell(one));
+    assert.equal(answer?.status, 429, describe(one));
     assert.match(String(answer.headers['content-type']), /^application\/problem\+json/);
     assert.equal(answer.body.code, 'queue_full');
     assert.equal(answer.body.detail, 'transfer queue is full, please retry later');
@@ -118,7 +119,7 @@ test('queue: an overload far beyond the capacity does not grow the process', asy
   const STORM_MS = 6000;
   const WARM_UP_MS = 2000;
   const database = await createDatabase(t);
-  // A heap of 64 MB: were something kept of each request, the process would soon die of it.
+  // A heap of 64 MB: if something were kept of each request, the process would soon run out of memory.
   const env = { ...LOAD_ENV, MAX_QUEUE: String(MAX_QUEUE), NODE_OPTIONS: '--max-old-space-size=64' };
   const service = await startService(t, { database, env });
   const accounts = await openAccounts(service, 'ACC', 10, { balance: 1_000_000 });

@@ -1,9 +1,9 @@
-// Callers that do what the answers tell them: after a 503 they wait until the service is ready and send the same order again
-// under the same idempotency key, until it is accepted.
+// Callers that follow the answers: after a 503 they wait until the service is ready and send the same order again under
+// the same idempotency key, until it is accepted.
 import assert from 'node:assert/strict';
 import { request } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { type Attempt, attempt, idOf, inParallel, isAccepted, type Order, tell } from './callers.ts';
+import { type Attempt, attempt, idOf, inParallel, isAccepted, type Order, describe } from './callers.ts';
 
 const CALLERS = 40;
 const ATTEMPTS_MAX = 50;
@@ -31,12 +31,12 @@ export function startRetryingCallers(service: { url: string }, orders: readonly 
     for (let tries = 1; tries <= ATTEMPTS_MAX; tries += 1) {
       const one = await attempt(service, order, { 'Idempotency-Key': `order-${index}` });
       attempts.push(one);
-      assert.equal(one.broken, null, 'The service itself lives: it answers every request.');
+      assert.equal(one.broken, null, 'The service is alive: it answers every request.');
       if (isAccepted(one)) {
         idByOrder.set(index, idOf(one.answer));
         return;
       }
-      assert.equal(one.answer?.status, 503, tell(one));
+      assert.equal(one.answer?.status, 503, describe(one));
       assert.match(String(one.answer.headers['retry-after']), /^[1-9]\d*$/);
       await until(async () => (await request(service, 'GET', '/readyz')).status === 200, {
         timeoutMs: 30_000,
@@ -55,7 +55,7 @@ export function startRetryingCallers(service: { url: string }, orders: readonly 
     }
   };
   const finished = run();
-  // Whoever awaits it is told; until then a failure must not end the test's process.
+  // The caller that awaits it gets the error; until then a failure must not end the test's process.
   finished.catch(() => {});
   return { accepted: () => idByOrder.size, ended: () => ended, finished };
 }

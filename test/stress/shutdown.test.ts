@@ -1,5 +1,5 @@
-// Goal: SIGTERM ends the service in good order: what it had taken on is done and answered, what comes later is refused, and
-// the process ends with 0. Method: SIGTERM in the middle of load, and while callers wait for transfers that are held up.
+// Goal: SIGTERM stops the service cleanly: accepted requests are finished and answered, later ones are refused, and the
+// process exits with 0. Method: SIGTERM in the middle of load, and while callers wait for delayed transfers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
@@ -42,7 +42,7 @@ test('shutdown: under load every request is answered or stores nothing, and acce
       attempts.push(await attempt(service, order));
     },
   );
-  await until(() => attempts.length >= 1000, { timeoutMs: 30_000, what: 'load to be under way' });
+  await until(() => attempts.length >= 1000, { timeoutMs: 30_000, what: 'load' });
   const exit = await service.stop();
   await load;
 
@@ -121,7 +121,7 @@ test('shutdown: the process ends only after accepted transfers have settled, als
     },
     { what: 'new connections to be refused' },
   );
-  // Each of these lines says that a job waited for the lock in vain and will be run again.
+  // Each of these lines reports a job with a lock timeout that will be retried.
   const countRetries = (): number => service.logs().filter((line) => line['sqlstate'] === '55P03').length;
   const before = countRetries();
   await until(() => service.ended() || countRetries() > before, { timeoutMs: 20_000, what: 'a job to be run again' });

@@ -1,5 +1,5 @@
-// One caller takes as much as it can get; others are served all the same. Callers are told apart by their address: 127.0.0.1, and others
-// of the loopback network.
+// One caller takes as much as it can; others are still served. Callers are distinguished by their address: 127.0.0.1,
+// and others of the loopback network.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
@@ -62,7 +62,7 @@ async function openConnections(scope: Scope, service: Target, count: number, tex
   return sockets;
 }
 
-/** Holds up all that reads or writes a table, until the function that it returns is called. */
+/** Locks a table against all reads and writes, until the returned function is called. */
 async function lockTable(database: TestDatabase, table: string): Promise<() => Promise<void>> {
   const locker = await database.connect();
   await locker.query(`begin; lock table ${table} in access exclusive mode`);
@@ -120,7 +120,7 @@ test('starvation: an exhausted pool is reported, and readiness reports that read
   const service = await startService(t, { database, env });
   const unlock = await lockTable(database, 'holds');
   const id = '01935d1c-8f2b-7c3a-9a41-5f7f5f0f2a11';
-  // Captures look up their hold: they take the connections of look-ups without waiting in the line of reads.
+  // Captures look up their hold: they take the connections of lookups without waiting for a turn of reads.
   const captures = Array.from({ length: 5 }, () => request(service, 'POST', `/holds/${id}/capture`));
   await until(async () => (await countWaiting(database)) === 6, {
     what: 'the captures, and the expiry of holds, to wait for the lock',
@@ -134,7 +134,7 @@ test('starvation: an exhausted pool is reported, and readiness reports that read
       const answer = await request(service, 'GET', '/readyz');
       return answer.status === 503 ? answer : undefined;
     },
-    { what: '/readyz to tell' },
+    { what: '/readyz to report it' },
   );
   assert.equal(notReady.body['code'], 'not_ready');
   assert.deepEqual(notReady.body['failing'], ['reads']);

@@ -1,5 +1,6 @@
-// Goal: however many callers move money between the same accounts at once, every balance is what the completed transfers
-// make of it. Method: thousands of transfers through one service, and the balances computed a second time from its answers.
+// Goal: with any number of concurrent callers on the same accounts, every balance is the sum of the completed
+// transfers. Method: thousands of transfers through one service, and the balances computed a second time from its
+// answers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';

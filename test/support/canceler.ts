@@ -77,7 +77,7 @@ export class Canceler {
     this.#onStrike = null;
   }
 
-  /** Forgets what was canceled, so that it is canceled again. */
+  /** Resets the record of canceled statements, so that they are canceled again. */
   forget(): void {
     this.#struck.clear();
   }
@@ -132,13 +132,13 @@ export class Canceler {
       session.unit.push(message);
       if (type === 'S') this.#endUnit(session, session.unit.splice(0), server);
     } else {
-      // Flush, a password, the end: what was held back comes before it.
+      // Flush, a password, the end: held-back messages come before it.
       if (type === 'H') session.flushed = true;
       server.write(Buffer.concat([...session.unit.splice(0), message]));
     }
   }
 
-  /** One statement, whole: sends it on, or what fails in its place. */
+  /** One statement, whole: forwards it, or a failing replacement. */
   #endUnit(session: Session, unit: readonly Buffer[], server: Socket): void {
     if (session.unanswered === 0 && session.idle) session.position = 0;
     const place = `${session.application} ${session.position}: ${nameOf(unit[0])}`;

@@ -5,8 +5,8 @@ import type { SuiteContext } from 'node:test';
 type Cleanup = () => void | Promise<void>;
 
 /**
- * What a cleanup belongs to: a test's `t`, the context that a `before` hook is given, which lasts for the whole file, or whatever
- * else runs one function when it ends.
+ * What a cleanup belongs to: a test's `t`, the context of a `before` hook, which lasts for the whole file, or anything
+ * else that runs one function when it ends.
  */
 export type Scope = { after: (cleanup: () => Promise<void>) => void } | SuiteContext;
 

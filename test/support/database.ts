@@ -5,12 +5,12 @@ import type { DatabaseSettings } from '../../src/db/connection/connect.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, type RoleAddress, type ServerAddress, withAdmin } from './server.ts';
 
-/** The superuser's settings: for planting what the service never does, and for looking at what nobody else may see. */
+/** The superuser's settings: for planting states that the service never writes, and for reading protected tables. */
 export type AdminSettings = RoleAddress & { database: string };
 
 export type TestDatabase = {
   name: string;
-  /** What the service is given: a role that owns everything in the database and is no superuser. */
+  /** The role of the service: it owns everything in the database and is no superuser. */
   settings: DatabaseSettings;
   /** The same as a DATABASE_URL. */
   url: string;
@@ -44,7 +44,7 @@ export async function createDatabase(
   const admin = { ...server.admin, database: name };
   const settings = { ...server.owner, database: name };
   const pool = new Pool({ ...admin, types, max: 4 });
-  // The server may go away on purpose; whoever uses the connection next is told.
+  // The server may stop on purpose; the next query on the connection fails.
   pool.on('error', () => {});
   onEnd(scope, () => pool.end());
   return {

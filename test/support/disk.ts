@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 
 const run = promisify(execFile);
 
-/** Set to 1 where a machine cannot make every fault: what was not made is then told, and fails nothing. */
+/** Set to 1 where a machine cannot make every fault: a missing fault is then reported, and fails no test. */
 export const MAY_BE_MISSING = process.env['CHAOS_FAULTS_MAY_BE_MISSING'] === '1';
 
 /** Mounts a small disk and returns its folder. It goes when the scope ends. */
@@ -43,7 +43,7 @@ async function mountDisk(mebibytes: number): Promise<{ folder: string; unmount: 
   return { folder, unmount };
 }
 
-/** Says why no disk can be mounted here, or null if one can. */
+/** Returns why no disk can be mounted here, or null if one can. */
 export async function tryDisk(): Promise<string | null> {
   try {
     const { unmount } = await mountDisk(1);
@@ -54,7 +54,7 @@ export async function tryDisk(): Promise<string | null> {
   }
 }
 
-/** Writes a file until there is no room for another byte. */
+/** Writes a file until there is no space for another byte. */
 export async function fillDisk(path: string): Promise<void> {
   const file = await open(path, 'w');
   try {

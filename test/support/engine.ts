@@ -1,4 +1,4 @@
-// The engine on a real database, with threads that the test plays itself.
+// The engine on a real database, with threads that the test simulates.
 import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
 import type { Engine } from '../../src/main/engine/engine.ts';
@@ -10,7 +10,7 @@ import type { TestDatabase } from './database.ts';
 import { type FakePool, startDispatcher } from './fake-pool.ts';
 import { type Proxy, startProxy } from './proxy.ts';
 
-/** How long the intake is silent before it takes its connection for broken. */
+/** How long the intake waits on a silent connection before it closes it. */
 const TIMEOUTS = { ...READING_TIMEOUTS, answerTimeoutMs: 500, probeTimeoutMs: 250 };
 
 export type StartedEngine = {

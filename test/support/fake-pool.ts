@@ -1,4 +1,4 @@
-// Threads that the test plays itself: a job runs until the test ends it.
+// Simulated threads: a job runs until the test ends it.
 import assert from 'node:assert/strict';
 import type { Job, JobReport } from '../../src/domain/job.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -61,7 +61,7 @@ export class FakePool implements ThreadPool {
     return job;
   }
 
-  /** Ends jobs, each as `reportOf` says or as settled, until none runs. */
+  /** Ends jobs, each with the report of `reportOf` or as settled, until none runs. */
   async endAll(reportOf: (job: Job) => JobReport | null = () => null): Promise<void> {
     while (this.running.length > 0) await this.end(reportOf(this.first.job) ?? undefined);
   }
@@ -85,7 +85,7 @@ export class FakeTrials implements Trials {
 
 export type Journaled = { ledger: string; number: bigint };
 
-/** A dispatcher with threads that the test plays, and room for everything. */
+/** A dispatcher with simulated threads and unlimited admission. */
 export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue = 1_000_000, bytesMax = 1e12 } = {}) {
   const { logger } = await createLogger('silent');
   const admission = new Admission(maxQueue, bytesMax);
@@ -106,7 +106,7 @@ export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue 
   return { dispatcher, admission, pool, trials, journaled, metrics, logger };
 }
 
-/** Lets everything happen that is ready to. */
+/** Runs everything that is ready. */
 export async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }

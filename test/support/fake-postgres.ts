@@ -1,5 +1,5 @@
-// A server that speaks just enough of PostgreSQL's protocol to be one that cannot be had here: one that is too old, or that
-// refuses a password.
+// A server that speaks just enough of PostgreSQL's protocol to replace one that is not available here: one that is too
+// old, or that refuses a password.
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { onEnd, type Scope } from './cleanup.ts';
@@ -7,9 +7,9 @@ import { onEnd, type Scope } from './cleanup.ts';
 export type FakePostgres = {
   /** What it answers to any statement: one row, all of whose columns are text. */
   row?: Record<string, string>;
-  /** With what it refuses whoever connects. */
+  /** The error with which it refuses every connection. */
   refusal?: { code: string; message: string };
-  /** Whether it says nothing at all. */
+  /** Whether it never answers. */
   mute?: boolean;
 };
 
@@ -26,7 +26,7 @@ export async function startFakePostgres(scope: Scope, fake: FakePostgres): Promi
         socket.end(frame('E', text(`SFATAL`), text(`VFATAL`), text(`C${code}`), text(`M${message}`), Buffer.alloc(1)));
         return;
       }
-      // It lets everybody in.
+      // It accepts every client.
       socket.write(Buffer.concat([frame('R', int32(0)), READY]));
       socket.on('data', (bytes) => {
         if (bytes.toString('latin1', 0, 1) === 'Q') socket.write(renderRow(fake.row ?? {}));

@@ -1,5 +1,5 @@
 // Runs once before all test files and once after them: node --test --test-global-setup=test/support/global-setup.ts
-// TEST_DATABASE=container, embedded or installed says where PostgreSQL must run; TEST_POSTGRES_IMAGE names the container's image.
+// TEST_DATABASE=container, embedded or installed selects where PostgreSQL runs; TEST_POSTGRES_IMAGE names the container's image.
 // oxlint-disable-next-line import/no-unassigned-import -- it ends the process on an older Node
 import '../../src/cli/require-node.js';
 import { ADDRESS_VARIABLE, parseServerKind, startServer, type TestServer } from './server.ts';

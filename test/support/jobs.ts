@@ -5,7 +5,7 @@ import type { NewAccount } from '../../src/domain/account.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import type { NewTransfer } from '../../src/domain/transfer.ts';
 
-/** A transfer of 1 from ANN to BOB, unless `fields` say otherwise. */
+/** A transfer of 1 from ANN to BOB, unless `fields` override it. */
 export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
   return {
     id: randomUUIDv7(),
@@ -31,7 +31,7 @@ export function newGroup(size: number, { atomic = true, id = randomUUIDv7() } = 
   return Array.from({ length: size }, (_, position) => newTransfer({ group: { id, position, atomic } }));
 }
 
-/** An account in USD that has only a name, unless `fields` say otherwise. */
+/** An account in USD that has only a name, unless `fields` override it. */
 export function newAccount(accountNumber: string, fields: Partial<NewAccount> = {}): NewAccount {
   return {
     accountNumber,
@@ -46,7 +46,7 @@ export function newAccount(accountNumber: string, fields: Partial<NewAccount> = 
   };
 }
 
-/** A job of no units, unless `fields` say otherwise. */
+/** A job of no units, unless `fields` override it. */
 export function newJob(fields: Partial<Job> = {}): Job {
   return {
     ledger: MAIN_LEDGER,

@@ -33,7 +33,7 @@ export function idOf(number: number): string {
   return `0199a0c4-0000-7000-8000-${String(number).padStart(12, '0')}`;
 }
 
-/** A change of what an account says of itself. */
+/** A change of the fields of an account. */
 type Change = { accountNumber: string; currency: string; fields: Row };
 
 /** The rows of a ledger, and how orders change them. */
@@ -87,7 +87,7 @@ export class Ledger {
     this.change(accountNumber, currency, {});
   }
 
-  /** Changes what an account says of itself, and seals it. */
+  /** Changes the fields of an account, and seals it. */
   change(accountNumber: string, currency: string, fields: Row): void {
     const record = this.#seal({ accountNumber, currency, fields });
     this.#append({ transfers: 0, intake: 0, changes: 1 }, sha256(record));

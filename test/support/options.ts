@@ -2,8 +2,8 @@
 import { CommandError, EXIT } from '../../src/cli/command.ts';
 
 /**
- * What `parse` makes of the command line. With --help the process ends with `usage`; where `parse` throws because of what was given, it
- * ends with a sentence and exit code 2.
+ * What `parse` makes of the command line. With --help the process ends with `usage`; if `parse` throws because of an
+ * option, it ends with a sentence and exit code 2.
  */
 export function readOptions<Options>(usage: string, parse: () => Options): Options {
   if (process.argv.includes('--help')) {

@@ -1,4 +1,4 @@
-// A PostgreSQL server of the harness's own, that it may crash and start again as it likes.
+// A PostgreSQL server of the harness, which it may crash and restart.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openEmbeddedServer, type EmbeddedServer } from '../../src/db/embedded/server.ts';
@@ -12,7 +12,7 @@ export type Postgres = {
   /** Makes an empty database that belongs to the service's role. */
   createDatabase: (name: string) => Promise<void>;
   dropDatabase: (name: string) => Promise<void>;
-  /** Makes a role that may log in with a password only, whoever asks. */
+  /** Makes a role that may log in with a password only, from any client. */
   askPassword: (role: string, password: string) => Promise<void>;
   /** Ends the server at once, without a checkpoint, and waits until it is gone. */
   crash: () => Promise<void>;
@@ -22,7 +22,7 @@ export type Postgres = {
 
 const OWNER = 'gopherpay';
 
-/** Starts a server in a folder, which is made if need be. It is stopped when the scope ends. */
+/** Starts a server in a folder, which is created if necessary. It is stopped when the scope ends. */
 export async function startPostgres(scope: Scope, folder: string): Promise<Postgres> {
   const opened: EmbeddedServer[] = [];
   onEnd(scope, async () => {
@@ -69,7 +69,7 @@ export async function crash(folder: string): Promise<void> {
   const processId = await findPostmaster(folder);
   if (processId === null) return;
   process.kill(processId, 'SIGQUIT');
-  await until(async () => !(await isRunning(processId)), { timeoutMs: 20_000, what: 'the database to be gone' });
+  await until(async () => !(await isRunning(processId)), { timeoutMs: 20_000, what: 'the database to stop' });
 }
 
 /** The process id of the server of a data folder, or null if none runs. */

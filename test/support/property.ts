@@ -1,7 +1,10 @@
-// Checks a property on random values that can be had again.
+// Checks a property on random values that can be repeated.
 import { assert, type IProperty } from 'fast-check';
 
-/** The seed is new each time, and printed: run again with FAST_CHECK_SEED and FAST_CHECK_PATH set to what a failure tells. */
+/**
+ * The seed is new each time, and printed: run again with FAST_CHECK_SEED and FAST_CHECK_PATH set to the values of a
+ * failure.
+ */
 export function checkProperty<Values>(
   t: { diagnostic: (message: string) => void },
   property: IProperty<Values>,

@@ -1,4 +1,4 @@
-// Goal: the network fails as it is told to and in no other way, or its tests would blame the service for what it did itself.
+// Goal: the network fails only as requested. Otherwise tests would attribute its errors to the service.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -43,7 +43,7 @@ test('proxy: a changing delay alters neither the order nor the number of bytes',
 test('proxy: an end arrives after all earlier bytes, and not at all in a black hole', async (t) => {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {});
-    // Answers with what it was sent, and with the end when it has heard that.
+    // Echoes what it receives, including the end.
     socket.pipe(socket);
   });
   server.listen(0, '127.0.0.1');
@@ -78,9 +78,9 @@ test('proxy: an end arrives after all earlier bytes, and not at all in a black h
   lost.client.write('before');
   await until(() => lost.received() === 'before', { what: 'the answer' });
   proxy.swallow();
-  lost.client.end('never heard');
+  lost.client.end('lost');
   const late = await join();
-  late.client.write('never heard either');
+  late.client.write('lost too');
   await proxy.heal();
   const well = await join();
   well.client.end('well again');
@@ -89,7 +89,7 @@ test('proxy: an end arrives after all earlier bytes, and not at all in a black h
   assert.ok(!lost.client.readableEnded);
   lost.client.destroy();
   late.client.destroy();
-  await until(() => proxy.connectionCount <= 2, { what: 'what went well to be put away' });
+  await until(() => proxy.connectionCount <= 2, { what: 'the closed connections to be removed' });
 });
 
 test('proxy: a refusing network admits no connection until it heals', async (t) => {

@@ -1,5 +1,5 @@
-// A network between the service and its database that can be cut, refuse, swallow what is sent, or be slow. It knows of the protocol
-// no more than how a commit and its answer look.
+// A network between the service and its database that can be cut, refuse, drop bytes, or be slow. It knows of the
+// protocol no more than how a commit and its answer look.
 import { once } from 'node:events';
 import { createConnection, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ type Delayed = { dueAt: number; chunk: Buffer };
 type Pair = {
   client: Socket;
   server: Socket;
-  /** Nothing passes any more, and neither end learns of it. */
+  /** Nothing passes any more, and neither end is notified. */
   black: boolean;
   /** What the server answers does not arrive, and what the client sends does. */
   deaf: boolean;
@@ -26,7 +26,7 @@ type Pair = {
   losing: boolean;
   /** What waits in each direction, in order: nothing overtakes what is before it. */
   delayed: { up: Delayed[]; down: Delayed[] };
-  /** Who has said all: the other end learns of it after what is delayed. */
+  /** The ends that have closed: the other end is notified after the delayed bytes. */
   ended: { up: boolean; down: boolean };
 };
 
@@ -56,7 +56,7 @@ export class Proxy {
   }
 
   private constructor(target: NetConnectOpts) {
-    // Half open, because whoever closes a connection into a black hole must not be told that the other end has closed it, too.
+    // Half open, because a client that closes a connection into a black hole must not see the other end close it, too.
     this.#listener = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#join(client, target));
   }
 
@@ -73,7 +73,7 @@ export class Proxy {
     for (const pair of this.#pairs) this.#reset(pair);
   }
 
-  /** Resets every connection and lets nobody in, as a server that is stopped. */
+  /** Resets every connection and refuses new ones, like a stopped server. */
   async refuse(): Promise<void> {
     const closed = once(this.#listener, 'close');
     this.#listener.close();
@@ -110,13 +110,13 @@ export class Proxy {
     this.#delayMs = delayMs;
   }
 
-  /** Resets each connection after as many more bytes as `draw` says; null lets new ones live. */
+  /** Resets each connection after as many more bytes as `draw` returns; null spares new ones. */
   resetAfter(draw: (() => number) | null): void {
     this.#drawBytes = draw;
     for (const pair of this.#pairs) pair.bytesLeft = draw?.() ?? Infinity;
   }
 
-  /** Swallows the answer to the next commit, and then tells. The connection is silent from there on. */
+  /** Drops the answer to the next commit, and then resolves. The connection is silent from then on. */
   async loseCommit(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#onLost = resolve;
@@ -168,7 +168,7 @@ export class Proxy {
       source.on('error', () => {});
       source.once('end', () => this.#end(pair, way));
       source.on('close', () => {
-        // In a black hole an end is not heard either.
+        // In a black hole an end does not arrive either.
         if (pair.black && !target.destroyed) return;
         // What is delayed comes before the end.
         if (pair.ended[way] && pair.delayed[way].length > 0) return;

@@ -1,5 +1,5 @@
-// Chance that can be repeated: each test prints the seed of what it drew, and STRESS_SEED makes it draw the same again.
-// The orders are then the same; how callers and threads interleave is not.
+// Repeatable randomness: each test prints its seed, and STRESS_SEED repeats its draws. The orders are then the same;
+// how callers and threads interleave is not.
 import { randomInt } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { seeded } from '../../src/load/random.ts';

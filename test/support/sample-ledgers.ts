@@ -1,5 +1,5 @@
-// A small ledger that has some of everything: all kinds of transfers, completed and failed ones, holds in every state. A second
-// one has the same numbers, ids and keys, so that whatever mixes the two up is found.
+// A small ledger with every kind of row: all kinds of transfers, completed and failed ones, holds in every state. A
+// second one has the same numbers, ids and keys, so that code which mixes up the two is found.
 import type { Client } from 'pg';
 import { idOf, Ledger, type Row } from './ledger-writer.ts';
 

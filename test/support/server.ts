@@ -82,7 +82,7 @@ export function parseServerKind(text: string | undefined): ServerKind {
 
 /**
  * Starts a server of the kind wanted and prepares its template. With 'either' it falls back to the embedded server, and
- * `tell` is given the reason in a sentence; with 'container' whatever stands in the way is thrown.
+ * `tell` receives the reason in a sentence; with 'container' the error is thrown.
  */
 export async function startServer(
   kind: ServerKind,
@@ -129,8 +129,8 @@ async function startEither(kind: ServerKind, image: string, tell: (sentence: str
 async function startContainer(image: string): Promise<RunningServer> {
   const docker = await getContainerRuntimeClient();
   await docker.image.pull(ImageName.fromString(image));
-  // Testcontainers sees to forgotten containers with a helper container. Where its image is not at hand, which may be
-  // because nothing can be pulled, the teardown alone stops ours.
+  // Testcontainers removes abandoned containers with a helper container. If its image is not available, only the
+  // teardown stops ours.
   const helper = ImageName.fromString(process.env['RYUK_CONTAINER_IMAGE'] ?? 'testcontainers/ryuk:0.14.0');
   if (!(await docker.image.exists(helper))) process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
   const container = await new PostgreSqlContainer(image)
@@ -164,7 +164,7 @@ async function startEmbedded(): Promise<RunningServer> {
     const { host, port, user } = server.settings;
     return {
       home: 'on this machine (embedded)',
-      // The operating system vouches for whoever reaches its socket: there are no passwords.
+      // The operating system authenticates clients of its socket: there are no passwords.
       admin: { host, port, user: 'postgres' },
       owner: { host, port, user },
       kill: async (pid) => {
@@ -204,7 +204,7 @@ async function prepareTemplate({ admin, owner }: RunningServer): Promise<string>
     }
     await client.query(`create database ${TEMPLATE} owner ${user}`);
     await migrate({ ...owner, database: TEMPLATE });
-    // A database that somebody is connected to cannot be cloned.
+    // A database with connections cannot be cloned.
     await client.query(`alter database ${TEMPLATE} with allow_connections false`);
     const version = await client.query<{ server_version: string }>('show server_version');
     return version.rows[0]?.server_version.split(' ')[0] ?? '';

@@ -19,7 +19,9 @@ const READY_TIMEOUT_MS = 60_000;
 /** How long SIGTERM may take before a cleanup turns to SIGKILL. */
 const STOP_TIMEOUT_MS = 20_000;
 
-/** What a started process needs of this one's environment. The rest, such as a developer's DATABASE_URL, stays out. */
+/**
+ * The part of this environment that a started process needs. The rest, such as a developer's DATABASE_URL, is left out.
+ */
 const INHERITED = ['PATH', 'HOME', 'USER', 'TMPDIR', 'LANG', 'NODE_V8_COVERAGE'];
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
@@ -189,7 +191,7 @@ export async function request<Body = Record<string, unknown>>(
   return { status: answer.statusCode, headers: answer.headers, body: parsed, text };
 }
 
-/** Waits until the transfer is no longer pending, and returns it as the service tells it. */
+/** Waits until the transfer is no longer pending, and returns it as the service shows it. */
 export async function awaitFinal(
   service: { url: string },
   id: string,

@@ -39,7 +39,7 @@ export type Statement = z.infer<typeof statementSchema>;
 /** Description that no program should take for anything else. */
 export const HOSTILE = `=cmd|'/C calc'!A0 <script>alert("1")</script> & "co"`;
 
-/** What ANN has, in this order; what is settled at no instant of its own is settled now. */
+/** The history of ANN, in this order; transfers without an instant settle now. */
 const HISTORY = [
   { to: 'ANN', amount: 500, description: 'before', at: '2024-12-31T23:59:59.999999Z' },
   { to: 'ANN', amount: 12_345, description: 'first', at: '2025-01-01T00:00:00Z' },

@@ -1,5 +1,5 @@
-// Loaded into a service before its own code (node --import): on SIGALRM it ends one of the service's threads at once, in the
-// middle of whatever that thread does. Nothing outside a process can do that to a thread.
+// Loaded into a service before its own code (node --import): on SIGALRM it ends one of the service's threads at once,
+// in the middle of its work. No other process can end a single thread.
 import { isMainThread, type Worker } from 'node:worker_threads';
 
 // The threads load this too, and do nothing.

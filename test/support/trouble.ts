@@ -1,5 +1,4 @@
-// Makes trouble of the kinds that come by themselves in the end: a lock that is held too long, connections that break, threads
-// that die.
+// Injects failures that occur in production: a lock that is held too long, connections that break, threads that die.
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { onEnd } from './cleanup.ts';
@@ -18,7 +17,10 @@ export async function lockAccount(database: TestDatabase, accountNumber: string)
   };
 }
 
-/** Freezes a service until the returned function is called, or the test ends. It notices nothing, and neither do its peers. */
+/**
+ * Freezes a service until the returned function is called, or the test ends. Neither the service nor its peers are
+ * notified.
+ */
 export function freeze(t: TestContext, service: Program): () => void {
   process.kill(service.pid, 'SIGSTOP');
   const thaw = (): void => {

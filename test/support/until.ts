@@ -1,4 +1,4 @@
-// Waits for a condition by asking again and again: for what nobody announces.
+// Waits for a condition by polling, where there is no notification.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const INTERVAL_MS = 15;
@@ -15,7 +15,7 @@ export async function until<Answer>(
   for (;;) {
     const answer = await condition();
     if (isTruthy(answer)) return answer;
-    if (performance.now() >= deadline) throw new Error(`Waited ${timeoutMs} ms in vain for ${what}.`);
+    if (performance.now() >= deadline) throw new Error(`Timed out after ${timeoutMs} ms waiting for ${what}.`);
     await sleep(INTERVAL_MS);
   }
 }

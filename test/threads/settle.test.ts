@@ -1,5 +1,5 @@
-// Goal: a job settles each of its units once or not at all, whatever happened to it before and whatever happens beside it. Method: jobs
-// in real threads on a real database, with rivals that are planted between two statements.
+// Goal: a job settles each of its units once or not at all, after any earlier attempt and beside any concurrent job.
+// Method: jobs in real threads on a real database, with rivals that are planted between two statements.
 import assert from 'node:assert/strict';
 import { randomUUIDv7 } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
@@ -13,7 +13,7 @@ import { startProxy } from '../support/proxy.ts';
 import { keyed, startThreads, storePending, type Threads, unkeyed } from '../support/threads.ts';
 import { until } from '../support/until.ts';
 
-/** How long a connection is silent before a thread takes it for broken. */
+/** How long a thread waits on a silent connection before it closes it. */
 const SILENCE = { answerTimeoutMs: 500, probeTimeoutMs: 250 };
 
 type Scene = { database: TestDatabase; threads: Threads };

@@ -1,5 +1,5 @@
-// Judges what is stored by the promises of docs/ARCHITECTURE.md, in SQL of its own: nothing here may come from src/, and the audit
-// may use nothing of this. All rules read one snapshot, so that a service may be at work meanwhile.
+// Judges what is stored by the promises of docs/ARCHITECTURE.md, in SQL of its own: nothing here may come from src/,
+// and the audit may use nothing of this. All rules read one snapshot, so that a service may run meanwhile.
 import { AssertionError } from 'node:assert';
 import { Client, type ClientConfig } from 'pg';
 import { HOLD_RULES } from './holds.ts';
@@ -19,7 +19,7 @@ export type Violation = {
 export type CheckOptions = {
   /** True where overdraft limits have been lowered: then old running balances may lie below today's limit. */
   limitsChanged?: boolean;
-  /** Ids of transfers that callers were told were accepted: each must be there. */
+  /** Ids of transfers that were reported as accepted: each must be stored. */
   accepted?: readonly string[];
   /** True when no transfer may be pending any more. */
   nothingPending?: boolean;
@@ -45,8 +45,8 @@ export async function checkPromises(database: { admin: ClientConfig }, options: 
 
 /** Returns every broken rule, as the client's open transaction sees the data. */
 export async function findViolations(client: Pick<Client, 'query'>, options: CheckOptions = {}): Promise<Violation[]> {
-  // Read the tables and not their indexes, which may be what is wrong; and join large sets by hashing, whatever the
-  // statistics of a table that has just been filled may say.
+  // Read the tables and not their indexes, which may be what is wrong; and join large sets by hashing, because a table
+  // that was just filled may have no statistics.
   await client.query(`
     set local enable_indexscan = off;
     set local enable_indexonlyscan = off;

@@ -1,7 +1,7 @@
 // Promise 3 on holds and reversals: both are explained by the transfers that made and changed them.
 import type { Rule } from './rule.ts';
 
-/** Each hold with what the completed transfers about it say. */
+/** Each hold with the sums of its completed transfers. */
 const STORIES = `
   select h.id, h.state, h.amount, h.captured, h.released,
     coalesce(sum(c.amount) filter (where c.kind = 'capture'), 0) as moved,
