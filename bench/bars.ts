@@ -1,8 +1,8 @@
-// The bars: what is compared with what, and what is required of it. A ratio is taken within each round, between neighbors
+// The bars: the compared figures, and the requirement for each. A ratio is taken within each round, between neighbors
 // in time, and then the median of the rounds.
 import { medianOf, type Sample, splitName } from './subject.ts';
 
-/** One round, as a bar looks at it; null where there is nothing. */
+/** One round as read by a bar; null for a missing figure. */
 type Round = {
   readonly figure: (subject: string) => number | null;
   readonly measured: (subject: string, name: string) => number | null;

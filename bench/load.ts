@@ -29,7 +29,7 @@ export type Load = {
   readonly accounts?: number;
   readonly bulk?: number;
   readonly hot?: number;
-  /** Callers wait for the end: an answer is final, and a connection's next request comes after it. */
+  /** Callers wait for the outcome: an answer is final, and a connection sends its next request after it. */
   readonly wait?: boolean;
   /** Requests per second of an open loop, found when the turn begins; absent: a closed loop. */
   readonly rate?: () => number;

@@ -64,7 +64,7 @@ export function bareStart(bench: Bench): Subject {
     prepare: async () => await (await openEmbeddedServer(dataDir)).release(),
     run: async () =>
       await medianOfStarts('pg_ctl -w start; node -e 0', async () => {
-        // Finding out as whom it may run is no part of a start.
+        // Finding the OS user is not part of a start.
         const control = await findControl();
         const startedAt = performance.now();
         await control('-l', log, '-o', settings, 'start');

@@ -26,7 +26,7 @@ export type Unit = 'transfers/s' | 'requests/s' | 'accounts/s' | 'jobs/s' | 'row
 export type Subject = {
   readonly name: string;
   readonly unit: Unit;
-  /** What it does and what it does not, in a sentence or two. */
+  /** What it does and does not do, in a sentence or two. */
   readonly what: string;
   /** Subjects whose samples its run or its bars need. */
   readonly needs: readonly string[];

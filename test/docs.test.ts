@@ -1,4 +1,4 @@
-// Runs every example of the documents as it stands: the sh blocks of a document in one shell, in their order, against a
+// Runs every example of the documents unchanged: the sh blocks of a document in one shell, in their order, against a
 // service that has just started. A json block after an sh block has the required content of its output.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -56,7 +56,7 @@ test('docs: every route has an example that runs', async (t) => {
   );
 });
 
-/** The sh blocks, each with the json block that stands right behind it, if one does. */
+/** The sh blocks, each with the json block directly after it, if any. */
 function findExamples(markdown: string): Example[] {
   const blocks = markdown.matchAll(/^```sh\n(.*?)^```\n(?:\s*^```json\n(.*?)^```$)?/gms);
   return [...blocks].map(([, script = '', json]) => ({
@@ -85,11 +85,11 @@ async function runExamples(t: TestContext, examples: readonly Example[]): Promis
   for (const { method, route, status } of service.logs()) {
     if (Number(status) < 400) called.add(`${String(method)} ${String(route)}`);
   }
-  // What stands before the first separator is the shell's own setting.
+  // The text before the first separator is the shell's own setting.
   return stdout.split(`${SEPARATOR}\n`).slice(1);
 }
 
-/** Asserts that `actual` has all that `expected` has; lists have the same length. */
+/** Asserts that `actual` has every member of `expected`; lists have the same length. */
 function assertContains(actual: unknown, expected: unknown, what: string): void {
   if (typeof expected !== 'object' || expected === null) {
     assert.deepEqual(actual, expected, what);

@@ -1,5 +1,5 @@
-// Plays many callers at once, each with one request under way, and keeps every answer that they have read. What was not answered,
-// or with a 503, they send again under the same key.
+// Simulates many callers at once, each with one request in flight, and keeps every received answer. They retry
+// unanswered requests and those with a 503 under the same key.
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
@@ -15,12 +15,14 @@ import {
   parseEssentials,
 } from './attempt.ts';
 
-/** Accounts that cannot run short, and such as can; what they begin with. The judge knows them by these names. */
+/**
+ * Accounts that cannot run short, and those that can, with their initial balances. The judge knows them by these names.
+ */
 export const RICH = { prefix: 'RICH', count: 8, balance: 1_000_000_000 };
 export const POOR = { prefix: 'POOR', count: 4, balance: 2000 };
-/** An account that never is. */
+/** An account that never exists. */
 export const GHOST = 'GHOST';
-/** How the numbers of accounts begin that are opened under load. A transfer may reach one before it is opened. */
+/** The prefix of accounts that are opened under load. A transfer may reach one before it is opened. */
 export const NEWCOMER = 'NEW-';
 
 const CALLERS = 24;
@@ -79,20 +81,20 @@ export class Callers {
   async #openOne(account: NewAccount): Promise<void> {
     const intent = this.#account(account);
     let attempt = await this.send(intent);
-    // A harness that judges another fault at the same time may be late for an answer, and then asks again.
+    // A harness that judges another fault at the same time may time out waiting for an answer, and then retries.
     for (let retries = 1; this.#mustRetry(attempt) && retries < RETRIES_MAX; retries += 1)
       attempt = await this.send(intent);
     const isOpen = attempt.status === 201 || attempt.code === 'account_exists';
     if (!isOpen) throw new Error(`The account ${account.account_number} could not be opened: ${attempt.status}.`);
   }
 
-  /** Begins to send orders of all kinds, until `stop`. */
+  /** Starts to send orders of all kinds, until `stop`. */
   start(): void {
     this.#stopping = false;
     this.#running = this.#run();
   }
 
-  /** Sends no more orders, and waits for the answers to those on their way. */
+  /** Sends no more orders, and waits for the answers to those in flight. */
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.#running;
@@ -169,7 +171,7 @@ export class Callers {
     return `request-${this.#round}-${this.#count}`;
   }
 
-  /** Sends an order once and keeps what came of it. */
+  /** Sends an order once and keeps the outcome. */
   async send(intent: Intent, options: { url?: string; waits?: boolean } = {}): Promise<Attempt> {
     const targets = this.#targets();
     const url = options.url ?? (targets.length > 0 ? this.#draw.pick(targets) : null);

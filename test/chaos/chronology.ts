@@ -1,10 +1,10 @@
-// Judges answers by their order in time: what a caller could know when it sent a request must still be true in the answer.
+// Judges answers by their order in time: no answer may contradict an answer received before the request was sent.
 import type { Attempt } from './attempt.ts';
 import type { Violation } from './judge.ts';
 
 type Stored = { id: string; status: string; journal_number: number | null; created_at: string };
 
-/** Compares answers with each other and with what is stored, where the time of either matters. */
+/** Compares answers with each other and with the stored rows, if the time of either matters. */
 export function judgeChronology(attempts: readonly Attempt[], rows: readonly Stored[]): Violation[] {
   const byId = new Map(rows.map((row) => [row.id, row]));
   return [...findRevivals(attempts, byId), ...findWrongTimes(attempts, byId)];

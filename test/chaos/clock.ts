@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 import { crash, findPostmaster } from '../support/postgres.ts';
 
 export type Clock = {
-  /** Sets the clock so far off, forward or back, and waits until the server goes by it. */
+  /** Sets the clock to this offset, forward or back, and waits until the server uses it. */
   shift: (offsetMs: number) => Promise<void>;
 };
 
@@ -19,7 +19,7 @@ const LIBRARIES = ['x86_64-linux-gnu', 'aarch64-linux-gnu', 'arm-linux-gnueabihf
   (machine) => `/usr/lib/${machine}/faketime/libfaketime.so.1`,
 );
 const CONTROL_FILE = 'clock';
-/** The clock is wrong by so much at the most, because the server's processes read the file at different moments. */
+/** The maximum error of the clock, because the server's processes read the file at different moments. */
 const TOLERANCE_MS = 60_000;
 
 /** Returns why no clock can be set here, or null if one can. */

@@ -6,9 +6,9 @@ export const CONTROL_FILE = 'fault.json';
 const injection = z.object({
   /** Identifies the injection: a new one has another number. */
   number: z.number(),
-  /** How wrong the clock is from now on. */
+  /** The offset of the clock from now on. */
   offsetMs: z.number(),
-  /** How long the main thread's event loop is to stand still, once. */
+  /** How long to block the main thread's event loop, once. */
   blockMs: z.number(),
 });
 

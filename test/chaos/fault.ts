@@ -1,4 +1,4 @@
-// What a fault is: a name, the system it needs, what it does to that system under load, and how soon all must be well again.
+// A fault: a name, the system it needs, its action on that system under load, and the time allowed for recovery.
 import type { Random } from '../support/random.ts';
 import type { Callers } from './callers.ts';
 import type { Shape, System } from './system.ts';

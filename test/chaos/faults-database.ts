@@ -1,5 +1,5 @@
-// What can happen to the database: connections that break, a server that crashes, is away, or has no room left, and commits whose
-// answer is lost.
+// Faults of the database: connections that break, a server that crashes, is away, or has no room left, and commits
+// whose answer is lost.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

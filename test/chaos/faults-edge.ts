@@ -1,4 +1,4 @@
-// What can happen at the service's edges: callers that disconnect, stall or do not read, and exports that are cut off.
+// Faults at the service's edges: callers that disconnect, stall or do not read, and exports that are cut off.
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -67,7 +67,7 @@ function hangUpInOrder(blow: Blow): Socket {
   return socket;
 }
 
-/** An order that comes byte by byte, too slowly ever to be whole in time. */
+/** An order that arrives byte by byte, too slowly to be complete in time. */
 function dawdle(blow: Blow): Socket {
   const { socket, request } = order(blow, { partial: true });
   let sent = 0;
@@ -76,7 +76,7 @@ function dawdle(blow: Blow): Socket {
   return socket;
 }
 
-/** Asks for large answers and takes none of them. */
+/** Requests large answers and reads none of them. */
 function doNotRead(blow: Blow): Socket {
   const { socket } = dial(blow);
   socket.pause();
@@ -102,7 +102,7 @@ function order(blow: Blow, how: { partial: boolean }): { socket: Socket; request
   return { socket, request: `${head.join('\r\n')}\r\n\r\n${body}` };
 }
 
-/** A report that is stopped on its way: under its name is the former file or a whole new one, never a part. */
+/** A report that is interrupted: its file is the former one or a complete new one, never a part. */
 async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   const path = join(system.folder, `${signal}.csv`);
   await writeFile(path, FORMER);
@@ -122,10 +122,10 @@ async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'):
       complain(`left ${rows} rows and printed: ${report.output()}`);
     return;
   }
-  // It may have been stopped when all was done but its end: then the file is new, and has all that there was.
+  // It may have been interrupted just before its end: then the file is new and complete.
   const isWhole = text.endsWith('\n') && text.split('\n').length - 2 >= Number(before?.['count']);
   if (text !== FORMER && !isWhole) complain(`failed, and left ${text.length} bytes under its name`);
-  // Before it has begun to listen for signals, a process ends by them.
+  // Before it listens for signals, a process is ended by them.
   const asTold = signal === 'SIGKILL' || exit.signal === signal || exit.code === SIGNALLED + SIGTERM;
   if (!asTold) complain(`ended with code ${exit.code}: ${report.output()}`);
   const parts = (await readdir(system.folder)).filter((name) => name.startsWith(`${signal}.csv.`));

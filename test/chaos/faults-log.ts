@@ -1,11 +1,11 @@
-// What can happen to the reader of the service's log: it stops reading, or it goes away. The service must go on and stop as ever.
+// Faults of the reader of the service's log: it stalls, or it closes. The service must continue, and stop as usual.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../support/until.ts';
 import { isAccepted } from './attempt.ts';
 import type { Blow, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
-/** How long SIGTERM may take with a reader that is of no use. */
+/** How long SIGTERM may take with a stalled or closed reader. */
 const STOP_MS = 10_000;
 /** How long an answer may take meanwhile. */
 const ANSWER_MS = 3000;

@@ -1,4 +1,4 @@
-// What can happen between the service and its database.
+// Faults between the service and its database.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from './fault.ts';
 

@@ -1,5 +1,5 @@
-// What can happen at a start: a database left behind by a killed process, a second service in the same folder, two that migrate at
-// once, and a database that is newer than the code.
+// Faults at a start: a database left behind by a killed process, a second service in the same folder, two that migrate
+// at once, and a database that is newer than the code.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from './fault.ts';
 
@@ -31,7 +31,7 @@ export const START_FAULTS: readonly Fault[] = [
       const before = await system.findEmbedded();
       await system.start(second);
       await sleep(draw.whole(100, 600));
-      // Whichever goes, and however, the database stays for the other one.
+      // Whichever process ends, for any reason, the database keeps running for the other one.
       const leaving = draw.pick([first, second]);
       if (draw.whole(0, 1) === 1) await system.kill(leaving);
       else {

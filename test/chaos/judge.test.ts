@@ -16,7 +16,7 @@ type Plant = {
   what: string;
   /** A change of the books on a connection without triggers. */
   sql?: string;
-  /** What is done to those answers to one order that fit. */
+  /** The change to the matching answers to one order. */
   fits?: (attempt: Attempt) => boolean;
   answer?: (attempt: Attempt) => Partial<Attempt>;
   /** The rule that must be found broken. */
@@ -381,7 +381,7 @@ for (const { what, sql, fits, answer, rule } of PLANTS) {
     const database = await copyBooks(t);
     if (sql !== undefined) {
       const client = await database.connect();
-      // Triggers, such as those that keep final what is final, do not fire for a replica.
+      // Triggers, such as those that protect final rows, do not fire for a replica.
       await client.query('set session_replication_role = replica');
       await client.query(sql);
     }

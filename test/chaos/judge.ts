@@ -9,7 +9,7 @@ import { judgeChronology } from './chronology.ts';
 
 export type Evidence = { admin: AdminSettings; attempts: readonly Attempt[] };
 
-/** What kind of promise is broken, and how it shows. */
+/** The broken promise, and its evidence. */
 export type Violation = { rule: string; detail: string };
 
 type Stored = {
@@ -41,7 +41,7 @@ const ALL = `
   union all
   select ${COLUMNS}, 'pending', null, null from pending_transfers`;
 
-/** Refusals by the shape of what was sent: no order of a caller deserves one but those that are made to. */
+/** Refusals of malformed requests: no order of a caller may receive one, except those made for it. */
 const REFUSABLE = new Set(['amount_not_positive', 'same_account']);
 /** Statuses that any well-formed request may receive. */
 const EXPECTED = new Set([200, 201, 202, 429, 503]);
@@ -204,7 +204,7 @@ function findUntruths({ intent, status, reported, requestId }: Attempt, stored: 
   return flaws;
 }
 
-/** Whether an answer is what is stored now, or may have been true before it was final. */
+/** Whether an answer matches the stored row, or may have matched before it was final. */
 function agrees(reported: Reported, row: Stored): boolean {
   if (
     reported.kind !== row.kind ||
@@ -235,7 +235,7 @@ function findMisreadings(intent: Intent, stored: readonly Stored[]): string[] {
       (row.atomic ?? false) === intent.atomic &&
       row.from_account === order.from_account &&
       row.to_account === order.to_account &&
-      // What a capture or void that failed would have moved is not known.
+      // The amount of a failed capture or void is not known.
       (row.amount === order.amount || (row.amount === null && row.status !== 'completed'));
     return same ? [] : [`sent ${JSON.stringify(order)}, stored ${JSON.stringify(row)}`];
   });
@@ -247,7 +247,7 @@ function judgeReads(attempts: readonly Attempt[], rows: readonly Stored[]): Viol
     .filter(({ intent, status }) => intent.kind === 'read' && status !== null)
     .flatMap((attempt) => {
       const { intent, status, reported } = attempt;
-      // Only what was accepted is ever read.
+      // Only accepted transfers are read.
       if (status === 404)
         return [{ rule: 'what was accepted is never lost', detail: `${intent.readId} was not found` }];
       if (status !== 200) return judgeStatus(attempt);
@@ -283,7 +283,7 @@ function judgeAccounts(
   const tries = attempts.filter(({ intent }) => intent.accounts.length > 0);
   const byName = [...Map.groupBy(tries, ({ intent }) => intent.name).values()];
   const intents = byName.flatMap(([first]) => first?.intent ?? []);
-  // A key is stored together with what it opens. What no key has opened was opened by the order without a key.
+  // A key is stored together with the accounts it opens. Accounts without a key were opened by the order without one.
   const openers = [
     ...intents.filter(({ keyed }) => !keyed),
     ...intents.filter(({ keyed, name }) => keyed && stored.keys.has(name)),
@@ -358,7 +358,7 @@ function isOpeningStored({ keyed, name }: Intent, { keys, rowByAccount, openerOf
   return keyed ? keys.has(name) : rowByAccount.has(name) && openerOf.get(name) === name;
 }
 
-/** Whether the answers that show accounts are alike, and show what is stored. */
+/** Whether the answers that show accounts are equal, and match the stored rows. */
 function judgeOpeningAnswers(intent: Intent, tries: readonly Attempt[], { openings }: OpeningBooks): Violation[] {
   const violations: Violation[] = [];
   const report = (rule: string, detail: string): void =>

@@ -65,7 +65,7 @@ async function main(): Promise<number> {
   const recordFolder = mkdtempSync(join(tmpdir(), 'gopherpay-chaos-'));
   print(`every answer is written to ${recordFolder}`);
   const ended = new Map<Fault, Result>();
-  /** What is known so far, in the order of the faults, whichever ended first. */
+  /** The results so far, in the order of the faults. */
   const results = (): Result[] => faults.flatMap((fault) => ended.get(fault) ?? []);
   const interruption = new AbortController();
   const { signal } = interruption;

@@ -161,7 +161,7 @@ async function runStretch(
   result.violations.push(...final.filter(({ rule, detail }) => !known.has(`${rule} ${detail}`)));
 }
 
-/** What an operator would see: the service's own audit must agree with the judge. */
+/** The operator's view: the service's own audit must agree with the judge. */
 async function runAudit(system: System): Promise<Violation[]> {
   const audit = await system.run(['audit']);
   const { code, signal } = await audit.exited;
@@ -169,14 +169,17 @@ async function runAudit(system: System): Promise<Violation[]> {
   return [{ rule: 'the audit ends with 0', detail: `${signal ?? code}: ${audit.output().slice(-500)}` }];
 }
 
-/** Waits until every service is ready and settles a new transfer, and nothing is pending. `at` is null if that did not come. */
+/**
+ * Waits until every service is ready and settles a new transfer, and nothing is pending. `at` is null if that did not
+ * happen.
+ */
 async function recover(
   system: System,
   callers: Callers,
   boundMs: number,
   signal: AbortSignal | undefined,
 ): Promise<{ at: number | null; why: string }> {
-  /** What was not well when it was last looked at. */
+  /** The last failed check. */
   let why = '';
   try {
     const at = await until(
@@ -195,7 +198,7 @@ async function recover(
   }
 }
 
-/** What is not yet well, or null. */
+/** The failed check, or null. */
 async function findAilment(system: System, callers: Callers): Promise<string | null> {
   await system.started();
   if (system.urls.length === 0) return 'no service runs';

@@ -1,4 +1,4 @@
-// What is put to the test: a database, the services on it, and the network between them.
+// The system under test: a database, the services on it, and the network between them.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -18,7 +18,7 @@ const DISK_MIB = 512;
 export type Shape = {
   /** How many services work on the database at the same time. */
   services: number;
-  /** Whether the way to the database leads through a network that can be broken. */
+  /** Whether the connection to the database is through a network that can be broken. */
   proxied?: boolean;
   /** Whether only the first service reaches the database through that network, and the others directly. */
   partitioned?: boolean;

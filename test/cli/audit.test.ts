@@ -1,4 +1,4 @@
-// gopherpay audit: what it prints, how it ends, and the hash that one audit hands on to the next.
+// gopherpay audit: its output, its exit codes, and the hash that one audit passes to the next.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// The commands without a database of the user's: each starts the embedded server if it does not run, and leaves nothing running.
+// The commands without an external database: each starts the embedded server if it does not run, and leaves nothing
+// running.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +14,7 @@ import { onEnd } from '../support/cleanup.ts';
 import { MAIN, awaitFinal, makeFolder, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-/** More than the pipe to a reader that does not read takes. */
+/** More than the pipe to a stalled reader holds. */
 const PENDING = 20_000;
 
 /** Where a service has been: in its books ANN has 700 and BOB 300, and MANY has orders that no service is there to settle. */
@@ -142,7 +143,7 @@ async function pay(service: { url: string }, amount: number, from = 'ANN', to = 
   assert.equal((await awaitFinal(service, String(answer.body['id'])))['status'], 'completed');
 }
 
-/** Writes orders of MANY as an intake would that has just been killed. */
+/** Writes orders of MANY like an intake that was just killed. */
 async function sendUnansweredOrder(folder: string): Promise<void> {
   const server = await openEmbeddedServer(join(folder, '.gopherpay'));
   try {

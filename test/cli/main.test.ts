@@ -1,4 +1,4 @@
-// The command line as a whole: what it understands, and what it ends with.
+// The command line as a whole: its arguments and its exit codes.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -48,7 +48,7 @@ test('cli: a missing or unknown command shows the usage and exits with 2', async
 });
 
 test('cli: npx runs the command of the package, with the pinned Node', async () => {
-  // As in a user's shell: npm test puts the packages' own programs onto the path, and a shell does not.
+  // As in a user's shell: npm test adds the packages' programs to the path, and a shell does not.
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
   const { stdout } = await promisify(execFile)('npx', ['--no', '--', 'gopherpay', '--version'], {
     cwd: ROOT,

@@ -1,4 +1,4 @@
-// gopherpay report: what is in the file, which transfers it has, and what it does when it cannot be written.
+// gopherpay report: the content of the file, its transfers, and failures to write it.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
@@ -63,7 +63,7 @@ before(async (t) => {
   waitingIn = await order('BOB', 'ANN', 2, null, 'later-2');
 });
 
-/** A line of ANN's report; what is text and looks like a formula has its apostrophe. */
+/** A line of ANN's report; text that looks like a formula has an apostrophe. */
 function line(made: Made, fields: readonly (string | number)[]): string {
   const [from, to, amount, status, failure, requestId, description, entry, signed, balance] = fields;
   const cells = [

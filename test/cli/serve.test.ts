@@ -1,4 +1,4 @@
-// gopherpay serve on a database of the user's: how it starts and ends, what stops its start, and what it logs.
+// gopherpay serve on an external database: start, end, errors at the start, and logs.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
@@ -323,7 +323,7 @@ async function sendHead(service: Service, head: string): Promise<number> {
   return Number(/^HTTP\/1\.1 (\d+)/.exec(await text(socket))?.[1]);
 }
 
-/** Starts the service with nothing in its environment: what it knows is from the .env of its folder. */
+/** Starts the service with an empty environment: its settings are from the .env of its folder. */
 async function startFromFile(scope: Scope, folder: string): Promise<Service> {
   const program = await startProgram(scope, { folder, args: ['serve'] });
   const url = await until(() => program.ended() || /listening on (http:\S+)\n/.exec(program.stdout())?.[1], {
@@ -334,7 +334,7 @@ async function startFromFile(scope: Scope, folder: string): Promise<Service> {
   return { ...program, url };
 }
 
-/** The application names of what is connected to a database, the test itself apart. */
+/** The application names of all sessions of a database, except the test's. */
 async function connectionsTo(database: TestDatabase): Promise<unknown[]> {
   const rows = await database.query(
     `select application_name from pg_stat_activity where datname = current_database() and application_name like 'gopherpay%'`,

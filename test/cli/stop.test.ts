@@ -57,7 +57,7 @@ test('stop: a request whose body is still arriving is answered, and not reset', 
   await once(socket, 'connect');
   const answer = text(socket);
   const half = 'x'.repeat(400_000);
-  // A head that has begun keeps the connection open.
+  // A started head keeps the connection open.
   socket.write(`POST /transfers HTTP/1.1\r\nHost: ${hostname}\r\n`);
   await request(service, 'GET', '/healthz');
   process.kill(service.pid, 'SIGTERM');

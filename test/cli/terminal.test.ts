@@ -1,4 +1,5 @@
-// What a person sees: the commands on a terminal, which `script` (util-linux) provides, and Ctrl-C as the terminal sends it.
+// The terminal of a person: the commands on a terminal, which `script` (util-linux) provides, and Ctrl-C as the
+// terminal sends it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

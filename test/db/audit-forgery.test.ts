@@ -29,7 +29,7 @@ function copy(table: string, where: string, changes: Record<string, unknown>): s
     cross join lateral jsonb_populate_record(null::${table}, original.fields) as copied`;
 }
 
-/** Moves 5 from ANN to BOB once more, with all that belongs to it but its place in the journal's hashes. */
+/** Moves 5 from ANN to BOB again, with all its rows except the hashes of the journal. */
 const FORGED_TRANSFER = [
   copy('transfers', `id = '${idOf(5)}'`, {
     id: NEW,

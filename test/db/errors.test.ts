@@ -63,7 +63,7 @@ const cases: Case[] = [
   { what: 'a connection that is refused', error: fromSystem('ECONNREFUSED'), retry: 'new connection', away: true },
   { what: 'a connection that is reset', error: fromSystem('ECONNRESET'), retry: 'new connection', away: true },
   { what: 'a name without an address', error: fromSystem('ENOTFOUND'), retry: 'new connection', away: true },
-  // A code of five characters is the system's, not the server's, where no severity comes with it.
+  // A code of five characters without a severity is from the operating system, not from the server.
   { what: 'a write to a closed pipe', error: fromSystem('EPIPE'), retry: 'new connection', away: true },
   {
     what: 'a connection that ends without a word',

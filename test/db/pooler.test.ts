@@ -1,5 +1,5 @@
-// A server with stock settings, by itself and behind PgBouncer. Skipped only where these are not installed; .ci/run installs them
-// and runs this file.
+// A server with stock settings, by itself and behind PgBouncer. Skipped only if these are not installed; .ci/run
+// installs them and runs this file.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';

@@ -173,7 +173,7 @@ export const SENDERS: readonly Sender[] = [
   },
   {
     what: 'expiries',
-    // Read by the index of due holds. What is skipped cannot bound it, so the plan expects to read all that are due.
+    // Read by the index of due holds. The skipped holds cannot bound it, so the plan expects to read all due holds.
     readsWhole: { holds: 'those that are due' },
     send: async (connection) =>
       await loadDueHolds(connection, 100, { holdIds: [idOf(HOLD)], ledgerIds: [], accountKeys: [] }),

@@ -1,4 +1,4 @@
-// What the tests of sessions share: what every session must be set to, and ways to open one and to look at it.
+// Shared by the tests of sessions: the required settings, and functions to open and inspect a session.
 import type { TestContext } from 'node:test';
 import {
   connect,

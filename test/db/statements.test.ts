@@ -139,7 +139,7 @@ const query = z.union([
   z.object({ text: z.string(), name: z.string().optional(), values: z.array(z.unknown()).optional() }),
 ]);
 
-/** The same connection, which reports what is sent on it. */
+/** The same connection, which records the sent statements. */
 function record<Client extends Pick<Connection, 'query'>>(client: Client, note: Note): Client {
   return new Proxy(client, {
     get: (target, property) => {
@@ -211,7 +211,7 @@ const explained = z.object({ 'QUERY PLAN': z.tuple([z.object({ Plan: planSchema 
 
 type Scan = { readonly table: string; readonly kind: string; readonly rows: number };
 
-/** Runs a statement, takes back what it did, and returns how it found the rows of each table. */
+/** Runs a statement, rolls it back, and returns how it found the rows of each table. */
 async function readPlan(session: Connection, { text, values, named }: Sent): Promise<Scan[]> {
   const explain = 'explain (analyze, timing off, summary off, format json)';
   await session.query('begin');

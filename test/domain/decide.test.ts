@@ -416,7 +416,7 @@ const ownAccount = (accountNumber: string): fc.Arbitrary<Account> =>
     })
     .map(({ closed, drawn, ...rest }) => {
       if (closed) return account({ ...rest, accountNumber, status: 'closed', balance: 0n, held: 0n });
-      // As the database keeps it: never beyond the limit, what is held included.
+      // As in the database: never beyond the limit, including held amounts.
       const overdrawn = rest.balance === 0n && drawn <= rest.overdraftLimit ? -drawn : rest.balance;
       const spendable = overdrawn + rest.overdraftLimit;
       return account({

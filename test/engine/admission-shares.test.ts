@@ -42,7 +42,7 @@ test('admission shares: a caller that filled the queue is limited to its share o
 test('admission shares: a release is credited to its own caller, in any order', () => {
   const { admit, release } = createAdmission(10);
   for (let n = 0; n < 5; n += 1) assert.equal(admit('A'), true);
-  // B is settled again and again, while A waits for a lock.
+  // B settles repeatedly, while A waits for a lock.
   for (let n = 0; n < 50; n += 1) {
     assert.equal(admit('B'), true, `B is admitted for the ${n + 1}. time.`);
     release('B', 1);

@@ -55,7 +55,7 @@ async function pendingOf(transfers: readonly NewTransfer[]): Promise<string[]> {
   return rows.map(({ id }) => id);
 }
 
-/** An engine whose one thread is busy, so that what is submitted next is queued. */
+/** An engine whose only thread is busy, so that later submissions are queued. */
 async function startBusy(t: Parameters<typeof startEngine>[0]): Promise<StartedEngine> {
   const started = await startEngine(t, database);
   void submitTo(started, [newTransfer()], { waitMs: 60_000 });
@@ -154,7 +154,7 @@ for (const { name, end } of [
       if (moment === 'before') await outwait();
       else await turn();
       await end(started);
-      // A part of a job of a dead thread runs at once; its answer comes before the caller's.
+      // A part of a job of a dead thread runs at once; its report arrives before the caller's answer.
       if (moment === 'before' && started.pool.running.length > 0) await started.pool.end(LOST);
       if (moment === 'after') {
         assert.equal(await isOver(answer), false);

@@ -1,5 +1,5 @@
-// What the tests of the dispatcher have in common: units, reports of threads, and a dispatcher with threads that the
-// test simulates.
+// Shared by the tests of the dispatcher: units, reports of threads, and a dispatcher with threads that the test
+// simulates.
 import assert from 'node:assert/strict';
 import type { Job, JobReport } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';

@@ -193,7 +193,7 @@ export function renderCase(each: Case, ids: Ids): Buffer {
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${content}`, 'latin1');
 }
 
-/** The body as it is understood: what tokens stand for is in it. */
+/** The parsed body, with tokens replaced. */
 export function bodyOf(each: Case, ids: Ids): Buffer | null {
   if (each.body === null) return null;
   return Buffer.from(

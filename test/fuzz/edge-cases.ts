@@ -267,7 +267,7 @@ const EDGE_CASE_SYNTAX = [
   '1 2',
 ];
 
-/** Texts of JSON values, most of them wrong wherever they stand. */
+/** Texts of JSON values, most of them invalid everywhere. */
 export const edgeCaseLiteral: fc.Arbitrary<string> = fc.oneof(
   { arbitrary: fc.constantFrom(...EDGE_CASE_NUMBERS), weight: 5 },
   { arbitrary: fc.constantFrom(...EDGE_CASE_STRINGS), weight: 5 },
@@ -279,7 +279,7 @@ export const edgeCaseLiteral: fc.Arbitrary<string> = fc.oneof(
   { arbitrary: fc.double().map(String), weight: 1 },
 );
 
-/** Names of members; one in quotes is written as it stands. */
+/** Names of members; one in quotes is written unchanged. */
 export const edgeCaseKey: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom(
     '__proto__',

@@ -25,7 +25,7 @@ export function render(json: Json): string {
   }
 }
 
-/** A name that is written with quotes stands as it is: it may have escapes that no value has. */
+/** A name in quotes is written unchanged: it may have escapes that no value has. */
 function renderName(name: string): string {
   return name.startsWith('"') ? name : JSON.stringify(name);
 }

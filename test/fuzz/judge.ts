@@ -79,7 +79,7 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
     wrong.push('429 without a Retry-After in whole seconds');
   }
   if (answer.status === 405 && !answer.headers.has('allow')) wrong.push('405 without Allow');
-  // What is wrong with its bytes may be seen before it is known what it asks for.
+  // An error in its bytes may be detected before its operation is known.
   if (method === 'HEAD') return wrong;
   const text = answer.body.toString();
   const problem = parse(text);

@@ -11,7 +11,7 @@ export type Entry = {
   readonly steps: readonly Step[];
   /** The status of each answer, in order, or those that are allowed. */
   readonly answers: readonly (number | readonly number[])[];
-  /** Whether the connection is closed by the service, or goes on; a request that follows is then answered. */
+  /** Whether the service closes the connection, or keeps it; a following request is then answered. */
   readonly afterwards: 'closed' | 'open';
   /** How many transfers are stored: exactly, or one of these. */
   readonly stored: number | readonly number[];

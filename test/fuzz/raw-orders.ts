@@ -177,7 +177,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'closed',
     stored: 0,
   })),
-  // A length that is too short: what is left over is no request.
+  // A length that is too short: the rest is not a request.
   order('a length that is too short', ({ body, head }) => ({
     steps: [`${head(`Content-Length: ${body.length - 5}`)}${body}`],
     answers: [400, 400],
@@ -216,7 +216,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'closed',
     stored: 0,
   })),
-  // Node drops what comes in one packet with an upgrade that is not made. Nothing behind it is done, however it is cut.
+  // Node drops bytes in one packet with an ignored upgrade. Nothing after it takes effect, with any segmentation.
   order('an order behind an upgrade', ({ order }) => ({
     steps: [`${withHead('Connection: Upgrade\r\nUpgrade: h2c')}${order}`],
     answers: [200],

@@ -12,7 +12,7 @@ import { parseInterface } from './schema.ts';
 import { Stored } from './stored.ts';
 import { Line } from './wire.ts';
 
-/** How many cases are sent at once; what is stored is looked at when all are answered. */
+/** How many cases are sent at once; stored rows are checked when all are answered. */
 const VOLLEY = 20;
 const ANSWER_TIMEOUT_MS = 5000;
 /** How often a smaller case is looked for. */
@@ -24,7 +24,7 @@ export const FUZZ_ENV = {
   // No case can fill it: a 429 is a defect.
   MAX_QUEUE: '200000',
   BODY_BYTES_MAX: String(BODY_BYTES_MAX),
-  // A request whose body never comes is refused within the time that an answer may take.
+  // A request whose body never arrives is refused within the time that an answer may take.
   REQUEST_TIMEOUT_MS: '1000',
   STATEMENT_STREAMS_MAX: '1000',
   EVENT_STREAMS_MAX: '1000',
@@ -109,7 +109,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     return { byCase, atLast };
   };
 
-  /** Which case of a volley is wrong also when it comes alone. */
+  /** Which case of a volley also fails alone. */
   const findCulprit = async (volley: Volley): Promise<number | null> => {
     for (const index of volley.keys()) {
       const { byCase, atLast } = await send(volley, index);
@@ -185,7 +185,7 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : 1;
 }
 
-/** What is true when nothing is on its way any more. */
+/** What holds when nothing is in flight. */
 async function checkEnd(service: Service, database: TestDatabase, stored: Stored): Promise<string[]> {
   const wrong: string[] = [];
   const pending = `select 1 from pending_transfers where kind <> 'expiry' limit 1`;

@@ -1,5 +1,5 @@
-// Accounts as callers meet them: over HTTP, on a real database. Every answer is held against the schema that the OpenAPI
-// document promises for it, and nothing more may be in it.
+// Accounts over HTTP, on a real database. Every answer is validated against its schema in the OpenAPI document, and may
+// have nothing else.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { MONEY_MAX } from '../../src/domain/money.ts';
@@ -469,7 +469,10 @@ test('accounts: the promises are kept afterwards', async () => {
   await checkPromises(database, { nothingPending: true, limitsChanged: true });
 });
 
-/** Sends a request and holds its answer against the schema of this name: every field there and right, and no other. */
+/**
+ * Sends a request and validates its answer against the schema of this name: every field is valid, and there is no
+ * other.
+ */
 async function answered(
   status: number,
   view: AnswerName | null,
@@ -535,7 +538,7 @@ async function entriesOf(account: Row): Promise<unknown[][]> {
   return itemsOf(await look('EntryPage', `${pathOf(account)}/entries?order=oldest`)).map(toTriple);
 }
 
-/** Runs `work`, after which every table must have as many rows as before. */
+/** Runs `work`, and asserts that the number of rows of every table is unchanged. */
 async function changingNothing(work: () => Promise<void>): Promise<void> {
   const count = async () =>
     await database.query(

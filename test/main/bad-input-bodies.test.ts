@@ -1,6 +1,5 @@
 // Goal: every wrong request gets a clear answer at once, nothing is stored, and the service continues. Here: content
-// and size of bodies. Method: one wrong request at a time; after each the whole content of the database must be what it
-// was before.
+// and size of bodies. Method: one wrong request at a time; after each the content of the database must be unchanged.
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { before, test } from 'node:test';

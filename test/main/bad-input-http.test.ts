@@ -1,5 +1,5 @@
 // Goal: every wrong request gets a clear answer at once, nothing is stored, and the service continues. Here: malformed
-// HTTP. Method: one wrong request at a time; after each the whole content of the database must be what it was before.
+// HTTP. Method: one wrong request at a time; after each the content of the database must be unchanged.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';

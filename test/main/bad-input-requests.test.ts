@@ -1,6 +1,6 @@
 // Goal: every wrong request gets a clear answer at once, nothing is stored, and the service continues. Here: headers,
-// paths, methods and queries. Method: one wrong request at a time; after each the whole content of the database must be
-// what it was before.
+// paths, methods and queries. Method: one wrong request at a time; after each the content of the database must be
+// unchanged.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { request } from '../support/service.ts';

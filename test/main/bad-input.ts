@@ -1,4 +1,4 @@
-// What the tests of bad input have in common: one service, and what a refusal must be.
+// Shared by the tests of bad input: one service, and the checks of a refusal.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { type TestContext } from 'node:test';

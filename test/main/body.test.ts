@@ -166,7 +166,8 @@ for (const { text, name } of REPEATED) {
   });
 }
 
-// No name is a lone backslash: V8 can take `"\\"" for it, and loses the member that follows. That text is refused as no JSON.
+// No name is a lone backslash: V8 can take `"\\"" for it, and loses the member that follows. That text is refused as
+// invalid JSON.
 test('body: finds a duplicate member in any text where JSON.parse loses one', () => {
   const name = fc.constantFrom('"a"', '"\\u0061"', '"b"', '"\\""', '"\\\\x"', '""', '"a:"', '"{"');
   const { value } = fc.letrec<{ value: string; object: string; list: string; leaf: string }>((tie) => ({

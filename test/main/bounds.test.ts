@@ -1,5 +1,5 @@
-// No body within the limits holds up the event loop: its shape is refused before it is parsed, and its flaws are collected only
-// until there are enough of them.
+// No body within the limits blocks the event loop: its shape is refused before it is parsed, and its flaws are
+// collected only until there are enough of them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
@@ -13,7 +13,10 @@ import {
 } from '../../src/main/api/schemas.ts';
 
 const BYTES_MAX = 1024 * 1024;
-/** Several times what the slowest body takes, and a fraction of the seconds that some took once. */
+/**
+ * Several times the time of the slowest body, and a fraction of the seconds that some bodies took in an earlier
+ * version.
+ */
 const PROCESSOR_MS_MAX = 150;
 
 /** A text of nearly 1 MiB: as many different parts as fit between a head and a tail. */

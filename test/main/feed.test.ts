@@ -16,7 +16,7 @@ import { until } from '../support/until.ts';
 const ACCOUNTS = 70;
 const metadata = Object.fromEntries(Array.from({ length: 15 }, (_, index) => [`k${index}`, 'x'.repeat(500)]));
 
-/** A follower that collects what it is sent, and reads nothing until `gate` is resolved. */
+/** A follower that collects its events, and reads nothing until `gate` is resolved. */
 function createWriter(gate: Promise<void> = Promise.resolve()) {
   const gone = new AbortController();
   const pieces: Buffer[] = [];

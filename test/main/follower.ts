@@ -33,10 +33,10 @@ export type FeedEvent = z.infer<typeof feedEvent>;
 
 export type Follower = {
   readonly events: FeedEvent[];
-  /** The number of the last event, or what was asked for if there is none yet. */
+  /** The number of the last event, or the requested one if there is none yet. */
   last: () => number;
   headers: () => Record<string, string | string[] | undefined>;
-  /** Whether the service has begun to answer. */
+  /** Whether the service has started to answer. */
   isOpen: () => boolean;
   /** Settles when the stream has ended: with true if the service ended it in good order, with false if it broke. */
   ended: Promise<boolean>;

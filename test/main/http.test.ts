@@ -194,7 +194,7 @@ test('http: account numbers of dots and others are opened if a path can name the
   }
 });
 
-/** Sends bytes on a connection of its own, and returns all that comes until the service closes it. */
+/** Sends bytes on a connection of its own, and returns all received bytes until the service closes it. */
 async function raw(t: TestContext, bytes: string): Promise<string> {
   const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
   onEnd(t, () => {

@@ -1,4 +1,4 @@
-// The registry of ledgers: what it remembers, what it looks up, and what it does not ask the database.
+// The registry of ledgers: its cache, its lookups, and the lookups that it avoids.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -38,7 +38,7 @@ before(async (t) => {
 const HOLD = IDS.holdOpen;
 const MONTH = '2026-01';
 
-/** What reads a ledger: for each route the requests that show all kinds of its rows. */
+/** Routes that read a ledger: for each the requests that show all kinds of its rows. */
 const READS: Record<string, readonly string[]> = {
   'GET /accounts': ['/accounts', '/accounts?limit=2', '/accounts?metadata=tier:platinum'],
   'GET /accounts/{account_number}': ['/accounts/ANN', '/accounts/@external?currency=EUR', '/accounts/OLD'],
@@ -80,7 +80,7 @@ const READS: Record<string, readonly string[]> = {
   'GET /balances': ['/balances', '/balances?at=2026-01-01T00:00:09Z', '/balances?at=2026-02-01T00:00:00Z'],
   'GET /events': ['/events?limit=1000', '/events?after=8&limit=3'],
 };
-/** What writes into a ledger. */
+/** Routes that write to a ledger. */
 const WRITES = [
   'POST /accounts',
   'PATCH /accounts/{account_number}',
@@ -91,7 +91,7 @@ const WRITES = [
   'POST /holds/{id}/capture',
   'POST /holds/{id}/void',
 ];
-/** What is of no ledger. */
+/** Routes outside ledgers. */
 const GLOBAL = [
   'GET /ledgers',
   'POST /ledgers',
@@ -244,7 +244,7 @@ test('ledgers: an answer about the past closes the books of its ledger only', as
     await database.query<{ closed_until: string }>(
       'select closed_until::text from journal_head where ledger_id in (1, 2) order by ledger_id',
     );
-  // Past what was settled before: the books are closed up to that anyway.
+  // After the earlier settlements: the books are closed up to there anyway.
   await sleep(1100);
   const [before] = await closed();
   const { headers } = await request(service, 'GET', '/healthz');

@@ -1,4 +1,4 @@
-// What is answered about a past instant is final: a balance, a trial balance, a statement of a month that is over.
+// An answer about a past instant is final: a balance, a trial balance, a statement of a month that is over.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -56,7 +56,7 @@ async function shifted(instant: string, micros: number, digits: string): Promise
 
 test('past: an instant at which a transfer is committing is answered after the commit', async () => {
   const before = await balanceAt(await databaseClock());
-  // What a job does: it takes its time under the lock of the head, and commits later.
+  // Acts like a job: it reads the time under the lock of the head, and commits later.
   const job = await database.connect();
   await job.query(`
     begin;

@@ -27,7 +27,10 @@ before(async (t) => {
   }
 });
 
-/** Stores pending transfers, the newest first. The service does not adopt what is under its own lease, so it never settles them. */
+/**
+ * Stores pending transfers, the newest first, under the service's own lease. The service does not adopt these, so it
+ * never settles them.
+ */
 async function plant(kind: 'hold' | 'transfer', count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, () => randomUUIDv7()).sort();
   await database.query(
@@ -149,10 +152,10 @@ for (const filter of ['', 'account=ANN&', 'currency=USD&since=2026-01-01T00:00:0
       seen.push(...items);
       if (next === null) break;
       after = `&after=${next}`;
-      // One that was shown, one that will be on the next page, and one further on; then all that is left.
+      // A shown one, one of the next page, and one of a later page; then the rest.
       if (turn === 0) await settleNow([planted[1], planted[2], planted[5]].map(String));
       if (turn === 1) await settleNow([planted[0], planted[3], planted[4], planted[6]].map(String));
-      // What comes during the walk is not a part of it.
+      // Transfers that arrive during the walk are not part of it.
       if (turn < 2) await settleNow(await plant('transfer', 1));
     }
     assert.deepEqual(

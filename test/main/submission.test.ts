@@ -1,4 +1,4 @@
-// What a request costs before anything is stored, without a database.
+// The cost of a request before anything is stored, without a database.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';

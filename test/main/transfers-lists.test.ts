@@ -1,6 +1,5 @@
-// Transfers as callers meet them: over HTTP, on a real database. Every answer is held against the schema that the OpenAPI
-// document promises for it, and nothing more may be in it. What has to stay pending is kept so by a row lock in SQL.
-// Here: lists.
+// Transfers over HTTP, on a real database. Every answer is validated against its schema in the OpenAPI document, and
+// may have nothing else. A row lock in SQL keeps transfers pending. Here: lists.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { checkPromises } from '../support/promises/check.ts';

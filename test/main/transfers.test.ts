@@ -1,5 +1,5 @@
-// Transfers as callers meet them: over HTTP, on a real database. Every answer is held against the schema that the OpenAPI
-// document promises for it, and nothing more may be in it. What has to stay pending is kept so by a row lock in SQL.
+// Transfers over HTTP, on a real database. Every answer is validated against its schema in the OpenAPI document, and
+// may have nothing else. A row lock in SQL keeps transfers pending.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { MONEY_MAX } from '../../src/domain/money.ts';
@@ -190,7 +190,7 @@ test('transfers: absent, null and empty metadata are distinct, as are absent and
   }
 });
 
-// What is refused at once.
+// Requests that are refused at once.
 
 const REFUSED: { name: string; code: ProblemCode; fields: Row }[] = [
   { name: 'an amount of 0', code: 'amount_not_positive', fields: { amount: 0 } },
@@ -211,7 +211,7 @@ for (const { name, code, fields } of REFUSED) {
   });
 }
 
-// What needs the books, and is kept with the code of the rule that refused it.
+// Rules that need the books. The failed transfer is stored with the code of its rule.
 
 test('transfers: each rule that needs the books fails a transfer with its code, in their order', async () => {
   const [rich, poor, euro] = [

@@ -1,4 +1,4 @@
-// What the tests of transfers have in common: one service, and requests whose answers are held against their schemas.
+// Shared by the tests of transfers: one service, and requests whose answers are validated against their schemas.
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { ANSWER_VIEWS, type AnswerName } from '../../src/main/api/views.ts';
@@ -25,7 +25,7 @@ export async function start(t: Scope): Promise<void> {
   service = await startService(t, { database, env: { THREADS: '4', LOG_LEVEL: 'warn', ...PATIENCE } });
 }
 
-/** Sends a request and holds its answer against this view: every field there and right, and no other. */
+/** Sends a request and validates its answer against this view: every field is valid, and there is no other. */
 export async function answered(
   status: number,
   view: AnswerName,

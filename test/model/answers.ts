@@ -1,11 +1,11 @@
-// Compares what callers were answered with what is stored.
+// Compares answers with stored rows.
 import { AssertionError } from 'node:assert';
 import type { TestDatabase } from '../support/database.ts';
 import type { Reported } from './driver.ts';
 
 const SHOWN_MAX = 3;
 
-/** Throws an AssertionError if a caller was answered anything else about a transfer than what is stored. */
+/** Throws an AssertionError if an answer about a transfer differs from its stored row. */
 export async function checkReported(
   { query }: Pick<TestDatabase, 'query'>,
   reported: readonly Reported[],

@@ -177,7 +177,7 @@ function toBody({ from, to, amount, currency, conditions }: Terms): Record<strin
   };
 }
 
-/** Leaves out what is null, and writes money as JSON has it. */
+/** Omits nulls, and renders money as in JSON. */
 function defined(fields: Record<string, string | number | bigint | null>): Record<string, string | number> {
   return Object.fromEntries(
     Object.entries(fields).flatMap(([name, value]) =>

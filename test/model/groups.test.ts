@@ -25,7 +25,7 @@ function leg(from: string | undefined, to: string | undefined, amount: number) {
   return { from_account: from, to_account: to, amount };
 }
 
-/** All the money on from one account to the next, round and round. */
+/** Moves all the money from one account to the next, repeatedly around the ring. */
 function ring(accounts: readonly string[], amount: number, length = MEMBERS) {
   return Array.from({ length }, (_, index) =>
     leg(accounts[index % ACCOUNTS], accounts[(index + 1) % ACCOUNTS], amount),
@@ -71,7 +71,7 @@ test('groups: a refusal of the last of a thousand atomic members changes nothing
 test('groups: a thousand members one way and a thousand the other wait for each other', async () => {
   const accounts = await openAccounts('ways', 50);
   const many = accounts.slice(1);
-  // From one to many, and back from many to one, again and again: one starts where the other ends.
+  // From one to many, and back from many to one, repeatedly: one group starts where the other ends.
   const fan = many.map((to) => leg(accounts[0], to, 2));
   const funnel = fan.map(({ to_account: from }) => leg(from, accounts[0], 2)).toReversed();
   const rounds = Array.from({ length: 26 }, () => [...fan, ...funnel]).flat();

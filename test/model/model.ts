@@ -7,7 +7,7 @@ export type Books = {
   /** By the name that the request which made them has in the test. */
   holds: Map<string, Hold>;
   movements: Map<string, Movement>;
-  /** Idempotency keys: what was asked, and how it was answered. */
+  /** Idempotency keys: the request, and its answer. */
   keys: Map<string, { asked: string; answer: Answer }>;
 };
 
@@ -28,7 +28,7 @@ export type Hold = Parties & {
   released: bigint;
 };
 
-/** What was ordered and how it ended; `reversed` is what reversals have taken back of it. */
+/** An order and its outcome; `reversed` is the sum of its reversals. */
 export type Movement = Parties & Ended & { kind: string; reversed: bigint };
 
 type Parties = { from: string; to: string };
@@ -39,7 +39,7 @@ export type Terms = Parties & {
   conditions: { entryNumber: bigint | null; minAvailable: bigint | null } | null;
 };
 
-/** What a caller may ask for. `name` is what the test calls the thing that it makes. */
+/** The commands of a caller. `name` is the name in the test of what it creates. */
 export type Command =
   | { type: 'transfer'; name: string; terms: Terms }
   | { type: 'hold'; name: string; terms: Terms; expiresIn: number | null }
@@ -67,7 +67,7 @@ export type Ended = {
 
 export type Answer =
   | { says: 'refused'; status: number; code: string }
-  /** `of`: what the answer is about, which for a replay is what the key named first. */
+  /** `of`: the subject of the answer; for a replay, that of the first request with the key. */
   | { says: 'ended'; of: string; replayed: boolean; movements: Ended[] }
   | { says: 'changed'; account: Omit<Account, 'currency'> }
   | { says: 'closed' };

@@ -24,7 +24,7 @@ const CURRENCIES = [
 ];
 export const PARTITIONS_MAX = CURRENCIES.length;
 
-/** Two accounts are empty: they close easily, and live on what comes through. */
+/** Two accounts are empty: they close easily, and only have money that passes through. */
 const ACCOUNTS = [
   { name: 'a', currency: 0, balance: 1000, limit: 0 },
   { name: 'b', currency: 0, balance: 300, limit: 200 },
@@ -34,7 +34,7 @@ const ACCOUNTS = [
   { name: 'f', currency: 2, balance: 70, limit: 0 },
 ];
 
-/** A hold that lives for a second may be worked with for this long: then its end is awaited. */
+/** A hold of one second is used for this long; then its expiry is awaited. */
 const MORTAL_MS = 300;
 /** More orders of one batch than this have too many possible orders to try. */
 const BATCH_MAX = 4;

@@ -1,11 +1,11 @@
-// Random programs: what a step means is only decided when its turn comes, by what the books then hold, so that a program
-// still makes sense when fast-check has taken steps out of it.
+// Random programs: the books decide the meaning of a step when its turn comes, so that a program still makes sense when
+// fast-check has removed steps.
 import * as fc from 'fast-check';
 import { available, type Books, type Command, keyOf, remaining, type Request, type Terms } from './model.ts';
 
 type Kind = Command['type'] | 'deposit' | 'withdrawal' | 'mortalHold' | 'retry';
 
-/** What a step may be, and how often beside the others. */
+/** The kinds of a step, and their relative frequency. */
 const KINDS: readonly [kind: Kind, weight: number][] = [
   ['transfer', 10],
   ['deposit', 4],
@@ -21,7 +21,7 @@ const KINDS: readonly [kind: Kind, weight: number][] = [
   ['retry', 4],
 ];
 
-/** How large an amount is, beside what there is to take it from. */
+/** The size of an amount, relative to its source. */
 const SIZES = ['part', 'part', 'part', 'all', 'one too much', 'nothing named'] as const;
 const SHAPES = ['chain', 'fan', 'funnel', 'ring', 'anything'] as const;
 
@@ -73,7 +73,7 @@ export function steps(options: { min?: number; max: number; without?: readonly K
   return fc.array(step, { minLength: options.min ?? 1, maxLength: options.max, size: 'max' });
 }
 
-/** What a step asks for now, or null if there is nothing to ask it of. `earlier` are requests that may be sent again. */
+/** The request of a step, or null if there is nothing to act on. `earlier` are requests that may be repeated. */
 export function resolve(step: Step, books: Books, name: string, earlier: readonly Request[]): Request | null {
   if (step.kind === 'retry') {
     const again = pick(
@@ -169,7 +169,7 @@ function toCommand(step: Step, books: Books, name: string): Command | null {
 
 function toTerms(step: Step, books: Books, own: readonly string[]): Terms {
   const from = step.kind === 'deposit' ? '@external' : (pick(own, step.who) ?? '');
-  // Mostly within one currency, where something can come of it.
+  // Mostly within one currency, because other transfers always fail.
   const others = own.filter((number) => number !== from);
   const alike = others.filter((number) => books.accounts.get(number)?.currency === books.accounts.get(from)?.currency);
   const to =
@@ -258,7 +258,7 @@ function atLeastOne(amount: bigint): bigint {
   return amount < 1n ? 1n : amount;
 }
 
-/** Open holds rather than ended ones; now and then something that is no hold. */
+/** Open holds rather than ended ones; at times an unknown one. */
 function pickHold(step: Step, books: Books): string | undefined {
   if (step.edgeCase === 'unknown account') return 'unknown';
   const all = [...books.holds.keys()];
@@ -266,7 +266,7 @@ function pickHold(step: Step, books: Books): string | undefined {
   return step.whom % 6 === 0 || open.length === 0 ? pick(all, step.who) : pick(open, step.who);
 }
 
-/** What can be reversed rather than what cannot. */
+/** Reversible movements rather than others. */
 function pickMovement(step: Step, books: Books): string | undefined {
   if (step.edgeCase === 'unknown account') return 'unknown';
   const all = [...books.movements.keys()];

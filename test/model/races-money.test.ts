@@ -121,7 +121,7 @@ test('races: a transfer during a freeze of its account settles before it, or is 
     return endings.length - completed(endings).length;
   });
   t.diagnostic(`${refused.reduce((sum, count) => sum + count)} of ${3 * ROUNDS} were refused`);
-  // In the journal, the freezing stands between what it let through and what it refused.
+  // In the journal, the freeze is after the transfers that settled and before those that were refused.
   const wrong = await race.database.query(`
     select t.id, t.status, t.failure_code
     from account_changes as c

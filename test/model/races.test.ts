@@ -24,7 +24,7 @@ async function makeHolds(arena: Race, prefix: string, terms: Record<string, unkn
   });
 }
 
-/** Waits until no hold is open any more and nothing is on its way, and returns the outcome of the expiries. */
+/** Waits until no hold is open and nothing is in flight, and returns the outcome of the expiries. */
 async function awaitExpiries(
   { database }: Race,
   prefix: string,

@@ -1,5 +1,5 @@
-// What the races of movements have in common: two services on one database, accounts to race for, and the check that
-// every answer was true.
+// Shared by the races of movements: two services on one database, accounts to race for, and the check that every answer
+// was true.
 import assert from 'node:assert/strict';
 import type { Scope } from '../support/cleanup.ts';
 import { checkPromises } from '../support/promises/check.ts';

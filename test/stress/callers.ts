@@ -174,7 +174,7 @@ export function sumUp(transfers: readonly Transfer[], accountNumbers: readonly s
   return balances;
 }
 
-/** How often each value comes. */
+/** How often each value occurs. */
 export function count<Value>(values: Iterable<Value>): Map<Value, number> {
   const counts = new Map<Value, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);

@@ -22,7 +22,7 @@ const named = z.object({
   status: z.string().optional(),
 });
 
-/** Sends requests of every kind, and returns what was accepted: ids of transfers and groups. */
+/** Sends requests of every kind, and returns the accepted ids of transfers and groups. */
 async function sendBatch(service: Service, batch: number): Promise<string[]> {
   const order = { from_account: 'ACC0', to_account: 'ACC1', amount: 1 };
   const back = { from_account: 'ACC1', to_account: 'ACC0', amount: 1 };

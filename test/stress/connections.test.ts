@@ -1,5 +1,5 @@
-// Goal: a connection that breaks or a thread that dies costs a little delay at most. Method: under load, the database ends the
-// service's connections of one kind, and threads are killed; each time only after the service was seen to go on.
+// Goal: a connection that breaks or a thread that dies costs a little delay at most. Method: under load, the database
+// ends the service's connections of one kind, and threads are killed; each time only after the service has continued.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -35,7 +35,7 @@ const ORDERS = 3000;
 /** The minimum accepted between two strikes: the service continues by itself. */
 const PROGRESS = 200;
 
-/** The last strike may have been just now: the service must come back by itself before it is read. */
+/** The last strike may have just happened: the service must recover by itself before it is read. */
 async function awaitReady(service: Service): Promise<void> {
   await until(async () => (await request(service, 'GET', '/readyz')).status === 200, {
     what: 'the service to be ready',
@@ -245,7 +245,7 @@ test('connections: accepted transfers stay pending while the database refuses co
     await breakConnections(database, name);
   }
   await unlock();
-  // A job that was given up for good would have been on its way by the third time.
+  // A permanently abandoned job would not reach a third attempt.
   await until(() => service.logs().filter((line) => line['sqlstate'] === '42501' && 'transfers' in line).length >= 3, {
     timeoutMs: 30_000,
     what: 'the job to have been tried three times',

@@ -1,4 +1,4 @@
-// Goal: what was accepted is neither lost nor done twice when a service, or the database's server, is killed. Method:
+// Goal: accepted requests are neither lost nor done twice when a service, or the database's server, is killed. Method:
 // kill -9 in the middle of load; then every received answer is compared with the stored rows.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -82,7 +82,7 @@ test('crash: transfers accepted before kill -9 settle once after the restart, an
       const order = ordered.get(key);
       assert.ok(order);
       const headers = { 'Idempotency-Key': key };
-      // Twice, and at once: whether the first time is stored or not, they name one transfer.
+      // Twice, and at once: whether the first request is stored or not, both name one transfer.
       const answers = await Promise.all([attempt(successor, order, headers), attempt(successor, order, headers)]);
       for (const one of answers) assert.ok(isAccepted(one), describe(one));
       const ids = new Set(answers.map(({ answer }) => idOf(answer)));
@@ -241,7 +241,7 @@ test('crash: a service that was suspended and presumed dead does nothing twice w
     },
     { timeoutMs: 30_000, what: 'the other service to adopt' },
   );
-  // Now both have the same transfers before them, and wait for the same lock.
+  // Now both services have the same transfers, and wait for the same lock.
   const countRetries = (): number => sleeper.logs().filter((line) => line['sqlstate'] === '55P03').length;
   const before = countRetries();
   thaw();

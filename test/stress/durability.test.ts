@@ -34,7 +34,7 @@ async function setTheScene(t: TestContext): Promise<Scene> {
   return { server, database, service, unlock: await lockAccount(database, 'ACC0') };
 }
 
-/** Waits until the service works again after a crash, and nothing is on its way. */
+/** Waits until the service works again after a crash, and nothing is in flight. */
 async function awaitCalm({ database, service }: Scene): Promise<void> {
   await until(async () => (await request(service, 'GET', '/accounts/ACC0')).status === 200, {
     what: 'the service to answer',

@@ -172,7 +172,7 @@ test('idempotency: the key of a failed transfer names its failure permanently', 
     }
   };
   await assertReplayed(service);
-  // Not even money that would be enough now, nor a new process, makes it another transfer.
+  // Neither sufficient money nor a new process makes it another transfer.
   await awaitFinal(
     service,
     await postAccepted(service, { from_account: '@external', to_account: 'POOR', amount: 100 }),

@@ -1,4 +1,4 @@
-// Goal: what is beyond MAX_QUEUE is refused with 429 and leaves no trace, neither stored nor in memory. Method: a lock
+// Goal: requests beyond MAX_QUEUE are refused with 429 and leave no trace, neither stored nor in memory. Method: a lock
 // that the test holds on an account keeps every job from ending, so that the queue fills and stays full as long as the
 // test needs.
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-// How the programs beside the command line (chaos, fuzzer) read their options: --help, and a sentence for what is wrong.
+// How the programs beside the command line (chaos, fuzzer) read their options: --help, and a sentence for each error.
 import { CommandError, EXIT } from '../../src/cli/command.ts';
 
 /**

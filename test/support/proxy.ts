@@ -19,12 +19,12 @@ type Pair = {
   server: Socket;
   /** Nothing passes any more, and neither end is notified. */
   black: boolean;
-  /** What the server answers does not arrive, and what the client sends does. */
+  /** Answers of the server do not arrive, but bytes of the client do. */
   deaf: boolean;
   bytesLeft: number;
-  /** A commit is on its way on this connection, and its answer shall be lost. */
+  /** A commit is in flight on this connection, and its answer will be dropped. */
   losing: boolean;
-  /** What waits in each direction, in order: nothing overtakes what is before it. */
+  /** The delayed bytes of each direction, in order. */
   delayed: { up: Delayed[]; down: Delayed[] };
   /** The ends that have closed: the other end is notified after the delayed bytes. */
   ended: { up: boolean; down: boolean };
@@ -81,13 +81,13 @@ export class Proxy {
     await closed;
   }
 
-  /** Takes every byte and passes none on, on new connections neither; those that are open until it heals never work again. */
+  /** Drops every byte, on new connections too; connections open until it heals never work again. */
   swallow(): void {
     this.#black = true;
     for (const pair of this.#pairs) pair.black = true;
   }
 
-  /** Loses all answers of the server, on new connections too; those that are open until it heals never work again. */
+  /** Drops all answers of the server, on new connections too; connections open until it heals never work again. */
   loseAnswers(): void {
     this.#deaf = true;
     for (const pair of this.#pairs) pair.deaf = true;
@@ -100,7 +100,7 @@ export class Proxy {
     if (!this.#listener.listening) await this.#listen(this.#port);
   }
 
-  /** Closes what a black hole has left on the server's side, as its keep-alive would in the end. */
+  /** Closes the server's side of the connections in a black hole, as keep-alive eventually would. */
   bury(): void {
     for (const pair of this.#pairs) if (pair.black || pair.deaf) this.#reset(pair);
   }
@@ -170,7 +170,7 @@ export class Proxy {
       source.on('close', () => {
         // In a black hole an end does not arrive either.
         if (pair.black && !target.destroyed) return;
-        // What is delayed comes before the end.
+        // Delayed bytes precede the end.
         if (pair.ended[way] && pair.delayed[way].length > 0) return;
         this.#pairs.delete(pair);
         target.destroySoon();
@@ -198,7 +198,7 @@ export class Proxy {
     }
   }
 
-  /** Sends on what is due, and comes back for the rest. */
+  /** Forwards due bytes, and schedules the rest. */
   #release(pair: Pair, way: 'up' | 'down'): void {
     const target = targetOf(pair, way);
     const delayed = pair.delayed[way];

@@ -30,7 +30,7 @@ const serverAddress = z.strictObject({
   template: z.string(),
 });
 
-/** Where a test server is, in a form that can be handed to another process. */
+/** The address of a test server, in a form for another process. */
 export type ServerAddress = z.infer<typeof serverAddress>;
 export type RoleAddress = z.infer<typeof address>;
 
@@ -49,7 +49,7 @@ type RunningServer = Pick<ServerAddress, 'admin' | 'owner'> & {
 
 export type ServerKind = 'container' | 'embedded' | 'installed' | 'either';
 
-/** What `globalSetup` puts into the environment of every test file: where the server of this run is. */
+/** What `globalSetup` sets in the environment of every test file: the address of the server of this run. */
 export const ADDRESS_VARIABLE = 'GOPHERPAY_TEST_SERVER';
 
 const TEMPLATE = 'gopherpay_template';

@@ -11,7 +11,7 @@ import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { until } from './until.ts';
 
-/** What npm starts, and `npx gopherpay`. */
+/** The program of npm start and `npx gopherpay`. */
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const READY = /^gopherpay listening on (http:\/\/\S+)$/m;
 /** An embedded server may have to be made first. */
@@ -38,13 +38,13 @@ export type Program = {
   stdout: () => string;
   /** The lines of its output that are JSON objects: its log. */
   logs: () => Record<string, unknown>[];
-  /** Stops reading its standard error, as a log collector that hangs. What is in the way is read after its end. */
+  /** Stops reading its standard error, like a stalled log collector. The buffered bytes are read after its end. */
   stallErrors: () => void;
   /** Closes the reading end of its standard error, as a log collector that died. */
   cutErrors: () => void;
-  /** Asks it to end (SIGTERM), and waits until it has. */
+  /** Stops it with SIGTERM, and waits until it has ended. */
   stop: () => Promise<Exit>;
-  /** Ends it without warning (SIGKILL), and waits until it has. */
+  /** Kills it with SIGKILL, and waits until it has ended. */
   kill: () => Promise<Exit>;
 };
 

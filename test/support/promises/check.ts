@@ -1,4 +1,4 @@
-// Judges what is stored by the promises of docs/ARCHITECTURE.md, in SQL of its own: nothing here may come from src/,
+// Judges the stored rows by the promises of docs/ARCHITECTURE.md, in SQL of its own: nothing here may come from src/,
 // and the audit may use nothing of this. All rules read one snapshot, so that a service may run meanwhile.
 import { AssertionError } from 'node:assert';
 import { Client, type ClientConfig } from 'pg';
@@ -45,8 +45,8 @@ export async function checkPromises(database: { admin: ClientConfig }, options: 
 
 /** Returns every broken rule, as the client's open transaction sees the data. */
 export async function findViolations(client: Pick<Client, 'query'>, options: CheckOptions = {}): Promise<Violation[]> {
-  // Read the tables and not their indexes, which may be what is wrong; and join large sets by hashing, because a table
-  // that was just filled may have no statistics.
+  // Read the tables and not their indexes, which may be corrupt; and join large sets by hashing, because a table that
+  // was just filled may have no statistics.
   await client.query(`
     set local enable_indexscan = off;
     set local enable_indexonlyscan = off;

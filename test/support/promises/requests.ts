@@ -1,4 +1,5 @@
-// Promises 4 to 6 on what callers requested: nothing accepted is lost, nothing happens twice, and what is final stays.
+// Promises 4 to 6 on what callers requested: nothing accepted is lost, nothing happens twice, and final rows do not
+// change.
 import type { Rule } from './rule.ts';
 
 export const REQUEST_RULES: readonly Rule[] = [

@@ -1,4 +1,4 @@
-// What the rules of the judge have in common.
+// Shared by the rules of the judge.
 
 /** A statement that selects the rows that break a rule. */
 export type Rule = {
