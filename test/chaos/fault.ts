@@ -4,7 +4,7 @@ import type { Callers } from './callers.ts';
 import type { Shape, System } from './system.ts';
 
 /** The context of a fault in each round. */
-export type Blow = {
+export type FaultContext = {
   system: System;
   callers: Callers;
   draw: Random;
@@ -23,9 +23,9 @@ export type Fault = {
   /** Returns what this machine lacks, in a sentence, or null if the fault can be injected here. */
   impediment?: () => Promise<string | null>;
   /** What the system needs before its first round. */
-  prepare?: (blow: Omit<Blow, 'callers'>) => Promise<void>;
+  prepare?: (context: Omit<FaultContext, 'callers'>) => Promise<void>;
   /** Injects the fault under load, and returns when it is over. Adds to the system's complaints. */
-  strike: (blow: Blow) => Promise<void>;
+  inject: (context: FaultContext) => Promise<void>;
   /** Restores what the recovery had to do without, such as a second service. */
-  mend?: (blow: Blow) => Promise<void>;
+  restore?: (context: FaultContext) => Promise<void>;
 };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fillDisk, tryDisk } from '../support/disk.ts';
 import { tryClock } from './clock.ts';
-import type { Blow, Fault } from './fault.ts';
+import type { FaultContext, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
 const HOUR_MS = 3_600_000;
@@ -24,7 +24,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     name: 'connections',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const times = draw.whole(1, 6);
       for (let time = 0; time < times; time += 1) {
         await system.query(
@@ -40,16 +40,16 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     name: 'cancel',
     shape: { services: 1, cancelable: true },
     recoverMs: RECOVER_MS,
-    strike: async (blow) => {
-      await cancelAtRandom(blow);
-      await cancelInTurn(blow);
+    inject: async (context) => {
+      await cancelAtRandom(context);
+      await cancelInTurn(context);
     },
   },
   {
     name: 'stall',
     shape: { services: 1, env: STALL_ENV },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       // While accounts are locked, backends are in the middle of a statement.
       const unlock = draw.whole(0, 1) === 1 ? await system.lock('RICH0') : async (): Promise<void> => {};
       const stopped: number[] = [];
@@ -77,7 +77,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     shape: { services: 2, ownClock: true, env: { HEARTBEAT_MS: '250', ORPHANED_AFTER_MS: '1500' } },
     recoverMs: RECOVER_MS,
     impediment: tryClock,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       // The transfers of the locked account are stored and not settled when their process is killed.
       const unlock = await system.lock('RICH0');
       await sleep(draw.whole(100, 400));
@@ -85,7 +85,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
       await system.clock.shift(-HOUR_MS);
       await unlock();
     },
-    mend: async ({ system }) => {
+    restore: async ({ system }) => {
       await system.clock.shift(0);
       for (const place of [0, 1]) if (!system.services.has(place)) await system.start(place);
     },
@@ -94,7 +94,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     name: 'database-crash',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system }) => {
+    inject: async ({ system }) => {
       await system.database.crash();
       await system.database.start();
     },
@@ -103,7 +103,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     name: 'database-away',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, short }) => {
+    inject: async ({ system, short }) => {
       await system.database.crash();
       await sleep(short ? 3000 : 30_000);
       await system.database.start();
@@ -113,7 +113,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     name: 'lost-commit',
     shape: { services: 1, proxied: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw, short }) => {
+    inject: async ({ system, draw, short }) => {
       const crashes = draw.whole(0, 1) === 1;
       const times = crashes ? 1 : draw.whole(1, 4);
       for (let time = 0; time < times; time += 1) {
@@ -138,7 +138,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
     shape: { services: 1, ownDisk: true },
     recoverMs: RECOVER_MS,
     impediment: tryDisk,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const filler = join(system.diskFolder, 'filler');
       await fillDisk(filler);
       await sleep(draw.whole(300, 2000));
@@ -150,7 +150,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
 ];
 
 /** Cancels the current statements of the service's backends, many times a second. */
-async function cancelAtRandom({ system, draw }: Blow): Promise<void> {
+async function cancelAtRandom({ system, draw }: FaultContext): Promise<void> {
   await system.query(
     `do $$
      begin
@@ -168,7 +168,7 @@ async function cancelAtRandom({ system, draw }: Blow): Promise<void> {
 }
 
 /** Cancels single statements, each position of each sequence once before any is canceled again. */
-async function cancelInTurn({ system, draw }: Blow): Promise<void> {
+async function cancelInTurn({ system, draw }: FaultContext): Promise<void> {
   for (let count = draw.whole(5, 15); count > 0; count -= 1) {
     const struck = await Promise.race([system.canceler.strike().then(() => true), sleep(300, false)]);
     if (struck) continue;

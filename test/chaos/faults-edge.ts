@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bodyOf, RICH } from './callers.ts';
-import type { Blow, Fault } from './fault.ts';
+import type { FaultContext, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
 const FORMER = 'the report of last month\n';
@@ -17,14 +17,14 @@ export const EDGE_FAULTS: readonly Fault[] = [
     name: 'slow-callers',
     shape: { services: 1, env: { REQUEST_TIMEOUT_MS: '2000' } },
     recoverMs: RECOVER_MS,
-    strike: async (blow) => {
+    inject: async (context) => {
       const sockets = [
-        ...times(60, () => hangUpAfterOrder(blow)),
-        ...times(40, () => hangUpInOrder(blow)),
-        ...times(40, () => dawdle(blow)),
-        ...times(40, () => doNotRead(blow)),
+        ...times(60, () => hangUpAfterOrder(context)),
+        ...times(40, () => hangUpInOrder(context)),
+        ...times(40, () => dawdle(context)),
+        ...times(40, () => doNotRead(context)),
       ];
-      await sleep(blow.draw.whole(500, blow.short ? 1500 : 4000));
+      await sleep(context.draw.whole(500, context.short ? 1500 : 4000));
       for (const socket of sockets) socket.destroy();
     },
   },
@@ -32,8 +32,12 @@ export const EDGE_FAULTS: readonly Fault[] = [
     name: 'export-cut',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async (blow) => {
-      await Promise.all([cutReport(blow, 'SIGKILL'), cutReport(blow, 'SIGTERM'), ...times(5, () => cutStream(blow))]);
+    inject: async (context) => {
+      await Promise.all([
+        cutReport(context, 'SIGKILL'),
+        cutReport(context, 'SIGTERM'),
+        ...times(5, () => cutStream(context)),
+      ]);
     },
   },
 ];
@@ -42,7 +46,7 @@ function times<Item>(count: number, make: () => Item): Item[] {
   return Array.from({ length: count }, make);
 }
 
-function dial({ system, draw }: Blow): { socket: Socket; url: string } {
+function dial({ system, draw }: FaultContext): { socket: Socket; url: string } {
   const url = draw.pick(system.urls);
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -54,22 +58,22 @@ function dial({ system, draw }: Blow): { socket: Socket; url: string } {
  * An order, whole, from a caller that disconnects before the answer. It may or may not be stored, as for any lost
  * answer.
  */
-function hangUpAfterOrder(blow: Blow): Socket {
-  const { socket, request } = order(blow, { partial: false });
-  socket.write(request, () => setTimeout(() => socket.resetAndDestroy(), blow.draw.whole(0, 30)));
+function hangUpAfterOrder(context: FaultContext): Socket {
+  const { socket, request } = order(context, { partial: false });
+  socket.write(request, () => setTimeout(() => socket.resetAndDestroy(), context.draw.whole(0, 30)));
   return socket;
 }
 
 /** Part of an order: it must have no effect. */
-function hangUpInOrder(blow: Blow): Socket {
-  const { socket, request } = order(blow, { partial: true });
-  socket.write(request.slice(0, blow.draw.whole(1, request.length - 1)), () => socket.end());
+function hangUpInOrder(context: FaultContext): Socket {
+  const { socket, request } = order(context, { partial: true });
+  socket.write(request.slice(0, context.draw.whole(1, request.length - 1)), () => socket.end());
   return socket;
 }
 
 /** An order that arrives byte by byte, too slowly to be complete in time. */
-function dawdle(blow: Blow): Socket {
-  const { socket, request } = order(blow, { partial: true });
+function dawdle(context: FaultContext): Socket {
+  const { socket, request } = order(context, { partial: true });
   let sent = 0;
   const timer = setInterval(() => socket.write(request.slice(sent, (sent += 1))), 30);
   socket.once('close', () => clearInterval(timer));
@@ -77,20 +81,20 @@ function dawdle(blow: Blow): Socket {
 }
 
 /** Requests large answers and reads none of them. */
-function doNotRead(blow: Blow): Socket {
-  const { socket } = dial(blow);
+function doNotRead(context: FaultContext): Socket {
+  const { socket } = dial(context);
   socket.pause();
   socket.write('GET /transfers?limit=1000 HTTP/1.1\r\nHost: chaos\r\n\r\n'.repeat(5));
   return socket;
 }
 
 /** An order of its own as HTTP, kept as one that was not answered. */
-function order(blow: Blow, how: { partial: boolean }): { socket: Socket; request: string } {
-  const { socket, url } = dial(blow);
-  const intent = blow.callers.draft();
-  const requestId = blow.callers.requestId();
+function order(context: FaultContext, how: { partial: boolean }): { socket: Socket; request: string } {
+  const { socket, url } = dial(context);
+  const intent = context.callers.draft();
+  const requestId = context.callers.requestId();
   const body = JSON.stringify(bodyOf(intent));
-  blow.callers.keepUnanswered(intent, requestId, url, how);
+  context.callers.keepUnanswered(intent, requestId, url, how);
   const head = [
     `POST ${intent.path} HTTP/1.1`,
     'Host: chaos',
@@ -103,7 +107,7 @@ function order(blow: Blow, how: { partial: boolean }): { socket: Socket; request
 }
 
 /** A report that is interrupted: its file is the former one or a complete new one, never a part. */
-async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+async function cutReport({ system, draw }: FaultContext, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   const path = join(system.folder, `${signal}.csv`);
   await writeFile(path, FORMER);
   const account = `${RICH.prefix}${draw.whole(0, RICH.count - 1)}`;
@@ -134,12 +138,12 @@ async function cutReport({ system, draw }: Blow, signal: 'SIGKILL' | 'SIGTERM'):
 }
 
 /** A statement or the feed over HTTP, from a reader that disconnects in the middle. */
-async function cutStream(blow: Blow): Promise<void> {
-  const { draw } = blow;
+async function cutStream(context: FaultContext): Promise<void> {
+  const { draw } = context;
   const month = new Date().toISOString().slice(0, 7);
   const path = draw.pick([`/accounts/${RICH.prefix}0/statements/${month}`, '/events?after=0', '/transfers?limit=1000']);
   const accept = draw.pick(['text/csv', 'application/json', 'text/event-stream']);
-  const { socket } = dial(blow);
+  const { socket } = dial(context);
   let remaining = draw.whole(1, 50_000);
   socket.on('data', (chunk: Buffer) => {
     remaining -= chunk.length;

@@ -5,7 +5,7 @@ import { KILLABLE_THREADS_ENV, killThread } from '../support/trouble.ts';
 import { until } from '../support/until.ts';
 import { type Intent, isAccepted, type Order } from './attempt.ts';
 import { RICH } from './callers.ts';
-import type { Blow, Fault } from './fault.ts';
+import type { FaultContext, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
 /** The most metadata that a transfer may have, in bytes of JSON, and how long one of its values may be. */
@@ -22,8 +22,8 @@ export const LOAD_FAULTS: readonly Fault[] = [
     name: 'out-of-memory',
     shape: { services: 1, env: { ...KILLABLE_THREADS_ENV, MAX_QUEUE: '5000', THREADS: '2' } },
     recoverMs: 30_000,
-    strike: async (blow) => {
-      const { system, callers, draw, short } = blow;
+    inject: async (context) => {
+      const { system, callers, draw, short } = context;
       const metadata = largestMetadata();
       const orders = Array.from({ length: GROUP_SIZE }, (_, index) => ({
         from_account: 'RICH0',
@@ -35,7 +35,7 @@ export const LOAD_FAULTS: readonly Fault[] = [
       const unlock = await system.lock('RICH0');
       const count = short ? 10 : draw.whole(15, 25);
       const sent = sendAll(
-        blow,
+        context,
         Array.from({ length: count }, () => callers.draftGroup(orders)),
       );
       await Promise.race([sent, sleep(4000)]);
@@ -45,7 +45,7 @@ export const LOAD_FAULTS: readonly Fault[] = [
       await sent;
     },
     // The harness has not restarted it, and a process that died is a complaint already.
-    mend: async ({ system }) => {
+    restore: async ({ system }) => {
       if (!system.services.has(0)) await system.start(0);
     },
   },
@@ -53,8 +53,8 @@ export const LOAD_FAULTS: readonly Fault[] = [
     name: 'holds-due',
     shape: { services: 1, env: { MAX_QUEUE: '5000', HEARTBEAT_MS: '1000', ORPHANED_AFTER_MS: '5000' } },
     recoverMs: RECOVER_MS,
-    strike: async (blow) => {
-      const { system, callers, draw, short } = blow;
+    inject: async (context) => {
+      const { system, callers, draw, short } = context;
       const count = short ? 2000 : 3000;
       const account_number = `DUE-${callers.requestId()}`;
       await callers.open({ account_number, balance: count });
@@ -72,7 +72,7 @@ export const LOAD_FAULTS: readonly Fault[] = [
           });
         }
       };
-      await sendAll(blow, intents());
+      await sendAll(context, intents());
       const [due] = await system.query(
         `select greatest(0, extract(epoch from max(expires_at) - clock_timestamp()) * 1000)::integer as ms
          from holds where from_account = $1::text`,
@@ -106,7 +106,7 @@ export const LOAD_FAULTS: readonly Fault[] = [
  * Sends many orders, some at a time, each until it is accepted. Callers later retry orders that no service has accepted
  * by then.
  */
-async function sendAll({ callers }: Blow, intents: Iterable<Intent>): Promise<void> {
+async function sendAll({ callers }: FaultContext, intents: Iterable<Intent>): Promise<void> {
   const queue = intents[Symbol.iterator]();
   const send = async (): Promise<void> => {
     for (let next = queue.next(); !next.done; next = queue.next()) {

@@ -19,7 +19,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     name: 'network-cut',
     shape: { services: 1, proxied: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const times = draw.whole(1, 4);
       for (let time = 0; time < times; time += 1) {
         system.network.cut();
@@ -31,18 +31,18 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     name: 'network-black-hole',
     shape: { services: 1, proxied: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw, short }) => {
+    inject: async ({ system, draw, short }) => {
       system.network.swallow();
       await sleep(short ? 1500 : draw.whole(1000, 15_000));
       await system.network.heal();
     },
-    mend: async ({ system }) => system.network.bury(),
+    restore: async ({ system }) => system.network.bury(),
   },
   {
     name: 'network-slow',
     shape: { services: 1, proxied: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw, short }) => {
+    inject: async ({ system, draw, short }) => {
       system.network.slow(DELAY_MS);
       await sleep(short ? 2500 : draw.whole(2000, 10_000));
       system.network.slow(0);
@@ -52,7 +52,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     name: 'network-reset',
     shape: { services: 1, proxied: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const bytesMax = draw.pick([50, 1000, 20_000, 200_000]);
       system.network.resetAfter(() => draw.whole(1, bytesMax));
       await sleep(draw.whole(300, 1000));
@@ -63,13 +63,13 @@ export const NETWORK_FAULTS: readonly Fault[] = [
     name: 'partition-one-of-two',
     shape: { services: 2, proxied: true, partitioned: true, env: QUICK_ENV },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       if (draw.whole(0, 1) === 1) system.network.loseAnswers();
       else system.network.swallow();
       // Longer than it takes the other service to adopt, so that it settles what the first one may still want to store.
       await sleep(draw.whole(2000, 3500));
       await system.network.heal();
     },
-    mend: async ({ system }) => system.network.bury(),
+    restore: async ({ system }) => system.network.bury(),
   },
 ];

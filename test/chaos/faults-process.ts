@@ -15,7 +15,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'kill',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system }) => {
+    inject: async ({ system }) => {
       await system.kill(0);
       system.begin(0);
     },
@@ -24,8 +24,8 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'kill-one-of-two',
     shape: { services: 2 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => await system.kill(draw.whole(0, 1)),
-    mend: async ({ system }) => {
+    inject: async ({ system, draw }) => await system.kill(draw.whole(0, 1)),
+    restore: async ({ system }) => {
       for (const place of [0, 1]) if (!system.services.has(place)) await system.start(place);
     },
   },
@@ -33,12 +33,12 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'terminate',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, callers, draw }) => {
+    inject: async ({ system, callers, draw }) => {
       // While an account is locked, callers that wait for the end of their transfers are in the middle of a request.
       const unlock = await system.lock('RICH0');
       await sleep(draw.whole(100, 400));
       const signalledAt = Date.now();
-      const service = system.doom(0);
+      const service = system.expectEnd(0);
       const stopping = service.stop();
       await sleep(draw.whole(50, 300));
       await unlock();
@@ -65,7 +65,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'thread',
     shape: { services: 1, env: KILLABLE_THREADS_ENV },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const count = draw.whole(1, 5);
       for (let killed = 0; killed < count; killed += 1) {
         await killThread(system.service(0));
@@ -77,7 +77,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'clock',
     shape: { services: 1, env: FAULT_INJECTION_ENV },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const hours = draw.whole(1, 48) * draw.pick([-1, 1]);
       await injectFault(system, { offsetMs: hours * 3_600_000, blockMs: 0 });
       await sleep(draw.whole(300, 1000));
@@ -89,7 +89,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     name: 'blocked-loop',
     shape: { services: 2, env: FAULT_INJECTION_ENV },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, short }) => {
+    inject: async ({ system, short }) => {
       const blockMs = short ? 2000 : 5000;
       await injectFault(system, { offsetMs: 0, blockMs });
       await sleep(blockMs);

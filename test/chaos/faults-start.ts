@@ -11,7 +11,7 @@ export const START_FAULTS: readonly Fault[] = [
     name: 'left-behind',
     shape: { services: 1, embedded: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system }) => {
+    inject: async ({ system }) => {
       const before = await system.findEmbedded();
       await system.kill(0);
       await system.start(0);
@@ -25,7 +25,7 @@ export const START_FAULTS: readonly Fault[] = [
     name: 'second-service',
     shape: { services: 1, embedded: true },
     recoverMs: RECOVER_MS,
-    strike: async ({ system, draw }) => {
+    inject: async ({ system, draw }) => {
       const [first = 0] = system.services.keys();
       const second = 1 - first;
       const before = await system.findEmbedded();
@@ -35,7 +35,7 @@ export const START_FAULTS: readonly Fault[] = [
       const leaving = draw.pick([first, second]);
       if (draw.whole(0, 1) === 1) await system.kill(leaving);
       else {
-        const { code, signal } = await system.doom(leaving).stop();
+        const { code, signal } = await system.expectEnd(leaving).stop();
         if (code !== 0) system.complaints.push(`SIGTERM ended a service with ${signal ?? `code ${code}`}.`);
       }
       const after = await system.findEmbedded();
@@ -50,7 +50,7 @@ export const START_FAULTS: readonly Fault[] = [
     fresh: true,
     recoverMs: RECOVER_MS,
     // The start of the system was the fault; its effects show under load.
-    strike: async ({ system }) => {
+    inject: async ({ system }) => {
       const applied = await system.query('select name, count(*)::integer as count from migrations group by name');
       for (const { name, count } of applied) {
         if (count !== 1) system.complaints.push(`The migration ${String(name)} was applied ${String(count)} times.`);
@@ -62,7 +62,7 @@ export const START_FAULTS: readonly Fault[] = [
     name: 'newer-schema',
     shape: { services: 1 },
     recoverMs: RECOVER_MS,
-    strike: async ({ system }) => {
+    inject: async ({ system }) => {
       await system.query('insert into migrations (name, run_on) values ($1::text, now())', [NEWER]);
       const program = await system.run(['serve']);
       const patience = setTimeout(() => void program.kill(), 20_000);

@@ -107,14 +107,14 @@ async function runStretch(
   let helped = 0;
   for (let round = from; round < to && helped < HELPED_MAX && !options.signal?.aborted; round += 1) {
     const callers = callersAt(round);
-    const blow = { system, callers, draw: drawAt(`round ${round}`), short };
+    const context = { system, callers, draw: drawAt(`round ${round}`), short };
     const violations: Violation[] = [];
     callers.start();
-    await sleep(blow.draw.whole(LOAD_MS.min, LOAD_MS.max));
-    await fault.strike(blow);
+    await sleep(context.draw.whole(LOAD_MS.min, LOAD_MS.max));
+    await fault.inject(context);
     const over = performance.now();
     const recovery = recover(system, callers, fault.recoverMs, options.signal);
-    await sleep(blow.draw.whole(LOAD_AFTER_MS.min, LOAD_AFTER_MS.max));
+    await sleep(context.draw.whole(LOAD_AFTER_MS.min, LOAD_AFTER_MS.max));
     await callers.stop();
     const recovered = await recovery;
     // Ctrl-C at a terminal interrupts the services, too.
@@ -140,7 +140,7 @@ async function runStretch(
     await until(async () => (await system.countPending()) === 0, { timeoutMs: GRACE_MS, what: 'quiet' }).catch(
       () => {},
     );
-    await fault.mend?.(blow);
+    await fault.restore?.(context);
     await system.started();
     violations.push(...(await judgeAnswers({ admin: system.admin, attempts: callers.attempts })));
     violations.push(...system.complaints.splice(0).map((detail) => ({ rule: 'the fault itself', detail })));

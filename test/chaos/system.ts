@@ -40,7 +40,7 @@ export class System {
   readonly #urlOf: (place: number) => string | null;
   readonly #running = new Map<number, Service>();
   readonly #starting = new Set<Promise<void>>();
-  readonly #doomed = new WeakSet<Service>();
+  readonly #ending = new WeakSet<Service>();
   /** Observed violations, in sentences. The judge takes them. */
   readonly complaints: string[] = [];
   readonly admin: AdminSettings;
@@ -190,16 +190,16 @@ export class System {
   }
 
   /** Marks a service as ending on purpose: it gets no more callers, and its end is no complaint. */
-  doom(place: number): Service {
+  expectEnd(place: number): Service {
     const service = this.service(place);
-    this.#doomed.add(service);
+    this.#ending.add(service);
     this.#running.delete(place);
     return service;
   }
 
   /** Ends a service without warning. */
   async kill(place: number): Promise<void> {
-    await this.doom(place).kill();
+    await this.expectEnd(place).kill();
   }
 
   /** Runs the command line beside the services, in their folder and on their database, to its end. */
@@ -255,7 +255,7 @@ export class System {
   async #watch(place: number, service: Service): Promise<void> {
     const { code, signal } = await service.exited;
     if (this.#running.get(place) === service) this.#running.delete(place);
-    if (this.#doomed.has(service)) return;
+    if (this.#ending.has(service)) return;
     const reported = service.output().slice(-500).trim();
     this.complaints.push(`A service ended by itself, with ${signal ?? `code ${code}`}: ${reported}`);
   }

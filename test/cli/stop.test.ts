@@ -181,7 +181,7 @@ test('stop: a stalled log reader delays neither answers nor the end, and missing
 });
 
 test(
-  'stop: SIGTERM to npm start stops the service in good order',
+  'stop: SIGTERM to npm start stops the service cleanly',
   { skip: process.platform === 'win32' },
   async (t) => {
     const database = await createDatabase(t);

@@ -171,7 +171,7 @@ test('transfers: a request id is echoed, stored with the transfer, and found', a
   assert.deepEqual(idsOf(itemsOf(found)).toSorted(), [sent.body['id'], second['id']].map(String).toSorted());
 });
 
-test('transfers: a missing or malformed request id is replaced by the id of the transfer', async () => {
+test('transfers: a missing or malformed request id is replaced, and the new one is the id of the transfer', async () => {
   const to = await open();
   for (const headers of [{}, { 'x-request-id': 'not one' }, { 'x-request-id': 'x'.repeat(129) }]) {
     const sent = await answered(200, 'Transfer', 'POST', '/transfers', order('@external', to, 1), {
