@@ -144,8 +144,8 @@ test('logger: a request line equals the line of the general logger byte for byte
     await flush();`;
   const { written } = await run(t, 'info', script);
   const lines = written.split('\n');
-  assert.equal(lines.pop(), '', 'The last line is whole.');
-  assert.equal(lines.length, 2 * EDGE_CASE_LINES.length, 'No text breaks a line.');
+  assert.equal(lines.pop(), '', 'The last line is complete.');
+  assert.equal(lines.length, 2 * EDGE_CASE_LINES.length, 'No text splits a line.');
   for (let index = 0; index < lines.length; index += 2) {
     assert.equal(lines[index], lines[index + 1]);
     parse(lines[index] ?? '');

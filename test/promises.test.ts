@@ -297,7 +297,7 @@ for (const [rule, statements] of Object.entries(VIOLATIONS)) {
       const rules = found?.map((violation) => violation.rule) ?? [];
       assert.ok(rules.includes(rule), `${statement} breaks ${JSON.stringify(rules)}`);
     }
-    assert.deepEqual(await findViolations(client, OPTIONS), [], 'The ledgers are as they were.');
+    assert.deepEqual(await findViolations(client, OPTIONS), [], 'The ledgers are unchanged.');
   });
 }
 

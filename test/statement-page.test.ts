@@ -65,7 +65,7 @@ for (const width of [320, 390, 1200]) {
     { skip: !existsSync(CHROMIUM) && 'needs Chromium' },
     async (t) => {
       const { scrollWidth, cells } = await measure(t, width);
-      assert.equal(scrollWidth, width, 'Nothing has to be scrolled to.');
+      assert.equal(scrollWidth, width, 'Nothing needs scrolling.');
       const shown = cells.filter(({ text }) => text !== '');
       const amounts = shown.filter(({ text }) => /\d\.\d\d$/.test(text));
       assert.equal(

@@ -77,7 +77,7 @@ test('audit: prints each discrepancy of inconsistent books and exits with 3', as
   assert.match(ran.stdout, /^journal\.chain: journal 9: digest: expected [0-9a-f]{64}, found [0-9a-f]{64}$/m);
   assert.match(verdictOf(ran), /^journal 20 sha256:[0-9a-f]{64} NOT verified at \S+: \d+ discrepancies$/);
   assert.match(ran.stderr, /^The books are not whole: \d+ discrepancies\.\n$/);
-  assert.ok(!ran.stdout.includes('\u001b'), 'What is in the books must not command a terminal.');
+  assert.ok(!ran.stdout.includes('\u001b'), 'Text of the books must not control a terminal.');
   assert.ok(ran.stdout.includes('\\u{1b}[31m'));
 });
 

@@ -26,7 +26,7 @@ before(async (t) => {
   await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', balance: 1000 });
   await request(service, 'POST', '/accounts', { account_number: 'BOB', name: 'Bob' });
   await pay(service, 300);
-  assert.notDeepEqual(await serverProcesses(folder), [], 'A server that runs is seen.');
+  assert.notDeepEqual(await serverProcesses(folder), [], 'A running server is detected.');
   assert.deepEqual(await service.stop(), { code: 0, signal: null });
   await assertNothingRuns(folder);
 });

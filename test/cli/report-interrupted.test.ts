@@ -61,7 +61,7 @@ test('report: a long history takes little memory, and its file appears when it i
     { timeoutMs: 60_000, what: 'the report' },
   );
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
-  assert.ok(looks > 10, 'It took long enough to be looked at.');
+  assert.ok(looks > 10, 'It took long enough to be observed.');
   t.diagnostic(`${Math.round(peakKib / 1024)} MB`);
   assert.ok(peakKib > 20 * 1024, 'The peak was read.');
   assert.ok(peakKib < MEMORY_KIB_MAX, `It took ${peakKib} KiB.`);

@@ -114,7 +114,7 @@ test('report: has every transfer of an account, in the order of its entries, in 
   const expected = [HEADER, first, second, third, ...failed, fourth, ...pending];
   const path = join(folder, 'reports', 'ANN.csv');
   assert.equal(await readFile(path, 'utf8'), `${expected.join('\n')}\n`);
-  assert.equal((await stat(path)).mode & 0o077, 0, 'It is for its user alone.');
+  assert.equal((await stat(path)).mode & 0o077, 0, 'Only its user can read it.');
   assert.deepEqual(await readdir(join(folder, 'reports')), ['ANN.csv']);
 });
 
@@ -482,7 +482,7 @@ async function reportLines(t: TestContext, args: string[]): Promise<string[]> {
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   const [header, ...lines] = program.stdout().split('\n');
   assert.equal(header, HEADER);
-  assert.equal(lines.pop(), '', 'The last line is ended.');
+  assert.equal(lines.pop(), '', 'The last line ends with a line break.');
   return lines;
 }
 

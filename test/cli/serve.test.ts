@@ -59,7 +59,7 @@ test('serve: prints its address, keeps its books across restarts, and exits with
   assert.deepEqual(await connectionsTo(database), []);
   for (const { logs, output } of [first, second]) {
     assert.equal(logs().at(-1)?.['msg'], 'stopped', 'The log is written to its end.');
-    assert.ok(!output().includes(password), 'The password of the database is nowhere.');
+    assert.ok(!output().includes(password), 'The password of the database is in no output.');
   }
   const stopping = [first, second].map(({ logs }) => logs().find(({ msg }) => msg === 'stopping')?.['signal']);
   assert.deepEqual(stopping, ['SIGINT', 'SIGTERM']);

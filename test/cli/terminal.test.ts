@@ -42,7 +42,7 @@ test('terminal: a report shows its progress, and the file is not affected', asyn
   const shown = stripVTControlCharacters(session.screen());
   assert.match(shown, new RegExp(` 100 % \\| ${ROWS} of ${ROWS} transfers \\| `));
   assert.match(shown, new RegExp(`\n${ROWS} transfers written to ann\\.csv\r\n$`));
-  assert.ok(session.screen().includes('\u001b[?25h'), 'The cursor is shown again.');
+  assert.ok(session.screen().includes('\u001b[?25h'), 'The cursor is repeated.');
   const lines = (await readFile(join(session.folder, 'ann.csv'), 'utf8')).split('\n');
   assert.equal(lines.length, 1 + ROWS + 1);
   assert.ok(lines.slice(1, -1).every((line) => /^[0-9a-f-]{36},ANN,BOB,1,/.test(line)));

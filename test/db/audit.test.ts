@@ -277,7 +277,11 @@ for (const [table, columns] of Object.entries(FOUND_BY)) {
        where table_schema = 'public' and table_name = $1::text`,
       [table],
     );
-    assert.deepEqual(actual.map(({ name }) => name).sort(), Object.keys(columns).sort(), 'Say what finds each column.');
+    assert.deepEqual(
+      actual.map(({ name }) => name).sort(),
+      Object.keys(columns).sort(),
+      'State what finds each column.',
+    );
     const missed: string[] = [];
     for (const place of await placesOf(table)) {
       for (const { name, type } of actual) {

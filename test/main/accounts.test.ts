@@ -525,7 +525,7 @@ async function allPages(view: AnswerName, path: string, limit: number): Promise<
     const page = await look(view, `${path}${path.includes('?') ? '&' : '?'}limit=${limit}${after}`);
     items.push(...itemsOf(page));
     for (const item of itemsOf(page)) seen.add(JSON.stringify(item));
-    assert.equal(seen.size, items.length, 'an item comes twice');
+    assert.equal(seen.size, items.length, 'a duplicate item');
     assert.ok(itemsOf(page).length <= limit);
     const { next } = page;
     if (typeof next !== 'string') return items;

@@ -202,7 +202,7 @@ test('events: readers beyond the limit of streams are refused until a stream end
   const refused = await request(service, 'GET', '/events', undefined, { accept: 'text/event-stream' });
   assert.deepEqual([refused.status, refused.body['code']], [503, 'too_many_streams']);
   assert.match(String(refused.headers['retry-after']), /^\d+$/);
-  assert.equal((await request(service, 'GET', '/events')).status, 200, 'Pages need no place.');
+  assert.equal((await request(service, 'GET', '/events')).status, 200, 'Pages need no slot.');
 
   await first.leave();
   await open(service, 'ANN');
@@ -223,10 +223,10 @@ test('events: a stalled reader is disconnected, and the others are unaffected', 
   const stalled = () => service.logs().filter((line) => line['route'] === '/events' && line['ended'] === 'stalled');
   await until(() => stalled().length === 1, { what: 'the stalled reader to be disconnected' });
   const [line] = stalled();
-  assert.ok(Number(line?.['bytes']) < UNREAD_MEGABYTES * 1024 * 1024, 'It was not sent all.');
+  assert.ok(Number(line?.['bytes']) < UNREAD_MEGABYTES * 1024 * 1024, 'It was not sent completely.');
 
   const answer = await request(service, 'GET', '/metrics');
-  assert.match(answer.text, /gopherpay_streams\{route="\/events"\} 1\n/, 'The reader that reads is still there.');
+  assert.match(answer.text, /gopherpay_streams\{route="\/events"\} 1\n/, 'The other reader is still connected.');
   await open(service, 'LAST');
   const [head] = await database.query<{ number: bigint }>('select number from journal_head');
   await until(() => reader.last() === Number(head?.number), { what: 'the event at the other reader' });
@@ -243,7 +243,7 @@ test('events: streams end with the service, also a stalled one', { timeout: 60_0
   await until(() => reader.last() === Number(head?.number), { what: 'the reader to have caught up' });
   assert.equal(unread.destroyed, false);
   assert.deepEqual(await service.stop(), { code: 0, signal: null });
-  assert.equal(await reader.ended, true, 'The stream ended between two events, and in good order.');
+  assert.equal(await reader.ended, true, 'The stream ended cleanly, between two events.');
 });
 
 test('events: a follower does not notice that the database dropped its connections', async (t) => {

@@ -127,7 +127,7 @@ test('events: a live follower receives earlier and new settlements', async (t) =
   const id = await post('/transfers', { from_account: 'ANN', to_account: 'BOB', amount: 1 });
   await until(() => stream.events.at(-1)?.transfers[0]?.id === id, { what: 'the new event' });
   const pages = await page('?limit=1000&after=0');
-  assert.deepEqual(stream.events.slice(0, pages.items.length), pages.items, 'Both forms say the same.');
+  assert.deepEqual(stream.events.slice(0, pages.items.length), pages.items, 'Both forms have the same events.');
   assert.equal(stream.headers()['content-type'], 'text/event-stream');
 });
 

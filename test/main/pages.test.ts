@@ -110,7 +110,7 @@ test('pages: a read beyond the memory for answers is refused, and accepted ones 
   const small = await startService(t, { database, env });
   const { status, body, headers } = await request(small, 'GET', '/accounts?limit=1000');
   assert.deepEqual([status, body['code'], headers['retry-after']], [503, 'too_many_answers', '1']);
-  assert.equal((await request(small, 'GET', '/accounts?limit=1')).status, 200, 'A small answer needs none of it.');
+  assert.equal((await request(small, 'GET', '/accounts?limit=1')).status, 200, 'A small answer needs no budget.');
   const order = { from_account: '@external', to_account: 'FAT0001', amount: 1, currency: 'USD', metadata };
   const posted = await request(small, 'POST', '/transfers', { transfers: Array.from({ length: 20 }, () => order) });
   assert.equal(posted.status, 202);

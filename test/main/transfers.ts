@@ -113,7 +113,7 @@ export async function allPages(path: string, limit: number): Promise<Row[]> {
     const page = await look('TransferPage', `${path}${path.includes('?') ? '&' : '?'}limit=${limit}${after}`);
     items.push(...itemsOf(page));
     for (const item of itemsOf(page)) seen.add(JSON.stringify(item));
-    assert.equal(seen.size, items.length, 'an item comes twice');
+    assert.equal(seen.size, items.length, 'a duplicate item');
     assert.ok(itemsOf(page).length <= limit);
     const { next } = page;
     if (typeof next !== 'string') return items;

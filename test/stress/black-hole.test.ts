@@ -127,7 +127,7 @@ async function startLoad(t: TestContext, service: Service) {
   });
   const callers = startRetryingCallers(service, orders);
   await until(() => callers.ended() || callers.accepted() >= 500, { timeoutMs: 30_000, what: 'load' });
-  assert.ok(!callers.ended(), 'The load must last until the wire fails.');
+  assert.ok(!callers.ended(), 'The load must last until the network fails.');
   const finish = async (database: TestDatabase): Promise<void> => {
     const { attempts, idByOrder } = await callers.finished;
     await awaitNothingPending(database);
@@ -145,7 +145,7 @@ async function startLoad(t: TestContext, service: Service) {
       database,
       refused.map(({ requestId }) => requestId),
     );
-    assert.deepEqual(stored, new Map(), 'Where the answer was that nothing was stored, nothing was.');
+    assert.deepEqual(stored, new Map(), 'Nothing is stored after an answer that denies it.');
     await assertWorks(service, { from_account: 'ACC0', to_account: 'ACC1', amount: 1 });
     await checkPromises(database, { accepted: [...idByOrder.values()], nothingPending: true });
   };

@@ -70,7 +70,7 @@ async function underStrikes(
 
   const statuses = count(attempts.map(({ answer }) => answer?.body.code ?? answer?.status));
   t.diagnostic(`${strikes} strikes: ${[...statuses].map(([status, times]) => `${status} ${times} times`).join(', ')}`);
-  assert.ok(strikes >= 5, 'There must be strikes for the test to mean something.');
+  assert.ok(strikes >= 5, 'The test needs strikes.');
   const listed = await listTransfers(service);
   const payments = new Map(listed.map((transfer) => [transfer.id, transfer]));
   for (const [index, order] of orders.entries()) {
@@ -88,7 +88,7 @@ async function underStrikes(
     database,
     refused.map(({ requestId }) => requestId),
   );
-  assert.deepEqual(stored, new Map(), 'Where the answer was that nothing was stored, nothing was.');
+  assert.deepEqual(stored, new Map(), 'Nothing is stored after an answer that denies it.');
   await assertWorks(service, { from_account: 'ACC0', to_account: 'ACC1', amount: 1 });
   await checkPromises(database, { accepted: [...idByOrder.values()], nothingPending: true });
 }

@@ -285,7 +285,7 @@ test('crash: the service recovers after the database server dies under load', as
     database,
     refused.map(({ requestId }) => requestId),
   );
-  assert.deepEqual(stored, new Map(), 'Where the answer was that nothing was stored, nothing was.');
+  assert.deepEqual(stored, new Map(), 'Nothing is stored after an answer that denies it.');
   await assertWorks(service, orderBetween(accounts, 0));
   await checkPromises(database, { accepted: [...idByOrder.values()], nothingPending: true });
 });

@@ -154,9 +154,9 @@ test('queue: an overload far beyond the capacity does not grow the process', asy
   const [stored] = await database.query(
     `select count(*)::integer as count from transfers where from_account <> '@external'`,
   );
-  assert.equal(stored?.['count'], accepted.length, 'What was accepted is stored, and nothing else.');
+  assert.equal(stored?.['count'], accepted.length, 'Only accepted transfers are stored.');
   assert.deepEqual(new Set(statuses.keys()), new Set([202, 429]));
-  assert.ok((statuses.get(429) ?? 0) > 500, 'There must be many refusals for the test to mean something.');
+  assert.ok((statuses.get(429) ?? 0) > 500, 'The test needs many refusals.');
   const quarter = Math.floor(kibibytes.length / 4);
   const [before, after] = [median(kibibytes.slice(0, quarter)), median(kibibytes.slice(-quarter))];
   t.diagnostic(`${statuses.get(202)} accepted, ${statuses.get(429)} refused; ${before} KiB, then ${after} KiB`);
@@ -168,7 +168,7 @@ test('queue: an overload far beyond the capacity does not grow the process', asy
 async function readResidentKibibytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const resident = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
-  assert.ok(resident, 'The kernel tells how much memory a process has.');
+  assert.ok(resident, 'The kernel reports the memory of a process.');
   return Number(resident);
 }
 

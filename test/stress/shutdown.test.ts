@@ -85,7 +85,7 @@ test('shutdown: waiting callers are answered when their transfers are final, and
     { what: 'new requests to be refused' },
   );
   if (late.answer) assert.equal(late.answer.body.code, 'shutting_down', late.answer.text);
-  assert.equal(service.ended(), false, 'It must wait for those that wait.');
+  assert.equal(service.ended(), false, 'It must wait for the waiting callers.');
   await unlock();
 
   const answers = await Promise.all(waiting);

@@ -160,7 +160,7 @@ test('starvation: a bulk caller leaves capacity in the queue for another caller'
       assert.equal(status, 202);
     }
   };
-  assert.equal(await fill(), 100, 'Alone, it may have all of the queue.');
+  assert.equal(await fill(), 100, 'Alone, it may fill the queue.');
   assert.equal((await askFrom('127.0.0.2', service, '/transfers', {}, order)).status, 429);
   await unlock();
   await until(async () => /^gopherpay_queue_transfers 0$/m.test((await request(service, 'GET', '/metrics')).text), {

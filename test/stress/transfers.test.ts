@@ -80,8 +80,8 @@ test('transfers: random transfers between fifty accounts add up to their balance
   assert.equal(asStored.length, orders.length, 'Each order is listed, once.');
   assert.deepEqual(new Map(asStored), ordered, 'Each order is stored as it was sent.');
   const statuses = count(payments.map((transfer) => transfer.status));
-  assert.ok((statuses.get('completed') ?? 0) > 100, 'There must be completed ones for the test to mean something.');
-  assert.ok((statuses.get('failed') ?? 0) > 100, 'There must be failed ones for the test to mean something.');
+  assert.ok((statuses.get('completed') ?? 0) > 100, 'The test needs completed transfers.');
+  assert.ok((statuses.get('failed') ?? 0) > 100, 'The test needs failed transfers.');
   assert.deepEqual(await listBalances(service), sumUp(listed, accounts));
   await checkPromises(database, { accepted: [...ordered.keys()], nothingPending: true });
 });
@@ -114,7 +114,7 @@ test('transfers: an account drained by all callers pays its balance and no more'
     new Map([['insufficient_funds', SENT - affordable]]),
   );
   const payments = completed.filter((transfer) => transfer.from_account === 'WELL');
-  assert.deepEqual([...payments, ...failed].map(({ id }) => id).sort(), accepted.sort(), 'All are kept, once each.');
+  assert.deepEqual([...payments, ...failed].map(({ id }) => id).sort(), accepted.sort(), 'All are stored once.');
   const balances = await listBalances(service);
   assert.equal(balances.get('WELL'), BALANCE - affordable * AMOUNT);
   const received = takers.reduce((sum, taker) => sum + (balances.get(taker) ?? Number.NaN), 0);
