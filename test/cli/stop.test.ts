@@ -180,34 +180,30 @@ test('stop: a stalled log reader delays neither answers nor the end, and missing
   assert.deepEqual(await exited, [0, null]);
 });
 
-test(
-  'stop: SIGTERM to npm start stops the service cleanly',
-  { skip: process.platform === 'win32' },
-  async (t) => {
-    const database = await createDatabase(t);
-    const npm = spawn('npm', ['start'], {
-      cwd: fileURLToPath(new URL('../..', import.meta.url)),
-      env: {
-        PATH: process.env['PATH'],
-        HOME: process.env['HOME'],
-        DATABASE_URL: database.url,
-        PORT: '0',
-        THREADS: '1',
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+test('stop: SIGTERM to npm start stops the service cleanly', { skip: process.platform === 'win32' }, async (t) => {
+  const database = await createDatabase(t);
+  const npm = spawn('npm', ['start'], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      DATABASE_URL: database.url,
+      PORT: '0',
+      THREADS: '1',
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onEnd(t, () => void npm.kill('SIGKILL'));
+  let output = '';
+  for (const stream of [npm.stdout, npm.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
     });
-    onEnd(t, () => void npm.kill('SIGKILL'));
-    let output = '';
-    for (const stream of [npm.stdout, npm.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        output += text;
-      });
-    }
-    // The pipes close when the last process that has them ends.
-    const closed = once(npm, 'close');
-    await until(() => output.includes('listening on'), { timeoutMs: 60_000, what: 'the service' });
-    npm.kill('SIGTERM');
-    await closed;
-    assert.match(output, /"msg":"stopped"/);
-  },
-);
+  }
+  // The pipes close when the last process that has them ends.
+  const closed = once(npm, 'close');
+  await until(() => output.includes('listening on'), { timeoutMs: 60_000, what: 'the service' });
+  npm.kill('SIGTERM');
+  await closed;
+  assert.match(output, /"msg":"stopped"/);
+});
