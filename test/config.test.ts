@@ -295,7 +295,7 @@ for (const name of ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR']) {
   });
 }
 
-const MISSPELT = {
+const MISSPELLED = {
   DATABASE_ULR: 'DATABASE_URL',
   DATABASE_URI: 'DATABASE_URL',
   DATABSE_URL: 'DATABASE_URL',
@@ -306,7 +306,7 @@ const MISSPELT = {
   port: 'PORT',
 };
 
-for (const [name, meant] of Object.entries(MISSPELT)) {
+for (const [name, meant] of Object.entries(MISSPELLED)) {
   test(`config: ${name} is refused as a misspelled ${meant}`, () => {
     const sentence = (place: string) => ({
       message: `There is no setting ${name}, which is in ${place}: did you mean ${meant}?`,

@@ -75,9 +75,9 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     entry('ANN', 2, 'balance = balance + 1'),
     copy('entries', `account_number = 'EVE'`),
   ],
-  'no account has less than nothing available': [account('OLD', 'balance = -1'), account('BOB', 'held = held + 9999')],
+  'no account has a negative available amount': [account('OLD', 'balance = -1'), account('BOB', 'held = held + 9999')],
   'no account was ever overdrawn beyond its limit': [entry('BOB', 1, 'balance = -1')],
-  'what is held is the sum of what is left of the open holds': [
+  'the held amount is the sum of the remainders of the open holds': [
     account('ANN', 'held = held + 1'),
     hold(IDS.holdOpen, 'captured = captured + 1'),
     remove('accounts', `account_number = 'BOB'`),
@@ -137,7 +137,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     remove('pending_transfers', `id = '${WAITING}'`),
     journal(8, 'intake_count = intake_count - 1'),
   ],
-  'an atomic group settles side by side and as a whole, and fails for the reason of one member': [
+  'an atomic group settles in adjacent positions and as a whole, and fails for the reason of one member': [
     transfer(idOf(100), `status = 'failed', failure_code = 'insufficient_funds'`),
     transfer(idOf(100), 'journal_number = 18, journal_position = 9'),
     transfer(idOf(100), 'journal_position = 9'),
@@ -158,9 +158,9 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
   'nothing is pending': ['select'],
   'every accepted transfer is pending or settled': [`delete from pending_transfers where id = '${WAITING}'`],
   'a transfer is settled once': [copy('transfers', `id = '${FAILED}'`)],
-  'what is settled is no longer pending': [change('pending_transfers', `id = '${IDS.rent}'`, `id = '${WAITING}'`)],
+  'a settled transfer is no longer pending': [change('pending_transfers', `id = '${IDS.rent}'`, `id = '${WAITING}'`)],
   'an idempotency key names one request': [copy('idempotency_keys', `key = 'key-0'`)],
-  'an idempotency key names what exists': [
+  'an idempotency key names a stored object': [
     change('idempotency_keys', `transfer_id = '${UNKNOWN}'`, `key = 'key-0'`),
     change('idempotency_keys', `account_number = 'NOSUCH'`, `key = 'key-0'`),
     change('idempotency_keys', 'transfer_id = null', `key = 'key-0'`),
@@ -171,7 +171,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     transfer(FAILED, `status = 'pending'`),
     transfer(IDS.rent, `failure_code = 'forged'`),
   ],
-  'the database refuses every change of what is final': [
+  'the database refuses every change of final rows': [
     'drop trigger entries_append_only on entries',
     'alter table journal disable trigger all',
     'drop trigger transfers_not_truncated on transfers',
@@ -244,7 +244,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     transfer(IDS.rent, 'journal_position = 9'),
     transfer(IDS.rent, 'journal_number = 99'),
   ],
-  'an entry stands in the journal row of its transfer, and none before an earlier one of its account': [
+  'an entry is in the journal row of its transfer, and none before an earlier one of its account': [
     entry('BOB', 1, 'journal_number = 7'),
     // The transfer moves with its entries.
     `with moved as (
@@ -253,7 +253,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
      )
      update entries set journal_number = 1 where ledger_id = 1 and account_number = 'EVE' and entry_number = 2`,
   ],
-  'an account is what the last of its changes sealed, and they are numbered 1, 2, 3 … without gaps': [
+  'an account matches its last sealed change, and its changes are numbered 1, 2, 3 … without gaps': [
     ...[
       `name = 'Anna'`,
       'email = null',

@@ -56,8 +56,8 @@ const CASES: { what: string; schema: z.ZodType; input: unknown; errors: string[]
   {
     what: 'unknown members',
     schema: createTransferSchema,
-    input: { ...TRANSFER, colour: 1, if: { shape: 1, size: 2 } },
-    errors: ['/if: unknown members: `shape`, `size`', ': unknown member: `colour`'],
+    input: { ...TRANSFER, color: 1, if: { shape: 1, size: 2 } },
+    errors: ['/if: unknown members: `shape`, `size`', ': unknown member: `color`'],
   },
   {
     what: 'a member of a group',

@@ -36,7 +36,7 @@ function findRevivals(attempts: readonly Attempt[], byId: ReadonlyMap<string, St
     }
     if (attempt.sentAt <= earliest) return [];
     const late = `${attempt.sentAt - earliest} ms after its journal row ${number} was known`;
-    return [{ rule: 'what is final is never pending again', detail: `${attempt.requestId}: ${id}, sent ${late}` }];
+    return [{ rule: 'a final transfer is never pending again', detail: `${attempt.requestId}: ${id}, sent ${late}` }];
   });
 }
 

@@ -9,7 +9,7 @@ import type { FaultContext, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
 const FORMER = 'the report of last month\n';
-const SIGNALLED = 128;
+const SIGNALED = 128;
 const SIGTERM = 15;
 
 export const EDGE_FAULTS: readonly Fault[] = [
@@ -130,7 +130,7 @@ async function cutReport({ system, draw }: FaultContext, signal: 'SIGKILL' | 'SI
   const isWhole = text.endsWith('\n') && text.split('\n').length - 2 >= Number(before?.['count']);
   if (text !== FORMER && !isWhole) complain(`failed, and left ${text.length} bytes under its name`);
   // Before it listens for signals, a process is ended by them.
-  const asTold = signal === 'SIGKILL' || exit.signal === signal || exit.code === SIGNALLED + SIGTERM;
+  const asTold = signal === 'SIGKILL' || exit.signal === signal || exit.code === SIGNALED + SIGTERM;
   if (!asTold) complain(`ended with code ${exit.code}: ${report.output()}`);
   const parts = (await readdir(system.folder)).filter((name) => name.startsWith(`${signal}.csv.`));
   if (signal === 'SIGTERM' && parts.length > 0) complain(`left ${parts.join(', ')}`);

@@ -37,7 +37,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       // While an account is locked, callers that wait for the end of their transfers are in the middle of a request.
       const unlock = await system.lock('RICH0');
       await sleep(draw.whole(100, 400));
-      const signalledAt = Date.now();
+      const signaledAt = Date.now();
       const service = system.expectEnd(0);
       const stopping = service.stop();
       await sleep(draw.whole(50, 300));
@@ -53,8 +53,8 @@ export const PROCESS_FAULTS: readonly Fault[] = [
         ({ sentAt, readAt, broken, url }) =>
           broken !== null &&
           url === service.url &&
-          sentAt < signalledAt - 100 &&
-          readAt >= signalledAt &&
+          sentAt < signaledAt - 100 &&
+          readAt >= signaledAt &&
           readAt <= endedAt + 1000,
       );
       for (const { requestId, broken } of cut)

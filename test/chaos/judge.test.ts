@@ -23,17 +23,17 @@ type Plant = {
   rule: RegExp;
 };
 
-const LOST = /^what was accepted is never lost$/;
+const LOST = /^an accepted request is never lost$/;
 const TWICE = /^nothing takes effect twice$/;
-const UNTRUE = /^no success is untrue$/;
-const REFUSED = /^what was refused is not stored$/;
-const EARNED = /^every answer is one that the order can earn$/;
-const MADE_UP = /^no failure is made up$/;
+const UNTRUE = /^every success is true$/;
+const REFUSED = /^a refused request is not stored$/;
+const EARNED = /^every answer is possible for its order$/;
+const MADE_UP = /^every failure is justified$/;
 const KEY = /^one key names one transfer$/;
 const WHOLE = /^accounts are opened whole or not at all$/;
 const FUNDED = /^an account and its opening balance are stored together$/;
-const UNREFUSED = /^no refusal is untrue$/;
-const ALIKE = /^all answers under one key are alike$/;
+const UNREFUSED = /^every refusal is true$/;
+const ALIKE = /^all answers under one key are equal$/;
 
 /** A transfer of one order under a key, completed. */
 const PAID =
@@ -114,7 +114,7 @@ const PLANTS: readonly Plant[] = [
     what: 'a stored order that was sent in part',
     fits: isPayment,
     answer: () => ({ status: null, broken: 'hung up', partial: true, named: null, reported: [] }),
-    rule: /^what never arrived whole is not stored$/,
+    rule: /^an incomplete request is not stored$/,
   },
   {
     what: 'an answer of 500',
@@ -138,7 +138,7 @@ const PLANTS: readonly Plant[] = [
     what: 'a transfer that is pending again after it was final',
     fits: (attempt) => isPayment(attempt) && attempt.status === 202,
     answer: (attempt) => ({ sentAt: attempt.sentAt + 60_000, readAt: attempt.readAt + 60_000 }),
-    rule: /^what is final is never pending again$/,
+    rule: /^a final transfer is never pending again$/,
   },
   {
     what: 'a created_at that is not the stored one',
@@ -162,12 +162,12 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'an amount that was not ordered',
     sql: `update transfers set amount = amount + 1 where id in (select id from ${PAID} as paid)`,
-    rule: /^what is stored is what was sent$/,
+    rule: /^the stored order is the one that was sent$/,
   },
   {
     what: 'a group that lacks a member',
     sql: `delete from transfers where id in (select id from transfers where group_id is not null and from_account <> '@external' limit 1)`,
-    rule: /^what is stored is what was sent$/,
+    rule: /^the stored order is the one that was sent$/,
   },
   {
     what: 'a transfer that no caller ordered',
@@ -309,12 +309,12 @@ const PLANTS: readonly Plant[] = [
   {
     what: 'an overdraft',
     sql: `alter table accounts drop constraint accounts_no_overdraft; update accounts set balance = -1 where account_number = 'POOR0'`,
-    rule: /^promise 3: no account has less than nothing available/,
+    rule: /^promise 3: no account has a negative available amount/,
   },
   {
     what: 'a held amount without a hold',
     sql: `update accounts set held = held + 1 where account_number = 'RICH0'`,
-    rule: /^promise 3: what is held/,
+    rule: /^promise 3: the held amount/,
   },
   {
     what: 'a missing guard of final rows',

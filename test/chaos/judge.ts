@@ -142,7 +142,7 @@ function judgeIntents(
     if (names.size > 1) report('one key names one transfer', `it named ${[...names].join(' and ')}`);
     if (units.size > 1) report('nothing takes effect twice', `stored as ${[...units].join(' and ')}`);
     for (const id of names) {
-      if (!byUnit.has(id)) report('what was accepted is never lost', `${id} is nowhere`);
+      if (!byUnit.has(id)) report('an accepted request is never lost', `${id} is nowhere`);
       else if (!units.has(id))
         report('an accepted order is the one that was sent', `${id} was ordered by another request`);
     }
@@ -156,17 +156,17 @@ function judgeIntents(
     for (const each of tries) {
       violations.push(...judgeStatus(each));
       if (isRefusal(each) && byRequest.has(each.requestId)) {
-        report('what was refused is not stored', `${each.requestId} was answered ${each.status} ${each.code}`);
+        report('a refused request is not stored', `${each.requestId} was answered ${each.status} ${each.code}`);
       }
-      if (each.partial && byRequest.has(each.requestId))
-        report('what never arrived whole is not stored', each.requestId);
+      if (each.partial && byRequest.has(each.requestId)) report('an incomplete request is not stored', each.requestId);
       if (isAccepted(each)) {
-        for (const flaw of findUntruths(each, byUnit.get(each.named ?? '') ?? [])) report('no success is untrue', flaw);
+        for (const flaw of findUntruths(each, byUnit.get(each.named ?? '') ?? []))
+          report('every success is true', flaw);
       }
     }
     for (const unit of units) {
       for (const flaw of findMisreadings(intent, byUnit.get(unit) ?? []))
-        report('what is stored is what was sent', flaw);
+        report('the stored order is the one that was sent', flaw);
     }
   }
   for (const row of rows) {
@@ -183,7 +183,7 @@ function judgeStatus({ intent, status, code, requestId }: Attempt): Violation[] 
   if (refused || taken) return [];
   if (EXPECTED.has(status) && !(intent.kind === 'refusable' && status < 300)) return [];
   return [
-    { rule: 'every answer is one that the order can earn', detail: `${requestId} (${intent.kind}): ${status} ${code}` },
+    { rule: 'every answer is possible for its order', detail: `${requestId} (${intent.kind}): ${status} ${code}` },
   ];
 }
 
@@ -249,14 +249,14 @@ function judgeReads(attempts: readonly Attempt[], rows: readonly Stored[]): Viol
       const { intent, status, reported } = attempt;
       // Only accepted transfers are read.
       if (status === 404)
-        return [{ rule: 'what was accepted is never lost', detail: `${intent.readId} was not found` }];
+        return [{ rule: 'an accepted request is never lost', detail: `${intent.readId} was not found` }];
       if (status !== 200) return judgeStatus(attempt);
       const row = byId.get(intent.readId ?? '');
       const [only] = reported;
       if (row && only && only.id === intent.readId && agrees(only, row)) return [];
       return [
         {
-          rule: 'no success is untrue',
+          rule: 'every success is true',
           detail: `a read reported ${JSON.stringify(only)}, stored ${JSON.stringify(row)}`,
         },
       ];
@@ -322,11 +322,11 @@ function judgeOpening(intent: Intent, tries: readonly Attempt[], books: OpeningB
   const isStored = isOpeningStored(intent, books);
   const extent = `${present.length} of ${numbers.length} are there, ${isStored ? 'opened' : 'not opened'} by it`;
   if (tries.some(isAccepted) && (!isStored || present.length < numbers.length)) {
-    report('what was accepted is never lost', extent);
+    report('an accepted request is never lost', extent);
   } else if (isStored && present.length < numbers.length) {
     report('accounts are opened whole or not at all', extent);
   }
-  if (isStored && tries.every(isRefusal)) report('what was refused is not stored', extent);
+  if (isStored && tries.every(isRefusal)) report('a refused request is not stored', extent);
   if (!isStored) {
     const ownerless = present.filter((number) => !openerOf.has(number));
     const funded = numbers.filter((number) => openings.get(number)?.some((row) => requests.has(row.request_id)));
@@ -365,7 +365,7 @@ function judgeOpeningAnswers(intent: Intent, tries: readonly Attempt[], { openin
     void violations.push({ rule, detail: `${intent.kind} ${intent.name}: ${detail}` });
   const accepted = tries.filter(isAccepted);
   const answers = new Set(accepted.map(({ opened }) => JSON.stringify(opened)));
-  if (answers.size > 1) report('all answers under one key are alike', [...answers].join(' and '));
+  if (answers.size > 1) report('all answers under one key are equal', [...answers].join(' and '));
   if (!intent.keyed && accepted.length > 1) report('nothing takes effect twice', 'it was opened twice');
   const shown = numbersOf(intent).map((account_number) => {
     const [opening] = openings.get(account_number) ?? [];
@@ -373,12 +373,12 @@ function judgeOpeningAnswers(intent: Intent, tries: readonly Attempt[], { openin
   });
   const truth = JSON.stringify(shown);
   for (const answer of answers) {
-    if (answer !== truth) report('no success is untrue', `the answer was ${answer}, stored is ${truth}`);
+    if (answer !== truth) report('every success is true', `the answer was ${answer}, stored is ${truth}`);
   }
   for (const { status, code, requestId } of tries.filter(isRefusal)) {
     const stored = numbersOf(intent).flatMap((number) => openings.get(number) ?? []);
     if (stored.some((row) => row.request_id === requestId)) {
-      report('what was refused is not stored', `${requestId} was answered ${status} ${code}`);
+      report('a refused request is not stored', `${requestId} was answered ${status} ${code}`);
     }
   }
   return violations;
@@ -398,10 +398,10 @@ function judgeTakenNumbers(
     // The same key is answered with its own accounts, never with a refusal of them.
     const others = rivals.filter((other) => other !== attempt && !(intent.keyed && other.intent.name === intent.name));
     const isEarned = others.some((other) => other.sentAt <= attempt.readAt && !isRefusal(other));
-    if (!isEarned) report('every answer is one that the order can earn', `${attempt.requestId}: it exists`);
+    if (!isEarned) report('every answer is possible for its order', `${attempt.requestId}: it exists`);
     const isTrue = numbersOf(intent).some((number) => books.rowByAccount.has(number));
     if (!isTrue || (intent.keyed && isOpeningStored(intent, books))) {
-      report('no refusal is untrue', `${attempt.requestId}: it was reported as existing`);
+      report('every refusal is true', `${attempt.requestId}: it was reported as existing`);
     }
     return violations;
   });
@@ -474,7 +474,7 @@ async function judgeFailures(client: Client, rows: readonly Stored[]): Promise<V
   };
   return failed
     .filter((row) => !earned(row))
-    .map((row) => ({ rule: 'no failure is made up', detail: JSON.stringify(row) }));
+    .map((row) => ({ rule: 'every failure is justified', detail: JSON.stringify(row) }));
 }
 
 async function withClient<Result>(admin: AdminSettings, work: (client: Client) => Promise<Result>): Promise<Result> {

@@ -110,7 +110,7 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['journal.chain'],
   },
   {
-    what: 'a change in a row of the journal that is not there',
+    what: 'a change in a missing row of the journal',
     statements: [
       copy('account_changes', `account_number = 'OLD' and change_number = 2`, { change_number: 3, journal_number: 77 }),
     ],
@@ -140,7 +140,7 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['journal.chain'],
   },
   {
-    what: 'a transfer in a row of the journal that is not there',
+    what: 'a transfer in a missing row of the journal',
     statements: [copy('transfers', `id = '${idOf(7)}'`, { id: NEW, journal_number: 77 })],
     checks: ['journal.transfers'],
   },
@@ -208,12 +208,12 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['once.settled'],
   },
   {
-    what: 'a pending transfer of an idempotency key gone',
+    what: 'a missing pending transfer of an idempotency key',
     statements: [`delete from pending_transfers where id = '${idOf(200)}'`],
     checks: ['once.keys'],
   },
   {
-    what: 'a pending transfer without a key gone',
+    what: 'a missing pending transfer without a key',
     statements: [
       `delete from idempotency_keys where transfer_id = '${idOf(200)}'`,
       `delete from pending_transfers where id = '${idOf(200)}'`,
@@ -221,7 +221,7 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['accepted.kept'],
   },
   {
-    what: 'a pending member of a group gone',
+    what: 'a missing pending member of a group',
     statements: [`delete from pending_transfers where id = '${idOf(201)}'`],
     checks: ['once.groups'],
   },
@@ -238,12 +238,12 @@ const forgeries: { what: string; statements: string[]; checks: string[] }[] = [
     checks: ['once.groups'],
   },
   {
-    what: 'a pending expiry of a hold gone',
+    what: 'a missing pending expiry of a hold',
     statements: [`delete from pending_transfers where id = '${IDS.expiryPending}'`],
     checks: ['accepted.kept'],
   },
   {
-    what: 'a pending expiry of a hold that is not there',
+    what: 'a pending expiry of a missing hold',
     statements: [`update pending_transfers set parent_id = '${NEW}' where id = '${IDS.expiryPending}'`],
     checks: ['holds.expiries'],
   },
@@ -335,9 +335,9 @@ for (const { what, statements } of forgeries.filter((forgery) => recent.has(forg
   });
 }
 
-const defences: { what: string; statement: string; check: string; found: string }[] = [
+const defenses: { what: string; statement: string; check: string; found: string }[] = [
   {
-    what: 'a trigger that is gone',
+    what: 'a missing trigger',
     statement: 'drop trigger entries_append_only on entries',
     check: 'final.triggers',
     found: 'entries_append_only is missing',
@@ -372,13 +372,13 @@ const defences: { what: string; statement: string; check: string; found: string 
     found: 'journal_append_only does something else',
   },
   {
-    what: 'a trigger against truncating that is gone',
+    what: 'a missing trigger against truncation',
     statement: 'drop trigger entries_not_truncated on entries',
     check: 'final.triggers',
     found: 'entries_not_truncated is missing',
   },
   {
-    what: 'a right to change what is final',
+    what: 'a privilege to change final rows',
     statement: 'grant update on transfers to pg_monitor',
     check: 'final.rights',
     found: 'pg_monitor may update transfers',
@@ -390,13 +390,13 @@ const defences: { what: string; statement: string; check: string; found: string 
     found: 'every role may truncate journal',
   },
   {
-    what: 'a right to change a column of what is final',
+    what: 'a privilege to change a column of final rows',
     statement: 'grant update (amount) on entries to pg_monitor',
     check: 'final.rights',
     found: 'pg_monitor may update entries',
   },
   {
-    what: 'a constraint that is gone',
+    what: 'a missing constraint',
     statement: 'alter table accounts drop constraint accounts_no_overdraft',
     check: 'final.constraints',
     found: 'accounts_no_overdraft is missing',
@@ -410,7 +410,7 @@ const defences: { what: string; statement: string; check: string; found: string 
     found: 'holds_within_amount is not validated',
   },
   {
-    what: 'a unique index that is gone',
+    what: 'a missing unique index',
     statement: 'drop index transfers_journal',
     check: 'final.constraints',
     found: 'transfers_journal is missing',
@@ -437,7 +437,7 @@ const defences: { what: string; statement: string; check: string; found: string 
   },
 ];
 
-for (const { what, statement, check, found } of defences) {
+for (const { what, statement, check, found } of defenses) {
   test(`audit: finds ${what}`, async () => {
     const findings = await tamper(connection, [`with changed as (select) select from changed`, statement]);
     const discrepancies = findings?.discrepancies.filter((discrepancy) => discrepancy.found === found);

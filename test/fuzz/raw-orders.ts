@@ -288,7 +288,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'closed',
     stored: 1,
   })),
-  order('an order that is waited for, and what overtakes it', ({ body, head }) => ({
+  order('an order with a wait, and a request that overtakes it', ({ body, head }) => ({
     steps: [
       `${head(`Prefer: wait=5\r\nX-Request-ID: first\r\nContent-Length: ${body.length}`)}${body}${withHead('X-Request-ID: second')}`,
     ],
@@ -297,7 +297,7 @@ export const ORDERS: Ordering[] = [
     afterwards: 'open',
     stored: 1,
   })),
-  order('a body too large that comes whole, and an order behind', ({ order }) => ({
+  order('a complete body that is too large, and an order after it', ({ order }) => ({
     steps: [`${JSON_HEAD}Content-Length: ${BODY_BYTES_MAX + 1}\r\n\r\n${' '.repeat(BODY_BYTES_MAX + 1)}${order}`],
     answers: [413, 202],
     afterwards: 'open',

@@ -136,7 +136,7 @@ const SIMPLE: Entry[] = [
     slow: true,
   },
   {
-    name: 'a second head that never comes whole',
+    name: 'a second head that is never complete',
     steps: [`${GET}GET /heal`],
     answers: [200, 408],
     afterwards: 'closed',
@@ -153,7 +153,7 @@ const SIMPLE: Entry[] = [
     },
     { name: `a cut after ${JSON.stringify(part)}`, steps: [part, RST], answers: [], afterwards: 'closed', stored: 0 },
   ]),
-  { name: 'the end behind a whole request', steps: [GET, FIN], answers: [200], afterwards: 'closed', stored: 0 },
+  { name: 'the end after a complete request', steps: [GET, FIN], answers: [200], afterwards: 'closed', stored: 0 },
   // Several at once.
   {
     name: 'several requests in one packet, answered in order',

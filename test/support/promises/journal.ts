@@ -132,7 +132,7 @@ export const JOURNAL_RULES: readonly Rule[] = [
   },
   {
     promise: 7,
-    rule: 'an entry stands in the journal row of its transfer, and none before an earlier one of its account',
+    rule: 'an entry is in the journal row of its transfer, and none before an earlier one of its account',
     sql: `
       select e.account_number, e.currency, e.entry_number, e.journal_number, e.previous, t.journal_number as transfer_journal_number
       from (
@@ -144,7 +144,7 @@ export const JOURNAL_RULES: readonly Rule[] = [
   },
   {
     promise: 7,
-    rule: 'an account is what the last of its changes sealed, and they are numbered 1, 2, 3 … without gaps',
+    rule: 'an account matches its last sealed change, and its changes are numbered 1, 2, 3 … without gaps',
     sql: `
       select coalesce(a.account_number, c.account_number) as account_number, c.changes, c.last
       from accounts as a

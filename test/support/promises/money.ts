@@ -57,7 +57,7 @@ export const MONEY_RULES: readonly Rule[] = [
   },
   {
     promise: 3,
-    rule: 'no account has less than nothing available',
+    rule: 'no account has a negative available amount',
     sql: `
       select account_number, currency, balance, held, overdraft_limit
       from accounts
@@ -65,7 +65,7 @@ export const MONEY_RULES: readonly Rule[] = [
   },
   {
     promise: 3,
-    rule: 'what is held is the sum of what is left of the open holds',
+    rule: 'the held amount is the sum of the remainders of the open holds',
     sql: `
       select coalesce(a.account_number, h.account_number) as account_number, a.held, h.open_holds
       from accounts as a

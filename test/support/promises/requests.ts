@@ -17,7 +17,7 @@ export const REQUEST_RULES: readonly Rule[] = [
   {
     // The members are numbered in the order of the request. A transfer that no job can settle fails with all of its atomic group.
     promise: 4,
-    rule: 'an atomic group settles side by side and as a whole, and fails for the reason of one member',
+    rule: 'an atomic group settles in adjacent positions and as a whole, and fails for the reason of one member',
     sql: `
       select ledger_id, group_id, array_agg(coalesce(failure_code, status) order by group_position) as outcomes
       from transfers
@@ -74,7 +74,7 @@ export const REQUEST_RULES: readonly Rule[] = [
   },
   {
     promise: 5,
-    rule: 'what is settled is no longer pending',
+    rule: 'a settled transfer is no longer pending',
     sql: 'select id from pending_transfers join transfers using (ledger_id, id)',
   },
   {
@@ -84,7 +84,7 @@ export const REQUEST_RULES: readonly Rule[] = [
   },
   {
     promise: 5,
-    rule: 'an idempotency key names what exists',
+    rule: 'an idempotency key names a stored object',
     sql: `
       with named as (
         select ledger_id, coalesce(group_id, id) as id from transfers
@@ -110,7 +110,7 @@ export const REQUEST_RULES: readonly Rule[] = [
   },
   {
     promise: 6,
-    rule: 'the database refuses every change of what is final',
+    rule: 'the database refuses every change of final rows',
     sql: `
       select name as table_name
       from unnest(array['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys']) as name
