@@ -8,9 +8,9 @@
 static void delay(void) {
   const char *setting = getenv("SYNC_DELAY_MS");
   long milliseconds = setting ? atol(setting) : 0;
-  struct timespec left = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+  struct timespec remaining = {milliseconds / 1000, milliseconds % 1000 * 1000000};
   // PostgreSQL's processes are interrupted by signals.
-  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  while (nanosleep(&remaining, &remaining) != 0 && errno == EINTR) {
   }
 }
 

@@ -9,7 +9,7 @@ ffi.cdef([[
 ]])
 
 local MONOTONIC = 1
--- A request that is later than this is not made up for.
+-- A request later than this is skipped.
 local LATE_MAX_MS = 5000
 local random = math.random
 local now = ffi.new("instant")
@@ -36,7 +36,7 @@ local function transfer()
   return wrk.format("POST", path, nil, body)
 end
 
--- Open loop: `rate` requests per second are due, whatever the answers take. A free connection takes the next one, and waits until it is due.
+-- Open loop: `rate` requests per second are due, independent of the answers. A free connection takes the next one, and waits until it is due.
 local function pace()
   local due = milliseconds()
   return function()

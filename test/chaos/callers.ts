@@ -340,7 +340,10 @@ export class Callers {
     return { ...this.#intent('account', '/accounts', []), accounts: [account] };
   }
 
-  /** A list of accounts. Some lists end with an account that another order opens, too: all of the list is refused, or that order. */
+  /**
+   * A list of accounts. Some lists end with an account that another order opens, too: either the whole list is refused,
+   * or that order.
+   */
   #newAccounts(): Intent {
     const taken = this.#newcomers.slice(-3).filter(() => this.#draw.whole(1, 10) === 1);
     const count = this.#draw.whole(2, LIST_MAX) - taken.length;

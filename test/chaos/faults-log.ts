@@ -33,7 +33,7 @@ export const LOG_FAULTS: readonly Fault[] = [
         await workAndStop(context, 'went away');
         return;
       }
-      // A service at rest has only the lines of its stop left to write, so that it meets the loss when it writes out the rest.
+      // An idle service has only the lines of its stop to write, so it detects the loss when it flushes them.
       await callers.stop();
       await sleep(draw.whole(200, 400));
       system.service(0).cutErrors();

@@ -17,7 +17,10 @@ import { until } from '../support/until.ts';
 /** More than the pipe to a stalled reader holds. */
 const PENDING = 20_000;
 
-/** Where a service has been: in its books ANN has 700 and BOB 300, and MANY has orders that no service is there to settle. */
+/**
+ * A folder that a service has used: in its books ANN has 700 and BOB 300, and MANY has pending orders without a
+ * service.
+ */
 let folder: string;
 
 before(async (t) => {

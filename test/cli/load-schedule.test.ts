@@ -6,7 +6,7 @@ import { closedLoop, openLoop } from '../../src/load/schedule.ts';
 const RATE = 1000;
 const DURATION_MS = 50;
 
-/** Runs an open loop whose requests take so long, and returns when those that were sent, and those that were not, should have started. */
+/** Runs an open loop with requests of this duration. Returns the due times of the sent and of the skipped requests. */
 async function runOpen(options: { connections: number; takesMs: number; lateMaxMs?: number }) {
   const { takesMs, ...loop } = options;
   const sent: number[] = [];
@@ -32,7 +32,7 @@ test('load: an open loop keeps its schedule with a slow service', async () => {
   assert.deepEqual(notSent, []);
   const first = sent[0] ?? 0;
   assert.ok(first - startedAt < DURATION_MS);
-  // All that were due, those for which no connection was free in time included, each with the time that was meant for it.
+  // All due requests, including those without a free connection in time, each with its due time.
   assert.equal(sent.length, Math.ceil((startedAt + DURATION_MS - first) / (1000 / RATE)));
   for (const [index, intendedAt] of sent.entries()) assert.ok(Math.abs(intendedAt - first - index) < 0.001);
 });

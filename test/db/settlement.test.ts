@@ -1,4 +1,4 @@
-// Goal: a job that is tried again learns the first error. Method: a connection on which a statement and all after it fail at the same
+// Goal: a retried job gets the first error. Method: a connection on which a statement and all after it fail at the same
 // moment.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

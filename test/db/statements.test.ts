@@ -1,6 +1,7 @@
-// Goal: the SQL of the service can be read as it is sent, and a change of it shows; and what runs often finds its rows by their keys.
-// Method: the statements are recorded while the functions of src/db run on a filled ledger, and compared with test/db/statements/.
-// To write the files again: node --test --test-update-snapshots --test-global-setup=test/support/global-setup.ts test/db/statements.test.ts
+// Goal: the SQL of the service can be read as sent, and a change of it is visible. Frequent statements find their rows
+// by keys. Method: the statements are recorded while the functions of src/db run on a filled ledger, and compared with
+// test/db/statements/. To write the files again: node --test --test-update-snapshots
+// --test-global-setup=test/support/global-setup.ts test/db/statements.test.ts
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ import { fillLedger } from './filled-ledger.ts';
 import { type Sender, SENDERS, type Sent } from './sent-statements.ts';
 
 const FOLDER = join(import.meta.dirname, 'statements');
-/** Of a table that is not read whole, a statement reads at most this many rows: no fewer than a page and no more than a few. */
+/** The maximum of rows that a statement reads of a table by key: at least one page, and at most a few. */
 const ROWS_MAX = 300;
 /** A process has one row of each. */
 const FEW_ROWS = new Set(['leases', 'heartbeats']);

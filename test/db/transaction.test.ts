@@ -1,4 +1,4 @@
-// Goal: nothing takes effect outside a transaction, and a caller that tries again learns the first error. Method: a connection on
+// Goal: nothing takes effect outside a transaction, and a retrying caller gets the first error. Method: a connection on
 // which a statement and all after it fail at the same moment, and a network that cancels single statements.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';

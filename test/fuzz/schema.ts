@@ -101,7 +101,9 @@ export function parseInterface(text: string): Interface {
   return { operations, schemas: components.schemas };
 }
 
-/** What is wrong with the value, as a path and a word; null if the schema accepts it. Lengths count characters (code points). */
+/**
+ * The error of the value, as a path and a word; null if the schema accepts it. Lengths count characters (code points).
+ */
 export function flawOf(schema: Schema, value: unknown, schemas: Schemas, at = ''): string | null {
   if (schema.$ref !== undefined) {
     const meant = schemas[schema.$ref.split('/').at(-1) ?? ''];

@@ -1,5 +1,5 @@
-// Ledgers over HTTP: how they are created, listed and named in paths, and that none shows the rows of another. The two ledgers of
-// these tests have the same accounts, ids, request ids and keys; the second one has three times the money.
+// Ledgers over HTTP: they are created, listed and named in paths, and none shows the rows of another. The two ledgers
+// of these tests have the same accounts, ids, request ids and keys; the second one has three times the money.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -24,7 +24,7 @@ async function pay(amount: number): Promise<{ completedAt: string; createdAt: st
   return { completedAt: String(body['completed_at']), createdAt: String(body['created_at']), id: String(body['id']) };
 }
 
-/** The answer about an instant that is over: on a slow machine it may take more than one question until it is closed. */
+/** The answer about a past instant: on a slow machine it may take several requests until the instant is closed. */
 async function balanceAt(at: string): Promise<Record<string, unknown>> {
   return await until(
     async () => {

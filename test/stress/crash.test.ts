@@ -32,7 +32,7 @@ import { drawFor } from '../support/random.ts';
 import { startRetryingCallers } from './retrying-callers.ts';
 import { freeze, lockAccount } from '../support/trouble.ts';
 
-/** How soon after a crash everything that was accepted is final: a heartbeat is missed for 5 s, then there is work to do. */
+/** How soon after a crash every accepted transfer is final: 5 s to miss the heartbeat, and the time to settle. */
 const RECOVERED_MS = 15_000;
 
 test('crash: transfers accepted before kill -9 settle once after the restart, and so do retries', async (t) => {

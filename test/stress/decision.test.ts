@@ -8,7 +8,10 @@ import { awaitFinal, request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { idOf, openAccounts, post } from './callers.ts';
 
-/** Holds the journal's head, as a job does that updates it, until the returned function is called. The journal is then past that time. */
+/**
+ * Locks the journal's head, like a job that updates it, until the returned function is called. The journal is then past
+ * that time.
+ */
 async function holdHead(database: TestDatabase): Promise<() => Promise<void>> {
   const holder = await database.connect();
   await holder.query('begin');

@@ -150,7 +150,7 @@ test('starvation: a bulk caller leaves capacity in the queue for another caller'
   assert.equal((await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann' })).status, 201);
   const unlock = await lockTable(database, 'accounts');
   const bulk = { transfers: Array.from({ length: 10 }, () => order) };
-  /** How many transfers the caller in bulk gets into the queue, with and without a key. */
+  /** How many transfers of the bulk caller are admitted to the queue, with and without a key. */
   const fill = async (): Promise<number> => {
     for (let count = 0; ; count += 10) {
       const headers: Record<string, string> =
