@@ -75,7 +75,7 @@ if (rate > 0) {
 const { currencies } = balances.parse(await (await fetch(`${url}/balances`)).json());
 const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
 await caller.close();
-process.stdout.write(`${JSON.stringify({ ...tally.summarise(), unbalanced })}\n`);
+process.stdout.write(`${JSON.stringify({ ...tally.summarize(), unbalanced })}\n`);
 
 /**
  * One request in this many waits for its outcome. This measures the time to final at less cost than following all

@@ -68,7 +68,7 @@ export class Tally {
     record(this.#final, latencyMs);
   }
 
-  summarise(): Summary {
+  summarize(): Summary {
     const seconds = this.elapsedMs / 1000;
     const settlingSeconds = (this.#finalAt - this.#startedAt) / 1000;
     return {

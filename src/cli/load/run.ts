@@ -69,7 +69,7 @@ async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal
     const { connections, rate } = options;
     if (rate === undefined) await closedLoop({ connections, endsAt, signal }, start);
     else await openLoop({ connections, rate, endsAt, signal }, start, onNotSent);
-    return await summariseWhenSettled(tally, caller);
+    return await summarizeWhenSettled(tally, caller);
   } finally {
     clearInterval(ticker);
     ended.abort();
@@ -78,11 +78,11 @@ async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal
   }
 }
 
-async function summariseWhenSettled(tally: Tally, caller: Caller): Promise<Summary> {
-  const summary = tally.summarise();
+async function summarizeWhenSettled(tally: Tally, caller: Caller): Promise<Summary> {
+  const summary = tally.summarize();
   const giveUpAt = performance.now() + SETTLE_TIMEOUT_MS;
   while (caller.unsettled > 0 && performance.now() < giveUpAt) await sleep(20);
-  const { settled, settledPerSecond, finalMs } = tally.summarise();
+  const { settled, settledPerSecond, finalMs } = tally.summarize();
   // The offered and accepted rates are those of the load; settling continues after it.
   return { ...summary, settled, settledPerSecond, finalMs };
 }
