@@ -96,6 +96,7 @@ function listBarsOfTree(suffix: string): Bar[] {
     compare('overload', 'single-256', least(0.7), ' (settled at twice the load)'),
     compare('openings', 'single-64', least(0.3)),
     compare('ledgers-8', 'ledgers-1', least(5), ' (jobs per second, 10 ms more per sync)'),
+    compare('slow-10', 'slow-2', least(0.9), ' (threads, 10 ms more per sync)'),
     memory('single'),
     memory('single-64'),
     memory('single-256'),

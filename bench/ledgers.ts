@@ -1,5 +1,5 @@
-// One ledger against several, on a disk on which every sync takes longer: jobs of one ledger commit one after the other, and those of
-// different ledgers share a sync.
+// A disk on which every sync takes longer. One ledger against several: jobs of one ledger commit one after the other, and those of
+// different ledgers share a sync. Two threads against ten: jobs that wait for each other's locks must not make ten slower.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,19 +7,24 @@ import { Connections } from '../src/load/connections.ts';
 import { type Bench, startService } from './bench.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import type { Subject } from './subject.ts';
-import { countJobs } from './counts.ts';
+import { countCompleted, countJobs } from './counts.ts';
 import { databaseOf, ours } from './ours.ts';
 import { PREFIX } from './seed.ts';
 import { requireWrk } from './wrk.ts';
 
 const SYNC_DELAY_MS = 10;
 const CONNECTIONS = 64;
+const CONNECTIONS_OF_THREADS = 256;
 /** Of all ledgers together. */
 const ACCOUNTS = 2000;
 const OPENING_BALANCE = 1_000_000_000;
 
 /** The service of a checkout with so many ledgers, on a PostgreSQL of its own. */
-export function ledgers(bench: Bench, { name, tree, count }: { name: string; tree: string; count: number }): Subject {
+export function ledgers(
+  bench: Bench,
+  { name, tree, count, threads }: { name: string; tree: string; count: number; threads?: number },
+): Subject {
+  const connections = threads === undefined ? CONNECTIONS : CONNECTIONS_OF_THREADS;
   let slow: Cluster | null = null;
   const slowBench: Bench = {
     ...bench,
@@ -31,10 +36,12 @@ export function ledgers(bench: Bench, { name, tree, count }: { name: string; tre
   const accounts = ACCOUNTS / count;
   const subject = ours(slowBench, {
     name,
-    what: `Ours: one transfer per request over ${count === 1 ? 'one ledger' : `${count} ledgers`} with ${ACCOUNTS.toLocaleString('en')} accounts in total, ${CONNECTIONS} connections that wait (Prefer: wait), on a stock PostgreSQL with ${SYNC_DELAY_MS} ms more per sync.`,
+    what: `Ours: one transfer per request over ${count === 1 ? 'one ledger' : `${count} ledgers`} with ${ACCOUNTS.toLocaleString('en')} accounts in total, ${connections} connections that wait (Prefer: wait),${threads === undefined ? '' : ` THREADS=${threads},`} on a stock PostgreSQL with ${SYNC_DELAY_MS} ms more per sync.`,
     tree,
-    load: { generator: 'wrk', connections: CONNECTIONS, accounts, ledgers: count, wait: true },
-    figure: { unit: 'jobs/s', count: countJobs },
+    load: { generator: 'wrk', connections, accounts, ledgers: count, wait: true },
+    ...(threads === undefined
+      ? { figure: { unit: 'jobs/s', count: countJobs } }
+      : { settings: { THREADS: String(threads) }, figure: { unit: 'transfers/s', count: countCompleted } }),
   });
   return {
     ...subject,

@@ -28,6 +28,7 @@ Subjects of each checkout:
   half                    half the load that single settled: time to final; compared with naive
   hot1, hot4, long, wide  as single: few accounts, a long history, many accounts
   ledgers-1, ledgers-8    jobs per second of one and of eight ledgers, 10 ms more per sync (wrk, cc, stock PostgreSQL)
+  slow-2, slow-10         two threads and ten, 10 ms more per sync (wrk, cc, stock PostgreSQL)
   sql                     the rows of the service by one database client: the limit of bulk
 
 Subjects measured once:

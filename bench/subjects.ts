@@ -128,5 +128,7 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
     }),
     ledgers(bench, { name: `ledgers-1${suffix}`, tree: path, count: 1 }),
     ledgers(bench, { name: `ledgers-8${suffix}`, tree: path, count: 8 }),
+    ledgers(bench, { name: `slow-2${suffix}`, tree: path, count: 1, threads: 2 }),
+    ledgers(bench, { name: `slow-10${suffix}`, tree: path, count: 1, threads: 10 }),
   ];
 }
