@@ -3,7 +3,7 @@
 // requests due in that window.
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { Caller, type Order } from '../src/load/caller.ts';
+import { Caller, type PlannedTransfer } from '../src/load/caller.ts';
 import { createPicker, seeded } from '../src/load/random.ts';
 import { closedLoop, openLoop } from '../src/load/schedule.ts';
 import { Tally } from '../src/load/tally.ts';
@@ -84,7 +84,7 @@ process.stdout.write(`${JSON.stringify({ ...tally.summarize(), unbalanced })}\n`
 async function startOne(intendedAt: number): Promise<void> {
   if (tally.counts(intendedAt)) tally.offered += bulk;
   count += 1;
-  await caller.order(Array.from({ length: bulk }, nextOrder), intendedAt, wait || count % SAMPLED === 0);
+  await caller.send(Array.from({ length: bulk }, nextTransfer), intendedAt, wait || count % SAMPLED === 0);
 }
 
 function leaveOut(intendedAt: number): void {
@@ -93,7 +93,7 @@ function leaveOut(intendedAt: number): void {
 }
 
 /** With hot accounts, each transfer is between one of them and one of the others, in either direction. */
-function nextOrder(): Order {
+function nextTransfer(): PlannedTransfer {
   const amount = 1 + Math.floor(random() * 100);
   if (hot > 0) {
     const [one, other] = [Math.floor(random() * hot), hot + Math.floor(random() * (accounts - hot))];

@@ -19,7 +19,7 @@ const page = z.object({
   next: z.int().nullable(),
 });
 
-export type Order = { readonly from: number; readonly to: number; readonly amount: number };
+export type PlannedTransfer = { readonly from: number; readonly to: number; readonly amount: number };
 
 export class Caller {
   readonly #url: string;
@@ -53,8 +53,8 @@ export class Caller {
   }
 
   /** Sends one transfer, or several in one request, whose intended start was `intendedAt`. Never rejects. */
-  async order(orders: readonly Order[], intendedAt: number, wait: boolean): Promise<void> {
-    const transfers = orders.map(({ from, to, amount }) => ({
+  async send(planned: readonly PlannedTransfer[], intendedAt: number, wait: boolean): Promise<void> {
+    const transfers = planned.map(({ from, to, amount }) => ({
       from_account: this.accountNumber(from),
       to_account: this.accountNumber(to),
       amount,
@@ -64,15 +64,15 @@ export class Caller {
       const [status, text] = await this.#post('/transfers', body, wait ? { prefer: 'wait=30' } : {});
       const latencyMs = performance.now() - intendedAt;
       if (status === 200 || status === 202) {
-        this.#tally.answered('accepted', orders.length, latencyMs);
+        this.#tally.answered('accepted', planned.length, latencyMs);
         this.#noteAccepted(text, intendedAt);
       } else {
         const { code } = problem.parse(JSON.parse(text));
-        this.#tally.answered(status === 429 ? 'refused' : 'failed', orders.length, latencyMs, code);
+        this.#tally.answered(status === 429 ? 'refused' : 'failed', planned.length, latencyMs, code);
       }
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'no_answer';
-      this.#tally.answered('failed', orders.length, performance.now() - intendedAt, code);
+      this.#tally.answered('failed', planned.length, performance.now() - intendedAt, code);
     }
   }
 

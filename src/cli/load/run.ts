@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Swept, TestAccounts } from './accounts.ts';
 import { readBalances } from './balances.ts';
-import { Caller, type Order } from '../../load/caller.ts';
+import { Caller, type PlannedTransfer } from '../../load/caller.ts';
 import type { LoadOptions } from './options.ts';
 import { createPicker, seeded, sharesOf } from '../../load/random.ts';
 import { renderLine, renderSwept } from './render.ts';
@@ -51,7 +51,7 @@ async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal
   const caller = new Caller({ ...options, prefix, tally });
   const random = seeded(options.seed);
   const pick = createPicker(options.accounts, options.skew, random);
-  const nextOrders = () => Array.from({ length: options.bulk }, () => nextOrder(pick, random, options.accounts));
+  const nextTransfers = () => Array.from({ length: options.bulk }, () => nextTransfer(pick, random, options.accounts));
   const ended = new AbortController();
   // The run follows the feed from before the first transfer on, so that it misses no final transfer.
   const following = caller.follow((await readBalances(options)).journalNumber, ended.signal);
@@ -60,7 +60,7 @@ async function runLoad(options: LoadOptions, prefix: string, signal: AbortSignal
     const endsAt = performance.now() + options.duration * 1000;
     const start = async (intendedAt: number) => {
       tally.offered += options.bulk;
-      await caller.order(nextOrders(), intendedAt, options.wait);
+      await caller.send(nextTransfers(), intendedAt, options.wait);
     };
     const onNotSent = () => {
       tally.offered += options.bulk;
@@ -87,7 +87,7 @@ async function summarizeWhenSettled(tally: Tally, caller: Caller): Promise<Summa
   return { ...summary, settled, settledPerSecond, finalMs };
 }
 
-function nextOrder(pick: () => number, random: () => number, accounts: number): Order {
+function nextTransfer(pick: () => number, random: () => number, accounts: number): PlannedTransfer {
   const from = pick();
   const to = pick();
   return { from, to: to === from ? (to + 1) % accounts : to, amount: 1 + Math.floor(random() * AMOUNT_MAX) };
