@@ -209,8 +209,10 @@ async function leave(
   const { engine, recovery } = running;
   life.phase = 'leaving';
   if (config.shutdownDelayMs > 0) await sleep(config.shutdownDelayMs);
+  const unreachable = Promise.withResolvers<void>();
+  const closed = closeGently(server, unreachable.resolve);
+  await unreachable.promise;
   life.phase = 'closing';
-  const closed = closeGently(server);
   await feed.stop();
   const inFlight = setTimeout(() => server.closeAllConnections(), config.drainTimeoutMs);
   await closed;

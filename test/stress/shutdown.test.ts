@@ -1,6 +1,8 @@
 // Goal: SIGTERM stops the service cleanly: accepted requests are finished and answered, later ones are refused, and the
 // process exits with 0. Method: SIGTERM in the middle of load, and while callers wait for delayed transfers.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
@@ -134,3 +136,40 @@ test('shutdown: the process ends only after accepted transfers have settled, als
   assert.equal(account?.['balance'], BigInt(accepted.length));
   await checkPromises(database, { accepted, nothingPending: true });
 });
+
+test('shutdown: connections that wait to be accepted are answered, not reset', async (t) => {
+  const database = await createDatabase(t);
+  const service = await startService(t, { database, env: LOAD_ENV });
+  const port = Number(new URL(service.url).port);
+
+  /** Sends a request on a new connection. Resolves with the status of its answer, or the code of the error. */
+  async function ask(): Promise<string> {
+    const socket = connect(port, '127.0.0.1');
+    return await new Promise((resolve) => {
+      socket.on('connect', () => socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'));
+      socket.on('data', (bytes) => resolve(bytes.toString().slice(9, 12)));
+      socket.on('error', (error) => resolve('code' in error ? String(error.code) : error.message));
+      socket.on('close', () => resolve('closed'));
+      t.after(() => socket.destroy());
+    });
+  }
+
+  // The system accepts connections on behalf of a process that does not run. It gets them and the signal at once.
+  process.kill(service.pid, 'SIGSTOP');
+  const connected = times(50, () => ask());
+  await until(async () => (await countWaiting(port)) >= 50, { what: 'all connections to wait' });
+  const stopping = service.stop();
+  process.kill(service.pid, 'SIGCONT');
+  const answers = new Set(await Promise.all(connected));
+  assert.deepEqual(answers.difference(new Set(['200', '503'])), new Set());
+  assert.deepEqual(await stopping, { code: 0, signal: null }, service.output());
+});
+
+/** How many connections to a port have requests that are not read, by the kernel's table of TCP connections. */
+async function countWaiting(port: number): Promise<number> {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  const lines = (await readFile('/proc/net/tcp', 'utf8')).split('\n');
+  // The columns are: local address, remote address, state (01: established), bytes to send and to read.
+  return lines.filter((line) => new RegExp(`^ *\\d+: [0-9A-F]{8}${local}[0-9A-F:]+ 01 0+:0*[1-9A-F]`).test(line))
+    .length;
+}
