@@ -115,7 +115,7 @@ function insertEntries(rows: string): string {
     ) as side (entry_number, amount, balance, account_number)`;
 }
 
-// The form of a record is that of docs/ARCHITECTURE.md: 24 fields, most of them empty here.
+// The form of a record is that of docs/decisions/0013-journal.md: 24 fields, most of them empty here.
 function insertJobs(rows: string): string {
   const record = `
     concat_ws(

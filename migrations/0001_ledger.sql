@@ -288,7 +288,7 @@ create table account_changes (
 -- The feed reads the journal with the account changes that its rows cover.
 create index account_changes_journal on account_changes (ledger_id, journal_number);
 
--- SHA-256 of an account's fields except its money, which its entries and holds prove. docs/ARCHITECTURE.md has the form.
+-- SHA-256 of an account's fields except its money, which its entries and holds prove. docs/decisions/0013-journal.md has the form.
 create function account_seal(account accounts) returns bytea
 language sql stable
 as $$
@@ -303,7 +303,7 @@ as $$
   ))
 $$;
 
--- The hash of a row of the journal; docs/ARCHITECTURE.md has the form. It is immutable, because a distributed
+-- The hash of a row of the journal; docs/decisions/0013-journal.md has the form. It is immutable, because a distributed
 -- engine requires that of functions in an update.
 create function chain_hash(
   previous_hash bytea, ledger text, number bigint, settled_at timestamptz, transfer_count integer, change_count integer, digest bytea
@@ -332,7 +332,7 @@ create table journal (
   intake_count integer not null,
   -- How many openings and changes of accounts it covers.
   change_count integer not null,
-  -- SHA-256 over the account changes and then the transfers as settled; docs/ARCHITECTURE.md has the form.
+  -- SHA-256 over the account changes and then the transfers as settled; docs/decisions/0013-journal.md has the form.
   digest bytea not null,
   previous_hash bytea not null,
   hash bytea not null,

@@ -11,7 +11,7 @@ if (isNodeRecent()) await run();
 else runOnNode([...process.execArgv, ...process.argv.slice(1)]);
 
 async function run() {
-  // Before the cache, which is separate for each set of flags. docs/ARCHITECTURE.md has the reason and the measurements.
+  // Before the cache, which is separate for each set of flags. docs/PERFORMANCE.md has the measurements.
   setFlagsFromString('--no-allocation-site-pretenuring');
   const { directory } = module.enableCompileCache(
     fileURLToPath(new URL('../../node_modules/.cache/gopherpay', import.meta.url)),

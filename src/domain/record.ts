@@ -1,5 +1,5 @@
 // The canonical form in which the journal covers a settled transfer. It is hashed when a job is settled and again by an
-// audit, so the form of existing records must never change. docs/ARCHITECTURE.md defines it.
+// audit, so the form of existing records must never change. docs/decisions/0013-journal.md defines it.
 import type { NewAccount } from './account.ts';
 import type { LockedTransfer } from './job.ts';
 import type { Outcome } from './transfer.ts';

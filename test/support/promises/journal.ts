@@ -1,4 +1,4 @@
-// Promise 7: the journal proves it. docs/ARCHITECTURE.md states the hashed form; this is a second implementation.
+// Promise 7: the journal proves it. docs/decisions/0013-journal.md states the hashed form; this is a second implementation.
 import { type Rule, TRANSFERS_WITH_ENTRIES } from './rule.ts';
 
 /** Microseconds since 1970. */
