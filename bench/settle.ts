@@ -10,7 +10,7 @@ import { appendToJournal } from '../src/db/ledger/journal.ts';
 import type { Account, AccountStatus } from '../src/domain/account.ts';
 import { decide } from '../src/domain/decide.ts';
 import { renderRecord } from '../src/domain/record.ts';
-import type { Order } from '../src/domain/transfer.ts';
+import { BY_SERVICE, type Order } from '../src/domain/transfer.ts';
 
 type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint];
 
@@ -120,7 +120,7 @@ async function settleJob(connection: Connection, size: number): Promise<void> {
     connection.query<AccountRow>({ name: 'lock', text: LOCK_ACCOUNTS, values: [numbers], rowMode: 'array' }),
   ]);
   const { outcomes, changed } = decide(orders, { accounts: rows.map(toAccount), holds: [], originals: [] });
-  const details = { requestId: null, description: null, metadataText: null, createdAtMicros };
+  const details = { requestId: null, by: BY_SERVICE, description: null, metadataText: null, createdAtMicros };
   const hash = createHash('sha256');
   const entries = outcomes.map((outcome, index) => {
     const order = orders[index];

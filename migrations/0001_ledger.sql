@@ -17,10 +17,13 @@ create table ledgers (
   name text collate "C" not null,
   -- The key of the request that created it. Such a request contains only the name.
   idempotency_key text collate "C",
+  -- Above this amount, in minor units, funding and overdraft limits need the approval of a second key. Null: none does.
+  approval_above bigint,
   constraint ledgers_pkey primary key (id),
   constraint ledgers_name_unique unique (name),
   constraint ledgers_idempotency_key_unique unique (idempotency_key),
   constraint ledgers_id_positive check (id >= 1),
+  constraint ledgers_approval_above_positive check (approval_above >= 0),
   constraint ledgers_name_form check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$')
 );
 
@@ -126,6 +129,9 @@ create table pending_transfers (
   currency text collate "C",
   -- Null: the caller sent none, and the id of the group, or else of the transfer, is used.
   request_id text collate "C",
+  -- The ids of the keys that ordered and approved it; null: the service had no keys, or ordered it itself.
+  ordered_by text collate "C",
+  approved_by text collate "C",
   description text,
   metadata jsonb,
   -- The id leads, unlike elsewhere: PostgreSQL 15 and 16 may drop a condition `id = any(…)` on a later column of an index.
@@ -176,6 +182,9 @@ create table transfers (
   status text collate "C" not null,
   failure_code text collate "C",
   request_id text collate "C",
+  -- The ids of the keys that ordered and approved it; null: the service had no keys, or ordered it itself.
+  ordered_by text collate "C",
+  approved_by text collate "C",
   description text,
   metadata jsonb,
   -- The last line of defense against settling twice: no job can settle an id that is in this table.
@@ -279,6 +288,9 @@ create table account_changes (
   ledger_id integer not null,
   account_number text collate "C" not null,
   currency text collate "C" not null,
+  -- As in transfers.
+  ordered_by text collate "C",
+  approved_by text collate "C",
   seal bytea not null,
   constraint account_changes_pkey primary key (ledger_id, account_number, currency, change_number),
   constraint account_changes_number_positive check (change_number >= 1),

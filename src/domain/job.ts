@@ -4,7 +4,7 @@
 import type { Account, NewAccount } from './account.ts';
 import type { Ledger } from './ledger.ts';
 import { renderJsonb } from './record.ts';
-import type { FailureCode, IdempotencyKey, NewTransfer, Order, TransferKind } from './transfer.ts';
+import type { FailureCode, IdempotencyKey, NewTransfer, Order, Orderer, TransferKind } from './transfer.ts';
 
 /** A transfer on its way to settlement. */
 export type QueuedTransfer = {
@@ -16,6 +16,7 @@ export type QueuedTransfer = {
 /** A transfer as a job decides and writes it. */
 export type LockedTransfer = Order & {
   readonly requestId: string | null;
+  readonly by: Orderer;
   readonly description: string | null;
   /** The metadata as PostgreSQL renders its jsonb. */
   readonly metadataText: string | null;
@@ -43,6 +44,8 @@ export type TransferColumns = {
   readonly ifFromEntryNumber: Column<bigint>;
   readonly ifMinAvailableAfter: Column<bigint>;
   readonly requestId: Column<string>;
+  readonly orderedBy: Column<string>;
+  readonly approvedBy: Column<string>;
   readonly description: Column<string>;
   readonly metadataText: Column<string>;
   readonly storedAtMicros: Column<bigint>;
@@ -69,7 +72,7 @@ export type Job = {
   readonly units: readonly number[];
   readonly transfers: TransferColumns;
   readonly claims: readonly Claim[];
-  readonly openings: readonly { readonly unit: number; readonly account: NewAccount }[];
+  readonly openings: readonly { readonly unit: number; readonly account: NewAccount; readonly by: Orderer }[];
   /**
    * quarantine: fail the transfers without reading the books, the last resort for one that broke settlement alone.
    * dry run: roll back instead of committing.
@@ -173,6 +176,8 @@ export function toColumns(queued: readonly QueuedTransfer[]): TransferColumns {
     ifFromEntryNumber: column(({ conditions }) => conditions?.fromEntryNumber ?? null),
     ifMinAvailableAfter: column(({ conditions }) => conditions?.minAvailableAfter ?? null),
     requestId: column(({ requestId }) => requestId),
+    orderedBy: column(({ by }) => by.orderedBy),
+    approvedBy: column(({ by }) => by.approvedBy),
     description: column(({ description }) => description),
     metadataText: column(({ metadata }) => metadata && renderJsonb(metadata)),
     storedAtMicros: storedAtMicros.every((micros) => micros === null) ? null : storedAtMicros,
@@ -207,6 +212,7 @@ export function fromColumns(columns: TransferColumns, jobMicros: bigint): Locked
       finalCapture: columns.finalCapture?.[index] ?? false,
       expiresIn: columns.expiresIn?.[index] ?? null,
       requestId: columns.requestId?.[index] ?? null,
+      by: { orderedBy: columns.orderedBy?.[index] ?? null, approvedBy: columns.approvedBy?.[index] ?? null },
       description: columns.description?.[index] ?? null,
       metadataText: columns.metadataText?.[index] ?? null,
       createdAtMicros: columns.storedAtMicros?.[index] ?? jobMicros,
@@ -234,6 +240,8 @@ export function selectColumns(columns: TransferColumns, isKept: (index: number) 
     ifFromEntryNumber: keepColumn(columns.ifFromEntryNumber),
     ifMinAvailableAfter: keepColumn(columns.ifMinAvailableAfter),
     requestId: keepColumn(columns.requestId),
+    orderedBy: keepColumn(columns.orderedBy),
+    approvedBy: keepColumn(columns.approvedBy),
     description: keepColumn(columns.description),
     metadataText: keepColumn(columns.metadataText),
     storedAtMicros: keepColumn(columns.storedAtMicros),

@@ -2,13 +2,13 @@
 // audit, so the form of existing records must never change. docs/decisions/0013-journal.md defines it.
 import type { NewAccount } from './account.ts';
 import type { LockedTransfer } from './job.ts';
-import type { Outcome } from './transfer.ts';
+import type { Orderer, Outcome } from './transfer.ts';
 
 const UNIT_SEPARATOR = '\u001f';
 const RECORD_SEPARATOR = '\u001e';
 
 /**
- * One transfer as the journal covers it: 24 fields joined by U+001F and ended by U+001E. An absent field is empty,
+ * One transfer as the journal covers it: 26 fields joined by U+001F and ended by U+001E. An absent field is empty,
  * which is unambiguous, because no text may be empty or contain a control character.
  */
 export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string {
@@ -40,6 +40,8 @@ export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string
       transfer.expiresIn ?? '',
       conditions?.fromEntryNumber ?? '',
       conditions?.minAvailableAfter ?? '',
+      transfer.by.orderedBy ?? '',
+      transfer.by.approvedBy ?? '',
     ].join(UNIT_SEPARATOR) + RECORD_SEPARATOR
   );
 }
@@ -61,8 +63,13 @@ export function renderNewAccount(account: NewAccount, createdAtMicros: bigint): 
 }
 
 /** The first change of an account, its opening, as the journal covers it. `seal` is in hexadecimal digits. */
-export function renderOpening(account: Pick<NewAccount, 'accountNumber' | 'currency'>, seal: string): string {
-  return [account.accountNumber, account.currency, 1, seal].join(UNIT_SEPARATOR) + RECORD_SEPARATOR;
+export function renderOpening(
+  account: Pick<NewAccount, 'accountNumber' | 'currency'>,
+  seal: string,
+  { orderedBy, approvedBy }: Orderer,
+): string {
+  const fields = [account.accountNumber, account.currency, 1, seal, orderedBy ?? '', approvedBy ?? ''];
+  return fields.join(UNIT_SEPARATOR) + RECORD_SEPARATOR;
 }
 
 /**

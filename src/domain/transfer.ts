@@ -48,10 +48,22 @@ export type Order = {
   readonly expiresIn: number | null;
 };
 
+/** Who ordered a transfer or a change of an account, and who approved it: ids of keys. */
+export type Orderer = {
+  /** Null: the service had no keys, or ordered it itself. */
+  readonly orderedBy: string | null;
+  /** Null: it needed no approval. */
+  readonly approvedBy: string | null;
+};
+
+/** What the service orders itself, such as the expiry of a hold. */
+export const BY_SERVICE: Orderer = { orderedBy: null, approvedBy: null };
+
 /** A transfer as it arrives, before it is stored or settled. */
 export type NewTransfer = Order & {
   /** Null: the caller sent none, and the id of its group, or else its own, is used. */
   readonly requestId: string | null;
+  readonly by: Orderer;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
 };

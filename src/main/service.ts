@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connection/connect.ts';
 import { migrate } from '../db/ledger/migrate.ts';
-import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
+import type { Principal } from '../domain/access.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { Logger, ServiceLogger } from '../logger.ts';
 import { type ConnectionLimits, fitConnections, openFilesMax } from './http/connections.ts';
 import { Admission } from './engine/admission.ts';
@@ -21,13 +22,18 @@ import { ledgerRoutes } from './api/routes/ledgers.ts';
 import { operationRoutes } from './api/routes/operations.ts';
 import { statementRoutes } from './api/routes/statements.ts';
 import { transferRoutes } from './api/routes/transfers.ts';
-import { AllowedHosts } from './http/hosts.ts';
+import { Doors } from './api/doors.ts';
+import { KeyRing } from './access/key-ring.ts';
+import { RateLimits } from './access/rates.ts';
+import { RefusalLog } from './access/refusal-log.ts';
+import { AllowedHosts, isLoopback } from './http/hosts.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';
 import { renderOpenApi } from './api/openapi.ts';
 import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
+import { Shares } from './shares.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
 
@@ -40,6 +46,8 @@ const CHANGE_CONNECTIONS_MAX = 3;
 const SCAN_CONNECTIONS_MAX = 3;
 const READING_CONNECTIONS_MAX = 3;
 const FEED_CONNECTIONS_MAX = 2;
+/** For the keys, which must be read in time, and for the log of refusals. */
+const ACCESS_CONNECTIONS_MAX = 2;
 /** Connections of the main process. */
 const DATABASE_CONNECTIONS_MAX =
   POOL_CONNECTIONS_MAX +
@@ -47,6 +55,7 @@ const DATABASE_CONNECTIONS_MAX =
   SCAN_CONNECTIONS_MAX +
   READING_CONNECTIONS_MAX +
   FEED_CONNECTIONS_MAX +
+  ACCESS_CONNECTIONS_MAX +
   ENGINE_CONNECTIONS;
 const BOOKS_ADVICE = 'Try again when the database is less busy, or have the operator raise DB_STATEMENT_TIMEOUT_MS.';
 /** Connections of the listener for operators, if there is one. */
@@ -62,7 +71,7 @@ export type Service = {
 
 /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
 type Life = { phase: 'serving' | 'leaving' | 'closing' };
-type Pools = Record<'pool' | 'changePool' | 'scanPool' | 'readingPool' | 'feedPool', ConnectionPool>;
+type Pools = Record<'pool' | 'accessPool' | 'changePool' | 'scanPool' | 'readingPool' | 'feedPool', ConnectionPool>;
 
 /** Starts the service on a database. Throws if the database or the port is not available. */
 export async function startService(
@@ -87,7 +96,8 @@ export async function startService(
 
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
-  const books = bookRoutes(config, { pools, running, metrics, feed, ledgers });
+  const access = await startAccess(config, { pool: pools.accessPool, logger }, stack);
+  const books = bookRoutes(config, { pools, running, metrics, feed, ledgers, refusals: access.refusals });
   const operations = operationRoutes({
     intake: running.engine.intake,
     metrics,
@@ -99,24 +109,33 @@ export async function startService(
   // With a listener for operators, callers cannot read metrics.
   const open = operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics');
   const routes = [...books, ...open];
-  const serverOptions: Omit<ServerOptions<Ledger>, 'endpoints'> = {
+  const doors = new Doors({
+    ...access,
+    ledgers,
+    findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
+    connections: new Shares({ total: connectionLimits.connectionsMax, percent: config.callerSharePercent }),
+    isOnLoopback: isLoopback(config.host),
+  });
+  const serverOptions: Omit<ServerOptions<Ledger, Principal>, 'endpoints'> = {
     ...config,
     ...connectionLimits,
     metrics,
     logger,
     toProblem: (error, requestId) => toProblem(error, logger, requestId),
-    mainLedger: MAIN_LEDGER,
+    isAdmitted: doors.isAdmitted.bind(doors),
     hosts: new AllowedHosts(config.host, config.allowedHosts),
     stopping: () => life.phase === 'closing',
-    findLedger: async (name) =>
-      ledgers.recall(name) ?? (await refuseUnreachable(running, async () => await ledgers.find(name))),
   };
   if (config.operations) {
-    const limited = { ...serverOptions, connectionsMax: OPERATIONS_CONNECTIONS_MAX, endpoints: operations };
+    const limited = {
+      ...serverOptions,
+      connectionsMax: OPERATIONS_CONNECTIONS_MAX,
+      endpoints: operations.map((route) => doors.guard(route)),
+    };
     const url = await listen(createHttpServer(limited), config.operations, stack);
     logger.info({ url }, 'operations listener started');
   }
-  const server = createHttpServer({ ...serverOptions, endpoints: routes });
+  const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => doors.guard(route)) });
   const url = await listen(server, config, stack);
   const started = stack.move();
   return {
@@ -126,6 +145,32 @@ export async function startService(
       await started.disposeAsync();
     },
   };
+}
+
+/** Starts what decides who may use the service. Throws if nobody could, or everybody. */
+async function startAccess(
+  { host }: Config,
+  { pool, logger }: { pool: ConnectionPool; logger: Logger },
+  stack: AsyncDisposableStack,
+): Promise<{ keys: KeyRing; rates: RateLimits; refusals: RefusalLog }> {
+  const keys = new KeyRing({ pool, logger });
+  await keys.start();
+  stack.defer(() => keys.stop());
+  if (!keys.hasKeys) {
+    if (!isLoopback(host)) {
+      throw new Error(
+        `The service has no keys, and HOST "${host}" would let other machines use it: create a key with \`gopherpay keys create\`, or remove HOST.`,
+      );
+    }
+    logger.warn(
+      { host, advice: 'create a key with gopherpay keys create' },
+      'no keys: everyone on this machine may do anything',
+    );
+  }
+  const refusals = new RefusalLog({ pool, logger });
+  refusals.start();
+  stack.defer(async () => await refusals.stop());
+  return { keys, rates: new RateLimits(), refusals };
 }
 
 function openPools(config: Config, database: DatabaseSettings, stack: AsyncDisposableStack): Pools {
@@ -138,6 +183,7 @@ function openPools(config: Config, database: DatabaseSettings, stack: AsyncDispo
   };
   return {
     pool: open(POOL_CONNECTIONS_MAX),
+    accessPool: open(ACCESS_CONNECTIONS_MAX),
     changePool: open(CHANGE_CONNECTIONS_MAX),
     scanPool: open(SCAN_CONNECTIONS_MAX, scanTimeouts),
     readingPool: open(READING_CONNECTIONS_MAX),
@@ -148,9 +194,16 @@ function openPools(config: Config, database: DatabaseSettings, stack: AsyncDispo
 /** The routes that read or change the books. */
 function bookRoutes(
   config: Config,
-  parts: { pools: Pools; running: RunningEngine; metrics: Metrics; feed: Feed; ledgers: LedgerRegistry },
+  parts: {
+    pools: Pools;
+    running: RunningEngine;
+    metrics: Metrics;
+    feed: Feed;
+    ledgers: LedgerRegistry;
+    refusals: RefusalLog;
+  },
 ): Route[] {
-  const { pools, running, metrics, feed, ledgers } = parts;
+  const { pools, running, metrics, feed, ledgers, refusals } = parts;
   const { pool, changePool, scanPool, readingPool, feedPool } = pools;
   const { callerSharePercent, databaseTimeouts } = config;
   const reads = (readPool: ConnectionPool, runningMax: number, advice: string | null = null): Reads =>
@@ -182,7 +235,7 @@ function bookRoutes(
     ...statementRoutes(statementParts),
     ...eventRoutes(eventParts),
   ];
-  return routes.map((route) => guardRoute(route, running, metrics));
+  return routes.map((route) => guardRoute(route, { running, metrics, refusals }));
 }
 
 /** Returns the URL at which the server listens. */

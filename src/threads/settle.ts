@@ -35,7 +35,7 @@ import {
   type UnitOutcome,
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
-import type { Outcome } from '../domain/transfer.ts';
+import { BY_SERVICE, type Orderer, type Outcome } from '../domain/transfer.ts';
 
 /** The data that the main process passes to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
@@ -121,12 +121,16 @@ async function settleIn(
   const kept = unitOf ? selectColumns(job.transfers, (index) => isKept(unitOf[index] ?? -1)) : job.transfers;
   const transfers = fromColumns(kept, jobMicros);
   const openings = openingsOf(job, locked, isKept);
-  const books = { ...locked.books, accounts: [...locked.books.accounts, ...openings.map(toNewState)] };
+  const books = {
+    ...locked.books,
+    accounts: [...locked.books.accounts, ...openings.map(({ account }) => toNewState(account))],
+  };
   const { outcomes, changed } = job.mode === 'quarantine' ? quarantine(transfers) : decide(transfers, books);
   if (outcomes.length !== transfers.length) throw new TypeError('A decision has an outcome for each transfer.');
   const states = new Map(changed.accounts.map((account) => [keyOf(account), account]));
-  const opened = openings.map((account) => ({
+  const opened = openings.map(({ account, by }) => ({
     account,
+    by,
     state: states.get(keyOf(account)) ?? toNewState(account),
     seal: createHash('sha256').update(renderNewAccount(account, jobMicros)).digest('hex'),
   }));
@@ -208,15 +212,20 @@ function unitOfEach(units: readonly number[]): number[] {
   return units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
 }
 
+type Opening = { readonly account: NewAccount; readonly by: Orderer };
+
 /** The accounts that the kept units open, with @external in each currency that is new. */
-function openingsOf(job: Job, locked: LockedJob, isKept: (unit: number) => boolean): NewAccount[] {
-  const accounts = job.openings.flatMap(({ unit, account }) => (isKept(unit) ? [account] : []));
-  const externals = new Set(
+function openingsOf(job: Job, locked: LockedJob, isKept: (unit: number) => boolean): Opening[] {
+  const openings = job.openings.filter(({ unit }) => isKept(unit));
+  const existing = new Set(
     locked.books.accounts.flatMap(({ accountNumber, currency }) => (accountNumber === EXTERNAL ? [currency] : [])),
   );
-  const currencies = new Set(accounts.map(({ currency }) => currency).filter((currency) => !externals.has(currency)));
+  const currencies = new Set(
+    openings.map(({ account }) => account.currency).filter((currency) => !existing.has(currency)),
+  );
   // In order of the key: of the locks, and of the records of the digest.
-  return [...accounts, ...[...currencies].map(newExternal)].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+  const externals = [...currencies].map((currency) => ({ account: newExternal(currency), by: BY_SERVICE }));
+  return [...openings, ...externals].sort((a, b) => (keyOf(a.account) < keyOf(b.account) ? -1 : 1));
 }
 
 function keyOf({ accountNumber, currency }: Pick<Account, 'accountNumber' | 'currency'>): string {
@@ -228,9 +237,9 @@ function toNewState({ accountNumber, currency, overdraftLimit }: NewAccount): Ac
 }
 
 /** The facts of a decision that must still hold at the job's place in the journal. */
-function factsOf(transfers: readonly LockedTransfer[], locked: LockedJob, openings: readonly NewAccount[]) {
+function factsOf(transfers: readonly LockedTransfer[], locked: LockedJob, openings: readonly Opening[]) {
   const named = new Set(transfers.flatMap(({ fromAccount, toAccount }) => [fromAccount, toAccount]));
-  const own = new Set(openings.map(({ accountNumber }) => accountNumber));
+  const own = new Set(openings.map(({ account }) => account.accountNumber));
   const missing = locked.missing.filter((number) => named.has(number) && !own.has(number));
   const expiries = transfers.flatMap(({ kind, parentId }) =>
     kind === 'capture' ? (locked.expiries.get(parentId ?? '') ?? []) : [],
@@ -249,7 +258,7 @@ function digestOf(
   outcomes: readonly Outcome[],
 ): Buffer {
   const hash = createHash('sha256');
-  for (const { account, seal } of opened) hash.update(renderOpening(account, seal));
+  for (const { account, seal, by } of opened) hash.update(renderOpening(account, seal, by));
   for (const [index, transfer] of transfers.entries()) {
     const outcome = outcomes[index];
     if (outcome) hash.update(renderRecord(transfer, outcome));

@@ -96,14 +96,20 @@ test('audit: finds nothing after any journal row of a consistent ledger', async 
 const JOURNALED = `
   amount created_at journal_number from_entry_number to_entry_number if_from_entry_number if_min_available_after
   journal_position expires_in group_position id parent_id group_id atomic final_capture kind from_account to_account
-  currency status failure_code request_id description metadata`
+  currency status failure_code request_id ordered_by approved_by description metadata`
   .trim()
   .split(/\s+/);
 
 /** Which checks may find a changed column; null: nothing else in the books determines the column. */
 const FOUND_BY: Record<string, Record<string, string | null>> = {
   // The hashes of its journal have the ledger's name. The other ledger's, or none, cannot fit.
-  ledgers: { id: 'ledgers.fields ledgers.rows', name: 'journal.chain', created_at: null, idempotency_key: null },
+  ledgers: {
+    id: 'ledgers.fields ledgers.rows',
+    name: 'journal.chain',
+    created_at: null,
+    idempotency_key: null,
+    approval_above: null,
+  },
   accounts: {
     ledger_id: 'accounts.changes',
     balance: 'balances.accounts',
@@ -126,6 +132,8 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     journal_number: 'journal.chain',
     account_number: 'journal.chain',
     currency: 'journal.chain',
+    ordered_by: 'journal.chain',
+    approved_by: 'journal.chain',
     seal: 'journal.chain',
   },
   transfers: {
@@ -188,11 +196,23 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     fingerprint: null,
   },
   leases: { accepted_count: 'accepted.kept', session: null, closed: null, id: null },
+  audit_log: {
+    ...Object.fromEntries(
+      ['ledger_id', 'at', 'journal_number', 'id', 'action', 'actor', 'subject', 'details'].map((column) => [
+        column,
+        'journal.chain',
+      ]),
+    ),
+    // Of refusals only.
+    count: null,
+    address: null,
+  },
 };
 
 /** The journal cannot distinguish an empty text from null: both have one form in it. */
 const FINDS_EMPTY_TEXT: Record<string, string> = {
   accounts: 'accounts.fields',
+  account_changes: 'accounts.changes final.constraints',
   transfers: 'final.transfers',
 };
 
@@ -210,6 +230,7 @@ const FINDS_DELETED: Record<string, string[]> = {
   journal_head: ['journal.head'],
   leases: ['accepted.kept'],
   pending_transfers: ['accepted.kept'],
+  audit_log: ['journal.chain'],
 };
 
 /** Which check finds a duplicate row. */
@@ -226,6 +247,7 @@ const FINDS_DOUBLED: Record<string, string> = {
   idempotency_keys: 'once.keys',
   leases: 'accepted.kept',
   pending_transfers: 'accepted.kept',
+  audit_log: 'journal.chain',
 };
 
 /** What a column of a type may be changed to. */

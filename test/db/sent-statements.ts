@@ -24,6 +24,7 @@ import { renderColumns } from '../../src/db/queries/transfer-columns.ts';
 import { listTransfers, loadGroup, loadTransfers, type TransferFilter } from '../../src/db/queries/transfers.ts';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
+import { BY_SERVICE } from '../../src/domain/transfer.ts';
 import { newAccount, newJob, newTransfer } from '../support/jobs.ts';
 import { accountOf, HOLD, idOf, leaseOf, REVERSED, TRANSFERS } from './filled-ledger.ts';
 
@@ -100,7 +101,9 @@ const decided: DecidedJob = {
     holds: [{ id: idOf(HOLD), state: 'captured', amount: 1n, captured: 1n, released: 0n, due: false }],
     originals: [{ id: idOf(REVERSED), amount: 2n, reversed: 2n }],
   },
-  opened: [{ account: newAccount('NEW'), state: { ...account, accountNumber: 'NEW' }, seal: '00'.repeat(32) }],
+  opened: [
+    { account: newAccount('NEW'), by: BY_SERVICE, state: { ...account, accountNumber: 'NEW' }, seal: '00'.repeat(32) },
+  ],
   claims: [{ unit: 0, key: 'fresh', fingerprint: Buffer.alloc(32), transferId: FRESH, accountNumber: null }],
   digest: () => Buffer.alloc(32),
   missing: ['NOSUCH'],
@@ -191,7 +194,7 @@ export const SENDERS: readonly Sender[] = [
       await ledgers.loadLedgers(connection, ['main', 'ledger-2']);
       await ledgers.loadLedgerRecord(connection, 'ledger-2');
       await ledgers.listLedgers(connection, { limit: 100, after: 'ledger-2' });
-      await sealAccount(connection, MAIN, ACCOUNT);
+      await sealAccount(connection, MAIN, ACCOUNT, BY_SERVICE);
     },
   },
   {
@@ -220,12 +223,12 @@ export const SENDERS: readonly Sender[] = [
   { what: 'close account', send: async (connection) => await closeAccount(connection, MAIN, ACCOUNT.accountNumber) },
   {
     what: 'list accounts',
-    send: async (connection) => await listAccounts(connection, MAIN, { ...PAGE, metadata: null }),
+    send: async (connection) => await listAccounts(connection, MAIN, { ...PAGE, prefix: null, metadata: null }),
   },
   {
     what: 'list accounts by metadata',
     send: async (connection) =>
-      await listAccounts(connection, MAIN, { ...PAGE, metadata: { key: 'number', value: '5' } }),
+      await listAccounts(connection, MAIN, { ...PAGE, prefix: null, metadata: { key: 'number', value: '5' } }),
   },
   {
     what: 'list entries',

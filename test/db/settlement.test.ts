@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { BY_SERVICE } from '../../src/domain/transfer.ts';
 import { lockJob } from '../../src/db/ledger/locked-job.ts';
 import { type DecidedJob, StaleDecisionError, writeJob } from '../../src/db/ledger/settlement.ts';
 import { CommitUnknownError, Transaction } from '../../src/db/connection/transaction.ts';
@@ -63,7 +64,7 @@ const DECIDED: DecidedJob = {
     holds: [{ id: 'hold', state: 'captured', amount: 1n, captured: 1n, released: 0n, due: false }],
     originals: [{ id: 'original', amount: 1n, reversed: 1n }],
   },
-  opened: [{ account: newAccount('NEW'), state: { ...ACCOUNT, accountNumber: 'NEW' }, seal: '00' }],
+  opened: [{ account: newAccount('NEW'), by: BY_SERVICE, state: { ...ACCOUNT, accountNumber: 'NEW' }, seal: '00' }],
   claims: [CLAIM],
   digest: () => Buffer.alloc(32),
   missing: [],

@@ -21,6 +21,7 @@ const TRANSFER: LockedTransfer = {
   finalCapture: false,
   expiresIn: null,
   requestId: 'request-1',
+  by: { orderedBy: 'key1', approvedBy: 'key2' },
   description: 'Käse & Brot 🧀',
   metadataText: '{"order": "7"}',
   createdAtMicros: 1_795_341_599_999_999n,
@@ -31,10 +32,10 @@ const COMPLETED: Outcome = {
   amount: 9_007_199_254_740_991n,
   entries: { fromEntryNumber: 12n, fromBalance: -5n, toEntryNumber: 1n, toBalance: 0n },
 };
-/** The last nine fields of a plain transfer: its kind, and eight empty ones. */
-const PLAIN = '\u001ftransfer\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001e';
+/** The last eleven fields of a plain transfer: its kind, eight empty ones, and who ordered and approved it. */
+const PLAIN = '\u001ftransfer\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001f\u001fkey1\u001fkey2\u001e';
 
-test('record: a completed transfer has 24 fields', () => {
+test('record: a completed transfer has 26 fields', () => {
   assert.equal(
     renderRecord(TRANSFER, COMPLETED),
     '0192f0c4-0000-7000-8000-000000000001\u001fANN\u001fBOB\u001f9007199254740991\u001fEUR\u001fcompleted\u001f\u001frequest-1' +
@@ -55,14 +56,14 @@ test('record: a failed transfer has its code, and empty fields where it has no e
   );
 });
 
-test('record: the last nine fields describe captures, groups, holds and conditions', () => {
-  const lastNine = (fields: Partial<LockedTransfer>) =>
+test('record: the last fields describe captures, groups, holds, conditions and keys', () => {
+  const lastFields = (fields: Partial<LockedTransfer>) =>
     renderRecord({ ...TRANSFER, ...fields }, COMPLETED)
       .slice(0, -1)
       .split('\u001f')
       .slice(15);
   const group = { id: 'group', position: 2, atomic: true };
-  assert.deepEqual(lastNine({ kind: 'capture', parentId: 'hold', group, finalCapture: true }), [
+  assert.deepEqual(lastFields({ kind: 'capture', parentId: 'hold', group, finalCapture: true }), [
     'capture',
     'hold',
     'group',
@@ -72,16 +73,30 @@ test('record: the last nine fields describe captures, groups, holds and conditio
     '',
     '',
     '',
+    'key1',
+    'key2',
   ]);
-  assert.deepEqual(lastNine({ kind: 'hold', expiresIn: 60 }), ['hold', '', '', '', '', '', '60', '', '']);
+  assert.deepEqual(lastFields({ kind: 'hold', expiresIn: 60 }), [
+    'hold',
+    '',
+    '',
+    '',
+    '',
+    '',
+    '60',
+    '',
+    '',
+    'key1',
+    'key2',
+  ]);
   const conditions = { fromEntryNumber: 7n, minAvailableAfter: -3n };
-  assert.deepEqual(lastNine({ conditions }), ['transfer', '', '', '', '', '', '', '7', '-3']);
+  assert.deepEqual(lastFields({ conditions }), ['transfer', '', '', '', '', '', '', '7', '-3', 'key1', 'key2']);
 });
 
 test('record: the currency is that of the outcome, not of the request', () => {
   const fields = renderRecord({ ...TRANSFER, currency: 'USD' }, COMPLETED).split('\u001f');
   assert.equal(fields[4], 'EUR');
-  assert.equal(fields.length, 24);
+  assert.equal(fields.length, 26);
 });
 
 /** As the schemas accept text: not empty, no control characters. Few characters, so that fields are often equal. */
@@ -97,6 +112,7 @@ const input = plain({
     kind: fc.constantFrom(...TRANSFER_KINDS),
   }),
   details: plain({ requestId: perhaps, description: perhaps, metadataText: perhaps, createdAtMicros: small }),
+  by: plain({ orderedBy: perhaps, approvedBy: perhaps }),
   outcome: fc.oneof(
     plain({
       ok: fc.constant(true as const),
@@ -119,10 +135,9 @@ type Input = typeof input extends fc.Arbitrary<infer Value> ? Value : never;
 
 test('record: two records are equal only if their transfers and outcomes are equal', (t) => {
   // One part of the second differs from the first, or none: two that differ everywhere would prove little.
-  const pair = fc.tuple(input, input, fc.nat({ max: 2 })).map(([first, other, part]): [Input, Input] => {
-    if (part === 0) return [first, { ...first, parties: other.parties }];
-    return [first, part === 1 ? { ...first, details: other.details } : { ...first, outcome: other.outcome }];
-  });
+  const pair = fc
+    .tuple(input, input, fc.constantFrom('parties', 'details', 'by', 'outcome'))
+    .map(([first, other, part]): [Input, Input] => [first, { ...first, [part]: other[part] }]);
   checkProperty(
     t,
     fc.property(pair, ([first, second]) => {
@@ -155,7 +170,7 @@ test('record: a sequence of records can be parsed in one way only', (t) => {
         rows,
         inputs.map((each) => render(each).slice(0, -1)),
       );
-      for (const row of rows) assert.equal(row.split('\u001f').length, 24);
+      for (const row of rows) assert.equal(row.split('\u001f').length, 26);
     }),
     1000,
   );
@@ -166,6 +181,6 @@ function plain<Value extends object>(fields: { [Key in keyof Value]: fc.Arbitrar
   return fc.record<Value>(fields, { noNullPrototype: true });
 }
 
-function render({ parties, details, outcome }: Input): string {
-  return renderRecord({ ...TRANSFER, ...parties, ...details }, outcome);
+function render({ parties, details, by, outcome }: Input): string {
+  return renderRecord({ ...TRANSFER, ...parties, ...details, by }, outcome);
 }

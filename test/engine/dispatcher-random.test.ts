@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Job, UnitOutcome } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { BY_SERVICE } from '../../src/domain/transfer.ts';
 import { toWaitingUnit } from '../../src/main/engine/unit.ts';
 import { turn } from '../support/fake-pool.ts';
 import { newAccount, newTransfer, settledReport } from '../support/jobs.ts';
@@ -73,7 +74,7 @@ test('dispatcher: each unit ends once and its admission is released once, for ev
       if (each.step === 'submit') queued.push(submit(waiting(nextIds(each.size), ledgerOf(each.ledger))));
       else if (each.step === 'open') {
         const accounts = nextIds(each.size).map((number) => newAccount(number));
-        queued.push(submit(toWaitingUnit(ledgerOf(each.ledger), [newTransfer()], null, accounts)));
+        queued.push(submit(toWaitingUnit(ledgerOf(each.ledger), [newTransfer()], null, { accounts, by: BY_SERVICE })));
       } else if (each.step === 'push') {
         const ids = nextIds(each.size);
         pushed.push(...ids);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { JobReport } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import type { IdempotencyKey, NewTransfer } from '../../src/domain/transfer.ts';
+import { BY_SERVICE, type IdempotencyKey, type NewTransfer } from '../../src/domain/transfer.ts';
 import { open, submit, tryOut } from '../../src/main/engine/engine.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type StartedEngine, startEngine } from '../support/engine.ts';
@@ -40,7 +40,15 @@ function submitTo({ engine }: StartedEngine, transfers: readonly NewTransfer[], 
 function openIn({ engine }: StartedEngine, accountNumber: string, idempotency: IdempotencyKey | null = null) {
   const accounts = [newAccount(accountNumber)];
   const requestId = 'request';
-  return open(engine, { ledger: MAIN_LEDGER, caller: 'caller', requestId, idempotency, accounts, transfers: [] });
+  return open(engine, {
+    ledger: MAIN_LEDGER,
+    caller: 'caller',
+    requestId,
+    by: BY_SERVICE,
+    idempotency,
+    accounts,
+    transfers: [],
+  });
 }
 
 function key(name: string, request = name): IdempotencyKey {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { Job, JobReport } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import type { NewTransfer } from '../../src/domain/transfer.ts';
+import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
 import { sizeOf, toStoredUnits, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
 import { startDispatcher } from '../support/fake-pool.ts';
 import { newAccount, newTransfer } from '../support/jobs.ts';
@@ -58,12 +58,8 @@ export function waiting(ids: readonly string[], ledger = MAIN_LEDGER): Unit {
 
 /** A request that opens accounts. */
 export function opening(numbers: readonly string[]): Unit {
-  return toWaitingUnit(
-    MAIN_LEDGER,
-    [],
-    null,
-    numbers.map((number) => newAccount(number)),
-  );
+  const accounts = numbers.map((number) => newAccount(number));
+  return toWaitingUnit(MAIN_LEDGER, [], null, { accounts, by: BY_SERVICE });
 }
 
 export function idsOf(job: Job): string {

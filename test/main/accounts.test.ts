@@ -100,6 +100,8 @@ test('accounts: an opening balance is a transfer from @external', async () => {
       description: 'Opening balance',
       metadata: null,
       request_id: '',
+      ordered_by: null,
+      approved_by: null,
       created_at: '',
       completed_at: '',
       journal_number: 0,

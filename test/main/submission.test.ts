@@ -12,6 +12,7 @@ import { KeyLookup } from '../../src/main/engine/keys.ts';
 import { Lease } from '../../src/main/engine/lease.ts';
 import { createMetrics } from '../../src/main/engine/metrics.ts';
 import { Problem } from '../../src/main/http/problem.ts';
+import { ANYBODY } from '../../src/main/api/permissions.ts';
 import { submitGroup } from '../../src/main/api/submission.ts';
 import { FakeTrials } from '../support/fake-pool.ts';
 
@@ -64,6 +65,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     query: {},
     fingerprinted: [content],
     ledger: MAIN_LEDGER,
+    principal: ANYBODY,
   };
   const engine = {
     pool,

@@ -52,6 +52,8 @@ test('transfers: a transfer is accepted as pending, found at its Location, and c
     group_id: null,
     currency: null,
     request_id: id,
+    ordered_by: null,
+    approved_by: null,
     created_at,
     completed_at: null,
     journal_number: null,

@@ -38,6 +38,7 @@ const TRANSFER: Transfer = {
   status: 'completed',
   failureCode: null,
   requestId: 'r-1',
+  by: { orderedBy: 'k7', approvedBy: null },
   description: null,
   metadata: { order: '7' },
   createdAt: AT,

@@ -3,7 +3,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import { type OutcomeCode, type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
 import type { NewAccount } from '../../src/domain/account.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import type { NewTransfer } from '../../src/domain/transfer.ts';
+import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
 
 /** A transfer of 1 from ANN to BOB, unless `fields` override it. */
 export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
@@ -20,6 +20,7 @@ export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
     finalCapture: false,
     expiresIn: null,
     requestId: null,
+    by: BY_SERVICE,
     description: null,
     metadata: null,
     ...fields,

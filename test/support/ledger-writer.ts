@@ -17,6 +17,8 @@ type Order = {
   finalCapture?: boolean;
   expiresIn?: number;
   requestId?: string;
+  orderedBy?: string;
+  approvedBy?: string;
   description?: string;
   metadata?: Record<string, string>;
   ifFromEntryNumber?: number;
@@ -34,7 +36,7 @@ export function idOf(number: number): string {
 }
 
 /** A change of the fields of an account. */
-type Change = { accountNumber: string; currency: string; fields: Row };
+type Change = { accountNumber: string; currency: string; fields: Row; orderedBy?: string };
 
 /** The rows of a ledger, and how orders change them. */
 export class Ledger {
@@ -44,6 +46,7 @@ export class Ledger {
   readonly factor: number;
   readonly accounts = new Map<string, Account>();
   readonly changes: Row[] = [];
+  readonly acts: Row[] = [];
   readonly transfers: Row[] = [];
   readonly entries: Row[] = [];
   readonly journal: Row[] = [];
@@ -88,13 +91,32 @@ export class Ledger {
   }
 
   /** Changes the fields of an account, and seals it. */
-  change(accountNumber: string, currency: string, fields: Row): void {
-    const record = this.#seal({ accountNumber, currency, fields });
+  change(accountNumber: string, currency: string, fields: Row, orderedBy?: string): void {
+    const record = this.#seal({ accountNumber, currency, fields, ...(orderedBy !== undefined && { orderedBy }) });
+    this.#append({ transfers: 0, intake: 0, changes: 1 }, sha256(record));
+  }
+
+  /** Records an administrative act. */
+  act(action: string, actor: string, subject: string): void {
+    const at = this.instant(this.journal.length, 3);
+    const id = idOf(900 + this.acts.length);
+    const details = '{"why": "a test"}';
+    this.acts.push({
+      id,
+      at: at.text,
+      journal_number: this.journal.length + 1,
+      count: 1,
+      action,
+      actor,
+      subject,
+      details,
+    });
+    const record = [id, action, actor, subject, details, at.micros].join(FIELD_END) + RECORD_END;
     this.#append({ transfers: 0, intake: 0, changes: 1 }, sha256(record));
   }
 
   /** Seals an account for the next row of the journal, and returns the record that the row's digest covers. */
-  #seal({ accountNumber, currency, fields }: Change): string {
+  #seal({ accountNumber, currency, fields, orderedBy }: Change): string {
     const account = Object.assign(this.#account(accountNumber, currency), fields);
     const seal = sha256(
       [
@@ -113,12 +135,15 @@ export class Ledger {
     const number = this.changes.filter(
       (change) => change['account_number'] === accountNumber && change['currency'] === currency,
     ).length;
-    const record = [accountNumber, currency, number + 1, seal.toString('hex')].join(FIELD_END) + RECORD_END;
+    const record =
+      [accountNumber, currency, number + 1, seal.toString('hex'), orderedBy ?? '', ''].join(FIELD_END) + RECORD_END;
     this.changes.push({
       change_number: number + 1,
       journal_number: this.journal.length + 1,
       account_number: accountNumber,
       currency,
+      ordered_by: orderedBy ?? null,
+      approved_by: null,
       seal: `\\x${seal.toString('hex')}`,
     });
     return record;
@@ -161,6 +186,8 @@ export class Ledger {
       status: completed ? 'completed' : 'failed',
       failure_code: order.code ?? null,
       request_id: order.requestId ?? null,
+      ordered_by: order.orderedBy ?? null,
+      approved_by: order.approvedBy ?? null,
       description: order.description ?? null,
       metadata: order.metadata ?? null,
       created_at: created.text,
@@ -203,6 +230,8 @@ export class Ledger {
       ),
       order.ifFromEntryNumber ?? '',
       order.ifMinAvailableAfter ?? '',
+      order.orderedBy ?? '',
+      order.approvedBy ?? '',
     ];
     return fields.map(renderField).join(FIELD_END) + RECORD_END;
   }

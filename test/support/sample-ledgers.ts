@@ -3,7 +3,7 @@
 import type { Client } from 'pg';
 import { idOf, Ledger, type Row } from './ledger-writer.ts';
 
-export const JOURNAL_ROWS = 20;
+export const JOURNAL_ROWS = 21;
 
 /** In seconds. A service that runs on the ledger must not find its open holds due. */
 const TEN_YEARS = 10 * 365 * 24 * 3600;
@@ -109,15 +109,20 @@ function fillLedger(ledger: Ledger): void {
   );
   ledger.settle([
     { from: 'CID', to: 'BOB', amount: 99_999, ...member(IDS.groupMixed, 1, false), code: 'insufficient_funds' },
-    { from: 'ANN', to: '@external', amount: 25, description: 'Paid out' },
+    { from: 'ANN', to: '@external', amount: 25, description: 'Paid out', orderedBy: KEY, approvedBy: OTHER_KEY },
   ]);
   ledger.settle([{ from: 'EVE', to: '@external', amount: 70, currency: 'EUR' }]);
   ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }], undefined, [
     { accountNumber: 'BOB', currency: 'USD', fields: { phone: '030 5678' } },
     { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid' } },
-    { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid the second' } },
+    { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid the second' }, orderedBy: KEY },
   ]);
+  ledger.act('key.created', 'cli:owner', KEY);
 }
+
+/** The ids of keys. */
+const KEY = 'keyanna00001';
+const OTHER_KEY = 'keyben000001';
 
 export const MAIN = { id: 1, name: 'main', factor: 1 };
 export const SHOP = { id: 2, name: 'shop', factor: 3 };
@@ -144,6 +149,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
     transfers: ledger.transfers,
     entries: ledger.entries,
     journal: ledger.journal,
+    audit_log: ledger.acts,
     holds: [...ledger.holds.values()],
     reversed_amounts: [...ledger.reversed.values()],
     pending_transfers: [

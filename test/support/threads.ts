@@ -5,7 +5,7 @@ import { insertPending, type StoredRequest } from '../../src/db/ledger/intake.ts
 import { openLease, type PendingTransfer } from '../../src/db/ledger/leases.ts';
 import type { Job, JobReport, SettledJob } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import type { NewTransfer } from '../../src/domain/transfer.ts';
+import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
 import { createThreadPool } from '../../src/main/engine/pool.ts';
 import { toJob, toWaitingUnit, type Unit } from '../../src/main/engine/unit.ts';
 import { onEnd, type Scope } from './cleanup.ts';
@@ -46,12 +46,17 @@ export function startThreads(
 
 /** A request with a key of its own; it is made from the name. */
 export function keyed(key: string, transfers: readonly NewTransfer[], accounts: Unit['accounts'] = []): Unit {
-  return toWaitingUnit(MAIN_LEDGER, transfers, { key, fingerprint: Buffer.alloc(32, key) }, accounts);
+  return toWaitingUnit(
+    MAIN_LEDGER,
+    transfers,
+    { key, fingerprint: Buffer.alloc(32, key) },
+    { accounts, by: BY_SERVICE },
+  );
 }
 
 /** A request without a key. */
 export function unkeyed(transfers: readonly NewTransfer[], accounts: Unit['accounts'] = []): Unit {
-  return toWaitingUnit(MAIN_LEDGER, transfers, null, accounts);
+  return toWaitingUnit(MAIN_LEDGER, transfers, null, { accounts, by: BY_SERVICE });
 }
 
 /** Stores requests in the intake log under a new lease. */

@@ -8,7 +8,7 @@ import { HOLD_CHECKS, touchedHolds } from './holds.ts';
 import { JOURNAL_CHECKS } from './journal.ts';
 import { LEDGER_CHECKS } from './ledgers.ts';
 import { MONEY_CHECKS, reversedOriginals } from './money.ts';
-import { changesIn, type Counted, entriesIn, journalIn, rowsIn, type Scope, transfersIn } from './rules.ts';
+import { actsIn, changesIn, type Counted, entriesIn, journalIn, rowsIn, type Scope, transfersIn } from './rules.ts';
 import { SCHEMA_CHECKS } from './schema.ts';
 import { STATE_CHECKS } from './states.ts';
 import {
@@ -288,6 +288,7 @@ async function countRows(connection: Connection, scope: Scope): Promise<Readonly
     ['holds', whole ? rowsIn(scope, 'holds') : touchedHolds(scope)],
     ['reversed_amounts', whole ? rowsIn(scope, 'reversed_amounts') : reversedOriginals(scope)],
     ['journal', journalIn(scope)],
+    ['audit_log', actsIn(scope)],
     ['leases', scope.ledger === null ? 'leases' : '(select where false)'],
     ['pending_transfers', rowsIn(scope, 'pending_transfers')],
     ['idempotency_keys', whole ? rowsIn(scope, 'idempotency_keys') : '(select where false)'],

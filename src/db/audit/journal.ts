@@ -1,6 +1,7 @@
 // The statements of promise 7: each journal row has the values that the covered rows imply, and the journal covers
 // every settled transfer and every account. chain.ts follows the chain itself.
 import {
+  actsIn,
   changesIn,
   type Check,
   compare,
@@ -45,6 +46,20 @@ const RECORD_FIELDS = [
   't.expires_in',
   't.if_from_entry_number',
   't.if_min_available_after',
+  't.ordered_by',
+  't.approved_by',
+];
+
+/** Of an administrative act. */
+const ACT_FIELDS = ['id', 'action', 'actor', 'subject', 'details', micros('at')];
+
+const CHANGE_FIELDS = [
+  'account_number',
+  'currency',
+  'change_number',
+  `encode(seal, 'hex')`,
+  'ordered_by',
+  'approved_by',
 ];
 
 const ACCOUNT_FIELDS = [
@@ -83,11 +98,15 @@ export function journalStatement(scope: Scope): string {
     with records as (
       -- The changes of a row come before its transfers, which count from 1.
       select ledger_id, journal_number, 0 as journal_position, count(*) as changes,
-        string_agg(
-          ${joined(['account_number', 'currency', 'change_number', `encode(seal, 'hex')`])} || chr(30), ''
-          order by account_number, currency, change_number
-        ) as record
-      from ${changesIn(scope)} as account_changes
+        string_agg(record, '' order by place, account_number, currency, change_number, id) as record
+      from (
+        select ledger_id, journal_number, 1 as place, account_number, currency, change_number, null::uuid as id,
+          ${joined(CHANGE_FIELDS)} || chr(30) as record
+        from ${changesIn(scope)} as account_changes
+        union all
+        select ledger_id, journal_number, 2, null, null, null, id, ${joined(ACT_FIELDS)} || chr(30)
+        from ${actsIn(scope)} as audit_log
+      ) as change
       group by ledger_id, journal_number
       union all
       select t.ledger_id, t.journal_number, t.journal_position, null, ${joined(RECORD_FIELDS)} || chr(30)
@@ -156,6 +175,8 @@ function runOfChanges(scope: Scope): string {
         'journal_number',
       ),
       must('account of the change', 'accounts.created_at is not null', 'an account', `'none'`),
+      must('ordered_by', `ordered_by is null or ordered_by <> ''`, 'a key, or null', 'ordered_by'),
+      must('approved_by', `approved_by is null or approved_by <> ''`, 'a key, or null', 'approved_by'),
     ],
   });
 }
@@ -196,6 +217,20 @@ function sealsOfAccounts(scope: Scope): string {
   });
 }
 
+function placesOfActs(scope: Scope): string {
+  return compare({
+    from: `${actsIn(scope)} as act
+      left join ${journalIn(scope)} as journal
+        on journal.ledger_id = act.ledger_id and journal.number = act.journal_number`,
+    ledger: 'act.ledger_id',
+    journal: 'act.journal_number',
+    facts: [
+      must('journal row of the act', 'journal.number is not null', 'one', `'none'`),
+      must('action', `action <> 'refused'`, 'an administrative act', 'action'),
+    ],
+  });
+}
+
 export const JOURNAL_CHECKS: readonly Check[] = [
   {
     name: 'journal.transfers',
@@ -207,5 +242,6 @@ export const JOURNAL_CHECKS: readonly Check[] = [
     looksAt: ['account_changes'],
     statements: (scope) => [runOfChanges(scope), placesOfChanges(scope)],
   },
+  { name: 'audit_log.acts', looksAt: ['audit_log'], statements: (scope) => [placesOfActs(scope)] },
   { name: 'accounts.seals', looksAt: ['accounts', 'account_changes'], statements: (scope) => [sealsOfAccounts(scope)] },
 ];

@@ -44,7 +44,8 @@ export type Counted =
   | 'journal'
   | 'leases'
   | 'pending_transfers'
-  | 'idempotency_keys';
+  | 'idempotency_keys'
+  | 'audit_log';
 
 export type Check = {
   /** Stable: scripts and auditors refer to it. */
@@ -134,6 +135,11 @@ export function journalIn(scope: Scope): string {
 /** The account changes in scope. */
 export function changesIn(scope: Scope): string {
   return rowsSince(scope, 'account_changes', 'journal_number');
+}
+
+/** The administrative acts in scope. */
+export function actsIn(scope: Scope): string {
+  return `(select * from ${rowsSince(scope, 'audit_log', 'journal_number')} as acts where journal_number is not null)`;
 }
 
 /** The accounts on which transfers in scope moved money, with the first entry number that any of them names. */

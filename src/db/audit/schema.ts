@@ -3,7 +3,7 @@
 // the rows themselves.
 import { type Check, compare, must } from './rules.ts';
 
-const APPEND_ONLY = ['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys'];
+const APPEND_ONLY = ['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys', 'audit_log'];
 
 const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   ledgers: ['pkey', 'name_unique', 'idempotency_key_unique', 'id_positive', 'name_form'],
@@ -37,6 +37,9 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   journal_head: ['pkey'],
   idempotency_keys: ['pkey', 'fingerprint_sized', 'names_something'],
   leases: ['pkey', 'accepted_count_positive', 'session_positive'],
+  audit_log: ['pkey', 'count_positive'],
+  api_keys: ['pkey', 'id_form', 'digests_sized', 'bounds_positive'],
+  approvals: ['pkey', 'kind_known', 'state_known', 'decided', 'by_another'],
 };
 
 const UNIQUE_INDEXES = [
@@ -48,7 +51,7 @@ const UNIQUE_INDEXES = [
 
 /** Columns that may be null; all others of these tables must not. */
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
-  ledgers: ['idempotency_key'],
+  ledgers: ['idempotency_key', 'approval_above'],
   accounts: ['email', 'phone', 'date_of_birth'],
   transfers: [
     'amount',
@@ -65,17 +68,20 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
     'currency',
     'failure_code',
     'request_id',
+    'ordered_by',
+    'approved_by',
     'description',
     'metadata',
   ],
   entries: [],
   holds: ['expires_at', 'expiry_id'],
   reversed_amounts: [],
-  account_changes: [],
+  account_changes: ['ordered_by', 'approved_by'],
   journal: [],
   journal_head: [],
   idempotency_keys: ['transfer_id', 'account_number'],
   leases: [],
+  audit_log: ['journal_number', 'actor', 'subject', 'address', 'details'],
 };
 
 /** The body of the trigger's function, ignoring white space. */

@@ -137,7 +137,16 @@ function statesOfTransfers(scope: Scope): string {
       ),
       must('expires_in', `expires_in is null or (kind = 'hold' and expires_in > 0)`, 'a hold, or null', 'expires_in'),
       must('created_at', 'isfinite(created_at)', 'an instant', 'created_at'),
-      ...['from_account', 'to_account', 'currency', 'failure_code', 'request_id', 'description'].map(mustBeText),
+      ...[
+        'from_account',
+        'to_account',
+        'currency',
+        'failure_code',
+        'request_id',
+        'ordered_by',
+        'approved_by',
+        'description',
+      ].map(mustBeText),
     ],
   });
 }

@@ -1,6 +1,7 @@
 // The statements about accounts, except those of settlement, which alone moves money.
 import type { AccountStatus } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import type { Orderer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from '../queries/history.ts';
 import { roundDown } from '../queries/instants.ts';
@@ -67,6 +68,7 @@ export async function sealAccount(
   connection: Queryable,
   ledger: Ledger,
   account: { accountNumber: string; currency: string },
+  { orderedBy, approvedBy }: Orderer,
 ): Promise<void> {
   await connection.query({
     name: 'seal account',
@@ -83,7 +85,11 @@ export async function sealAccount(
       ), change as (
         select sealed.*,
           sha256(convert_to(
-            concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), 'UTF8'
+            concat_ws(
+              chr(31), account_number, currency, change_number, encode(seal, 'hex'), coalesce($5::text, ''),
+              coalesce($6::text, '')
+            ) || chr(30),
+            'UTF8'
           )) as digest
         from sealed
       ), ${appendToJournal({
@@ -95,11 +101,14 @@ export async function sealAccount(
         changeCount: '1',
         digest: '(select digest from change)',
       })}
-      insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
-      select $3::integer, change.change_number, journaled.number, change.account_number, change.currency, change.seal
+      insert into account_changes (
+        ledger_id, change_number, journal_number, account_number, currency, seal, ordered_by, approved_by
+      )
+      select $3::integer, change.change_number, journaled.number, change.account_number, change.currency, change.seal,
+        $5::text, $6::text
       from change
       cross join journaled`,
-    values: [account.accountNumber, account.currency, ledger.id, ledger.name],
+    values: [account.accountNumber, account.currency, ledger.id, ledger.name, orderedBy, approvedBy],
   });
 }
 
@@ -151,6 +160,8 @@ export async function listAccounts(
   page: {
     limit: number;
     after: { accountNumber: string; currency: string } | null;
+    /** Only accounts whose number begins with this text; null: all. */
+    prefix: string | null;
     metadata: MetadataFilter | null;
   },
 ): Promise<AccountRecord[]> {
@@ -159,6 +170,11 @@ export async function listAccounts(
   const matches = page.metadata
     ? `and metadata <> '{}' and ${metadataCondition(page.metadata, (value) => `$${values.push(value)}`)}`
     : '';
+  // The range of the primary key that has the prefix: U+10FFFF sorts after every character of a number.
+  const within =
+    page.prefix === null
+      ? ''
+      : `and account_number >= $${values.push(page.prefix)}::text and account_number < $${values.push(`${page.prefix}\u{10FFFF}`)}::text`;
   const result = await connection.query<AccountRow>(
     `select ${COLUMNS}
      from (
@@ -167,7 +183,7 @@ export async function listAccounts(
        from (
          select ${COLUMNS}
          from accounts
-         where ledger_id = $4::integer and (account_number, currency) > ($1::text, $2::text) ${matches}
+         where ledger_id = $4::integer and (account_number, currency) > ($1::text, $2::text) ${within} ${matches}
          order by account_number, currency
          limit $3::integer
        ) as page

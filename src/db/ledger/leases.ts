@@ -287,7 +287,8 @@ const PAGE = (source: string) => `
 
 const PENDING_COLUMNS = `
   ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
-  group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, description, metadata,
+  group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by,
+  description, metadata,
   adoptions, lone_deaths, ${micros('pending_transfers.created_at')} as stored_at_micros`;
 
 type PendingRow = {
@@ -308,6 +309,8 @@ type PendingRow = {
   if_from_entry_number: bigint | null;
   if_min_available_after: bigint | null;
   request_id: string | null;
+  ordered_by: string | null;
+  approved_by: string | null;
   description: string | null;
   metadata: Record<string, string> | null;
   adoptions: number;
@@ -342,6 +345,7 @@ function toPending(rows: PendingRow[]): PendingTransfer[] {
           finalCapture: row.final_capture ?? false,
           expiresIn: row.expires_in,
           requestId: row.request_id,
+          by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
           description: row.description,
           metadata: row.metadata,
         },

@@ -3,7 +3,7 @@ import type { Account, NewAccount } from '../../domain/account.ts';
 import type { BooksContent } from '../../domain/books.ts';
 import type { Claim, LockedTransfer } from '../../domain/job.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { EntryPair, Outcome } from '../../domain/transfer.ts';
+import type { EntryPair, Orderer, Outcome } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { appendToJournal } from './journal.ts';
 import { micros } from './locked-job.ts';
@@ -18,6 +18,7 @@ export type JournalRow = { readonly number: bigint; readonly settledAt: string }
 /** An account that a job opens. */
 export type Opened = {
   readonly account: NewAccount;
+  readonly by: Orderer;
   /** The account at the end of the job. */
   readonly state: Account;
   /** SHA-256 of the account's fields, in hexadecimal digits. */
@@ -133,10 +134,13 @@ const WRITE_ENDED = `
   from journaled`;
 
 const INSERT_OPENINGS = `
-  insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
-  select $1::integer, 1, head.number, account_number, currency, seal
+  insert into account_changes (
+    ledger_id, change_number, journal_number, account_number, currency, seal, ordered_by, approved_by
+  )
+  select $1::integer, 1, head.number, account_number, currency, seal, ordered_by, approved_by
   from journal_head as head
-  cross join unnest($2::text[], $3::text[], $4::bytea[]) as opened (account_number, currency, seal)
+  cross join unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
+    as opened (account_number, currency, seal, ordered_by, approved_by)
   where head.ledger_id = $1::integer`;
 
 const INSERT_HOLDS = `
@@ -334,6 +338,8 @@ function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {
     opened.map(({ account }) => account.accountNumber),
     opened.map(({ account }) => account.currency),
     opened.map(({ seal }) => Buffer.from(seal, 'hex')),
+    opened.map(({ by }) => by.orderedBy),
+    opened.map(({ by }) => by.approvedBy),
   ];
   return [{ name: 'insert openings', text: INSERT_OPENINGS, values }];
 }

@@ -21,6 +21,8 @@ const COLUMNS: readonly { name: string; type: string; field: keyof TransferColum
   { name: 'if_from_entry_number', type: 'bigint', field: 'ifFromEntryNumber' },
   { name: 'if_min_available_after', type: 'bigint', field: 'ifMinAvailableAfter' },
   { name: 'request_id', type: 'text', field: 'requestId' },
+  { name: 'ordered_by', type: 'text', field: 'orderedBy' },
+  { name: 'approved_by', type: 'text', field: 'approvedBy' },
   { name: 'description', type: 'text', field: 'description' },
   { name: 'metadata', type: 'jsonb', field: 'metadataText' },
 ];

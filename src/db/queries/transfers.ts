@@ -1,6 +1,6 @@
 // Reads transfers, pending or settled.
 import { EXTERNAL } from '../../domain/account.ts';
-import type { FailureCode, TransferKind } from '../../domain/transfer.ts';
+import type { FailureCode, Orderer, TransferKind } from '../../domain/transfer.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { type JournalRange, loadJournalRange, UNTIMELY } from './acceptance-window.ts';
@@ -23,6 +23,7 @@ export type Transfer = {
   readonly status: 'pending' | 'completed' | 'failed';
   readonly failureCode: FailureCode | null;
   readonly requestId: string;
+  readonly by: Orderer;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly createdAt: string;
@@ -59,12 +60,12 @@ export type TransferPage = { readonly transfers: readonly Transfer[]; readonly n
 
 const PENDING_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
-  ${REQUEST_ID} as request_id, description, metadata, created_at, null::timestamptz as completed_at,
+  ${REQUEST_ID} as request_id, ordered_by, approved_by, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
 export const SETTLED_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-  ${REQUEST_ID} as request_id, description, metadata, created_at, completed_at,
+  ${REQUEST_ID} as request_id, ordered_by, approved_by, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
 export type TransferRow = {
@@ -80,6 +81,8 @@ export type TransferRow = {
   status: Transfer['status'];
   failure_code: FailureCode | null;
   request_id: string;
+  ordered_by: string | null;
+  approved_by: string | null;
   description: string | null;
   metadata: Record<string, string> | null;
   created_at: string;
@@ -361,6 +364,7 @@ export function toTransfer(row: TransferRow): Transfer {
     status: row.status,
     failureCode: row.failure_code,
     requestId: row.request_id,
+    by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
     description: row.description,
     metadata: row.metadata,
     createdAt: row.created_at,

@@ -2,7 +2,10 @@
 import { isPoolBusy } from '../../db/connection/errors.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { RunningEngine } from '../engine/start.ts';
+import { toRefusal } from './doors.ts';
 import { unavailableProblem } from './failures.ts';
+import type { RefusalLog } from '../access/refusal-log.ts';
+import { refuseForeignAccount, refuseWholeLedger } from './permissions.ts';
 import type { Metrics } from '../engine/metrics.ts';
 import { Problem } from '../http/problem.ts';
 import { tooBusyProblem } from './reads.ts';
@@ -13,15 +16,31 @@ import { queueFullProblem } from './submission.ts';
  * A route that refuses requests before it reads the body, so that a storm of requests costs as little as possible. It
  * answers 503 while it is known that the database cannot be reached, and 429 while the queue is full.
  */
-export function guardRoute(route: Route, running: RunningEngine, metrics: Metrics): Route {
+export function guardRoute(
+  route: Route,
+  { running, metrics, refusals }: { running: RunningEngine; metrics: Metrics; refusals: RefusalLog },
+): Route {
   return {
     ...route,
-    handle: async (context) =>
-      await refuseUnreachable(running, async () => {
-        if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, context);
-        return await route.handle(context);
-      }),
+    handle: async (context) => {
+      try {
+        return await refuseUnreachable(running, async () => {
+          refuseForeignPath(route, context);
+          if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, context);
+          return await route.handle(context);
+        });
+      } catch (error) {
+        if (error instanceof Problem && error.status === 403) refusals.note(toRefusal(error, route, context));
+        throw error;
+      }
+    },
   };
+}
+
+/** Refuses a path that names an account which the caller may not use, or that shows all accounts. */
+function refuseForeignPath({ pattern, wholeLedger }: Route, { principal, parameters }: RawContext): void {
+  if (wholeLedger) refuseWholeLedger(principal);
+  if (pattern.startsWith('/accounts/:account_number')) refuseForeignAccount(principal, parameters[0] ?? '');
 }
 
 /** Runs what needs the database. Throws a 503 at once while it is known that the database cannot be reached. */

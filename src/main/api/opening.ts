@@ -6,11 +6,13 @@ import { type AccountRecord, loadAccountsOf } from '../../db/ledger/accounts.ts'
 import { DamagedBooksError, retryPolicyOf } from '../../db/connection/errors.ts';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
 import { loadGroup } from '../../db/queries/transfers.ts';
+import type { Principal } from '../../domain/access.ts';
 import { type Account, EXTERNAL, type NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { open } from '../engine/engine.ts';
 import { Problem } from '../http/problem.ts';
+import { refuseForeignAccount, refuseTransfers, requireScope } from './permissions.ts';
 import type { Answer, RequestContext } from './route.ts';
 import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -29,12 +31,14 @@ type Wanted = {
 
 /** Opens one account, or those of a list, and answers 201. Throws a problem if it cannot. */
 export async function createAccounts(engine: Engine, context: RequestContext<unknown, Body>): Promise<Answer> {
-  const { body, ledger, caller, headers } = context;
+  const { body, ledger, principal, caller, headers } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
   const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
   refuseRepeated(bodies);
   const wanted = toWanted(bodies, context, idempotency);
-  const result = await open(engine, { ...wanted, ledger, caller, idempotency, requestId: context.requestId });
+  refuseOpenings(principal, wanted);
+  const by = { orderedBy: principal.id, approvedBy: null };
+  const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
   if ('replayed' in result)
     return await replayAccounts(engine, context, { wanted, idempotency, holder: result.replayed });
@@ -56,6 +60,13 @@ function unknownOpening([first]: readonly Pick<NewAccount, 'accountNumber'>[]): 
     'The connection to the database was lost before it answered. Read the account, or retry with the same `Idempotency-Key`.',
     { headers: { 'Retry-After': '1' }, members: { account_number: first?.accountNumber } },
   );
+}
+
+/** Refuses accounts that the caller may not open with these overdraft limits and opening balances. */
+function refuseOpenings(principal: Principal, { accounts, transfers }: Wanted): void {
+  for (const { accountNumber } of accounts) refuseForeignAccount(principal, accountNumber);
+  if (accounts.some(({ overdraftLimit }) => overdraftLimit > 0n)) requireScope(principal, 'accounts:admin');
+  refuseTransfers(principal, transfers, null);
 }
 
 /** Refuses a list that names an account twice. */
@@ -190,7 +201,7 @@ function answerAccounts(
 function openingTransfer(
   account: NewAccount,
   balance: number,
-  context: { requestId: string; requestIdGiven: boolean },
+  context: Parameters<typeof toNewTransfer>[0],
   group: Group | null,
 ): NewTransfer {
   const fields = {

@@ -1,15 +1,25 @@
 // A route: an endpoint whose query and body are parsed by schemas, and whose answers have views.
 import { z } from 'zod';
+import type { Principal, Scope } from '../../domain/access.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Answer as HttpAnswer, Endpoint, RawRequestContext, RequestContext as Context } from '../http/endpoint.ts';
 import { parseRequest } from './schemas.ts';
 import type { AnswerJson, AnswerName } from './views.ts';
 
-export type RequestContext<Query, Body> = Context<Ledger, Query, Body>;
-export type RawContext = RawRequestContext<Ledger>;
+export type RequestContext<Query, Body> = Context<Ledger, Principal, Query, Body>;
+export type RawContext = RawRequestContext<Ledger, Principal>;
 export type Answer = Omit<HttpAnswer, 'json'> & { readonly json?: AnswerJson };
 
-export type Route = Endpoint<Ledger> & {
+export type Route = Omit<Endpoint<Ledger, Principal>, 'admit'> & {
+  /**
+   * The scope that a caller needs. Handlers check further ones that depend on the body, such as funding:write. `open`:
+   * it is answered without authentication.
+   */
+  readonly scope: Scope | 'open';
+  /** Whether it shows all accounts of a ledger, so that a key for some accounts may not use it. */
+  readonly wholeLedger?: boolean;
+  /** Of a global route: whether a key that belongs to one ledger may use it. */
+  readonly ofOwnLedger?: boolean;
   readonly summary: string;
   readonly query: z.ZodType;
   /** NO_BODY: none is read. */

@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
 import { loadTransfers, type Transfer } from '../../db/queries/transfers.ts';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
-import { type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
+import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { isUuid } from '../../validation.ts';
 import { type Engine, type Refusal, submit, type Submission, tryOut } from '../engine/engine.ts';
@@ -12,17 +12,22 @@ import { unavailableProblem } from './failures.ts';
 import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
+import { maySeeTransfer, refuseTransfers } from './permissions.ts';
 
 /** The fields of a transfer that a handler sets; the rest has defaults. */
 export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
-  Partial<Omit<NewTransfer, 'id' | 'requestId' | 'group'>>;
+  Partial<Omit<NewTransfer, 'id' | 'requestId' | 'by' | 'group'>>;
 
 export type TransferRequest = Pick<
   RequestContext<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
-  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'ledger'
+  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'principal' | 'ledger'
 > & {
   /** The content of the request, for the fingerprint of its idempotency key: its target and its body. */
   readonly fingerprinted: readonly unknown[];
+  /** The most that a transfer without an amount can move: what remains of its parent. */
+  readonly amountAtMost?: bigint | null;
+  /** The second key, if the request was approved. */
+  readonly approvedBy?: string | null;
 };
 
 export const REPLAYED = { 'Idempotency-Replayed': 'true' };
@@ -83,7 +88,8 @@ async function submitTransfers(
   request: TransferRequest,
   transfers: readonly NewTransfer[],
 ): Promise<Submitted> {
-  const { ledger, caller } = request;
+  const { ledger, caller, principal } = request;
+  refuseTransfers(principal, transfers, request.amountAtMost ?? null);
   const idempotency = toIdempotency(request);
   const waitMs = parseWait(request.headers, engine.waitTimeoutMs);
   const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
@@ -158,9 +164,14 @@ function unknownProblem(namedId: string, { ledger, transfers }: Pick<Submission,
 }
 
 /** Finds a transfer, or throws transfer_not_found. */
-export async function findTransfer(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<Transfer> {
+export async function findTransfer(
+  pool: ConnectionPool,
+  { ledger, principal }: Pick<TransferRequest, 'ledger' | 'principal'>,
+  id: string | undefined,
+): Promise<Transfer> {
   const [transfer] = id !== undefined && isUuid(id) ? await loadTransfers(pool, ledger, [id]) : [];
-  if (!transfer) throw new Problem('transfer_not_found', 'There is no transfer with this id.');
+  if (!transfer || !maySeeTransfer(principal, transfer))
+    throw new Problem('transfer_not_found', 'There is no transfer with this id.');
   return transfer;
 }
 
@@ -178,7 +189,12 @@ function preferenceApplied(waitMs: number | null): Record<string, string> {
 
 /** A transfer as it will be stored or settled. */
 export function toNewTransfer(
-  { requestId, requestIdGiven }: Pick<TransferRequest, 'requestId' | 'requestIdGiven'>,
+  {
+    requestId,
+    requestIdGiven,
+    principal,
+    approvedBy = null,
+  }: Pick<TransferRequest, 'requestId' | 'requestIdGiven' | 'principal' | 'approvedBy'>,
   fields: TransferFields,
   group: Group | null = null,
 ): NewTransfer {
@@ -196,6 +212,7 @@ export function toNewTransfer(
     // stored twice.
     id: requestIdGiven || group ? randomUUIDv7() : requestId,
     requestId: requestIdGiven ? requestId : null,
+    by: { orderedBy: principal.id, approvedBy },
   };
 }
 

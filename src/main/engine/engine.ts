@@ -11,7 +11,7 @@ import type { Transfer } from '../../db/queries/transfers.ts';
 import type { Account, NewAccount } from '../../domain/account.ts';
 import { renderInstant } from '../../domain/instant.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import type { IdempotencyKey, NewTransfer, Orderer } from '../../domain/transfer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -122,6 +122,7 @@ export async function tryOut(engine: Engine, submission: Submission): Promise<{ 
 /** A request to open accounts, all or none, each with or without an opening transfer. */
 export type Opening = Source & {
   readonly requestId: string;
+  readonly by: Orderer;
   readonly accounts: readonly NewAccount[];
   /** The opening transfers; their ids are in the answers. */
   readonly transfers: readonly NewTransfer[];
@@ -138,8 +139,8 @@ export type OpeningResult =
 /** Opens accounts. They exist when this returns. */
 export async function open(engine: Engine, opening: Opening): Promise<OpeningResult> {
   const { ledger, accounts, transfers, idempotency } = opening;
-  const { requestId, caller } = opening;
-  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, accounts), requestId, caller };
+  const { requestId, by, caller } = opening;
+  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, { accounts, by }), requestId, caller };
   const refusal = admit(engine, unit);
   if (refusal) {
     // A full queue must not hide the answer to a request that was accepted before.
@@ -325,6 +326,7 @@ function toPending(transfer: NewTransfer, createdAt: string): Transfer {
     description,
     metadata,
     requestId: transfer.requestId ?? group?.id ?? id,
+    by: transfer.by,
     createdAt,
     completedAt: null,
     journalNumber: null,

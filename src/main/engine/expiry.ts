@@ -3,7 +3,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { accountKeysOf, type DueHold, loadDueHolds, type Skipped } from '../../db/ledger/expiries.ts';
-import type { NewTransfer } from '../../domain/transfer.ts';
+import { BY_SERVICE, type NewTransfer } from '../../domain/transfer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -140,6 +140,7 @@ function toExpiry({ id, fromAccount, toAccount, currency }: DueHold): NewTransfe
     finalCapture: false,
     expiresIn: null,
     requestId: null,
+    by: BY_SERVICE,
     description: 'Hold expired',
     metadata: null,
   };

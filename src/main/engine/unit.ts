@@ -7,13 +7,15 @@ import { type Claim, type Job, type QueuedTransfer, toColumns } from '../../doma
 import type { PendingTransfer } from '../../db/ledger/leases.ts';
 import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import { BY_SERVICE, type IdempotencyKey, type NewTransfer, type Orderer } from '../../domain/transfer.ts';
 
 export type Unit = {
   readonly ledger: Ledger;
   readonly transfers: readonly QueuedTransfer[];
   /** Accounts that are opened before the transfers are judged. */
   readonly accounts: readonly NewAccount[];
+  /** Who ordered these accounts. Each transfer names its own orderer. */
+  readonly by: Orderer;
   /** The caller that submitted it, for its share of admission; unknown for adopted transfers. */
   readonly caller?: string;
   /** The request id, if the request opens accounts; its transfers, if any, have it too. */
@@ -36,7 +38,7 @@ export function toWaitingUnit(
   ledger: Ledger,
   transfers: readonly NewTransfer[],
   idempotency: IdempotencyKey | null,
-  accounts: readonly NewAccount[] = [],
+  { accounts, by }: Pick<Unit, 'accounts' | 'by'> = { accounts: [], by: BY_SERVICE },
 ): Unit {
   const bytes =
     transfers.reduce((sum, transfer) => sum + bytesOf(transfer), 0) +
@@ -45,6 +47,7 @@ export function toWaitingUnit(
     ledger,
     transfers: transfers.map((transfer) => ({ transfer, storedAtMicros: null })),
     accounts,
+    by,
     idempotency,
     adoptions: 0,
     loneDeaths: 0,
@@ -85,6 +88,7 @@ export function toStoredUnits(stored: readonly PendingTransfer[]): Unit[] {
       ledger,
       transfers: members.map(({ transfer: member, storedAtMicros }) => ({ transfer: member, storedAtMicros })),
       accounts: [],
+      by: BY_SERVICE,
       idempotency: null,
       adoptions,
       loneDeaths,
@@ -125,7 +129,7 @@ export function toJob(units: readonly Unit[], options: Pick<Job, 'mode' | 'mayBe
     units: units.map(({ transfers }) => transfers.length),
     transfers: toColumns(units.flatMap(({ transfers }) => transfers)),
     claims: units.flatMap((unit, index) => claimOf(unit, index)),
-    openings: units.flatMap(({ accounts }, unit) => accounts.map((account) => ({ unit, account }))),
+    openings: units.flatMap(({ accounts, by }, unit) => accounts.map((account) => ({ unit, account, by }))),
     ...options,
   };
 }

@@ -1,19 +1,23 @@
 // An endpoint: how a request reaches its handler, and the form of an answer. It knows no schemas; see api/route.ts.
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { LogFields } from '../../request-line.ts';
 import type { Stream } from './stream.ts';
 
 /** The ledger that a path names. The server needs its name only; endpoints may need more. */
 export type NamedLedger = { readonly name: string };
 
-export type RequestContext<Ledger, Query, Body> = {
+export type RequestContext<Ledger, Principal, Query, Body> = {
   readonly requestId: string;
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */
   readonly requestIdGiven: boolean;
   readonly headers: IncomingHttpHeaders;
-  /** The caller: a network address; see shares.ts. */
+  /** The caller as shares count it: its key, or its network address; see shares.ts. */
   readonly caller: string;
-  /** The ledger that the path names, or the main one. */
+  /** The network address of the caller. */
+  readonly address: string;
+  /** Who sent the request, and what it may do. */
+  readonly principal: Principal;
+  /** The ledger that the path names, or the caller's own. */
   readonly ledger: Ledger;
   /** The parameters of the path, in order, decoded. */
   readonly parameters: readonly string[];
@@ -22,8 +26,8 @@ export type RequestContext<Ledger, Query, Body> = {
 };
 
 /** A request as it arrived: its query as text, its body not yet read. */
-export type RawRequestContext<Ledger> = Omit<
-  RequestContext<Ledger, Readonly<Record<string, string>>, never>,
+export type RawRequestContext<Ledger, Principal> = Omit<
+  RequestContext<Ledger, Principal, Readonly<Record<string, string>>, never>,
   'body'
 > & {
   /** Reads the body, as JSON. `optional`: an absent one counts as an empty object. */
@@ -41,7 +45,17 @@ export type Answer = {
   readonly log?: LogFields;
 };
 
-export type Endpoint<Ledger> = {
+/** A request that may be handled: its sender is known, and may use the endpoint. */
+export type Admitted<Ledger, Principal> = {
+  readonly caller: string;
+  readonly address: string;
+  readonly principal: Principal;
+  readonly ledger: Ledger;
+  /** Headers of the answer: the rate limits of the caller. */
+  readonly answerHeaders: Readonly<Record<string, string>> | null;
+};
+
+export type Endpoint<Ledger, Principal> = {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly pattern: string;
   readonly takesBody: boolean;
@@ -49,5 +63,13 @@ export type Endpoint<Ledger> = {
   readonly global?: boolean;
   /** Whether it is for operators: it is answered also on connections beyond the limit. */
   readonly operational?: boolean;
-  readonly handle: (context: RawRequestContext<Ledger>) => Promise<Answer>;
+  /**
+   * Authenticates the sender of a request, and tests whether it may use the endpoint in the named ledger. Null: the path
+   * names none. Throws a problem if it may not.
+   */
+  readonly admit: (
+    request: IncomingMessage,
+    ledgerName: string | null,
+  ) => Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>>;
+  readonly handle: (context: RawRequestContext<Ledger, Principal>) => Promise<Answer>;
 };

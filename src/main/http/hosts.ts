@@ -8,6 +8,11 @@ export type Authority = { readonly host: string; readonly port: string };
 
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=%-]*)(?::(\d{0,5}))?$/i;
 
+/** Whether only this machine can connect to a server that listens at `host`. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+}
+
 /** Parses `host`, `host:port` or nothing. Returns null for any other text. */
 export function parseAuthority(text: string): Authority | null {
   const match = AUTHORITY.exec(text);

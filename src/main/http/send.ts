@@ -20,6 +20,8 @@ const SECURITY_HEADERS = {
 export const SECURITY_LINES = Object.entries(SECURITY_HEADERS)
   .map(([name, value]) => `${name}: ${value}\r\n`)
   .join('');
+/** How often it is checked whether the reader of a stream may still read it. */
+const ADMITTED_POLL_MS = 500;
 /** Larger answers take their bytes from the budget for answers, and are written piece by piece. */
 const SMALL_ANSWER_BYTES = 16 * 1024;
 
@@ -83,9 +85,9 @@ export async function sendStream(
   response: ServerResponse,
   answer: Answer,
   stream: Stream,
-  about: { pattern: string; requestId: string; options: SendOptions },
+  about: { pattern: string; requestId: string; isAdmitted: () => boolean; options: SendOptions },
 ): Promise<LogFields> {
-  const { pattern, requestId, options } = about;
+  const { pattern, requestId, isAdmitted, options } = about;
   writeHead(response, answer, stream.contentType, requestId);
   if (!response.destroyed) response.flushHeaders();
   if (response.req.method === 'HEAD') {
@@ -94,7 +96,10 @@ export async function sendStream(
     return { ended: 'whole', bytes: 0 };
   }
   options.metrics.streaming(pattern, 1);
+  // A key may be revoked while its holder follows a stream.
+  const watch = setInterval(() => isAdmitted() || response.destroy(), ADMITTED_POLL_MS);
   const { ended, bytes, error } = await writeStream(response, stream, options.streamTimeoutMs);
+  clearInterval(watch);
   options.metrics.streaming(pattern, -1);
   // The head is already sent, so the caller sees only a truncated answer; the log has the problem.
   const code = ended === 'broken_off' ? options.toProblem(error, requestId).code : undefined;

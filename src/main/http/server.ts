@@ -23,7 +23,6 @@ import { type Budgets, type HttpMetrics, sendAnswer, sendProblem, sendStream } f
 import { stoppingProblem, tooManyConnectionsProblem } from './refusals.ts';
 import type { Answer, Endpoint, NamedLedger } from './endpoint.ts';
 import { Router, splitLedger } from './router.ts';
-import { callerOf } from '../shares.ts';
 import { cutIfStalled } from './stream.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -37,12 +36,10 @@ const ACCEPT_TURNS_MAX = 512;
 /** The connections of each server. Node treats one that has sent nothing yet as busy. */
 const connections = new WeakMap<Server, Set<Socket>>();
 
-export type ServerOptions<Ledger extends NamedLedger> = {
-  endpoints: readonly Endpoint<Ledger>[];
-  /** The ledger of paths that name none. */
-  mainLedger: Ledger;
-  /** Finds a ledger by the name in a path. Throws ledger_not_found. */
-  findLedger: (name: string) => Promise<Ledger>;
+export type ServerOptions<Ledger extends NamedLedger, Principal> = {
+  endpoints: readonly Endpoint<Ledger, Principal>[];
+  /** Whether a sender that was admitted may still follow a stream. */
+  isAdmitted: (principal: Principal) => boolean;
   /** Turns an error of an endpoint into a problem, and logs the details that callers must not see. */
   toProblem: (error: unknown, requestId: string) => Problem;
   metrics: HttpMetrics;
@@ -71,12 +68,20 @@ export type ServerOptions<Ledger extends NamedLedger> = {
 /** Requests or connections that end with the current answer: later requests are neither answered nor executed. */
 type Closing = WeakSet<IncomingMessage | Duplex>;
 /** The routes of paths that name no ledger, and those of paths that name one. */
-type Routers<Ledger> = { readonly all: Router<Endpoint<Ledger>>; readonly ofLedgers: Router<Endpoint<Ledger>> };
+type Routers<Ledger, Principal> = {
+  readonly all: Router<Endpoint<Ledger, Principal>>;
+  readonly ofLedgers: Router<Endpoint<Ledger, Principal>>;
+};
 /** A request, and whether its connection belongs to the reserve, on which only operators are served. */
 type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
 
-export function createHttpServer<Ledger extends NamedLedger>(options: ServerOptions<Ledger>): Server {
-  const routers = { all: new Router<Endpoint<Ledger>>(), ofLedgers: new Router<Endpoint<Ledger>>() };
+export function createHttpServer<Ledger extends NamedLedger, Principal>(
+  options: ServerOptions<Ledger, Principal>,
+): Server {
+  const routers = {
+    all: new Router<Endpoint<Ledger, Principal>>(),
+    ofLedgers: new Router<Endpoint<Ledger, Principal>>(),
+  };
   for (const route of options.endpoints) {
     routers.all.add(route.method, route.pattern, route);
     if (!route.global) routers.ofLedgers.add(route.method, route.pattern, route);
@@ -152,11 +157,11 @@ export function createHttpServer<Ledger extends NamedLedger>(options: ServerOpti
   return server;
 }
 
-async function handleRequest<Ledger extends NamedLedger>(
+async function handleRequest<Ledger extends NamedLedger, Principal>(
   { request, response, requestId, requestIdGiven, inReserve }: Arrival,
-  routers: Routers<Ledger>,
+  routers: Routers<Ledger, Principal>,
   closing: Closing,
-  options: ServerOptions<Ledger> & { budgets: Budgets },
+  options: ServerOptions<Ledger, Principal> & { budgets: Budgets },
 ): Promise<void> {
   const startedAt = performance.now();
   let pattern = 'none';
@@ -174,6 +179,7 @@ async function handleRequest<Ledger extends NamedLedger>(
     const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
     const router = prefix === '' ? routers.all : routers.ofLedgers;
     let answer: Answer;
+    let isAdmitted = (): boolean => true;
     if (method === 'OPTIONS') answer = { status: 204, headers: { Allow: router.allowOf(path) } };
     else {
       const { route, parameters } = router.find(method, path);
@@ -185,11 +191,15 @@ async function handleRequest<Ledger extends NamedLedger>(
       const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
       // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
       if (!route.takesBody && hasBody(headers)) request.resume();
-      const caller = callerOf(request.socket.remoteAddress);
-      const ledger = prefix === '' ? options.mainLedger : await options.findLedger(ledgerName);
-      const context = { requestId, requestIdGiven, headers, caller, ledger, parameters, query, readBody };
+      const admitting = route.admit(request, prefix === '' ? null : ledgerName);
+      // Most callers are known, and are not awaited: a turn of the event loop costs more than the check.
+      const admitted = admitting instanceof Promise ? await admitting : admitting;
+      const { answerHeaders, ...who } = admitted;
+      const { principal, ledger } = who;
+      const context = { requestId, requestIdGiven, headers, ...who, parameters, query, readBody };
       if (!route.global) ledgerOfLog = ledger.name;
-      answer = withPrefix(await route.handle(context), prefix);
+      answer = withHeaders(withPrefix(await route.handle(context), prefix), answerHeaders);
+      isAdmitted = () => options.isAdmitted(principal);
     }
     log = answer.log;
     closeIfStopping(response, options);
@@ -197,7 +207,10 @@ async function handleRequest<Ledger extends NamedLedger>(
       // The time of the whole stream depends on its reader, so only the time to its head is measured.
       answeredMs = performance.now() - startedAt;
       options.metrics.request(pattern, answer.status, answeredMs);
-      log = { ...log, ...(await sendStream(response, answer, answer.stream, { pattern, requestId, options })) };
+      log = {
+        ...log,
+        ...(await sendStream(response, answer, answer.stream, { pattern, requestId, isAdmitted, options })),
+      };
     } else sendAnswer(response, answer, { requestId, options });
   } catch (error) {
     const problem = options.toProblem(error, requestId);
@@ -271,6 +284,10 @@ function withPrefix(answer: Answer, prefix: string): Answer {
   const location = answer.headers?.['Location'];
   if (prefix === '' || location === undefined) return answer;
   return { ...answer, headers: { ...answer.headers, Location: `${prefix}${location}` } };
+}
+
+function withHeaders(answer: Answer, more: Readonly<Record<string, string>> | null): Answer {
+  return more === null ? answer : { ...answer, headers: { ...answer.headers, ...more } };
 }
 
 function hasBody(headers: IncomingHttpHeaders): boolean {

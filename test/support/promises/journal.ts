@@ -33,6 +33,8 @@ const TRANSFER = record([
   't.expires_in',
   't.if_from_entry_number',
   't.if_min_available_after',
+  't.ordered_by',
+  't.approved_by',
 ]);
 
 const SEAL = `
@@ -108,9 +110,17 @@ export const JOURNAL_RULES: readonly Rule[] = [
       ) as t using (ledger_id, number)
       full join (
         select ledger_id, journal_number as number, count(*) as changes,
-          string_agg(${record(['account_number', 'currency', 'change_number', `encode(seal, 'hex')`])}, ''
-            order by account_number, currency, change_number) as records
-        from account_changes
+          string_agg(record, '' order by place, account_number, currency, change_number, id) as records
+        from (
+          select ledger_id, journal_number, 1 as place, account_number, currency, change_number, null as id,
+            ${record(['account_number', 'currency', 'change_number', `encode(seal, 'hex')`, 'ordered_by', 'approved_by'])} as record
+          from account_changes
+          union all
+          select ledger_id, journal_number, 2, null, null, null, id,
+            ${record(['id', 'action', 'actor', 'subject', 'details', micros('at')])}
+          from audit_log
+          where journal_number is not null
+        ) as change
         group by ledger_id, journal_number
       ) as c using (ledger_id, number)
       where (j.digest, j.transfer_count::bigint, j.change_count::bigint) is distinct from (

@@ -17,6 +17,7 @@ import { ACCOUNT_FORM, EXTERNAL } from '../../../domain/account.ts';
 import { CURRENCY_FORM } from '../../../domain/currency.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import { createAccounts } from '../opening.ts';
+import { requireScope } from '../permissions.ts';
 import { Problem } from '../../http/problem.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
@@ -48,6 +49,7 @@ function routesOfAccounts(services: Services): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/accounts',
+      scope: 'accounts:write',
       summary: 'Open an account, or several at once',
       query: NO_PARAMETERS,
       needsAdmission: true,
@@ -62,19 +64,22 @@ function routesOfAccounts(services: Services): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/accounts',
+      scope: 'accounts:read',
       summary: 'Accounts, in order of number',
       query: listAccountsSchema,
       body: NO_BODY,
       answers: { 200: 'AccountPage' },
-      handle: async ({ ledger, query, caller }) => {
+      handle: async ({ ledger, principal, query, caller }) => {
         // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
-        return await services.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query));
+        const { accountPrefix } = principal.limits;
+        return await services.scans.run(caller, (pool) => showAccounts({ pool, ledger }, query, accountPrefix));
       },
     }),
     defineRoute({
       method: 'GET',
       pattern: '/accounts/:account_number',
+      scope: 'accounts:read',
       summary: 'One account',
       query: readAccountSchema,
       body: NO_BODY,
@@ -89,6 +94,7 @@ function routesOfAccounts(services: Services): Route[] {
     defineRoute({
       method: 'PATCH',
       pattern: '/accounts/:account_number',
+      scope: 'accounts:write',
       summary: 'Change an account: anything but its balance and its currency',
       query: NO_PARAMETERS,
       body: updateAccountSchema,
@@ -100,6 +106,7 @@ function routesOfAccounts(services: Services): Route[] {
     defineRoute({
       method: 'DELETE',
       pattern: '/accounts/:account_number',
+      scope: 'accounts:admin',
       summary: 'Close an account; its history stays',
       query: NO_PARAMETERS,
       body: NO_BODY,
@@ -114,6 +121,7 @@ function routesOfHistory(services: Services): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/accounts/:account_number/entries',
+      scope: 'accounts:read',
       summary: "An account's history",
       query: listEntriesSchema,
       body: NO_BODY,
@@ -124,6 +132,7 @@ function routesOfHistory(services: Services): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/accounts/:account_number/balance',
+      scope: 'accounts:read',
       summary: 'The balance at an instant',
       query: balanceSchema,
       body: NO_BODY,
@@ -146,7 +155,11 @@ function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): vo
   throw new Problem('filter_too_wide', 'A key without a value has no index. Add the value: `metadata=key:value`.');
 }
 
-async function showAccounts(books: Books, query: z.output<typeof listAccountsSchema>): Promise<Answer> {
+async function showAccounts(
+  books: Books,
+  query: z.output<typeof listAccountsSchema>,
+  prefix: string | null,
+): Promise<Answer> {
   // The cursor is the number and the currency of the last account of the page.
   const [accountNumber = '', currency = '', ...rest] = query.after?.split(':') ?? [];
   const isCursor = ACCOUNT_FORM.test(accountNumber) && CURRENCY_FORM.test(currency) && rest.length === 0;
@@ -155,6 +168,7 @@ async function showAccounts(books: Books, query: z.output<typeof listAccountsSch
   const accounts = await listAccounts(books.pool, books.ledger, {
     limit: query.limit + 1,
     after,
+    prefix,
     metadata: query.metadata ?? null,
   });
   const items = renderItems(accounts, query.limit, renderAccount);
@@ -167,13 +181,15 @@ async function changeAccount(
   services: Services,
   context: RequestContext<unknown, Record<string, unknown>>,
 ): Promise<Answer> {
-  const { ledger, caller, body } = context;
+  const { ledger, principal, caller, body } = context;
   const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
   if (immutable !== undefined) {
     const hint = immutable === 'balance' ? 'only transfers move money' : 'it is fixed when the account is opened';
     throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
   }
   const change = parseRequest(updateAccountSchema, body);
+  const isAdministrative = change.overdraft_limit !== undefined || change.status !== undefined;
+  if (isAdministrative) requireScope(principal, 'accounts:admin');
   const account = await findOwn(services, context);
   try {
     const updated = await services.changes.run(
@@ -189,7 +205,7 @@ async function changeAccount(
             metadata: change.metadata,
             status: change.status,
           });
-          if (record) await sealAccount(connection, ledger, record);
+          if (record) await sealAccount(connection, ledger, record, { orderedBy: principal.id, approvedBy: null });
           return record;
         }),
     );
@@ -202,14 +218,14 @@ async function changeAccount(
 }
 
 async function endAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
-  const { ledger, caller } = context;
+  const { ledger, principal, caller } = context;
   const account = await findOwn(services, context);
   const closed = await services.changes.run(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
         const done = await closeAccount(connection, ledger, account.accountNumber);
-        if (done) await sealAccount(connection, ledger, account);
+        if (done) await sealAccount(connection, ledger, account, { orderedBy: principal.id, approvedBy: null });
         return done;
       }),
   );

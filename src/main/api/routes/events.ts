@@ -23,6 +23,8 @@ export function eventRoutes(parts: FeedParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/events',
+      wholeLedger: true,
+      scope: 'events:read',
       summary: 'Settled transfers, in commit order and without gaps; live with Accept: text/event-stream',
       query: eventsSchema,
       body: NO_BODY,

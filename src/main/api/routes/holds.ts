@@ -2,13 +2,13 @@
 import type { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { type HoldRecord, loadHold } from '../../../db/queries/holds.ts';
-import type { Ledger } from '../../../domain/ledger.ts';
 import { isUuid } from '../../../validation.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { Problem } from '../../http/problem.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, TRANSFER_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
+import { maySeeTransfer } from '../permissions.ts';
 import { submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
 import { refuseAmount, toFields } from './transfers.ts';
@@ -20,6 +20,7 @@ export function holdRoutes(services: Services): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/holds',
+      scope: 'holds:write',
       summary: 'Reserve money for a later transfer',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
@@ -30,20 +31,25 @@ export function holdRoutes(services: Services): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/holds/:id',
+      scope: 'transfers:read',
       summary: 'One hold',
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Hold' },
-      handle: async ({ ledger, parameters, caller }) => ({
+      handle: async ({ ledger, principal, parameters, caller }) => ({
         status: 200,
         json: renderHold(
-          await services.lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0])),
+          await services.lookUps.run(
+            caller,
+            async (pool) => await findHold(pool, { ledger, principal }, parameters[0]),
+          ),
         ),
       }),
     }),
     defineRoute({
       method: 'POST',
       pattern: '/holds/:id/capture',
+      scope: 'holds:write',
       summary: 'Move held money: the remaining amount or a part of it',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
@@ -55,6 +61,7 @@ export function holdRoutes(services: Services): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/holds/:id/void',
+      scope: 'holds:write',
       summary: 'Release the remaining amount of a hold',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
@@ -87,7 +94,7 @@ async function captureHold(
   refuseAmount(body.amount);
   return await submitOne(
     services.engine,
-    { ...context, fingerprinted: ['capture', hold.id, body] },
+    { ...context, fingerprinted: ['capture', hold.id, body], amountAtMost: hold.amount },
     {
       ...partiesOf(hold),
       kind: 'capture',
@@ -122,18 +129,23 @@ function partiesOf(hold: HoldRecord) {
   return { parentId: hold.id, fromAccount: hold.fromAccount, toAccount: hold.toAccount, currency: hold.currency };
 }
 
-async function findHold(pool: ConnectionPool, ledger: Ledger, id: string | undefined): Promise<HoldRecord> {
+async function findHold(
+  pool: ConnectionPool,
+  { ledger, principal }: Pick<RequestContext<unknown, unknown>, 'ledger' | 'principal'>,
+  id: string | undefined,
+): Promise<HoldRecord> {
   const hold = id !== undefined && isUuid(id) ? await loadHold(pool, ledger, id) : undefined;
-  if (!hold) throw new Problem('hold_not_found', 'There is no hold with this id.');
+  if (!hold || !maySeeTransfer(principal, hold)) throw new Problem('hold_not_found', 'There is no hold with this id.');
   return hold;
 }
 
 /** A hold that a capture or a void may name. It may have ended since it was opened. */
 async function findOpened(
   { lookUps }: Services,
-  { ledger, caller, parameters }: Pick<RequestContext<unknown, unknown>, 'ledger' | 'caller' | 'parameters'>,
+  context: Pick<RequestContext<unknown, unknown>, 'ledger' | 'caller' | 'principal' | 'parameters'>,
 ): Promise<HoldRecord> {
-  const hold = await lookUps.run(caller, async (pool) => await findHold(pool, ledger, parameters[0]));
+  const { caller, parameters } = context;
+  const hold = await lookUps.run(caller, async (pool) => await findHold(pool, context, parameters[0]));
   if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so it does not exist.');
   if (hold.state !== 'pending') return hold;
   throw new Problem(

@@ -8,6 +8,7 @@ import { Problem } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { createLedgerSchema, listLedgersSchema, NO_PARAMETERS } from '../schemas.ts';
+import { notAllowed } from '../permissions.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderLedger } from '../views.ts';
@@ -23,6 +24,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/ledgers',
+      scope: 'ledgers:admin',
       global: true,
       summary: 'Create a ledger',
       query: NO_PARAMETERS,
@@ -33,6 +35,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/ledgers',
+      scope: 'ledgers:admin',
       global: true,
       summary: 'Ledgers, in order of name',
       query: listLedgersSchema,
@@ -52,12 +55,17 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/ledgers/:ledger',
+      scope: 'accounts:read',
+      ofOwnLedger: true,
       global: true,
       summary: 'One ledger',
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Ledger' },
-      handle: async ({ parameters: [name = ''], caller }) => {
+      handle: async ({ parameters: [name = ''], principal, caller }) => {
+        if (principal.ledger !== null && principal.ledger !== name) {
+          throw notAllowed(`The key belongs to the ledger ${principal.ledger}.`);
+        }
         const record = isLedgerName(name)
           ? await parts.lookUps.run(caller, async (pool) => await loadLedgerRecord(pool, name))
           : undefined;

@@ -21,6 +21,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/healthz',
+      scope: 'open',
       global: true,
       operational: true,
       summary: 'Whether the process is alive',
@@ -32,6 +33,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/readyz',
+      scope: 'open',
       global: true,
       operational: true,
       summary: 'Whether the service can accept transfers',
@@ -52,6 +54,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/metrics',
+      scope: 'metrics:read',
       global: true,
       operational: true,
       summary: 'Metrics, for Prometheus',
@@ -63,6 +66,7 @@ export function operationRoutes(parts: {
     defineRoute({
       method: 'GET',
       pattern: '/openapi.json',
+      scope: 'open',
       global: true,
       summary: 'This interface, as OpenAPI 3.1',
       query: NO_PARAMETERS,

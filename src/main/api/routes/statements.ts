@@ -34,6 +34,8 @@ export function statementRoutes(parts: StatementParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/balances',
+      wholeLedger: true,
+      scope: 'statements:read',
       summary: 'The trial balance: the balances of all accounts together, per currency',
       query: balancesSchema,
       body: NO_BODY,
@@ -49,6 +51,7 @@ export function statementRoutes(parts: StatementParts): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/accounts/:account_number/statements/:month',
+      scope: 'statements:read',
       summary: "An account's statement of a month (UTC), as JSON, CSV or a page that prints well",
       query: statementSchema,
       body: NO_BODY,

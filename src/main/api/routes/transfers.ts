@@ -18,6 +18,7 @@ import {
   NO_PARAMETERS,
   reverseTransferSchema,
 } from '../schemas.ts';
+import { refuseForeignAccount, refuseWholeLedger } from '../permissions.ts';
 import { findTransfer, submitGroup, submitOne, type TransferFields } from '../submission.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderTransfer } from '../views.ts';
@@ -38,6 +39,7 @@ export function transferRoutes(services: Services): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/transfers',
+      scope: 'transfers:write',
       summary: 'Create a transfer, or several at once',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
@@ -52,6 +54,7 @@ export function transferRoutes(services: Services): Route[] {
     defineRoute({
       method: 'POST',
       pattern: '/transfers/:id/reversals',
+      scope: 'reversals:write',
       summary: 'Reverse a transfer, whole or in part',
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
@@ -63,25 +66,31 @@ export function transferRoutes(services: Services): Route[] {
     defineRoute({
       method: 'GET',
       pattern: '/transfers/:id',
+      scope: 'transfers:read',
       summary: 'One transfer',
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Transfer' },
-      handle: async ({ ledger, parameters, caller }) => ({
+      handle: async (context) => ({
         status: 200,
-        json: renderTransfer(await services.lookUps.run(caller, (pool) => findTransfer(pool, ledger, parameters[0]))),
+        json: renderTransfer(
+          await services.lookUps.run(context.caller, (pool) => findTransfer(pool, context, context.parameters[0])),
+        ),
       }),
     }),
     defineRoute({
       method: 'GET',
       pattern: '/transfers',
+      scope: 'transfers:read',
       summary: 'Transfers: pending ones first, then the last settled first',
       query: listTransfersSchema,
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
-      handle: async ({ ledger, query, caller }) => {
+      handle: async ({ ledger, principal, query, caller }) => {
         // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
+        if (query.account === undefined) refuseWholeLedger(principal);
+        else refuseForeignAccount(principal, query.account);
         const isByKey = (query.request_id ?? query.group_id ?? query.parent_id) !== undefined;
         const reads = isByKey ? services.lookUps : services.scans;
         return await reads.run(caller, (pool) => showTransfers(pool, ledger, query));
@@ -107,7 +116,7 @@ async function reverseTransfer(
   const { body } = context;
   const original = await services.lookUps.run(
     context.caller,
-    async (pool) => await findTransfer(pool, context.ledger, context.parameters[0]),
+    async (pool) => await findTransfer(pool, context, context.parameters[0]),
   );
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only a completed one can be reversed.');
@@ -115,7 +124,7 @@ async function reverseTransfer(
   refuseAmount(body.amount);
   return await submitOne(
     services.engine,
-    { ...context, fingerprinted: ['reversals', original.id, body] },
+    { ...context, fingerprinted: ['reversals', original.id, body], amountAtMost: original.amount },
     {
       kind: 'reversal',
       parentId: original.id,

@@ -1,0 +1,176 @@
+// The doors of the service: who sends a request, and whether it may use the route in the ledger. It is checked before
+// the body of the request is read.
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Principal } from '../../domain/access.ts';
+import { type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
+import type { KeyRing } from '../access/key-ring.ts';
+import { type RateDecision, rateHeaders, type RateLimits } from '../access/rates.ts';
+import type { Refusal, RefusalLog } from '../access/refusal-log.ts';
+import type { Admitted, Endpoint } from '../http/endpoint.ts';
+import { Problem } from '../http/problem.ts';
+import { callerOf, type Shares } from '../shares.ts';
+import { unavailableProblem } from './failures.ts';
+import type { LedgerRegistry } from './ledgers.ts';
+import { ANYBODY, insufficientScope, notAllowed, unauthorized } from './permissions.ts';
+import type { Route } from './route.ts';
+
+export type DoorParts = {
+  readonly keys: KeyRing;
+  readonly rates: RateLimits;
+  readonly refusals: RefusalLog;
+  readonly ledgers: LedgerRegistry;
+  /** Finds a ledger that is not cached. Throws ledger_not_found, or a 503. */
+  readonly findLedger: (name: string) => Promise<Ledger>;
+  /** How the connections are divided between keys. */
+  readonly connections: Shares;
+  /** Whether only this machine can connect. Then a service without keys serves everybody. */
+  readonly isOnLoopback: boolean;
+};
+
+type Found = { readonly principal: Principal; readonly caller: string; readonly address: string };
+
+export class Doors {
+  readonly #parts: DoorParts;
+  /** The connections that were counted for a key. */
+  readonly #counted = new WeakSet<Socket>();
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+  }
+
+  /** The endpoint of a route, which callers reach through these doors. */
+  guard(route: Route): Endpoint<Ledger, Principal> {
+    return { ...route, admit: (request, ledgerName) => this.#admit(request, route, ledgerName) };
+  }
+
+  /** Throws unauthorized, insufficient_scope, not_allowed, rate_limited, ledger_not_found, or a 503. */
+  #admit(
+    request: IncomingMessage,
+    route: Route,
+    ledgerName: string | null,
+  ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
+    if (route.scope === 'open') return this.#enter(this.#anybody(request), ledgerName);
+    if (!this.#parts.keys.isFresh) return this.#admitWhenFresh(request, route, ledgerName);
+    return this.#check(request, route, ledgerName);
+  }
+
+  /** Whether a caller that was admitted may still read a stream. */
+  isAdmitted({ id }: Principal): boolean {
+    const { keys } = this.#parts;
+    return id === null ? !keys.hasKeys : keys.isValid(id);
+  }
+
+  /** A process that cannot read the keys does not know which are revoked. Nor can it do anything without the database. */
+  async #admitWhenFresh(request: IncomingMessage, route: Route, ledgerName: string | null) {
+    await this.#parts.keys.refresh();
+    if (!this.#parts.keys.isFresh) throw unavailableProblem();
+    return await this.#check(request, route, ledgerName);
+  }
+
+  #check(
+    request: IncomingMessage,
+    route: Route,
+    ledgerName: string | null,
+  ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
+    let found: Found | null = null;
+    try {
+      found = this.#identify(request);
+      const { principal } = found;
+      if (principal.ledger !== null && (route.global ? !route.ofOwnLedger : isAnother(principal.ledger, ledgerName))) {
+        throw notAllowed(`The key belongs to the ledger ${principal.ledger}.`);
+      }
+      if (route.scope !== 'open' && !principal.scopes.has(route.scope)) throw insufficientScope(route.scope);
+      const rate = this.#countRequest(found);
+      this.#countConnection(request.socket, found);
+      return this.#enter(found, ledgerName ?? principal.ledger, rate);
+    } catch (error) {
+      if (error instanceof Problem) {
+        const { ledgers, refusals } = this.#parts;
+        const ledger = ledgers.recall(found?.principal.ledger ?? ledgerName ?? MAIN_LEDGER.name) ?? MAIN_LEDGER;
+        refusals.note(toRefusal(error, route, { ledger, address: addressOf(request), ...found }));
+      }
+      throw error;
+    }
+  }
+
+  #identify(request: IncomingMessage): Found {
+    const { keys, isOnLoopback } = this.#parts;
+    if (isOnLoopback && !keys.hasKeys) return this.#anybody(request);
+    const { authorization } = request.headers;
+    if (authorization === undefined) {
+      throw unauthorized('Send a key: `Authorization: Bearer gp_…`. The operator creates keys.', false);
+    }
+    const token = tokenOf(authorization);
+    const principal = token === null ? null : keys.find(token);
+    if (!principal) throw unauthorized('The key is unknown, expired or revoked.', true);
+    return { principal, caller: `key:${principal.id}`, address: addressOf(request) };
+  }
+
+  #anybody(request: IncomingMessage): Found {
+    const address = addressOf(request);
+    return { principal: ANYBODY, caller: address, address };
+  }
+
+  #countRequest({ principal: { id, limits } }: Found): RateDecision | null {
+    if (id === null || limits.requestsPerSecond === null) return null;
+    const rate = this.#parts.rates.take(id, limits.requestsPerSecond, performance.now());
+    if (rate.allowed) return rate;
+    throw new Problem('rate_limited', `The key may send ${rate.limit} requests per second.`, {
+      headers: { ...rateHeaders(rate), 'Retry-After': String(rate.retryAfterSeconds) },
+    });
+  }
+
+  /** A connection counts for the first key that is used on it. */
+  #countConnection(socket: Socket, { principal, caller }: Found): void {
+    if (principal.id === null || this.#counted.has(socket)) return;
+    const { connections } = this.#parts;
+    if (!connections.tryTake(caller)) {
+      throw new Problem('too_many_connections', 'The key has its share of connections. Use fewer.', {
+        headers: { 'Retry-After': '1', Connection: 'close' },
+      });
+    }
+    this.#counted.add(socket);
+    socket.once('close', () => connections.release(caller));
+  }
+
+  #enter(
+    found: Found,
+    ledgerName: string | null,
+    rate: RateDecision | null = null,
+  ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
+    const answerHeaders = rate && rateHeaders(rate);
+    const name = ledgerName ?? MAIN_LEDGER.name;
+    const ledger = this.#parts.ledgers.recall(name);
+    if (ledger) return { ...found, ledger, answerHeaders };
+    return this.#parts.findLedger(name).then((loaded) => ({ ...found, ledger: loaded, answerHeaders }));
+  }
+}
+
+/** A refusal as the audit log has it. */
+export function toRefusal(
+  { code }: Problem,
+  { method, pattern }: Pick<Route, 'method' | 'pattern'>,
+  { ledger, address, principal }: { ledger: Ledger; address: string; principal?: Principal },
+): Refusal {
+  return { ledgerId: ledger.id, code, actor: principal?.id ?? null, subject: `${method} ${pattern}`, address };
+}
+
+function isAnother(own: string, named: string | null): boolean {
+  return named !== null && named !== own;
+}
+
+function addressOf({ socket }: IncomingMessage): string {
+  return callerOf(socket.remoteAddress);
+}
+
+const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
+const BASIC = /^Basic +([A-Za-z0-9+/]+={0,2})$/i;
+
+/** The token of a Bearer header, or the user name of a Basic one; null if it is neither. */
+function tokenOf(authorization: string): string | null {
+  const bearer = BEARER.exec(authorization)?.[1];
+  if (bearer !== undefined) return bearer;
+  const basic = BASIC.exec(authorization)?.[1];
+  return basic === undefined ? null : (Buffer.from(basic, 'base64').toString().split(':')[0] ?? null);
+}
