@@ -47,7 +47,10 @@ export function parseArguments<Shape extends z.ZodRawShape>(
   shape: Shape,
   args: Readonly<Record<string, unknown>>,
 ): z.output<z.ZodObject<Shape>> {
-  const { _: words, ...options } = args;
+  const { _: words, ...received } = args;
+  // citty adds each option once more in camel case.
+  const isCopy = (name: string) => name !== toKebab(name) && Object.hasOwn(shape, toKebab(name));
+  const options = Object.fromEntries(Object.entries(received).filter(([name]) => !isCopy(name)));
   if (Array.isArray(words) && words.length > 0) {
     throw new CommandError(EXIT.wrongUsage, `"${words[0]}" is not an argument of this command; see --help.`);
   }
@@ -58,6 +61,10 @@ export function parseArguments<Shape extends z.ZodRawShape>(
     throw new CommandError(EXIT.wrongUsage, `There is no option --${issue.keys[0]}; see --help.`);
   }
   throw new CommandError(EXIT.wrongUsage, `The option --${issue?.path.join('.')} is wrong: it ${issue?.message}.`);
+}
+
+function toKebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /**

@@ -17,6 +17,9 @@ const COMMANDS: SubCommandsDef = {
   report: async () => (await import('./report.ts')).report,
   statement: async () => (await import('./statement.ts')).statement,
   audit: async () => (await import('./audit.ts')).audit,
+  keys: async () => (await import('./keys.ts')).keys,
+  'audit-log': async () => (await import('./audit-log.ts')).auditLog,
+  'approval-rule': async () => (await import('./approval-rule.ts')).approvalRule,
   load: async () => (await import('./load/load.ts')).load,
 };
 
@@ -26,30 +29,46 @@ const gopherpay = defineCommand({
 });
 
 async function main(words: readonly string[]): Promise<number> {
-  const [name, ...rest] = words;
+  const [name] = words;
   if (name === '--version') {
     await writeStandardOutput([`${VERSION}\n`]);
     return EXIT.ok;
   }
-  const command = await findCommand(name);
+  const { command, parent, rest } = await findCommand(words);
   if (words.includes('--help') || words.includes('-h')) {
-    const usage = command ? await renderUsage(command, gopherpay) : await renderUsage(gopherpay);
+    const usage = command ? await renderUsage(command, parent) : await renderUsage(parent);
     await writeStandardOutput([forStream(process.stdout, usage)]);
     return EXIT.ok;
   }
   if (!command) {
-    const complaint = name === undefined ? 'A command is missing.' : `There is no command "${name}".`;
-    process.stderr.write(forStream(process.stderr, `${complaint}\n${await renderUsage(gopherpay)}`));
+    const [missing] = rest;
+    const complaint = missing === undefined ? 'A command is missing.' : `There is no command "${missing}".`;
+    process.stderr.write(forStream(process.stderr, `${complaint}\n${await renderUsage(parent)}`));
     return EXIT.wrongUsage;
   }
-  await runCommand(command, { rawArgs: rest });
+  await runCommand(command, { rawArgs: [...rest] });
   return EXIT.ok;
 }
 
-async function findCommand(name = ''): Promise<CommandDef | undefined> {
-  if (!Object.hasOwn(COMMANDS, name)) return undefined;
-  const command = COMMANDS[name];
-  return typeof command === 'function' ? await command() : await command;
+type Found = {
+  /** Undefined: the first word of `rest` names no command. */
+  readonly command: CommandDef | undefined;
+  readonly parent: CommandDef;
+  /** The words after the command. */
+  readonly rest: readonly string[];
+};
+
+/** The command that the first word names, or the first two words, such as `keys create`. */
+async function findCommand(words: readonly string[], parent: CommandDef = gopherpay): Promise<Found> {
+  const [name = '', ...rest] = words;
+  const commands = (await resolve(parent.subCommands)) ?? {};
+  const command = Object.hasOwn(commands, name) ? await resolve(commands[name]) : undefined;
+  if (command?.subCommands === undefined) return { command, parent, rest: command ? rest : words };
+  return await findCommand(rest, command);
+}
+
+async function resolve<Value>(value: Value | Promise<Value> | (() => Value | Promise<Value>)): Promise<Value> {
+  return value instanceof Function ? await value() : await value;
 }
 
 /** citty colors its usage for every reader; here only terminals get colors. */

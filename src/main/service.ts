@@ -25,7 +25,7 @@ import { transferRoutes } from './api/routes/transfers.ts';
 import { Doors } from './api/doors.ts';
 import { KeyRing } from './access/key-ring.ts';
 import { RateLimits } from './access/rates.ts';
-import { RefusalLog } from './access/refusal-log.ts';
+import { RefusalLog } from './api/refusal-log.ts';
 import { AllowedHosts, isLoopback } from './http/hosts.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';

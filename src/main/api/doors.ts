@@ -6,7 +6,7 @@ import type { Principal } from '../../domain/access.ts';
 import { type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
 import type { KeyRing } from '../access/key-ring.ts';
 import { type RateDecision, rateHeaders, type RateLimits } from '../access/rates.ts';
-import type { Refusal, RefusalLog } from '../access/refusal-log.ts';
+import type { Refusal, RefusalLog } from './refusal-log.ts';
 import type { Admitted, Endpoint } from '../http/endpoint.ts';
 import { Problem } from '../http/problem.ts';
 import { callerOf, type Shares } from '../shares.ts';

@@ -4,7 +4,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { RunningEngine } from '../engine/start.ts';
 import { toRefusal } from './doors.ts';
 import { unavailableProblem } from './failures.ts';
-import type { RefusalLog } from '../access/refusal-log.ts';
+import type { RefusalLog } from './refusal-log.ts';
 import { refuseForeignAccount, refuseWholeLedger } from './permissions.ts';
 import type { Metrics } from '../engine/metrics.ts';
 import { Problem } from '../http/problem.ts';

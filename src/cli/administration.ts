@@ -1,0 +1,33 @@
+// Commands that change who may do what: their connection to the database, and how the audit log names their user.
+import { userInfo } from 'node:os';
+import type { Config } from '../config.ts';
+import { connect, disconnect, type Queryable } from '../db/connection/connect.ts';
+import { Transaction } from '../db/connection/transaction.ts';
+import { withDatabase } from './command.ts';
+
+/** Who runs the command, as the audit log names it. */
+export const ACTOR = `cli:${userInfo().username}`;
+
+/** Runs `work` in a transaction, as the owner of the database. */
+export async function administer<Result>(
+  config: Config,
+  signal: AbortSignal,
+  work: (connection: Queryable) => Promise<Result>,
+): Promise<Result> {
+  return await withDatabase(config, async (database) => {
+    const connection = await connect(database, config.databaseTimeouts, {
+      applicationName: 'gopherpay administration',
+    });
+    const close = (): void => void disconnect(connection);
+    signal.addEventListener('abort', close, { once: true });
+    try {
+      const transaction = await Transaction.begin(connection);
+      const result = await work(transaction.connection);
+      await transaction.commit();
+      return result;
+    } finally {
+      signal.removeEventListener('abort', close);
+      await disconnect(connection);
+    }
+  });
+}
