@@ -61,9 +61,10 @@ create table approvals (
   state text collate "C" not null default 'pending',
   requested_by text collate "C" not null,
   decided_by text collate "C",
-  idempotency_key text collate "C",
-  -- SHA-256 of the content of the request.
-  fingerprint bytea not null,
+  -- The key of the request, or one that was made for it: it is executed under this key, and so only once.
+  idempotency_key text collate "C" not null,
+  -- SHA-256 of the content of the request, if the caller chose the key.
+  fingerprint bytea,
   request jsonb not null,
   constraint approvals_pkey primary key (ledger_id, id),
   constraint approvals_kind_known check (kind in ('transfers', 'account')),
@@ -72,7 +73,7 @@ create table approvals (
   constraint approvals_by_another check (decided_by <> requested_by or state = 'rejected')
 );
 
-create unique index approvals_key on approvals (ledger_id, idempotency_key) where idempotency_key is not null;
+create unique index approvals_key on approvals (ledger_id, idempotency_key);
 create index approvals_pending on approvals (ledger_id, id) where state = 'pending';
 
 -- What was administered, and what was refused. Administration is covered by a row of the journal, like a change of an

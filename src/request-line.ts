@@ -5,6 +5,7 @@
 export type LogFields = {
   readonly transfer_id?: string;
   readonly group_id?: string;
+  readonly approval_id?: string;
   /** The number of transfers in the group. */
   readonly transfers?: number;
   /** How a streamed response ended, and how many bytes of it were sent. */
@@ -21,6 +22,8 @@ export type RequestLine = {
   readonly route: string;
   /** The ledger that the request is about, if its route has one. */
   readonly ledger: string | undefined;
+  /** The id of the key that sent it. */
+  readonly key: string | undefined;
   readonly status: number;
   readonly requestBytes: number;
   readonly durationMs: number;
@@ -32,12 +35,13 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 
 /** Renders a line at level `info`, with its newline. `time` is the member of the timestamp, with a comma before it. */
 export function renderRequest(line: RequestLine, time: string): string {
-  const { requestId, method, route, ledger, status, requestBytes, durationMs, log } = line;
+  const { requestId, method, route, ledger, key, status, requestBytes, durationMs, log } = line;
   const duration = Math.round(durationMs * 1000) / 1000;
   let more = '';
   if (log !== undefined) {
     if (log.transfer_id !== undefined) more += `,"transfer_id":${renderText(log.transfer_id)}`;
     if (log.group_id !== undefined) more += `,"group_id":${renderText(log.group_id)}`;
+    if (log.approval_id !== undefined) more += `,"approval_id":${renderText(log.approval_id)}`;
     if (log.transfers !== undefined) more += `,"transfers":${renderNumber(log.transfers)}`;
     if (log.ended !== undefined) more += `,"ended":${renderText(log.ended)}`;
     if (log.bytes !== undefined) more += `,"bytes":${renderNumber(log.bytes)}`;
@@ -45,7 +49,7 @@ export function renderRequest(line: RequestLine, time: string): string {
   }
   return (
     `{"level":30${time},"request_id":${renderText(requestId)},"method":${renderText(method)},"route":${renderText(route)}` +
-    `${ledger === undefined ? '' : `,"ledger":${renderText(ledger)}`},"status":${renderNumber(status)},"request_bytes":${renderNumber(requestBytes)},"duration_ms":${renderNumber(duration)}` +
+    `${ledger === undefined ? '' : `,"ledger":${renderText(ledger)}`}${key === undefined ? '' : `,"key":${renderText(key)}`},"status":${renderNumber(status)},"request_bytes":${renderNumber(requestBytes)},"duration_ms":${renderNumber(duration)}` +
     `${more},"msg":"request"}\n`
   );
 }

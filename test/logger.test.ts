@@ -82,6 +82,7 @@ const PLAIN_LINE: RequestLine = {
   method: 'POST',
   route: '/transfers',
   ledger: 'main',
+  key: 'key1',
   status: 202,
   requestBytes: 70,
   durationMs: 1.5,
@@ -90,7 +91,7 @@ const PLAIN_LINE: RequestLine = {
 const EDGE_CASE_LINES: RequestLine[] = [
   PLAIN_LINE,
   { ...PLAIN_LINE, log: undefined },
-  { ...PLAIN_LINE, ledger: undefined },
+  { ...PLAIN_LINE, ledger: undefined, key: undefined },
   { ...PLAIN_LINE, log: {} },
   { ...PLAIN_LINE, log: { group_id: 'g', transfers: 2 } },
   {
@@ -98,7 +99,7 @@ const EDGE_CASE_LINES: RequestLine[] = [
     log: { transfer_id: 't', group_id: 'g', transfers: 1, ended: 'broken_off', bytes: 9, code: 'internal' },
   },
   ...EDGE_CASE_TEXTS.flatMap((text): RequestLine[] => [
-    { ...PLAIN_LINE, requestId: text, method: text, route: text, ledger: text },
+    { ...PLAIN_LINE, requestId: text, method: text, route: text, ledger: text, key: text },
     { ...PLAIN_LINE, log: { transfer_id: text, group_id: text, ended: text, code: text } },
   ]),
   ...EDGE_CASE_NUMBERS.map((number) => ({
@@ -111,12 +112,13 @@ const EDGE_CASE_LINES: RequestLine[] = [
 ];
 
 /** The fields of a request's line, in order, for the general logger. */
-function fieldsOf({ requestId, method, route, ledger, status, requestBytes, durationMs, log }: RequestLine) {
+function fieldsOf({ requestId, method, route, ledger, key, status, requestBytes, durationMs, log }: RequestLine) {
   return {
     request_id: requestId,
     method,
     route,
     ledger,
+    key,
     status,
     request_bytes: requestBytes,
     duration_ms: Math.round(durationMs * 1000) / 1000,
@@ -162,7 +164,7 @@ test('logger: a request line with any text and numbers equals the line of the ge
   const number = fc.oneof(fc.nat(), fc.double());
   // In the order in which the fields are written.
   const log = fc.record(
-    { transfer_id: text, group_id: text, transfers: number, ended: text, bytes: number, code: text },
+    { transfer_id: text, group_id: text, approval_id: text, transfers: number, ended: text, bytes: number, code: text },
     { requiredKeys: [], noNullPrototype: true },
   );
   const line = fc.record({
@@ -170,6 +172,7 @@ test('logger: a request line with any text and numbers equals the line of the ge
     method: text,
     route: text,
     ledger: fc.option(text, { nil: undefined }),
+    key: fc.option(text, { nil: undefined }),
     status: number,
     requestBytes: number,
     durationMs: number,

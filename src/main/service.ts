@@ -15,6 +15,8 @@ import { ENGINE_CONNECTIONS, type RunningEngine, startEngine } from './engine/st
 import { toProblem } from './api/failures.ts';
 import { Feed } from './api/feed.ts';
 import { guardRoute, refuseUnreachable } from './api/guards.ts';
+import { approvalRoutes } from './api/routes/approvals.ts';
+import { auditLogRoutes } from './api/routes/audit-log.ts';
 import { accountRoutes } from './api/routes/accounts.ts';
 import { eventRoutes } from './api/routes/events.ts';
 import { holdRoutes } from './api/routes/holds.ts';
@@ -97,7 +99,7 @@ export async function startService(
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
   const access = await startAccess(config, { pool: pools.accessPool, logger }, stack);
-  const books = bookRoutes(config, { pools, running, metrics, feed, ledgers, refusals: access.refusals });
+  const books = bookRoutes(config, { pools, running, metrics, feed, ledgers, ...access });
   const operations = operationRoutes({
     intake: running.engine.intake,
     metrics,
@@ -200,10 +202,11 @@ function bookRoutes(
     metrics: Metrics;
     feed: Feed;
     ledgers: LedgerRegistry;
+    keys: KeyRing;
     refusals: RefusalLog;
   },
 ): Route[] {
-  const { pools, running, metrics, feed, ledgers, refusals } = parts;
+  const { pools, running, metrics, feed, ledgers, keys, refusals } = parts;
   const { pool, changePool, scanPool, readingPool, feedPool } = pools;
   const { callerSharePercent, databaseTimeouts } = config;
   const reads = (readPool: ConnectionPool, runningMax: number, advice: string | null = null): Reads =>
@@ -215,6 +218,7 @@ function bookRoutes(
     lookUps: reads(pool, POOL_CONNECTIONS_MAX),
     scans: reads(scanPool, SCAN_CONNECTIONS_MAX, FILTER_ADVICE),
     changes: reads(changePool, CHANGE_CONNECTIONS_MAX),
+    approvalAbove: keys.approvalAbove.bind(keys),
   };
   // One connection fewer than the pool has: statements that are being written continue beside new reads.
   const statementParts = {
@@ -232,6 +236,8 @@ function bookRoutes(
     ...accountRoutes(services),
     ...transferRoutes(services),
     ...holdRoutes(services),
+    ...approvalRoutes(services),
+    ...auditLogRoutes(services),
     ...statementRoutes(statementParts),
     ...eventRoutes(eventParts),
   ];

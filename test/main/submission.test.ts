@@ -13,6 +13,7 @@ import { Lease } from '../../src/main/engine/lease.ts';
 import { createMetrics } from '../../src/main/engine/metrics.ts';
 import { Problem } from '../../src/main/http/problem.ts';
 import { ANYBODY } from '../../src/main/api/permissions.ts';
+import { Reads } from '../../src/main/api/reads.ts';
 import { submitGroup } from '../../src/main/api/submission.ts';
 import { FakeTrials } from '../support/fake-pool.ts';
 
@@ -57,6 +58,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     amount: 1n,
     currency: null,
   }));
+  const changes = new Reads({ pool, runningMax: 1, waitTimeoutMs: 1000, advice: null });
   const submission = {
     requestId: '00000000-0000-7000-8000-000000000000',
     requestIdGiven: false,
@@ -77,7 +79,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     dispatcher,
     waitTimeoutMs: 1000,
   };
-  const submitted = submitGroup(engine, submission, members, false);
+  const submitted = submitGroup({ engine, changes, approvalAbove: () => null }, submission, members, false);
   // Intake has no connection: nothing else happens.
   await assert.rejects(submitted, (error) => error instanceof Problem && error.code === 'database_unavailable');
   assert.equal(read, 1);

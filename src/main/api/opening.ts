@@ -16,6 +16,8 @@ import { refuseForeignAccount, refuseTransfers, requireScope } from './permissio
 import type { Answer, RequestContext } from './route.ts';
 import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
 import type { Engine } from '../engine/engine.ts';
+import { refuseUnapproved } from './approvals.ts';
+import type { Services } from './reads.ts';
 import { keyReusedProblem, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
 import { renderAccount } from './views.ts';
 
@@ -30,13 +32,27 @@ type Wanted = {
 };
 
 /** Opens one account, or those of a list, and answers 201. Throws a problem if it cannot. */
-export async function createAccounts(engine: Engine, context: RequestContext<unknown, Body>): Promise<Answer> {
+export async function createAccounts(
+  services: Pick<Services, 'engine' | 'approvalAbove'>,
+  context: RequestContext<unknown, Body>,
+): Promise<Answer> {
+  const { engine } = services;
   const { body, ledger, principal, caller, headers } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
   const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
   refuseRepeated(bodies);
   const wanted = toWanted(bodies, context, idempotency);
   refuseOpenings(principal, wanted);
+  const amounts = [
+    ...wanted.transfers.map(({ amount }) => amount ?? 0n),
+    ...wanted.accounts.map((account) => account.overdraftLimit),
+  ];
+  refuseUnapproved(
+    services,
+    context,
+    amounts,
+    'Open the account without it, then transfer the money or change the limit.',
+  );
   const by = { orderedBy: principal.id, approvedBy: null };
   const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });

@@ -96,6 +96,8 @@ export type Services = {
   scans: Reads;
   /** For changes of accounts, which may wait for locks. */
   changes: Reads;
+  /** Above which amount a ledger's funding and overdraft limits need an approval; null: none does. */
+  readonly approvalAbove: (ledgerId: number) => bigint | null;
 };
 
 /** 503: other requests use all connections; nothing was stored. */

@@ -363,6 +363,22 @@ export const eventsSchema = z.strictObject({
   limit,
 });
 
+export const listApprovalsSchema = z.strictObject({
+  state: z.enum(['pending', 'approved', 'rejected', 'expired']).optional(),
+  limit,
+  after,
+});
+
+export const decideApprovalSchema = z.strictObject({
+  decision: z.enum(['approve', 'reject']).default('approve').describe('A key may reject its own request.'),
+});
+
+export const auditLogSchema = z.strictObject({
+  refused: z.enum(['true', 'false']).optional().describe('true: only refusals; false: only administration.'),
+  limit,
+  after,
+});
+
 export const NO_PARAMETERS = z.strictObject({});
 
 /** Parses a body or query parameters. Throws invalid_request with every validation error. */

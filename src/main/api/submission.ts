@@ -9,10 +9,14 @@ import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.t
 import { isUuid } from '../../validation.ts';
 import { type Engine, type Refusal, submit, type Submission, tryOut } from '../engine/engine.ts';
 import { unavailableProblem } from './failures.ts';
+import { releaseUsage, reserveUsage } from '../../db/ledger/key-usage.ts';
 import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
 import { maySeeTransfer, refuseTransfers } from './permissions.ts';
+import { askApproval, needsApproval } from './approvals.ts';
+import { keepTransfers } from './kept-transfers.ts';
+import type { Services } from './reads.ts';
 
 /** The fields of a transfer that a handler sets; the rest has defaults. */
 export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount' | 'currency'> &
@@ -30,12 +34,21 @@ export type TransferRequest = Pick<
   readonly approvedBy?: string | null;
 };
 
+/** How many transfers of a request the audit log shows. */
+const FACTS_MAX = 10;
+
 export const REPLAYED = { 'Idempotency-Replayed': 'true' };
 const KEY_FORM = /^[\u0021-\u007e]{1,255}$/;
 
 /** Submits one transfer: 202 pending, or 200 final. Throws a problem if it cannot. */
-export async function submitOne(engine: Engine, request: TransferRequest, fields: TransferFields): Promise<Answer> {
-  const submitted = await submitTransfers(engine, request, [toNewTransfer(request, fields)]);
+export async function submitOne(
+  services: Submitting,
+  request: TransferRequest,
+  fields: TransferFields,
+): Promise<Answer> {
+  const checked = await checkTransfers(services, request, [fields], null);
+  if ('answer' in checked) return checked.answer;
+  const submitted = await submitTransfers(services.engine, checked, [toNewTransfer(checked, fields)]);
   const [transfer] = submitted.transfers;
   if (!transfer) throw new TypeError('A request for a transfer has one.');
   if (submitted.isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
@@ -50,15 +63,17 @@ export async function submitOne(engine: Engine, request: TransferRequest, fields
 
 /** Submits several transfers at once, all or none if `atomic`: 202 while one is pending, or 200 when all are final. */
 export async function submitGroup(
-  engine: Engine,
-  request: TransferRequest,
+  services: Submitting,
+  requested: TransferRequest,
   members: readonly TransferFields[],
   atomic: boolean,
 ): Promise<Answer> {
+  const request = await checkTransfers(services, requested, members, atomic);
+  if ('answer' in request) return request.answer;
   const id = request.requestIdGiven ? randomUUIDv7() : request.requestId;
   const group = (position: number) => ({ id, position, atomic });
   const submitted = await submitTransfers(
-    engine,
+    services.engine,
     request,
     members.map((fields, position) => toNewTransfer(request, fields, group(position))),
   );
@@ -71,6 +86,57 @@ export async function submitGroup(
     json: renderGroup(namedId, atomic, transfers),
     log: { group_id: namedId, transfers: transfers.length },
   };
+}
+
+/** Submits the transfers of a request that was approved. */
+export async function submitKept(
+  services: Submitting,
+  request: TransferRequest,
+  { members, atomic }: { members: readonly TransferFields[]; atomic: boolean | null },
+): Promise<readonly Transfer[]> {
+  const checked = await checkTransfers(services, request, members, atomic);
+  if ('answer' in checked) throw new TypeError('An approved request needs no approval.');
+  const id = randomUUIDv7();
+  const group = (position: number) => (atomic === null ? null : { id, position, atomic });
+  const transfers = members.map((fields, position) => toNewTransfer(checked, fields, group(position)));
+  return (await submitTransfers(services.engine, checked, transfers)).transfers;
+}
+
+/** What submitting needs. */
+type Submitting = Pick<Services, 'engine' | 'changes' | 'approvalAbove'>;
+
+/** Refuses transfers that the caller may not order. Those that need an approval are kept, and answered. */
+async function checkTransfers(
+  services: Submitting,
+  request: TransferRequest,
+  members: readonly TransferFields[],
+  atomic: boolean | null,
+): Promise<TransferRequest | { readonly answer: Answer }> {
+  const { principal, fingerprinted, amountAtMost = null } = request;
+  const transfers = members.map((fields) => ({ ...fields, kind: fields.kind ?? 'transfer' }));
+  refuseTransfers(principal, transfers, amountAtMost);
+  const isDryRun = request.query.dry_run === 'true';
+  if (isDryRun || request.approvedBy !== undefined) return request;
+  if (!needsApproval(services, request, transfers, amountAtMost)) return request;
+  const asking = { ...request, idempotency: toIdempotency(request) };
+  const facts = {
+    transfers: transfers
+      .map(({ kind, fromAccount, toAccount, amount, currency }) => ({
+        kind,
+        fromAccount,
+        toAccount,
+        amount: String(amount ?? amountAtMost),
+        currency,
+      }))
+      .slice(0, FACTS_MAX),
+  };
+  const kept = {
+    kind: 'transfers',
+    request: keepTransfers({ fingerprinted, members, atomic, amountAtMost }),
+    facts,
+  } as const;
+  const asked = await askApproval(services, asking, kept);
+  return 'answer' in asked ? asked : { ...request, approvedBy: asked.approvedBy };
 }
 
 type Submitted = { readonly transfers: readonly Transfer[] } & (
@@ -88,8 +154,7 @@ async function submitTransfers(
   request: TransferRequest,
   transfers: readonly NewTransfer[],
 ): Promise<Submitted> {
-  const { ledger, caller, principal } = request;
-  refuseTransfers(principal, transfers, request.amountAtMost ?? null);
+  const { ledger, caller } = request;
   const idempotency = toIdempotency(request);
   const waitMs = parseWait(request.headers, engine.waitTimeoutMs);
   const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
@@ -98,7 +163,10 @@ async function submitTransfers(
     if ('refused' in tried) throw toProblem(tried, submission);
     return { transfers: tried.transfers, isDryRun: true };
   }
+  const reserved = await reserveDaily(engine, request, submission);
   const submitted = await submit(engine, submission);
+  const isOrdered = 'refused' in submitted ? submitted.refused === 'outcome_unknown' : !submitted.replayed;
+  if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved.keyId, reserved.amount);
   if ('refused' in submitted) throw toProblem(submitted, submission);
   const { namedId, replayed } = submitted;
   return {
@@ -107,6 +175,27 @@ async function submitTransfers(
     isDryRun: false,
     namedId,
   };
+}
+
+/**
+ * Counts the amounts of a request for a key with a daily bound; null for any other. They count when they are ordered,
+ * whether they settle or fail. Throws daily_limit_reached.
+ */
+async function reserveDaily(
+  engine: Engine,
+  { principal, amountAtMost = null }: TransferRequest,
+  { ledger, transfers, idempotency }: Submission,
+): Promise<{ keyId: string; amount: bigint } | null> {
+  const { id: keyId, limits } = principal;
+  const max = limits.dailyAmountMax;
+  if (keyId === null || max === null) return null;
+  // A capture moves what its hold has reserved, and a void releases it.
+  const counted = transfers.filter(({ kind }) => kind !== 'capture' && kind !== 'void');
+  const amount = counted.reduce((sum, transfer) => sum + (transfer.amount ?? amountAtMost ?? 0n), 0n);
+  if (amount === 0n || (await reserveUsage(engine.pool, keyId, { amount, max }))) return { keyId, amount };
+  // An earlier request is answered again, however much was ordered since.
+  if (idempotency && (await engine.keys.find(ledger, idempotency.key))) return null;
+  throw new Problem('daily_limit_reached', `The key may order at most ${max} minor units in one day (UTC).`);
 }
 
 /** The problem for a refusal of the engine. */

@@ -1,6 +1,9 @@
 // The JSON bodies of answers. Each has a view, from which the OpenAPI document is made. Its renderer returns the input
 // of that view, so a misspelled or missing member does not compile. Money is a JSON integer; the database bounds it to
 // ±(2^53 − 1).
+import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
+import type { AuditLogEntry } from '../../db/queries/audit-log.ts';
+import { renderKept } from './kept-transfers.ts';
 import { z } from 'zod';
 import type { AccountRecord, Entry } from '../../db/ledger/accounts.ts';
 import type { CurrencyTotals, TrialBalance } from '../../db/queries/balances.ts';
@@ -167,6 +170,56 @@ export function renderGroup(id: string, atomic: boolean, transfers: readonly Tra
   return { group_id: id, atomic, transfers: transfers.map(renderTransfer) };
 }
 
+const approvalView = z.object({
+  approval_id: z.uuid(),
+  kind: z.enum(['transfers', 'account']),
+  state: z.enum(['pending', 'approved', 'rejected', 'expired']),
+  requested_by: z.string().describe('The id of the key that sent the request.'),
+  decided_by: z.string().nullable().describe('The id of the key that approved or rejected it.'),
+  created_at: instant,
+  expires_at: instant,
+  decided_at: instant.nullable(),
+  request: z.looseObject({}).describe('What was requested.'),
+  transfers: z.array(transferView).nullable().describe('The transfers, once they were approved and submitted.'),
+});
+
+/** A request that needs an approval. `transfers`: those that were submitted after it. */
+export function renderApproval(
+  record: ApprovalRecord,
+  transfers: readonly Transfer[] | null,
+): z.input<typeof approvalView> {
+  return {
+    approval_id: record.id,
+    kind: record.kind,
+    state: record.state,
+    requested_by: record.requestedBy,
+    decided_by: record.decidedBy,
+    created_at: record.createdAt,
+    expires_at: record.expiresAt,
+    decided_at: record.decidedAt,
+    request: renderKept(record),
+    transfers: transfers && transfers.map(renderTransfer),
+  };
+}
+
+const auditLogView = z.object({
+  id: z.uuid(),
+  at: instant,
+  action: z.string().describe('refused, or what was administered, such as key.created.'),
+  actor: z.string().nullable().describe('The id of a key, the subject of a token, or cli: and a user.'),
+  subject: z.string().nullable(),
+  address: z.string().nullable().describe('The network address of a refused caller.'),
+  count: z.int().describe('How many equal refusals it stands for.'),
+  journal_number: z.int().nullable().describe('The row of the journal that covers it; null for a refusal.'),
+  details: z.looseObject({}),
+});
+
+export function renderAuditLogEntry(entry: AuditLogEntry): z.input<typeof auditLogView> {
+  const { id, at, action, actor, subject, address, count, journalNumber, details } = entry;
+  const journal = journalNumber === null ? null : Number(journalNumber);
+  return { id, at, action, actor, subject, address, count, journal_number: journal, details: { ...details } };
+}
+
 const holdView = z.object({
   id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
   state: z.enum(['pending', 'failed', 'open', 'captured', 'voided', 'expired']),
@@ -288,6 +341,12 @@ export const ANSWER_VIEWS = {
   Transfer: transferView,
   Group: groupView,
   TransferOrGroup: z.union([transferView, groupView]),
+  Approval: approvalView,
+  ApprovalPage: z.object({ items: z.array(approvalView), next: cursor }),
+  TransferOrApproval: z.union([transferView, approvalView]),
+  TransferOrGroupOrApproval: z.union([transferView, groupView, approvalView]),
+  AccountOrApproval: z.union([accountView, approvalView]),
+  AuditLogPage: z.object({ items: z.array(auditLogView), next: cursor }),
   Hold: holdView,
   TransferPage: z.object({ items: z.array(transferView), next: cursor }),
   Entry: entryView,

@@ -6,6 +6,9 @@ import type { Stream } from './stream.ts';
 /** The ledger that a path names. The server needs its name only; endpoints may need more. */
 export type NamedLedger = { readonly name: string };
 
+/** The sender of a request. The server needs its name only, for the log; null: it has none. */
+export type NamedPrincipal = { readonly id: string | null };
+
 export type RequestContext<Ledger, Principal, Query, Body> = {
   readonly requestId: string;
   /** Whether the caller chose the request id; otherwise it was made here, a UUIDv7. */

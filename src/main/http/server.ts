@@ -21,7 +21,7 @@ import { type Latest, refuseInOrder, toMalformed } from './malformed.ts';
 import { Problem } from './problem.ts';
 import { type Budgets, type HttpMetrics, sendAnswer, sendProblem, sendStream } from './send.ts';
 import { stoppingProblem, tooManyConnectionsProblem } from './refusals.ts';
-import type { Answer, Endpoint, NamedLedger } from './endpoint.ts';
+import type { Answer, Endpoint, NamedLedger, NamedPrincipal } from './endpoint.ts';
 import { Router, splitLedger } from './router.ts';
 import { cutIfStalled } from './stream.ts';
 
@@ -36,7 +36,7 @@ const ACCEPT_TURNS_MAX = 512;
 /** The connections of each server. Node treats one that has sent nothing yet as busy. */
 const connections = new WeakMap<Server, Set<Socket>>();
 
-export type ServerOptions<Ledger extends NamedLedger, Principal> = {
+export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPrincipal> = {
   endpoints: readonly Endpoint<Ledger, Principal>[];
   /** Whether a sender that was admitted may still follow a stream. */
   isAdmitted: (principal: Principal) => boolean;
@@ -75,7 +75,7 @@ type Routers<Ledger, Principal> = {
 /** A request, and whether its connection belongs to the reserve, on which only operators are served. */
 type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inReserve: boolean };
 
-export function createHttpServer<Ledger extends NamedLedger, Principal>(
+export function createHttpServer<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
   options: ServerOptions<Ledger, Principal>,
 ): Server {
   const routers = {
@@ -157,7 +157,7 @@ export function createHttpServer<Ledger extends NamedLedger, Principal>(
   return server;
 }
 
-async function handleRequest<Ledger extends NamedLedger, Principal>(
+async function handleRequest<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
   { request, response, requestId, requestIdGiven, inReserve }: Arrival,
   routers: Routers<Ledger, Principal>,
   closing: Closing,
@@ -166,6 +166,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal>(
   const startedAt = performance.now();
   let pattern = 'none';
   let ledgerOfLog: string | undefined;
+  let keyOfLog: string | undefined;
   let log: Answer['log'];
   let answeredMs: number | null = null;
   try {
@@ -198,6 +199,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal>(
       const { principal, ledger } = who;
       const context = { requestId, requestIdGiven, headers, ...who, parameters, query, readBody };
       if (!route.global) ledgerOfLog = ledger.name;
+      keyOfLog = principal.id ?? undefined;
       answer = withHeaders(withPrefix(await route.handle(context), prefix), answerHeaders);
       isAdmitted = () => options.isAdmitted(principal);
     }
@@ -227,6 +229,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal>(
     method: request.method ?? '',
     route: pattern,
     ledger: ledgerOfLog,
+    key: keyOfLog,
     status: response.statusCode,
     requestBytes: Number(request.headers['content-length'] ?? 0),
     durationMs,

@@ -16,6 +16,8 @@ import { withTransaction } from '../../../db/connection/transaction.ts';
 import { ACCOUNT_FORM, EXTERNAL } from '../../../domain/account.ts';
 import { CURRENCY_FORM } from '../../../domain/currency.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
+import { askApproval, exceedsRule } from '../approvals.ts';
+import { keepAccount } from '../kept-transfers.ts';
 import { createAccounts } from '../opening.ts';
 import { requireScope } from '../permissions.ts';
 import { Problem } from '../../http/problem.ts';
@@ -59,7 +61,7 @@ function routesOfAccounts(services: Services): Route[] {
           ? createAccountsSchema
           : createAccountSchema,
       answers: { 201: 'AccountOrAccounts' },
-      handle: async (context) => await createAccounts(services.engine, context),
+      handle: async (context) => await createAccounts(services, context),
     }),
     defineRoute({
       method: 'GET',
@@ -100,7 +102,7 @@ function routesOfAccounts(services: Services): Route[] {
       body: updateAccountSchema,
       // The handler checks the other fields: the schema would report an immutable field as unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
-      answers: { 200: 'Account' },
+      answers: { 200: 'Account', 202: 'Approval' },
       handle: async (context) => await changeAccount(services, context),
     }),
     defineRoute({
@@ -191,6 +193,20 @@ async function changeAccount(
   const isAdministrative = change.overdraft_limit !== undefined || change.status !== undefined;
   if (isAdministrative) requireScope(principal, 'accounts:admin');
   const account = await findOwn(services, context);
+  const limit = change.overdraft_limit;
+  if (limit !== undefined && exceedsRule(services, context, BigInt(limit))) {
+    if (Object.keys(change).length > 1) {
+      throw new Problem(
+        'approval_required',
+        'Change an overdraft limit that needs an approval in a request of its own.',
+      );
+    }
+    const kept = { accountNumber: account.accountNumber, overdraftLimit: BigInt(limit) };
+    const facts = { account: account.accountNumber, overdraft_limit: limit };
+    const asking = { ...context, idempotency: null };
+    const asked = await askApproval(services, asking, { kind: 'account', request: keepAccount(kept), facts });
+    if ('answer' in asked) return asked.answer;
+  }
   try {
     const updated = await services.changes.run(
       caller,

@@ -3,7 +3,6 @@ import type { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { type HoldRecord, loadHold } from '../../../db/queries/holds.ts';
 import { isUuid } from '../../../validation.ts';
-import type { Engine } from '../../engine/engine.ts';
 import { Problem } from '../../http/problem.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
@@ -25,8 +24,8 @@ export function holdRoutes(services: Services): Route[] {
       query: TRANSFER_PARAMETERS,
       needsAdmission: true,
       body: createHoldSchema,
-      answers: { 200: 'Transfer', 202: 'Transfer' },
-      handle: async (context) => await createHold(services.engine, context),
+      answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
+      handle: async (context) => await createHold(services, context),
     }),
     defineRoute({
       method: 'GET',
@@ -55,7 +54,7 @@ export function holdRoutes(services: Services): Route[] {
       needsAdmission: true,
       body: captureHoldSchema,
       bodyOptional: true,
-      answers: { 200: 'Transfer', 202: 'Transfer' },
+      answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
       handle: async (context) => await captureHold(services, context),
     }),
     defineRoute({
@@ -67,19 +66,19 @@ export function holdRoutes(services: Services): Route[] {
       needsAdmission: true,
       body: voidHoldSchema,
       bodyOptional: true,
-      answers: { 200: 'Transfer', 202: 'Transfer' },
+      answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
       handle: async (context) => await voidHold(services, context),
     }),
   ];
 }
 
 async function createHold(
-  engine: Engine,
+  services: Services,
   context: RequestContext<TransferQuery, z.output<typeof createHoldSchema>>,
 ): Promise<Answer> {
   const { expires_in: expiresIn, ...body } = context.body;
   return await submitOne(
-    engine,
+    services,
     { ...context, fingerprinted: ['holds', context.body] },
     { ...toFields(body), kind: 'hold', expiresIn: expiresIn ?? null },
   );
@@ -93,7 +92,7 @@ async function captureHold(
   const hold = await findOpened(services, context);
   refuseAmount(body.amount);
   return await submitOne(
-    services.engine,
+    services,
     { ...context, fingerprinted: ['capture', hold.id, body], amountAtMost: hold.amount },
     {
       ...partiesOf(hold),
@@ -113,7 +112,7 @@ async function voidHold(
   const { body } = context;
   const hold = await findOpened(services, context);
   return await submitOne(
-    services.engine,
+    services,
     { ...context, fingerprinted: ['void', hold.id, body] },
     {
       ...partiesOf(hold),

@@ -6,7 +6,6 @@ import { EXTERNAL } from '../../../domain/account.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import type { Conditions } from '../../../domain/transfer.ts';
 import { isUuid } from '../../../validation.ts';
-import type { Engine } from '../../engine/engine.ts';
 import { Problem } from '../../http/problem.ts';
 import { FILTER_ADVICE, type Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
@@ -48,8 +47,8 @@ export function transferRoutes(services: Services): Route[] {
         typeof input === 'object' && input !== null && Object.hasOwn(input, 'transfers')
           ? createGroupSchema
           : createTransferSchema,
-      answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroup' },
-      handle: async (context) => await createTransfers(services.engine, context),
+      answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroupOrApproval' },
+      handle: async (context) => await createTransfers(services, context),
     }),
     defineRoute({
       method: 'POST',
@@ -60,7 +59,7 @@ export function transferRoutes(services: Services): Route[] {
       needsAdmission: true,
       body: reverseTransferSchema,
       bodyOptional: true,
-      answers: { 200: 'Transfer', 202: 'Transfer' },
+      answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
       handle: async (context) => await reverseTransfer(services, context),
     }),
     defineRoute({
@@ -100,13 +99,13 @@ export function transferRoutes(services: Services): Route[] {
 }
 
 async function createTransfers(
-  engine: Engine,
+  services: Services,
   context: RequestContext<TransferQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
 ): Promise<Answer> {
   const { body } = context;
   const submission = { ...context, fingerprinted: ['transfers', body] };
-  if (!('transfers' in body)) return await submitOne(engine, submission, toFields(body));
-  return await submitGroup(engine, submission, body.transfers.map(toFields), body.atomic);
+  if (!('transfers' in body)) return await submitOne(services, submission, toFields(body));
+  return await submitGroup(services, submission, body.transfers.map(toFields), body.atomic);
 }
 
 async function reverseTransfer(
@@ -123,7 +122,7 @@ async function reverseTransfer(
   }
   refuseAmount(body.amount);
   return await submitOne(
-    services.engine,
+    services,
     { ...context, fingerprinted: ['reversals', original.id, body], amountAtMost: original.amount },
     {
       kind: 'reversal',

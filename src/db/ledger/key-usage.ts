@@ -1,0 +1,35 @@
+// How much each key with a daily bound has ordered. The day is the database's, in UTC.
+import type { Queryable } from '../connection/connect.ts';
+
+const TODAY = `(now() at time zone 'UTC')::date`;
+
+/** Adds an amount, in minor units, to what a key has ordered today. Returns false if that would be more than `max`. */
+export async function reserveUsage(
+  connection: Queryable,
+  keyId: string,
+  { amount, max }: { amount: bigint; max: bigint },
+): Promise<boolean> {
+  const reserved = await connection.query({
+    name: 'reserve usage',
+    text: `
+      insert into key_usage as usage (key_id, day, amount)
+      select $1::text, ${TODAY}, $2::bigint
+      where $2::bigint <= $3::bigint
+      on conflict (key_id, day) do update set amount = usage.amount + excluded.amount
+      where usage.amount + excluded.amount <= $3::bigint`,
+    values: [keyId, amount, max],
+  });
+  return reserved.rowCount === 1;
+}
+
+/** Takes back an amount that was reserved and not ordered. */
+export async function releaseUsage(connection: Queryable, keyId: string, amount: bigint): Promise<void> {
+  await connection.query({
+    name: 'release usage',
+    text: `
+      update key_usage
+      set amount = greatest(0, amount - $2::bigint)
+      where key_id = $1::text and day = ${TODAY}`,
+    values: [keyId, amount],
+  });
+}

@@ -1,0 +1,126 @@
+// Four eyes: above the amount that a ledger's rule names, funding and overdraft limits wait for a second key.
+import { randomUUIDv7 } from 'node:crypto';
+import { withTransaction } from '../../db/connection/transaction.ts';
+import { recordAdministration } from '../../db/ledger/administration.ts';
+import { type ApprovalKind, type ApprovalRecord, insertApproval } from '../../db/ledger/approvals.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import { Problem } from '../http/problem.ts';
+import { isFunding, notAllowed } from './permissions.ts';
+import type { Services } from './reads.ts';
+import type { Answer, RequestContext } from './route.ts';
+import { renderApproval } from './views.ts';
+
+/** How long a request waits for its approval. */
+const EXPIRES_IN_SECONDS = 7 * 86_400;
+
+type Asking = Pick<RequestContext<unknown, unknown>, 'ledger' | 'principal' | 'caller'> & {
+  readonly idempotency: IdempotencyKey | null;
+};
+
+/** What is kept of a request. `facts` are those that the audit log shows: no personal data. */
+type Kept = {
+  readonly kind: ApprovalKind;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly facts: Readonly<Record<string, unknown>>;
+};
+
+/** Whether transfers of a caller need an approval. A capture needs none: its hold needed one. */
+export function needsApproval(
+  services: Pick<Services, 'approvalAbove'>,
+  asking: Pick<Asking, 'ledger' | 'principal'>,
+  transfers: readonly Pick<NewTransfer, 'kind' | 'fromAccount' | 'toAccount' | 'amount'>[],
+  amountAtMost: bigint | null,
+): boolean {
+  return transfers.some(
+    (transfer) =>
+      isFunding(transfer) &&
+      transfer.kind !== 'capture' &&
+      exceedsRule(services, asking, transfer.amount ?? amountAtMost),
+  );
+}
+
+/**
+ * Keeps a request until a second key approves it, and answers 202. If it was approved before, returns the key that
+ * approved it, so that the request is executed; its idempotency key makes that happen once.
+ */
+export async function askApproval(
+  { changes }: Pick<Services, 'changes'>,
+  { ledger, principal, caller, idempotency }: Asking,
+  { kind, request, facts }: Kept,
+): Promise<{ readonly answer: Answer } | { readonly approvedBy: string }> {
+  const requestedBy = principal.id ?? '';
+  const id = randomUUIDv7();
+  const approval = {
+    id,
+    kind,
+    requestedBy,
+    idempotencyKey: idempotency?.key ?? `approval:${id}`,
+    fingerprint: idempotency?.fingerprint ?? null,
+    request,
+    expiresInSeconds: EXPIRES_IN_SECONDS,
+  };
+  const { record, isNew } = await changes.run(
+    caller,
+    async (pool) =>
+      await withTransaction(pool, async (connection) => {
+        const inserted = await insertApproval(connection, ledger, approval);
+        if (inserted.isNew) {
+          const act = {
+            action: 'approval.requested',
+            actor: requestedBy,
+            subject: id,
+            details: { kind, ...facts },
+          } as const;
+          await recordAdministration(connection, ledger, act);
+        }
+        return inserted;
+      }),
+  );
+  if (!isNew) refuseOther(record, idempotency);
+  if (record.state === 'approved' && record.decidedBy !== null) return { approvedBy: record.decidedBy };
+  return { answer: answerAsked(record, isNew) };
+}
+
+function answerAsked(record: ApprovalRecord, isNew: boolean): Answer {
+  return {
+    status: 202,
+    headers: { Location: `/approvals/${record.id}`, ...(!isNew && { 'Idempotency-Replayed': 'true' }) },
+    json: renderApproval(record, null),
+    log: { approval_id: record.id },
+  };
+}
+
+/** Refuses a key that names another request, or one that was not approved. */
+function refuseOther({ fingerprint, state }: ApprovalRecord, idempotency: IdempotencyKey | null): void {
+  if (!idempotency || fingerprint === null || !fingerprint.equals(idempotency.fingerprint)) {
+    throw new Problem('idempotency_key_reused', 'The key was used for another request; choose a new one.');
+  }
+  if (state === 'rejected') throw notAllowed('The request was rejected.');
+  if (state === 'expired') throw approvalExpired();
+}
+
+export function approvalExpired(): Problem {
+  return new Problem('approval_expired', 'The request was not approved in time. Send it again with a new key.');
+}
+
+/** Refuses what cannot wait for an approval, because it is a part of another request. */
+export function refuseUnapproved(
+  { approvalAbove }: Pick<Services, 'approvalAbove'>,
+  { ledger, principal }: { ledger: Ledger; principal: Asking['principal'] },
+  amounts: readonly bigint[],
+  advice: string,
+): void {
+  if (!amounts.some((amount) => exceedsRule({ approvalAbove }, { ledger, principal }, amount))) return;
+  throw new Problem('approval_required', `So large an amount needs the approval of a second key. ${advice}`);
+}
+
+/** Whether an amount is above the rule of a ledger. Without keys there is no second one, and no rule. */
+export function exceedsRule(
+  { approvalAbove }: Pick<Services, 'approvalAbove'>,
+  { ledger, principal }: Pick<Asking, 'ledger' | 'principal'>,
+  amount: bigint | null,
+): boolean {
+  const above = principal.id === null ? null : approvalAbove(ledger.id);
+  return above !== null && (amount === null || amount > above);
+}

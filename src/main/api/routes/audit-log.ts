@@ -1,0 +1,36 @@
+// The handler of the audit log: what was administered, and what was refused.
+import { listAuditLog } from '../../../db/queries/audit-log.ts';
+import { isUuid } from '../../../validation.ts';
+import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import type { Services } from '../reads.ts';
+import { defineRoute, NO_BODY, type Route } from '../route.ts';
+import { auditLogSchema } from '../schemas.ts';
+import { renderAuditLogEntry } from '../views.ts';
+
+export function auditLogRoutes({ scans }: Services): Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/audit-log',
+      wholeLedger: true,
+      scope: 'statements:read',
+      summary: 'What was administered and what was refused, newest first',
+      query: auditLogSchema,
+      body: NO_BODY,
+      answers: { 200: 'AuditLogPage' },
+      handle: async ({ ledger, query, caller }) => {
+        const { limit, after, refused } = query;
+        if (after !== undefined && !isUuid(after)) throw invalidCursor();
+        const page = {
+          limit: limit + 1,
+          before: after ?? null,
+          refused: refused === undefined ? null : refused === 'true',
+        };
+        const found = await scans.run(caller, async (pool) => await listAuditLog(pool, ledger, page));
+        const items = renderItems(found, limit, renderAuditLogEntry);
+        const next = found.length > items.length ? (found[items.length - 1]?.id ?? null) : null;
+        return { status: 200, ...renderPage(items, next) };
+      },
+    }),
+  ];
+}
