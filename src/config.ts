@@ -15,6 +15,13 @@ const whole = (min: number, max: number) =>
     // The text is checked above; this states the bounds in docs/SETTINGS.md.
     .pipe(z.number().min(min).max(max));
 
+/** Signatures by a key pair. Never `none`, and no HS256: its key would have to be secret, and the issuer's are public. */
+const JWT_ALGORITHMS: readonly string[] = 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519'.split(
+  ' ',
+);
+
+const namesOf = (list: string): string[] => list.split(/[\s,]+/).filter((name) => name !== '');
+
 /** `npm run settings` writes docs/SETTINGS.md from this schema. A name carries its unit. */
 export const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1').describe('the address to listen on'),
@@ -63,6 +70,29 @@ export const environment = z.object({
     .describe(
       'the share of connections, streams and queue that one address may hold; behind a proxy, where all callers have one address, raise it (100: no limit)',
     ),
+  JWT_ISSUER: z
+    .string({ error: mustBe('an https URL without a query, or an http URL of this machine') })
+    .regex(/^(https:\/\/[^\s?#@]+|http:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(\/[^\s?#@]*)?)$/)
+    .optional()
+    .describe('the OIDC issuer whose tokens (JWT) are accepted, exactly as in their claim `iss`'),
+  JWT_AUDIENCE: z.string().min(1).optional().describe('the audience that tokens must name in their claim `aud`'),
+  JWT_ALGORITHMS: z
+    .string()
+    .refine((text) => namesOf(text).length > 0 && namesOf(text).every((name) => JWT_ALGORITHMS.includes(name)), {
+      error: mustBe(`names separated by commas, of ${JWT_ALGORITHMS.join(', ')}`),
+    })
+    .default('RS256,PS256,ES256,EdDSA')
+    .describe('the algorithms by which tokens may be signed, separated by commas'),
+  JWT_SCOPES_CLAIM: z
+    .string()
+    .min(1)
+    .default('scope')
+    .describe('the claim with the scopes of a token: a list, or a text with spaces between them'),
+  JWT_LEDGER_CLAIM: z
+    .string()
+    .min(1)
+    .default('gopherpay_ledger')
+    .describe('the claim with the name of the ledger that a token gives access to, or `*` for all'),
   OPERATIONS_HOST: z.string().min(1).optional().describe('the address of the second listener; without it, `HOST`'),
   OPERATIONS_PORT: whole(0, 65_535)
     .optional()
@@ -161,6 +191,14 @@ export type Config = {
   readonly connectionsMax: number;
   /** The percentage of connections, streams and queue that one caller may hold while others compete; 100: no limit. */
   readonly callerSharePercent: number;
+  /** The issuer whose tokens are accepted, and where their claims name scopes and ledger. Null: none. */
+  readonly jwt: {
+    readonly issuer: string;
+    readonly audience: string;
+    readonly algorithms: readonly string[];
+    readonly scopesClaim: string;
+    readonly ledgerClaim: string;
+  } | null;
   /** A second listener for probes and metrics; metrics are then served there only. Null: none. */
   readonly operations: { readonly host: string; readonly port: number } | null;
   readonly bodyBytesMax: number;
@@ -230,6 +268,13 @@ function parseSettings(
       `The setting ${part} needs DB_HOST, without which the embedded database is used: add it, or remove ${part}.`,
     );
   }
+  const detail = SETTING_NAMES.find((name) => name.startsWith('JWT_') && received[name] !== undefined);
+  if (detail !== undefined && values.JWT_ISSUER === undefined) {
+    throw new Error(`The setting ${detail} needs JWT_ISSUER: add it, or remove ${detail}.`);
+  }
+  if (values.JWT_ISSUER !== undefined && values.JWT_AUDIENCE === undefined) {
+    throw new Error('The setting JWT_ISSUER needs JWT_AUDIENCE, which keeps out tokens for other services: add it.');
+  }
   if (values.ORPHANED_AFTER_MS < 3 * values.HEARTBEAT_MS) {
     throw new Error('The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.');
   }
@@ -244,9 +289,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
   return {
     host: values.HOST,
     port: values.PORT,
-    allowedHosts: values.ALLOWED_HOSTS.toLowerCase()
-      .split(/[\s,]+/)
-      .filter((name) => name !== ''),
+    allowedHosts: namesOf(values.ALLOWED_HOSTS.toLowerCase()),
     database: databaseOf(values),
     dataDir: values.DATA_DIR,
     threads: values.THREADS,
@@ -255,6 +298,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     jobSizeMax: values.JOB_SIZE_MAX,
     connectionsMax: values.CONNECTIONS_MAX,
     callerSharePercent: values.CALLER_SHARE_PERCENT,
+    jwt: jwtOf(values),
     operations:
       values.OPERATIONS_PORT === undefined
         ? null
@@ -317,5 +361,16 @@ function databaseOf(values: Settings): DatabaseSettings | null {
     user: values.DB_USER,
     database: values.DB_NAME,
     ...(values.DB_PASSWORD === undefined ? {} : { password: values.DB_PASSWORD }),
+  };
+}
+
+function jwtOf(values: Settings): Config['jwt'] {
+  if (values.JWT_ISSUER === undefined || values.JWT_AUDIENCE === undefined) return null;
+  return {
+    issuer: values.JWT_ISSUER,
+    audience: values.JWT_AUDIENCE,
+    algorithms: namesOf(values.JWT_ALGORITHMS),
+    scopesClaim: values.JWT_SCOPES_CLAIM,
+    ledgerClaim: values.JWT_LEDGER_CLAIM,
   };
 }

@@ -18,6 +18,7 @@ test('config: every setting has a default', () => {
     jobSizeMax: 2048,
     connectionsMax: 10_000,
     callerSharePercent: 50,
+    jwt: null,
     operations: null,
     bodyBytesMax: 1_048_576,
     bodyBytesInFlightMax: 67_108_864,
@@ -62,6 +63,11 @@ test('config: every setting is taken from the environment', () => {
     JOB_SIZE_MAX: '1',
     CONNECTIONS_MAX: '7',
     CALLER_SHARE_PERCENT: '80',
+    JWT_ISSUER: 'https://login.example.com/bank',
+    JWT_AUDIENCE: 'pay',
+    JWT_ALGORITHMS: 'ES256, EdDSA',
+    JWT_SCOPES_CLAIM: 'scp',
+    JWT_LEDGER_CLAIM: 'https://example.com/ledger',
     OPERATIONS_HOST: '::2',
     OPERATIONS_PORT: '9090',
     DB_SCAN_TIMEOUT_MS: '115',
@@ -104,6 +110,13 @@ test('config: every setting is taken from the environment', () => {
     jobSizeMax: 1,
     connectionsMax: 7,
     callerSharePercent: 80,
+    jwt: {
+      issuer: 'https://login.example.com/bank',
+      audience: 'pay',
+      algorithms: ['ES256', 'EdDSA'],
+      scopesClaim: 'scp',
+      ledgerClaim: 'https://example.com/ledger',
+    },
     operations: { host: '::2', port: 9090 },
     bodyBytesMax: 1024,
     bodyBytesInFlightMax: 2048,
@@ -206,6 +219,21 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
     value,
     message: /is wrong: it must be host names separated by commas, without a scheme or a port\.$/,
   })),
+  ...[
+    'http://login.example.com',
+    'login.example.com',
+    'https://login.example.com?a=1',
+    'http://127.0.0.1.evil.com',
+  ].map((value) => ({
+    name: 'JWT_ISSUER',
+    value,
+    message: /is wrong: it must be an https URL without a query, or an http URL of this machine\.$/,
+  })),
+  ...['none', 'HS256', 'RS256,HS256', ','].map((value) => ({
+    name: 'JWT_ALGORITHMS',
+    value,
+    message: /is wrong: it must be names separated by commas, of RS256, .*EdDSA, Ed25519\.$/,
+  })),
   {
     name: 'LOG_LEVEL',
     value: 'loud',
@@ -254,6 +282,25 @@ test('config: a part of a database without DB_HOST is refused', () => {
 test('config: DATABASE_URL and DB_HOST together are refused', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {
     message: 'The settings DATABASE_URL and DB_HOST both name a database: remove one of them.',
+  });
+});
+
+test('config: an issuer of tokens and an audience need each other', () => {
+  assert.throws(() => parseConfig({ JWT_ISSUER: 'https://login.example.com' }), {
+    message: 'The setting JWT_ISSUER needs JWT_AUDIENCE, which keeps out tokens for other services: add it.',
+  });
+  for (const name of ['JWT_AUDIENCE', 'JWT_SCOPES_CLAIM']) {
+    assert.throws(() => parseConfig({ [name]: 'pay' }), {
+      message: `The setting ${name} needs JWT_ISSUER: add it, or remove ${name}.`,
+    });
+  }
+  const { jwt } = parseConfig({ JWT_ISSUER: 'http://127.0.0.1:9000/', JWT_AUDIENCE: 'pay', JWT_SECRET: 'of another' });
+  assert.deepEqual(jwt, {
+    issuer: 'http://127.0.0.1:9000/',
+    audience: 'pay',
+    algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    scopesClaim: 'scope',
+    ledgerClaim: 'gopherpay_ledger',
   });
 });
 
