@@ -67,8 +67,12 @@ async function findCommand(words: readonly string[], parent: CommandDef = gopher
   return await findCommand(rest, command);
 }
 
+function isFunction<Value>(value: Value | (() => Value)): value is () => Value {
+  return typeof value === 'function';
+}
+
 async function resolve<Value>(value: Value | Promise<Value> | (() => Value | Promise<Value>)): Promise<Value> {
-  return value instanceof Function ? await value() : await value;
+  return isFunction(value) ? await value() : await value;
 }
 
 /** citty colors its usage for every reader; here only terminals get colors. */

@@ -25,6 +25,7 @@ import { operationRoutes } from './api/routes/operations.ts';
 import { statementRoutes } from './api/routes/statements.ts';
 import { transferRoutes } from './api/routes/transfers.ts';
 import { Doors } from './api/doors.ts';
+import { JwtVerifier } from './access/jwt.ts';
 import { KeyRing } from './access/key-ring.ts';
 import { RateLimits } from './access/rates.ts';
 import { RefusalLog } from './api/refusal-log.ts';
@@ -151,14 +152,14 @@ export async function startService(
 
 /** Starts what decides who may use the service. Throws if nobody could, or everybody. */
 async function startAccess(
-  { host }: Config,
+  { host, jwt }: Config,
   { pool, logger }: { pool: ConnectionPool; logger: Logger },
   stack: AsyncDisposableStack,
-): Promise<{ keys: KeyRing; rates: RateLimits; refusals: RefusalLog }> {
+): Promise<{ keys: KeyRing; tokens: JwtVerifier | null; rates: RateLimits; refusals: RefusalLog }> {
   const keys = new KeyRing({ pool, logger });
   await keys.start();
   stack.defer(() => keys.stop());
-  if (!keys.hasKeys) {
+  if (!keys.hasKeys && !jwt) {
     if (!isLoopback(host)) {
       throw new Error(
         `The service has no keys, and HOST "${host}" would let other machines use it: create a key with \`gopherpay keys create\`, or remove HOST.`,
@@ -172,7 +173,7 @@ async function startAccess(
   const refusals = new RefusalLog({ pool, logger });
   refusals.start();
   stack.defer(async () => await refusals.stop());
-  return { keys, rates: new RateLimits(), refusals };
+  return { keys, tokens: jwt && new JwtVerifier(jwt), rates: new RateLimits(), refusals };
 }
 
 function openPools(config: Config, database: DatabaseSettings, stack: AsyncDisposableStack): Pools {

@@ -73,6 +73,18 @@ function statesOfAccounts(scope: Scope): string[] {
   ];
 }
 
+/** Columns of a transfer that a caller chose, or that name what it met. */
+const TRANSFER_TEXTS = [
+  'from_account',
+  'to_account',
+  'currency',
+  'failure_code',
+  'request_id',
+  'ordered_by',
+  'approved_by',
+  'description',
+];
+
 function statesOfTransfers(scope: Scope): string {
   const completed = `status = 'completed'`;
   const moved = `${completed} and kind in ${MOVES_MONEY}`;
@@ -137,16 +149,7 @@ function statesOfTransfers(scope: Scope): string {
       ),
       must('expires_in', `expires_in is null or (kind = 'hold' and expires_in > 0)`, 'a hold, or null', 'expires_in'),
       must('created_at', 'isfinite(created_at)', 'an instant', 'created_at'),
-      ...[
-        'from_account',
-        'to_account',
-        'currency',
-        'failure_code',
-        'request_id',
-        'ordered_by',
-        'approved_by',
-        'description',
-      ].map(mustBeText),
+      ...TRANSFER_TEXTS.map(mustBeText),
     ],
   });
 }

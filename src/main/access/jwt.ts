@@ -61,6 +61,8 @@ export class JwtVerifier {
   readonly #keys: IssuerKeys;
   readonly #running = new Map<string, Promise<Principal>>();
   readonly #remembered = new Map<string, Remembered>();
+  /** Until when the token of each caller is valid. */
+  readonly #validUntilMs = new WeakMap<Principal, number>();
   #rememberedLength = 0;
   /** Kept, because a new iterator would pass all entries that were deleted at the front. */
   #oldest: MapIterator<string>;
@@ -169,10 +171,16 @@ export class JwtVerifier {
     return exp + this.#toleranceSeconds - Math.floor(this.#clock.wallMs() / 1000);
   }
 
+  /** Whether the token of a caller has not expired since it was verified. */
+  isValid(principal: Principal): boolean {
+    return this.#clock.nowMs() < (this.#validUntilMs.get(principal) ?? 0);
+  }
+
   #remember(token: string, principal: Principal, exp: number): void {
     this.#forget(token);
     const leftMs = (exp + this.#toleranceSeconds) * 1000 - this.#clock.wallMs();
     this.#remembered.set(token, { principal, untilMs: this.#clock.nowMs() + Math.min(leftMs, REMEMBERED_MS) });
+    this.#validUntilMs.set(principal, this.#clock.nowMs() + leftMs);
     this.#rememberedLength += token.length;
     while (this.#remembered.size > this.#rememberedMax || this.#rememberedLength > this.#rememberedLengthMax) {
       const { value } = this.#oldest.next();

@@ -4,7 +4,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Principal } from '../../domain/access.ts';
 import { type Ledger, MAIN_LEDGER } from '../../domain/ledger.ts';
+import type { JwtVerifier } from '../access/jwt.ts';
 import type { KeyRing } from '../access/key-ring.ts';
+import { TokenError } from '../access/token-error.ts';
 import { type RateDecision, rateHeaders, type RateLimits } from '../access/rates.ts';
 import type { Refusal, RefusalLog } from './refusal-log.ts';
 import type { Admitted, Endpoint } from '../http/endpoint.ts';
@@ -17,6 +19,8 @@ import type { Route } from './route.ts';
 
 export type DoorParts = {
   readonly keys: KeyRing;
+  /** Verifies tokens of an OIDC issuer; null: the operator named none. */
+  readonly tokens: JwtVerifier | null;
   readonly rates: RateLimits;
   readonly refusals: RefusalLog;
   readonly ledgers: LedgerRegistry;
@@ -56,9 +60,10 @@ export class Doors {
   }
 
   /** Whether a caller that was admitted may still read a stream. */
-  isAdmitted({ id }: Principal): boolean {
-    const { keys } = this.#parts;
-    return id === null ? !keys.hasKeys : keys.isValid(id);
+  isAdmitted(principal: Principal): boolean {
+    const { keys, tokens, isOnLoopback } = this.#parts;
+    if (principal.id === null) return isOnLoopback && !keys.hasKeys && !tokens;
+    return keys.isValid(principal.id) || (tokens?.isValid(principal) ?? false);
   }
 
   /** A process that cannot read the keys does not know which are revoked. Nor can it do anything without the database. */
@@ -73,38 +78,67 @@ export class Doors {
     route: Route,
     ledgerName: string | null,
   ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
-    let found: Found | null = null;
-    try {
-      found = this.#identify(request);
-      const { principal } = found;
-      if (principal.ledger !== null && (route.global ? !route.ofOwnLedger : isAnother(principal.ledger, ledgerName))) {
-        throw notAllowed(`The key belongs to the ledger ${principal.ledger}.`);
-      }
-      if (route.scope !== 'open' && !principal.scopes.has(route.scope)) throw insufficientScope(route.scope);
-      const rate = this.#countRequest(found);
-      this.#countConnection(request.socket, found);
-      return this.#enter(found, ledgerName ?? principal.ledger, rate);
-    } catch (error) {
-      if (error instanceof Problem) {
+    const refuse = (error: unknown, principal?: Principal): never => {
+      if (error instanceof Problem && error.status < 500) {
         const { ledgers, refusals } = this.#parts;
-        const ledger = ledgers.recall(found?.principal.ledger ?? ledgerName ?? MAIN_LEDGER.name) ?? MAIN_LEDGER;
-        refusals.note(toRefusal(error, route, { ledger, address: addressOf(request), ...found }));
+        const ledger = ledgers.recall(principal?.ledger ?? ledgerName ?? MAIN_LEDGER.name) ?? MAIN_LEDGER;
+        const address = addressOf(request);
+        refusals.note(toRefusal(error, route, { ledger, address, ...(principal && { principal }) }));
       }
       throw error;
+    };
+    const authorize = (found: Found): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> => {
+      try {
+        return this.#authorize(request, route, { found, ledgerName });
+      } catch (error) {
+        return refuse(error, found.principal);
+      }
+    };
+    let found: Found | Promise<Found>;
+    try {
+      found = this.#identify(request);
+    } catch (error) {
+      return refuse(error);
     }
+    // A known caller is not awaited: a turn of the event loop costs more than the check.
+    return found instanceof Promise ? found.catch(refuse).then(authorize) : authorize(found);
   }
 
-  #identify(request: IncomingMessage): Found {
-    const { keys, isOnLoopback } = this.#parts;
-    if (isOnLoopback && !keys.hasKeys) return this.#anybody(request);
+  #authorize(
+    request: IncomingMessage,
+    route: Route,
+    { found, ledgerName }: { found: Found; ledgerName: string | null },
+  ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
+    const { principal } = found;
+    if (principal.ledger !== null && (route.global ? !route.ofOwnLedger : isAnother(principal.ledger, ledgerName))) {
+      throw notAllowed(`The key belongs to the ledger ${principal.ledger}.`);
+    }
+    if (route.scope !== 'open' && !principal.scopes.has(route.scope)) throw insufficientScope(route.scope);
+    const rate = this.#countRequest(found);
+    this.#countConnection(request.socket, found);
+    return this.#enter(found, ledgerName ?? principal.ledger, rate);
+  }
+
+  #identify(request: IncomingMessage): Found | Promise<Found> {
+    const { keys, tokens, isOnLoopback } = this.#parts;
+    if (isOnLoopback && !keys.hasKeys && !tokens) return this.#anybody(request);
     const { authorization } = request.headers;
     if (authorization === undefined) {
       throw unauthorized('Send a key: `Authorization: Bearer gp_…`. The operator creates keys.', false);
     }
     const token = tokenOf(authorization);
-    const principal = token === null ? null : keys.find(token);
-    if (!principal) throw unauthorized('The key is unknown, expired or revoked.', true);
-    return { principal, caller: `key:${principal.id}`, address: addressOf(request) };
+    if (token === null) throw unauthorized('Send the key as `Bearer`, or as the user name of `Basic`.', true);
+    const toFound = (principal: Principal): Found => ({
+      principal,
+      caller: `key:${principal.id}`,
+      address: addressOf(request),
+    });
+    const principal = keys.find(token) ?? tokens?.recall(token);
+    if (principal) return toFound(principal);
+    if (!tokens || token.startsWith('gp_')) throw unauthorized('The key is unknown, expired or revoked.', true);
+    return tokens.verify(token).then(toFound, (error: unknown) => {
+      throw error instanceof TokenError ? toTokenProblem(error) : error;
+    });
   }
 
   #anybody(request: IncomingMessage): Found {
@@ -154,6 +188,22 @@ export function toRefusal(
   { ledger, address, principal }: { ledger: Ledger; address: string; principal?: Principal },
 ): Refusal {
   return { ledgerId: ledger.id, code, actor: principal?.id ?? null, subject: `${method} ${pattern}`, address };
+}
+
+function toTokenProblem({ reason, message }: TokenError): Problem {
+  const again = { headers: { 'Retry-After': '1' } };
+  switch (reason) {
+    case 'malformed':
+    case 'expired':
+    case 'not_trusted':
+      return unauthorized(message, true);
+    case 'not_allowed':
+      return notAllowed(message);
+    case 'issuer_unavailable':
+      return new Problem('issuer_unavailable', 'The keys of the issuer of tokens cannot be read. Try again.', again);
+    case 'too_busy':
+      return new Problem('too_busy', `${message} Try again.`, again);
+  }
 }
 
 function isAnother(own: string, named: string | null): boolean {

@@ -49,6 +49,7 @@ export const PROBLEMS = {
   outcome_unknown: { status: 503, title: 'It is not known whether this was done' },
   too_many_bodies: { status: 503, title: 'Too many large bodies arrive at once' },
   too_many_answers: { status: 503, title: 'Too many large answers are being sent' },
+  issuer_unavailable: { status: 503, title: 'Tokens cannot be verified' },
   not_ready: { status: 503, title: 'The service is not ready' },
   too_busy: { status: 503, title: 'Too many requests of this kind are running' },
   too_many_connections: { status: 503, title: 'Too many connections are open' },

@@ -78,14 +78,7 @@ type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inR
 export function createHttpServer<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
   options: ServerOptions<Ledger, Principal>,
 ): Server {
-  const routers = {
-    all: new Router<Endpoint<Ledger, Principal>>(),
-    ofLedgers: new Router<Endpoint<Ledger, Principal>>(),
-  };
-  for (const route of options.endpoints) {
-    routers.all.add(route.method, route.pattern, route);
-    if (!route.global) routers.ofLedgers.add(route.method, route.pattern, route);
-  }
+  const routers = createRouters(options.endpoints);
   const budgets: Budgets = {
     bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies'),
     answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers'),
@@ -157,62 +150,42 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
   return server;
 }
 
+function createRouters<Ledger, Principal>(
+  endpoints: readonly Endpoint<Ledger, Principal>[],
+): Routers<Ledger, Principal> {
+  const routers = {
+    all: new Router<Endpoint<Ledger, Principal>>(),
+    ofLedgers: new Router<Endpoint<Ledger, Principal>>(),
+  };
+  for (const endpoint of endpoints) {
+    routers.all.add(endpoint.method, endpoint.pattern, endpoint);
+    if (!endpoint.global) routers.ofLedgers.add(endpoint.method, endpoint.pattern, endpoint);
+  }
+  return routers;
+}
+
 async function handleRequest<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
-  { request, response, requestId, requestIdGiven, inReserve }: Arrival,
+  arrival: Arrival,
   routers: Routers<Ledger, Principal>,
   closing: Closing,
   options: ServerOptions<Ledger, Principal> & { budgets: Budgets },
 ): Promise<void> {
+  const { request, response, requestId } = arrival;
   const startedAt = performance.now();
-  let pattern = 'none';
-  let ledgerOfLog: string | undefined;
-  let keyOfLog: string | undefined;
+  const facts: Facts = { pattern: 'none', ledger: undefined, key: undefined };
   let log: Answer['log'];
   let answeredMs: number | null = null;
   try {
-    if (inReserve) response.setHeader('Connection', 'close');
-    if (options.stopping()) {
-      await discardBody(request, options.lingerTimeoutMs);
-      throw stoppingProblem();
-    }
-    const { method = '', headers } = request;
-    const target = readHead(request, options.hosts);
-    const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
-    const router = prefix === '' ? routers.all : routers.ofLedgers;
-    let answer: Answer;
-    let isAdmitted = (): boolean => true;
-    if (method === 'OPTIONS') answer = { status: 204, headers: { Allow: router.allowOf(path) } };
-    else {
-      const { route, parameters } = router.find(method, path);
-      pattern = route.pattern;
-      if (inReserve && !route.operational) throw tooManyConnectionsProblem();
-      if (route.method !== 'GET') refuseOtherTypes(headers);
-      const query = parseQuery(target.search);
-      const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
-      const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
-      // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
-      if (!route.takesBody && hasBody(headers)) request.resume();
-      const admitting = route.admit(request, prefix === '' ? null : ledgerName);
-      // Most callers are known, and are not awaited: a turn of the event loop costs more than the check.
-      const admitted = admitting instanceof Promise ? await admitting : admitting;
-      const { answerHeaders, ...who } = admitted;
-      const { principal, ledger } = who;
-      const context = { requestId, requestIdGiven, headers, ...who, parameters, query, readBody };
-      if (!route.global) ledgerOfLog = ledger.name;
-      keyOfLog = principal.id ?? undefined;
-      answer = withHeaders(withPrefix(await route.handle(context), prefix), answerHeaders);
-      isAdmitted = () => options.isAdmitted(principal);
-    }
+    if (arrival.inReserve) response.setHeader('Connection', 'close');
+    const { answer, isAdmitted } = await answerRequest(arrival, routers, options, facts);
     log = answer.log;
     closeIfStopping(response, options);
     if (answer.stream) {
       // The time of the whole stream depends on its reader, so only the time to its head is measured.
       answeredMs = performance.now() - startedAt;
-      options.metrics.request(pattern, answer.status, answeredMs);
-      log = {
-        ...log,
-        ...(await sendStream(response, answer, answer.stream, { pattern, requestId, isAdmitted, options })),
-      };
+      options.metrics.request(facts.pattern, answer.status, answeredMs);
+      const about = { pattern: facts.pattern, requestId, isAdmitted, options };
+      log = { ...log, ...(await sendStream(response, answer, answer.stream, about)) };
     } else sendAnswer(response, answer, { requestId, options });
   } catch (error) {
     const problem = options.toProblem(error, requestId);
@@ -223,18 +196,60 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   }
   cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
-  if (answeredMs === null) options.metrics.request(pattern, response.statusCode, durationMs);
+  if (answeredMs === null) options.metrics.request(facts.pattern, response.statusCode, durationMs);
   options.logger.request({
     requestId,
     method: request.method ?? '',
-    route: pattern,
-    ledger: ledgerOfLog,
-    key: keyOfLog,
+    route: facts.pattern,
+    ledger: facts.ledger,
+    key: facts.key,
     status: response.statusCode,
     requestBytes: Number(request.headers['content-length'] ?? 0),
     durationMs,
     log,
   });
+}
+
+/** What is known of a request, for its log line and the metrics. */
+type Facts = { pattern: string; ledger: string | undefined; key: string | undefined };
+
+async function answerRequest<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
+  { request, requestId, requestIdGiven, inReserve }: Arrival,
+  routers: Routers<Ledger, Principal>,
+  options: ServerOptions<Ledger, Principal> & { budgets: Budgets },
+  facts: Facts,
+): Promise<{ answer: Answer; isAdmitted: () => boolean }> {
+  if (options.stopping()) {
+    await discardBody(request, options.lingerTimeoutMs);
+    throw stoppingProblem();
+  }
+  const { method = '', headers } = request;
+  const target = readHead(request, options.hosts);
+  const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
+  const router = prefix === '' ? routers.all : routers.ofLedgers;
+  if (method === 'OPTIONS') {
+    return { answer: { status: 204, headers: { Allow: router.allowOf(path) } }, isAdmitted: () => true };
+  }
+  const { route, parameters } = router.find(method, path);
+  facts.pattern = route.pattern;
+  if (inReserve && !route.operational) throw tooManyConnectionsProblem();
+  const admitting = route.admit(request, prefix === '' ? null : ledgerName);
+  // Most callers are known, and are not awaited: a turn of the event loop costs more than the check.
+  const { answerHeaders, ...who } = admitting instanceof Promise ? await admitting : admitting;
+  const { principal, ledger } = who;
+  facts.key = principal.id ?? undefined;
+  if (!route.global) facts.ledger = ledger.name;
+  if (route.method !== 'GET') refuseOtherTypes(headers);
+  const query = parseQuery(target.search);
+  const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
+  const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
+  // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
+  if (!route.takesBody && hasBody(headers)) request.resume();
+  const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody });
+  return {
+    answer: withHeaders(withPrefix(answer, prefix), answerHeaders),
+    isAdmitted: () => options.isAdmitted(principal),
+  };
 }
 
 /**

@@ -6,7 +6,7 @@ import { NO_PARAMETERS } from '../schemas.ts';
 import { Problem } from '../../http/problem.ts';
 import { stoppingProblem } from '../../http/refusals.ts';
 
-export function operationRoutes(parts: {
+type OperationParts = {
   intake: Intake;
   metrics: Metrics;
   /** Whether the service is stopping. */
@@ -15,7 +15,9 @@ export function operationRoutes(parts: {
   heartbeatHealthy: () => boolean;
   readsHealthy: () => boolean;
   openapi: () => Record<string, unknown>;
-}): Route[] {
+};
+
+export function operationRoutes(parts: OperationParts): Route[] {
   let openapi: string | undefined;
   return [
     defineRoute({
