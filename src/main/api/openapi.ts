@@ -41,6 +41,12 @@ const OTHER_TYPES: Readonly<Partial<Record<AnswerName, readonly string[]>>> = {
   EventPage: ['text/event-stream'],
 };
 
+/** How callers prove who they are. A service without keys, on loopback, asks for none of them. */
+const SECURITY_SCHEMES = {
+  key: { type: 'http', scheme: 'bearer', description: 'A key, `gp_…`, or a token of the issuer of the operator.' },
+  basic: { type: 'http', scheme: 'basic', description: 'A key as the user name; the password is ignored.' },
+};
+
 /** The document, as a JSON value. */
 export function renderOpenApi(routes: readonly Route[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
@@ -63,7 +69,7 @@ export function renderOpenApi(routes: readonly Route[]): Record<string, unknown>
       },
     ],
     paths,
-    components: { schemas },
+    components: { schemas, securitySchemes: SECURITY_SCHEMES },
   };
 }
 
@@ -71,6 +77,7 @@ function renderOperation(route: Route): Record<string, unknown> {
   const answers = Object.entries(route.answers).map(([status, name]) => [status, renderAnswer(name)]);
   return {
     summary: route.summary,
+    security: route.scope === 'open' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [route.scope] })),
     // A route without a ledger has no path under /ledgers/{ledger}.
     ...(route.global && { servers: [{ url: '/' }] }),
     parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
