@@ -7,6 +7,11 @@ import {
   loadBalanceAt,
 } from '../../src/db/ledger/accounts.ts';
 import { closeAccount, sealAccount, updateAccount } from '../../src/db/ledger/accounts.ts';
+import { recordAdministration, recordRefusals } from '../../src/db/ledger/administration.ts';
+import { decideApproval, insertApproval, listApprovals, loadApproval } from '../../src/db/ledger/approvals.ts';
+import { releaseUsage, reserveUsage } from '../../src/db/ledger/key-usage.ts';
+import { loadAccess } from '../../src/db/queries/access.ts';
+import { listAuditLog } from '../../src/db/queries/audit-log.ts';
 import { loadTrialBalance } from '../../src/db/queries/balances.ts';
 import type { ConnectionPool, Queryable } from '../../src/db/connection/connect.ts';
 import { loadDueHolds } from '../../src/db/ledger/expiries.ts';
@@ -254,6 +259,48 @@ export const SENDERS: readonly Sender[] = [
       const summary = await loadStatement(connection, MAIN, ACCOUNT, '2026-11');
       if (summary === null) throw new Error('The month has not begun.');
       await Array.fromAsync(readStatement(connection, summary));
+    },
+  },
+  {
+    what: 'access',
+    readsWhole: {
+      api_keys: 'each process holds all valid keys',
+      access_state: 'it has one row',
+      ledgers: 'those with a rule of approval; only after a change',
+    },
+    send: async (connection) => void (await loadAccess(connection)),
+  },
+  {
+    what: 'audit log',
+    readsWhole: { audit_log: 'it has one row here' },
+    send: async (connection) => {
+      await listAuditLog(connection, MAIN, { limit: 10, before: null, refused: null });
+      await recordAdministration(connection, MAIN, {
+        action: 'key.created',
+        actor: 'cli:me',
+        subject: 'key',
+        details: {},
+      });
+      const refusal = { ledgerId: MAIN.id, code: 'unauthorized', actor: null, subject: 'GET /accounts' };
+      await recordRefusals(connection, [{ ...refusal, address: '127.0.0.1', count: 2 }]);
+    },
+  },
+  {
+    what: 'approvals',
+    readsWhole: { approvals: 'it has one row here' },
+    send: async (connection) => {
+      const approval = { id: FRESH, kind: 'transfers', requestedBy: 'key', idempotencyKey: 'key' } as const;
+      await insertApproval(connection, MAIN, { ...approval, fingerprint: null, request: {}, expiresInSeconds: 60 });
+      await loadApproval(connection, MAIN, FRESH);
+      await listApprovals(connection, MAIN, { limit: 10, before: null, state: 'pending' });
+      await decideApproval(connection, MAIN, { id: FRESH, state: 'approved', decidedBy: 'other' });
+    },
+  },
+  {
+    what: 'key usage',
+    send: async (connection) => {
+      await reserveUsage(connection, 'key', { amount: 5n, max: 10n });
+      await releaseUsage(connection, 'key', 5n);
     },
   },
   {

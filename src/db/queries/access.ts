@@ -50,7 +50,7 @@ type KeyRow = {
 export async function loadAccess(connection: Queryable): Promise<AccessState> {
   const version = await loadAccessVersion(connection);
   const found = await connection.query<KeyRow>({
-    name: 'load keys',
+    name: 'load access keys',
     text: `
       select api_keys.id, ledgers.name as ledger, scopes, account_prefix, amount_max, daily_amount_max,
         requests_per_second, client_certificate, secret_digest,

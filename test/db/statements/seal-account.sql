@@ -10,7 +10,11 @@ with sealed as (
     ), change as (
       select sealed.*,
         sha256(convert_to(
-          concat_ws(chr(31), account_number, currency, change_number, encode(seal, 'hex')) || chr(30), 'UTF8'
+          concat_ws(
+            chr(31), account_number, currency, change_number, encode(seal, 'hex'), coalesce($5::text, ''),
+            coalesce($6::text, '')
+          ) || chr(30),
+          'UTF8'
         )) as digest
       from sealed
     ),
@@ -33,7 +37,10 @@ advanced as (
   from advanced
   returning number, settled_at
 )
-    insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
-    select $3::integer, change.change_number, journaled.number, change.account_number, change.currency, change.seal
+    insert into account_changes (
+      ledger_id, change_number, journal_number, account_number, currency, seal, ordered_by, approved_by
+    )
+    select $3::integer, change.change_number, journaled.number, change.account_number, change.currency, change.seal,
+      $5::text, $6::text
     from change
     cross join journaled

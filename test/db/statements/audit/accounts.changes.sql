@@ -12,12 +12,16 @@ from (
 cross join lateral (
   values ('change number', ((next_number) is not distinct from (change_number)) is true, (next_number)::text, (change_number)::text),
     ('journal number', (journal_number >= previous_journal_number) is true, ('none before that of the change before')::text, (journal_number)::text),
-    ('account of the change', (accounts.created_at is not null) is true, ('an account')::text, ('none')::text)
+    ('account of the change', (accounts.created_at is not null) is true, ('an account')::text, ('none')::text),
+    ('ordered_by', (ordered_by is null or ordered_by <> '') is true, ('a key, or null')::text, (ordered_by)::text),
+    ('approved_by', (approved_by is null or approved_by <> '') is true, ('a key, or null')::text, (approved_by)::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where (((next_number) is not distinct from (change_number)) is true
   and (journal_number >= previous_journal_number) is true
-  and (accounts.created_at is not null) is true) is not true
+  and (accounts.created_at is not null) is true
+  and (ordered_by is null or ordered_by <> '') is true
+  and (approved_by is null or approved_by <> '') is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 
@@ -48,12 +52,16 @@ from (
 cross join lateral (
   values ('change number', ((next_number) is not distinct from (change_number)) is true, (next_number)::text, (change_number)::text),
     ('journal number', (journal_number >= previous_journal_number) is true, ('none before that of the change before')::text, (journal_number)::text),
-    ('account of the change', (accounts.created_at is not null) is true, ('an account')::text, ('none')::text)
+    ('account of the change', (accounts.created_at is not null) is true, ('an account')::text, ('none')::text),
+    ('ordered_by', (ordered_by is null or ordered_by <> '') is true, ('a key, or null')::text, (ordered_by)::text),
+    ('approved_by', (approved_by is null or approved_by <> '') is true, ('a key, or null')::text, (approved_by)::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where (((next_number) is not distinct from (change_number)) is true
   and (journal_number >= previous_journal_number) is true
-  and (accounts.created_at is not null) is true) is not true
+  and (accounts.created_at is not null) is true
+  and (ordered_by is null or ordered_by <> '') is true
+  and (approved_by is null or approved_by <> '') is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 

@@ -21,6 +21,8 @@ cross join lateral (
     ('currency', (currency is null or (currency <> '' and strpos(currency, chr(30)) = 0 and strpos(currency, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || currency || '"')::text),
     ('failure_code', (failure_code is null or (failure_code <> '' and strpos(failure_code, chr(30)) = 0 and strpos(failure_code, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || failure_code || '"')::text),
     ('request_id', (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || request_id || '"')::text),
+    ('ordered_by', (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || ordered_by || '"')::text),
+    ('approved_by', (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || approved_by || '"')::text),
     ('description', (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || description || '"')::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
@@ -42,6 +44,8 @@ where ((kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')) i
   and (currency is null or (currency <> '' and strpos(currency, chr(30)) = 0 and strpos(currency, chr(31)) = 0)) is true
   and (failure_code is null or (failure_code <> '' and strpos(failure_code, chr(30)) = 0 and strpos(failure_code, chr(31)) = 0)) is true
   and (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true
+  and (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true
+  and (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true
   and (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -69,6 +73,8 @@ cross join lateral (
     ('currency', (currency is null or (currency <> '' and strpos(currency, chr(30)) = 0 and strpos(currency, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || currency || '"')::text),
     ('failure_code', (failure_code is null or (failure_code <> '' and strpos(failure_code, chr(30)) = 0 and strpos(failure_code, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || failure_code || '"')::text),
     ('request_id', (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || request_id || '"')::text),
+    ('ordered_by', (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || ordered_by || '"')::text),
+    ('approved_by', (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || approved_by || '"')::text),
     ('description', (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || description || '"')::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
@@ -90,6 +96,8 @@ where ((kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')) i
   and (currency is null or (currency <> '' and strpos(currency, chr(30)) = 0 and strpos(currency, chr(31)) = 0)) is true
   and (failure_code is null or (failure_code <> '' and strpos(failure_code, chr(30)) = 0 and strpos(failure_code, chr(31)) = 0)) is true
   and (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true
+  and (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true
+  and (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true
   and (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what

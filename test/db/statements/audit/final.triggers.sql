@@ -1,7 +1,7 @@
 -- all ledgers
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
-from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34)) as known (name, trigger, type)
+from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34), ('audit_log', 'audit_log_append_only', 27), ('audit_log', 'audit_log_not_truncated', 34)) as known (name, trigger, type)
   left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
   left join pg_proc as refusal on refusal.oid = rule.tgfoid
 cross join lateral (
@@ -23,7 +23,7 @@ where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.
 -- one ledger, after a row of its journal
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
-from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34)) as known (name, trigger, type)
+from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34), ('audit_log', 'audit_log_append_only', 27), ('audit_log', 'audit_log_not_truncated', 34)) as known (name, trigger, type)
   left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
   left join pg_proc as refusal on refusal.oid = rule.tgfoid
 cross join lateral (

@@ -2,17 +2,24 @@
 with records as (
     -- The changes of a row come before its transfers, which count from 1.
     select ledger_id, journal_number, 0 as journal_position, count(*) as changes,
-      string_agg(
-        concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((change_number)::text, ''), coalesce((encode(seal, 'hex'))::text, '')) || chr(30), ''
-        order by account_number, currency, change_number
-      ) as record
-    from account_changes as account_changes
+      string_agg(record, '' order by place, account_number, currency, change_number, id) as record
+    from (
+      select ledger_id, journal_number, 1 as place, account_number, currency, change_number, null::uuid as id,
+        concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((change_number)::text, ''), coalesce((encode(seal, 'hex'))::text, ''), coalesce((ordered_by)::text, ''), coalesce((approved_by)::text, '')) || chr(30) as record
+      from account_changes as account_changes
+      union all
+      select ledger_id, journal_number, 2, null, null, null, id, concat_ws(chr(31), coalesce((id)::text, ''), coalesce((action)::text, ''), coalesce((actor)::text, ''), coalesce((subject)::text, ''), coalesce((details)::text, ''), coalesce((case
+  when isfinite(at) then (extract(epoch from at) * 1000000)::bigint::text
+  else at::text
+end)::text, '')) || chr(30)
+      from (select * from audit_log as acts where journal_number is not null) as audit_log
+    ) as change
     group by ledger_id, journal_number
     union all
     select t.ledger_id, t.journal_number, t.journal_position, null, concat_ws(chr(31), coalesce((t.id)::text, ''), coalesce((t.from_account)::text, ''), coalesce((t.to_account)::text, ''), coalesce((t.amount)::text, ''), coalesce((t.currency)::text, ''), coalesce((t.status)::text, ''), coalesce((t.failure_code)::text, ''), coalesce((t.request_id)::text, ''), coalesce((t.description)::text, ''), coalesce((t.metadata)::text, ''), coalesce((case
   when isfinite(t.created_at) then (extract(epoch from t.created_at) * 1000000)::bigint::text
   else t.created_at::text
-end)::text, ''), coalesce((t.from_entry_number)::text, ''), coalesce((f.balance)::text, ''), coalesce((t.to_entry_number)::text, ''), coalesce((g.balance)::text, ''), coalesce((t.kind)::text, ''), coalesce((t.parent_id)::text, ''), coalesce((t.group_id)::text, ''), coalesce((t.group_position)::text, ''), coalesce((t.atomic)::text, ''), coalesce((t.final_capture)::text, ''), coalesce((t.expires_in)::text, ''), coalesce((t.if_from_entry_number)::text, ''), coalesce((t.if_min_available_after)::text, '')) || chr(30)
+end)::text, ''), coalesce((t.from_entry_number)::text, ''), coalesce((f.balance)::text, ''), coalesce((t.to_entry_number)::text, ''), coalesce((g.balance)::text, ''), coalesce((t.kind)::text, ''), coalesce((t.parent_id)::text, ''), coalesce((t.group_id)::text, ''), coalesce((t.group_position)::text, ''), coalesce((t.atomic)::text, ''), coalesce((t.final_capture)::text, ''), coalesce((t.expires_in)::text, ''), coalesce((t.if_from_entry_number)::text, ''), coalesce((t.if_min_available_after)::text, ''), coalesce((t.ordered_by)::text, ''), coalesce((t.approved_by)::text, '')) || chr(30)
     from transfers as t
     left join entries as f on f.ledger_id = t.ledger_id and f.account_number = t.from_account and f.currency = t.currency
       and f.entry_number = t.from_entry_number
@@ -50,17 +57,24 @@ end as settled_at, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as 
 with records as (
     -- The changes of a row come before its transfers, which count from 1.
     select ledger_id, journal_number, 0 as journal_position, count(*) as changes,
-      string_agg(
-        concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((change_number)::text, ''), coalesce((encode(seal, 'hex'))::text, '')) || chr(30), ''
-        order by account_number, currency, change_number
-      ) as record
-    from (select * from account_changes where ledger_id = 1 and journal_number > 7) as account_changes
+      string_agg(record, '' order by place, account_number, currency, change_number, id) as record
+    from (
+      select ledger_id, journal_number, 1 as place, account_number, currency, change_number, null::uuid as id,
+        concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((change_number)::text, ''), coalesce((encode(seal, 'hex'))::text, ''), coalesce((ordered_by)::text, ''), coalesce((approved_by)::text, '')) || chr(30) as record
+      from (select * from account_changes where ledger_id = 1 and journal_number > 7) as account_changes
+      union all
+      select ledger_id, journal_number, 2, null, null, null, id, concat_ws(chr(31), coalesce((id)::text, ''), coalesce((action)::text, ''), coalesce((actor)::text, ''), coalesce((subject)::text, ''), coalesce((details)::text, ''), coalesce((case
+  when isfinite(at) then (extract(epoch from at) * 1000000)::bigint::text
+  else at::text
+end)::text, '')) || chr(30)
+      from (select * from (select * from audit_log where ledger_id = 1 and journal_number > 7) as acts where journal_number is not null) as audit_log
+    ) as change
     group by ledger_id, journal_number
     union all
     select t.ledger_id, t.journal_number, t.journal_position, null, concat_ws(chr(31), coalesce((t.id)::text, ''), coalesce((t.from_account)::text, ''), coalesce((t.to_account)::text, ''), coalesce((t.amount)::text, ''), coalesce((t.currency)::text, ''), coalesce((t.status)::text, ''), coalesce((t.failure_code)::text, ''), coalesce((t.request_id)::text, ''), coalesce((t.description)::text, ''), coalesce((t.metadata)::text, ''), coalesce((case
   when isfinite(t.created_at) then (extract(epoch from t.created_at) * 1000000)::bigint::text
   else t.created_at::text
-end)::text, ''), coalesce((t.from_entry_number)::text, ''), coalesce((f.balance)::text, ''), coalesce((t.to_entry_number)::text, ''), coalesce((g.balance)::text, ''), coalesce((t.kind)::text, ''), coalesce((t.parent_id)::text, ''), coalesce((t.group_id)::text, ''), coalesce((t.group_position)::text, ''), coalesce((t.atomic)::text, ''), coalesce((t.final_capture)::text, ''), coalesce((t.expires_in)::text, ''), coalesce((t.if_from_entry_number)::text, ''), coalesce((t.if_min_available_after)::text, '')) || chr(30)
+end)::text, ''), coalesce((t.from_entry_number)::text, ''), coalesce((f.balance)::text, ''), coalesce((t.to_entry_number)::text, ''), coalesce((g.balance)::text, ''), coalesce((t.kind)::text, ''), coalesce((t.parent_id)::text, ''), coalesce((t.group_id)::text, ''), coalesce((t.group_position)::text, ''), coalesce((t.atomic)::text, ''), coalesce((t.final_capture)::text, ''), coalesce((t.expires_in)::text, ''), coalesce((t.if_from_entry_number)::text, ''), coalesce((t.if_min_available_after)::text, ''), coalesce((t.ordered_by)::text, ''), coalesce((t.approved_by)::text, '')) || chr(30)
     from (select * from transfers where ledger_id = 1 and journal_number > 7) as t
     left join lateral (select * from (select * from entries where ledger_id = 1) as f where f.ledger_id = t.ledger_id and f.account_number = t.from_account and f.currency = t.currency
       and f.entry_number = t.from_entry_number offset 0) as f on true

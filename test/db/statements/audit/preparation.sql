@@ -7,7 +7,7 @@ select to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
 select id, name from ledgers  order by name, id;
 
-select (select count(*) from ledgers as counted), (select count(*) from journal_head as counted), (select count(*) from accounts as counted), (select count(*) from account_changes as counted), (select count(*) from transfers as counted), (select count(*) from entries as counted), (select count(*) from holds as counted), (select count(*) from reversed_amounts as counted), (select count(*) from journal as counted), (select count(*) from leases as counted), (select count(*) from pending_transfers as counted), (select count(*) from idempotency_keys as counted);
+select (select count(*) from ledgers as counted), (select count(*) from journal_head as counted), (select count(*) from accounts as counted), (select count(*) from account_changes as counted), (select count(*) from transfers as counted), (select count(*) from entries as counted), (select count(*) from holds as counted), (select count(*) from reversed_amounts as counted), (select count(*) from journal as counted), (select count(*) from (select * from audit_log as acts where journal_number is not null) as counted), (select count(*) from leases as counted), (select count(*) from pending_transfers as counted), (select count(*) from idempotency_keys as counted);
 
 -- one ledger, after a row of its journal
 select relnamespace::regnamespace from pg_class where oid = to_regclass('journal_head');
@@ -47,4 +47,4 @@ select (select count(*) from (select from ledgers where id = 1) as counted), (se
   union select id from (select * from holds where ledger_id = 1) as opened where state = 'open'
 ) as counted), (select count(*) from (
   select distinct ledger_id, parent_id as transfer_id from (select * from transfers where ledger_id = 1 and journal_number > 7) as transfers where kind = 'reversal'
-) as counted), (select count(*) from (select * from journal where ledger_id = 1 and number > 7) as counted), (select count(*) from (select where false) as counted), (select count(*) from (select * from pending_transfers where ledger_id = 1) as counted), (select count(*) from (select where false) as counted)
+) as counted), (select count(*) from (select * from journal where ledger_id = 1 and number > 7) as counted), (select count(*) from (select * from (select * from audit_log where ledger_id = 1 and journal_number > 7) as acts where journal_number is not null) as counted), (select count(*) from (select where false) as counted), (select count(*) from (select * from pending_transfers where ledger_id = 1) as counted), (select count(*) from (select where false) as counted)

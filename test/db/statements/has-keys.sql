@@ -1,0 +1,1 @@
+select exists (select from api_keys) as has_keys

@@ -1,0 +1,1 @@
+select version from access_state
