@@ -192,6 +192,20 @@ test('tokens: the signature covers header and claims', async (t) => {
   }
 });
 
+test('tokens: no changed character of header or claims is accepted', async (t) => {
+  const issuer = await Issuer.start(t);
+  const { verifier } = verifierOf(issuer);
+  const token = await issuer.sign();
+  for (let at = 0; at < token.lastIndexOf('.'); at += 1) {
+    for (const other of ['A', '-', '.', '=', '\0']) {
+      if (token[at] === other) continue;
+      const changed = token.slice(0, at) + other + token.slice(at + 1);
+      await assert.rejects(verifier.verify(changed), TokenError);
+    }
+  }
+  await verifier.verify(token);
+});
+
 test('tokens: a key of one algorithm verifies no other', async (t) => {
   const issuer = await Issuer.start(t, ['RS256', 'ES256']);
   const { verifier } = verifierOf(issuer);
