@@ -6,6 +6,8 @@ import { rateHeaders, RateLimits } from '../../src/main/access/rates.ts';
 import { checkProperty } from '../support/property.ts';
 
 const ID = 'key_1';
+/** More than the resolution of a number at the largest time, 1e12 ms. */
+const CLOCK_MS = 0.001;
 
 /** Steps of a clock in milliseconds: bursts, fractions, seconds, long pauses. */
 const forward = fc.oneof(
@@ -58,8 +60,7 @@ test('rates: a caller below its rate is never refused', (t) => {
       let nowMs = startMs;
       for (const pause of pauses) {
         assert.ok(rates.take(ID, perSecond, nowMs).allowed);
-        // The clock has a resolution: at 1e12 ms, 0.1 µs.
-        nowMs += 1000 / perSecond + pause + 0.001;
+        nowMs += 1000 / perSecond + pause + CLOCK_MS;
       }
     }),
     200,
@@ -76,7 +77,7 @@ test('rates: a refused request that waits as long as required is allowed', (t) =
         nowMs += step;
         const decision = rates.take(ID, perSecond, nowMs);
         if (decision.allowed) continue;
-        const laterMs = nowMs + decision.retryAfterSeconds * 1000;
+        const laterMs = nowMs + decision.retryAfterSeconds * 1000 + CLOCK_MS;
         assert.ok(rates.take(ID, perSecond, laterMs).allowed);
         nowMs = laterMs;
       }
@@ -113,6 +114,14 @@ test('rates: the burst is one second of requests, and one more is allowed after 
   assert.equal(takeAll(rates, { perSecond: 100, nowMs: 14 }), 0);
   assert.equal(takeAll(rates, { perSecond: 100, nowMs: 15 }), 1);
   assert.equal(takeAll(rates, { perSecond: 100, nowMs: 1_000_000 }), 100);
+});
+
+test('rates: after a burst, a caller at exactly its rate is not refused for a rounding error', () => {
+  for (let perSecond = 1; perSecond <= 1000; perSecond += 1) {
+    const rates = new RateLimits();
+    takeAll(rates, { perSecond, nowMs: 0 });
+    for (let n = 1; n <= 5; n += 1) assert.ok(rates.take(ID, perSecond, (n * 1000) / perSecond).allowed);
+  }
 });
 
 test('rates: a clock that goes back neither refuses for long nor allows a second burst', () => {

@@ -3,9 +3,6 @@
 /** How many callers are remembered at once. */
 const CALLERS_MAX = 10_000;
 
-/** Rounding of sums of fractions must not refuse the last request of a burst. */
-const ROUNDING = 1e-9;
-
 export type RateDecision = {
   readonly allowed: boolean;
   /** The most requests at once, and in one second. */
@@ -51,12 +48,12 @@ export class RateLimits {
     const bucket = this.#buckets.get(id) ?? this.#add(id, nowMs);
     const leaked = (Math.max(0, nowMs - bucket.atMs) * perSecond) / 1000;
     const level = Math.max(0, bucket.level - leaked);
-    const allowed = level + 1 <= perSecond + ROUNDING;
+    const allowed = level + 1 <= perSecond;
     bucket.level = allowed ? level + 1 : level;
     bucket.atMs = nowMs;
     const free = perSecond - bucket.level;
-    const remaining = Math.max(0, Math.floor(free + ROUNDING));
-    const resetSeconds = Math.max(1, Math.ceil((remaining + 1 - free) / perSecond - ROUNDING));
+    const remaining = Math.max(0, Math.floor(free));
+    const resetSeconds = Math.max(1, Math.ceil((remaining + 1 - free) / perSecond));
     return { allowed, limit: perSecond, remaining, resetSeconds, retryAfterSeconds: allowed ? 0 : resetSeconds };
   }
 
