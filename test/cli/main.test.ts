@@ -57,6 +57,17 @@ test('cli: npx runs the command of the package, with the pinned Node', async () 
   assert.equal(stdout, `${version}\n`);
 });
 
+test('cli: an option with a dash has one alias, and another misspelling exits with 2', async (t) => {
+  const [misspelled, alias] = await Promise.all([
+    startProgram(t, { args: ['load', '--Rate=1', '--yes', '--url=http://127.0.0.1:1'] }),
+    startProgram(t, { args: ['load', '--maxFailed=1', '--yes', '--url=http://127.0.0.1:1'] }),
+  ]);
+  assert.deepEqual(await misspelled.exited, { code: 2, signal: null });
+  assert.equal(misspelled.output(), 'There is no option --Rate; see --help.\n');
+  // The service is out of reach.
+  assert.deepEqual(await alias.exited, { code: 4, signal: null }, alias.output());
+});
+
 const failures: { what: string; error: unknown; exitCode: number; sentence: RegExp }[] = [
   {
     what: 'every address of a host refuses',

@@ -41,7 +41,7 @@ export const load = defineCommand({
     },
   },
   async run({ args }) {
-    const options = parseArguments(OPTIONS, dropAliases(args));
+    const options = parseArguments(OPTIONS, args);
     if (!options.yes && !(process.stdin.isTTY && process.stderr.isTTY)) {
       const why = `It opens accounts in the books of ${options.url} and moves money between them.`;
       throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
@@ -64,11 +64,6 @@ export const load = defineCommand({
     });
   },
 });
-
-/** citty adds a camelCase alias for every option with a dash, which the strict parser would refuse. */
-function dropAliases(args: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(args).filter(([name]) => !/[A-Z]/.test(name)));
-}
 
 /** Asks on the terminal. Throws unless the answer is yes. */
 async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void> {
