@@ -19,6 +19,7 @@ import {
   withDatabase,
 } from './command.ts';
 import { writeStandardOutput } from './file.ts';
+import { parseCheckpoints, readPublicKey, readVerified, type SignedCheckpoint } from './signature.ts';
 
 type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
 
@@ -54,8 +55,14 @@ export const audit = defineCommand({
     since: { type: 'string', description: 'Audit only what came after this row of the journal', valueHint: 'NUMBER' },
     expect: {
       type: 'string',
-      description: 'Hashes that rows must have: [LEDGER:]NUMBER:HASH, several with commas, or @ and a saved summary',
+      description:
+        'Hashes that rows must have: [LEDGER:]NUMBER:HASH, several with commas, or @ and a file with a summary or checkpoints',
       valueHint: 'NUMBER:HASH',
+    },
+    'public-key': {
+      type: 'string',
+      description: 'With --expect=@FILE: the key with which the checkpoints in the file must be signed, PEM',
+      valueHint: 'FILE',
     },
     limit: { type: 'string', description: 'Discrepancies to list for each check (100)' },
   },
@@ -94,6 +101,7 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
         .transform(BigInt)
         .optional(),
       expect: z.string().optional(),
+      'public-key': z.string().min(1, 'must be a file').optional(),
       limit: z
         .string()
         .regex(/^\d{1,5}$/, 'must be a whole number up to 99999')
@@ -105,7 +113,11 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
   const since = parsed.since ?? null;
   // Each ledger has its own journal, so a row number needs a ledger.
   const ledger = parsed.ledger ?? (since === null || since === 0n ? null : MAIN_LEDGER.name);
-  const expect = parsed.expect === undefined ? [] : await parseExpected(parsed.expect, ledger);
+  const publicKey = parsed['public-key'] ?? null;
+  if (publicKey !== null && !parsed.expect?.startsWith('@')) {
+    throw new CommandError(EXIT.wrongUsage, 'The option --public-key needs --expect=@FILE.');
+  }
+  const expect = parsed.expect === undefined ? [] : await parseExpected(parsed.expect, ledger, publicKey);
   if (since !== null && expect.some(({ number }) => number < since)) {
     throw wrongExpectation('its row must not come before that of --since');
   }
@@ -116,10 +128,21 @@ function wrongExpectation(why: string): CommandError {
   return new CommandError(EXIT.wrongUsage, `The option --expect is wrong: ${why}.`);
 }
 
-/** The checkpoints of the option --expect. `audited`: the name of the audited ledger; null if all are audited. */
-async function parseExpected(text: string, audited: string | null): Promise<readonly Checkpoint[]> {
+/**
+ * The checkpoints of the option --expect. `audited`: the name of the audited ledger; null if all are audited. `publicKey`: the
+ * file of the key that must have signed them; null if none must.
+ */
+async function parseExpected(
+  text: string,
+  audited: string | null,
+  publicKey: string | null,
+): Promise<readonly Checkpoint[]> {
   if (text.startsWith('@')) {
-    const saved = await readSummary(text.slice(1));
+    const file = text.slice(1);
+    const saved =
+      publicKey === null
+        ? await readSaved(file)
+        : (await readVerified(file, await readPublicKey(publicKey))).map(toExpected);
     const expect = saved.filter(({ ledger }) => audited === null || ledger === audited);
     if (expect.length === 0)
       throw wrongExpectation(`${text.slice(1)} has no entry for the ledger ${audited ?? 'main'}`);
@@ -133,17 +156,25 @@ async function parseExpected(text: string, audited: string | null): Promise<read
   });
 }
 
-/** The ends of the journals from a file with the JSON of an audit, or its last line. */
-async function readSummary(path: string): Promise<readonly Checkpoint[]> {
+/** The ends of the journals from a file with checkpoints, or with the JSON of an audit, or its last line. */
+async function readSaved(path: string): Promise<readonly Checkpoint[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw wrongExpectation(`${path} cannot be read (${error instanceof Error ? error.message : String(error)})`);
   });
-  const last = text.trimEnd().split('\n').at(-1) ?? '';
+  const checkpoints = parseCheckpoints(text).flatMap((checkpoint) => checkpoint ?? []);
+  const lines = text.trimEnd().split('\n');
+  if (checkpoints.length === lines.length) return checkpoints.map(toExpected);
+  const last = lines.at(-1) ?? '';
   const summary = savedSummary.safeParse(parseJson(last));
-  if (!summary.success) throw wrongExpectation(`${path} does not end with the summary of an audit (--json)`);
+  if (!summary.success)
+    throw wrongExpectation(`${path} does not end with the summary of an audit (--json), and has no checkpoints`);
   return summary.data.journals.flatMap(({ ledger, journal_number: number, journal_hash: hash }) =>
     hash === null ? [] : [{ ledger, number: BigInt(number), hash }],
   );
+}
+
+function toExpected({ ledger, journal_number: number, journal_hash: hash }: SignedCheckpoint): Checkpoint {
+  return { ledger, number: BigInt(number), hash };
 }
 
 function parseJson(text: string): unknown {

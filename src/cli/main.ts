@@ -17,6 +17,7 @@ const COMMANDS: SubCommandsDef = {
   report: async () => (await import('./report.ts')).report,
   statement: async () => (await import('./statement.ts')).statement,
   audit: async () => (await import('./audit.ts')).audit,
+  checkpoint: async () => (await import('./checkpoint.ts')).checkpoint,
   keys: async () => (await import('./keys.ts')).keys,
   'audit-log': async () => (await import('./audit-log.ts')).auditLog,
   'approval-rule': async () => (await import('./approval-rule.ts')).approvalRule,

@@ -6,7 +6,8 @@ import { journalStatement, LINK_COLUMNS } from './journal.ts';
 import { rowsIn, type Scope } from './rules.ts';
 import type { Connection } from '../connection/connect.ts';
 
-const NO_HASH = '00'.repeat(32);
+/** What the first row of a journal has as the hash of the row before. */
+export const NO_HASH = '00'.repeat(32);
 
 /** A stored row of the journal (hashes in hexadecimal), with the values that the covered rows imply. */
 export type JournalRow = {
@@ -198,8 +199,10 @@ function isBefore(settledAt: string, previous: string | null): boolean {
   return previous !== null && finite.test(previous) && finite.test(settledAt) && BigInt(settledAt) < BigInt(previous);
 }
 
+type HashedFields = 'number' | 'settledAt' | 'transferCount' | 'changeCount' | 'digest' | 'previousHash';
+
 /** `name`: the name of the row's ledger. */
-function hashOf(row: JournalRow, name: string): string {
+export function hashOf(row: Pick<JournalRow, HashedFields>, name: string): string {
   return createHash('sha256')
     .update(Buffer.from(row.previousHash, 'hex'))
     .update(`${name}|${row.number}|${row.settledAt}|${row.transferCount}|${row.changeCount}`)
