@@ -1,0 +1,28 @@
+// Prints the software bill of materials of a release, as CycloneDX JSON. It needs the lock file only: no network, no
+// installed packages. `npm sbom --omit=dev` leaves out each package that a development dependency needs as well, such as
+// undici. So npm reads a lock file without the development dependencies.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const read = (name) => JSON.parse(readFileSync(join(dirname(import.meta.dirname), name), 'utf8'));
+const manifest = read('package.json');
+const lock = read('package-lock.json');
+delete manifest.devDependencies;
+delete lock.packages[''].devDependencies;
+for (const [path, { dev }] of Object.entries(lock.packages)) if (dev) delete lock.packages[path];
+
+const parent = mkdtempSync(join(tmpdir(), 'gopherpay-sbom-'));
+try {
+  // npm names the product after the folder.
+  const folder = join(parent, manifest.name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
+  writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(lock));
+  const options = ['--sbom-format=cyclonedx', '--sbom-type=application', '--package-lock-only', '--offline'];
+  const { status } = spawnSync('npm', ['sbom', ...options], { cwd: folder, stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+} finally {
+  rmSync(parent, { recursive: true, force: true });
+}
