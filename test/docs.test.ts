@@ -22,6 +22,7 @@ type Example = { readonly script: string; readonly expected: unknown };
 /** The documents whose examples run, each with a database and a service of its own. */
 const DOCUMENTS = [
   'README.md',
+  'docs/ACCESS.md',
   'docs/API.md',
   'docs/AUDIT.md',
   'docs/COMMANDS.md',

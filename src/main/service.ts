@@ -25,7 +25,7 @@ import { operationRoutes } from './api/routes/operations.ts';
 import { statementRoutes } from './api/routes/statements.ts';
 import { transferRoutes } from './api/routes/transfers.ts';
 import { Doors } from './api/doors.ts';
-import { JwtVerifier } from './access/jwt.ts';
+import type { JwtSettings, JwtVerifier } from './access/jwt.ts';
 import { KeyRing } from './access/key-ring.ts';
 import { RateLimits } from './access/rates.ts';
 import { RefusalLog } from './api/refusal-log.ts';
@@ -150,6 +150,12 @@ export async function startService(
   };
 }
 
+/** Loaded only if it is needed: jose and undici take 300 ms. */
+async function createVerifier(settings: JwtSettings): Promise<JwtVerifier> {
+  const { JwtVerifier: Verifier } = await import('./access/jwt.ts');
+  return new Verifier(settings);
+}
+
 /** Starts what decides who may use the service. Throws if nobody could, or everybody. */
 async function startAccess(
   { host, jwt }: Config,
@@ -173,7 +179,7 @@ async function startAccess(
   const refusals = new RefusalLog({ pool, logger });
   refusals.start();
   stack.defer(async () => await refusals.stop());
-  return { keys, tokens: jwt && new JwtVerifier(jwt), rates: new RateLimits(), refusals };
+  return { keys, tokens: jwt && (await createVerifier(jwt)), rates: new RateLimits(), refusals };
 }
 
 function openPools(config: Config, database: DatabaseSettings, stack: AsyncDisposableStack): Pools {

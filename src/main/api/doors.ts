@@ -32,6 +32,9 @@ export type DoorParts = {
   readonly isOnLoopback: boolean;
 };
 
+/** How many new tokens an address may have verified in one second. Those that were verified are remembered. */
+const VERIFICATIONS_PER_SECOND = 200;
+
 type Found = { readonly principal: Principal; readonly caller: string; readonly address: string };
 
 export class Doors {
@@ -136,8 +139,18 @@ export class Doors {
     const principal = keys.find(token) ?? tokens?.recall(token);
     if (principal) return toFound(principal);
     if (!tokens || token.startsWith('gp_')) throw unauthorized('The key is unknown, expired or revoked.', true);
+    this.#countVerification(request);
     return tokens.verify(token).then(toFound, (error: unknown) => {
       throw error instanceof TokenError ? toTokenProblem(error) : error;
+    });
+  }
+
+  /** An invented token costs up to 0.2 ms, so each address may have some in a second. */
+  #countVerification(request: IncomingMessage): void {
+    const rate = this.#parts.rates.take(`verify ${addressOf(request)}`, VERIFICATIONS_PER_SECOND, performance.now());
+    if (rate.allowed) return;
+    throw new Problem('rate_limited', 'Your address sends too many tokens that must be verified.', {
+      headers: { 'Retry-After': String(rate.retryAfterSeconds) },
     });
   }
 
