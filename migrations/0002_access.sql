@@ -29,8 +29,8 @@ create table api_keys (
   constraint api_keys_bounds_positive check (amount_max >= 1 and daily_amount_max >= 1 and requests_per_second >= 1)
 );
 
--- One row. Whoever changes a key or a ledger's rule of approval increases the version, so that processes notice it by
--- one cheap statement.
+-- One row. Every change of a key or of a ledger's rule of approval increases the version, so that processes notice it
+-- by one cheap statement.
 create table access_state (
   version bigint not null default 1,
   id boolean not null default true,

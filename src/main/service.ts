@@ -156,7 +156,7 @@ async function createVerifier(settings: JwtSettings): Promise<JwtVerifier> {
   return new Verifier(settings);
 }
 
-/** Starts what decides who may use the service. Throws if nobody could, or everybody. */
+/** Starts what decides who may use the service. Throws if every machine could. */
 async function startAccess(
   { host, jwt }: Config,
   { pool, logger }: { pool: ConnectionPool; logger: Logger },

@@ -74,7 +74,12 @@ test('problem: docs/API.md names exactly the parameters and fields of each route
 });
 
 test('openapi: optional bodies are not required, and each route lists its headers', () => {
-  const optional = ['POST /holds/{id}/capture', 'POST /holds/{id}/void', 'POST /transfers/{id}/reversals'];
+  const optional = [
+    'POST /approvals/{id}',
+    'POST /holds/{id}/capture',
+    'POST /holds/{id}/void',
+    'POST /transfers/{id}/reversals',
+  ];
   const bodies = [...operations].flatMap(([route, { requestBody }]) => (requestBody ? [{ route, requestBody }] : []));
   assert.deepEqual(
     bodies
@@ -83,10 +88,10 @@ test('openapi: optional bodies are not required, and each route lists its header
       .toSorted(),
     optional,
   );
-  const movements = [...optional, 'POST /holds', 'POST /transfers'];
+  const movements = [...optional.filter((route) => route !== 'POST /approvals/{id}'), 'POST /holds', 'POST /transfers'];
   const takers: Record<string, string[]> = {
     'Idempotency-Key': ['POST /accounts', 'POST /ledgers', ...movements],
-    Prefer: movements,
+    Prefer: [...movements, 'POST /approvals/{id}'],
   };
   for (const [name, taking] of Object.entries(takers)) {
     const routes = [...operations].filter(([, { parameters }]) =>
@@ -135,6 +140,8 @@ test('problem: docs/API.md mentions Retry-After for each code that may be retrie
   const again: ProblemCode[] = [
     'instant_not_closed',
     'queue_full',
+    'rate_limited',
+    'issuer_unavailable',
     'database_unavailable',
     'outcome_unknown',
     'too_many_bodies',

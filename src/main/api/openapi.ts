@@ -9,6 +9,9 @@ import { ANSWER_VIEWS, type AnswerName } from './views.ts';
 /** Whether a route creates transfers, and accepts the parameters that all of them have. */
 const createsTransfers = ({ query }: Route): boolean => query === TRANSFER_PARAMETERS;
 
+/** Whether a route decides an approval, and then submits transfers. */
+const decides = ({ method, pattern }: Route): boolean => method === 'POST' && pattern === '/approvals/:id';
+
 const HEADERS: Readonly<
   Record<string, { schema: Record<string, unknown>; description: string; isTaken: (route: Route) => boolean }>
 > = {
@@ -25,13 +28,14 @@ const HEADERS: Readonly<
   'Idempotency-Key': {
     schema: { type: 'string', maxLength: 255 },
     description: 'One key names one request, permanently.',
-    isTaken: ({ method }) => method === 'POST',
+    // A decision needs none: sent again, it has the same result.
+    isTaken: (route) => route.method === 'POST' && !decides(route),
   },
   Prefer: {
     schema: { type: 'string', examples: ['wait=5'] },
     description:
       'wait=n: answer when the transfer is final, or after n seconds (at most WAIT_TIMEOUT_MS, 30 s by default).',
-    isTaken: createsTransfers,
+    isTaken: (route) => createsTransfers(route) || decides(route),
   },
 };
 
