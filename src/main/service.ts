@@ -140,6 +140,10 @@ export async function startService(
   }
   const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => doors.guard(route)) });
   const url = await listen(server, config, stack);
+  if (!access.keys.hasKeys && !access.tokens) {
+    const advice = 'create a key with gopherpay keys create';
+    logger.warn({ host: config.host, advice }, 'no keys: everyone on this machine may do anything');
+  }
   const started = stack.move();
   return {
     url,
@@ -165,15 +169,9 @@ async function startAccess(
   const keys = new KeyRing({ pool, logger });
   await keys.start();
   stack.defer(() => keys.stop());
-  if (!keys.hasKeys && !jwt) {
-    if (!isLoopback(host)) {
-      throw new Error(
-        `The service has no keys, and HOST "${host}" would let other machines use it: create a key with \`gopherpay keys create\`, or remove HOST.`,
-      );
-    }
-    logger.warn(
-      { host, advice: 'create a key with gopherpay keys create' },
-      'no keys: everyone on this machine may do anything',
+  if (!keys.hasKeys && !jwt && !isLoopback(host)) {
+    throw new Error(
+      `The service has no keys, and HOST "${host}" would let other machines use it: create a key with \`gopherpay keys create\`, or remove HOST.`,
     );
   }
   const refusals = new RefusalLog({ pool, logger });

@@ -75,7 +75,7 @@ test('audit: prints each discrepancy of inconsistent books and exits with 3', as
     /^conservation\.transfers: account CID USD, transfer [-0-9a-f]{36}, journal 9: entry of the/m,
   );
   assert.match(ran.stdout, /^journal\.chain: journal 9: digest: expected [0-9a-f]{64}, found [0-9a-f]{64}$/m);
-  assert.match(verdictOf(ran), /^journal 20 sha256:[0-9a-f]{64} NOT verified at \S+: \d+ discrepancies$/);
+  assert.match(verdictOf(ran), /^journal 21 sha256:[0-9a-f]{64} NOT verified at \S+: \d+ discrepancies$/);
   assert.match(ran.stderr, /^The books are not whole: \d+ discrepancies\.\n$/);
   assert.ok(!ran.stdout.includes('\u001b'), 'Text of the books must not control a terminal.');
   assert.ok(ran.stdout.includes('\\u{1b}[31m'));
@@ -149,12 +149,12 @@ test('audit: --expect compares a journal row with a recorded hash', async (t) =>
   assert.equal(bad.code, 3);
   assert.match(
     bad.stdout,
-    new RegExp(`^journal\\.expected: journal 19: hash written down: expected ${hash}, found [0-9a-f]{64}$`, 'm'),
+    new RegExp(`^journal\\.expected: journal 20: hash written down: expected ${hash}, found [0-9a-f]{64}$`, 'm'),
   );
   assert.equal(beyond.code, 3);
   assert.match(
     beyond.stdout,
-    /^journal\.expected: journal 21: hash written down: expected [0-9a-f]{64}, found no row$/m,
+    /^journal\.expected: journal 22: hash written down: expected [0-9a-f]{64}, found no row$/m,
   );
 });
 
@@ -167,7 +167,7 @@ test('audit: --since audits the rows after a journal row, and marks the skipped 
     audit(t, wrong, '--since=9', '--json'),
   ]);
   assert.equal(later.code, 0, later.stdout);
-  assert.match(verdictOf(later), /^journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
+  assert.match(verdictOf(later), /^journal 21 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
   assert.match(later.stdout, /^once\.keys +skipped$/m);
   assert.equal(all.code, 0, all.stdout);
   assert.equal(tooLate.code, 3);
@@ -194,9 +194,9 @@ test('audit: names each ledger, and one summary verifies all of them later', asy
   assert.equal(text.code, 0, text.stdout);
   assert.match(
     text.stdout,
-    /^ledger main, journal 20 sha256:[0-9a-f]{64} verified at \S+\nledger shop, journal 20 sha256:[0-9a-f]{64} verified at \S+\n$/m,
+    /^ledger main, journal 21 sha256:[0-9a-f]{64} verified at \S+\nledger shop, journal 21 sha256:[0-9a-f]{64} verified at \S+\n$/m,
   );
-  const own = /^ledger shop, journal 20 sha256:([0-9a-f]{64}) verified at \S+$/.exec(verdictOf(shop))?.[1] ?? '';
+  const own = /^ledger shop, journal 21 sha256:([0-9a-f]{64}) verified at \S+$/.exec(verdictOf(shop))?.[1] ?? '';
   assert.match(shop.stdout, /^accepted\.kept +skipped$/m);
   assert.match(shop.stdout, /^ledgers\.rows +skipped$/m);
   assert.ok(text.stdout.includes(own));
@@ -235,12 +235,12 @@ test('audit: names each ledger, and one summary verifies all of them later', asy
   assert.equal(blind.code, 0, blind.stdout);
   for (const ran of [saved, named, other]) {
     assert.equal(ran.code, 3, ran.stdout);
-    assert.match(ran.stdout, /^journal\.expected: ledger shop, journal 20: hash written down: expected/m);
-    assert.match(verdictOf(ran), /^ledger shop, journal 20 sha256:[0-9a-f]{64} NOT verified at \S+: 1 discrepancy$/);
+    assert.match(ran.stdout, /^journal\.expected: ledger shop, journal 21: hash written down: expected/m);
+    assert.match(verdictOf(ran), /^ledger shop, journal 21 sha256:[0-9a-f]{64} NOT verified at \S+: 1 discrepancy$/);
   }
-  assert.match(saved.stdout, /^ledger main, journal 20 sha256:[0-9a-f]{64} verified at/m);
+  assert.match(saved.stdout, /^ledger main, journal 21 sha256:[0-9a-f]{64} verified at/m);
   assert.equal(main.code, 0, main.stdout);
-  assert.match(verdictOf(main), /^journal 20 sha256:[0-9a-f]{64} verified at \S+$/);
+  assert.match(verdictOf(main), /^journal 21 sha256:[0-9a-f]{64} verified at \S+$/);
 });
 
 test('audit: --since applies to main unless --ledger names another ledger', async (t) => {
@@ -250,8 +250,8 @@ test('audit: --since applies to main unless --ledger names another ledger', asyn
     audit(t, database, '--since=15'),
     audit(t, database, '--since=15', '--ledger=shop'),
   ]);
-  assert.match(verdictOf(main), /^journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
-  assert.match(verdictOf(shop), /^ledger shop, journal 20 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
+  assert.match(verdictOf(main), /^journal 21 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
+  assert.match(verdictOf(shop), /^ledger shop, journal 21 sha256:[0-9a-f]{64} verified at \S+, from journal 15 on$/);
 });
 
 test('audit: an unknown ledger exits with 2, and the existing ones are listed', async (t) => {

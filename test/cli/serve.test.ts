@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { makeKey } from '../support/keys.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { awaitFinal, makeFolder, request, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -133,6 +134,8 @@ test('serve: a port in use stops the start with a sentence, and no process remai
 
 test('serve: an invalid address stops the start with a sentence', async (t) => {
   const database = await createDatabase(t);
+  // Without one, the service would refuse any address of other machines.
+  await makeKey(database);
   for (const host of ['192.0.2.1', 'no-such-host.invalid']) {
     const program = await startProgram(t, { database, args: ['serve'], env: { HOST: host, PORT: '0', THREADS: '1' } });
     await until(program.ended, { timeoutMs: 10_000, what: 'the start to fail' });
@@ -168,7 +171,7 @@ test('serve: a signal during the start stops it cleanly', async (t) => {
   assert.deepEqual(await program.exited, { code: 0, signal: null });
   assert.deepEqual(
     program.logs().map(({ msg }) => msg),
-    ['stopping', 'stopped'],
+    ['stopping', 'no keys: everyone on this machine may do anything', 'stopped'],
   );
   assert.deepEqual(await connectionsTo(database), []);
 });

@@ -78,6 +78,9 @@ const READS: Record<string, readonly string[]> = {
   'GET /transfers/{id}': [`/transfers/${IDS.rent}`, `/transfers/${idOf(200)}`],
   'GET /holds/{id}': [`/holds/${HOLD}`, `/holds/${IDS.holdPartly}`],
   'GET /balances': ['/balances', '/balances?at=2026-01-01T00:00:09Z', '/balances?at=2026-02-01T00:00:00Z'],
+  'GET /approvals': ['/approvals', '/approvals?state=pending&limit=1'],
+  'GET /approvals/{id}': [`/approvals/${idOf(950)}`],
+  'GET /audit-log': ['/audit-log', '/audit-log?refused=false&limit=1'],
   'GET /events': ['/events?limit=1000', '/events?after=8&limit=3'],
 };
 /** Routes that write to a ledger. */
@@ -90,6 +93,7 @@ const WRITES = [
   'POST /holds',
   'POST /holds/{id}/capture',
   'POST /holds/{id}/void',
+  'POST /approvals/{id}',
 ];
 /** Routes outside ledgers. */
 const GLOBAL = [

@@ -150,6 +150,18 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
     entries: ledger.entries,
     journal: ledger.journal,
     audit_log: ledger.acts,
+    approvals: [
+      {
+        id: idOf(950),
+        kind: 'account',
+        state: 'pending',
+        requested_by: KEY,
+        idempotency_key: 'approval:1',
+        request: { accountNumber: 'ANN', overdraftLimit: String(7 * named.factor) },
+        created_at: ledger.instant(20).text,
+        expires_at: '2100-01-01T00:00:00Z',
+      },
+    ],
     holds: [...ledger.holds.values()],
     reversed_amounts: [...ledger.reversed.values()],
     pending_transfers: [

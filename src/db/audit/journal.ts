@@ -242,6 +242,6 @@ export const JOURNAL_CHECKS: readonly Check[] = [
     looksAt: ['account_changes'],
     statements: (scope) => [runOfChanges(scope), placesOfChanges(scope)],
   },
-  { name: 'audit_log.acts', looksAt: ['audit_log'], statements: (scope) => [placesOfActs(scope)] },
+  { name: 'administration.acts', looksAt: ['audit_log'], statements: (scope) => [placesOfActs(scope)] },
   { name: 'accounts.seals', looksAt: ['accounts', 'account_changes'], statements: (scope) => [sealsOfAccounts(scope)] },
 ];

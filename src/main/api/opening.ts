@@ -55,7 +55,7 @@ export async function createAccounts(
   );
   const by = { orderedBy: principal.id, approvedBy: null };
   const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
-  if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger });
+  if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger, principal });
   if ('replayed' in result)
     return await replayAccounts(engine, context, { wanted, idempotency, holder: result.replayed });
   const accounts =
@@ -65,7 +65,10 @@ export async function createAccounts(
   return answerAccounts(context, accounts, wanted.openingIds);
 }
 
-function toOpeningProblem(refusal: Parameters<typeof toProblem>[0], opening: Wanted & { ledger: Ledger }): Problem {
+function toOpeningProblem(
+  refusal: Parameters<typeof toProblem>[0],
+  opening: Wanted & { ledger: Ledger; principal: Principal },
+): Problem {
   if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, opening);
   return unknownOpening(opening.accounts);
 }
@@ -186,7 +189,7 @@ async function replayAccounts(
   const { accountNumber, transferId } = holder;
   const { ledger } = context;
   if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
-    throw keyReusedProblem(holder);
+    throw keyReusedProblem(holder, context.principal);
   const accounts = await loadOpened(engine, ledger, wanted.accounts);
   const members =
     'accounts' in context.body && transferId !== null

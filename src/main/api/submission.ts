@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
 import { loadTransfers, type Transfer } from '../../db/queries/transfers.ts';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
+import type { Principal, Scope } from '../../domain/access.ts';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { isUuid } from '../../validation.ts';
@@ -160,14 +161,14 @@ async function submitTransfers(
   const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
   if (request.query.dry_run === 'true') {
     const tried = await tryOut(engine, submission);
-    if ('refused' in tried) throw toProblem(tried, submission);
+    if ('refused' in tried) throw toProblem(tried, { ...submission, principal: request.principal });
     return { transfers: tried.transfers, isDryRun: true };
   }
   const reserved = await reserveDaily(engine, request, submission);
   const submitted = await submit(engine, submission);
   const isOrdered = 'refused' in submitted ? submitted.refused === 'outcome_unknown' : !submitted.replayed;
   if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved.keyId, reserved.amount);
-  if ('refused' in submitted) throw toProblem(submitted, submission);
+  if ('refused' in submitted) throw toProblem(submitted, { ...submission, principal: request.principal });
   const { namedId, replayed } = submitted;
   return {
     transfers: submitted.transfers,
@@ -199,7 +200,10 @@ async function reserveDaily(
 }
 
 /** The problem for a refusal of the engine. */
-export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger' | 'transfers'>): Problem {
+export function toProblem(
+  refusal: Refusal,
+  submitted: Pick<Submission, 'ledger' | 'transfers'> & { readonly principal: Principal },
+): Problem {
   switch (refusal.refused) {
     case 'queue_full':
       return queueFullProblem(refusal.retryAfterSeconds);
@@ -209,7 +213,7 @@ export function toProblem(refusal: Refusal, submitted: Pick<Submission, 'ledger'
         `At most ${refusal.max} transfers and openings may be pending; send them in several requests.`,
       );
     case 'key_reused':
-      return keyReusedProblem(refusal.holder);
+      return keyReusedProblem(refusal.holder, submitted.principal);
     case 'account_exists':
       return new Problem('account_exists', 'An account with this number already exists.');
     case 'unavailable':
@@ -232,11 +236,14 @@ export function queueFullProblem(retryAfterSeconds: number): Problem {
 }
 
 /** 422: the key names a different earlier request. */
-export function keyReusedProblem({ transferId, accountNumber }: KeyHolder): Problem {
+export function keyReusedProblem({ transferId, accountNumber }: KeyHolder, principal: Principal): Problem {
+  const { scopes, limits } = principal;
+  // A caller that guesses the keys of others learns no more than it may read.
+  const mayRead = (scope: Scope): boolean => scopes.has(scope) && limits.accountPrefix === null;
   return new Problem('idempotency_key_reused', 'The key was used for another request; choose a new one.', {
     members: {
-      ...(transferId !== null && { transfer_id: transferId }),
-      ...(accountNumber !== null && { account_number: accountNumber }),
+      ...(transferId !== null && mayRead('transfers:read') && { transfer_id: transferId }),
+      ...(accountNumber !== null && mayRead('accounts:read') && { account_number: accountNumber }),
     },
   });
 }

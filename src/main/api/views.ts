@@ -345,7 +345,6 @@ export const ANSWER_VIEWS = {
   ApprovalPage: z.object({ items: z.array(approvalView), next: cursor }),
   TransferOrApproval: z.union([transferView, approvalView]),
   TransferOrGroupOrApproval: z.union([transferView, groupView, approvalView]),
-  AccountOrApproval: z.union([accountView, approvalView]),
   AuditLogPage: z.object({ items: z.array(auditLogView), next: cursor }),
   Hold: holdView,
   TransferPage: z.object({ items: z.array(transferView), next: cursor }),
