@@ -4,14 +4,16 @@ import { userInfo } from 'node:os';
 import type { ClientConfig } from 'pg';
 import { parse, toClientConfig } from 'pg-connection-string';
 import { SessionError } from './errors.ts';
+import { splitTls, tlsOptionsOf, type TlsSettings } from './tls.ts';
 
 /** How to reach a database: plain data, so that it can be passed to a worker thread. */
-export type DatabaseSettings =
+export type DatabaseSettings = (
   | { connectionString: string }
-  | { host: string; port: number; user: string; database: string; password?: string };
+  | { host: string; port: number; user: string; database: string; password?: string }
+) & { tls?: TlsSettings };
 
 export type Address = {
-  readonly client: ClientConfig & { user: string; database: string };
+  readonly client: ClientConfig & { host: string; user: string; database: string };
   /** Session settings that the URL names (`options=-c name=value`), by their names in lower case. */
   readonly own: Readonly<Record<string, string>>;
   /** The other words of the URL's `options`, which the server or a proxy may understand. */
@@ -23,30 +25,47 @@ export type Address = {
  * schema.
  */
 const SCHEMA_PARAMETERS = ['schema', 'currentSchema', 'search_path'];
+/** A path with `@` after a host without a user: `/` or `#` of a password was not written as %2F or %23. */
+const PASSWORD_IN_PATH = /^[^/]*\/\/[^/?#@]*[/#][^?]*@/;
 
 /**
  * Reads a URL or the single settings. Parameters of a URL that concern neither the address nor the session are ignored.
  * Throws a SessionError for a parameter that names a schema and would have no effect.
  */
 export function readAddress(settings: DatabaseSettings): Address {
-  if (!('connectionString' in settings)) return { client: clientOf(settings), own: {}, startupOptions: null };
-  const url = parse(settings.connectionString);
+  const { tls: own = {} } = settings;
+  if (!('connectionString' in settings)) {
+    const client = clientOf(settings);
+    const ssl = tlsOptionsOf(client.host, { own, url: {}, clientOptions: false });
+    return { client: { ...client, ssl }, own: {}, startupOptions: null };
+  }
+  // A part of the password would appear in errors as the name of a host or a database.
+  if (PASSWORD_IN_PATH.test(settings.connectionString)) {
+    throw new SessionError(
+      'The setting DATABASE_URL is wrong: write special characters of its password as %2F (for /) and %23 (for #).',
+    );
+  }
+  const { rest: withoutTls, tls } = splitTls(settings.connectionString);
+  const url = parse(withoutTls);
   const inVain = SCHEMA_PARAMETERS.find((name) => name in url);
   if (inVain !== undefined) {
     throw new SessionError(
       `The setting DATABASE_URL is wrong: its parameter "${inVain}" is not one of PostgreSQL's; name the schema with options=-c%20search_path%3Dname.`,
     );
   }
-  const { host, port, user, database, password, ssl, sslnegotiation } = toClientConfig(url);
+  const { host, port, user, database, password, ssl: given, sslnegotiation } = toClientConfig(url);
   const client = clientOf({ host, port, user, database, password });
-  const { own, rest } = splitOptions(url.options ?? '');
+  // A certificate of the client, or the negotiation `direct`.
+  const clientOptions = given !== undefined && given !== false;
+  const ssl = tlsOptionsOf(client.host, { own, url: tls, clientOptions });
+  const { own: ownSettings, rest } = splitOptions(url.options ?? '');
   return {
     client: {
       ...client,
-      ssl: url.ssl === 'no-verify' ? { rejectUnauthorized: false } : (ssl ?? false),
+      ssl: ssl && typeof given === 'object' ? { ...given, ...ssl } : ssl,
       sslnegotiation: sslnegotiation ?? 'postgres',
     },
-    own,
+    own: ownSettings,
     startupOptions: rest === '' ? null : rest,
   };
 }

@@ -4,7 +4,9 @@ import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 
 import type Cursor from 'pg-cursor';
 import { type Address, type DatabaseSettings, readAddress } from './address.ts';
 import { refuseSharedServers } from './pooler.ts';
+import { SessionError } from './errors.ts';
 import { type DatabaseTimeouts, prepareSession, type SessionOptions } from './session.ts';
+import { explainTls, isVerified } from './tls.ts';
 
 export type { DatabaseSettings, DatabaseTimeouts };
 
@@ -65,6 +67,9 @@ export class SilenceError extends Error {}
 /** How long a second connection may wait for the pooler to assign a server. */
 const SECOND_SERVER_MS = 2000;
 
+const CLEARTEXT =
+  'The database asks for the password in clear text, and is not verified by TLS: let it use scram-sha-256 (password_encryption, pg_hba.conf), or set DB_SSL_MODE=verify-full.';
+
 /** A client that sends the settings of the service to the server, and nothing from the environment. */
 class PlainClient extends Client {
   readonly #startup: Readonly<Record<string, string>>;
@@ -81,6 +86,12 @@ class PlainClient extends Client {
     // Without a listener, a server that disconnects between two statements would end the process. The next statement on
     // the connection fails with the error.
     this.on('error', () => {});
+    // A server that asks for the password itself, instead of a proof of it, must be the database beyond doubt. pg answers
+    // after this listener, on a connection that sends nothing any more.
+    this.connection.on('authenticationCleartextPassword', () => {
+      const { stream } = this.connection;
+      if (!isVerified(stream)) stream.destroy(new SessionError(CLEARTEXT));
+    });
   }
 
   /**
@@ -112,8 +123,9 @@ export async function connect(
       return await prepareSession(client, timeouts, options, address.own);
     });
   } catch (error) {
-    client.connection.stream.destroy();
-    throw error;
+    const { stream } = client.connection;
+    stream.destroy();
+    throw explainTls(error, stream);
   }
   disconnectTimeouts.set(client, timeouts.disconnectTimeoutMs);
   watchAnswers(client, timeouts);
