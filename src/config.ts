@@ -1,9 +1,9 @@
 // The settings: the only place that reads the environment. Each has a default; a wrong value stops the start.
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { DatabaseSettings, DatabaseTimeouts } from './db/connection/connect.ts';
-import { parseEnvFile, refuseMisspelled } from './env-file.ts';
-import { mustBe } from './validation.ts';
+import { readEnvFile, refuseMisspelled } from './env-file.ts';
+import { readSecrets } from './secret-file.ts';
+import { isNetwork, mustBe } from './validation.ts';
 
 const whole = (min: number, max: number) =>
   z
@@ -21,6 +21,9 @@ const JWT_ALGORITHMS: readonly string[] = 'RS256 RS384 RS512 PS256 PS384 PS512 E
 );
 
 const namesOf = (list: string): string[] => list.split(/[\s,]+/).filter((name) => name !== '');
+const path = () => z.string().min(1);
+/** The setting NAME_FILE of a secret setting NAME. Any setting that has such a companion is treated as a secret. */
+const fileOf = (name: string) => path().optional().describe(`a file that holds \`${name}\`, in its place`);
 
 /** `npm run settings` writes docs/SETTINGS.md from this schema. A name carries its unit. */
 export const environment = z.object({
@@ -38,13 +41,44 @@ export const environment = z.object({
     .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
     .optional()
     .describe(
-      'PostgreSQL 15 or newer (not one on Windows), as `postgres://user:password@host:port/database`; `?options=-c%20search_path%3Dpay` names another schema, and `?sslmode=verify-full` requests TLS',
+      'PostgreSQL 15 or newer (not one on Windows), as `postgres://user:password@host:port/database`; `?options=-c%20search_path%3Dpay` names another schema, and `sslmode` and `sslrootcert` are `DB_SSL_MODE` and `DB_SSL_ROOT_CERT`',
     ),
+  DATABASE_URL_FILE: fileOf('DATABASE_URL'),
   DB_HOST: z.string().min(1).optional().describe('the host of the database, if `DATABASE_URL` does not name one'),
   DB_PORT: whole(1, 65_535).default(5432).describe('the port of the database'),
   DB_USER: z.string().min(1).default('postgres').describe('the user of the database'),
   DB_PASSWORD: z.string().optional().describe('the password of that user'),
+  DB_PASSWORD_FILE: fileOf('DB_PASSWORD'),
   DB_NAME: z.string().min(1).default('gopherpay').describe('the name of the database'),
+  DB_SSL_MODE: z
+    .enum(['disable', 'no-verify', 'require', 'verify-ca', 'verify-full'])
+    .optional()
+    .describe(
+      'TLS to the database: without a value `verify-full`, and on a Unix socket, `localhost` or a loopback address `disable`; `require` verifies like `verify-full`',
+    ),
+  DB_SSL_ROOT_CERT: path()
+    .optional()
+    .describe('a PEM file of the authorities that may certify the database; without it, those of Node'),
+  TLS_CERT: path()
+    .optional()
+    .describe('a PEM file with the certificate of the service and its chain; callers then use HTTPS'),
+  TLS_KEY: path().optional().describe('a PEM file with the key of that certificate; SIGHUP reads both again'),
+  TLS_CLIENT_CA: path()
+    .optional()
+    .describe('a PEM file of the authorities that certify callers, which are then asked for a certificate'),
+  TLS_CLIENT_CERT: z
+    .enum(['optional', 'required'])
+    .default('optional')
+    .describe('whether a caller needs such a certificate to connect'),
+  TRUSTED_PROXIES: z
+    .string()
+    .refine((text) => namesOf(text).every(isNetwork), {
+      error: mustBe('addresses and networks (such as 10.0.0.0/8) separated by commas'),
+    })
+    .default('')
+    .describe(
+      'addresses and networks of proxies, separated by commas, whose `X-Forwarded-For` names the caller; others are ignored',
+    ),
   DATA_DIR: z
     .string()
     .min(1)
@@ -166,8 +200,21 @@ export const environment = z.object({
 /** The names of all settings. */
 export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
 
+/** The settings that may hold a secret. Each may be given in a file. */
+const SECRETS = SETTING_NAMES.filter((name) => SETTING_NAMES.includes(`${name}_FILE`));
+
 /** The settings that select the database. */
-const NAMES_OF_BOOKS = ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR'] as const;
+const NAMES_OF_BOOKS = ['DATABASE_URL', 'DATABASE_URL_FILE', 'DB_HOST', 'DB_NAME', 'DATA_DIR'] as const;
+
+/** Settings that need a named database. */
+const PARTS_OF_DATABASE = ['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME', 'DB_SSL_MODE', 'DB_SSL_ROOT_CERT'] as const;
+/** Settings of TLS, each with the one that it needs. */
+const NEEDED_BY_TLS = [
+  ['TLS_CERT', 'TLS_KEY'],
+  ['TLS_KEY', 'TLS_CERT'],
+  ['TLS_CLIENT_CA', 'TLS_CERT'],
+  ['TLS_CLIENT_CERT', 'TLS_CLIENT_CA'],
+] as const;
 
 /** How long an answer may take beyond the statement timeout, so that the server can report the timeout itself. */
 const ANSWER_MARGIN_MS = 5000;
@@ -182,6 +229,10 @@ export type Config = {
   /** Null: the service keeps a PostgreSQL of its own in `dataDir`. */
   readonly database: DatabaseSettings | null;
   readonly dataDir: string;
+  /** The files of TLS to callers; null: HTTP without TLS. */
+  readonly tls: TlsFiles | null;
+  /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
   readonly threads: number;
   /** How many transfers may be admitted and not yet final. */
   readonly maxQueue: number;
@@ -233,6 +284,15 @@ export type Config = {
   readonly logLevel: LogLevel;
 };
 
+/** The PEM files of a listener. */
+export type TlsFiles = {
+  readonly cert: string;
+  readonly key: string;
+  /** The authorities of callers; null: callers are not asked for a certificate. */
+  readonly clientCa: string | null;
+  readonly clientCertificates: 'optional' | 'required';
+};
+
 type Settings = z.infer<typeof environment>;
 
 /** Parses the environment. Throws an error of one sentence that names the setting. */
@@ -249,20 +309,20 @@ function parseSettings(
   const empty = NAMES_OF_BOOKS.find((name) => env[name] === '');
   if (empty !== undefined) throw new Error(`The setting ${empty} is empty: give it a value, or remove it.`);
   // Any other empty value comes from `NAME=` in a file, and counts as not set.
-  const received = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const received = readSecrets(SECRETS, Object.fromEntries(Object.entries(env).filter(([, value]) => value !== '')));
   const parsed = environment.safeParse(received);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const name = String(issue?.path[0]);
     // A secret must not appear in a terminal or a log.
-    const shown = name === 'DATABASE_URL' || name === 'DB_PASSWORD' ? '' : ` "${received[name]}"`;
+    const shown = SECRETS.includes(name) ? '' : ` "${received[name]}"`;
     throw new Error(`The setting ${name}${shown} is wrong: it ${issue?.message}.`);
   }
   const values = parsed.data;
   if (values.DATABASE_URL !== undefined && values.DB_HOST !== undefined) {
     throw new Error('The settings DATABASE_URL and DB_HOST both name a database: remove one of them.');
   }
-  const part = (['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const).find((name) => received[name] !== undefined);
+  const part = PARTS_OF_DATABASE.find((name) => received[name] !== undefined);
   if (part !== undefined && values.DB_HOST === undefined && values.DATABASE_URL === undefined) {
     throw new Error(
       `The setting ${part} needs DB_HOST, without which the embedded database is used: add it, or remove ${part}.`,
@@ -275,6 +335,10 @@ function parseSettings(
   if (values.JWT_ISSUER !== undefined && values.JWT_AUDIENCE === undefined) {
     throw new Error('The setting JWT_ISSUER needs JWT_AUDIENCE, which keeps out tokens for other services: add it.');
   }
+  const lacking = NEEDED_BY_TLS.find(
+    ([name, needed]) => received[name] !== undefined && received[needed] === undefined,
+  );
+  if (lacking) throw new Error(`The setting ${lacking[0]} needs ${lacking[1]}: add it, or remove ${lacking[0]}.`);
   if (values.ORPHANED_AFTER_MS < 3 * values.HEARTBEAT_MS) {
     throw new Error('The setting ORPHANED_AFTER_MS is wrong: it must be at least three times HEARTBEAT_MS.');
   }
@@ -292,6 +356,8 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     allowedHosts: namesOf(values.ALLOWED_HOSTS.toLowerCase()),
     database: databaseOf(values),
     dataDir: values.DATA_DIR,
+    tls: tlsOf(values),
+    trustedProxies: namesOf(values.TRUSTED_PROXIES),
     threads: values.THREADS,
     maxQueue: values.MAX_QUEUE,
     maxQueueBytes: values.MAX_QUEUE_BYTES,
@@ -337,23 +403,13 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
 
 /** The settings of this process, from its environment and from `.env`; the environment takes precedence. */
 export function readConfig(): Config {
-  return parseConfig({ ...readEnvFile(), ...process.env });
-}
-
-function readEnvFile(): Record<string, string> {
-  try {
-    return parseEnvFile(readFileSync('.env'), SETTING_NAMES);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    if (error.code === 'ENOENT') return {};
-    throw new Error(`The file .env cannot be read (${String(error.code)}): correct it, or remove it.`, {
-      cause: error,
-    });
-  }
+  return parseConfig({ ...readEnvFile(SETTING_NAMES, SECRETS), ...process.env });
 }
 
 function databaseOf(values: Settings): DatabaseSettings | null {
-  if (values.DATABASE_URL !== undefined) return { connectionString: values.DATABASE_URL };
+  const isTlsSet = values.DB_SSL_MODE !== undefined || values.DB_SSL_ROOT_CERT !== undefined;
+  const tls = isTlsSet ? { tls: { mode: values.DB_SSL_MODE, rootCert: values.DB_SSL_ROOT_CERT } } : {};
+  if (values.DATABASE_URL !== undefined) return { connectionString: values.DATABASE_URL, ...tls };
   if (values.DB_HOST === undefined) return null;
   return {
     host: values.DB_HOST,
@@ -361,6 +417,7 @@ function databaseOf(values: Settings): DatabaseSettings | null {
     user: values.DB_USER,
     database: values.DB_NAME,
     ...(values.DB_PASSWORD === undefined ? {} : { password: values.DB_PASSWORD }),
+    ...tls,
   };
 }
 
@@ -373,4 +430,10 @@ function jwtOf(values: Settings): Config['jwt'] {
     scopesClaim: values.JWT_SCOPES_CLAIM,
     ledgerClaim: values.JWT_LEDGER_CLAIM,
   };
+}
+
+function tlsOf(values: Settings): TlsFiles | null {
+  const { TLS_CERT: cert, TLS_KEY: key } = values;
+  if (cert === undefined || key === undefined) return null;
+  return { cert, key, clientCa: values.TLS_CLIENT_CA ?? null, clientCertificates: values.TLS_CLIENT_CERT };
 }

@@ -1,6 +1,8 @@
 // Parses the file .env, and finds misspelled names of settings. If a wrong line that names the database were ignored,
 // the service would start on a new, empty database. So a line that cannot be parsed is refused.
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
+import { isPrivate } from './secret-file.ts';
 
 const UTF_16_MARK = /^(\xff\xfe|\xfe\xff)/;
 /**
@@ -8,6 +10,30 @@ const UTF_16_MARK = /^(\xff\xfe|\xfe\xff)/;
  * DB_SERVICE_HOST.
  */
 const PREFIX = /^(DB|DATABASE|GOPHERPAY)_/i;
+
+/** Reads the file, if there is one. It must be its owner's alone if it has one of `secrets`. */
+export function readEnvFile(settings: readonly string[], secrets: readonly string[]): Record<string, string> {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync('.env', 'r');
+    const values = parseEnvFile(readFileSync(descriptor), settings);
+    const secret = secrets.find((name) => (values[name] ?? '') !== '');
+    if (secret !== undefined && !isPrivate(fstatSync(descriptor))) {
+      throw new Error(
+        `The file .env has ${secret}, and other users can read it: make it yours alone (chown, chmod 600), or move the secret to a file that ${secret}_FILE names.`,
+      );
+    }
+    return values;
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    if (error.code === 'ENOENT') return {};
+    throw new Error(`The file .env cannot be read (${String(error.code)}): correct it, or remove it.`, {
+      cause: error,
+    });
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
 
 /** Parses the file. `settings` are the permitted names. Throws an error of one sentence that says what to correct. */
 export function parseEnvFile(bytes: Buffer, settings: readonly string[]): Record<string, string> {

@@ -1,6 +1,7 @@
 // Validation messages for bodies, query parameters, settings and command-line options. Importing this file replaces the
 // messages of zod. A message begins with a verb: the code that reports it puts the name of the member, setting or
 // option before it.
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -64,4 +65,12 @@ const UUID_FORM = z.regexes.uuid();
 /** Whether a text is a UUID, in any case. */
 export function isUuid(text: string): boolean {
   return UUID_FORM.test(text);
+}
+
+/** Whether a text is an address, or one with the length of a prefix. */
+export function isNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const bits = { 4: 32, 6: 128 }[isIP(address)];
+  if (bits === undefined || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
 }

@@ -12,6 +12,8 @@ test('config: every setting has a default', () => {
     allowedHosts: [],
     database: null,
     dataDir: '.gopherpay',
+    tls: null,
+    trustedProxies: [],
     threads: 10,
     maxQueue: 5000,
     maxQueueBytes: 67_108_864,
@@ -56,6 +58,13 @@ test('config: every setting is taken from the environment', () => {
     PORT: '0',
     ALLOWED_HOSTS: 'Pay.example.com, pay.internal,',
     DATABASE_URL: 'postgres://someone@db/books',
+    DB_SSL_MODE: 'verify-ca',
+    DB_SSL_ROOT_CERT: '/etc/ca.pem',
+    TLS_CERT: '/etc/pay.pem',
+    TLS_KEY: '/etc/pay-key.pem',
+    TLS_CLIENT_CA: '/etc/callers.pem',
+    TLS_CLIENT_CERT: 'required',
+    TRUSTED_PROXIES: '10.0.0.1, fd00::/8',
     DATA_DIR: '/srv/pay',
     THREADS: '64',
     MAX_QUEUE: '50',
@@ -102,8 +111,18 @@ test('config: every setting is taken from the environment', () => {
     host: '::1',
     port: 0,
     allowedHosts: ['pay.example.com', 'pay.internal'],
-    database: { connectionString: 'postgres://someone@db/books' },
+    database: {
+      connectionString: 'postgres://someone@db/books',
+      tls: { mode: 'verify-ca', rootCert: '/etc/ca.pem' },
+    },
     dataDir: '/srv/pay',
+    tls: {
+      cert: '/etc/pay.pem',
+      key: '/etc/pay-key.pem',
+      clientCa: '/etc/callers.pem',
+      clientCertificates: 'required',
+    },
+    trustedProxies: ['10.0.0.1', 'fd00::/8'],
     threads: 64,
     maxQueue: 50,
     maxQueueBytes: 1_048_577,
@@ -234,6 +253,12 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
     value,
     message: /is wrong: it must be names separated by commas, of RS256, .*EdDSA, Ed25519\.$/,
   })),
+  ...['10.0.0.0/33', '10.0.0.0/', 'fd00::/129', '10.0.0.1/8/8', 'proxy.internal', '*'].map((value) => ({
+    name: 'TRUSTED_PROXIES',
+    value,
+    message: /is wrong: it must be addresses and networks \(such as 10\.0\.0\.0\/8\) separated by commas\.$/,
+  })),
+  { name: 'DB_SSL_MODE', value: 'prefer', message: /it must be disable, no-verify, .* or verify-full\.$/ },
   {
     name: 'LOG_LEVEL',
     value: 'loud',
@@ -278,6 +303,19 @@ test('config: a part of a database without DB_HOST is refused', () => {
       'The setting DB_NAME needs DB_HOST, without which the embedded database is used: add it, or remove DB_NAME.',
   });
 });
+
+for (const [name, needed] of Object.entries({
+  TLS_CERT: 'TLS_KEY',
+  TLS_KEY: 'TLS_CERT',
+  TLS_CLIENT_CA: 'TLS_CERT',
+  TLS_CLIENT_CERT: 'TLS_CLIENT_CA',
+})) {
+  test(`config: ${name} without ${needed} is refused`, () => {
+    assert.throws(() => parseConfig({ [name]: 'required' }), {
+      message: `The setting ${name} needs ${needed}: add it, or remove ${name}.`,
+    });
+  });
+}
 
 test('config: DATABASE_URL and DB_HOST together are refused', () => {
   assert.throws(() => parseConfig({ DATABASE_URL: 'postgres://db/books', DB_HOST: 'db' }), {

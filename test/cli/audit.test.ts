@@ -162,7 +162,7 @@ test('audit: --since audits the rows after a journal row, and marks the skipped 
   const [later, all, tooLate, before9, after9] = await Promise.all([
     audit(t, whole, '--since=15', `--expect=${JOURNAL_ROWS}:${hash}`),
     audit(t, whole, '--since=0'),
-    audit(t, whole, '--since=21'),
+    audit(t, whole, '--since=22'),
     audit(t, wrong, '--since=8'),
     audit(t, wrong, '--since=9', '--json'),
   ]);
@@ -173,7 +173,7 @@ test('audit: --since audits the rows after a journal row, and marks the skipped 
   assert.equal(tooLate.code, 3);
   assert.match(
     tooLate.stdout,
-    /^journal\.chain: journal 21: row after which this audit begins: expected a row, found none$/m,
+    /^journal\.chain: journal 22: row after which this audit begins: expected a row, found none$/m,
   );
   assert.match(before9.stdout, /^journal\.chain: journal 9: digest/m);
   assert.ok(!after9.stdout.includes('"journal":9,'), 'Earlier rows are not audited again.');

@@ -38,7 +38,8 @@ test('serve: prints its address, keeps its books across restarts, and exits with
   const database = await createDatabase(t);
   const folder = await makeFolder(t);
   const { url, password } = withPassword(database);
-  await writeFile(join(folder, '.env'), `DATABASE_URL=${url}\nPORT=0\nTHREADS=2\nHOST=127.0.0.1\n`);
+  const settings = `DATABASE_URL=${url}\nPORT=0\nTHREADS=2\nHOST=127.0.0.1\n`;
+  await writeFile(join(folder, '.env'), settings, { mode: 0o600 });
 
   const first = await startFromFile(t, folder);
   assert.equal(first.stdout(), `gopherpay listening on ${first.url}\n`, 'Standard output has nothing else.');
