@@ -230,7 +230,13 @@ export type Config = {
   readonly database: DatabaseSettings | null;
   readonly dataDir: string;
   /** The files of TLS to callers; null: HTTP without TLS. */
-  readonly tls: TlsFiles | null;
+  readonly tls: {
+    readonly cert: string;
+    readonly key: string;
+    /** The authorities of callers; null: callers are not asked for a certificate. */
+    readonly clientCa: string | null;
+    readonly clientCertificates: 'optional' | 'required';
+  } | null;
   /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   readonly threads: number;
@@ -282,15 +288,6 @@ export type Config = {
   /** How old a heartbeat must be for its lease to count as orphaned. */
   readonly orphanedAfterMs: number;
   readonly logLevel: LogLevel;
-};
-
-/** The PEM files of a listener. */
-export type TlsFiles = {
-  readonly cert: string;
-  readonly key: string;
-  /** The authorities of callers; null: callers are not asked for a certificate. */
-  readonly clientCa: string | null;
-  readonly clientCertificates: 'optional' | 'required';
 };
 
 type Settings = z.infer<typeof environment>;
@@ -432,7 +429,7 @@ function jwtOf(values: Settings): Config['jwt'] {
   };
 }
 
-function tlsOf(values: Settings): TlsFiles | null {
+function tlsOf(values: Settings): Config['tls'] {
   const { TLS_CERT: cert, TLS_KEY: key } = values;
   if (cert === undefined || key === undefined) return null;
   return { cert, key, clientCa: values.TLS_CLIENT_CA ?? null, clientCertificates: values.TLS_CLIENT_CERT };

@@ -37,10 +37,11 @@ export const serve = defineCommand({
         await flush();
       }
     });
+    const reload = () => void starting.then((service) => service.reloadTls?.()).catch(() => {});
     const uninstall = onStopSignal((signal) => {
       logger.info({ signal }, 'stopping');
       grace.close();
-    });
+    }, config.tls && reload);
     try {
       const { url } = await starting;
       // Not process.stdout.write, which blocks while a terminal is paused.
@@ -78,7 +79,7 @@ async function start(config: Config, logger: ServiceLogger, signal: AbortSignal)
         await embedded.release();
       }
     };
-    return { url: service.url, stop };
+    return { ...service, stop };
   } catch (error) {
     await embedded.release();
     throw error;

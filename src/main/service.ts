@@ -1,7 +1,7 @@
 // The service: puts its parts together, starts them in order, and stops them in reverse order.
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { Server as HttpsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connection/connect.ts';
@@ -37,8 +37,10 @@ import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
 import { Shares } from './shares.ts';
+import { TrustedProxies } from './http/proxies.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
+import { ListenerTls } from './http/tls.ts';
 
 /**
  * For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short
@@ -70,6 +72,8 @@ export type Service = {
   readonly url: string;
   /** Refuses new requests, answers those in flight, settles accepted transfers, and ends. */
   stop(): Promise<void>;
+  /** Reads the files of TLS again, for new connections. Null: the service has no TLS. */
+  reloadTls: (() => void) | null;
 };
 
 /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
@@ -82,6 +86,7 @@ export async function startService(
   database: DatabaseSettings,
   logger: ServiceLogger,
 ): Promise<Service> {
+  const tls = config.tls && new ListenerTls(config.tls);
   const connectionLimits = limitByFiles(config, logger);
   await migrate(database, { connectTimeoutMs: config.databaseTimeouts.connectTimeoutMs });
   // If the start fails, the started parts are stopped.
@@ -112,12 +117,14 @@ export async function startService(
   // With a listener for operators, callers cannot read metrics.
   const open = operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics');
   const routes = [...books, ...open];
+  const proxies = new TrustedProxies(config.trustedProxies);
   const doors = new Doors({
     ...access,
     ledgers,
     findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
     connections: new Shares({ total: connectionLimits.connectionsMax, percent: config.callerSharePercent }),
-    isOnLoopback: isLoopback(config.host),
+    isPrivate: isPrivate(config),
+    proxies,
   });
   const serverOptions: Omit<ServerOptions<Ledger, Principal>, 'endpoints'> = {
     ...config,
@@ -127,6 +134,8 @@ export async function startService(
     toProblem: (error, requestId) => toProblem(error, logger, requestId),
     isAdmitted: doors.isAdmitted.bind(doors),
     hosts: new AllowedHosts(config.host, config.allowedHosts),
+    proxies,
+    tls,
     stopping: () => life.phase === 'closing',
   };
   if (config.operations) {
@@ -151,6 +160,7 @@ export async function startService(
       await leave(config, { life, server, feed, running, logger });
       await started.disposeAsync();
     },
+    reloadTls: tls && (() => reloadTls(tls, logger)),
   };
 }
 
@@ -160,24 +170,40 @@ async function createVerifier(settings: JwtSettings): Promise<JwtVerifier> {
   return new Verifier(settings);
 }
 
+/** Whether only this machine can use the service: it listens on loopback, and no proxy forwards requests of others. */
+function isPrivate({ host, trustedProxies }: Config): boolean {
+  return isLoopback(host) && trustedProxies.length === 0;
+}
+
 /** Starts what decides who may use the service. Throws if every machine could. */
 async function startAccess(
-  { host, jwt }: Config,
+  config: Config,
   { pool, logger }: { pool: ConnectionPool; logger: Logger },
   stack: AsyncDisposableStack,
 ): Promise<{ keys: KeyRing; tokens: JwtVerifier | null; rates: RateLimits; refusals: RefusalLog }> {
   const keys = new KeyRing({ pool, logger });
   await keys.start();
   stack.defer(() => keys.stop());
-  if (!keys.hasKeys && !jwt && !isLoopback(host)) {
+  const { host, jwt } = config;
+  if (!keys.hasKeys && !jwt && !isPrivate(config)) {
+    const setting = isLoopback(host) ? 'TRUSTED_PROXIES' : `HOST "${host}"`;
     throw new Error(
-      `The service has no keys, and HOST "${host}" would let other machines use it: create a key with \`gopherpay keys create\`, or remove HOST.`,
+      `The service has no keys, and ${setting} would let other machines use it: create a key with \`gopherpay keys create\`, or remove the setting.`,
     );
   }
   const refusals = new RefusalLog({ pool, logger });
   refusals.start();
   stack.defer(async () => await refusals.stop());
   return { keys, tokens: jwt && (await createVerifier(jwt)), rates: new RateLimits(), refusals };
+}
+
+function reloadTls(tls: ListenerTls, logger: Logger): void {
+  try {
+    tls.reload();
+    logger.info({ expires_at: tls.expiresAt }, 'certificate reloaded');
+  } catch (error) {
+    logger.error({ err: error }, 'certificate not reloaded');
+  }
 }
 
 function openPools(config: Config, database: DatabaseSettings, stack: AsyncDisposableStack): Pools {
@@ -261,7 +287,7 @@ async function listen(
     server.close();
     server.closeAllConnections();
   });
-  return urlOf(host, server.address());
+  return urlOf(server, host);
 }
 
 /** Refuses new requests, answers those in flight, and settles accepted transfers, each for a limited time. */
@@ -321,7 +347,9 @@ function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logge
   return limits;
 }
 
-function urlOf(host: string, address: AddressInfo | string | null): string {
+function urlOf(server: Server, host: string): string {
+  const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : '';
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const scheme = server instanceof HttpsServer ? 'https' : 'http';
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

@@ -20,10 +20,10 @@ export class Shares {
     return this.#free;
   }
 
-  /** Takes one unit for a caller, or returns false. */
-  tryTake(caller: string): boolean {
+  /** Takes one unit for a caller, or returns false. `unlimited`: it may take the last one. */
+  tryTake(caller: string, { unlimited = false } = {}): boolean {
     const held = this.#held.get(caller) ?? 0;
-    if (this.#free <= 0 || held >= this.#free * this.#ratio) return false;
+    if (this.#free <= 0 || (!unlimited && held >= this.#free * this.#ratio)) return false;
     this.#free -= 1;
     this.#held.set(caller, held + 1);
     return true;

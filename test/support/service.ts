@@ -13,7 +13,7 @@ import { until } from './until.ts';
 
 /** The program of npm start and `npx gopherpay`. */
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-const READY = /^gopherpay listening on (http:\/\/\S+)$/m;
+const READY = /^gopherpay listening on (https?:\/\/\S+)$/m;
 /** An embedded server may have to be made first. */
 const READY_TIMEOUT_MS = 60_000;
 /** How long SIGTERM may take before a cleanup turns to SIGKILL. */

@@ -11,6 +11,8 @@ import { type RateDecision, rateHeaders, type RateLimits } from '../access/rates
 import type { Refusal, RefusalLog } from './refusal-log.ts';
 import type { Admitted, Endpoint } from '../http/endpoint.ts';
 import { Problem } from '../http/problem.ts';
+import type { TrustedProxies } from '../http/proxies.ts';
+import { clientCertificateOf } from '../http/tls.ts';
 import { callerOf, type Shares } from '../shares.ts';
 import { unavailableProblem } from './failures.ts';
 import type { LedgerRegistry } from './ledgers.ts';
@@ -28,8 +30,9 @@ export type DoorParts = {
   readonly findLedger: (name: string) => Promise<Ledger>;
   /** How the connections are divided between keys. */
   readonly connections: Shares;
-  /** Whether only this machine can connect. Then a service without keys serves everybody. */
-  readonly isOnLoopback: boolean;
+  /** Whether only this machine can connect. Then a service without keys serves every caller. */
+  readonly isPrivate: boolean;
+  readonly proxies: TrustedProxies;
 };
 
 /** How many new tokens an address may have verified in one second. Those that were verified are remembered. */
@@ -64,8 +67,8 @@ export class Doors {
 
   /** Whether a caller that was admitted may still read a stream. */
   isAdmitted(principal: Principal): boolean {
-    const { keys, tokens, isOnLoopback } = this.#parts;
-    if (principal.id === null) return isOnLoopback && !keys.hasKeys && !tokens;
+    const { keys, tokens, isPrivate } = this.#parts;
+    if (principal.id === null) return isPrivate && !keys.hasKeys && !tokens;
     return keys.isValid(principal.id) || (tokens?.isValid(principal) ?? false);
   }
 
@@ -85,7 +88,7 @@ export class Doors {
       if (error instanceof Problem && error.status < 500) {
         const { ledgers, refusals } = this.#parts;
         const ledger = ledgers.recall(principal?.ledger ?? ledgerName ?? MAIN_LEDGER.name) ?? MAIN_LEDGER;
-        const address = addressOf(request);
+        const address = this.#addressOf(request);
         refusals.note(toRefusal(error, route, { ledger, address, ...(principal && { principal }) }));
       }
       throw error;
@@ -123,19 +126,22 @@ export class Doors {
   }
 
   #identify(request: IncomingMessage): Found | Promise<Found> {
-    const { keys, tokens, isOnLoopback } = this.#parts;
-    if (isOnLoopback && !keys.hasKeys && !tokens) return this.#anybody(request);
+    const { keys, tokens, isPrivate } = this.#parts;
+    if (isPrivate && !keys.hasKeys && !tokens) return this.#anybody(request);
+    const toFound = (principal: Principal): Found => ({
+      principal,
+      caller: `key:${principal.id}`,
+      address: this.#addressOf(request),
+    });
     const { authorization } = request.headers;
     if (authorization === undefined) {
+      const certificate = clientCertificateOf(request.socket);
+      const owner = certificate === null ? null : keys.findCertificate(certificate);
+      if (owner) return toFound(owner);
       throw unauthorized('Send a key: `Authorization: Bearer gp_…`. The operator creates keys.', false);
     }
     const token = tokenOf(authorization);
     if (token === null) throw unauthorized('Send the key as `Bearer`, or as the user name of `Basic`.', true);
-    const toFound = (principal: Principal): Found => ({
-      principal,
-      caller: `key:${principal.id}`,
-      address: addressOf(request),
-    });
     const principal = keys.find(token) ?? tokens?.recall(token);
     if (principal) return toFound(principal);
     if (!tokens || token.startsWith('gp_')) throw unauthorized('The key is unknown, expired or revoked.', true);
@@ -147,15 +153,23 @@ export class Doors {
 
   /** An invented token costs up to 0.2 ms, so each address may have some in a second. */
   #countVerification(request: IncomingMessage): void {
-    const rate = this.#parts.rates.take(`verify ${addressOf(request)}`, VERIFICATIONS_PER_SECOND, performance.now());
+    const rate = this.#parts.rates.take(
+      `verify ${this.#addressOf(request)}`,
+      VERIFICATIONS_PER_SECOND,
+      performance.now(),
+    );
     if (rate.allowed) return;
     throw new Problem('rate_limited', 'Your address sends too many tokens that must be verified.', {
       headers: { 'Retry-After': String(rate.retryAfterSeconds) },
     });
   }
 
+  #addressOf(request: IncomingMessage): string {
+    return callerOf(this.#parts.proxies.addressOf(request));
+  }
+
   #anybody(request: IncomingMessage): Found {
-    const address = addressOf(request);
+    const address = this.#addressOf(request);
     return { principal: ANYBODY, caller: address, address };
   }
 
@@ -168,10 +182,11 @@ export class Doors {
     });
   }
 
-  /** A connection counts for the first key that is used on it. */
+  /** A connection counts for the first key that is used on it; that of a proxy for none, because it has many callers. */
   #countConnection(socket: Socket, { principal, caller }: Found): void {
     if (principal.id === null || this.#counted.has(socket)) return;
-    const { connections } = this.#parts;
+    const { connections, proxies } = this.#parts;
+    if (proxies.trusts(socket.remoteAddress)) return;
     if (!connections.tryTake(caller)) {
       throw new Problem('too_many_connections', 'The key has its share of connections. Use fewer.', {
         headers: { 'Retry-After': '1', Connection: 'close' },
@@ -221,10 +236,6 @@ function toTokenProblem({ reason, message }: TokenError): Problem {
 
 function isAnother(own: string, named: string | null): boolean {
   return named !== null && named !== own;
-}
-
-function addressOf({ socket }: IncomingMessage): string {
-  return callerOf(socket.remoteAddress);
 }
 
 const BEARER = /^Bearer +([\x21-\x7e]+)$/i;

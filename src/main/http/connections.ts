@@ -4,6 +4,8 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { callerOf, Shares } from '../shares.ts';
+import type { TrustedProxies } from './proxies.ts';
+import { transportOf } from './tls.ts';
 
 export type ConnectionLimits = {
   readonly connectionsMax: number;
@@ -21,14 +23,16 @@ const FILES_OF_THREAD = 6;
 /** Accepts connections within the limits. Returns a function that tests whether a connection belongs to the reserve. */
 export function limitConnections(
   server: Server,
-  options: ConnectionLimits & { callerSharePercent: number; onRefused: () => void },
+  options: ConnectionLimits & { callerSharePercent: number; proxies: TrustedProxies; onRefused: () => void },
 ): (socket: Duplex) => boolean {
   const shares = new Shares({ total: options.connectionsMax, percent: options.callerSharePercent });
   /** In the order of their arrival. */
   const reserved = new Set<Duplex>();
   server.on('connection', (socket: Socket) => {
     const caller = callerOf(socket.remoteAddress);
-    if (shares.tryTake(caller)) {
+    // All callers behind a proxy have its address.
+    const unlimited = options.proxies.trusts(socket.remoteAddress);
+    if (shares.tryTake(caller, { unlimited })) {
       socket.once('close', () => shares.release(caller));
       return;
     }
@@ -43,7 +47,7 @@ export function limitConnections(
     const [oldest] = reserved;
     if (reserved.size > options.reserve) oldest?.destroy();
   });
-  return (socket) => reserved.has(socket);
+  return (socket) => reserved.has(transportOf(socket));
 }
 
 /**

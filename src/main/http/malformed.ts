@@ -2,8 +2,10 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { Problem, type ProblemCode } from './problem.ts';
 import { SECURITY_LINES, sendProblem } from './send.ts';
+import { TRANSPORT_SECURITY } from './tls.ts';
 
 /** The latest request of a connection: its id, and the response to it. */
 export type Latest = { readonly response: ServerResponse; readonly requestId: string };
@@ -71,6 +73,7 @@ export function refuseMalformed(socket: Duplex, problem: Problem): void {
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nX-Request-ID: ${requestId}\r\n` +
       SECURITY_LINES +
+      (socket instanceof TLSSocket ? `${TRANSPORT_SECURITY.name}: ${TRANSPORT_SECURITY.value}\r\n` : '') +
       `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }

@@ -7,9 +7,10 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
+  type ServerOptions as HttpOptions,
   type ServerResponse,
 } from 'node:http';
-import { Server as NetServer, type Socket } from 'node:net';
+import { Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ServiceLogger } from '../../logger.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
@@ -24,6 +25,8 @@ import { stoppingProblem, tooManyConnectionsProblem } from './refusals.ts';
 import type { Answer, Endpoint, NamedLedger, NamedPrincipal } from './endpoint.ts';
 import { Router, splitLedger } from './router.ts';
 import { cutIfStalled } from './stream.ts';
+import type { TrustedProxies } from './proxies.ts';
+import { isHandshaking, type ListenerTls, TRANSPORT_SECURITY, transportOf } from './tls.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
 /** How long a connection may stay idle when the server closes: longer than an active caller pauses between requests. */
@@ -33,7 +36,7 @@ const ACCEPT_IDLE_TURNS = 2;
 /** The queue has room for 511 connections (Node's default), so callers that connect again and again do not delay the stop. */
 const ACCEPT_TURNS_MAX = 512;
 
-/** The connections of each server. Node treats one that has sent nothing yet as busy. */
+/** The connections of each server, those in their TLS handshake too. Node treats one that has sent nothing yet as busy. */
 const connections = new WeakMap<Server, Set<Socket>>();
 
 export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPrincipal> = {
@@ -45,6 +48,9 @@ export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPri
   metrics: HttpMetrics;
   logger: ServiceLogger;
   hosts: AllowedHosts;
+  proxies: TrustedProxies;
+  /** Null: HTTP without TLS. */
+  tls: ListenerTls | null;
   bodyBytesMax: number;
   /** For all requests together. */
   bodyBytesInFlightMax: number;
@@ -97,34 +103,29 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
     const requestId = requestIdGiven ? received : randomUUIDv7();
     latest.set(request.socket, { response, requestId });
     const inReserve = isInReserve(request.socket);
+    if (options.tls) response.setHeader(TRANSPORT_SECURITY.name, TRANSPORT_SECURITY.value);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
     void handleRequest(arrival, routers, closing, { ...options, budgets });
   };
-  const server = createServer(
-    {
-      requestTimeout: options.requestTimeoutMs,
-      headersTimeout: options.headersTimeoutMs,
-      keepAliveTimeout: options.keepAliveTimeoutMs,
-      // How often Node checks for late requests. At its default of 30 s, the timeouts above would be late.
-      connectionsCheckingInterval: 2000,
-      maxHeaderSize: HEAD_BYTES_MAX,
-      // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that follow
-      // the request in the same packet, perhaps a part of the next request. So the connection cannot be used any more.
-      shouldUpgradeCallback: (request) => {
-        closing.add(request);
-        return false;
-      },
-      // Node's own refusal would have no body; that of refuseHeaders has one.
-      requireHostHeader: false,
+  const httpOptions: HttpOptions = {
+    requestTimeout: options.requestTimeoutMs,
+    headersTimeout: options.headersTimeoutMs,
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    // How often Node checks for late requests. At its default of 30 s, the timeouts above would be late.
+    connectionsCheckingInterval: 2000,
+    maxHeaderSize: HEAD_BYTES_MAX,
+    // The service never switches protocols, so it ignores the header. But Node's parser drops the bytes that follow
+    // the request in the same packet, perhaps a part of the next request. So the connection cannot be used any more.
+    shouldUpgradeCallback: (request) => {
+      closing.add(request);
+      return false;
     },
-    answer,
-  );
-  const sockets = new Set<Socket>();
-  connections.set(server, sockets);
-  server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
+    // Node's own refusal would have no body; that of refuseHeaders has one.
+    requireHostHeader: false,
+  };
+  const server =
+    options.tls?.createServer(httpOptions, options.headersTimeoutMs, answer) ?? createServer(httpOptions, answer);
+  trackConnections(server);
   const isInReserve = limitConnections(server, {
     ...options,
     onRefused: () => options.metrics.refused('connections'),
@@ -144,10 +145,25 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
     refuseInOrder(latest.get(socket), socket, problem, options);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET') socket.destroy();
+    if (error.code === 'ECONNRESET' || isHandshaking(server, socket)) socket.destroy();
     else refuseInOrder(latest.get(socket), socket, toMalformed(error), options);
   });
   return server;
+}
+
+function trackConnections(server: Server): void {
+  const sockets = new Set<Socket>();
+  connections.set(server, sockets);
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('secureConnection', (secure: Socket) => {
+    const transport = transportOf(secure);
+    if (transport instanceof Socket) sockets.delete(transport);
+    sockets.add(secure);
+    secure.once('close', () => sockets.delete(secure));
+  });
 }
 
 function createRouters<Ledger, Principal>(
@@ -289,7 +305,8 @@ async function acceptWaiting(server: Server): Promise<void> {
 
 function closeIdle(server: Server): void {
   server.closeIdleConnections();
-  for (const socket of connections.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy();
+  for (const socket of connections.get(server) ?? [])
+    if (socket.bytesRead === 0 || isHandshaking(server, socket)) socket.destroy();
 }
 
 /** A connection that is kept alive after its answer would keep the service from stopping. */
