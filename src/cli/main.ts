@@ -81,6 +81,8 @@ function forStream(stream: NodeJS.WriteStream, text: string): string {
   return `${stream.isTTY ? text : stripVTControlCharacters(text)}\n`;
 }
 
+// A report of Node, such as of a crash, would have the environment, and with it the password of the database.
+process.report.excludeEnv = true;
 // Each write reports a lost reader to its own caller. Without a listener, Node would end the process with a stack trace. A failed
 // write to standard error does not fail the command.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});

@@ -50,6 +50,9 @@ const WRITTEN_BEFORE = new Set(['transfers_pkey', 'idempotency_keys_pkey', 'acco
 const settings: ThreadSettings = Array.isArray(workerData) ? workerData.at(-1) : workerData;
 let connection: Connection | undefined;
 
+// As in the main thread: a report of Node would have the environment of each thread, and with it secrets.
+process.report.excludeEnv = true;
+
 export default async function settleJob(job: Job): Promise<JobReport> {
   if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, answerLost: false, lockMs: 0 });
   let { mayBeSettled } = job;

@@ -52,5 +52,6 @@ export async function handOver(path: string, account: OsUser | null): Promise<vo
 /** Makes the user the owner of a whole folder that root created, such as a restored backup. */
 export async function handOverAll(path: string, account: OsUser | null): Promise<void> {
   if (account === null || (await stat(path)).uid === account.userId) return;
-  await promisify(execFile)('chown', ['-R', `${account.userId}:${account.groupId}`, path]);
+  const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' };
+  await promisify(execFile)('chown', ['-R', `${account.userId}:${account.groupId}`, path], { env });
 }
