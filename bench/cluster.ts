@@ -38,8 +38,7 @@ const SHOWN = [
 
 async function openEmbedded(dataDir: string): Promise<Server> {
   const server = await openEmbeddedServer(dataDir);
-  if (!('host' in server.settings)) throw new TypeError('The embedded server is reached by its socket.');
-  const { host, port, user } = server.settings;
+  const { host, port, user } = server.roles.owner;
   const postmasterId = Number(readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0]);
   return { host, port, user, postmasterId, close: async () => await server.release() };
 }

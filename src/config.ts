@@ -24,6 +24,7 @@ const namesOf = (list: string): string[] => list.split(/[\s,]+/).filter((name) =
 const path = () => z.string().min(1);
 /** The setting NAME_FILE of a secret setting NAME. Any setting that has such a companion is treated as a secret. */
 const fileOf = (name: string) => path().optional().describe(`a file that holds \`${name}\`, in its place`);
+const databaseUrl = z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://');
 
 /** `npm run settings` writes docs/SETTINGS.md from this schema. A name carries its unit. */
 export const environment = z.object({
@@ -36,14 +37,22 @@ export const environment = z.object({
     .describe(
       'host names by which callers address the service, separated by commas, besides `HOST`, IP addresses, names without a dot and `*.localhost`',
     ),
-  DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+  DATABASE_URL: databaseUrl
     .optional()
     .describe(
       'PostgreSQL 15 or newer (not one on Windows), as `postgres://user:password@host:port/database`; `?options=-c%20search_path%3Dpay` names another schema, and `sslmode` and `sslrootcert` are `DB_SSL_MODE` and `DB_SSL_ROOT_CERT`',
     ),
   DATABASE_URL_FILE: fileOf('DATABASE_URL'),
+  DATABASE_OWNER_URL: databaseUrl
+    .optional()
+    .describe(
+      'the same database, as the role that owns the tables: for `migrate`, and for `serve`, which then migrates at its start',
+    ),
+  DATABASE_OWNER_URL_FILE: fileOf('DATABASE_OWNER_URL'),
+  DATABASE_READER_URL: databaseUrl
+    .optional()
+    .describe('the same database, as a role that only reads: for `report`, `statement` and `audit`'),
+  DATABASE_READER_URL_FILE: fileOf('DATABASE_READER_URL'),
   DB_HOST: z.string().min(1).optional().describe('the host of the database, if `DATABASE_URL` does not name one'),
   DB_PORT: whole(1, 65_535).default(5432).describe('the port of the database'),
   DB_USER: z.string().min(1).default('postgres').describe('the user of the database'),
@@ -204,7 +213,17 @@ export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
 const SECRETS = SETTING_NAMES.filter((name) => SETTING_NAMES.includes(`${name}_FILE`));
 
 /** The settings that select the database. */
-const NAMES_OF_BOOKS = ['DATABASE_URL', 'DATABASE_URL_FILE', 'DB_HOST', 'DB_NAME', 'DATA_DIR'] as const;
+const NAMES_OF_BOOKS = [
+  'DATABASE_URL',
+  'DATABASE_URL_FILE',
+  'DATABASE_OWNER_URL',
+  'DATABASE_OWNER_URL_FILE',
+  'DATABASE_READER_URL',
+  'DATABASE_READER_URL_FILE',
+  'DB_HOST',
+  'DB_NAME',
+  'DATA_DIR',
+] as const;
 
 /** Settings that need a named database. */
 const PARTS_OF_DATABASE = ['DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME', 'DB_SSL_MODE', 'DB_SSL_ROOT_CERT'] as const;
@@ -226,8 +245,11 @@ export type Config = {
   readonly port: number;
   /** Host names by which callers may address the service, besides IP addresses and names without a dot. */
   readonly allowedHosts: readonly string[];
-  /** Null: the service keeps a PostgreSQL of its own in `dataDir`. */
+  /** As the role of the service. Null: the service keeps a PostgreSQL of its own in `dataDir`. */
   readonly database: DatabaseSettings | null;
+  /** The same database as the owner of the tables, and as a role that only reads. Null: as `database`. */
+  readonly ownerDatabase: DatabaseSettings | null;
+  readonly readerDatabase: DatabaseSettings | null;
   readonly dataDir: string;
   /** The files of TLS to callers; null: HTTP without TLS. */
   readonly tls: {
@@ -352,6 +374,8 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     port: values.PORT,
     allowedHosts: namesOf(values.ALLOWED_HOSTS.toLowerCase()),
     database: databaseOf(values),
+    ownerDatabase: urlOf(values.DATABASE_OWNER_URL, values),
+    readerDatabase: urlOf(values.DATABASE_READER_URL, values),
     dataDir: values.DATA_DIR,
     tls: tlsOf(values),
     trustedProxies: namesOf(values.TRUSTED_PROXIES),
@@ -404,10 +428,8 @@ export function readConfig(): Config {
 }
 
 function databaseOf(values: Settings): DatabaseSettings | null {
-  const isTlsSet = values.DB_SSL_MODE !== undefined || values.DB_SSL_ROOT_CERT !== undefined;
-  const tls = isTlsSet ? { tls: { mode: values.DB_SSL_MODE, rootCert: values.DB_SSL_ROOT_CERT } } : {};
-  if (values.DATABASE_URL !== undefined) return { connectionString: values.DATABASE_URL, ...tls };
-  if (values.DB_HOST === undefined) return null;
+  const tls = tlsToDatabase(values);
+  if (values.DB_HOST === undefined) return urlOf(values.DATABASE_URL, values);
   return {
     host: values.DB_HOST,
     port: values.DB_PORT,
@@ -433,4 +455,13 @@ function tlsOf(values: Settings): Config['tls'] {
   const { TLS_CERT: cert, TLS_KEY: key } = values;
   if (cert === undefined || key === undefined) return null;
   return { cert, key, clientCa: values.TLS_CLIENT_CA ?? null, clientCertificates: values.TLS_CLIENT_CERT };
+}
+
+function urlOf(connectionString: string | undefined, values: Settings): DatabaseSettings | null {
+  return connectionString === undefined ? null : { connectionString, ...tlsToDatabase(values) };
+}
+
+function tlsToDatabase(values: Settings): Pick<DatabaseSettings, 'tls'> {
+  const isSet = values.DB_SSL_MODE !== undefined || values.DB_SSL_ROOT_CERT !== undefined;
+  return isSet ? { tls: { mode: values.DB_SSL_MODE, rootCert: values.DB_SSL_ROOT_CERT } } : {};
 }

@@ -11,6 +11,8 @@ test('config: every setting has a default', () => {
     port: 8080,
     allowedHosts: [],
     database: null,
+    ownerDatabase: null,
+    readerDatabase: null,
     dataDir: '.gopherpay',
     tls: null,
     trustedProxies: [],
@@ -65,6 +67,8 @@ test('config: every setting is taken from the environment', () => {
     TLS_CLIENT_CA: '/etc/callers.pem',
     TLS_CLIENT_CERT: 'required',
     TRUSTED_PROXIES: '10.0.0.1, fd00::/8',
+    DATABASE_OWNER_URL: 'postgres://owner@db/books',
+    DATABASE_READER_URL: 'postgres://reader@db/books',
     DATA_DIR: '/srv/pay',
     THREADS: '64',
     MAX_QUEUE: '50',
@@ -113,6 +117,14 @@ test('config: every setting is taken from the environment', () => {
     allowedHosts: ['pay.example.com', 'pay.internal'],
     database: {
       connectionString: 'postgres://someone@db/books',
+      tls: { mode: 'verify-ca', rootCert: '/etc/ca.pem' },
+    },
+    ownerDatabase: {
+      connectionString: 'postgres://owner@db/books',
+      tls: { mode: 'verify-ca', rootCert: '/etc/ca.pem' },
+    },
+    readerDatabase: {
+      connectionString: 'postgres://reader@db/books',
       tls: { mode: 'verify-ca', rootCert: '/etc/ca.pem' },
     },
     dataDir: '/srv/pay',
@@ -372,7 +384,7 @@ test('config: ORPHANED_AFTER_MS is at least three heartbeats', () => {
   assert.equal(parseConfig({ HEARTBEAT_MS: '1000', ORPHANED_AFTER_MS: '3000' }).orphanedAfterMs, 3000);
 });
 
-for (const name of ['DATABASE_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR']) {
+for (const name of ['DATABASE_URL', 'DATABASE_OWNER_URL', 'DATABASE_READER_URL', 'DB_HOST', 'DB_NAME', 'DATA_DIR']) {
   test(`config: an empty ${name} is refused, because the default is another database`, () => {
     assert.throws(() => parseConfig({ [name]: '' }), {
       message: `The setting ${name} is empty: give it a value, or remove it.`,

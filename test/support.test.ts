@@ -8,14 +8,20 @@ import { parseServerKind, startServer } from './support/server.ts';
 import { awaitFinal, request, startService } from './support/service.ts';
 import { until } from './support/until.ts';
 
-test('database: the role of the service owns the tables and is no superuser', async (t) => {
+test('database: the role of the service does not own the tables, and neither role is a superuser', async (t) => {
   const database = await createDatabase(t);
-  const rows = await database.query(`
-    select rolsuper, tableowner
-    from pg_roles join pg_tables on tableowner = rolname
-    where tablename = 'transfers'`);
-  assert.equal(rows.length, 1);
-  assert.equal(rows[0]?.['rolsuper'], false);
+  const { user } = database.settings;
+  const rows = await database.query(
+    `select rolname, rolsuper, tableowner = rolname as owns
+     from pg_roles cross join pg_tables
+     where tablename = 'transfers' and rolname in ($1::text, tableowner)
+     order by owns`,
+    [user],
+  );
+  assert.deepEqual(rows, [
+    { rolname: user, rolsuper: false, owns: false },
+    { rolname: database.owner.user, rolsuper: false, owns: true },
+  ]);
   assert.match(database.url, /^postgresql:\/\//);
 });
 

@@ -14,7 +14,7 @@ export async function administer<Result>(
   signal: AbortSignal,
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  return await withDatabase(config, async (database) => {
+  return await withDatabase(config, 'owner', async (database) => {
     const connection = await connect(database, config.databaseTimeouts, {
       applicationName: 'gopherpay administration',
     });

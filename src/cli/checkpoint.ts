@@ -100,6 +100,7 @@ async function loadHeads(name: string | null, signal: AbortSignal): Promise<read
   const applicationName = 'gopherpay checkpoint';
   return await withDatabase(
     config,
+    'reader',
     async (database) =>
       await withConnection(database, { timeouts, signal, applicationName }, async (connection) => {
         const ledger = name === null ? null : await findLedger(connection, name);

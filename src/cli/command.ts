@@ -87,15 +87,44 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
   }
 }
 
+/** The database as each of its roles reaches it; null: no setting names it. */
+export type Databases = Readonly<Record<'owner' | 'runtime' | 'reader', DatabaseSettings | null>>;
+
+/** The databases that the settings name; null: the embedded one. */
+export function namedDatabases({ database, ownerDatabase, readerDatabase }: Config): Databases | null {
+  if (!database && !ownerDatabase && !readerDatabase) return null;
+  return { owner: ownerDatabase ?? database, runtime: database, reader: readerDatabase ?? database };
+}
+
+/** The database as a role. Throws if the settings name it for other roles only. */
+export function databaseAs(databases: Databases, role: keyof Databases): DatabaseSettings {
+  const database = databases[role];
+  if (database) return database;
+  throw new CommandError(
+    EXIT.failed,
+    'The setting DATABASE_URL is missing: add it, because DATABASE_OWNER_URL and DATABASE_READER_URL name the database for other commands only.',
+  );
+}
+
+/** Runs `work` with the database of the settings, as a role: see `withDatabases`. */
+export async function withDatabase<Result>(
+  config: Config,
+  role: keyof Databases,
+  work: (database: DatabaseSettings) => Promise<Result>,
+): Promise<Result> {
+  return await withDatabases(config, async (databases) => await work(databaseAs(databases, role)));
+}
+
 /**
  * Runs `work` with the database of the settings: the one that they name, or the embedded one, which is started if necessary. Throws
  * if the embedded one does not exist: a command that only reads must not create it.
  */
-export async function withDatabase<Result>(
+export async function withDatabases<Result>(
   config: Config,
-  work: (database: DatabaseSettings) => Promise<Result>,
+  work: (databases: Databases) => Promise<Result>,
 ): Promise<Result> {
-  if (config.database) return await work(config.database);
+  const named = namedDatabases(config);
+  if (named) return await work(named);
   if (!holdsCluster(config.dataDir)) {
     throw new CommandError(
       EXIT.outOfReach,
@@ -104,7 +133,7 @@ export async function withDatabase<Result>(
   }
   const server = await openEmbeddedServer(config.dataDir);
   try {
-    return await work(server.settings);
+    return await work(server.roles);
   } finally {
     await server.release();
   }

@@ -11,6 +11,7 @@ const UNREACHABLE = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOTFOUND|EAI_AGAIN|ET
 /** Messages of pg's own errors, which have no code. */
 const CONNECTION_LOST = /^(timeout expired|Connection terminated)/;
 const UNDEFINED_TABLE = '42P01';
+const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** The exit of the process after an error. */
 export function exitOf(thrown: unknown): Exit {
@@ -28,6 +29,11 @@ export function exitOf(thrown: unknown): Exit {
   }
   if (sqlStateOf(error) === UNDEFINED_TABLE) {
     return failed('The database has no GopherPay tables yet: start the service on it once.');
+  }
+  if (sqlStateOf(error) === INSUFFICIENT_PRIVILEGE) {
+    return failed(
+      `The database refuses this to the role (${error.message}): run "gopherpay migrate" as the owner of the tables, which grants the role its rights, or name another role in DATABASE_URL or DATABASE_READER_URL.`,
+    );
   }
   // Only a connection parses a URL, and its error does not name the setting.
   if (codeOf(error) === 'ERR_INVALID_URL') return failed('The setting DATABASE_URL is wrong: it must be a URL.');

@@ -14,6 +14,7 @@ import { writeStandardOutput } from './file.ts';
 /** Each is loaded when it is called: a report needs neither the service nor the time that loading it takes. */
 const COMMANDS: SubCommandsDef = {
   serve: async () => (await import('./serve.ts')).serve,
+  migrate: async () => (await import('./migrate.ts')).migrate,
   report: async () => (await import('./report.ts')).report,
   statement: async () => (await import('./statement.ts')).statement,
   audit: async () => (await import('./audit.ts')).audit,

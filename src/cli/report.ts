@@ -83,7 +83,7 @@ export const report = defineCommand({
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
     await interruptible(async (signal) => {
-      const rows = await withDatabase(config, async (database) => {
+      const rows = await withDatabase(config, 'reader', async (database) => {
         const ledger = await findLedgerOf(database, options.ledger, 'gopherpay report', { timeouts, signal });
         return await withReport(database, { ...filter, ledger }, { timeouts, signal }, async (history) => {
           const currency = await history.currency();

@@ -6,7 +6,7 @@ import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { LogDestination } from '../log-destination.ts';
 import { createLogger, type ServiceLogger } from '../logger.ts';
 import type { Service } from '../main/service.ts';
-import { CommandError, EXIT, parseArguments } from './command.ts';
+import { CommandError, databaseAs, EXIT, namedDatabases, parseArguments } from './command.ts';
 import { onStopSignal } from './signals.ts';
 
 export const serve = defineCommand({
@@ -62,7 +62,11 @@ export const serve = defineCommand({
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
 async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Service> {
   const load = async () => await import('../main/service.ts');
-  if (config.database) return await (await load()).startService(config, config.database, logger);
+  const named = namedDatabases(config);
+  if (named) {
+    const databases = { ...named, owner: databaseAs(named, 'owner'), runtime: databaseAs(named, 'runtime') };
+    return await (await load()).startService(config, databases, logger);
+  }
   // Loaded while the database starts, which takes as long. Not before: loading would delay the launch.
   const embedded = await openEmbeddedServer(config.dataDir, {
     signal,
@@ -71,7 +75,7 @@ async function start(config: Config, logger: ServiceLogger, signal: AbortSignal)
   });
   try {
     const { startService } = await load();
-    const service = await startService(config, embedded.settings, logger);
+    const service = await startService(config, embedded.roles, logger);
     const stop = async (): Promise<void> => {
       try {
         await service.stop();

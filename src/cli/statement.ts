@@ -68,6 +68,7 @@ export const statement = defineCommand({
     await interruptible(async (signal) => {
       const summary = await withDatabase(
         config,
+        'reader',
         async (database) =>
           await withConnection(database, { timeouts, signal, applicationName }, async (connection) => {
             const ledger = await findLedger(connection, options.ledger);

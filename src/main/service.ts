@@ -5,7 +5,6 @@ import { Server as HttpsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connection/connect.ts';
-import { migrate } from '../db/ledger/migrate.ts';
 import type { Principal } from '../domain/access.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import type { Logger, ServiceLogger } from '../logger.ts';
@@ -32,6 +31,7 @@ import { RefusalLog } from './api/refusal-log.ts';
 import { AllowedHosts, isLoopback } from './http/hosts.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';
+import { prepareDatabase, type ServiceDatabases } from './prepare-database.ts';
 import { renderOpenApi } from './api/openapi.ts';
 import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
@@ -83,12 +83,14 @@ type Pools = Record<'pool' | 'accessPool' | 'changePool' | 'scanPool' | 'reading
 /** Starts the service on a database. Throws if the database or the port is not available. */
 export async function startService(
   config: Config,
-  database: DatabaseSettings,
+  databases: ServiceDatabases,
   logger: ServiceLogger,
 ): Promise<Service> {
   const tls = config.tls && new ListenerTls(config.tls);
   const connectionLimits = limitByFiles(config, logger);
-  await migrate(database, { connectTimeoutMs: config.databaseTimeouts.connectTimeoutMs });
+  const { connectTimeoutMs } = config.databaseTimeouts;
+  await prepareDatabase(databases, connectTimeoutMs, logger);
+  const database = databases.runtime;
   // If the start fails, the started parts are stopped.
   await using stack = new AsyncDisposableStack();
   const pools = openPools(config, database, stack);

@@ -7,7 +7,7 @@ import { type AdminSettings, renderDatabaseUrl } from '../support/database.ts';
 import { makeFolder, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { mountSmallDisk } from '../support/disk.ts';
-import { findPostmaster, type Postgres, startPostgres } from '../support/postgres.ts';
+import { findPostmaster, OWNER, type Postgres, RUNTIME, startPostgres } from '../support/postgres.ts';
 import { Canceler } from '../support/canceler.ts';
 import { Proxy } from '../support/proxy.ts';
 import { preloadClock, type Clock } from './clock.ts';
@@ -88,10 +88,10 @@ export class System {
     if (proxy) onEnd(scope, () => proxy.close());
     const canceler = shape.cancelable ? await Canceler.open(postgres.admin) : null;
     if (canceler) onEnd(scope, () => canceler.close());
-    const owner = { ...admin, user: 'gopherpay' };
     const between = proxy ?? canceler;
-    const directUrl = renderDatabaseUrl(owner);
-    const indirectUrl = between ? renderDatabaseUrl({ ...owner, host: '127.0.0.1', port: between.port }) : directUrl;
+    const runtime = { ...admin, user: RUNTIME };
+    const directUrl = renderDatabaseUrl(runtime);
+    const indirectUrl = between ? renderDatabaseUrl({ ...runtime, host: '127.0.0.1', port: between.port }) : directUrl;
     const system = new System(scope, shape, {
       folder,
       diskFolder,
@@ -171,7 +171,7 @@ export class System {
 
   /** Starts a service at a place, and waits until it is ready. */
   async start(place: number): Promise<Service> {
-    const service = await startService(this.#scope, { ...this.#options(place), env: this.env });
+    const service = await startService(this.#scope, this.#options(place));
     this.#running.set(place, service);
     void this.#watch(place, service);
     return service;
@@ -206,7 +206,7 @@ export class System {
   async run(args: string[], env: Record<string, string> = {}): ReturnType<typeof startProgram> {
     // Beside the services, so that it is not behind a network that is put in front of the first alone.
     const options = this.#options(this.#shape.services);
-    return await startProgram(this.#scope, { ...options, args, env: { ...this.env, PORT: '0', ...env } });
+    return await startProgram(this.#scope, { ...options, args, env: { ...options.env, PORT: '0', ...env } });
   }
 
   /** Runs one statement as the superuser, on a connection of its own; waits for a database that is just starting. */
@@ -268,9 +268,13 @@ export class System {
     }
   }
 
-  #options(place: number): { folder: string; database?: { url: string } } {
+  #options(place: number): { folder: string; database?: { url: string }; env: Record<string, string> } {
     const url = this.#urlOf(place);
-    return { folder: this.folder, ...(url === null ? {} : { database: { url } }) };
+    if (url === null) return { folder: this.folder, env: this.env };
+    // The first service that starts creates the tables, and grants the role of the services its rights.
+    const ownerUrl = new URL(url);
+    ownerUrl.username = OWNER;
+    return { folder: this.folder, database: { url }, env: { ...this.env, DATABASE_OWNER_URL: ownerUrl.href } };
   }
 
   async #startAll(): Promise<void> {

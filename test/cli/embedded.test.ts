@@ -150,7 +150,7 @@ async function pay(service: { url: string }, amount: number, from = 'ANN', to = 
 async function sendUnansweredOrder(folder: string): Promise<void> {
   const server = await openEmbeddedServer(join(folder, '.gopherpay'));
   try {
-    const client = new Client(server.settings);
+    const client = new Client(server.roles.runtime);
     await client.connect();
     await client.query(
       `insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount, description)

@@ -72,21 +72,22 @@ test('start: a role that may not create tables', async (t) => {
   const name = await createEmptyDatabase(t, SERVER.admin.user);
   const url = renderDatabaseUrl({ ...SERVER.owner, database: name });
   const sentence =
-    'The role may not create tables in the database (permission denied for schema public): make it the owner';
+    'The database lacks tables or rights of this version, and the role may not add them (permission denied for schema public): run "gopherpay migrate" as';
   await endsWith(await serve(t, { DATABASE_URL: url }), 1, sentence);
   assert.deepEqual(await connectionsTo(name), []);
 });
 
 test('start: a database that another process has been migrating for too long', async (t) => {
   const database = await createDatabase(t);
+  await database.query('drop schema public cascade; create schema public authorization pg_database_owner');
   const holder = await database.connect();
   await holder.query('select pg_advisory_lock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
-  await assert.rejects(migrate(database.settings, { lockTimeoutMs: 300 }), {
+  await assert.rejects(migrate(database.owner, { lockTimeoutMs: 300 }), {
     message:
       'Another process has been migrating the database, or reading tables that must change, for 0.3 s: wait until it is done, or end it, and start again.',
   });
   await holder.query('select pg_advisory_unlock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
-  await migrate(database.settings);
+  await migrate(database.owner);
 });
 
 test('start: concurrent starts on an empty database succeed, and each migration is applied once', async (t) => {

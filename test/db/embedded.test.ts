@@ -78,7 +78,7 @@ async function waitUntil(condition: () => Promise<boolean>): Promise<void> {
 
 async function connectTo(t: TestContext, server: EmbeddedServer, superuser = false): Promise<Client> {
   const client = new Client(
-    superuser ? { ...server.settings, user: 'postgres', database: 'postgres' } : server.settings,
+    superuser ? { ...server.roles.owner, user: 'postgres', database: 'postgres' } : server.roles.owner,
   );
   t.after(() => client.end().catch(() => {}));
   client.on('error', () => {});
@@ -135,7 +135,7 @@ test('embedded: the last process stops the server, and committed data survives t
   const first = await openEmbeddedServer(dataDir);
   const second = await openEmbeddedServer(dataDir);
   assert.deepEqual([first.adopted, second.adopted], [false, true]);
-  assert.deepEqual(second.settings, first.settings);
+  assert.deepEqual(second.roles, first.roles);
   const client = await connectTo(t, first);
   await client.query('create table gopher as select 7 as number');
   await first.release();
@@ -281,8 +281,7 @@ test('embedded: a stopping server is awaited and started again', async (t) => {
 test('embedded: a path too long for a socket works, with the socket in a private folder elsewhere', async (t) => {
   const dataDir = await makeFolder(t, join('x'.repeat(60), 'y'.repeat(60)));
   const server = await openEmbeddedServer(dataDir);
-  assert.ok('host' in server.settings);
-  const socketDir = server.settings.host;
+  const socketDir = server.roles.owner.host;
   assert.equal((await stat(socketDir)).mode & 0o777, 0o700);
   assert.equal(await valueOf(t, server, 'select 1'), 1);
   const processId = await serverProcessId(dataDir);

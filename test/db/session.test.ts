@@ -14,7 +14,7 @@ import {
 import { retryPolicyOf, SessionError } from '../../src/db/connection/errors.ts';
 import { migrate } from '../../src/db/ledger/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
-import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
 import { request, startProgram, startService } from '../support/service.ts';
 import { FREE, KEYED, open, shown, timeouts, withOptions } from './sessions.ts';
@@ -156,12 +156,14 @@ test('session: migrations, service and audit work in any schema', async (t) => {
   const admin = await database.connect();
   await admin.query(`drop schema public cascade; create schema "Pay 1" authorization ${SERVER.owner.user}`);
   await refuses(
-    migrate({ connectionString: withOptions(database.url, { search_path: 'nowhere' }) }),
+    migrate({ connectionString: withOptions(renderDatabaseUrl(database.owner), { search_path: 'nowhere' }) }),
     /^The search_path nowhere names no schema of the database/,
   );
   const url = withOptions(database.url, { search_path: '"Pay 1"' });
-  await Promise.all([migrate({ connectionString: url }), migrate({ connectionString: url })]);
-  const service = await startService(t, { database: { url }, env: { THREADS: '1' } });
+  const ownerUrl = withOptions(renderDatabaseUrl(database.owner), { search_path: '"Pay 1"' });
+  await Promise.all([migrate({ connectionString: ownerUrl }), migrate({ connectionString: ownerUrl })]);
+  const env = { THREADS: '1', DATABASE_OWNER_URL: ownerUrl };
+  const service = await startService(t, { database: { url }, env });
   for (const account_number of ['ANN', 'BOB']) {
     await request(service, 'POST', '/accounts', { account_number, name: account_number, currency: 'EUR', balance: 5 });
   }
@@ -181,7 +183,7 @@ test('session: books are found in their schema after another schema precedes it'
   const database = await createDatabase(t);
   const admin = await database.connect();
   await admin.query(`create schema ${SERVER.owner.user} authorization ${SERVER.owner.user}`);
-  await migrate(database.settings);
+  await migrate(database.owner, { roles: { runtime: SERVER.runtime.user, reader: null } });
   const { rows } = await admin.query(`select schemaname from pg_tables where tablename = 'migrations'`);
   assert.deepEqual(rows, [{ schemaname: 'public' }]);
 });
@@ -196,7 +198,7 @@ async function setAdversely(
   const client = new Client({ ...admin, database: 'postgres' });
   await client.connect();
   onEnd(t, () => client.end());
-  const target = origin === 'database' ? `database ${name}` : `role ${SERVER.owner.user} in database ${name}`;
+  const target = origin === 'database' ? `database ${name}` : `role ${SERVER.runtime.user} in database ${name}`;
   for (const [setting, value] of Object.entries({ ...ADVERSE, standard_conforming_strings: 'off' })) {
     await client.query(`alter ${target} set ${setting} = ${setting === 'datestyle' ? value : `'${value}'`}`);
   }

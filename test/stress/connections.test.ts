@@ -240,7 +240,7 @@ test('connections: accepted transfers stay pending while the database refuses co
   await openAccount(service, 'BOB');
   const unlock = await lockAccount(database, 'ANN');
   const id = await postAccepted(service, { from_account: 'ANN', to_account: 'BOB', amount: 1 });
-  await database.query(`revoke connect on database ${database.name} from public, gopherpay`);
+  await database.query(`revoke connect on database ${database.name} from public, ${database.settings.user}`);
   for (const name of ['gopherpay thread', 'gopherpay intake', 'gopherpay'] as const) {
     await breakConnections(database, name);
   }
@@ -251,7 +251,7 @@ test('connections: accepted transfers stay pending while the database refuses co
     what: 'the job to have been tried three times',
   });
   assert.equal(await countPending(database), 1);
-  await database.query(`grant connect on database ${database.name} to gopherpay`);
+  await database.query(`grant connect on database ${database.name} to ${database.settings.user}`);
 
   const transfer = await awaitFinal(service, id, 30_000);
   assert.deepEqual([transfer['status'], transfer['failure_code']], ['completed', null]);

@@ -1,7 +1,6 @@
 // Gives a test a database of its own: a clone of the migrated template on the server of this run.
 import { randomBytes } from 'node:crypto';
 import { Client, Pool, type QueryResultRow, TypeOverrides } from 'pg';
-import type { DatabaseSettings } from '../../src/db/connection/connect.ts';
 import { onEnd, type Scope } from './cleanup.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, type RoleAddress, type ServerAddress, withAdmin } from './server.ts';
 
@@ -10,10 +9,13 @@ export type AdminSettings = RoleAddress & { database: string };
 
 export type TestDatabase = {
   name: string;
-  /** The role of the service: it owns everything in the database and is no superuser. */
-  settings: DatabaseSettings;
+  /** The role of the service: it is no superuser, and does not own the tables. */
+  settings: AdminSettings;
   /** The same as a DATABASE_URL. */
   url: string;
+  /** The role that owns the tables, and the role that only reads. */
+  owner: AdminSettings;
+  reader: AdminSettings;
   admin: AdminSettings;
   /** Runs one statement as the superuser and returns its rows; a bigint comes as a bigint, a numeric as text. */
   query: <Row extends QueryResultRow = QueryResultRow>(sql: string, parameters?: unknown[]) => Promise<Row[]>;
@@ -42,7 +44,7 @@ export async function createDatabase(
     await withAdmin(server.admin, (client) => client.query(`drop database if exists ${name} with (force)`));
   });
   const admin = { ...server.admin, database: name };
-  const settings = { ...server.owner, database: name };
+  const settings = { ...server.runtime, database: name };
   const pool = new Pool({ ...admin, types, max: 4 });
   // The server may stop on purpose; the next query on the connection fails.
   pool.on('error', () => {});
@@ -51,6 +53,8 @@ export async function createDatabase(
     name,
     settings,
     url: renderDatabaseUrl(settings),
+    owner: { ...server.owner, database: name },
+    reader: { ...server.reader, database: name },
     admin,
     query: async <Row extends QueryResultRow>(sql: string, parameters: unknown[] = []) =>
       (await pool.query<Row>(sql, parameters)).rows,

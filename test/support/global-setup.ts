@@ -13,8 +13,8 @@ export async function globalSetup(): Promise<void> {
     process.env['TEST_POSTGRES_IMAGE'] ?? 'postgres:18',
     (sentence) => process.stdout.write(`${sentence}\n`),
   );
-  const { description, admin, owner, template } = server;
-  process.env[ADDRESS_VARIABLE] = JSON.stringify({ description, admin, owner, template });
+  const { description, admin, owner, runtime, reader, template } = server;
+  process.env[ADDRESS_VARIABLE] = JSON.stringify({ description, admin, owner, runtime, reader, template });
   process.stdout.write(`tests run on ${description}\n`);
 }
 

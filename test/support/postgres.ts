@@ -20,7 +20,9 @@ export type Postgres = {
   start: () => Promise<void>;
 };
 
-const OWNER = 'gopherpay';
+/** The roles of an embedded server. */
+export const OWNER = 'gopherpay';
+export const RUNTIME = 'gopherpay_service';
 
 /** Starts a server in a folder, which is created if necessary. It is stopped when the scope ends. */
 export async function startPostgres(scope: Scope, folder: string): Promise<Postgres> {
@@ -31,8 +33,8 @@ export async function startPostgres(scope: Scope, folder: string): Promise<Postg
   const open = async (): Promise<RoleAddress> => {
     const server = await openEmbeddedServer(folder);
     opened.push(server);
-    if (!('host' in server.settings)) throw new Error('The embedded server must give its address as host and port.');
-    return { host: server.settings.host, port: server.settings.port, user: 'postgres' };
+    const { host, port } = server.roles.owner;
+    return { host, port, user: 'postgres' };
   };
   const admin = await open();
   return {

@@ -24,8 +24,10 @@ const serverAddress = z.strictObject({
   description: z.string(),
   /** The superuser's way in. */
   admin: address,
-  /** The way in of the role that owns the databases and that the service is given. It is no superuser. */
+  /** The ways in of the three roles of the books. None is a superuser; the first owns the databases. */
   owner: address,
+  runtime: address,
+  reader: address,
   /** The migrated, otherwise empty database to clone. */
   template: z.string(),
 });
@@ -41,7 +43,7 @@ export type TestServer = ServerAddress & {
   stop: () => Promise<void>;
 };
 
-type RunningServer = Pick<ServerAddress, 'admin' | 'owner'> & {
+type RunningServer = Pick<ServerAddress, 'admin' | 'owner' | 'runtime' | 'reader'> & {
   home: string;
   kill: (pid: number) => Promise<void>;
   stop: () => Promise<void>;
@@ -53,7 +55,7 @@ export type ServerKind = 'container' | 'embedded' | 'installed' | 'either';
 export const ADDRESS_VARIABLE = 'GOPHERPAY_TEST_SERVER';
 
 const TEMPLATE = 'gopherpay_template';
-const OWNER = 'gopherpay';
+const ROLES = { owner: 'gopherpay', runtime: 'gopherpay_service', reader: 'gopherpay_reader' };
 /** A test may run several services side by side, each with ten threads and a pool for its reads. */
 const CONNECTIONS_MAX = 500;
 
@@ -96,6 +98,8 @@ export async function startServer(
       description: `PostgreSQL ${version} ${running.home}`,
       admin: running.admin,
       owner: running.owner,
+      runtime: running.runtime,
+      reader: running.reader,
       template: TEMPLATE,
       crash: () => crash(running),
       stop: () => running.stop(),
@@ -145,7 +149,9 @@ async function startContainer(image: string): Promise<RunningServer> {
   return {
     home: `in a container (image ${image})`,
     admin: { ...at, user: container.getUsername(), password: container.getPassword() },
-    owner: { ...at, user: OWNER, password: randomUUID() },
+    owner: { ...at, user: ROLES.owner, password: randomUUID() },
+    runtime: { ...at, user: ROLES.runtime, password: randomUUID() },
+    reader: { ...at, user: ROLES.reader, password: randomUUID() },
     kill: async (pid) => {
       await container.exec(['kill', '-9', String(pid)]);
     },
@@ -160,13 +166,11 @@ async function startEmbedded(): Promise<RunningServer> {
   const removeFolder = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
     const server = await openEmbeddedServer(join(folder, 'data'));
-    if (!('host' in server.settings)) throw new Error('The embedded server must give its address as host and port.');
-    const { host, port, user } = server.settings;
+    const { host, port } = server.roles.owner;
     return {
       home: 'on this machine (embedded)',
       // The operating system authenticates clients of its socket: there are no passwords.
-      admin: { host, port, user: 'postgres' },
-      owner: { host, port, user },
+      ...waysIn({ host, port }),
       kill: async (pid) => {
         process.kill(pid, 'SIGKILL');
       },
@@ -181,12 +185,20 @@ async function startEmbedded(): Promise<RunningServer> {
   }
 }
 
+function waysIn(at: { host: string; port: number }): Pick<RunningServer, 'admin' | 'owner' | 'runtime' | 'reader'> {
+  return {
+    admin: { ...at, user: 'postgres' },
+    owner: { ...at, user: ROLES.owner },
+    runtime: { ...at, user: ROLES.runtime },
+    reader: { ...at, user: ROLES.reader },
+  };
+}
+
 async function startStock(): Promise<RunningServer> {
   const { host, port, stop } = await startInstalled(CONNECTIONS_MAX);
   return {
     home: 'on this machine (installed, stock settings)',
-    admin: { host, port, user: 'postgres' },
-    owner: { host, port, user: OWNER },
+    ...waysIn({ host, port }),
     kill: async (pid) => {
       process.kill(pid, 'SIGKILL');
     },
@@ -194,16 +206,17 @@ async function startStock(): Promise<RunningServer> {
   };
 }
 
-/** Makes the owner where it is missing, and the migrated template. Returns the server's version, such as 18.4. */
-async function prepareTemplate({ admin, owner }: RunningServer): Promise<string> {
+/** Makes the roles where they are missing, and the migrated template. Returns the server's version, such as 18.4. */
+async function prepareTemplate({ admin, owner, runtime, reader }: RunningServer): Promise<string> {
   return withAdmin(admin, async (client) => {
-    const user = client.escapeIdentifier(owner.user);
-    const known = await client.query('select from pg_roles where rolname = $1::text', [owner.user]);
-    if (known.rowCount === 0) {
-      await client.query(`create role ${user} login password ${client.escapeLiteral(owner.password ?? '')}`);
+    for (const role of [owner, runtime, reader]) {
+      const known = await client.query('select from pg_roles where rolname = $1::text', [role.user]);
+      if (known.rows.length > 0) continue;
+      const [user, password] = [client.escapeIdentifier(role.user), client.escapeLiteral(role.password ?? '')];
+      await client.query(`create role ${user} login password ${password}`);
     }
-    await client.query(`create database ${TEMPLATE} owner ${user}`);
-    await migrate({ ...owner, database: TEMPLATE });
+    await client.query(`create database ${TEMPLATE} owner ${client.escapeIdentifier(owner.user)}`);
+    await migrate({ ...owner, database: TEMPLATE }, { roles: { runtime: runtime.user, reader: reader.user } });
     // A database with connections cannot be cloned.
     await client.query(`alter database ${TEMPLATE} with allow_connections false`);
     const version = await client.query<{ server_version: string }>('show server_version');

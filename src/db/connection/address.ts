@@ -70,6 +70,11 @@ export function readAddress(settings: DatabaseSettings): Address {
   };
 }
 
+/** The name of the role as which these settings connect. */
+export function roleOf(settings: DatabaseSettings): string {
+  return readAddress(settings).client.user;
+}
+
 function clientOf(config: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
   // Without a user, the user of this process, as in every other client of PostgreSQL.
   const user = config.user || userInfo().username;

@@ -1,17 +1,13 @@
-// The service's role and database on the server. Must not start or stop the server, or know the content of the
+// The database on the server, and the roles that use it. Must not start or stop the server, or know the content of the
 // database.
-import {
-  connect,
-  type Connection,
-  type DatabaseSettings,
-  disconnect,
-  READING_TIMEOUTS,
-} from '../connection/connect.ts';
+import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../connection/connect.ts';
 import { SUPERUSER } from './cluster.ts';
 import { codeOf, diskFull } from './errors.ts';
 import { PORT, type DataFolder } from './data-folder.ts';
 
-const NAME = 'gopherpay';
+const DATABASE = 'gopherpay';
+/** In the order in which they are created. */
+const ROLES = { owner: 'gopherpay', runtime: 'gopherpay_service', reader: 'gopherpay_reader' } as const;
 const DISK_FULL = '53100';
 
 /** The server's answers if the role or the database is missing. */
@@ -33,24 +29,31 @@ const PASSING = new Set([
   'EPIPE',
 ]);
 
-/** How the service's role reaches its database. */
-export function settingsOf(socketDir: string): DatabaseSettings {
-  return { host: socketDir, port: PORT, user: NAME, database: NAME };
+export type SocketSettings = { host: string; port: number; user: string; database: string };
+
+/** The database, as each of its roles reaches it: the owner of the tables, the service, and a reader. */
+export type RoleSettings = Readonly<Record<keyof typeof ROLES, SocketSettings>>;
+
+export function settingsOf(socketDir: string): RoleSettings {
+  const as = (user: string): SocketSettings => ({ host: socketDir, port: PORT, user, database: DATABASE });
+  return { owner: as(ROLES.owner), runtime: as(ROLES.runtime), reader: as(ROLES.reader) };
 }
 
 /**
- * Creates the role and the database if they are missing. False: the server starts or stops, so the caller looks again.
+ * Creates the roles and the database if they are missing. The caller holds the start lock. False: the server starts or stops, so the caller looks again.
  * Throws an error that states the remedy if the server refuses.
  */
 export async function provision(folder: DataFolder, socketDir: string): Promise<boolean> {
   try {
     if (await isProvisioned(socketDir)) return true;
-    const settings = { ...settingsOf(socketDir), user: SUPERUSER, database: 'postgres' };
+    const settings = { host: socketDir, port: PORT, user: SUPERUSER, database: 'postgres' };
     await withClient(settings, async (client) => {
-      const roles = await client.query('select 1 from pg_roles where rolname = $1::text', [NAME]);
-      if (roles.rowCount === 0) await client.query(`create role ${NAME} login`);
-      const databases = await client.query('select 1 from pg_database where datname = $1::text', [NAME]);
-      if (databases.rowCount === 0) await client.query(`create database ${NAME} owner ${NAME}`);
+      for (const role of Object.values(ROLES)) {
+        const known = await client.query('select 1 from pg_roles where rolname = $1::text', [role]);
+        if (known.rowCount === 0) await client.query(`create role ${role} login`);
+      }
+      const databases = await client.query('select 1 from pg_database where datname = $1::text', [DATABASE]);
+      if (databases.rowCount === 0) await client.query(`create database ${DATABASE} owner ${ROLES.owner}`);
     });
     return true;
   } catch (error) {
@@ -66,7 +69,8 @@ export async function provision(folder: DataFolder, socketDir: string): Promise<
 
 async function isProvisioned(socketDir: string): Promise<boolean> {
   try {
-    await withClient(settingsOf(socketDir), async () => {});
+    // The last role that is created. A data folder of an earlier version lacks it.
+    await withClient(settingsOf(socketDir).reader, async () => {});
     return true;
   } catch (error) {
     if (MISSING.has(codeOf(error) ?? '')) return false;
@@ -74,7 +78,7 @@ async function isProvisioned(socketDir: string): Promise<boolean> {
   }
 }
 
-async function withClient(settings: DatabaseSettings, work: (client: Connection) => Promise<void>): Promise<void> {
+async function withClient(settings: SocketSettings, work: (client: Connection) => Promise<void>): Promise<void> {
   const client = await connect(settings, READING_TIMEOUTS, { applicationName: 'gopherpay start' });
   try {
     await work(client);

@@ -15,7 +15,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DatabaseSettings } from '../connection/connect.ts';
 import { type OpenOptions, prepareCluster } from './cluster.ts';
 import { lastLines } from './errors.ts';
 import { explainEnd, hasEnded, isInterlocked, launchServer, type Launch } from './launch.ts';
@@ -23,10 +22,10 @@ import { joinUsers, leaveUsers, lockStart, tryLock } from './locks.ts';
 import { prepareDataFolder, readFrom, type DataFolder } from './data-folder.ts';
 import { clearTraces, findServer, STOP_TIMEOUT_MS, stopServer } from './postmaster.ts';
 import { findPrograms, type Programs } from './programs.ts';
-import { provision, settingsOf } from './provision.ts';
+import { provision, type RoleSettings, settingsOf } from './provision.ts';
 
 export type EmbeddedServer = {
-  settings: DatabaseSettings;
+  roles: RoleSettings;
   /** True if it was already running. */
   adopted: boolean;
   /** Leaves the server; the last process to leave stops it and waits until it is gone. May be called again. */
@@ -62,7 +61,7 @@ export async function openEmbeddedServer(
       const { socketDir, adopted } = await bringUp(folder, programs, startTimeoutMs, options);
       let released: Promise<void> | null = null;
       return {
-        settings: settingsOf(socketDir),
+        roles: settingsOf(socketDir),
         adopted,
         release: async () => (released ??= leave(folder, membership)),
       };

@@ -217,7 +217,7 @@ export async function updateAccount(
   assign('overdraft_limit', 'bigint', change.overdraftLimit);
   assign('status', 'text', change.status);
   assign('metadata', 'jsonb', change.metadata && JSON.stringify(change.metadata));
-  if (assignments.length === 0) assignments.push('account_number = account_number');
+  if (assignments.length === 0) assignments.push('name = name');
   const updated = await connection.query<AccountRow>(
     `update accounts
      set ${assignments.join(', ')}

@@ -14,6 +14,9 @@ export type LedgerCreation =
 /** Ledgers are never deleted, so their number is bounded; a process can remember all of them. */
 export const LEDGERS_MAX = 100_000;
 
+/** Any number that nothing else locks in this database. */
+const CREATE_LOCK_ID = 4_115_086_301_217n;
+
 /** The ledgers of these names, in no order; unknown names are omitted. */
 export async function loadLedgers(connection: Queryable, names: readonly string[]): Promise<Ledger[]> {
   const result = await connection.query<Ledger>({
@@ -63,8 +66,9 @@ export async function createLedger(
   connection: Queryable,
   { name, idempotencyKey }: { name: string; idempotencyKey: string | null },
 ): Promise<LedgerCreation> {
-  // The lock serializes creations, so that two of them do not take the same id.
-  await connection.query('select from ledgers where id = 1 for update');
+  // The lock serializes creations, so that two of them do not take the same id. A row lock would need the right to
+  // update ledgers, which the role of the service does not have.
+  await connection.query('select pg_advisory_xact_lock($1::bigint)', [CREATE_LOCK_ID]);
   const found = await connection.query<Ledger & { created_at: string; idempotency_key: string | null }>(
     `select id, name, created_at, idempotency_key
      from ledgers

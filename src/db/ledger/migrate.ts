@@ -9,6 +9,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { sqlStateOf, toError } from '../connection/errors.ts';
+import { grantRights, type LimitedRoles } from './grants.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
 /**
@@ -29,35 +30,36 @@ const TIMEOUTS: DatabaseTimeouts = {
 const INSUFFICIENT_PRIVILEGE = '42501';
 const LOCK_NOT_AVAILABLE = '55P03';
 
+export type MigrateOptions = Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' | 'lockTimeoutMs'>> & {
+  /** Roles that get their rights in the books; by default none. */
+  roles?: LimitedRoles;
+};
+
+/** `ownsTables`: the role that connected could remove the protection of the books. */
+export type Migrated = { readonly applied: number; readonly ownsTables: boolean };
+
 /**
- * Applies the missing migrations, each once, even if several processes start together. Throws an error of one sentence
- * if the session lacks settings that the code needs, or the schema is newer than this code. It also throws if the role
- * may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
+ * Applies the missing migrations, each once, even if several processes start together, and grants the roles their
+ * rights. A role that does not own the tables changes nothing if no migration is missing. Throws an error of one
+ * sentence if the session lacks settings that the code needs, or the schema is newer than this code. It also throws if
+ * the role may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
  */
-export async function migrate(
-  settings: DatabaseSettings,
-  options: Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' | 'lockTimeoutMs'>> = {},
-): Promise<void> {
-  const timeouts = { ...TIMEOUTS, ...options };
+export async function migrate(settings: DatabaseSettings, options: MigrateOptions = {}): Promise<Migrated> {
+  const { roles = { runtime: null, reader: null }, ...bounds } = options;
+  const timeouts = { ...TIMEOUTS, ...bounds };
   const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
   try {
-    // The same lock that the runner takes, so that no other process migrates between this check and the run. A session
-    // may hold it twice; the end of the connection releases it.
-    await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
     const schema = await findSchema(connection);
-    await makeMigrationsTable(connection, schema);
-    if (await isUpToDate(connection, schema)) return;
-    const { runner } = await import('node-pg-migrate');
-    await runner({
-      dbClient: connection,
-      dir: MIGRATIONS,
-      direction: 'up',
-      schema,
-      migrationsTable: 'migrations',
-      advisoryLockMode: 'wait',
-      checkOrder: false,
-      logger: { info() {}, warn() {}, error() {} },
-    });
+    const grantsNothing = roles.runtime === null && roles.reader === null;
+    let applied = 0;
+    if (!grantsNothing || (await countMissing(connection, schema)) > 0) {
+      // The same lock that the runner takes, so that no other process migrates between this check and the run. A
+      // session may hold it twice; the end of the connection releases it.
+      await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
+      applied = await applyMissing(connection, schema);
+      if (!grantsNothing) await grantRights(connection, schema, roles);
+    }
+    return { applied, ownsTables: await owns(connection, schema, 'journal_head') };
   } catch (error) {
     throw explain(error, timeouts.lockTimeoutMs);
   } finally {
@@ -65,13 +67,49 @@ export async function migrate(
   }
 }
 
+/** Applies the missing migrations, and returns their number. */
+async function applyMissing(connection: Connection, schema: string): Promise<number> {
+  await makeMigrationsTable(connection, schema);
+  const missing = await countMissing(connection, schema);
+  if (missing === 0) return 0;
+  // The runner's own error would hold a stack trace and no SQLSTATE.
+  if (!(await owns(connection, schema, 'migrations'))) throw mayNotMigrate('it does not own them');
+  const { runner } = await import('node-pg-migrate');
+  await runner({
+    dbClient: connection,
+    dir: MIGRATIONS,
+    direction: 'up',
+    schema,
+    migrationsTable: 'migrations',
+    advisoryLockMode: 'wait',
+    checkOrder: false,
+    logger: { info() {}, warn() {}, error() {} },
+  });
+  return missing;
+}
+
+/** Whether the role of the connection is the owner of a table, a member of it, or a superuser. */
+async function owns(connection: Connection, schema: string, table: string): Promise<boolean> {
+  const { rows } = await connection.query<{ owns: boolean }>(
+    `select pg_has_role(relowner, 'member') as owns
+     from pg_class
+     where oid = to_regclass(quote_ident($1) || '.' || $2)`,
+    [schema, table],
+  );
+  return rows[0]?.owns ?? false;
+}
+
+function mayNotMigrate(why: string, cause?: unknown): Error {
+  return new Error(
+    `The database lacks tables or rights of this version, and the role may not add them (${why}): run "gopherpay migrate" as the role that owns the database, which DATABASE_OWNER_URL names.`,
+    { cause },
+  );
+}
+
 function explain(error: unknown, lockTimeoutMs: number): unknown {
   switch (sqlStateOf(error)) {
     case INSUFFICIENT_PRIVILEGE:
-      return new Error(
-        `The role may not create tables in the database (${toError(error).message}): make it the owner of the database, or grant it the missing rights.`,
-        { cause: error },
-      );
+      return mayNotMigrate(toError(error).message, error);
     case LOCK_NOT_AVAILABLE:
       return new Error(
         `Another process has been migrating the database, or reading tables that must change, for ${lockTimeoutMs / 1000} s: wait until it is done, or end it, and start again.`,
@@ -100,17 +138,9 @@ async function findSchema(connection: Connection): Promise<string> {
   );
 }
 
-/**
- * Creates the table as the runner would. If the role may not, the runner's error would hold a stack trace and no
- * SQLSTATE.
- */
+/** Creates the table as the runner would. */
 async function makeMigrationsTable(connection: Connection, schema: string): Promise<void> {
-  const found = await connection.query<{ missing: boolean }>(
-    `select to_regclass(quote_ident($1) || '.migrations') is null as missing`,
-    [schema],
-  );
-  // A role that may not create tables can use the existing ones.
-  if (!found.rows[0]?.missing) return;
+  if (!(await lacksMigrationsTable(connection, schema))) return;
   await connection.query(`
     create table ${connection.escapeIdentifier(schema)}.migrations (
       id serial primary key,
@@ -120,18 +150,27 @@ async function makeMigrationsTable(connection: Connection, schema: string): Prom
 }
 
 /**
- * Whether every migration has been applied. Throws an error of one sentence if the database has one that this code does
- * not know.
+ * How many migrations have not been applied. Throws an error of one sentence if the database has one that this code
+ * does not know.
  */
-async function isUpToDate(connection: Connection, schema: string): Promise<boolean> {
+async function countMissing(connection: Connection, schema: string): Promise<number> {
   const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
+  if (await lacksMigrationsTable(connection, schema)) return known.size;
   const { rows } = await connection.query<{ name: string }>(
     `select name from ${connection.escapeIdentifier(schema)}.migrations order by id`,
   );
   const applied = new Set(rows.map((row) => row.name));
   const [unknown] = applied.difference(known);
-  if (unknown === undefined) return known.isSubsetOf(applied);
+  if (unknown === undefined) return known.difference(applied).size;
   throw new Error(
     `The database has the migration "${unknown}", which this version of GopherPay does not know: start the newer version.`,
   );
+}
+
+async function lacksMigrationsTable(connection: Connection, schema: string): Promise<boolean> {
+  const found = await connection.query<{ missing: boolean }>(
+    `select to_regclass(quote_ident($1) || '.migrations') is null as missing`,
+    [schema],
+  );
+  return found.rows[0]?.missing ?? true;
 }

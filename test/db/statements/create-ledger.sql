@@ -1,4 +1,4 @@
-select from ledgers where id = 1 for update;
+select pg_advisory_xact_lock($1::bigint);
 
 select id, name, created_at, idempotency_key
 from ledgers
