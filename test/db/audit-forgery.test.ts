@@ -7,8 +7,12 @@ import { createDatabase } from '../support/database.ts';
 import { idOf } from '../support/ledger-writer.ts';
 import { IDS, JOURNAL_ROWS, writeLedger } from '../support/sample-ledgers.ts';
 import { findAll, tamper } from '../support/audit.ts';
+import { ADDRESS_VARIABLE, parseServerAddress } from '../support/server.ts';
 
+const SERVER = parseServerAddress(process.env[ADDRESS_VARIABLE]);
 const NEW = idOf(999);
+const { user: RUNTIME } = SERVER.runtime;
+const { user: OWNER } = SERVER.owner;
 
 let connection: Connection;
 
@@ -394,6 +398,56 @@ const defenses: { what: string; statement: string; check: string; found: string 
     statement: 'grant update (amount) on entries to pg_monitor',
     check: 'final.rights',
     found: 'pg_monitor may update entries',
+  },
+  {
+    what: 'a role of the service that may delete accounts',
+    statement: `grant delete on accounts to ${RUNTIME}`,
+    check: 'final.roles',
+    found: `${RUNTIME} may delete accounts`,
+  },
+  {
+    what: 'a role of the service that may rename accounts and move holds',
+    statement: `grant update (account_number, currency) on accounts to ${RUNTIME}`,
+    check: 'final.roles',
+    found: `${RUNTIME} may update accounts (account_number, currency)`,
+  },
+  {
+    what: 'a role of the service that may change final rows through a group',
+    statement: `grant pg_write_all_data to ${RUNTIME}`,
+    check: 'final.roles',
+    found: `${RUNTIME} has the power of pg_write_all_data`,
+  },
+  {
+    what: 'a role of the service that may become the owner',
+    statement: `grant ${OWNER} to ${RUNTIME}`,
+    check: 'final.roles',
+    found: `${RUNTIME} has the power of ${OWNER}`,
+  },
+  {
+    what: 'a role of the service that is a superuser',
+    statement: `alter role ${RUNTIME} superuser`,
+    check: 'final.roles',
+    found: `${RUNTIME} is a superuser`,
+  },
+  {
+    what: 'a role of the service that may create tables',
+    statement: `grant create on schema public to ${RUNTIME}`,
+    check: 'final.roles',
+    found: `${RUNTIME} may create tables`,
+  },
+  {
+    what: 'a role of the service that may disable triggers',
+    statement: `grant set on parameter session_replication_role to ${RUNTIME}`,
+    check: 'final.roles',
+    found: `${RUNTIME} may disable triggers`,
+  },
+  {
+    what: 'a group of the service that may truncate a table',
+    statement: `
+      create role group_of_tests in role ${RUNTIME};
+      grant truncate on leases to group_of_tests`,
+    check: 'final.roles',
+    found: 'group_of_tests may truncate leases',
   },
   {
     what: 'a missing constraint',

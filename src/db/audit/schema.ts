@@ -1,6 +1,7 @@
 // The checks that the database still refuses forbidden changes: append-only tables, rights, constraints, unique
 // indexes, columns that are never null. Objects are compared by name with those of the migrations. Other checks verify
 // the rows themselves.
+import { ROLE_CHECK } from './roles.ts';
 import { type Check, compare, must } from './rules.ts';
 
 const APPEND_ONLY = ['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys', 'audit_log'];
@@ -250,4 +251,5 @@ export const SCHEMA_CHECKS: readonly Check[] = [
     statements: () => [triggers()],
   },
   { name: 'final.rights', looksAt: [], others: APPEND_ONLY.length, statements: () => [rights()] },
+  ROLE_CHECK,
 ];
