@@ -6,7 +6,7 @@ import { limitedRolesOf } from '../db/ledger/grants.ts';
 import { migrate as migrateDatabase } from '../db/ledger/migrate.ts';
 import { databaseAs, parseArguments, withDatabases } from './command.ts';
 
-const roleName = z.string().min(1, 'must be the name of a role');
+const roleName = z.string().min(1, 'must be the name of a role').optional();
 
 export const migrate = defineCommand({
   meta: {
@@ -18,18 +18,18 @@ export const migrate = defineCommand({
     'reader-role': { type: 'string', description: 'The role of the reports (the user of DATABASE_READER_URL)' },
   },
   async run({ args }) {
-    const options = parseArguments({ 'runtime-role': roleName.optional(), 'reader-role': roleName.optional() }, args);
+    const options = parseArguments({ 'runtime-role': roleName, 'reader-role': roleName }, args);
     await withDatabases(readConfig(), async (databases) => {
       const owner = databaseAs(databases, 'owner');
       const known = limitedRolesOf({ ...databases, owner });
-      const roles = {
-        runtime: options['runtime-role'] ?? known.runtime,
-        reader: options['reader-role'] ?? known.reader,
-      };
-      const { applied } = await migrateDatabase(owner, { roles });
-      process.stderr.write(
-        `${applied} migrations applied; role of the service: ${roles.runtime ?? 'the owner'}, of the reports: ${roles.reader ?? roles.runtime ?? 'the owner'}\n`,
-      );
+      const runtime = options['runtime-role'] ?? known.runtime;
+      const reader = options['reader-role'] ?? known.reader;
+      const { applied } = await migrateDatabase(owner, { roles: { runtime, reader } });
+      const granted = [
+        ...(runtime === null ? [] : [`, rights of the service granted to ${runtime}`]),
+        ...(reader === null || reader === runtime ? [] : [`, rights to read granted to ${reader}`]),
+      ];
+      process.stderr.write(`${applied} migrations applied${granted.join('')}\n`);
     });
   },
 });

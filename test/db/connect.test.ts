@@ -182,7 +182,7 @@ test('connect: a commit without an answer is distinguished from work that failed
 
 test('connect: the server cancels the statement of a disconnected client and releases its locks', async (t) => {
   const database = await createDatabase(t);
-  const holder = await connect(database.settings, patient, { applicationName: 'gone' });
+  const holder = await connect(database.owner, patient, { applicationName: 'gone' });
   await holder.query('begin');
   await holder.query('lock table accounts in exclusive mode');
   const asleep = holder.query('select pg_sleep(60)').catch(() => {});

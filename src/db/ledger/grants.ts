@@ -135,13 +135,14 @@ async function refuseExcess(connection: Connection, schema: string, names: reado
      cross join lateral (
        values
          (1, role.rolsuper, 'is a superuser'),
-         (2, role.rolcreaterole, 'may create roles'),
-         (3, has_schema_privilege(role.oid, $2::text, 'create'), 'may create tables in the schema'),
-         (4, has_parameter_privilege(role.oid, 'session_replication_role', 'set'), 'may disable triggers')
+         (3, role.rolcreaterole, 'may create roles'),
+         (4, has_schema_privilege(role.oid, $2::text, 'create'), 'may create tables in the schema'),
+         (5, has_parameter_privilege(role.oid, 'session_replication_role', 'set'), 'may disable triggers')
        union all
-       select 5, true, case when strong.oid = role.oid then 'is the owner' else 'is a member of ' || strong.rolname end
+       select 2, true, case when strong.oid = role.oid then 'is the owner' else 'is a member of ' || strong.rolname end
        from pg_roles as strong
-       where pg_has_role(role.oid, strong.oid, 'member')
+       -- Only the owner of the database is a member of pg_database_owner.
+       where pg_has_role(role.oid, strong.oid, 'member') and strong.rolname <> 'pg_database_owner'
          and (
            strong.rolname = any($3::text[])
            or strong.oid in (
