@@ -89,7 +89,7 @@ export async function readVerified(path: string, publicKey: KeyObject): Promise<
   // A file may hold several runs of the command, each with a line for each of its ledgers.
   for (const [signedAt, run] of Map.groupBy(checkpoints, ({ signed_at: signedAt }) => signedAt)) {
     const found = new Set(run.map(({ ledger }) => ledger)).size;
-    const expected = Math.max(...run.map(({ ledgers }) => ledgers));
+    const expected = run.reduce((most, { ledgers }) => Math.max(most, ledgers), 0);
     if (found < expected) throw refusal(`${path} has ${found} of the ${expected} checkpoints signed at ${signedAt}`);
   }
   return checkpoints;

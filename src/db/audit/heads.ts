@@ -35,7 +35,7 @@ type HeadRow = {
   readonly hash_before: string | null;
 };
 
-/** The last row of a journal is found by its key, however long the journal is. */
+/** The two last rows of a journal are found by their keys, however long the journal is. */
 const HEADS = `
   select ledgers.name as ledger,
     to_char(last.settled_on at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as instant,
@@ -43,7 +43,9 @@ const HEADS = `
     head.previous_hash as head_previous_hash,
     last.number::text as number, last.settled_at, last.hash, last.previous_hash,
     last.transfer_count::text as transfer_count, last.change_count::text as change_count, last.digest,
-    encode(earlier.hash, 'hex') as hash_before
+    (
+      select encode(journal.hash, 'hex') from journal where ledger_id = ledgers.id and journal.number = last.number - 1
+    ) as hash_before
   from ledgers
   left join (select ledger_id, ${LINK_COLUMNS} from journal_head) as head on head.ledger_id = ledgers.id
   left join lateral (
@@ -53,7 +55,6 @@ const HEADS = `
     order by journal.number desc
     limit 1
   ) as last on true
-  left join journal as earlier on earlier.ledger_id = ledgers.id and earlier.number = last.number - 1
   where $1::integer is null or ledgers.id = $1::integer
   order by ledgers.name`;
 
