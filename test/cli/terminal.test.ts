@@ -58,7 +58,10 @@ test('terminal: help is in colors', async (t) => {
   const session = await openTerminal(t, '--help', database);
   assert.deepEqual(await session.exited, 0, session.screen());
   assert.ok(session.screen().includes(CYAN), session.screen());
-  assert.match(stripVTControlCharacters(session.screen()), /USAGE gopherpay serve\|migrate\|report\|statement\|audit\|load\r\n/);
+  assert.match(
+    stripVTControlCharacters(session.screen()),
+    /USAGE gopherpay serve\|migrate\|report\|statement\|audit\|load\r\n/,
+  );
 });
 
 test('terminal: the log is readable and colored to its last line, and Ctrl-C stops the service cleanly', async (t) => {
