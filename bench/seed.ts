@@ -7,6 +7,8 @@ import type { Connection } from '../src/db/connection/connect.ts';
 export const PREFIX = 'BENCH';
 const OPENING_BALANCE = 1_000_000_000;
 const JOB_SIZE = 500;
+/** As many bytes as a short name has when it is encrypted. Nothing reads it. */
+const PERSONAL_DATA = `substr(sha256('personal') || sha256('data'), 1, 49)`;
 
 /** Seeds an empty ledger. `transfers` is rounded up to whole turns of the ring, and returned. */
 export async function seedLedger(connection: Connection, accounts: number, transfers: number): Promise<number> {
@@ -17,6 +19,9 @@ export async function seedLedger(connection: Connection, accounts: number, trans
     set local work_mem = '256MB';
     create temp table beginning on commit drop as select now() - interval '1 hour' as began`);
   await connection.query(insertAccounts(accounts, turns));
+  await connection.query(`
+    insert into personal_keys (ledger_id, account_number, currency, key)
+    select ledger_id, account_number, currency, sha256('key') from accounts where personal_data is not null`);
   await connection.query(
     'create temp table job (number bigint, transfer_count integer, change_count integer, digest bytea) on commit drop',
   );
@@ -39,10 +44,10 @@ const microsOf = (instant: string) => `(extract(epoch from ${instant}) * 1000000
 
 function insertAccounts(accounts: number, turns: number): string {
   return `
-    insert into accounts (ledger_id, account_number, currency, name, balance, entry_count, created_at)
-    select 1, '@external', 'USD', 'The world outside', ${-accounts * OPENING_BALANCE}, ${accounts}, began from beginning
+    insert into accounts (ledger_id, account_number, currency, personal_data, balance, entry_count, created_at)
+    select 1, '@external', 'USD', null, ${-accounts * OPENING_BALANCE}, ${accounts}, began from beginning
     union all
-    select 1, '${PREFIX}-' || k, 'USD', 'Benchmark', ${OPENING_BALANCE}, ${1 + 2 * turns}, began
+    select 1, '${PREFIX}-' || k, 'USD', ${PERSONAL_DATA}, ${OPENING_BALANCE}, ${1 + 2 * turns}, began
     from beginning, generate_series(0, ${accounts - 1}) as k`;
 }
 

@@ -40,10 +40,8 @@ create table accounts (
   account_number account_number not null,
   currency currency_code not null,
   status text collate "C" not null default 'open',
-  name text not null,
-  email text,
-  phone text,
-  date_of_birth date,
+  -- Name, email, phone and date of birth, encrypted with the account's own key. Null: erased, or @external, which has none.
+  personal_data bytea,
   metadata jsonb not null default '{}',
   constraint accounts_pkey primary key (ledger_id, account_number, currency),
   -- receive_only: may not send. frozen: may neither send nor receive.
@@ -62,6 +60,23 @@ with (fillfactor = 70);
 create unique index accounts_one_currency on accounts (ledger_id, account_number) where account_number <> '@external';
 
 create index accounts_metadata on accounts using gin (metadata jsonb_path_ops) where metadata <> '{}';
+
+-- The key of each account's personal data. To erase the data is to delete this row: what was made with the key is then noise,
+-- in every old version, seal and fingerprint. docs/decisions/0034-personal-data.md says what else an operator does.
+create table personal_keys (
+  ledger_id integer not null,
+  account_number text collate "C" not null,
+  currency text collate "C" not null,
+  key bytea not null,
+  constraint personal_keys_pkey primary key (ledger_id, account_number, currency),
+  constraint personal_keys_key_sized check (octet_length(key) = 32)
+)
+-- The table changes only when accounts are opened and erased. The first deleted row makes vacuum run.
+with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0, autovacuum_vacuum_cost_delay = 0);
+
+-- Statistics are samples of the values: a deleted key must not live on in them.
+alter table personal_keys alter column key set statistics 0;
+alter table accounts alter column personal_data set statistics 0;
 
 -- A lease is one process's claim on the transfers that it accepted.
 create table leases (
@@ -301,14 +316,14 @@ create table account_changes (
 create index account_changes_journal on account_changes (ledger_id, journal_number);
 
 -- SHA-256 of an account's fields except its money, which its entries and holds prove. docs/decisions/0013-journal.md has the form.
+-- Personal data is covered as it is encrypted, so that it cannot be guessed from the seal.
 create function account_seal(account accounts) returns bytea
 language sql stable
 as $$
   select sha256(convert_to(
     concat_ws(
       chr(31),
-      account.account_number, account.currency, account.status, account.name, coalesce(account.email, ''),
-      coalesce(account.phone, ''), coalesce(to_char(account.date_of_birth, 'YYYY-MM-DD'), ''),
+      account.account_number, account.currency, account.status, coalesce(encode(account.personal_data, 'hex'), ''),
       account.overdraft_limit, account.metadata::text, (extract(epoch from account.created_at) * 1000000)::bigint
     ),
     'UTF8'
@@ -384,11 +399,14 @@ create table idempotency_keys (
   transfer_id uuid,
   key text collate "C" not null,
   account_number text collate "C",
-  -- SHA-256 of the key's request: the same key with another request is refused.
+  -- SHA-256 of the key's request, except its personal data: the same key with another request is refused.
   fingerprint bytea not null,
+  -- HMAC-SHA-256 of the personal data of a request that opens accounts, with the keys of these accounts.
+  personal_fingerprint bytea,
   constraint idempotency_keys_pkey primary key (ledger_id, key),
   constraint idempotency_keys_names_something check (num_nonnulls(transfer_id, account_number) > 0),
-  constraint idempotency_keys_fingerprint_sized check (octet_length(fingerprint) = 32)
+  constraint idempotency_keys_fingerprint_sized check (octet_length(fingerprint) = 32),
+  constraint idempotency_keys_personal_fingerprint_sized check (octet_length(personal_fingerprint) = 32)
 );
 
 -- Final rows never change. The service never performs the operations that fire these triggers, so they cost the hot path

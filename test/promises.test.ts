@@ -260,19 +260,24 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
   ],
   'an account matches its last sealed change, and its changes are numbered 1, 2, 3 … without gaps': [
     ...[
-      `name = 'Anna'`,
-      'email = null',
-      'phone = null',
-      'date_of_birth = null',
+      'personal_data = null',
+      `personal_data = personal_data || '\\x00'`,
       'overdraft_limit = 501',
       'metadata = default',
       `status = 'frozen'`,
       `created_at = created_at + interval '1 microsecond'`,
     ].map((assignments) => account('ANN', assignments)),
     remove('accounts', `account_number = 'EVE'`),
-    `insert into accounts (ledger_id, account_number, currency, name) values (1, 'MAL', 'EUR', 'Mallory')`,
+    `insert into accounts (ledger_id, account_number, currency) values (1, 'MAL', 'EUR')`,
     change('account_changes', 'change_number = 5', `account_number = 'ANN' and change_number = 2`),
     remove('account_changes', `account_number = 'ANN' and change_number = 1`),
+  ],
+  'an account has personal data if and only if it has a key, and @external has neither': [
+    account('ANN', 'personal_data = null'),
+    account('@external', `personal_data = '\\x00'`),
+    remove('personal_keys', `account_number = 'ANN'`),
+    remove('accounts', `account_number = 'EVE'`),
+    change('personal_keys', `currency = 'EUR'`, `account_number = 'ANN'`),
   ],
 };
 

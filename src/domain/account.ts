@@ -37,15 +37,21 @@ export function availableOf(account: Pick<Account, 'balance' | 'held' | 'overdra
   return account.balance - account.held + account.overdraftLimit;
 }
 
-/** An account to be opened. Its overdraft limit is in minor units. */
-export type NewAccount = {
-  readonly accountNumber: string;
-  readonly currency: string;
+/** What an account says about a person. It can be erased. */
+export type PersonalData = {
   readonly name: string;
   readonly email: string | null;
   readonly phone: string | null;
   /** YYYY-MM-DD. */
   readonly dateOfBirth: string | null;
+};
+
+/** An account to be opened. Its overdraft limit is in minor units. */
+export type NewAccount = {
+  readonly accountNumber: string;
+  readonly currency: string;
+  /** Encrypted, with the account's own key, both in hexadecimal digits. Null for @external, which has none. */
+  readonly personalData: { readonly encrypted: string; readonly key: string } | null;
   readonly overdraftLimit: bigint;
   readonly metadata: Readonly<Record<string, string>>;
 };
@@ -55,14 +61,5 @@ export const EXTERNAL_NAME = 'The world outside';
 
 /** @external in a currency, as the first opening of an account in that currency creates it. */
 export function newExternal(currency: string): NewAccount {
-  return {
-    accountNumber: EXTERNAL,
-    currency,
-    name: EXTERNAL_NAME,
-    email: null,
-    phone: null,
-    dateOfBirth: null,
-    overdraftLimit: 0n,
-    metadata: {},
-  };
+  return { accountNumber: EXTERNAL, currency, personalData: null, overdraftLimit: 0n, metadata: {} };
 }

@@ -68,8 +68,13 @@ export type NewTransfer = Order & {
   readonly metadata: Readonly<Record<string, string>> | null;
 };
 
-/** The idempotency key of a request. The fingerprint is the SHA-256 of the request's content. */
-export type IdempotencyKey = { readonly key: string; readonly fingerprint: Uint8Array };
+/** The idempotency key of a request. The fingerprint is the SHA-256 of the request's content, without personal data. */
+export type IdempotencyKey = {
+  readonly key: string;
+  readonly fingerprint: Uint8Array;
+  /** Of a request that opens accounts: made with their keys, so that it means nothing after an erasure. */
+  readonly personalFingerprint?: Uint8Array;
+};
 
 /** The rules that need the books, in the order in which they refuse. */
 export const FAILURE_CODES = [

@@ -83,6 +83,8 @@ footer { margin-top: 1.5rem; color: var(--faint); font-size: 0.85em; }
 export function renderPageStart(summary: StatementSummary): string {
   const { currency } = summary;
   const title = `Statement ${titleOf(summary.month)}`;
+  // The personal data of the account may be erased.
+  const holder = summary.name === null ? '' : `<strong>${isolate(summary.name)}</strong><br>`;
   const figure = (name: string, amount: bigint) =>
     `<div><dt>${name}</dt><dd>${renderMoney(amount, currency)}</dd></div>`;
   return `<!DOCTYPE html>
@@ -97,7 +99,7 @@ export function renderPageStart(summary: StatementSummary): string {
 </head>
 <body>
 <header><h1>${title}</h1><p>Amounts in ${escapeText(currency)}, times in UTC</p></header>
-<p class="holder"><strong>${isolate(summary.name)}</strong><br>Account ${isolate(summary.accountNumber)}</p>
+<p class="holder">${holder}Account ${isolate(summary.accountNumber)}</p>
 ${summary.final ? '' : '<p class="notice">This month is not closed yet: entries may still be added.</p>\n'}<dl>
 ${figure('Opening balance', summary.openingBalance)}
 ${figure('Money in', summary.totalIn)}

@@ -104,7 +104,7 @@ export async function* renderStatement(
 
 const summaryView = z.object({
   account_number: z.string(),
-  name: z.string(),
+  name: z.string().nullable().describe('Null: the personal data of the account was erased.'),
   currency: z.string(),
   month: z.string().describe('Such as 2026-11, in UTC.'),
   begins: instant,

@@ -37,7 +37,7 @@ before(async (t) => {
      from transfers`,
   );
   await database.query(
-    `insert into accounts (ledger_id, account_number, currency, name, balance, entry_count) values (1, 'BIG', 'USD', 'Big', $1, $1)`,
+    `insert into accounts (ledger_id, account_number, currency, balance, entry_count) values (1, 'BIG', 'USD', $1, $1)`,
     [ROWS],
   );
   await database.query('analyze');

@@ -220,9 +220,7 @@ test('serve: logs are JSON lines without personal data', async (t) => {
   await send('GET', '/accounts/ZEB/entries');
   assert.deepEqual(statuses, [201, 409, 201, 200, 400, 200, 200, 400, 400, 400, 404, 200]);
   // A server that ends all sessions, and a statement that fails on a person's row.
-  await database.query(
-    `alter table accounts add constraint no_more_of_them check (name !~ 'Quux' or email is null) not valid`,
-  );
+  await database.query(`alter table accounts add constraint no_more_of_them check (personal_data is null) not valid`);
   await send('PATCH', '/accounts/ZEB', { name: 'Zebulon Quux', email: 'zebulon@quux.example' });
   assert.equal(statuses.pop(), 500);
   await database.query(

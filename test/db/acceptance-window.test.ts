@@ -28,8 +28,8 @@ let connection: Connection;
 before(async (t) => {
   assert.ok('after' in t);
   const database = await createDatabase(t);
-  await database.query(`insert into accounts (ledger_id, account_number, currency, name, entry_count) values
-    (1, '@external', 'USD', 'x', 40), (1, 'ANN', 'USD', 'x', 40), (1, 'BOB', 'USD', 'x', 40)`);
+  await database.query(`insert into accounts (ledger_id, account_number, currency, entry_count) values
+    (1, '@external', 'USD', 40), (1, 'ANN', 'USD', 40), (1, 'BOB', 'USD', 40)`);
   const entries = new Map<string, number>();
   const nextEntry = (account: string): number => {
     entries.set(account, (entries.get(account) ?? 0) + 1);

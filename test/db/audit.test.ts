@@ -120,11 +120,15 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     overdraft_limit: 'accounts.seals',
     created_at: 'accounts.seals',
     status: 'accounts.seals',
-    name: 'accounts.seals',
-    email: 'accounts.seals',
-    phone: 'accounts.seals',
-    date_of_birth: 'accounts.seals',
+    personal_data: 'accounts.seals',
     metadata: 'accounts.seals',
+  },
+  personal_keys: {
+    ledger_id: 'accounts.keys',
+    account_number: 'accounts.keys',
+    currency: 'accounts.keys',
+    // The audit does not read keys. The service refuses what another key encrypted.
+    key: null,
   },
   account_changes: {
     ledger_id: 'journal.chain',
@@ -194,6 +198,7 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     key: null,
     created_at: null,
     fingerprint: null,
+    personal_fingerprint: null,
   },
   leases: { accepted_count: 'accepted.kept', session: null, closed: null, id: null },
   audit_log: {
@@ -220,6 +225,7 @@ const FINDS_EMPTY_TEXT: Record<string, string> = {
 const FINDS_DELETED: Record<string, string[]> = {
   ledgers: ['ledgers.rows'],
   accounts: ['accounts.changes'],
+  personal_keys: ['accounts.keys'],
   account_changes: ['journal.chain'],
   transfers: ['journal.chain'],
   entries: ['conservation.transfers'],
@@ -237,6 +243,7 @@ const FINDS_DELETED: Record<string, string[]> = {
 const FINDS_DOUBLED: Record<string, string> = {
   ledgers: 'ledgers.fields',
   accounts: 'accounts.fields',
+  personal_keys: 'accounts.keys',
   account_changes: 'accounts.changes',
   transfers: 'journal.chain',
   entries: 'balances.entries',

@@ -1,5 +1,6 @@
 // A ledger with enough rows that a statement which reads a table whole is found. Its rows need not agree with each other.
 import type { TestDatabase } from '../support/database.ts';
+import { encrypt, keyOf } from '../support/personal-data.ts';
 
 const ACCOUNTS = 5000;
 export const TRANSFERS = 20_000;
@@ -9,6 +10,9 @@ const JOB = 10;
 /** The numbers of a hold, whose id is also that of a group, and of a transfer that is reversed. */
 export const HOLD = 20;
 export const REVERSED = HOLD + 3;
+
+/** The number of the account whose personal data can be read. */
+export const NAMED = 7;
 
 /** The id of a transfer by its number; of a pending one from TRANSFERS on. */
 export function idOf(number: number): string {
@@ -31,11 +35,13 @@ const instant = (number: string) => `timestamptz '2026-11-01T00:00:00Z' + (${num
 // Each account sends and receives in turn, so it has an even number of entries. Of twenty transfers, one is a hold and one its capture,
 // one fails, one is reversed, and two are a group.
 const FILL = [
-  `insert into accounts (ledger_id, account_number, currency, name, balance, entry_count, metadata)
-   select 1, 'A-' || i, 'USD', 'Ann', 1000000, ${(2 * TRANSFERS) / ACCOUNTS}, jsonb_build_object('number', i::text)
+  `insert into accounts (ledger_id, account_number, currency, balance, entry_count, metadata)
+   select 1, 'A-' || i, 'USD', 1000000, ${(2 * TRANSFERS) / ACCOUNTS}, jsonb_build_object('number', i::text)
    from generate_series(0, ${ACCOUNTS - 1}) as i
    union all
-   select 1, '@external', currency, 'outside', 0, 0, '{}' from unnest(array['EUR', 'USD']) as currency`,
+   select 1, '@external', currency, 0, 0, '{}' from unnest(array['EUR', 'USD']) as currency`,
+  `insert into personal_keys (ledger_id, account_number, currency, key)
+   select 1, 'A-' || i, 'USD', sha256('key') from generate_series(0, ${ACCOUNTS - 1}) as i`,
   `insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
    select 1, 1, ${JOURNAL_NUMBER}, 'A-' || i, 'USD', sha256('seal') from generate_series(0, ${ACCOUNTS - 1}) as i`,
   `insert into transfers (
@@ -81,4 +87,10 @@ const FILL = [
 
 export async function fillLedger({ query }: TestDatabase): Promise<void> {
   for (const statement of FILL) await query(statement);
+  const owner = { ledger: 1, account: accountOf(NAMED), currency: 'USD' };
+  await query('update accounts set personal_data = $1 where account_number = $2', [
+    encrypt(owner, { name: 'Ann' }),
+    owner.account,
+  ]);
+  await query('update personal_keys set key = $1 where account_number = $2', [keyOf(owner), owner.account]);
 }

@@ -153,8 +153,8 @@ test('leases: a trial does not begin while an account is locked', async (t) => {
   onEnd(t, async () => await pool.end());
   const transfer = await addPending(database, (await openLease(pool, randomUUID())).id);
   await database.query(
-    `insert into accounts (ledger_id, account_number, currency, name)
-     values (1, 'ANN', 'USD', 'Ann'), (1, 'BOB', 'USD', 'Bob')`,
+    `insert into accounts (ledger_id, account_number, currency)
+     values (1, 'ANN', 'USD'), (1, 'BOB', 'USD')`,
   );
   const locker = await database.connect();
   await locker.query(`begin; select from accounts where account_number = 'BOB' for update`);

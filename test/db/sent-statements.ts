@@ -3,10 +3,10 @@ import {
   listAccounts,
   listEntries,
   loadAccounts,
-  loadAccountsOf,
+  loadPersonalAccounts,
   loadBalanceAt,
 } from '../../src/db/ledger/accounts.ts';
-import { closeAccount, sealAccount, updateAccount } from '../../src/db/ledger/accounts.ts';
+import { closeAccount, erasePersonalData, sealAccount, updateAccount } from '../../src/db/ledger/accounts.ts';
 import { recordAdministration, recordRefusals } from '../../src/db/ledger/administration.ts';
 import { decideApproval, insertApproval, listApprovals, loadApproval } from '../../src/db/ledger/approvals.ts';
 import { releaseUsage, reserveUsage } from '../../src/db/ledger/key-usage.ts';
@@ -31,7 +31,7 @@ import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
 import { BY_SERVICE } from '../../src/domain/transfer.ts';
 import { newAccount, newJob, newTransfer } from '../support/jobs.ts';
-import { accountOf, HOLD, idOf, leaseOf, REVERSED, TRANSFERS } from './filled-ledger.ts';
+import { accountOf, HOLD, idOf, leaseOf, NAMED, REVERSED, TRANSFERS } from './filled-ledger.ts';
 
 export type Sent = {
   readonly name: string;
@@ -54,7 +54,7 @@ export type Sender = {
 
 const FRESH = '0192f0c4-2222-7000-8000-000000000001';
 const OWN = { id: leaseOf(0), session: 1 };
-const ACCOUNT = { accountNumber: accountOf(7), currency: 'USD' };
+const ACCOUNT = { accountNumber: accountOf(NAMED), currency: 'USD' };
 const PAGE = { limit: 100, after: null };
 const BOUNDS = { countMax: 100, bytesMax: 1_000_000, skippedLedgers: [] };
 const QUEUE = { pending_transfers: 'the queue is short, and an index would cost every transfer' };
@@ -190,7 +190,7 @@ export const SENDERS: readonly Sender[] = [
     what: 'look-ups by key',
     send: async (connection) => {
       await loadAccounts(connection, MAIN, ACCOUNT.accountNumber);
-      await loadAccountsOf(connection, MAIN, [accountOf(1), accountOf(2)]);
+      await loadPersonalAccounts(connection, MAIN, [accountOf(1), accountOf(2)]);
       await loadTransfers(connection, MAIN, [idOf(HOLD), idOf(TRANSFERS + 1)]);
       await loadHold(connection, MAIN, idOf(HOLD));
       await loadBalanceAt(connection, MAIN, ACCOUNT, '2026-11-01T00:10:00Z');
@@ -216,14 +216,15 @@ export const SENDERS: readonly Sender[] = [
     what: 'update account',
     send: async (connection) =>
       await updateAccount(connection, MAIN, ACCOUNT.accountNumber, {
-        name: 'Anna',
-        email: 'ann@example.org',
-        phone: '1',
-        dateOfBirth: '1984-03-01',
+        personalData: { name: 'Anna' },
         overdraftLimit: 1n,
         status: 'open',
         metadata: { a: 'b' },
       }),
+  },
+  {
+    what: 'erase personal data',
+    send: async (connection) => await erasePersonalData(connection, MAIN, ACCOUNT.accountNumber),
   },
   { what: 'close account', send: async (connection) => await closeAccount(connection, MAIN, ACCOUNT.accountNumber) },
   {

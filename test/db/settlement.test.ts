@@ -75,6 +75,7 @@ const DECIDED: DecidedJob = {
 const WRITTEN = [
   'claim keys',
   'insert accounts',
+  'insert personal keys',
   'update accounts',
   'update holds',
   'update reversed',

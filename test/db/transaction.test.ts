@@ -138,9 +138,7 @@ async function connectCanceled(
 
 test('transaction: a canceled BEGIN or lock throws, keeps no lock and changes nothing', async (t) => {
   const database = await createDatabase(t);
-  await database.query(
-    `insert into accounts (ledger_id, account_number, currency, name) values (1, 'ANN', 'USD', 'Ann')`,
-  );
+  await database.query(`insert into accounts (ledger_id, account_number, currency) values (1, 'ANN', 'USD')`);
   const before = await database.query('select accounts.*, xmax from accounts');
   const { canceler, connection } = await connectCanceled(t, database);
   const begin = async () => await Transaction.beginWith(connection, (load) => [load(LOCK, [])]);

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { TestDatabase } from '../support/database.ts';
+import { decrypt } from '../support/personal-data.ts';
 import { parse } from './judge.ts';
 import type { Operation } from './schema.ts';
 import type { Answer } from './wire.ts';
@@ -32,6 +33,7 @@ export class Stored {
   readonly #accounts = new Set<string>();
   readonly #changed = new Set<string>();
   readonly #closed = new Set<string>([nameIn('main', 'SHUT')]);
+  readonly #erased = new Set<string>();
   readonly #keys = new Set<string>();
   /** Reported since the last comparison. */
   #freshTransfers: Reported[] = [];
@@ -73,10 +75,16 @@ export class Stored {
     if (answer.status >= 300 || NO_BODY_STORED.test(operation.name)) return;
     const ledger = ledgerOf(path);
     if (operation.name.startsWith('DELETE')) {
-      const name = nameIn(ledger, decodeURIComponent(path.split('/').at(-1) ?? ''));
+      const isErasure = operation.path.endsWith('/personal-data');
+      const name = nameIn(ledger, decodeURIComponent(path.split('/').at(isErasure ? -2 : -1) ?? ''));
+      this.#changed.add(name);
+      if (isErasure) {
+        if (!this.#erased.has(name)) this.#changes += 1;
+        this.#erased.add(name);
+        return;
+      }
       if (!this.#closed.has(name)) this.#changes += 1;
       this.#closed.add(name);
-      this.#changed.add(name);
       return;
     }
     const received = reported.parse(parse(answer.body.toString()));
@@ -222,11 +230,9 @@ export class Stored {
   async #compareAccounts(): Promise<string[]> {
     const unchanged = this.#freshAccounts.filter((account) => !this.#changed.has(nameOf(account)));
     if (unchanged.length === 0) return [];
-    const rows = await this.#database.query<{ ledger: string; account_number: string } & Record<string, unknown>>(
-      `select
-         ledgers.name as ledger, account_number, currency, accounts.name, email, phone,
-         to_char(date_of_birth, 'YYYY-MM-DD') as date_of_birth, metadata
-       from accounts join ledgers on ledgers.id = ledger_id
+    const rows = await this.#database.query<StoredAccount>(
+      `select ledgers.name as ledger, ledger_id, account_number, currency, metadata, personal_data, key
+       from accounts join personal_keys using (ledger_id, account_number, currency) join ledgers on ledgers.id = ledger_id
        where account_number = any($1::text[])`,
       [unchanged.map(({ account_number: number }) => number)],
     );
@@ -235,9 +241,29 @@ export class Stored {
       const row = byName.get(nameOf(account));
       if (!row) return [`the account ${account.account_number} was opened and is not there`];
       const names = ['currency', 'name', 'email', 'phone', 'date_of_birth', 'metadata'];
-      return differences(`the account ${account.account_number}`, names, account, row);
+      return differences(`the account ${account.account_number}`, names, account, { ...row, ...personOf(row) });
     });
   }
+}
+
+type StoredAccount = {
+  ledger: string;
+  ledger_id: number;
+  account_number: string;
+  currency: string;
+  metadata: unknown;
+  personal_data: Buffer;
+  key: Buffer;
+};
+
+function personOf({ ledger_id: ledger, account_number: account, currency, ...row }: StoredAccount): object {
+  const {
+    name,
+    email = null,
+    phone = null,
+    dateOfBirth = null,
+  } = decrypt({ ledger, account, currency }, row.personal_data, row.key);
+  return { name, email, phone, date_of_birth: dateOfBirth };
 }
 
 /** A name that is unique among all ledgers. A ledger's name has no slash. */

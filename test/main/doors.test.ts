@@ -15,6 +15,7 @@ const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
   'GET /accounts/{account_number}': 'accounts:read',
   'PATCH /accounts/{account_number}': 'accounts:write',
   'DELETE /accounts/{account_number}': 'accounts:admin',
+  'DELETE /accounts/{account_number}/personal-data': 'accounts:admin',
   'GET /accounts/{account_number}/entries': 'accounts:read',
   'GET /accounts/{account_number}/balance': 'accounts:read',
   'GET /accounts/{account_number}/statements/{month}': 'statements:read',

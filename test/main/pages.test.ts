@@ -82,7 +82,7 @@ test('pages: an account whose metadata is larger than a page is a page of its ow
   // Metadata was not bounded in earlier versions.
   const large = JSON.stringify({ large: 'x'.repeat(3 * MIB) });
   await database.query(
-    `insert into accounts (ledger_id, account_number, currency, name, metadata) values (1, 'AAA', 'USD', 'x', $1)`,
+    `insert into accounts (ledger_id, account_number, currency, metadata) values (1, 'AAA', 'USD', $1)`,
     [large],
   );
   onEnd(t, async () => {

@@ -19,6 +19,7 @@ test('accounts: of many callers that open one account at once, one succeeds and 
         request(index % 2 === 0 ? service : another, 'POST', '/accounts', {
           account_number: number,
           name: `Caller ${index}`,
+          metadata: { caller: String(index) },
           currency: index % 3 === 0 ? 'EUR' : 'USD',
           balance: 1000 + index,
         }),
@@ -33,12 +34,12 @@ test('accounts: of many callers that open one account at once, one succeeds and 
     );
     const index = answers.findIndex(({ status }) => status === 201);
     const stored = await database.query(
-      'select name, currency, balance, entry_count from accounts where account_number = $1::text',
+      'select metadata, currency, balance, entry_count from accounts where account_number = $1::text',
       [number],
     );
     assert.deepEqual(stored, [
       {
-        name: `Caller ${index}`,
+        metadata: { caller: String(index) },
         currency: index % 3 === 0 ? 'EUR' : 'USD',
         balance: BigInt(1000 + index),
         entry_count: 1n,

@@ -4,6 +4,7 @@ import { type OutcomeCode, type Job, type SettledJob, toColumns, type UnitOutcom
 import type { NewAccount } from '../../src/domain/account.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
+import { encrypt, keyOf, type Person } from './personal-data.ts';
 
 /** A transfer of 1 from ANN to BOB, unless `fields` override it. */
 export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
@@ -32,15 +33,22 @@ export function newGroup(size: number, { atomic = true, id = randomUUIDv7() } = 
   return Array.from({ length: size }, (_, position) => newTransfer({ group: { id, position, atomic } }));
 }
 
+/** The personal data of an account of the main ledger, encrypted. */
+export function newPersonalData(
+  account: string,
+  currency = 'USD',
+  person: Person = { name: account },
+): NewAccount['personalData'] {
+  const owner = { ledger: MAIN_LEDGER.id, account, currency };
+  return { encrypted: encrypt(owner, person).toString('hex'), key: keyOf(owner).toString('hex') };
+}
+
 /** An account in USD that has only a name, unless `fields` override it. */
 export function newAccount(accountNumber: string, fields: Partial<NewAccount> = {}): NewAccount {
   return {
     accountNumber,
     currency: 'USD',
-    name: accountNumber,
-    email: null,
-    phone: null,
-    dateOfBirth: null,
+    personalData: newPersonalData(accountNumber),
     overdraftLimit: 0n,
     metadata: {},
     ...fields,

@@ -1,5 +1,6 @@
 // Keeps books as the service does, without any code of the service: the same rows, digests and hashes.
 import { createHash } from 'node:crypto';
+import { encrypt, keyOf, type Person } from './personal-data.ts';
 
 export type Row = Record<string, unknown>;
 type Kind = 'transfer' | 'hold' | 'capture' | 'void' | 'expiry' | 'reversal';
@@ -35,8 +36,14 @@ export function idOf(number: number): string {
   return `0199a0c4-0000-7000-8000-${String(number).padStart(12, '0')}`;
 }
 
-/** A change of the fields of an account. */
-type Change = { accountNumber: string; currency: string; fields: Row; orderedBy?: string };
+/** A change of the fields of an account, or of its personal data; null erases that. */
+type Change = {
+  accountNumber: string;
+  currency: string;
+  fields?: Row;
+  person?: Person | null | undefined;
+  orderedBy?: string;
+};
 
 /** The rows of a ledger, and how orders change them. */
 export class Ledger {
@@ -45,6 +52,7 @@ export class Ledger {
   /** By how much all amounts are multiplied, so that the money of one ledger is not taken for that of another. */
   readonly factor: number;
   readonly accounts = new Map<string, Account>();
+  readonly keys = new Map<string, Row>();
   readonly changes: Row[] = [];
   readonly acts: Row[] = [];
   readonly transfers: Row[] = [];
@@ -68,7 +76,8 @@ export class Ledger {
     return { text: `${seconds}.${String(at % 1_000_000n).padStart(6, '0')}Z`, micros: at };
   }
 
-  open(accountNumber: string, currency: string, fields: Row = {}): void {
+  /** `person`: besides the name, which every account but @external has. */
+  open(accountNumber: string, currency: string, fields: Row = {}, person: Partial<Person> = {}): void {
     const account: Account = {
       balance: 0,
       held: 0,
@@ -77,22 +86,20 @@ export class Ledger {
       currency,
       overdraft_limit: 0,
       status: 'open',
-      name: `The account ${accountNumber} of ${this.name}`,
-      email: null,
-      phone: null,
-      date_of_birth: null,
+      personal_data: null,
       metadata: {},
       created_at: this.instant(this.journal.length, 17).text,
       ...fields,
     };
     account['overdraft_limit'] = Number(account['overdraft_limit']) * this.factor;
     this.accounts.set(`${accountNumber} ${currency}`, account);
-    this.change(accountNumber, currency, {});
+    if (accountNumber === '@external') this.change(accountNumber, currency, {});
+    else this.change(accountNumber, currency, {}, { name: `The account ${accountNumber} of ${this.name}`, ...person });
   }
 
   /** Changes the fields of an account, and seals it. */
-  change(accountNumber: string, currency: string, fields: Row, orderedBy?: string): void {
-    const record = this.#seal({ accountNumber, currency, fields, ...(orderedBy !== undefined && { orderedBy }) });
+  change(accountNumber: string, currency: string, fields: Row, person?: Person): void {
+    const record = this.#seal({ accountNumber, currency, fields, ...(person && { person }) });
     this.#append({ transfers: 0, intake: 0, changes: 1 }, sha256(record));
   }
 
@@ -116,17 +123,16 @@ export class Ledger {
   }
 
   /** Seals an account for the next row of the journal, and returns the record that the row's digest covers. */
-  #seal({ accountNumber, currency, fields, orderedBy }: Change): string {
+  #seal({ accountNumber, currency, fields = {}, person, orderedBy }: Change): string {
     const account = Object.assign(this.#account(accountNumber, currency), fields);
+    const personalData = this.#encrypt({ accountNumber, currency, person });
+    if (personalData !== undefined) account['personal_data'] = personalData && `\\x${personalData}`;
     const seal = sha256(
       [
         account.account_number,
         account.currency,
         account['status'],
-        account['name'],
-        account['email'] ?? '',
-        account['phone'] ?? '',
-        account['date_of_birth'] ?? '',
+        renderField(account['personal_data']).slice(2),
         account['overdraft_limit'],
         renderMetadata(account['metadata']),
         microsOf(account['created_at']),
@@ -147,6 +153,16 @@ export class Ledger {
       seal: `\\x${seal.toString('hex')}`,
     });
     return record;
+  }
+
+  /** The personal data of a person, in hexadecimal digits; null if it is erased, undefined if it does not change. */
+  #encrypt({ accountNumber, currency, person }: Change): string | null | undefined {
+    const name = `${accountNumber} ${currency}`;
+    if (person === null) this.keys.delete(name);
+    if (person === null || person === undefined) return person;
+    const owner = { ledger: this.id, account: accountNumber, currency };
+    this.keys.set(name, { account_number: accountNumber, currency, key: `\\x${keyOf(owner).toString('hex')}` });
+    return encrypt(owner, person, this.changes.length).toString('hex');
   }
 
   /**

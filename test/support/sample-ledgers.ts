@@ -29,13 +29,12 @@ export const IDS = {
 
 function fillLedger(ledger: Ledger): void {
   ledger.open('@external', 'USD');
-  ledger.open('ANN', 'USD', {
-    overdraft_limit: 500,
-    email: 'ann@example.org',
-    phone: '+49 30 1234',
-    date_of_birth: '1984-03-01',
-    metadata: { tier: 'gold' },
-  });
+  ledger.open(
+    'ANN',
+    'USD',
+    { overdraft_limit: 500, metadata: { tier: 'gold' } },
+    { email: 'ann@example.org', phone: '+49 30 1234', dateOfBirth: '1984-03-01' },
+  );
   ledger.open('BOB', 'USD');
   ledger.open('CID', 'USD');
   ledger.open('OLD', 'USD');
@@ -81,7 +80,7 @@ function fillLedger(ledger: Ledger): void {
     ],
     60,
   );
-  ledger.change('ANN', 'USD', { name: 'Ann Example', metadata: { tier: 'platinum' } });
+  ledger.change('ANN', 'USD', { metadata: { tier: 'platinum' } }, { name: 'Ann Example', phone: '+49 30 1234' });
   ledger.settle(
     [
       { kind: 'capture', from: 'ANN', to: 'CID', amount: null, parent: IDS.holdVoided, code: 'hold_not_open' },
@@ -113,9 +112,10 @@ function fillLedger(ledger: Ledger): void {
   ]);
   ledger.settle([{ from: 'EVE', to: '@external', amount: 70, currency: 'EUR' }]);
   ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }], undefined, [
-    { accountNumber: 'BOB', currency: 'USD', fields: { phone: '030 5678' } },
-    { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid' } },
-    { accountNumber: 'CID', currency: 'USD', fields: { name: 'Cid the second' }, orderedBy: KEY },
+    { accountNumber: 'BOB', currency: 'USD', person: { name: 'Bob', phone: '030 5678' } },
+    { accountNumber: 'CID', currency: 'USD', person: { name: 'Cid' } },
+    { accountNumber: 'CID', currency: 'USD', person: { name: 'Cid the second' }, orderedBy: KEY },
+    { accountNumber: 'OLD', currency: 'USD', person: null },
   ]);
   ledger.act('key.created', 'cli:owner', KEY);
 }
@@ -145,6 +145,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
   });
   const tables: Record<string, Row[]> = {
     accounts: [...ledger.accounts.values()],
+    personal_keys: [...ledger.keys.values()],
     account_changes: ledger.changes,
     transfers: ledger.transfers,
     entries: ledger.entries,

@@ -7,7 +7,7 @@ import { EXTERNAL } from '../../src/domain/account.ts';
 import type { NewTransfer } from '../../src/domain/transfer.ts';
 import { toJob, toStoredUnits } from '../../src/main/engine/unit.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { newAccount, newGroup, newJob, newTransfer } from '../support/jobs.ts';
+import { newAccount, newGroup, newJob, newPersonalData, newTransfer } from '../support/jobs.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { startProxy } from '../support/proxy.ts';
 import { keyed, startThreads, storePending, type Threads, unkeyed } from '../support/threads.ts';
@@ -292,7 +292,7 @@ test('settle: one job opens @external once for each new currency', async (t) => 
 test('settle: an account that a job names twice is opened by the first unit, in any currency', async (t) => {
   const { database, threads } = await setTheScene(t);
   const report = await threads.run([
-    unkeyed([], [newAccount('NEW', { name: 'First' })]),
+    unkeyed([], [newAccount('NEW', { metadata: { place: 'first' } })]),
     unkeyed([newTransfer({ fromAccount: EXTERNAL, toAccount: 'NEW' })], [newAccount('NEW', { currency: 'EUR' })]),
     unkeyed([], [newAccount('OTHER'), newAccount('NEW')]),
     unkeyed([], [newAccount('OTHER')]),
@@ -302,8 +302,8 @@ test('settle: an account that a job names twice is opened by the first unit, in 
     report.opened.map((account) => account?.accountNumber ?? null),
     ['NEW', null, null, null, 'OTHER'],
   );
-  const rows = await database.query(`select name, currency, balance from accounts where account_number = 'NEW'`);
-  assert.deepEqual(rows, [{ name: 'First', currency: 'USD', balance: 0n }]);
+  const rows = await database.query(`select metadata, currency, balance from accounts where account_number = 'NEW'`);
+  assert.deepEqual(rows, [{ metadata: { place: 'first' }, currency: 'USD', balance: 0n }]);
   await checkPromises(database);
 });
 
@@ -445,10 +445,7 @@ test('settle: seals and digests of a thread equal those that the database comput
   const accounts = [
     newAccount('FULL', {
       currency: 'EUR',
-      name: 'Zoë "Ö" \\ 漢🧀',
-      email: 'z@example.com',
-      phone: '+41 1',
-      dateOfBirth: '0099-02-28',
+      personalData: newPersonalData('FULL', 'EUR', { name: 'Zoë "Ö" \\ 漢🧀', phone: '+41 1' }),
       overdraftLimit: 9_007_199_254_740_991n,
       metadata: METADATA,
     }),

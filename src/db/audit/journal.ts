@@ -66,11 +66,7 @@ const ACCOUNT_FIELDS = [
   'account_number',
   'currency',
   'status',
-  'name',
-  'email',
-  'phone',
-  // The text of an ISO date: unlike to_char, it distinguishes centuries before Christ and infinity.
-  'date_of_birth',
+  `encode(personal_data, 'hex')`,
   'overdraft_limit',
   'metadata',
   micros('created_at'),

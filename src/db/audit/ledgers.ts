@@ -4,6 +4,7 @@ import { type Check, compare, type Counted, equal, must } from './rules.ts';
 /** The tables whose rows belong to a ledger. */
 const OF_LEDGERS = [
   'accounts',
+  'personal_keys',
   'account_changes',
   'pending_transfers',
   'transfers',

@@ -36,6 +36,7 @@ export type Counted =
   | 'ledgers'
   | 'journal_head'
   | 'accounts'
+  | 'personal_keys'
   | 'account_changes'
   | 'transfers'
   | 'entries'

@@ -20,6 +20,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
     'no_overdraft',
     'closed_is_empty',
   ],
+  personal_keys: ['pkey', 'key_sized'],
   pending_transfers: ['pkey', 'kind_known', 'amount_positive', 'amount_named', 'parent_named', 'accounts_differ'],
   transfers: [
     'pkey',
@@ -36,7 +37,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   account_changes: ['pkey', 'number_positive', 'seal_sized'],
   journal: ['pkey', 'number_positive', 'counts_positive', 'counts_consistent', 'hashes_sized'],
   journal_head: ['pkey'],
-  idempotency_keys: ['pkey', 'fingerprint_sized', 'names_something'],
+  idempotency_keys: ['pkey', 'fingerprint_sized', 'personal_fingerprint_sized', 'names_something'],
   leases: ['pkey', 'accepted_count_positive', 'session_positive'],
   audit_log: ['pkey', 'count_positive'],
   api_keys: ['pkey', 'id_form', 'digests_sized', 'bounds_positive'],
@@ -53,7 +54,8 @@ const UNIQUE_INDEXES = [
 /** Columns that may be null; all others of these tables must not. */
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   ledgers: ['idempotency_key', 'approval_above'],
-  accounts: ['email', 'phone', 'date_of_birth'],
+  accounts: ['personal_data'],
+  personal_keys: [],
   transfers: [
     'amount',
     'from_entry_number',
@@ -80,7 +82,7 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   account_changes: ['ordered_by', 'approved_by'],
   journal: [],
   journal_head: [],
-  idempotency_keys: ['transfer_id', 'account_number'],
+  idempotency_keys: ['transfer_id', 'account_number', 'personal_fingerprint'],
   leases: [],
   audit_log: ['journal_number', 'actor', 'subject', 'address', 'details'],
 };

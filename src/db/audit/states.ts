@@ -53,10 +53,12 @@ function statesOfAccounts(scope: Scope): string[] {
           '0 and 0',
           `balance || ' and ' || held`,
         ),
-        mustBeText('name'),
-        mustBeText('email'),
-        mustBeText('phone'),
-        must('name', 'name is not null', 'a name', 'name'),
+        must(
+          'personal_data',
+          `personal_data is null or (octet_length(personal_data) > 28 and account_number <> '@external')`,
+          'a nonce, a ciphertext and a tag; null if erased, and of the world outside',
+          `octet_length(personal_data) || ' bytes'`,
+        ),
       ],
     }),
     compare({
@@ -84,6 +86,25 @@ const TRANSFER_TEXTS = [
   'approved_by',
   'description',
 ];
+
+// An erased account has lost both its personal data and its key. The keys themselves are not read, so that an auditor
+// needs no right to them.
+function keysOfAccounts(scope: Scope): string {
+  return compare({
+    from: `${rowsIn(scope, 'accounts')} as accounts
+      full join (
+        select ledger_id, account_number, currency, count(*) as total
+        from personal_keys
+        ${scope.ledger === null ? '' : `where ledger_id = ${scope.ledger}`}
+        group by ledger_id, account_number, currency
+      ) as keys using (ledger_id, account_number, currency)`,
+    ledger: 'ledger_id',
+    account: 'account_number',
+    currency: 'currency',
+    presence: must('account of the key', 'accounts.created_at is not null', 'an account', `'none'`),
+    facts: [equal('keys of the personal data', 'num_nonnulls(personal_data)', 'coalesce(keys.total, 0)')],
+  });
+}
 
 function statesOfTransfers(scope: Scope): string {
   const completed = `status = 'completed'`;
@@ -232,14 +253,15 @@ function namesOfKeys(scope: Scope): string[] {
     }),
     compare({
       from: `(
-        select ledger_id, key, count(*) as total, min(octet_length(fingerprint)) as size
+        select ledger_id, key, count(*) as total,
+          min(octet_length(fingerprint) + coalesce(octet_length(personal_fingerprint), 32)) as size
         from ${keys}
         group by ledger_id, key
       ) as keys`,
       ledger: 'ledger_id',
       facts: [
         must('times that an idempotency key is there', 'total = 1', '1', `total || '; the key is ' || key`),
-        must('bytes of the fingerprint of a key', 'size = 32', '32', `size || '; the key is ' || key`),
+        must('bytes of the two fingerprints of a key', 'size = 64', '64', `size || '; the key is ' || key`),
       ],
     }),
   ];
@@ -337,5 +359,6 @@ export const STATE_CHECKS: readonly Check[] = [
   },
   { name: 'once.groups', looksAt: ['transfers'], statements: (scope) => [membersOfGroups(scope)] },
   { name: 'final.transfers', looksAt: ['transfers'], statements: (scope) => [statesOfTransfers(scope)] },
+  { name: 'accounts.keys', looksAt: ['accounts', 'personal_keys'], statements: (scope) => [keysOfAccounts(scope)] },
   { name: 'accounts.fields', looksAt: ['accounts'], statements: statesOfAccounts },
 ];

@@ -1,5 +1,5 @@
 // The statements about accounts, except those of settlement, which alone moves money.
-import type { AccountStatus } from '../../domain/account.ts';
+import type { AccountStatus, PersonalData } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Orderer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
@@ -7,15 +7,13 @@ import { lastEntryUpTo, lastJournalNumber } from '../queries/history.ts';
 import { roundDown } from '../queries/instants.ts';
 import { appendToJournal } from './journal.ts';
 import { type MetadataFilter, metadataCondition } from '../queries/metadata.ts';
+import { encryptPersonalData, personalKey, type PersonalRow, readPersonalData } from '../queries/personal-data.ts';
 
+/** An account without its personal data. */
 export type AccountRecord = {
   readonly accountNumber: string;
   readonly currency: string;
   readonly status: AccountStatus;
-  readonly name: string;
-  readonly email: string | null;
-  readonly phone: string | null;
-  readonly dateOfBirth: string | null;
   readonly balance: bigint;
   readonly held: bigint;
   readonly overdraftLimit: bigint;
@@ -24,12 +22,13 @@ export type AccountRecord = {
   readonly createdAt: string;
 };
 
+/** An account with its personal data; null if that was erased. */
+export type PersonalAccount = AccountRecord & { readonly personalData: PersonalData | null };
+
 /** The fields that may be changed; an absent field keeps its value. */
 export type AccountChange = {
-  readonly [Field in 'name' | 'email' | 'phone' | 'dateOfBirth' | 'overdraftLimit' | 'metadata' | 'status']?:
-    | AccountRecord[Field]
-    | undefined;
-};
+  readonly [Field in 'overdraftLimit' | 'metadata' | 'status']?: AccountRecord[Field] | undefined;
+} & { readonly personalData: { readonly [Field in keyof PersonalData]?: PersonalData[Field] | undefined } };
 
 export type Entry = {
   readonly entryNumber: bigint;
@@ -40,18 +39,12 @@ export type Entry = {
   readonly settledAt: string;
 };
 
-const COLUMNS = `
-  account_number, currency, status, name, email, phone, date_of_birth, balance, held, overdraft_limit, entry_count,
-  metadata, created_at`;
+const COLUMNS = 'account_number, currency, status, balance, held, overdraft_limit, entry_count, metadata, created_at';
 
 type AccountRow = {
   account_number: string;
   currency: string;
   status: AccountStatus;
-  name: string;
-  email: string | null;
-  phone: string | null;
-  date_of_birth: string | null;
   balance: bigint;
   held: bigint;
   overdraft_limit: bigint;
@@ -130,21 +123,39 @@ export async function loadAccounts(
   return result.rows.map(toAccount);
 }
 
-/** The accounts of these numbers, in no order; unknown numbers are omitted. */
-export async function loadAccountsOf(
+/** The accounts of these numbers with their personal data, in no order; unknown numbers are omitted. */
+export async function loadPersonalAccounts(
   connection: Queryable,
   ledger: Ledger,
   accountNumbers: readonly string[],
-): Promise<AccountRecord[]> {
-  const result = await connection.query<AccountRow>({
-    name: 'load accounts of',
+): Promise<PersonalAccount[]> {
+  return (await loadPersonalRows(connection, ledger, accountNumbers)).map((row) => toPersonalAccount(ledger, row));
+}
+
+/** The keys of the personal data of these accounts, by their numbers. Those of erased accounts are gone. */
+export async function loadPersonalKeys(
+  connection: Queryable,
+  ledger: Ledger,
+  accountNumbers: readonly string[],
+): Promise<Map<string, Buffer>> {
+  const rows = await loadPersonalRows(connection, ledger, accountNumbers);
+  return new Map(rows.flatMap(({ account_number: number, key }) => (key === null ? [] : [[number, key]])));
+}
+
+async function loadPersonalRows(
+  connection: Queryable,
+  ledger: Ledger,
+  accountNumbers: readonly string[],
+): Promise<(AccountRow & PersonalRow)[]> {
+  const result = await connection.query<AccountRow & PersonalRow>({
+    name: 'load personal accounts',
     text: `
-      select ${COLUMNS}
+      select ${COLUMNS}, personal_data, ${personalKey('$1::integer', 'accounts')} as key
       from accounts
       where ledger_id = $1::integer and account_number = any($2::text[])`,
     values: [ledger.id, accountNumbers],
   });
-  return result.rows.map(toAccount);
+  return result.rows;
 }
 
 /** An answer may hold half of this: metadata takes fewer bytes in it than in the text of the database. */
@@ -164,7 +175,7 @@ export async function listAccounts(
     prefix: string | null;
     metadata: MetadataFilter | null;
   },
-): Promise<AccountRecord[]> {
+): Promise<PersonalAccount[]> {
   const values: unknown[] = [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit, ledger.id];
   // The index has only accounts with metadata. The planner cannot infer that from the second condition alone.
   const matches = page.metadata
@@ -175,13 +186,14 @@ export async function listAccounts(
     page.prefix === null
       ? ''
       : `and account_number >= $${values.push(page.prefix)}::text and account_number < $${values.push(`${page.prefix}\u{10FFFF}`)}::text`;
-  const result = await connection.query<AccountRow>(
-    `select ${COLUMNS}
+  const result = await connection.query<AccountRow & PersonalRow>(
+    `select ${COLUMNS}, personal_data, ${personalKey('$4::integer', 'sized')} as key
      from (
-       select ${COLUMNS}, sum(octet_length(metadata::text)) over (order by account_number, currency) as bytes,
+       select ${COLUMNS}, personal_data,
+         sum(octet_length(metadata::text)) over (order by account_number, currency) as bytes,
          row_number() over (order by account_number, currency) as place
        from (
-         select ${COLUMNS}
+         select ${COLUMNS}, personal_data
          from accounts
          where ledger_id = $4::integer and (account_number, currency) > ($1::text, $2::text) ${within} ${matches}
          order by account_number, currency
@@ -192,40 +204,74 @@ export async function listAccounts(
      order by account_number, currency`,
     values,
   );
-  return result.rows.map(toAccount);
+  return result.rows.map((row) => toPersonalAccount(ledger, row));
 }
 
 /**
- * Changes the named fields of an account that is not closed. Returns null if there is none. A limit below the drawn
- * amount violates accounts_no_overdraft. The change must be sealed in the same transaction.
+ * Changes the named fields of an account that is not closed, and whose personal data was not erased if the change
+ * names some. A limit below the drawn amount violates accounts_no_overdraft. The change must be sealed in the same
+ * transaction.
  */
 export async function updateAccount(
   connection: Queryable,
   ledger: Ledger,
   accountNumber: string,
   change: AccountChange,
-): Promise<AccountRecord | null> {
+): Promise<PersonalAccount | 'closed' | 'erased'> {
   const values: unknown[] = [accountNumber, ledger.id];
+  // Locked and then read: a statement that waits for a lock would see the key as it was before.
+  await connection.query({
+    name: 'lock account',
+    text: 'select from accounts where ledger_id = $2::integer and account_number = $1::text for update',
+    values,
+  });
+  const [row] = await loadPersonalRows(connection, ledger, [accountNumber]);
+  if (!row || row.status === 'closed') return 'closed';
+  const before = toPersonalAccount(ledger, row);
+  const named = Object.entries(change.personalData).filter(([, value]) => value !== undefined);
+  if (named.length > 0 && before.personalData === null) return 'erased';
+  const personalData = before.personalData && { ...before.personalData, ...Object.fromEntries(named) };
   const assignments: string[] = [];
   const assign = (column: string, type: string, value: unknown) => {
     if (value !== undefined) assignments.push(`${column} = $${values.push(value)}::${type}`);
   };
-  assign('name', 'text', change.name);
-  assign('email', 'text', change.email);
-  assign('phone', 'text', change.phone);
-  assign('date_of_birth', 'date', change.dateOfBirth);
+  if (named.length > 0 && personalData && row.key)
+    assign('personal_data', 'bytea', encryptPersonalData({ ...before, ledgerId: ledger.id }, personalData, row.key));
   assign('overdraft_limit', 'bigint', change.overdraftLimit);
   assign('status', 'text', change.status);
   assign('metadata', 'jsonb', change.metadata && JSON.stringify(change.metadata));
-  if (assignments.length === 0) assignments.push('name = name');
+  if (assignments.length === 0) assignments.push('status = status');
   const updated = await connection.query<AccountRow>(
     `update accounts
      set ${assignments.join(', ')}
-     where ledger_id = $2::integer and account_number = $1::text and status <> 'closed'
+     where ledger_id = $2::integer and account_number = $1::text
      returning ${COLUMNS}`,
     values,
   );
-  return updated.rows.map(toAccount)[0] ?? null;
+  return { ...(updated.rows.map(toAccount)[0] ?? before), personalData };
+}
+
+/**
+ * Erases the personal data of an account, closed or not: what is left of it anywhere was made with the deleted key.
+ * Returns whether there was any. The change must be sealed in the same transaction.
+ */
+export async function erasePersonalData(
+  connection: Queryable,
+  ledger: Ledger,
+  accountNumber: string,
+): Promise<boolean> {
+  const values = [accountNumber, ledger.id];
+  const erased = await connection.query(
+    `update accounts
+     set personal_data = null
+     where ledger_id = $2::integer and account_number = $1::text and personal_data is not null`,
+    values,
+  );
+  await connection.query(
+    'delete from personal_keys where ledger_id = $2::integer and account_number = $1::text',
+    values,
+  );
+  return erased.rowCount === 1;
 }
 
 /** Closes an empty account. Returns whether it did. The change must be sealed in the same transaction. */
@@ -309,10 +355,6 @@ function toAccount(row: AccountRow): AccountRecord {
     accountNumber: row.account_number,
     currency: row.currency,
     status: row.status,
-    name: row.name,
-    email: row.email,
-    phone: row.phone,
-    dateOfBirth: row.date_of_birth,
     balance: row.balance,
     held: row.held,
     overdraftLimit: row.overdraft_limit,
@@ -320,4 +362,8 @@ function toAccount(row: AccountRow): AccountRecord {
     metadata: row.metadata,
     createdAt: row.created_at,
   };
+}
+
+function toPersonalAccount(ledger: Ledger, row: AccountRow & PersonalRow): PersonalAccount {
+  return { ...toAccount(row), personalData: readPersonalData(ledger.id, row) };
 }

@@ -14,8 +14,7 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   access_state: { runtime: 'select', reader: '' },
   account_changes: FINAL,
   accounts: {
-    runtime:
-      'select, insert, update (balance, held, overdraft_limit, entry_count, status, name, email, phone, date_of_birth, metadata)',
+    runtime: 'select, insert, update (balance, held, overdraft_limit, entry_count, status, personal_data, metadata)',
     reader: 'select',
   },
   api_keys: { runtime: 'select', reader: '' },
@@ -34,6 +33,7 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   leases: { runtime: 'select, insert, update (accepted_count, session, closed)', reader: 'select' },
   ledgers: FINAL,
   migrations: { runtime: 'select', reader: '' },
+  personal_keys: { runtime: 'select, insert, delete', reader: 'select' },
   pending_transfers: {
     runtime: 'select, insert, update (lease_id, adoptions, lone_deaths, on_trial), delete',
     reader: 'select',

@@ -28,6 +28,8 @@ export type KeyHolder = {
   readonly transferId: string | null;
   readonly accountNumber: string | null;
   readonly fingerprint: Buffer;
+  /** Null unless it names accounts. */
+  readonly personalFingerprint: Buffer | null;
 };
 
 // The lease is locked until the commit, and counts the accepted transfers: see leases.ts.
@@ -109,10 +111,11 @@ export async function loadKeyHolders(
     transfer_id: string | null;
     account_number: string | null;
     fingerprint: Buffer;
+    personal_fingerprint: Buffer | null;
   }>({
     name: 'load key holders',
     text: `
-      select key, transfer_id, account_number, fingerprint
+      select key, transfer_id, account_number, fingerprint, personal_fingerprint
       from idempotency_keys
       where ledger_id = $1::integer and key = any($2::text[])`,
     values: [ledger.id, keys],
@@ -122,5 +125,6 @@ export async function loadKeyHolders(
     transferId: row.transfer_id,
     accountNumber: row.account_number,
     fingerprint: row.fingerprint,
+    personalFingerprint: row.personal_fingerprint,
   }));
 }

@@ -48,22 +48,26 @@ export type DecidedJob = {
 };
 
 const CLAIM_KEYS = `
-  insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint)
-  select $1::integer, transfer_id, account_number, key, fingerprint
-  from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) as claim (transfer_id, account_number, key, fingerprint)
+  insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint, personal_fingerprint)
+  select $1::integer, claim.*
+  from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
+    as claim (transfer_id, account_number, key, fingerprint, personal_fingerprint)
   -- In order of the key, so that jobs and intakes with keys in common wait for each other instead of deadlocking.
   order by key`;
 
 const INSERT_ACCOUNTS = `
   insert into accounts (
-    ledger_id, created_at, account_number, currency, name, email, phone, date_of_birth, overdraft_limit, metadata, balance,
-    held, entry_count
+    ledger_id, created_at, account_number, currency, personal_data, overdraft_limit, metadata, balance, held, entry_count
   )
   select $1::integer, timestamptz 'epoch' + $2::bigint * interval '1 microsecond', opened.*
   from unnest(
-    $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::bigint[], $10::jsonb[], $11::bigint[],
-    $12::bigint[], $13::bigint[]
+    $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::bigint[]
   ) as opened`;
+
+const INSERT_PERSONAL_KEYS = `
+  insert into personal_keys (ledger_id, account_number, currency, key)
+  select $1::integer, opened.*
+  from unnest($2::text[], $3::text[], $4::bytea[]) as opened`;
 
 // The ledger's id comes from the sub-select: locked-job.ts explains the effect of `ledger_id = $1` on a join.
 const UPDATE_ACCOUNTS = `
@@ -213,6 +217,7 @@ function claimKeys({ ledger, claims }: DecidedJob): Statement[] {
     claims.map(({ accountNumber }) => accountNumber),
     claims.map(({ key }) => key),
     claims.map(({ fingerprint }) => Buffer.from(fingerprint)),
+    claims.map(({ personalFingerprint }) => (personalFingerprint ? Buffer.from(personalFingerprint) : null)),
   ];
   return [{ name: 'claim keys', text: CLAIM_KEYS, values }];
 }
@@ -230,17 +235,14 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Stat
       jobMicros,
       fields(({ accountNumber }) => accountNumber),
       fields(({ currency }) => currency),
-      fields(({ name }) => name),
-      fields(({ email }) => email),
-      fields(({ phone }) => phone),
-      fields(({ dateOfBirth }) => dateOfBirth),
+      fields(({ personalData }) => personalData && Buffer.from(personalData.encrypted, 'hex')),
       fields(({ overdraftLimit }) => overdraftLimit),
       fields(({ metadata }) => JSON.stringify(metadata)),
       opened.map(({ state }) => state.balance),
       opened.map(({ state }) => state.held),
       opened.map(({ state }) => state.entryCount),
     ];
-    statements.push({ name: 'insert accounts', text: INSERT_ACCOUNTS, values });
+    statements.push({ name: 'insert accounts', text: INSERT_ACCOUNTS, values }, insertKeys(ledger, opened));
   }
   if (moved.length > 0) {
     const values = [
@@ -254,6 +256,19 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Stat
     statements.push({ name: 'update accounts', text: UPDATE_ACCOUNTS, values });
   }
   return statements;
+}
+
+function insertKeys(ledger: Ledger, opened: readonly Opened[]): Statement {
+  const keyed = opened.flatMap(({ account: { personalData, ...account } }) =>
+    personalData ? [{ ...account, key: Buffer.from(personalData.key, 'hex') }] : [],
+  );
+  const values = [
+    ledger.id,
+    keyed.map(({ accountNumber }) => accountNumber),
+    keyed.map(({ currency }) => currency),
+    keyed.map(({ key }) => key),
+  ];
+  return { name: 'insert personal keys', text: INSERT_PERSONAL_KEYS, values };
 }
 
 function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): Statement[] {

@@ -7,12 +7,14 @@ import { DamagedBooksError } from '../connection/errors.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { CLOSED_UNTIL } from './instants.ts';
+import { personalKey, type PersonalRow, readPersonalData } from './personal-data.ts';
 
 /** A statement without its entries. Money in minor units. */
 export type StatementSummary = {
   readonly ledger: Ledger;
   readonly accountNumber: string;
-  readonly name: string;
+  /** Null: erased. */
+  readonly name: string | null;
   readonly currency: string;
   /** Such as 2026-11. */
   readonly month: string;
@@ -58,7 +60,8 @@ const SUMMARY = `
     from month
     where begins <= clock_timestamp()
   )
-  select accounts.name, bounds.begins, bounds.ends, bounds.final,
+  select accounts.account_number, accounts.currency, accounts.personal_data,
+    ${personalKey('$4::integer', 'accounts')} as key, bounds.begins, bounds.ends, bounds.final,
     opening.entry_number as opening_entry_number, opening.balance as opening_balance,
     closing.entry_number as closing_entry_number, closing.balance as closing_balance,
     totals.total_in, totals.total_out
@@ -103,8 +106,7 @@ export async function loadStatement(
   month: string,
 ): Promise<StatementSummary | null> {
   const { accountNumber, currency } = account;
-  const result = await connection.query<{
-    name: string;
+  type Row = PersonalRow & {
     begins: string;
     ends: string;
     final: boolean;
@@ -114,13 +116,14 @@ export async function loadStatement(
     closing_balance: bigint;
     total_in: string;
     total_out: string;
-  }>(SUMMARY, [accountNumber, currency, month, ledger.id]);
+  };
+  const result = await connection.query<Row>(SUMMARY, [accountNumber, currency, month, ledger.id]);
   const row = result.rows[0];
   return row
     ? {
         ledger,
         accountNumber,
-        name: row.name,
+        name: readPersonalData(ledger.id, row)?.name ?? null,
         currency,
         month,
         begins: row.begins,

@@ -2,12 +2,18 @@
 // opening transfers durable.
 import { createHash, randomInt, randomUUIDv7 } from 'node:crypto';
 import type { z } from 'zod';
-import { type AccountRecord, loadAccountsOf } from '../../db/ledger/accounts.ts';
+import {
+  type AccountRecord,
+  loadPersonalAccounts,
+  loadPersonalKeys,
+  type PersonalAccount,
+} from '../../db/ledger/accounts.ts';
 import { DamagedBooksError, retryPolicyOf } from '../../db/connection/errors.ts';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
+import { createPersonalKey, encryptPersonalData, fingerprintPersonalData } from '../../db/queries/personal-data.ts';
 import { loadGroup } from '../../db/queries/transfers.ts';
 import type { Principal } from '../../domain/access.ts';
-import { type Account, EXTERNAL, type NewAccount } from '../../domain/account.ts';
+import { type Account, EXTERNAL, type NewAccount, type PersonalData } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { open } from '../engine/engine.ts';
@@ -27,6 +33,9 @@ type Body = AccountBody | z.output<typeof createAccountsSchema>;
 /** The accounts and transfers of a request, and for each account the id of its opening transfer, or null. */
 type Wanted = {
   readonly accounts: readonly NewAccount[];
+  /** Of each account: its personal data, and the key with which that is encrypted in `accounts`. */
+  readonly people: readonly PersonalData[];
+  readonly keys: readonly Buffer[];
   readonly transfers: readonly NewTransfer[];
   readonly openingIds: readonly (string | null)[];
 };
@@ -39,9 +48,11 @@ export async function createAccounts(
   const { engine } = services;
   const { body, ledger, principal, caller, headers } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
-  const idempotency = toIdempotency({ headers, fingerprinted: ['accounts', body] });
+  const shared = bodies.map(withoutPersonalData);
+  const fingerprinted = ['accounts', 'accounts' in body ? { accounts: shared } : shared[0]];
+  const named = toIdempotency({ headers, fingerprinted });
   refuseRepeated(bodies);
-  const wanted = toWanted(bodies, context, idempotency);
+  const wanted = toWanted(bodies, context, named);
   refuseOpenings(principal, wanted);
   const amounts = [
     ...wanted.transfers.map(({ amount }) => amount ?? 0n),
@@ -53,6 +64,8 @@ export async function createAccounts(
     amounts,
     'Open the account without it, then transfer the money or change the limit.',
   );
+  const { keys, people } = wanted;
+  const idempotency = named && { ...named, personalFingerprint: fingerprintPersonalData(keys, people) };
   const by = { orderedBy: principal.id, approvedBy: null };
   const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger, principal });
@@ -61,7 +74,10 @@ export async function createAccounts(
   const accounts =
     result.opened === null
       ? await loadOpened(engine, ledger, wanted.accounts)
-      : wanted.accounts.map((account, index) => toRecord(account, result.opened[index], result.createdAt));
+      : wanted.accounts.map((account, index) => ({
+          ...toRecord(account, result.opened[index], result.createdAt),
+          personalData: people[index] ?? null,
+        }));
   return answerAccounts(context, accounts, wanted.openingIds);
 }
 
@@ -103,7 +119,18 @@ function toWanted(
   context: RequestContext<unknown, Body>,
   idempotency: IdempotencyKey | null,
 ): Wanted {
-  const accounts = bodies.map((body, position) => toNewAccount(body, () => makeNumber(idempotency, position)));
+  const named = bodies.map((body, position) => {
+    const { account_number: accountNumber = makeNumber(idempotency, position), currency } = body;
+    const owner = { ledgerId: context.ledger.id, accountNumber, currency };
+    return { body, owner, person: toPersonalData(body), key: createPersonalKey() };
+  });
+  const accounts = named.map(({ body, owner, person, key }) => ({
+    accountNumber: owner.accountNumber,
+    currency: owner.currency,
+    personalData: { encrypted: encryptPersonalData(owner, person, key).toString('hex'), key: key.toString('hex') },
+    overdraftLimit: BigInt(body.overdraft_limit),
+    metadata: body.metadata,
+  }));
   const id = randomUUIDv7();
   let position = 0;
   const openings = bodies.map(({ balance }, index) => {
@@ -116,6 +143,8 @@ function toWanted(
   });
   return {
     accounts,
+    people: named.map(({ person }) => person),
+    keys: named.map(({ key }) => key),
     transfers: openings.filter((opening) => opening !== null),
     openingIds: openings.map((opening) => opening?.id ?? null),
   };
@@ -132,17 +161,18 @@ function makeNumber(idempotency: IdempotencyKey | null, position: number): strin
   return `ACC${String(number).padStart(12, '0')}`;
 }
 
-function toNewAccount(body: AccountBody, makeNumber: () => string): NewAccount {
-  return {
-    accountNumber: body.account_number ?? makeNumber(),
-    currency: body.currency,
-    name: body.name,
-    email: body.email ?? null,
-    phone: body.phone ?? null,
-    dateOfBirth: body.date_of_birth ?? null,
-    overdraftLimit: BigInt(body.overdraft_limit),
-    metadata: body.metadata,
-  };
+function toPersonalData({
+  name,
+  email = null,
+  phone = null,
+  date_of_birth: dateOfBirth = null,
+}: AccountBody): PersonalData {
+  return { name, email, phone, dateOfBirth };
+}
+
+/** What the fingerprint of a key may cover although it is kept for ever. */
+function withoutPersonalData(body: AccountBody): Record<string, unknown> {
+  return { ...body, name: null, email: null, phone: null, date_of_birth: null };
 }
 
 function toRecord(account: NewAccount, state: Account | undefined, createdAt: string): AccountRecord {
@@ -154,9 +184,9 @@ async function loadOpened(
   { pool }: Engine,
   ledger: Ledger,
   accounts: readonly Pick<NewAccount, 'accountNumber'>[],
-): Promise<AccountRecord[]> {
+): Promise<PersonalAccount[]> {
   const numbers = accounts.map(({ accountNumber }) => accountNumber);
-  const rows = await orUnknown(accounts, async () => await loadAccountsOf(pool, ledger, numbers));
+  const rows = await orUnknown(accounts, async () => await loadPersonalAccounts(pool, ledger, numbers));
   const loaded = new Map(rows.map((each) => [each.accountNumber, each]));
   const opened = numbers.flatMap((number) => loaded.get(number) ?? []);
   if (opened.length !== numbers.length)
@@ -191,6 +221,7 @@ async function replayAccounts(
   if (accountNumber === null || !idempotency || !holder.fingerprint.equals(idempotency.fingerprint))
     throw keyReusedProblem(holder, context.principal);
   const accounts = await loadOpened(engine, ledger, wanted.accounts);
+  if (!(await hasSamePeople(engine, ledger, wanted, holder))) throw keyReusedProblem(holder, context.principal);
   const members =
     'accounts' in context.body && transferId !== null
       ? await orUnknown(wanted.accounts, async () => await loadGroup(engine.pool, ledger, transferId))
@@ -203,9 +234,25 @@ async function replayAccounts(
   return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
 }
 
+/**
+ * Whether a request has the personal data of the one that opened its accounts. True if some of it was erased: then
+ * nothing is left to compare.
+ */
+async function hasSamePeople(
+  { pool }: Engine,
+  ledger: Ledger,
+  { accounts, people }: Wanted,
+  { personalFingerprint }: KeyHolder,
+): Promise<boolean> {
+  const numbers = accounts.map(({ accountNumber }) => accountNumber);
+  const byNumber = await orUnknown(accounts, async () => await loadPersonalKeys(pool, ledger, numbers));
+  const keys = numbers.flatMap((number) => byNumber.get(number) ?? []);
+  return keys.length < numbers.length || personalFingerprint?.equals(fingerprintPersonalData(keys, people)) === true;
+}
+
 function answerAccounts(
   { body }: RequestContext<unknown, Body>,
-  accounts: readonly AccountRecord[],
+  accounts: readonly PersonalAccount[],
   openingIds: readonly (string | null)[],
 ): Answer {
   const rendered = accounts.map((account, index) => ({

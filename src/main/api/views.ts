@@ -5,7 +5,7 @@ import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
 import type { AuditLogEntry } from '../../db/queries/audit-log.ts';
 import { renderKept } from './kept-transfers.ts';
 import { z } from 'zod';
-import type { AccountRecord, Entry } from '../../db/ledger/accounts.ts';
+import type { AccountRecord, Entry, PersonalAccount } from '../../db/ledger/accounts.ts';
 import type { CurrencyTotals, TrialBalance } from '../../db/queries/balances.ts';
 import type { FeedEvent, SettledTransfer } from '../../db/queries/feed.ts';
 import type { HoldRecord } from '../../db/queries/holds.ts';
@@ -30,10 +30,11 @@ export function renderLedger(ledger: LedgerRecord): z.input<typeof ledgerView> {
 
 const accountView = z.object({
   account_number: z.string(),
-  name: z.string(),
+  name: z.string().nullable().describe('Null: the personal data was erased.'),
   email: z.string().nullable(),
   phone: z.string().nullable(),
   date_of_birth: z.string().nullable(),
+  personal_data_erased: z.literal(true).optional().describe('Only if it was erased.'),
   currency: z.string(),
   status: z.enum(ACCOUNT_STATUSES),
   balance: minorUnits,
@@ -48,15 +49,17 @@ const accountView = z.object({
   opening_transfer_id: z.uuid().nullable().optional().describe('Only in the answer to POST /accounts.'),
 });
 
-export function renderAccount(account: AccountRecord): z.input<typeof accountView> {
+export function renderAccount(account: PersonalAccount): z.input<typeof accountView> {
   // One transfer sends at most MONEY_MAX, and a larger number would not be exact in JSON.
   const available = availableOf(account) > MONEY_MAX ? MONEY_MAX : availableOf(account);
+  const { personalData } = account;
   return {
     account_number: account.accountNumber,
-    name: account.name,
-    email: account.email,
-    phone: account.phone,
-    date_of_birth: account.dateOfBirth,
+    name: personalData?.name ?? null,
+    email: personalData?.email ?? null,
+    phone: personalData?.phone ?? null,
+    date_of_birth: personalData?.dateOfBirth ?? null,
+    ...(personalData === null && { personal_data_erased: true }),
     currency: account.currency,
     status: account.status,
     balance: Number(account.balance),

@@ -25,6 +25,7 @@ export const PROBLEMS = {
   ledger_exists: { status: 409, title: 'The name of the ledger is taken' },
   too_many_ledgers: { status: 409, title: 'There are too many ledgers' },
   account_closed: { status: 409, title: 'The account is closed' },
+  personal_data_erased: { status: 409, title: 'The personal data of the account was erased' },
   account_not_empty: { status: 409, title: 'There is money or a hold on the account' },
   overdraft_in_use: { status: 409, title: 'The account has drawn more than this limit' },
   not_settled: { status: 409, title: 'It is still pending' },

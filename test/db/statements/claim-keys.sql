@@ -1,5 +1,6 @@
-insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint)
-select $1::integer, transfer_id, account_number, key, fingerprint
-from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[]) as claim (transfer_id, account_number, key, fingerprint)
+insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint, personal_fingerprint)
+select $1::integer, claim.*
+from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
+  as claim (transfer_id, account_number, key, fingerprint, personal_fingerprint)
 -- In order of the key, so that jobs and intakes with keys in common wait for each other instead of deadlocking.
 order by key

@@ -1,15 +1,15 @@
-select
-account_number, currency, status, name, email, phone, date_of_birth, balance, held, overdraft_limit, entry_count,
-metadata, created_at
+select account_number, currency, status, balance, held, overdraft_limit, entry_count, metadata, created_at, personal_data, (
+  select key
+  from personal_keys
+  where personal_keys.ledger_id = $4::integer and personal_keys.account_number = sized.account_number
+    and personal_keys.currency = sized.currency
+) as key
    from (
-     select
-account_number, currency, status, name, email, phone, date_of_birth, balance, held, overdraft_limit, entry_count,
-metadata, created_at, sum(octet_length(metadata::text)) over (order by account_number, currency) as bytes,
+     select account_number, currency, status, balance, held, overdraft_limit, entry_count, metadata, created_at, personal_data,
+       sum(octet_length(metadata::text)) over (order by account_number, currency) as bytes,
        row_number() over (order by account_number, currency) as place
      from (
-       select
-account_number, currency, status, name, email, phone, date_of_birth, balance, held, overdraft_limit, entry_count,
-metadata, created_at
+       select account_number, currency, status, balance, held, overdraft_limit, entry_count, metadata, created_at, personal_data
        from accounts
        where ledger_id = $4::integer and (account_number, currency) > ($1::text, $2::text)  and metadata <> '{}' and metadata @> $5::jsonb
        order by account_number, currency

@@ -27,7 +27,13 @@ coalesce(
   from month
   where begins <= clock_timestamp()
 )
-select accounts.name, bounds.begins, bounds.ends, bounds.final,
+select accounts.account_number, accounts.currency, accounts.personal_data,
+  (
+  select key
+  from personal_keys
+  where personal_keys.ledger_id = $4::integer and personal_keys.account_number = accounts.account_number
+    and personal_keys.currency = accounts.currency
+) as key, bounds.begins, bounds.ends, bounds.final,
   opening.entry_number as opening_entry_number, opening.balance as opening_balance,
   closing.entry_number as closing_entry_number, closing.balance as closing_balance,
   totals.total_in, totals.total_out

@@ -39,8 +39,8 @@ const TRANSFER = record([
 
 const SEAL = `
   sha256(convert_to(array_to_string(array[
-    a.account_number, a.currency, a.status, a.name, a.email, a.phone, to_char(a.date_of_birth, 'YYYY-MM-DD'),
-    a.overdraft_limit::text, a.metadata::text, ${micros('a.created_at')}::text
+    a.account_number, a.currency, a.status, encode(a.personal_data, 'hex'), a.overdraft_limit::text, a.metadata::text,
+    ${micros('a.created_at')}::text
   ], chr(31), ''), 'UTF8'))`;
 
 const NO_HASH = `decode(repeat('00', 32), 'hex')`;
@@ -165,5 +165,19 @@ export const JOURNAL_RULES: readonly Rule[] = [
         group by ledger_id, account_number, currency
       ) as c on c.ledger_id = a.ledger_id and c.account_number = a.account_number and c.currency = a.currency
       where c.changes is distinct from c.last or c.seal is distinct from ${SEAL}`,
+  },
+  {
+    // An erased account has lost both, in one commit.
+    promise: 7,
+    rule: 'an account has personal data if and only if it has a key, and @external has neither',
+    sql: `
+      select ledger_id, account_number, currency, octet_length(a.personal_data) as bytes, octet_length(k.key) as key_bytes
+      from accounts as a
+      full join personal_keys as k using (ledger_id, account_number, currency)
+      where case account_number
+        when '@external' then num_nonnulls(a.personal_data, k.key) > 0
+        else a.created_at is null or num_nonnulls(a.personal_data, k.key) = 1
+          or octet_length(a.personal_data) <= 12 + 16 or octet_length(k.key) <> 32
+      end`,
   },
 ];

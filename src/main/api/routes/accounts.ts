@@ -2,12 +2,15 @@
 import { z } from 'zod';
 import {
   type AccountRecord,
+  type PersonalAccount,
   closeAccount,
+  erasePersonalData,
   sealAccount,
   listAccounts,
   listEntries,
   loadAccounts,
   loadBalanceAt,
+  loadPersonalAccounts,
   updateAccount,
 } from '../../../db/ledger/accounts.ts';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
@@ -43,7 +46,7 @@ import { awaitClosed } from './instants.ts';
 type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
 export function accountRoutes(services: Services): Route[] {
-  return [...routesOfAccounts(services), ...routesOfHistory(services)];
+  return [...routesOfAccounts(services), ...routesOfPersonalData(services), ...routesOfHistory(services)];
 }
 
 function routesOfAccounts(services: Services): Route[] {
@@ -89,7 +92,9 @@ function routesOfAccounts(services: Services): Route[] {
       handle: async ({ ledger, parameters, query, caller }) => ({
         status: 200,
         json: renderAccount(
-          await services.lookUps.run(caller, (pool) => findAccount({ pool, ledger }, parameters[0], query.currency)),
+          await services.lookUps.run(caller, (pool) =>
+            findPersonalAccount({ pool, ledger }, parameters[0], query.currency),
+          ),
         ),
       }),
     }),
@@ -114,6 +119,21 @@ function routesOfAccounts(services: Services): Route[] {
       body: NO_BODY,
       answers: { 204: null },
       handle: async (context) => await endAccount(services, context),
+    }),
+  ];
+}
+
+function routesOfPersonalData(services: Services): Route[] {
+  return [
+    defineRoute({
+      method: 'DELETE',
+      pattern: '/accounts/:account_number/personal-data',
+      scope: 'accounts:admin',
+      summary: 'Erase the personal data of an account, closed or not',
+      query: NO_PARAMETERS,
+      body: NO_BODY,
+      answers: { 204: null },
+      handle: async (context) => await eraseAccount(services, context),
     }),
   ];
 }
@@ -213,19 +233,26 @@ async function changeAccount(
       async (pool) =>
         await withTransaction(pool, async (connection) => {
           const record = await updateAccount(connection, ledger, account.accountNumber, {
-            name: change.name,
-            email: change.email,
-            phone: change.phone,
-            dateOfBirth: change.date_of_birth,
+            personalData: {
+              name: change.name,
+              email: change.email,
+              phone: change.phone,
+              dateOfBirth: change.date_of_birth,
+            },
             overdraftLimit: change.overdraft_limit === undefined ? undefined : BigInt(change.overdraft_limit),
             metadata: change.metadata,
             status: change.status,
           });
-          if (record) await sealAccount(connection, ledger, record, { orderedBy: principal.id, approvedBy: null });
+          if (typeof record !== 'string') {
+            await sealAccount(connection, ledger, record, { orderedBy: principal.id, approvedBy: null });
+          }
           return record;
         }),
     );
-    if (!updated) throw new Problem('account_closed', 'A closed account cannot be changed.');
+    if (updated === 'closed') throw new Problem('account_closed', 'A closed account cannot be changed.');
+    if (updated === 'erased') {
+      throw new Problem('personal_data_erased', 'Name, email, phone and date of birth cannot be set again.');
+    }
     return { status: 200, json: renderAccount(updated) };
   } catch (error) {
     if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
@@ -254,6 +281,20 @@ async function endAccount(services: Services, context: RequestContext<unknown, u
       );
     }
   }
+  return { status: 204 };
+}
+
+async function eraseAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
+  const { ledger, principal, caller } = context;
+  const account = await findOwn(services, context);
+  await services.changes.run(
+    caller,
+    async (pool) =>
+      await withTransaction(pool, async (connection) => {
+        const erased = await erasePersonalData(connection, ledger, account.accountNumber);
+        if (erased) await sealAccount(connection, ledger, account, { orderedBy: principal.id, approvedBy: null });
+      }),
+  );
   return { status: 204 };
 }
 
@@ -299,15 +340,30 @@ async function findOwn(
   return await services.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));
 }
 
-/** The account that a path names. */
+/** The account that a path names, without its personal data. */
 export async function findAccount(
   { pool, ledger }: Books,
   accountNumber: string | undefined,
   currency?: string,
 ): Promise<AccountRecord> {
-  // PostgreSQL cannot store this character, so no account number contains it.
-  const isNumber = accountNumber !== undefined && !accountNumber.includes('\0');
-  const accounts = isNumber ? await loadAccounts(pool, ledger, accountNumber) : [];
+  return selectAccount(isNumber(accountNumber) ? await loadAccounts(pool, ledger, accountNumber) : [], currency);
+}
+
+async function findPersonalAccount(
+  { pool, ledger }: Books,
+  accountNumber: string | undefined,
+  currency?: string,
+): Promise<PersonalAccount> {
+  const accounts = isNumber(accountNumber) ? await loadPersonalAccounts(pool, ledger, [accountNumber]) : [];
+  return selectAccount(accounts, currency);
+}
+
+/** Whether it may be the number of an account: PostgreSQL cannot store this character. */
+function isNumber(accountNumber: string | undefined): accountNumber is string {
+  return accountNumber !== undefined && !accountNumber.includes('\0');
+}
+
+function selectAccount<Found extends AccountRecord>(accounts: readonly Found[], currency: string | undefined): Found {
   const matching = currency === undefined ? accounts : accounts.filter((account) => account.currency === currency);
   const [account, another] = matching;
   if (!account) throw accountNotFound();

@@ -111,8 +111,8 @@ async function write(
         if (!(await decideApproval(connection, ledger, { id: record.id, state, decidedBy }))) return;
         if (state === 'approved' && record.kind === 'account') {
           const { accountNumber, overdraftLimit } = readAccount(record);
-          const account = await updateAccount(connection, ledger, accountNumber, { overdraftLimit });
-          if (!account) throw new Problem('account_closed', 'A closed account cannot be changed.');
+          const account = await updateAccount(connection, ledger, accountNumber, { personalData: {}, overdraftLimit });
+          if (typeof account === 'string') throw new Problem('account_closed', 'A closed account cannot be changed.');
           const by = { orderedBy: record.requestedBy, approvedBy: decidedBy };
           await sealAccount(connection, ledger, account, by);
         }

@@ -11,10 +11,7 @@ cross join lateral (
     ('overdraft_limit', (overdraft_limit between 0 and 9007199254740991) is true, ('0 to 9007199254740991')::text, (overdraft_limit)::text),
     ('entry_count', (entry_count >= 0) is true, ('at least 0')::text, (entry_count)::text),
     ('balance and held of a closed account', (status <> 'closed' or (balance = 0 and held = 0)) is true, ('0 and 0')::text, (balance || ' and ' || held)::text),
-    ('name', (name is null or (name <> '' and strpos(name, chr(30)) = 0 and strpos(name, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || name || '"')::text),
-    ('email', (email is null or (email <> '' and strpos(email, chr(30)) = 0 and strpos(email, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || email || '"')::text),
-    ('phone', (phone is null or (phone <> '' and strpos(phone, chr(30)) = 0 and strpos(phone, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || phone || '"')::text),
-    ('name', (name is not null) is true, ('a name')::text, (name)::text)
+    ('personal_data', (personal_data is null or (octet_length(personal_data) > 28 and account_number <> '@external')) is true, ('a nonce, a ciphertext and a tag; null if erased, and of the world outside')::text, (octet_length(personal_data) || ' bytes')::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((account_number ~ '^([A-Za-z0-9._-]{1,34}|@external)$') is true
@@ -25,10 +22,7 @@ where ((account_number ~ '^([A-Za-z0-9._-]{1,34}|@external)$') is true
   and (overdraft_limit between 0 and 9007199254740991) is true
   and (entry_count >= 0) is true
   and (status <> 'closed' or (balance = 0 and held = 0)) is true
-  and (name is null or (name <> '' and strpos(name, chr(30)) = 0 and strpos(name, chr(31)) = 0)) is true
-  and (email is null or (email <> '' and strpos(email, chr(30)) = 0 and strpos(email, chr(31)) = 0)) is true
-  and (phone is null or (phone <> '' and strpos(phone, chr(30)) = 0 and strpos(phone, chr(31)) = 0)) is true
-  and (name is not null) is true) is not true
+  and (personal_data is null or (octet_length(personal_data) > 28 and account_number <> '@external')) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 
@@ -61,10 +55,7 @@ cross join lateral (
     ('overdraft_limit', (overdraft_limit between 0 and 9007199254740991) is true, ('0 to 9007199254740991')::text, (overdraft_limit)::text),
     ('entry_count', (entry_count >= 0) is true, ('at least 0')::text, (entry_count)::text),
     ('balance and held of a closed account', (status <> 'closed' or (balance = 0 and held = 0)) is true, ('0 and 0')::text, (balance || ' and ' || held)::text),
-    ('name', (name is null or (name <> '' and strpos(name, chr(30)) = 0 and strpos(name, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || name || '"')::text),
-    ('email', (email is null or (email <> '' and strpos(email, chr(30)) = 0 and strpos(email, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || email || '"')::text),
-    ('phone', (phone is null or (phone <> '' and strpos(phone, chr(30)) = 0 and strpos(phone, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || phone || '"')::text),
-    ('name', (name is not null) is true, ('a name')::text, (name)::text)
+    ('personal_data', (personal_data is null or (octet_length(personal_data) > 28 and account_number <> '@external')) is true, ('a nonce, a ciphertext and a tag; null if erased, and of the world outside')::text, (octet_length(personal_data) || ' bytes')::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((account_number ~ '^([A-Za-z0-9._-]{1,34}|@external)$') is true
@@ -75,10 +66,7 @@ where ((account_number ~ '^([A-Za-z0-9._-]{1,34}|@external)$') is true
   and (overdraft_limit between 0 and 9007199254740991) is true
   and (entry_count >= 0) is true
   and (status <> 'closed' or (balance = 0 and held = 0)) is true
-  and (name is null or (name <> '' and strpos(name, chr(30)) = 0 and strpos(name, chr(31)) = 0)) is true
-  and (email is null or (email <> '' and strpos(email, chr(30)) = 0 and strpos(email, chr(31)) = 0)) is true
-  and (phone is null or (phone <> '' and strpos(phone, chr(30)) = 0 and strpos(phone, chr(31)) = 0)) is true
-  and (name is not null) is true) is not true
+  and (personal_data is null or (octet_length(personal_data) > 28 and account_number <> '@external')) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 

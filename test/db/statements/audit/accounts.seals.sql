@@ -9,16 +9,16 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
       order by ledger_id, account_number, currency, change_number desc
     ) as change using (ledger_id, account_number, currency)
   cross join lateral (
-    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
+    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((encode(personal_data, 'hex'))::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
+end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((encode(personal_data, 'hex'))::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
 end)::text, '')), 'UTF8')), 'hex'))::text)
   ) as fact (what, holds, expected, found)
   -- All facts at once first: nearly every row passes, and is not examined further.
-  where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
+  where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((encode(personal_data, 'hex'))::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
 end)::text, '')), 'UTF8')), 'hex'))) is true) is not true
@@ -36,16 +36,16 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
       order by ledger_id, account_number, currency, change_number desc
     ) as change using (ledger_id, account_number, currency)
   cross join lateral (
-    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
+    values ('seal of what the account says of itself', ((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((encode(personal_data, 'hex'))::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
-end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
+end)::text, '')), 'UTF8')), 'hex'))) is true, (change.seal)::text, (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((encode(personal_data, 'hex'))::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
 end)::text, '')), 'UTF8')), 'hex'))::text)
   ) as fact (what, holds, expected, found)
   -- All facts at once first: nearly every row passes, and is not examined further.
-  where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((name)::text, ''), coalesce((email)::text, ''), coalesce((phone)::text, ''), coalesce((date_of_birth)::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
+  where (((change.seal) is not distinct from (encode(sha256(convert_to(concat_ws(chr(31), coalesce((account_number)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((encode(personal_data, 'hex'))::text, ''), coalesce((overdraft_limit)::text, ''), coalesce((metadata)::text, ''), coalesce((case
   when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text
   else created_at::text
 end)::text, '')), 'UTF8')), 'hex'))) is true) is not true

@@ -67,16 +67,17 @@ where ((false) is true) is not true
 select ledger_id::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
 from (
-    select ledger_id, key, count(*) as total, min(octet_length(fingerprint)) as size
+    select ledger_id, key, count(*) as total,
+      min(octet_length(fingerprint) + coalesce(octet_length(personal_fingerprint), 32)) as size
     from idempotency_keys as idempotency_keys
     group by ledger_id, key
   ) as keys
 cross join lateral (
   values ('times that an idempotency key is there', (total = 1) is true, ('1')::text, (total || '; the key is ' || key)::text),
-    ('bytes of the fingerprint of a key', (size = 32) is true, ('32')::text, (size || '; the key is ' || key)::text)
+    ('bytes of the two fingerprints of a key', (size = 64) is true, ('64')::text, (size || '; the key is ' || key)::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((total = 1) is true
-  and (size = 32) is true) is not true
+  and (size = 64) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what
