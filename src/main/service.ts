@@ -23,21 +23,17 @@ import { ledgerRoutes } from './api/routes/ledgers.ts';
 import { operationRoutes } from './api/routes/operations.ts';
 import { statementRoutes } from './api/routes/statements.ts';
 import { transferRoutes } from './api/routes/transfers.ts';
-import { Doors } from './api/doors.ts';
-import type { JwtSettings, JwtVerifier } from './access/jwt.ts';
-import { KeyRing } from './access/key-ring.ts';
-import { RateLimits } from './access/rates.ts';
-import { RefusalLog } from './api/refusal-log.ts';
-import { AllowedHosts, isLoopback } from './http/hosts.ts';
+import type { KeyRing } from './access/key-ring.ts';
+import type { RefusalLog } from './api/refusal-log.ts';
+import { AllowedHosts } from './http/hosts.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';
 import { prepareDatabase, type ServiceDatabases } from './prepare-database.ts';
 import { renderOpenApi } from './api/openapi.ts';
+import { startAccess } from './start-access.ts';
 import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
-import { Shares } from './shares.ts';
-import { TrustedProxies } from './http/proxies.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
 import { ListenerTls } from './http/tls.ts';
@@ -88,8 +84,7 @@ export async function startService(
 ): Promise<Service> {
   const tls = config.tls && new ListenerTls(config.tls);
   const connectionLimits = limitByFiles(config, logger);
-  const { connectTimeoutMs } = config.databaseTimeouts;
-  await prepareDatabase(databases, connectTimeoutMs, logger);
+  await prepareDatabase(databases, config.databaseTimeouts.connectTimeoutMs, logger);
   const database = databases.runtime;
   // If the start fails, the started parts are stopped.
   await using stack = new AsyncDisposableStack();
@@ -106,7 +101,18 @@ export async function startService(
 
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
-  const access = await startAccess(config, { pool: pools.accessPool, logger }, stack);
+  const access = await startAccess(
+    config,
+    {
+      pool: pools.accessPool,
+      logger,
+      ledgers,
+      findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
+      connectionsMax: connectionLimits.connectionsMax,
+    },
+    stack,
+  );
+  const { doors, proxies } = access;
   const books = bookRoutes(config, { pools, running, metrics, feed, ledgers, ...access });
   const operations = operationRoutes({
     intake: running.engine.intake,
@@ -119,15 +125,6 @@ export async function startService(
   // With a listener for operators, callers cannot read metrics.
   const open = operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics');
   const routes = [...books, ...open];
-  const proxies = new TrustedProxies(config.trustedProxies);
-  const doors = new Doors({
-    ...access,
-    ledgers,
-    findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
-    connections: new Shares({ total: connectionLimits.connectionsMax, percent: config.callerSharePercent }),
-    isPrivate: isPrivate(config),
-    proxies,
-  });
   const serverOptions: Omit<ServerOptions<Ledger, Principal>, 'endpoints'> = {
     ...config,
     ...connectionLimits,
@@ -140,21 +137,10 @@ export async function startService(
     tls,
     stopping: () => life.phase === 'closing',
   };
-  if (config.operations) {
-    const limited = {
-      ...serverOptions,
-      connectionsMax: OPERATIONS_CONNECTIONS_MAX,
-      endpoints: operations.map((route) => doors.guard(route)),
-    };
-    const url = await listen(createHttpServer(limited), config.operations, stack);
-    logger.info({ url }, 'operations listener started');
-  }
+  await listenForOperators(config, serverOptions, { endpoints: operations.map((route) => doors.guard(route)), stack });
   const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => doors.guard(route)) });
   const url = await listen(server, config, stack);
-  if (!access.keys.hasKeys && !access.tokens) {
-    const advice = 'create a key with gopherpay keys create';
-    logger.warn({ host: config.host, advice }, 'no keys: everyone on this machine may do anything');
-  }
+  if (access.isOpen()) warnOfOpenDoors(config, logger);
   const started = stack.move();
   return {
     url,
@@ -166,37 +152,21 @@ export async function startService(
   };
 }
 
-/** Loaded only if it is needed: jose and undici take 300 ms. */
-async function createVerifier(settings: JwtSettings): Promise<JwtVerifier> {
-  const { JwtVerifier: Verifier } = await import('./access/jwt.ts');
-  return new Verifier(settings);
+/** Starts the second listener, if the settings have one. */
+async function listenForOperators(
+  { operations }: Config,
+  options: Omit<ServerOptions<Ledger, Principal>, 'endpoints'>,
+  { endpoints, stack }: { endpoints: ServerOptions<Ledger, Principal>['endpoints']; stack: AsyncDisposableStack },
+): Promise<void> {
+  if (!operations) return;
+  const server = createHttpServer({ ...options, connectionsMax: OPERATIONS_CONNECTIONS_MAX, endpoints });
+  const url = await listen(server, operations, stack);
+  options.logger.info({ url }, 'operations listener started');
 }
 
-/** Whether only this machine can use the service: it listens on loopback, and no proxy forwards requests of others. */
-function isPrivate({ host, trustedProxies }: Config): boolean {
-  return isLoopback(host) && trustedProxies.length === 0;
-}
-
-/** Starts what decides who may use the service. Throws if every machine could. */
-async function startAccess(
-  config: Config,
-  { pool, logger }: { pool: ConnectionPool; logger: Logger },
-  stack: AsyncDisposableStack,
-): Promise<{ keys: KeyRing; tokens: JwtVerifier | null; rates: RateLimits; refusals: RefusalLog }> {
-  const keys = new KeyRing({ pool, logger });
-  await keys.start();
-  stack.defer(() => keys.stop());
-  const { host, jwt } = config;
-  if (!keys.hasKeys && !jwt && !isPrivate(config)) {
-    const setting = isLoopback(host) ? 'TRUSTED_PROXIES' : `HOST "${host}"`;
-    throw new Error(
-      `The service has no keys, and ${setting} would let other machines use it: create a key with \`gopherpay keys create\`, or remove the setting.`,
-    );
-  }
-  const refusals = new RefusalLog({ pool, logger });
-  refusals.start();
-  stack.defer(async () => await refusals.stop());
-  return { keys, tokens: jwt && (await createVerifier(jwt)), rates: new RateLimits(), refusals };
+function warnOfOpenDoors({ host }: Config, logger: Logger): void {
+  const advice = 'create a key with gopherpay keys create';
+  logger.warn({ host, advice }, 'no keys: everyone on this machine may do anything');
 }
 
 function reloadTls(tls: ListenerTls, logger: Logger): void {

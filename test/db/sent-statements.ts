@@ -299,6 +299,7 @@ export const SENDERS: readonly Sender[] = [
   },
   {
     what: 'key usage',
+    readsWhole: { key_usage: 'it has one row here' },
     send: async (connection) => {
       await reserveUsage(connection, 'key', { amount: 5n, max: 10n });
       await releaseUsage(connection, 'key', 5n);

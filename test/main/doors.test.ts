@@ -349,9 +349,9 @@ test('doors: a key has the requests per second that it was given, and its answer
 test('doors: a revoked key is refused within two seconds, while it is used, and its streams end', async () => {
   const key = await freshKey();
   const answers: { startedAt: number; status: number }[] = [];
-  let done = false;
+  const use = { ended: false };
   const using = (async () => {
-    while (!done) {
+    while (!use.ended) {
       const startedAt = performance.now();
       const { status } = await send(key, 'POST', '/transfers', { from_account: 'ANN', to_account: 'BOB', amount: 1 });
       answers.push({ startedAt, status });
@@ -370,7 +370,7 @@ test('doors: a revoked key is refused within two seconds, while it is used, and 
   const revokedAt = performance.now();
   await until(() => answers.at(-1)?.status === 401, { what: 'a refusal' });
   assert.ok((await ended) - revokedAt < 10_000);
-  done = true;
+  use.ended = true;
   await using;
   const late = answers.filter(({ startedAt, status }) => status !== 401 && startedAt > revokedAt + 2000);
   assert.deepEqual(late, []);

@@ -46,7 +46,7 @@ import { awaitClosed } from './instants.ts';
 type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
 export function accountRoutes(services: Services): Route[] {
-  return [...routesOfAccounts(services), ...routesOfPersonalData(services), ...routesOfHistory(services)];
+  return [...routesOfAccounts(services), ...routesOfEndings(services), ...routesOfHistory(services)];
 }
 
 function routesOfAccounts(services: Services): Route[] {
@@ -110,6 +110,11 @@ function routesOfAccounts(services: Services): Route[] {
       answers: { 200: 'Account', 202: 'Approval' },
       handle: async (context) => await changeAccount(services, context),
     }),
+  ];
+}
+
+function routesOfEndings(services: Services): Route[] {
+  return [
     defineRoute({
       method: 'DELETE',
       pattern: '/accounts/:account_number',
@@ -120,11 +125,6 @@ function routesOfAccounts(services: Services): Route[] {
       answers: { 204: null },
       handle: async (context) => await endAccount(services, context),
     }),
-  ];
-}
-
-function routesOfPersonalData(services: Services): Route[] {
-  return [
     defineRoute({
       method: 'DELETE',
       pattern: '/accounts/:account_number/personal-data',
