@@ -118,6 +118,17 @@ test('erasure: @external and unknown accounts have no personal data', async (t) 
   assert.equal((await send(scene, 'GET', '/accounts/@external')).body['name'], 'The world outside');
 });
 
+test('erasure: an account of the same number in another ledger keeps its personal data', async (t) => {
+  const scene = await setTheScene(t);
+  await send(scene, 'POST', '/ledgers', { name: 'shop' });
+  await open(scene, { account_number: 'ZEB' });
+  await send(scene, 'POST', '/ledgers/shop/accounts', { account_number: 'ZEB', name: 'Zeb in the shop' });
+  await erase(scene, 'ZEB');
+  assert.equal((await send(scene, 'GET', '/accounts/ZEB')).body['name'], null);
+  assert.equal((await send(scene, 'GET', '/ledgers/shop/accounts/ZEB')).body['name'], 'Zeb in the shop');
+  await assertWhole(scene);
+});
+
 test('erasure: erased fields cannot be set again, and the others can', async (t) => {
   const scene = await setTheScene(t);
   await open(scene, { account_number: 'ZEB' });

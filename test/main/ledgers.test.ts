@@ -88,6 +88,7 @@ const WRITES = [
   'POST /accounts',
   'PATCH /accounts/{account_number}',
   'DELETE /accounts/{account_number}',
+  'DELETE /accounts/{account_number}/personal-data',
   'POST /transfers',
   'POST /transfers/{id}/reversals',
   'POST /holds',
