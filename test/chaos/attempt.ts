@@ -56,6 +56,8 @@ export type Attempt = {
   intent: Intent;
   round: number;
   requestId: string;
+  /** The id of the key that it was sent with. */
+  key: string | null;
   /** Where it was sent. */
   url: string;
   /** Whether it asked for the final state (Prefer: wait). */
@@ -118,9 +120,9 @@ export function isAccepted({ status }: Attempt): boolean {
   return status !== null && status >= 200 && status < 300;
 }
 
-/** Whether it must be retried until its outcome is known. */
+/** Whether it must be retried until its outcome is known; after a 401, with another key. */
 export function isUndecided({ status }: Attempt): boolean {
-  return status === null || status === 503;
+  return status === null || status === 503 || status === 401;
 }
 
 /** Whether the answer states that nothing was stored. */

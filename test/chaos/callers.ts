@@ -3,6 +3,7 @@
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import type { TestKey } from '../support/keys.ts';
 import type { Random } from '../support/random.ts';
 import {
   type Attempt,
@@ -42,8 +43,20 @@ function numbersOf({ prefix, count }: { prefix: string; count: number }): string
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 }
 
+type CallersOptions = {
+  /** The current services. */
+  readonly targets: () => readonly string[];
+  /** The current keys; callers use the first one that has not been refused. */
+  readonly keys: () => readonly TestKey[];
+  readonly draw: Random;
+  readonly round: number;
+  /** The file to which a line is added for each answer. */
+  readonly recordPath: string | null;
+};
+
 export class Callers {
   readonly #targets: () => readonly string[];
+  readonly #keys: () => readonly TestKey[];
   readonly #draw: Random;
   readonly #round: number;
   readonly #recordPath: string | null;
@@ -53,13 +66,14 @@ export class Callers {
   readonly #knownHolds = new Set<string>();
   readonly #accepted: string[] = [];
   readonly #newcomers: string[] = [];
+  readonly #refusedKeys = new Set<TestKey>();
   #running: Promise<void> | null = null;
   #stopping = false;
   #count = 0;
 
-  /** `targets` returns the current services. `recordPath`: the file to which a line is added for each answer. */
-  constructor(options: { targets: () => readonly string[]; draw: Random; round: number; recordPath: string | null }) {
+  constructor(options: CallersOptions) {
     this.#targets = options.targets;
+    this.#keys = options.keys;
     this.#draw = options.draw;
     this.#round = options.round;
     this.#recordPath = options.recordPath;
@@ -160,10 +174,18 @@ export class Callers {
     return this.#transfer(this.#richOrder());
   }
 
+  /** The key that callers use now. */
+  get key(): TestKey {
+    const keys = this.#keys();
+    const key = keys.find((each) => !this.#refusedKeys.has(each)) ?? keys.at(-1);
+    if (!key) throw new Error('The callers have no key.');
+    return key;
+  }
+
   /** Keeps an order that another client sent without reading an answer. */
-  keepUnanswered(intent: Intent, requestId: string, url: string, how: { partial: boolean }): void {
+  keepUnanswered(intent: Intent, sent: Pick<Attempt, 'requestId' | 'url' | 'key' | 'partial'>): void {
     const now = Date.now();
-    this.#keep({ ...this.#blank(intent, requestId, url), sentAt: now, readAt: now, broken: 'hung up', ...how });
+    this.#keep({ ...this.#blank(intent), sentAt: now, readAt: now, broken: 'hung up', ...sent });
   }
 
   requestId(): string {
@@ -172,19 +194,22 @@ export class Callers {
   }
 
   /** Sends an order once and keeps the outcome. */
-  async send(intent: Intent, options: { url?: string; waits?: boolean } = {}): Promise<Attempt> {
+  async send(intent: Intent, options: { url?: string; waits?: boolean; key?: TestKey } = {}): Promise<Attempt> {
     const targets = this.#targets();
     const url = options.url ?? (targets.length > 0 ? this.#draw.pick(targets) : null);
     const requestId = this.requestId();
     const waits = options.waits ?? false;
+    const key = options.key ?? this.key;
     const sentAt = Date.now();
-    const blank = { ...this.#blank(intent, requestId, url ?? ''), waits, sentAt, readAt: sentAt };
+    const addressed = { requestId, url: url ?? '', key: key.id };
+    const blank = { ...this.#blank(intent), ...addressed, waits, sentAt, readAt: sentAt };
     if (url === null) return { ...blank, broken: 'no service is running' };
     try {
       const answer = await request(new URL(intent.path, url), {
         dispatcher: this.#agent,
         method: intent.kind === 'read' ? 'GET' : 'POST',
         headers: {
+          ...key.headers,
           'X-Request-ID': requestId,
           ...(intent.kind === 'read' ? {} : { 'Content-Type': 'application/json' }),
           ...(intent.keyed ? { 'Idempotency-Key': intent.name } : {}),
@@ -195,6 +220,7 @@ export class Callers {
       });
       const text = await answer.body.text();
       const readAt = Date.now();
+      if (answer.statusCode === 401) this.#refusedKeys.add(key);
       const essentials = parseEssentials(intent, answer.statusCode, text);
       return this.#keep({ ...blank, readAt, status: answer.statusCode, ...essentials });
     } catch (error) {
@@ -232,13 +258,14 @@ export class Callers {
     return attempt;
   }
 
-  #blank(intent: Intent, requestId: string, url: string): Attempt {
+  #blank(intent: Intent): Attempt {
     const nothing = { status: null, broken: null, code: null, named: null, reported: [], opened: [] };
     return {
       intent,
       round: this.#round,
-      requestId,
-      url,
+      requestId: '',
+      key: null,
+      url: '',
       waits: false,
       partial: false,
       sentAt: 0,
@@ -257,8 +284,11 @@ export class Callers {
       const waits = this.#draw.whole(1, 4) === 1 || intent.kind === 'hold';
       // Sometimes twice at the same time, like an impatient caller.
       const twice = intent.keyed && this.#draw.whole(1, 15) === 1;
+      // Some callers do not notice that a key was refused.
+      const refused = [...this.#refusedKeys];
+      const key = refused.length > 0 && this.#draw.whole(1, 10) === 1 ? this.#draw.pick(refused) : this.key;
       const attempts = await Promise.all([
-        this.send(intent, { waits }),
+        this.send(intent, { waits, key }),
         ...(twice ? [this.send(intent, { waits: !waits })] : []),
       ]);
       if (attempts.some(({ status }) => status === null || status === 503 || status === 429)) await sleep(PAUSE_MS);

@@ -84,7 +84,10 @@ function dawdle(context: FaultContext): Socket {
 function doNotRead(context: FaultContext): Socket {
   const { socket } = dial(context);
   socket.pause();
-  socket.write('GET /transfers?limit=1000 HTTP/1.1\r\nHost: chaos\r\n\r\n'.repeat(5));
+  const { authorization } = context.callers.key.headers;
+  socket.write(
+    `GET /transfers?limit=1000 HTTP/1.1\r\nHost: chaos\r\nAuthorization: ${authorization}\r\n\r\n`.repeat(5),
+  );
   return socket;
 }
 
@@ -94,10 +97,12 @@ function order(context: FaultContext, how: { partial: boolean }): { socket: Sock
   const intent = context.callers.draft();
   const requestId = context.callers.requestId();
   const body = JSON.stringify(bodyOf(intent));
-  context.callers.keepUnanswered(intent, requestId, url, how);
+  const { key } = context.callers;
+  context.callers.keepUnanswered(intent, { requestId, url, key: key.id, ...how });
   const head = [
     `POST ${intent.path} HTTP/1.1`,
     'Host: chaos',
+    `Authorization: ${key.headers.authorization}`,
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `Idempotency-Key: ${intent.name}`,
@@ -144,12 +149,13 @@ async function cutStream(context: FaultContext): Promise<void> {
   const path = draw.pick([`/accounts/${RICH.prefix}0/statements/${month}`, '/events?after=0', '/transfers?limit=1000']);
   const accept = draw.pick(['text/csv', 'application/json', 'text/event-stream']);
   const { socket } = dial(context);
+  const { authorization } = context.callers.key.headers;
   let remaining = draw.whole(1, 50_000);
   socket.on('data', (chunk: Buffer) => {
     remaining -= chunk.length;
     if (remaining <= 0) socket.resetAndDestroy();
   });
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: chaos\r\nAccept: ${accept}\r\n\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: chaos\r\nAuthorization: ${authorization}\r\nAccept: ${accept}\r\n\r\n`);
   await sleep(draw.whole(200, 1000));
   socket.destroy();
 }

@@ -1,6 +1,7 @@
 // All faults, by name.
 import { DATABASE_FAULTS } from './faults-database.ts';
 import { EDGE_FAULTS } from './faults-edge.ts';
+import { KEY_FAULTS } from './faults-keys.ts';
 import { LOAD_FAULTS } from './faults-load.ts';
 import { LOG_FAULTS } from './faults-log.ts';
 import { NETWORK_FAULTS } from './faults-network.ts';
@@ -13,6 +14,7 @@ export const FAULTS: readonly Fault[] = [
   ...DATABASE_FAULTS,
   ...NETWORK_FAULTS,
   ...EDGE_FAULTS,
+  ...KEY_FAULTS,
   ...LOG_FAULTS,
   ...LOAD_FAULTS,
   ...START_FAULTS,

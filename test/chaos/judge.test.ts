@@ -5,12 +5,14 @@ import { before, test } from 'node:test';
 import { drawFrom } from '../support/random.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { onEnd } from '../support/cleanup.ts';
+import { makeKey } from '../support/keys.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { type Attempt, isAccepted } from './attempt.ts';
 import { Callers } from './callers.ts';
 import { judgeAnswers, judgeBooks, summarize, type Violation } from './judge.ts';
+import type { Revocations } from './keys.ts';
 
 type Plant = {
   what: string;
@@ -33,7 +35,12 @@ const KEY = /^one key names one transfer$/;
 const WHOLE = /^accounts are opened whole or not at all$/;
 const FUNDED = /^an account and its opening balance are stored together$/;
 const UNREFUSED = /^every refusal is true$/;
+const ORDERED_BY = /^a stored transfer names the key that sent it$/;
+const REVOKED = /^a revoked key orders nothing$/;
 const ALIKE = /^all answers under one key are equal$/;
+
+/** Longer than any load, and than a revoked key may still be used. */
+const HOUR_MS = 3_600_000;
 
 /** A transfer of one order under a key, completed. */
 const PAID =
@@ -133,6 +140,58 @@ const PLANTS: readonly Plant[] = [
     fits: (attempt) => attempt.intent.kind === 'read' && attempt.status === 200,
     answer: () => ({ status: 404, code: 'transfer_not_found', named: null, reported: [] }),
     rule: LOST,
+  },
+  {
+    what: 'a transfer that names another key',
+    sql: `update transfers set ordered_by = 'abcdefghijkm' where id in (select id from ${PAID} as paid)`,
+    rule: ORDERED_BY,
+  },
+  {
+    what: 'a transfer that names no key',
+    sql: `update transfers set ordered_by = null where id in (select id from ${PAID} as paid)`,
+    rule: ORDERED_BY,
+  },
+  {
+    what: 'an expiry that names a key',
+    sql: `update transfers set kind = 'expiry', parent_id = id, from_entry_number = null, to_entry_number = null
+      where id in (select id from ${PAID} as paid)`,
+    rule: ORDERED_BY,
+  },
+  {
+    what: 'a success under a key that was revoked long before',
+    fits: isPayment,
+    answer: ({ sentAt, readAt }) => ({ sentAt: sentAt + HOUR_MS, readAt: readAt + HOUR_MS }),
+    rule: REVOKED,
+  },
+  {
+    what: 'an order without an answer that was stored under a key that was revoked long before',
+    fits: isPayment,
+    answer: ({ sentAt }) => ({
+      sentAt: sentAt + HOUR_MS,
+      status: null,
+      broken: 'hung up',
+      named: null,
+      reported: [],
+    }),
+    rule: REVOKED,
+  },
+  {
+    what: 'a 401 under a valid key',
+    fits: (attempt) => attempt.intent.kind === 'refusable',
+    answer: () => ({ status: 401, code: 'unauthorized' }),
+    rule: EARNED,
+  },
+  {
+    what: 'a 401 for a stored transfer',
+    fits: isPayment,
+    answer: ({ readAt }) => ({
+      status: 401,
+      code: 'unauthorized',
+      named: null,
+      reported: [],
+      readAt: readAt + HOUR_MS,
+    }),
+    rule: REFUSED,
   },
   {
     what: 'a transfer that is pending again after it was final',
@@ -340,11 +399,15 @@ const PLANTS: readonly Plant[] = [
 
 let healthy: TestDatabase;
 let attempts: readonly Attempt[];
+let revocations: Revocations;
 
 before(async (t) => {
   healthy = await createDatabase(t);
   const service = await startService(t, { database: healthy, env: { LOG_LEVEL: 'warn' } });
-  const callers = new Callers({ targets: () => [service.url], draw: drawFrom(1), round: 0, recordPath: null });
+  const key = await makeKey(healthy);
+  await until(async () => (await fetch(`${service.url}/accounts`)).status === 401, { what: 'the key to be known' });
+  const [targets, keys] = [() => [service.url], () => [key]];
+  const callers = new Callers({ targets, keys, draw: drawFrom(1), round: 0, recordPath: null });
   onEnd(t, () => callers.close());
   await callers.openAccounts();
   callers.start();
@@ -362,6 +425,8 @@ before(async (t) => {
   await callers.settleDoubts();
   await service.stop();
   attempts = callers.attempts;
+  const now = Date.now();
+  revocations = new Map([[key.id, { from: now, by: now }]]);
   // A database with connections cannot be copied.
   await withAdmin(healthy.admin, async (client) => {
     await client.query(`alter database ${healthy.name} with allow_connections false`);
@@ -425,7 +490,7 @@ test('judge: it finds an account that two orders opened', async (t) => {
 });
 
 async function judge(database: TestDatabase, reported: readonly Attempt[]): Promise<Violation[]> {
-  const evidence = { admin: database.admin, attempts: reported };
+  const evidence = { admin: database.admin, attempts: reported, revocations };
   return [...(await judgeAnswers(evidence)), ...(await judgeBooks(evidence))];
 }
 

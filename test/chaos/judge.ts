@@ -6,8 +6,9 @@ import { findViolations } from '../support/promises/check.ts';
 import { type Attempt, type Intent, isAccepted, isRefusal, type Order, type Reported } from './attempt.ts';
 import { GHOST, NEWCOMER, POOR } from './callers.ts';
 import { judgeChronology } from './chronology.ts';
+import { judgeKeys, type Revocations } from './keys.ts';
 
-export type Evidence = { admin: AdminSettings; attempts: readonly Attempt[] };
+export type Evidence = { admin: AdminSettings; attempts: readonly Attempt[]; revocations: Revocations };
 
 /** The broken promise, and its evidence. */
 export type Violation = { rule: string; detail: string };
@@ -25,6 +26,7 @@ type Stored = {
   status: string;
   failure_code: string | null;
   request_id: string;
+  ordered_by: string | null;
   journal_number: number | null;
   created_at: string;
 };
@@ -33,7 +35,7 @@ type Account = { account_number: string; journal_number: number | null };
 
 const INT8 = 20;
 const COLUMNS = `
-  id, group_id, group_position, atomic, kind, parent_id, from_account, to_account, amount,
+  id, group_id, group_position, atomic, kind, parent_id, from_account, to_account, amount, ordered_by,
   to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as created_at,
   coalesce(request_id, id::text) as request_id`;
 const ALL = `
@@ -43,11 +45,11 @@ const ALL = `
 
 /** Refusals of malformed requests: no order of a caller may receive one, except those made for it. */
 const REFUSABLE = new Set(['amount_not_positive', 'same_account']);
-/** Statuses that any well-formed request may receive. */
-const EXPECTED = new Set([200, 201, 202, 429, 503]);
+/** Statuses that any well-formed request may receive; judgeKeys has the reason of each 401. */
+const EXPECTED = new Set([200, 201, 202, 401, 429, 503]);
 
 /** Compares answers with the stored rows. Cheap: reads only the rows of these attempts. */
-export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Violation[]> {
+export async function judgeAnswers({ admin, attempts, revocations }: Evidence): Promise<Violation[]> {
   return await withClient(admin, async (client) => {
     const requestIds = attempts.map(({ requestId }) => requestId);
     const named = attempts.flatMap(({ named, opened }) => [
@@ -81,6 +83,7 @@ export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Viola
         keys: new Set(holders.rows.map((row) => row.key)),
       }),
       ...judgeChronology(attempts, stored.rows),
+      ...judgeKeys(attempts, stored.rows, revocations),
       ...(await judgeFailures(client, stored.rows)),
     ];
     return findings;
@@ -88,17 +91,19 @@ export async function judgeAnswers({ admin, attempts }: Evidence): Promise<Viola
 }
 
 /** Recomputes the books: checks the promises in SQL, and that every stored transfer was ordered. */
-export async function judgeBooks({ admin, attempts }: Evidence): Promise<Violation[]> {
+export async function judgeBooks({ admin, attempts, revocations }: Evidence): Promise<Violation[]> {
   return await withClient(admin, async (client) => {
     const requestIds = attempts.map(({ requestId }) => requestId);
     const strangers = await client.query<Stored>(
       `select * from (${ALL}) as stored where kind <> 'expiry' and request_id <> all($1::text[])`,
       [requestIds],
     );
+    const expiries = await client.query<Stored>(`select * from (${ALL}) as stored where kind = 'expiry'`);
     const remaining = await client.query<{ id: string }>('select id from pending_transfers');
     await client.query('begin isolation level repeatable read, read only');
     const broken = await findViolations(client);
     return [
+      ...judgeKeys([], expiries.rows, revocations),
       ...strangers.rows.map(({ id, request_id }) => ({
         rule: 'every stored transfer was ordered',
         detail: `${id} by ${request_id}`,

@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 import { type Attempt, isAccepted } from './attempt.ts';
 import { Callers } from './callers.ts';
 import type { Fault } from './fault.ts';
-import { judgeAnswers, judgeBooks, type Violation } from './judge.ts';
+import { type Evidence, judgeAnswers, judgeBooks, type Violation } from './judge.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { System } from './system.ts';
 
@@ -92,9 +92,11 @@ async function runStretch(
   const timing = short ? SHORT_SILENCES : {};
   const shape = { ...fault.shape, env: { ...timing, ...fault.shape.env } };
   const system = await System.open(scope, postgres, shape);
+  await system.addKey();
   const all: Attempt[] = [];
   const callersAt = (round: number): Callers => {
-    const callers = new Callers({ targets: () => system.urls, draw: drawAt(`load ${round}`), round, recordPath });
+    const [targets, keys] = [() => system.urls, () => system.keys];
+    const callers = new Callers({ targets, keys, draw: drawAt(`load ${round}`), round, recordPath });
     onEnd(scope, () => callers.close());
     return callers;
   };
@@ -142,7 +144,7 @@ async function runStretch(
     );
     await fault.restore?.(context);
     await system.started();
-    violations.push(...(await judgeAnswers({ admin: system.admin, attempts: callers.attempts })));
+    violations.push(...(await judgeAnswers({ ...evidenceOf(system), attempts: callers.attempts })));
     violations.push(...system.complaints.splice(0).map((detail) => ({ rule: 'the fault itself', detail })));
     all.push(...callers.attempts);
     result.rounds += 1;
@@ -155,10 +157,14 @@ async function runStretch(
     for (const { rule, detail } of violations.slice(0, 5)) log(`  ${rule}: ${detail.slice(0, 1000)}`);
   }
   if (options.signal?.aborted) return;
-  const evidence = { admin: system.admin, attempts: all };
+  const evidence = { ...evidenceOf(system), attempts: all };
   const final = [...(await judgeAnswers(evidence)), ...(await judgeBooks(evidence)), ...(await runAudit(system))];
   const known = new Set(result.violations.map(({ rule, detail }) => `${rule} ${detail}`));
   result.violations.push(...final.filter(({ rule, detail }) => !known.has(`${rule} ${detail}`)));
+}
+
+function evidenceOf({ admin, revocations }: System): Omit<Evidence, 'attempts'> {
+  return { admin, revocations };
 }
 
 /** The operator's view: the service's own audit must agree with the judge. */

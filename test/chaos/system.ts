@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { type AdminSettings, renderDatabaseUrl } from '../support/database.ts';
+import { makeKey, revoke, type TestKey } from '../support/keys.ts';
 import { makeFolder, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { mountSmallDisk } from '../support/disk.ts';
@@ -11,6 +12,7 @@ import { findPostmaster, OWNER, type Postgres, RUNTIME, startPostgres } from '..
 import { Canceler } from '../support/canceler.ts';
 import { Proxy } from '../support/proxy.ts';
 import { preloadClock, type Clock } from './clock.ts';
+import type { Revocation } from './keys.ts';
 
 /** Room for a database and some load. */
 const DISK_MIB = 512;
@@ -41,6 +43,8 @@ export class System {
   readonly #running = new Map<number, Service>();
   readonly #starting = new Set<Promise<void>>();
   readonly #ending = new WeakSet<Service>();
+  #keys: readonly TestKey[] = [];
+  readonly #revocations = new Map<string, Revocation>();
   /** Observed violations, in sentences. The judge takes them. */
   readonly complaints: string[] = [];
   readonly admin: AdminSettings;
@@ -125,6 +129,45 @@ export class System {
     this.admin = parts.admin;
     this.postgres = parts.postgres;
     this.proxy = parts.proxy;
+  }
+
+  /** The keys that callers know, the oldest first. One of them may have been revoked a moment ago. */
+  get keys(): readonly TestKey[] {
+    return this.#keys;
+  }
+
+  /** All revocations, by the id of the key. */
+  get revocations(): ReadonlyMap<string, Revocation> {
+    return this.#revocations;
+  }
+
+  /** Makes a key with all scopes, and gives it to the callers when every service knows it. */
+  async addKey(): Promise<void> {
+    const key = await makeKey(this);
+    for (const url of this.urls) {
+      // Without any key, a service serves every caller of its own machine.
+      await untilAnswered(url, {}, 401);
+      await untilAnswered(url, key.headers, 200);
+    }
+    this.#keys = [...this.#keys, key];
+  }
+
+  /** Revokes the oldest key. The callers find out by themselves. */
+  async revokeKey(): Promise<{ key: TestKey; by: number }> {
+    const [key] = this.#keys;
+    if (!key) throw new Error('There is no key.');
+    const from = Date.now();
+    // Before the statement, because a service may notice it before the statement is answered.
+    this.#revocations.set(key.id, { from, by: Infinity });
+    await revoke(this, key);
+    const by = Date.now();
+    this.#revocations.set(key.id, { from, by });
+    return { key, by };
+  }
+
+  /** Takes the revoked keys from the callers. */
+  forgetRevokedKeys(): void {
+    this.#keys = this.#keys.filter(({ id }) => !this.#revocations.has(id));
   }
 
   get env(): Record<string, string> {
@@ -280,4 +323,13 @@ export class System {
   async #startAll(): Promise<void> {
     await Promise.all(Array.from({ length: this.#shape.services }, async (_, place) => await this.start(place)));
   }
+}
+
+async function untilAnswered(url: string, headers: Record<string, string>, expected: number): Promise<void> {
+  const isAnswered = async (): Promise<boolean> => {
+    const answer = await fetch(new URL('/accounts?limit=1', url), { headers });
+    await answer.arrayBuffer();
+    return answer.status === expected;
+  };
+  await until(isAnswered, { timeoutMs: 30_000, what: `an answer of ${expected} to a key` });
 }

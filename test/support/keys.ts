@@ -2,7 +2,9 @@
 import { type AccessLimits, NO_LIMITS, type Scope, SCOPES } from '../../src/domain/access.ts';
 import type { Ledger } from '../../src/domain/ledger.ts';
 import { digestOf, makeKeyId, makeSecret, renderKey } from '../../src/key-text.ts';
-import type { TestDatabase } from './database.ts';
+
+/** What runs a statement as the superuser. */
+type Database = { readonly query: (sql: string, parameters?: unknown[]) => Promise<unknown> };
 
 export type TestKey = { readonly id: string; readonly text: string; readonly headers: { authorization: string } };
 
@@ -16,7 +18,7 @@ type KeyOptions = {
 };
 
 /** Makes a key of every ledger with all scopes, unless the options override it. A running service knows it within a second. */
-export async function makeKey(database: TestDatabase, options: KeyOptions = {}): Promise<TestKey> {
+export async function makeKey(database: Database, options: KeyOptions = {}): Promise<TestKey> {
   const { scopes = SCOPES, ledger = null, expiresIn = null } = options;
   const limits = { ...NO_LIMITS, ...options.limits };
   const [id, secret] = [makeKeyId(), makeSecret()];
@@ -47,7 +49,7 @@ export function keyOf(id: string, secret: string): TestKey {
   return { id, text, headers: { authorization: `Bearer ${text}` } };
 }
 
-export async function revoke(database: TestDatabase, { id }: TestKey): Promise<void> {
+export async function revoke(database: Database, { id }: TestKey): Promise<void> {
   await database.query(
     `with bumped as (update access_state set version = version + 1)
      update api_keys set revoked_at = now() where id = $1`,
