@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { z } from 'zod';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
-import { Connections, prefixOf } from './connections.ts';
+import { type ConnectionOptions, Connections, prefixOf } from './connections.ts';
 import type { Tally } from './tally.ts';
 
 const FEED_PAUSE_MS = 20;
@@ -24,6 +24,7 @@ export type PlannedTransfer = { readonly from: number; readonly to: number; read
 export class Caller {
   readonly #url: string;
   readonly #ledger: string;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #connections: Connections;
   readonly #prefix: string;
   readonly #tally: Tally;
@@ -35,9 +36,10 @@ export class Caller {
   readonly #early = new Map<string, number>();
 
   /** `prefix`: the beginning of the numbers of the test's accounts. */
-  constructor(options: { url: string; ledger?: string; connections: number; prefix: string; tally: Tally }) {
+  constructor(options: ConnectionOptions & { connections: number; prefix: string; tally: Tally }) {
     this.#url = options.url;
     this.#ledger = options.ledger ?? MAIN_LEDGER.name;
+    this.#headers = options.headers ?? {};
     this.#prefix = options.prefix;
     this.#tally = options.tally;
     this.#connections = new Connections(options, options.connections);
@@ -97,7 +99,8 @@ export class Caller {
   }
 
   async #readFeed(after: number): Promise<z.output<typeof page>> {
-    const { body } = await request(`${this.#url}${prefixOf(this.#ledger)}/events?after=${after}&limit=1000`);
+    const path = `${prefixOf(this.#ledger)}/events?after=${after}&limit=1000`;
+    const { body } = await request(`${this.#url}${path}`, { headers: this.#headers });
     return page.parse(await body.json());
   }
 

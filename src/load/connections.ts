@@ -5,14 +5,23 @@ import { MAIN_LEDGER } from '../domain/ledger.ts';
 
 export type Answered = [status: number, text: string];
 
+export type ConnectionOptions = {
+  readonly url: string;
+  readonly ledger?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
 export class Connections {
   readonly #all: readonly Client[];
   readonly #prefix: string;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #free: Client[];
   readonly #waiting: ((client: Client) => void)[] = [];
 
-  constructor({ url, ledger = MAIN_LEDGER.name }: { url: string; ledger?: string | undefined }, count: number) {
+  /** `headers`: sent with every request. */
+  constructor({ url, ledger = MAIN_LEDGER.name, headers = {} }: ConnectionOptions, count: number) {
     this.#prefix = prefixOf(ledger);
+    this.#headers = headers;
     this.#all = Array.from({ length: count }, () => new Client(url, { pipelining: 1 }));
     this.#free = [...this.#all];
   }
@@ -34,7 +43,8 @@ export class Connections {
   ): Promise<Answered> {
     const client = this.#free.pop() ?? (await new Promise<Client>((resolve) => this.#waiting.push(resolve)));
     try {
-      return await exchange(client, { method, path: `${this.#prefix}${path}`, headers, body });
+      const all = { ...this.#headers, ...headers };
+      return await exchange(client, { method, path: `${this.#prefix}${path}`, headers: all, body });
     } finally {
       const next = this.#waiting.shift();
       if (next) next(client);

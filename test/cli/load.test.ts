@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { type Scope, SCOPES } from '../../src/domain/access.ts';
+import { makeKey, type TestKey } from '../support/keys.ts';
 import { checkPromises } from '../support/promises/check.ts';
-import { MAIN, type Program, request, startProgram, startService } from '../support/service.ts';
+import { MAIN, makeFolder, type Program, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 test('load: a broken feed is followed again, and transfers settled meanwhile are counted', async (t) => {
@@ -127,6 +131,93 @@ test('load: an unreachable service is not reported as an unreachable database', 
   assert.deepEqual(await stranger.exited, { code: 1, signal: null });
   assert.match(stranger.output(), /is not GopherPay: check --url\.\n$/);
 });
+
+test('load: every request carries the key of --key-file', async (t) => {
+  const { database, url } = await startBooks(t);
+  const key = await makeKey(database);
+  await untilClosed(url);
+  const path = await writeKey(t, `${key.text}\n`);
+  const program = await startLoad(t, url, ['--yes', '--json', '--duration=1', '--accounts=7', `--key-file=${path}`]);
+  assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
+  const { accepted, settled, failed } = JSON.parse(program.stdout());
+  assert.ok(accepted > 0);
+  assert.deepEqual({ settled, failed }, { settled: accepted, failed: 0 });
+  assert.equal((await assertSwept(database)).length, 7);
+  const keys = await database.query(
+    `select distinct ordered_by from transfers where from_account like 'LOAD-%' or to_account like 'LOAD-%'`,
+  );
+  assert.deepEqual(keys, [{ ordered_by: key.id }]);
+  assert.ok(!program.output().includes(key.text), 'The key is not printed.');
+});
+
+test('load: a service with keys needs one, and the sentence says how to create it', async (t) => {
+  const { database, url } = await startBooks(t);
+  await makeKey(database);
+  await untilClosed(url);
+  const without = await startLoad(t, url, ['--yes', '--accounts=2']);
+  assert.deepEqual(await without.exited, { code: 2, signal: null });
+  assert.match(
+    without.output(),
+    /^The service needs a key: create one with `gopherpay keys create --name=load --scopes=[a-z:,]+` and pass --key-file\.\n$/,
+  );
+  const unknown = await startLoad(t, url, ['--yes', `--key-file=${await writeKey(t, 'gp_unknown')}`]);
+  assert.deepEqual(await unknown.exited, { code: 1, signal: null });
+  assert.match(unknown.output(), /^The service refuses the key in --key-file: The key is unknown, .*\n$/);
+  assert.equal(await countAccounts(database), 0);
+});
+
+test('load: a key with too few scopes is refused before anything is written', async (t) => {
+  const { database, url } = await startBooks(t);
+  // With other scopes than those of the sentence, which are the ones that the test needs.
+  const needed: readonly Scope[] = [
+    'accounts:read',
+    'accounts:write',
+    'accounts:admin',
+    'transfers:write',
+    'funding:write',
+    'events:read',
+    'statements:read',
+  ];
+  for (const scope of needed) {
+    const key = await makeKey(database, { scopes: SCOPES.filter((each) => each !== scope) });
+    await untilKnown(url, key);
+    const program = await startLoad(t, url, ['--yes', `--key-file=${await writeKey(t, key.text)}`]);
+    assert.deepEqual(await program.exited, { code: 1, signal: null });
+    const sentence = `The key in --key-file lacks the scope ${scope}: a load test needs --scopes=${needed.join(',')}.\n`;
+    assert.equal(program.output(), sentence);
+  }
+  const narrow = await makeKey(database, { limits: { accountPrefix: 'SHOP-' } });
+  await untilKnown(url, narrow);
+  const program = await startLoad(t, url, ['--yes', `--key-file=${await writeKey(t, narrow.text)}`]);
+  assert.deepEqual(await program.exited, { code: 1, signal: null });
+  assert.match(program.output(), /^The key in --key-file cannot be used for a load test: The key is limited to .*\n$/);
+  assert.equal(await countAccounts(database), 0);
+});
+
+test('load: a key file that cannot be used is reported with its path', async (t) => {
+  const path = await writeKey(t, 'one\ntwo\n');
+  const two = await startLoad(t, 'http://127.0.0.1:1/', ['--yes', `--key-file=${path}`]);
+  assert.deepEqual(await two.exited, { code: 2, signal: null });
+  assert.equal(two.output(), `${path} is not a key: --key-file names a file with one key, in one line.\n`);
+  const missing = await startLoad(t, 'http://127.0.0.1:1/', ['--yes', `--key-file=${path}.missing`]);
+  assert.deepEqual(await missing.exited, { code: 2, signal: null });
+  assert.match(missing.output(), /^The file of --key-file cannot be read: ENOENT.*\.missing'\.\n$/);
+});
+
+async function writeKey(t: TestContext, text: string): Promise<string> {
+  const path = join(await makeFolder(t), 'load.key');
+  await writeFile(path, text);
+  return path;
+}
+
+async function untilClosed(url: string): Promise<void> {
+  await until(async () => (await request({ url }, 'GET', '/accounts')).status === 401, { what: 'the first key' });
+}
+
+async function untilKnown(url: string, { headers }: TestKey): Promise<void> {
+  const isKnown = async () => (await request({ url }, 'GET', '/accounts/x', undefined, headers)).status !== 401;
+  await until(isKnown, { what: 'the key to be known' });
+}
 
 /** A service, and books in which another account has money already. */
 async function startBooks(t: TestContext): Promise<{ database: TestDatabase; url: string }> {

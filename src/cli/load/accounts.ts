@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { EXTERNAL } from '../../domain/account.ts';
 import { CommandError, EXIT } from '../command.ts';
-import { serviceAway } from './balances.ts';
 import { Connections } from '../../load/connections.ts';
+import { headersOf, serviceAway, type Target } from './target.ts';
 
 const AT_ONCE = 64;
 const RETRY_MS = 50;
@@ -24,10 +24,10 @@ export class TestAccounts {
   /** Accounts that were requested, whether or not the answer arrived. */
   #asked = 0;
 
-  constructor({ url, ledger, prefix }: { url: string; ledger: string; prefix: string }) {
-    this.#url = url;
+  constructor(target: Target, prefix: string) {
+    this.#url = target.url;
     this.#prefix = prefix;
-    this.#connections = new Connections({ url, ledger }, AT_ONCE);
+    this.#connections = new Connections({ ...target, headers: headersOf(target) }, AT_ONCE);
   }
 
   /** Opens `count` accounts with the balances that `fundOf` returns, until `signal` is aborted. */

@@ -1,5 +1,6 @@
 // gopherpay load: a load tester. Closed loop: every connection sends the next request when it has its answer. Open loop (--rate):
 // requests start on schedule even if the service is late. Every latency counts from the intended start, so that a stall is visible.
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { defineCommand } from 'citty';
 import { toError } from '../../db/connection/errors.ts';
@@ -10,6 +11,7 @@ import { readBalances } from './balances.ts';
 import { type LoadOptions, OPTIONS } from './options.ts';
 import { renderTable } from './render.ts';
 import { runTest } from './run.ts';
+import type { Target } from './target.ts';
 import type { Summary } from '../../load/tally.ts';
 
 /** The exit code if a threshold was not met. */
@@ -23,6 +25,11 @@ export const load = defineCommand({
   args: {
     url: { type: 'string', description: 'The service (http://127.0.0.1:8080)' },
     ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
+    'key-file': {
+      type: 'string',
+      description: 'A file with the key to use, if the service has keys',
+      valueHint: 'FILE',
+    },
     yes: { type: 'boolean', description: 'Do not ask before money is moved; needed where there is no terminal' },
     connections: { type: 'string', description: 'Connections (64)' },
     rate: { type: 'string', description: 'Open loop: requests per second, on schedule. Closed loop by default' },
@@ -47,11 +54,12 @@ export const load = defineCommand({
       throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
     }
     await interruptible(async (signal) => {
+      const target = { ...options, key: await readKey(options['key-file']) };
       // Before the question: there is nothing to confirm if the service is unreachable.
-      await readBalances(options);
+      await readBalances(target);
       if (!options.yes) await confirm(options, signal);
-      const { prefix, summary, swept } = await runTest(options, signal);
-      const books = await readBalances(options).catch((error: unknown) => toError(error));
+      const { prefix, summary, swept } = await runTest(options, target, signal);
+      const books = await readBalances(target).catch((error: unknown) => toError(error));
       const unbalanced = books instanceof Error ? null : books.unbalanced;
       if (summary) {
         const { seed } = options;
@@ -64,6 +72,17 @@ export const load = defineCommand({
     });
   },
 });
+
+/** The key in a file, without the end of its line. A key in an argument would be shown in the list of processes. */
+async function readKey(path: string | undefined): Promise<Target['key']> {
+  if (path === undefined) return null;
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new CommandError(EXIT.wrongUsage, `The file of --key-file cannot be read: ${toError(error).message}.`);
+  });
+  const key = text.trimEnd();
+  if (/^[\x21-\x7e]+$/.test(key)) return key;
+  throw new CommandError(EXIT.wrongUsage, `${path} is not a key: --key-file names a file with one key, in one line.`);
+}
 
 /** Asks on the terminal. Throws unless the answer is yes. */
 async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void> {

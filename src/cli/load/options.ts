@@ -23,6 +23,7 @@ export const OPTIONS = {
     .transform((text) => new URL(text).origin)
     .default('http://127.0.0.1:8080'),
   ledger: ledgerName.default(MAIN_LEDGER.name),
+  'key-file': z.string().optional(),
   yes: z.boolean().default(false),
   connections: whole(1, 10_000).default(64),
   rate: number(0.1, 1_000_000).optional(),
