@@ -90,6 +90,7 @@ function listBarsOfTree(suffix: string): Bar[] {
     processor('wait-256', 105),
     processor('bulk', 55),
     compare('single-256', 'bare-http', least(0.55)),
+    compare('keyed-256', 'single-256', least(0.97)),
     compare('bulk', 'sql', least(0.95)),
     timeToFinal('P50', 3),
     timeToFinal('P99', 10),

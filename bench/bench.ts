@@ -89,6 +89,15 @@ export async function makeLedger(
   }
 }
 
+/** Makes a key with all scopes by the command of a checkout, and returns its text. */
+export async function createKey(bench: Bench, tree: string, database: string): Promise<string> {
+  const command = [join(tree, 'src/cli/main.js'), 'keys', 'create', '--name=benchmark', '--scopes=all'];
+  return await runToEnd(process.execPath, command, {
+    cwd: bench.folder,
+    env: databaseEnvironment(bench.cluster.settingsOf(database)),
+  });
+}
+
 /** Audits a whole database with `gopherpay audit`, including the hash chain; null if the books are consistent. */
 export async function audit(bench: Bench, tree: string, database: string): Promise<string | null> {
   try {

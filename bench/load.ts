@@ -35,6 +35,8 @@ export type Load = {
   readonly rate?: () => number;
   /** With wrk: transfers are spread over the ledgers l1, l2 and so on, up to this one. */
   readonly ledgers?: number;
+  /** With wrk: the key that every request carries. */
+  readonly key?: string;
   /** With wrk: every request opens an account. */
   readonly opens?: boolean;
 };

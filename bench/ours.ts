@@ -1,7 +1,7 @@
 // Subjects that are the service: it runs as its own process, the load comes from another one, and the books are audited after
 // the last turn.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ACCOUNTS, audit, type Bench, makeLedger, startService, withConnection } from './bench.ts';
+import { ACCOUNTS, audit, type Bench, createKey, makeLedger, startService, withConnection } from './bench.ts';
 import { BrokenPromise, type Subject, type Measured, type Run, type Unit } from './subject.ts';
 import { type Count, countCompleted, countOpened } from './counts.ts';
 import { type Load, type Loaded, putLoad } from './load.ts';
@@ -19,6 +19,8 @@ export type Ours = Pick<Subject, 'name' | 'what'> & {
   readonly tree: string;
   readonly needs?: readonly string[];
   readonly load: Load;
+  /** Whether the service has a key, which every request carries. */
+  readonly keyed?: boolean;
   readonly settings?: Readonly<Record<string, string>>;
   /** Transfers that are in the books before the first turn. */
   readonly history?: number;
@@ -34,10 +36,11 @@ export function databaseOf(name: string): string {
 /** The service of a checkout under a load. */
 export function ours(
   bench: Bench,
-  { name, what, tree, needs = [], load, settings = {}, history = 0, figure }: Ours,
+  { name, what, tree, needs = [], load, keyed = false, settings = {}, history = 0, figure }: Ours,
 ): Subject {
   const database = databaseOf(name);
   const accounts = load.accounts ?? ACCOUNTS;
+  let key: string | null = null;
   return {
     name,
     what,
@@ -46,6 +49,7 @@ export function ours(
     prepare: async () => {
       if (load.generator === 'wrk') await requireWrk();
       await makeLedger(bench, tree, database, { accounts, transfers: history });
+      if (keyed) key = await createKey(bench, tree, database);
     },
     run: async (seconds) => {
       const startedAt = Date.now();
@@ -54,7 +58,13 @@ export function ours(
       let loaded: Loaded;
       let remembered: Measured;
       try {
-        loaded = await putLoad(bench, service, service.url, { ...load, accounts }, seconds);
+        loaded = await putLoad(
+          bench,
+          service,
+          service.url,
+          { ...load, ...(key !== null && { key }), accounts },
+          seconds,
+        );
         await awaitSettled(bench, database);
       } finally {
         remembered = memory.end();

@@ -64,7 +64,7 @@ function insertChanges(accounts: number): string {
     )
     insert into job (number, transfer_count, change_count, digest)
     select number, 0, 1,
-      sha256(convert_to(concat_ws(chr(31), account_number, currency, 1, encode(seal, 'hex')) || chr(30), 'UTF8'))
+      sha256(convert_to(concat_ws(chr(31), account_number, currency, 1, encode(seal, 'hex'), '', '') || chr(30), 'UTF8'))
     from opened`;
 }
 
@@ -120,12 +120,12 @@ function insertEntries(rows: string): string {
     ) as side (entry_number, amount, balance, account_number)`;
 }
 
-// The form of a record is that of docs/decisions/0013-journal.md: 24 fields, most of them empty here.
+// The form of a record is that of docs/decisions/0013-journal.md: 26 fields, most of them empty here.
 function insertJobs(rows: string): string {
   const record = `
     concat_ws(
       chr(31), id, from_account, to_account, amount, 'USD', 'completed', '', '', '', '', ${microsOf('instant')},
-      from_entry, from_balance, to_entry, to_balance, 'transfer', '', '', '', '', '', '', '', ''
+      from_entry, from_balance, to_entry, to_balance, 'transfer', '', '', '', '', '', '', '', '', '', ''
     ) || chr(30)`;
   return `
     insert into job (number, transfer_count, change_count, digest)

@@ -75,6 +75,13 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
     }),
     closedLoop('single-64', { connections: 64, wait: false }),
     closedLoop('single-256', { connections: 256, wait: false }),
+    service({
+      name: 'keyed-256',
+      what: 'Ours: as single-256, by a service that has a key, which every request carries.',
+      needs: [single256],
+      load: { generator: 'wrk', connections: 256 },
+      keyed: true,
+    }),
     closedLoop('wait-64', { connections: 64, wait: true }),
     closedLoop('wait-256', { connections: 256, wait: true }),
     service({

@@ -75,7 +75,9 @@ export async function putWrk(
       ...(measured.refused === 0 ? { acceptMeanMs: meanMs, acceptP50Ms: p50Ms, acceptP99Ms: p99Ms } : {}),
       ...(measured.refused === 0 && load.wait ? { finalMeanMs: meanMs, finalP50Ms: p50Ms, finalP99Ms: p99Ms } : {}),
     };
-    const shown = options.map((option) => (option.includes(' ') ? `'${option}'` : option.replace(url, 'URL')));
+    // The results name no key.
+    const texts = options.map((option) => option.replace(url, 'URL').replace(load.key ?? url, 'KEY'));
+    const shown = texts.map((text) => (text.includes(' ') ? `'${text}'` : text));
     const command = [PROGRAM, ...shown].join(' ');
     return { window, reported, accepted: accepted + warmedUp.requests - warmedUp.refused, command };
   } finally {
@@ -85,7 +87,11 @@ export async function putWrk(
 
 function optionsOf(load: Load, url: string, seconds: number): string[] {
   const { connections = CONNECTIONS, accounts = ACCOUNTS, wait = false, ledgers = 0, opens = false, rate } = load;
-  const headers = ['Content-Type: application/json', ...(wait ? ['Prefer: wait=5'] : [])];
+  const headers = [
+    'Content-Type: application/json',
+    ...(wait ? ['Prefer: wait=5'] : []),
+    ...(load.key === undefined ? [] : [`Authorization: Bearer ${load.key}`]),
+  ];
   // A new one for every run, because it is part of the numbers of opened accounts.
   const seed = Math.floor(Math.random() * 2 ** 31);
   const script = [opens ? 'openings' : 'transfers', accounts, PREFIX, ledgers, Math.round(rate?.() ?? 0), seed];
