@@ -1,6 +1,7 @@
 // One case is one request, generated from the service's own description of an operation: valid, or with one or two
 // mutations. It is plain data, so that fast-check can shrink it and a person can send it again.
 import * as fc from 'fast-check';
+import type { Credential } from './credentials.ts';
 import { type Json, mutate, mutation, render, valid } from './json-text.ts';
 import { FIXTURE_LEDGER, ID_TOKENS, knownText, NOWHERE_ID, edgeCaseLiteral, pathText } from './edge-cases.ts';
 import {
@@ -27,9 +28,11 @@ export type Case = {
   readonly chunked: boolean;
   /** What is wrong with it on purpose. If nothing is, the service has no reason to call it ill-formed. */
   readonly mutated: readonly string[];
+  /** The key of the caller. Undefined: the service has no keys. */
+  readonly credential?: Credential;
 };
 
-/** The ids for which the tokens in a case stand. */
+/** The ids and keys for which the tokens in a case stand. */
 export type Ids = ReadonlyMap<string, string>;
 
 /** Nothing most of the time, and nothing again when fast-check looks for a smaller case. */
@@ -123,6 +126,8 @@ const ledgerName = fc.oneof(
 const CURSORS: Readonly<Record<string, readonly string[]>> = {
   '/ledgers': ['main', FIXTURE_LEDGER],
   '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
+  '/approvals': [NOWHERE_ID],
+  '/audit-log': [NOWHERE_ID],
   '/transfers': ['settled', 'pending'].map((stage) =>
     Buffer.from(
       JSON.stringify(
@@ -179,6 +184,7 @@ function withType(headers: readonly Header[], body: string | null): Case['header
 }
 
 const TOKEN = new RegExp(ID_TOKENS.join('|'), 'gi');
+const KEY_TOKEN = /~\w+~/g;
 
 /** The bytes to send. */
 export function renderCase(each: Case, ids: Ids): Buffer {
@@ -187,7 +193,11 @@ export function renderCase(each: Case, ids: Ids): Buffer {
   const present = new Set(each.headers.map(([name]) => name.toLowerCase()));
   const lines = [`${each.method} ${resolve(each.target)} HTTP/1.1`];
   if (!present.has('host')) lines.push('Host: x');
-  for (const [name, value] of each.headers) lines.push(`${name}: ${value}`);
+  for (const [name, value] of each.headers) {
+    lines.push(
+      `${name}: ${name === 'Authorization' ? value.replaceAll(KEY_TOKEN, (token) => ids.get(token) ?? token) : value}`,
+    );
+  }
   if (body !== null) lines.push(each.chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`);
   const content = body !== null && each.chunked ? chunk(body) : (body ?? '');
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${content}`, 'latin1');

@@ -35,8 +35,19 @@ test(`fuzz: a 429 of a repeatedly full queue stores nothing (seed ${SEED})`, asy
   const database = await createDatabase(t);
   const start = async () => await startService(t, { database, env: FULL_QUEUE_ENV });
   const { violation, statuses } = await fuzz(start, database, { cases: CASES / 2, seed: SEED, queueMayFill: true });
-  if (violation) assert.fail(renderViolation(violation, true));
+  if (violation) assert.fail(renderViolation(violation, { queueMayFill: true }));
   const refused = [...statuses.values()].reduce((sum, counts) => sum + (counts.get('429') ?? 0), 0);
   t.diagnostic(`${refused} requests were answered with 429`);
   assert.ok(refused > 0, 'The queue was full at times.');
+});
+
+test(`fuzz: no request exceeds what its key allows (seed ${SEED})`, { timeout: 180_000 }, async (t) => {
+  const database = await createDatabase(t);
+  const start = async () => await startService(t, { database, env: FUZZ_ENV });
+  const { violation, statuses } = await fuzz(start, database, { cases: CASES, seed: SEED, keys: true });
+  if (violation) assert.fail(renderViolation(violation, { keys: true }));
+  const seen = new Set([...statuses.values()].flatMap((counts) => [...counts.keys()]));
+  for (const status of ['200', '201', '202', '204', '401', '403']) {
+    assert.ok(seen.has(status), `no case was answered with ${status}`);
+  }
 });

@@ -3,8 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import type { Case } from './cases.ts';
+import { isAccessRefusal, judgeAccessRefusal, judgeServed } from './judge-access.ts';
 import { flawOf, type Interface, type Operation } from './schema.ts';
+import { parse, pathOf, type Sent } from './sent.ts';
 import type { Answer, Outcome } from './wire.ts';
 
 /** The bytes that a body of a case may have; the service under test is set to the same. */
@@ -33,13 +34,6 @@ const problemForm = z.object({
   request_id: z.string(),
   errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
 });
-
-export type Sent = { readonly case: Case; readonly target: string; readonly body: Buffer | null };
-
-/** The path of a target, which may be in the absolute form. */
-export function pathOf(target: string): string {
-  return target.replace(/^http:\/\/x(?=\/)/, '').split('?')[0] ?? '';
-}
 
 /** The operation that a request means, found by its method (GET for HEAD) and its target; null if there is none. */
 export function meantBy(method: string, target: string, { operations }: Interface): Operation | null {
@@ -95,12 +89,15 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
     const leak = INSIDE.find((pattern) => pattern.test(requested));
     if (leak) wrong.push(`the answer exposes internals (${leak.source.slice(0, 30)}…): ${requested.slice(0, 300)}`);
   }
+  const isOfKey = sent.access !== undefined && isAccessRefusal(code);
+  if (isOfKey) wrong.push(...judgeAccessRefusal(answer, code, sent.access ?? null));
+  else if (isAccessRefusal(code)) wrong.push(`${code}, and the service has no keys`);
   const isIllFormed = [400, 403, 405, 413, 415, 417, 421, 431, 501].includes(answer.status);
   const isTooLarge = (sent.body?.length ?? 0) > BODY_BYTES_MAX;
   // @external has an account per currency, and a request may have to say which.
   const isUnclear = sent.target.includes('external') && detail.startsWith('@external has one account per currency');
   const isTooWide = code === 'filter_too_wide' && mayReadAll(sent.target);
-  if (mutated.length === 0 && isIllFormed && !isTooLarge && !isUnclear && !isTooWide) {
+  if (mutated.length === 0 && isIllFormed && !isTooLarge && !isUnclear && !isTooWide && !isOfKey) {
     wrong.push(`a request that is as described is called ill-formed: ${text.slice(0, 500)}`);
   }
   return wrong;
@@ -130,7 +127,7 @@ function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[
   if (!operation) return [`${answer.status}, and there is no such operation`];
   const types = operation.answers.get(answer.status);
   if (!types) return [`${answer.status} is not described for ${operation.name}`];
-  const wrong: string[] = [];
+  const wrong = sent.access === undefined ? [] : judgeServed(sent, answer, operation, sent.access);
   const contentType = answer.headers.get('content-type')?.split(';')[0] ?? '';
   const schema = types.get(contentType);
   if (types.size > 0 && !schema) wrong.push(`${contentType} is not described for ${operation.name}`);
@@ -243,12 +240,4 @@ function hasInexact(json: string): boolean {
     return value;
   });
   return found;
-}
-
-export function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

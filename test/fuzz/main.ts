@@ -1,5 +1,6 @@
 // npm run fuzz: sends random requests, made from the service's own description of its interface, to a service on a
-// database of its own, and looks for any violation. A tenth goes to a service whose queue is full repeatedly.
+// database of its own, and looks for any violation. A tenth goes to a service whose queue is full repeatedly, and half of the others to one with
+// keys.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createDatabase } from '../support/database.ts';
@@ -15,7 +16,8 @@ const USAGE = `npm run fuzz -- [options]
   --cases=N     requests (100000)
   --seed=N      sends the same again
   --path=PATH   only the case that was found before
-  --full-queue  all to a service whose queue is full time and again, instead of a tenth`;
+  --full-queue  all to a service whose queue is full time and again, instead of a tenth
+  --keys        all to a service with keys, instead of half`;
 
 const { values, cases, seed } = readOptions(USAGE, () => {
   const { values } = parseArgs({
@@ -23,7 +25,8 @@ const { values, cases, seed } = readOptions(USAGE, () => {
       cases: { type: 'string', default: '100000' },
       seed: { type: 'string', default: String(randomInt(2 ** 31)) },
       path: { type: 'string' },
-      'full-queue': { type: 'boolean' },
+      'full-queue': { type: 'boolean', default: false },
+      keys: { type: 'boolean', default: false },
     },
   });
   return {
@@ -54,25 +57,32 @@ try {
     say,
   );
   cleanups.push(() => server.stop());
-  const full = { queueMayFill: true, cases: values['full-queue'] ? cases : Math.floor(cases / 10) };
-  const roomy = { queueMayFill: false, cases: cases - full.cases };
-  // A case that was found before was found in one of the two.
-  const parts = values['full-queue'] ? [full] : values.path === undefined ? [roomy, full] : [roomy];
-  for (const { queueMayFill, cases: share } of parts) {
+  const [tenth, half] = [Math.floor(cases / 10), Math.floor(cases / 2)];
+  const { 'full-queue': queueMayFill, keys, path } = values;
+  // A case that was found before was found in one part.
+  const isOnePart = queueMayFill || keys || path !== undefined;
+  const parts = isOnePart
+    ? [{ queueMayFill, keys, cases }]
+    : [
+        { queueMayFill: false, keys: false, cases: cases - half - tenth },
+        { queueMayFill: false, keys: true, cases: half },
+        { queueMayFill: true, keys: false, cases: tenth },
+      ];
+  for (const { queueMayFill, keys, cases: share } of parts) {
     const database = await createDatabase(scope, server);
     const env = queueMayFill ? FULL_QUEUE_ENV : FUZZ_ENV;
     const start = async () => await startService(scope, { database, env });
     const startedAt = performance.now();
-    const options = { cases: share, seed, path: values.path, queueMayFill, onProgress: showProgress };
+    const options = { cases: share, seed, path, queueMayFill, keys, onProgress: showProgress };
     const report = await fuzz(start, database, options);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
     for (const line of renderStatuses(report)) say(line);
     if (report.violation) {
-      say(renderViolation(report.violation, queueMayFill));
+      say(renderViolation(report.violation, { queueMayFill, keys }));
       process.exitCode = VIOLATION_EXIT_CODE;
     }
-    const queue = queueMayFill ? ', with a queue that is full time and again' : '';
+    const queue = `${keys ? ', with keys' : ''}${queueMayFill ? ', with a queue that is full time and again' : ''}`;
     say(
       `${report.cases} cases in ${seconds} s, seed ${seed}${queue}: ${report.violation ? 'a violation' : 'no violation'}`,
     );

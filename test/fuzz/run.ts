@@ -6,9 +6,11 @@ import { checkPromises } from '../support/promises/check.ts';
 import { request, type Service } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { anyCase, bodyOf, type Case, type Ids, renderCase } from './cases.ts';
+import { makeKeys, withCredential } from './credentials.ts';
 import { setUp } from './fixtures.ts';
-import { BODY_BYTES_MAX, judge, meantBy, pathOf } from './judge.ts';
+import { BODY_BYTES_MAX, judge, meantBy } from './judge.ts';
 import { parseInterface } from './schema.ts';
+import { pathOf } from './sent.ts';
 import { Stored } from './stored.ts';
 import { Line } from './wire.ts';
 
@@ -41,6 +43,8 @@ export type Options = {
   path?: string | undefined;
   /** Whether 429 is an answer, and not a defect. */
   queueMayFill?: boolean;
+  /** Whether the service has keys. */
+  keys?: boolean;
   onProgress?: (done: number) => void;
 };
 
@@ -66,7 +70,9 @@ class Violation extends Error {
 export async function fuzz(start: () => Promise<Service>, database: TestDatabase, options: Options): Promise<Report> {
   let service = await start();
   const described = parseInterface((await request(service, 'GET', '/openapi.json')).text);
-  const ids = await setUp(service);
+  const fixtures = await setUp(service);
+  const keys = options.keys ? await makeKeys(service, database, options.seed) : null;
+  const ids: Ids = new Map([...fixtures, ...(keys?.texts ?? [])]);
   const stored = new Stored(database);
   await stored.begin();
   let lines = openLines(service);
@@ -85,10 +91,13 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
     if (failures === 0) count(statuses, each.operation, status);
     const target = renderTarget(each, ids);
     const operation = meantBy(each.method, target, described);
+    const { credential } = each;
+    const allowed = (credential?.isValid && keys?.allowed.get(credential.key)) || null;
     if (outcome.ended === 'answered' && operation) {
-      stored.note(operation, each.headers, pathOf(target), outcome.answer);
+      const ownLedger = allowed?.ledger ?? 'main';
+      stored.note(operation, { headers: each.headers, path: pathOf(target), ownLedger }, outcome.answer);
     }
-    const asked = { case: each, target, body: bodyOf(each, ids) };
+    const asked = { case: each, target, body: bodyOf(each, ids), ...(keys && { access: allowed }) };
     return judge(asked, outcome, described, options.queueMayFill ?? false);
   };
 
@@ -138,7 +147,7 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
   };
 
   // Practically never nothing, but for when a smaller volley is looked for.
-  const one = fc.option(anyCase(described), { freq: 2 ** 30 });
+  const one = fc.option(options.keys ? withCredential(anyCase(described)) : anyCase(described), { freq: 2 ** 30 });
   const volley = fc.tuple(...Array.from({ length: VOLLEY }, () => one));
   const details = await fc.check(fc.asyncProperty(volley, sendVolley), {
     seed: options.seed,
@@ -163,12 +172,12 @@ export async function fuzz(start: () => Promise<Service>, database: TestDatabase
 /** The requests, the seed and the path of a violation, and what is wrong; as text. */
 export function renderViolation(
   { sentences, requests, seed, path }: NonNullable<Report['violation']>,
-  queueMayFill = false,
+  { queueMayFill = false, keys = false }: Pick<Options, 'queueMayFill' | 'keys'> = {},
 ): string {
   return [
     ...sentences,
     ...requests.map((text) => `the request: ${text}`),
-    `to see it again: npm run fuzz -- --seed ${seed}${queueMayFill ? ' --full-queue' : ''}${path === '' ? '' : ` --path ${path}`}`,
+    `to see it again: npm run fuzz -- --seed ${seed}${queueMayFill ? ' --full-queue' : ''}${keys ? ' --keys' : ''}${path === '' ? '' : ` --path ${path}`}`,
   ].join('\n');
 }
 

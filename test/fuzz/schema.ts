@@ -44,6 +44,7 @@ const documentForm = z.object({
     z.record(
       z.string(),
       z.object({
+        security: z.array(z.record(z.string(), z.array(z.string()))),
         parameters: z.array(
           z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']), schema: schemaForm }),
         ),
@@ -68,6 +69,8 @@ export type Operation = {
   readonly path: string;
   readonly parameters: readonly Parameter[];
   readonly body: Schema | null;
+  /** The scope that its caller needs; null: none, and no key either. */
+  readonly scope: string | null;
   /** Whether it also has a path under /ledgers/{ledger}: one that names no servers of its own has those of the document. */
   readonly isOfLedger: boolean;
   /** By status, and by media type. */
@@ -80,7 +83,7 @@ export type Interface = { readonly operations: readonly Operation[]; readonly sc
 export function parseInterface(text: string): Interface {
   const { paths, components } = documentForm.parse(JSON.parse(text));
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { parameters, requestBody, responses, servers }]): Operation => {
+    Object.entries(methods).map(([method, { security, parameters, requestBody, responses, servers }]): Operation => {
       const answers = Object.entries(responses)
         .filter(([status]) => status !== 'default')
         .map(([status, { content = {} }]): [number, ReadonlyMap<string, Schema>] => [
@@ -93,6 +96,7 @@ export function parseInterface(text: string): Interface {
         path,
         parameters,
         body: requestBody?.content['application/json']?.schema ?? null,
+        scope: security.flatMap((scheme) => Object.values(scheme).flat()).at(0) ?? null,
         isOfLedger: servers === undefined,
         answers: new Map(answers),
       };

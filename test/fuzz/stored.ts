@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { TestDatabase } from '../support/database.ts';
 import { decrypt } from '../support/personal-data.ts';
-import { parse } from './judge.ts';
 import type { Operation } from './schema.ts';
+import { parse } from './sent.ts';
 import type { Answer } from './wire.ts';
 
 /** How much of everything there is. Transfers that the service orders by itself, when a hold has expired, are left out. */
@@ -23,6 +23,13 @@ const reported = z.looseObject({
 });
 /** A transfer or an account in an answer, with the name of its ledger. */
 type Reported = z.infer<typeof reported> & { readonly ledger: string };
+
+/** The part of a request that decides what is stored. */
+type Noted = {
+  readonly headers: readonly (readonly [string, string])[];
+  readonly path: string;
+  readonly ownLedger: string;
+};
 
 const NO_BODY_STORED = /^GET /;
 
@@ -70,10 +77,10 @@ export class Stored {
     return [...this.#transfers];
   }
 
-  /** Records what an answer reports as stored. */
-  note(operation: Operation, headers: readonly (readonly [string, string])[], path: string, answer: Answer): void {
+  /** Records what an answer reports as stored. `ownLedger`: the one of paths that name none. */
+  note(operation: Operation, { headers, path, ownLedger }: Noted, answer: Answer): void {
     if (answer.status >= 300 || NO_BODY_STORED.test(operation.name)) return;
-    const ledger = ledgerOf(path);
+    const ledger = ledgerOf(path) ?? ownLedger;
     if (operation.name.startsWith('DELETE')) {
       const isErasure = operation.path.endsWith('/personal-data');
       const name = nameIn(ledger, decodeURIComponent(path.split('/').at(isErasure ? -2 : -1) ?? ''));
@@ -275,10 +282,10 @@ function nameOf({ ledger, account_number: number }: { ledger: string; account_nu
   return nameIn(ledger, number ?? '');
 }
 
-/** The name of the ledger in which a path is. */
-function ledgerOf(path: string): string {
+/** The name of the ledger that a path names; null if it names none. */
+function ledgerOf(path: string): string | null {
   const [, ledger] = /^\/ledgers\/([^/]+)\//.exec(path) ?? [];
-  return ledger === undefined ? 'main' : decodeURIComponent(ledger);
+  return ledger === undefined ? null : decodeURIComponent(ledger);
 }
 
 function differences(
