@@ -4,18 +4,7 @@ import { type Check, compare, must } from './rules.ts';
 
 /** Columns that change; all others are as they were written. No column of any other table changes. */
 const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
-  accounts: [
-    'balance',
-    'held',
-    'overdraft_limit',
-    'entry_count',
-    'status',
-    'name',
-    'email',
-    'phone',
-    'date_of_birth',
-    'metadata',
-  ],
+  accounts: ['balance', 'held', 'overdraft_limit', 'entry_count', 'status', 'personal_data', 'metadata'],
   heartbeats: ['beat', 'written_at'],
   holds: ['captured', 'released', 'state', 'expiry_id'],
   journal_head: ['number', 'settled_at', 'closed_until', 'previous_hash', 'hash'],
