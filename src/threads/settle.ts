@@ -50,7 +50,8 @@ const WRITTEN_BEFORE = new Set(['transfers_pkey', 'idempotency_keys_pkey', 'acco
 const settings: ThreadSettings = Array.isArray(workerData) ? workerData.at(-1) : workerData;
 let connection: Connection | undefined;
 
-// As in the main thread: a report of Node would have the environment of each thread, and with it secrets.
+// As in the main thread: a report of Node has the environment of each thread, and with it secrets. Threads do not inherit
+// this.
 process.report.excludeEnv = true;
 
 export default async function settleJob(job: Job): Promise<JobReport> {
