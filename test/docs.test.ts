@@ -79,6 +79,7 @@ async function runExamples(t: TestContext, examples: readonly Example[]): Promis
     env: {
       ...process.env,
       DATABASE_URL: database.url,
+      DATABASE_OWNER_URL: database.ownerUrl,
       PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}`,
     },
   });

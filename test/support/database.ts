@@ -15,6 +15,8 @@ export type TestDatabase = {
   url: string;
   /** The role that owns the tables, and the role that only reads. */
   owner: AdminSettings;
+  /** The same as a DATABASE_OWNER_URL. */
+  ownerUrl: string;
   reader: AdminSettings;
   admin: AdminSettings;
   /** Runs one statement as the superuser and returns its rows; a bigint comes as a bigint, a numeric as text. */
@@ -54,6 +56,7 @@ export async function createDatabase(
     settings,
     url: renderDatabaseUrl(settings),
     owner: { ...server.owner, database: name },
+    ownerUrl: renderDatabaseUrl({ ...server.owner, database: name }),
     reader: { ...server.reader, database: name },
     admin,
     query: async <Row extends QueryResultRow>(sql: string, parameters: unknown[] = []) =>

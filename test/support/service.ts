@@ -13,6 +13,8 @@ import { until } from './until.ts';
 
 /** The program of npm start and `npx gopherpay`. */
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** The commands that only the owner of the tables may run. */
+const OF_OWNERS = new Set(['keys', 'approval-rule']);
 const READY = /^gopherpay listening on (https?:\/\/\S+)$/m;
 /** An embedded server may have to be made first. */
 const READY_TIMEOUT_MS = 60_000;
@@ -52,7 +54,7 @@ export type Service = Program & { url: string };
 
 export type ProgramOptions = {
   /** The database it is to use; without one it keeps its own in the folder it is started in. */
-  database?: { url: string };
+  database?: { url: string; ownerUrl?: string };
   /** More of its environment, such as THREADS. */
   env?: Record<string, string>;
   /** More of its arguments. */
@@ -92,6 +94,8 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
   const env: NodeJS.ProcessEnv = {};
   for (const name of INHERITED) if (process.env[name] !== undefined) env[name] = process.env[name];
   if (options.database) env['DATABASE_URL'] = options.database.url;
+  const ownerUrl = options.database?.ownerUrl;
+  if (ownerUrl !== undefined && OF_OWNERS.has(options.args?.[0] ?? '')) env['DATABASE_OWNER_URL'] = ownerUrl;
   Object.assign(env, options.env);
 
   const child = spawn(process.execPath, [MAIN, ...(options.args ?? [])], {
