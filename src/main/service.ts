@@ -89,14 +89,14 @@ export async function startService(
   // If the start fails, the started parts are stopped.
   await using stack = new AsyncDisposableStack();
   const pools = openPools(config, database, stack);
-  const { pool, feedPool } = pools;
+  const { pool } = pools;
   const admission = new Admission(config.maxQueue, config.maxQueueBytes);
   const metrics = createMetrics(admission);
-  const feed = new Feed({ pool: feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
-  const onJournal = feed.advance.bind(feed);
-  const running = await startEngine(config, { database, pool, admission, metrics, logger, onJournal }, stack);
-  const probeTimes = { intervalMs: config.heartbeatMs, failedAfterMs: config.orphanedAfterMs };
-  const readProbe = startReadProbe({ pool, logger, ...probeTimes });
+  const feed = new Feed({ pool: pools.feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
+  const engineParts = { database, pool, admission, metrics, logger, onJournal: feed.advance.bind(feed) };
+  const running = await startEngine(config, engineParts, stack);
+  const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
+  const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
   stack.defer(() => readProbe.stop());
 
   const life: Life = { phase: 'serving' };
@@ -123,8 +123,7 @@ export async function startService(
     openapi: () => renderOpenApi(routes),
   });
   // With a listener for operators, callers cannot read metrics.
-  const open = operations.filter(({ pattern }) => config.operations === null || pattern !== '/metrics');
-  const routes = [...books, ...open];
+  const routes = [...books, ...operations.filter(({ pattern }) => !config.operations || pattern !== '/metrics')];
   const serverOptions: Omit<ServerOptions<Ledger, Principal>, 'endpoints'> = {
     ...config,
     ...connectionLimits,

@@ -1,7 +1,7 @@
 // docs/SETTINGS.md, made from the schema in src/config.ts. `npm run settings` writes it; a test compares the two.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { environment } from '../../src/config.ts';
+import { environment } from '../../src/settings.ts';
 
 const FILE = new URL('../../docs/SETTINGS.md', import.meta.url);
 const TABLE = /(?<=<!-- The table begins here\. -->\n)[\s\S]*(?=<!-- The table ends here\. -->)/;
