@@ -62,9 +62,9 @@ const body = z.looseObject({ transfers: z.array(member).optional(), accounts: z.
 
 /** The scopes that the content of a request needs. */
 function scopesOf({ body: bytes }: Sent, { name, method }: Operation): string[] {
-  const parsed = body.safeParse(parse(bytes?.toString() ?? '')).data;
-  if (!parsed) return [];
-  const members = parsed.transfers ?? parsed.accounts ?? [member.parse(parsed)];
+  const parsed = parse(bytes?.toString() ?? '');
+  const list = body.safeParse(parsed).data;
+  const members = list?.transfers ?? list?.accounts ?? [member.safeParse(parsed).data ?? {}];
   const scopes: string[] = [];
   const isFunding = members.some((each) => [each.from_account, each.to_account].includes(EXTERNAL));
   if (/^POST \/(transfers|holds)$/.test(name) && isFunding) scopes.push('funding:write');
