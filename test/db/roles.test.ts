@@ -10,7 +10,7 @@ import { type AdminSettings, createDatabase, renderDatabaseUrl, type TestDatabas
 import { writeLedger } from '../support/sample-ledgers.ts';
 import { startProgram } from '../support/service.ts';
 
-const FINAL = ['transfers', 'entries', 'account_changes', 'journal', 'idempotency_keys', 'ledgers'];
+const FINAL = ['transfers', 'entries', 'account_changes', 'journal', 'idempotency_keys', 'ledgers', 'audit_log'];
 const TABLES = Object.keys(TABLE_RIGHTS);
 
 let database: TestDatabase;
@@ -34,6 +34,21 @@ const FORBIDDEN = [
   'update reversed_amounts set amount = 1',
   'update journal_head set ledger_id = 2',
   'update leases set id = gen_random_uuid()',
+  // Keys, and the rules of approval.
+  `insert into api_keys (id, name, scopes, secret_digest) values ('aaaaaaaaaaaa', 'x', '{funding:write}', sha256('x'))`,
+  `update api_keys set scopes = '{funding:write}'`,
+  'update api_keys set revoked_at = null',
+  'delete from api_keys',
+  'update access_state set version = 0',
+  'delete from access_state',
+  'update ledgers set approval_above = null',
+  `update approvals set requested_by = 'x'`,
+  `update approvals set request = '{}'`,
+  `update approvals set expires_at = now() + interval '1 year'`,
+  'delete from approvals',
+  'delete from key_usage',
+  `update key_usage set day = '2000-01-01'`,
+  `update personal_keys set key = ''`,
   'update pending_transfers set amount = 1',
   `update pending_transfers set to_account = 'MALLORY'`,
   `update migrations set name = 'x'`,

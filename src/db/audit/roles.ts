@@ -5,25 +5,33 @@ import { type Check, compare, must } from './rules.ts';
 /** Columns that change; all others are as they were written. No column of any other table changes. */
 const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
   accounts: ['balance', 'held', 'overdraft_limit', 'entry_count', 'status', 'personal_data', 'metadata'],
+  approvals: ['state', 'decided_by', 'decided_at'],
   heartbeats: ['beat', 'written_at'],
   holds: ['captured', 'released', 'state', 'expiry_id'],
   journal_head: ['number', 'settled_at', 'closed_until', 'previous_hash', 'hash'],
+  key_usage: ['amount'],
   leases: ['accepted_count', 'session', 'closed'],
   pending_transfers: ['lease_id', 'adoptions', 'lone_deaths', 'on_trial'],
   reversed_amounts: ['reversed'],
 };
 const UNCHANGEABLE = [
+  'access_state',
   'account_changes',
+  'api_keys',
+  'audit_log',
   'entries',
   'idempotency_keys',
   'journal',
   'ledgers',
   'migrations',
+  'personal_keys',
   'transfers',
 ];
 const TABLES = [...Object.keys(CHANGEABLE), ...UNCHANGEABLE];
 /** Tables whose rows may be deleted. */
-const DELETABLE = ['heartbeats', 'pending_transfers'];
+const DELETABLE = ['heartbeats', 'pending_transfers', 'personal_keys'];
+/** Tables that only the owner adds rows to: no caller of the service can make a key. */
+const OF_OWNER = ['access_state', 'api_keys', 'migrations'];
 
 /** Members of these may write every table, or run programs and write files as the server's user. */
 const STRONG = `('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files')`;
@@ -88,6 +96,7 @@ function tablePrivileges(): string {
       .filter((privilege) => privilege !== 'DELETE' || !DELETABLE.includes(table))
       .map((privilege) => `('${table}', '${privilege}')`),
   );
+  forbidden.push(...OF_OWNER.map((table) => `('${table}', 'INSERT')`));
   return compare({
     from: `${WRITERS}
       cross join (values ${forbidden.join(', ')}) as known (name, privilege)`,
