@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { readJson } from '../../src/main/http/body.ts';
-import { ByteBudget } from '../../src/main/http/byte-budget.ts';
+import { ByteBudget, type CallerBudget } from '../../src/main/http/byte-budget.ts';
 import { Problem } from '../../src/main/http/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { until } from '../support/until.ts';
@@ -17,26 +17,35 @@ const HEAD = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
 /** The megabytes that a body may cost: those of its buffer while it doubles, and no more. */
 const MEMORY_PER_BODY_MAX = 4 * MIB;
 
-/** A budget that remembers the least that was ever free. */
-class WatchedBudget extends ByteBudget {
+/** The budget of one caller, which remembers how much was ever taken. */
+class WatchedBudget implements CallerBudget {
+  readonly #budget: CallerBudget;
   taken = 0;
   takenMax = 0;
 
-  override take(bytes: number): void {
-    super.take(bytes);
+  constructor(bytesMax: number) {
+    this.#budget = new ByteBudget(bytesMax, 'too_many_bodies').of('caller');
+  }
+
+  take(bytes: number): void {
+    this.#budget.take(bytes);
     this.taken += bytes;
     this.takenMax = Math.max(this.takenMax, this.taken);
   }
 
-  override release(bytes: number): void {
-    super.release(bytes);
+  takeAnyway(bytes: number): void {
+    this.#budget.takeAnyway(bytes);
+  }
+
+  release(bytes: number): void {
+    this.#budget.release(bytes);
     this.taken -= bytes;
   }
 }
 
 /** A server that reads bodies of up to 1 MiB within a budget, and counts the bytes and the outcomes. */
 async function serve(t: TestContext, budgetBytes: number) {
-  const budget = new WatchedBudget(budgetBytes, 'too_many_bodies');
+  const budget = new WatchedBudget(budgetBytes);
   const outcomes: string[] = [];
   let received = 0;
   const server = createServer((request, response) => {

@@ -13,7 +13,7 @@ import { Problem } from '../../src/main/http/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 
 const BYTES_MAX = 64;
-const budget = new ByteBudget(BYTES_MAX, 'too_many_bodies');
+const budget = new ByteBudget(BYTES_MAX, 'too_many_bodies').of('caller');
 
 /** A server that answers with the body it was sent as it reads it, or with the code of the problem. */
 let url: string;

@@ -1,5 +1,6 @@
 // How connections and streams are divided between callers.
 import assert from 'node:assert/strict';
+import { ByteBudget } from '../../src/main/http/byte-budget.ts';
 import { test } from 'node:test';
 import { fitConnections } from '../../src/main/http/connections.ts';
 import { callerOf, Shares } from '../../src/main/shares.ts';
@@ -66,4 +67,21 @@ test('connections: the limit of open files leaves room for the database, the thr
   const { connectionsMax, reserve } = fitConnections(10_000, { filesMax: 200, ...needs });
   assert.ok(connectionsMax >= 40 && reserve >= 20 && connectionsMax + reserve + 29 + 10 * 6 < 200);
   assert.deepEqual(fitConnections(10_000, { filesMax: 50, ...needs }), { connectionsMax: 1, reserve: 1 });
+});
+
+test('shares: a caller holds its share of the bytes, and others the rest', () => {
+  const budget = new ByteBudget(100, 'too_many_bodies', 50);
+  const [ann, bob] = [budget.of('ann'), budget.of('bob')];
+  ann.take(80);
+  assert.throws(() => ann.take(1), /Your share of the memory/, 'A caller that holds nothing may take what is free.');
+  bob.take(20);
+  assert.throws(() => bob.take(1), /The memory/);
+  ann.release(80);
+  bob.take(10);
+  assert.throws(() => bob.take(30), /Your share of the memory/);
+  ann.take(35);
+  bob.release(30);
+  ann.release(35);
+  ann.take(100);
+  assert.throws(() => bob.take(1), /The memory/);
 });

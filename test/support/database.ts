@@ -81,5 +81,6 @@ export function renderDatabaseUrl(settings: AdminSettings): string {
   url.username = settings.user;
   url.password = settings.password ?? '';
   if (socket) url.searchParams.set('host', settings.host);
+  if (settings.tls) url.searchParams.set('sslmode', settings.tls.mode);
   return url.href;
 }

@@ -17,6 +17,8 @@ const address = z.strictObject({
   port: z.int(),
   user: z.string(),
   password: z.string().exactOptional(),
+  /** A container has an address of its own, but its network is on this machine, and its server has no TLS. */
+  tls: z.strictObject({ mode: z.literal('disable') }).exactOptional(),
 });
 
 const serverAddress = z.strictObject({
@@ -145,7 +147,8 @@ async function startContainer(image: string): Promise<RunningServer> {
     // Docker's 64 MB are too few for the hash tables of a parallel query.
     .withSharedMemorySize(512 * 1024 * 1024)
     .start();
-  const at = { host: container.getHost(), port: container.getPort() };
+  const tls = { mode: 'disable' } as const;
+  const at = { host: container.getHost(), port: container.getPort(), tls };
   return {
     home: `in a container (image ${image})`,
     admin: { ...at, user: container.getUsername(), password: container.getPassword() },

@@ -74,8 +74,7 @@ export class Doors {
 
   /** A process that cannot read the keys does not know which are revoked. Nor can it do anything without the database. */
   async #admitWhenFresh(request: IncomingMessage, route: Route, ledgerName: string | null) {
-    await this.#parts.keys.refresh();
-    if (!this.#parts.keys.isFresh) throw unavailableProblem();
+    if (!(await this.#parts.keys.reread())) throw unavailableProblem();
     return await this.#check(request, route, ledgerName);
   }
 

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
-import type { ByteBudget } from './byte-budget.ts';
+import type { CallerBudget } from './byte-budget.ts';
 import { countMembers, explainMembers } from './json-members.ts';
 import { inspectJson } from './json-shape.ts';
 import { Problem } from './problem.ts';
@@ -15,7 +15,7 @@ const FREE_BYTES = 4096;
 export type BodyLimits = {
   readonly bytesMax: number;
   /** Shared by the bodies of all requests while they arrive. */
-  readonly budget: ByteBudget;
+  readonly budget: CallerBudget;
 };
 
 /**

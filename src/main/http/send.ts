@@ -49,7 +49,7 @@ export type HttpMetrics = {
 export function sendAnswer(
   response: ServerResponse,
   answer: Answer,
-  { requestId, options }: { requestId: string; options: SendOptions & { budgets: Budgets } },
+  { requestId, caller, options }: { requestId: string; caller: string; options: SendOptions & { budgets: Budgets } },
 ): void {
   const { contentType, text } = answer.text ?? {
     contentType: 'application/json',
@@ -66,7 +66,7 @@ export function sendAnswer(
     response.end();
     return;
   }
-  const { answers } = options.budgets;
+  const answers = options.budgets.answers.of(caller);
   if (response.req.method === 'GET') answers.take(bytes.length);
   else answers.takeAnyway(bytes.length);
   writeHead(response, { ...answer, headers }, contentType, requestId);

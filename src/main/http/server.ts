@@ -86,8 +86,8 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
 ): Server {
   const routers = createRouters(options.endpoints);
   const budgets: Budgets = {
-    bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies'),
-    answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers'),
+    bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies', options.callerSharePercent),
+    answers: new ByteBudget(options.answerBytesInFlightMax, 'too_many_answers', options.callerSharePercent),
   };
   /** The latest request of each connection. Its answer follows those of all earlier requests. */
   const latest = new WeakMap<Duplex, Latest>();
@@ -193,7 +193,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   let answeredMs: number | null = null;
   try {
     if (arrival.inReserve) response.setHeader('Connection', 'close');
-    const { answer, isAdmitted } = await answerRequest(arrival, routers, options, facts);
+    const { answer, caller, isAdmitted } = await answerRequest(arrival, routers, options, facts);
     log = answer.log;
     closeIfStopping(response, options);
     if (answer.stream) {
@@ -202,7 +202,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
       options.metrics.request(facts.pattern, answer.status, answeredMs);
       const about = { pattern: facts.pattern, requestId, isAdmitted, options };
       log = { ...log, ...(await sendStream(response, answer, answer.stream, about)) };
-    } else sendAnswer(response, answer, { requestId, options });
+    } else sendAnswer(response, answer, { requestId, caller, options });
   } catch (error) {
     const problem = options.toProblem(error, requestId);
     log = { code: problem.code };
@@ -234,7 +234,7 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   routers: Routers<Ledger, Principal>,
   options: ServerOptions<Ledger, Principal> & { budgets: Budgets },
   facts: Facts,
-): Promise<{ answer: Answer; isAdmitted: () => boolean }> {
+): Promise<{ answer: Answer; caller: string; isAdmitted: () => boolean }> {
   if (options.stopping()) {
     await discardBody(request, options.lingerTimeoutMs);
     throw stoppingProblem();
@@ -244,7 +244,8 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
   const router = prefix === '' ? routers.all : routers.ofLedgers;
   if (method === 'OPTIONS') {
-    return { answer: { status: 204, headers: { Allow: router.allowOf(path) } }, isAdmitted: () => true };
+    const answer = { status: 204, headers: { Allow: router.allowOf(path) } };
+    return { answer, caller: '', isAdmitted: () => true };
   }
   const { route, parameters } = router.find(method, path);
   facts.pattern = route.pattern;
@@ -257,13 +258,14 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   if (!route.global) facts.ledger = ledger.name;
   if (route.method !== 'GET') refuseOtherTypes(headers);
   const query = parseQuery(target.search);
-  const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies };
+  const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies.of(who.caller) };
   const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
   // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
   if (!route.takesBody && hasBody(headers)) request.resume();
   const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody });
   return {
     answer: withHeaders(withPrefix(answer, prefix), answerHeaders),
+    caller: who.caller,
     isAdmitted: () => options.isAdmitted(principal),
   };
 }
