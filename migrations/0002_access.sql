@@ -23,11 +23,13 @@ create table api_keys (
   previous_digest bytea,
   constraint api_keys_pkey primary key (id),
   constraint api_keys_id_form check (id ~ '^[a-z0-9]{12}$'),
-  constraint api_keys_client_certificate_unique unique (client_certificate),
   constraint api_keys_digests_sized check (octet_length(secret_digest) = 32 and octet_length(previous_digest) = 32),
   constraint api_keys_previous_explained check ((previous_digest is null) = (previous_until is null)),
   constraint api_keys_bounds_positive check (amount_max >= 1 and daily_amount_max >= 1 and requests_per_second >= 1)
 );
+
+-- A certificate is one key. That of a revoked key may be given to another.
+create unique index api_keys_client_certificate on api_keys (client_certificate) where revoked_at is null;
 
 -- One row. Every change of a key or of a ledger's rule of approval increases the version, so that processes notice it
 -- by one cheap statement.

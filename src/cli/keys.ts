@@ -5,6 +5,7 @@ import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
 import type { Queryable } from '../db/connection/connect.ts';
+import { constraintOf } from '../db/connection/errors.ts';
 import { recordAdministration } from '../db/ledger/administration.ts';
 import {
   bumpAccessVersion,
@@ -114,7 +115,10 @@ const create = defineCommand({
         clientCertificate,
         secretDigest: digestOf(secret),
       };
-      const record = await insertKey(connection, key);
+      const record = await insertKey(connection, key).catch((error: unknown) => {
+        if (constraintOf(error) !== 'api_keys_client_certificate') throw error;
+        throw new CommandError(EXIT.failed, 'Another key has this certificate: revoke it, or use another certificate.');
+      });
       if (!record) throw new CommandError(EXIT.failed, `There are ${KEYS_MAX} keys: revoke one that is not used.`);
       return { action: 'key.created', key: record, ledger };
     });
