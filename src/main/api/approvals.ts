@@ -1,5 +1,5 @@
 // Four eyes: above the amount that a ledger's rule names, funding and overdraft limits wait for a second key.
-import { randomUUIDv7 } from 'node:crypto';
+import { randomUUID, randomUUIDv7 } from 'node:crypto';
 import { withTransaction } from '../../db/connection/transaction.ts';
 import { recordAdministration } from '../../db/ledger/administration.ts';
 import { type ApprovalKind, type ApprovalRecord, insertApproval } from '../../db/ledger/approvals.ts';
@@ -55,7 +55,8 @@ export async function askApproval(
     id,
     kind,
     requestedBy,
-    idempotencyKey: idempotency?.key ?? `approval:${id}`,
+    // Not the id, which is shown: another request under this key would keep the approved one from being executed.
+    idempotencyKey: idempotency?.key ?? `approval:${randomUUID()}`,
     fingerprint: idempotency?.fingerprint ?? null,
     request,
     expiresInSeconds: EXPIRES_IN_SECONDS,
