@@ -3,7 +3,10 @@ import { userInfo } from 'node:os';
 import type { Config } from '../config.ts';
 import { connect, disconnect, type Queryable } from '../db/connection/connect.ts';
 import { Transaction } from '../db/connection/transaction.ts';
-import { withDatabase } from './command.ts';
+import { sqlStateOf } from '../db/connection/errors.ts';
+import { CommandError, EXIT, withDatabase } from './command.ts';
+
+const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** Who runs the command, as the audit log names it. */
 export const ACTOR = `cli:${userInfo().username}`;
@@ -25,6 +28,13 @@ export async function administer<Result>(
       const result = await work(transaction.connection);
       await transaction.commit();
       return result;
+    } catch (error) {
+      if (sqlStateOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+      throw new CommandError(
+        EXIT.failed,
+        'Only the owner of the tables may do this: set DATABASE_OWNER_URL to the database as its owner.',
+        { cause: error },
+      );
     } finally {
       signal.removeEventListener('abort', close);
       await disconnect(connection);
