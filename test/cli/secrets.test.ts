@@ -5,6 +5,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { AUTHORITY, STRANGER } from '../support/certificates.ts';
+import { onEnd } from '../support/cleanup.ts';
 import { createDatabase } from '../support/database.ts';
 import { startFakePostgres } from '../support/fake-postgres.ts';
 import { findPostmaster } from '../support/postgres.ts';
@@ -96,10 +97,17 @@ test('secrets: neither errors of statements nor a report of Node show the passwo
   const database = await createDatabase(t);
   const folder = await makeFolder(t);
   const file = join(folder, 'url');
-  await writeFile(file, `${withSecret(database.url)}\n`, { mode: 0o600 });
+  const url = new URL(withSecret(database.url));
+  // A role with the secret as its password, and the rights of the service.
+  url.username = `secret_${database.name}`;
+  await database.query(
+    `create role ${url.username} login password '${SECRET}' in role ${database.settings.user}`,
+  );
+  onEnd(t, async () => void (await database.query(`drop role ${url.username}`)));
+  await writeFile(file, `${url.href}\n`, { mode: 0o600 });
   const env = { ...TRACE, NODE_OPTIONS: `--report-on-signal --report-signal=SIGWINCH --report-directory=${folder}` };
   const fromFile = await startService(t, { folder, env: { ...env, DATABASE_URL_FILE: file } });
-  const fromEnvironment = await startService(t, { env: { ...env, DATABASE_URL: withSecret(database.url) } });
+  const fromEnvironment = await startService(t, { env: { ...env, DATABASE_URL: url.href } });
   const answers: string[] = [];
   for (const [index, service] of [fromFile, fromEnvironment].entries()) {
     // The thread has loaded once it has settled the opening balance.
