@@ -66,10 +66,10 @@ export async function startAccess(
 }
 
 /** The setting by which other machines reach the service; null: none does. */
-function openingOf({ host, operations, trustedProxies }: Config): string | null {
+function openingOf({ host, operations }: Config): string | null {
   if (!isLoopback(host)) return `HOST "${host}"`;
   if (operations && !isLoopback(operations.host)) return `OPERATIONS_HOST "${operations.host}"`;
-  return trustedProxies.length === 0 ? null : 'TRUSTED_PROXIES';
+  return null;
 }
 
 /** Loaded only if it is needed: jose and undici take 300 ms. */
