@@ -108,11 +108,11 @@ export async function startService(
       logger,
       ledgers,
       findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
+      isReachable: () => running.recovery.reachable,
       connectionsMax: connectionLimits.connectionsMax,
     },
     stack,
   );
-  const { doors, proxies } = access;
   const books = bookRoutes(config, { pools, running, metrics, feed, ledgers, ...access });
   const operations = operationRoutes({
     intake: running.engine.intake,
@@ -130,14 +130,17 @@ export async function startService(
     metrics,
     logger,
     toProblem: (error, requestId) => toProblem(error, logger, requestId),
-    isAdmitted: doors.isAdmitted.bind(doors),
+    isAdmitted: access.doors.isAdmitted.bind(access.doors),
     hosts: new AllowedHosts(config.host, config.allowedHosts),
-    proxies,
+    proxies: access.proxies,
     tls,
     stopping: () => life.phase === 'closing',
   };
-  await listenForOperators(config, serverOptions, { endpoints: operations.map((route) => doors.guard(route)), stack });
-  const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => doors.guard(route)) });
+  await listenForOperators(config, serverOptions, {
+    endpoints: operations.map((route) => access.doors.guard(route)),
+    stack,
+  });
+  const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => access.doors.guard(route)) });
   const url = await listen(server, config, stack);
   if (access.isOpen()) warnOfOpenDoors(config, logger);
   const started = stack.move();

@@ -27,13 +27,14 @@ type AccessParts = {
   readonly logger: Logger;
   readonly ledgers: LedgerRegistry;
   readonly findLedger: (name: string) => Promise<Ledger>;
+  readonly isReachable: () => boolean;
   readonly connectionsMax: number;
 };
 
 /** Throws an error of one sentence if machines other than this one could do anything. */
 export async function startAccess(
   config: Config,
-  { pool, logger, ledgers, findLedger, connectionsMax }: AccessParts,
+  { pool, logger, ledgers, findLedger, isReachable, connectionsMax }: AccessParts,
   stack: AsyncDisposableStack,
 ): Promise<StartedAccess> {
   const keys = new KeyRing({ pool, logger });
@@ -61,6 +62,7 @@ export async function startAccess(
     connections: new Shares({ total: connectionsMax, percent: config.callerSharePercent }),
     isPrivate: opening === null,
     proxies,
+    isReachable,
   });
   return { keys, refusals, doors, proxies, isOpen: () => !keys.hasKeys && !tokens };
 }

@@ -6,7 +6,7 @@ import { exportSPKI, importJWK, SignJWT } from 'jose';
 import { type JwtOptions, type JwtSettings, JwtVerifier } from '../../src/main/access/jwt.ts';
 import { TokenError, type TokenReason } from '../../src/main/access/token-error.ts';
 import { NO_LIMITS } from '../../src/domain/access.ts';
-import { Issuer } from './issuer.ts';
+import { Issuer } from '../support/issuer.ts';
 
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const MINUTE = 60_000;

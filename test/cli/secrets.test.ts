@@ -100,9 +100,7 @@ test('secrets: neither errors of statements nor a report of Node show the passwo
   const url = new URL(withSecret(database.url));
   // A role with the secret as its password, and the rights of the service.
   url.username = `secret_${database.name}`;
-  await database.query(
-    `create role ${url.username} login password '${SECRET}' in role ${database.settings.user}`,
-  );
+  await database.query(`create role ${url.username} login password '${SECRET}' in role ${database.settings.user}`);
   onEnd(t, async () => void (await database.query(`drop role ${url.username}`)));
   await writeFile(file, `${url.href}\n`, { mode: 0o600 });
   const env = { ...TRACE, NODE_OPTIONS: `--report-on-signal --report-signal=SIGWINCH --report-directory=${folder}` };

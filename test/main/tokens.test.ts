@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request as sendSecure } from 'node:https';
 import { test } from 'node:test';
-import { Issuer } from '../access/issuer.ts';
+import { Issuer } from '../support/issuer.ts';
 import { AUTHORITY, pathsOf, pemOf } from '../support/certificates.ts';
 import { createDatabase } from '../support/database.ts';
 import { revoke } from '../support/keys.ts';

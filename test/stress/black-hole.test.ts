@@ -285,5 +285,6 @@ test('black hole: an idle connection outlives the bound on answers', async (t) =
   const end = performance.now() + 2 * ANSWER_MS;
   await until(() => performance.now() > end, { what: 'twice the bound to pass' });
   assert.deepEqual(await intakes(), before);
-  assert.deepEqual(service.logs(), []);
+  const warnings = service.logs().filter(({ msg }) => !String(msg).startsWith('no keys: '));
+  assert.deepEqual(warnings, []);
 });

@@ -33,6 +33,8 @@ export type DoorParts = {
   /** Whether only this machine can connect. Then a service without keys serves every caller. */
   readonly isPrivate: boolean;
   readonly proxies: TrustedProxies;
+  /** False while it is known that the database cannot be reached. */
+  readonly isReachable: () => boolean;
 };
 
 /** How many new tokens an address may have verified in one second. Those that were verified are remembered. */
@@ -61,7 +63,8 @@ export class Doors {
     ledgerName: string | null,
   ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
     if (route.scope === 'open') return this.#enter(this.#anybody(request), ledgerName);
-    if (!this.#parts.keys.isFresh) return this.#admitWhenFresh(request, route, ledgerName);
+    // Operators read metrics while the database is away, with the keys that were read last.
+    if (!this.#parts.keys.isFresh && !route.operational) return this.#admitWhenFresh(request, route, ledgerName);
     return this.#check(request, route, ledgerName);
   }
 
@@ -74,7 +77,8 @@ export class Doors {
 
   /** A process that cannot read the keys does not know which are revoked. Nor can it do anything without the database. */
   async #admitWhenFresh(request: IncomingMessage, route: Route, ledgerName: string | null) {
-    if (!(await this.#parts.keys.reread())) throw unavailableProblem();
+    const { keys, isReachable } = this.#parts;
+    if (!isReachable() || !(await keys.reread())) throw unavailableProblem();
     return await this.#check(request, route, ledgerName);
   }
 
