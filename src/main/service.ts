@@ -30,7 +30,7 @@ import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';
 import { prepareDatabase, type ServiceDatabases } from './prepare-database.ts';
 import { renderOpenApi } from './api/openapi.ts';
-import { startAccess } from './start-access.ts';
+import { startAccess, type StartedAccess } from './start-access.ts';
 import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
@@ -124,18 +124,7 @@ export async function startService(
   });
   // With a listener for operators, callers cannot read metrics.
   const routes = [...books, ...operations.filter(({ pattern }) => !config.operations || pattern !== '/metrics')];
-  const serverOptions: Omit<ServerOptions<Ledger, Principal>, 'endpoints'> = {
-    ...config,
-    ...connectionLimits,
-    metrics,
-    logger,
-    toProblem: (error, requestId) => toProblem(error, logger, requestId),
-    isAdmitted: access.doors.isAdmitted.bind(access.doors),
-    hosts: new AllowedHosts(config.host, config.allowedHosts),
-    proxies: access.proxies,
-    tls,
-    stopping: () => life.phase === 'closing',
-  };
+  const serverOptions = serverOptionsOf(config, { connectionLimits, metrics, logger, access, tls, life });
   await listenForOperators(config, serverOptions, {
     endpoints: operations.map((route) => access.doors.guard(route)),
     stack,
@@ -151,6 +140,32 @@ export async function startService(
       await started.disposeAsync();
     },
     reloadTls: tls && (() => reloadTls(tls, logger)),
+  };
+}
+
+function serverOptionsOf(
+  config: Config,
+  parts: {
+    connectionLimits: ConnectionLimits;
+    metrics: Metrics;
+    logger: ServiceLogger;
+    access: StartedAccess;
+    tls: ListenerTls | null;
+    life: Life;
+  },
+): Omit<ServerOptions<Ledger, Principal>, 'endpoints'> {
+  const { connectionLimits, metrics, logger, access, tls, life } = parts;
+  return {
+    ...config,
+    ...connectionLimits,
+    metrics,
+    logger,
+    toProblem: (error, requestId) => toProblem(error, logger, requestId),
+    isAdmitted: access.doors.isAdmitted.bind(access.doors),
+    hosts: new AllowedHosts(config.host, config.allowedHosts),
+    proxies: access.proxies,
+    tls,
+    stopping: () => life.phase === 'closing',
   };
 }
 
