@@ -1,5 +1,7 @@
 // Who may use the service: keys, their scopes, their ledgers and their limits, over HTTP.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { before, test } from 'node:test';
 import { type Scope, SCOPES } from '../../src/domain/access.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -7,6 +9,7 @@ import { keyOf, makeKey, revoke, type TestKey } from '../support/keys.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { type Answer, request, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
+import { Issuer } from '../access/issuer.ts';
 
 /** The scope of each route; open: none is needed. */
 const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
@@ -458,4 +461,44 @@ test('doors: without keys, the service serves its own machine, and refuses to st
     what: 'the revocation',
   });
   assert.equal((await request(own, 'GET', '/accounts')).status, 401, 'Without a valid key, the doors stay closed.');
+});
+
+test('doors: a caller that leaves while its token is verified keeps no share of the connections', async (t) => {
+  const issuer = await Issuer.start(t);
+  const own = await startService(t, {
+    database,
+    env: { THREADS: '1', LOG_LEVEL: 'warn', JWT_ISSUER: issuer.url, JWT_AUDIENCE: 'pay', CONNECTIONS_MAX: '8' },
+  });
+  const token = await issuer.sign({ gopherpay_ledger: 'main' });
+  const asked = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  issuer.respond.discovery = (_, response) => {
+    asked.resolve();
+    const document = { issuer: issuer.url, jwks_uri: `${issuer.url}/keys` };
+    void go.promise.then(() => response.end(JSON.stringify(document)));
+  };
+  const { hostname, port } = new URL(own.url);
+  const sockets = Array.from({ length: 4 }, () => {
+    const socket = connect(Number(port), hostname);
+    socket.write(`GET /transfers/${ID} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    return socket;
+  });
+  await asked.promise;
+  await Promise.all(
+    sockets.map(async (socket) => {
+      socket.resetAndDestroy();
+      await once(socket, 'close');
+    }),
+  );
+  // The service has seen that they left.
+  assert.equal((await request(own, 'GET', '/healthz')).status, 200);
+  go.resolve();
+  const headers = { authorization: `Bearer ${token}`, connection: 'close' };
+  const answers = await Promise.all(
+    Array.from({ length: 3 }, async () => await request(own, 'GET', `/transfers/${ID}`, undefined, headers)),
+  );
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [404, 404, 404],
+  );
 });

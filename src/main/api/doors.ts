@@ -188,6 +188,8 @@ export class Doors {
   /** A connection counts for the first key that is used on it; that of a proxy for none, because it has many callers. */
   #countConnection(socket: Socket, { principal, caller }: Found): void {
     if (principal.id === null || this.#counted.has(socket)) return;
+    // Its caller left while the token was verified, or the keys were read: nothing would release it.
+    if (socket.destroyed) return;
     const { connections, proxies } = this.#parts;
     if (proxies.trusts(socket.remoteAddress)) return;
     if (!connections.tryTake(caller)) {
