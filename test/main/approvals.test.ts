@@ -162,6 +162,18 @@ test('approvals: an overdraft limit above the rule waits, alone, and is sealed w
   assert.deepEqual(change, { ordered_by: first.id, approved_by: second.id });
 });
 
+test('approvals: an approver is bound by the amount of its key, and then has decided nothing', async () => {
+  const bounded = await makeKey(database, { limits: { amountMax: 100n } });
+  const id = await ask(fund('CID', 800), { 'idempotency-key': 'fund-bounded' });
+  await until(async () => (await send(bounded, 'GET', '/accounts/CID')).status === 200, {
+    what: 'the key to be known',
+  });
+  assert.equal(codeOf(await send(bounded, 'POST', `/approvals/${id}`, {})), '403 not_allowed');
+  assert.equal((await send(first, 'GET', `/approvals/${id}`)).body['state'], 'pending');
+  const retried = await send(first, 'POST', '/transfers', fund('CID', 800), { 'idempotency-key': 'fund-bounded' });
+  assert.equal(retried.body['state'], 'pending', retried.text);
+});
+
 test('approvals: an account with so large a balance or limit is refused, with advice', async () => {
   for (const fields of [{ balance: 101 }, { overdraft_limit: 101 }]) {
     const refused = await send(first, 'POST', '/accounts', { name: 'Rich', ...fields });

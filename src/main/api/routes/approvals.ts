@@ -11,7 +11,7 @@ import { Problem } from '../../http/problem.ts';
 import { approvalExpired } from '../approvals.ts';
 import { readAccount, readTransfers } from '../kept-transfers.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
-import { notAllowed, requireScope } from '../permissions.ts';
+import { notAllowed, refuseTransfers, requireScope } from '../permissions.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
 import { decideApprovalSchema, listApprovalsSchema, NO_PARAMETERS } from '../schemas.ts';
@@ -85,6 +85,11 @@ async function decide(services: Services, context: Context): Promise<Answer> {
   const state = body.decision === 'reject' ? 'rejected' : 'approved';
   if (state === 'approved' && record.requestedBy === principal.id) {
     throw notAllowed('A key cannot approve its own request.');
+  }
+  if (state === 'approved' && record.kind === 'transfers') {
+    // Before the decision is written: a refused approver has decided nothing.
+    const { members, amountAtMost } = readTransfers(record);
+    refuseTransfers(principal, members, amountAtMost);
   }
   if (record.state === 'pending') await write(services, context, { record, state });
   const decided = record.state === 'pending' ? await find(services, context) : record;
