@@ -174,6 +174,15 @@ test('approvals: an approver is bound by the amount of its key, and then has dec
   assert.equal(retried.body['state'], 'pending', retried.text);
 });
 
+test('approvals: who knows the id of a request cannot block its transfers', async () => {
+  const id = await ask(fund('CID', 150));
+  const small = { from_account: 'ANN', to_account: 'BOB', amount: 1 };
+  const blocking = await send(mover, 'POST', '/transfers', small, { 'idempotency-key': `approval:${id}` });
+  assert.equal(blocking.status, 200, blocking.text);
+  const approved = await send(second, 'POST', `/approvals/${id}`, {});
+  assert.equal(approved.status, 200, approved.text);
+});
+
 test('approvals: an account with so large a balance or limit is refused, with advice', async () => {
   for (const fields of [{ balance: 101 }, { overdraft_limit: 101 }]) {
     const refused = await send(first, 'POST', '/accounts', { name: 'Rich', ...fields });

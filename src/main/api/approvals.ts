@@ -55,7 +55,7 @@ export async function askApproval(
     id,
     kind,
     requestedBy,
-    // Not the id, which is shown: another request under this key would keep the approved one from being executed.
+    // Not the id, which others can read: one that uses the key first would block the transfers.
     idempotencyKey: idempotency?.key ?? `approval:${randomUUID()}`,
     fingerprint: idempotency?.fingerprint ?? null,
     request,
