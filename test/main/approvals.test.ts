@@ -183,6 +183,19 @@ test('approvals: who knows the id of a request cannot block its transfers', asyn
   assert.equal(approved.status, 200, approved.text);
 });
 
+test('approvals: whoever sends an approved request again, the key that asked has ordered it', async () => {
+  const key = { 'idempotency-key': 'fund-again' };
+  const id = await ask(fund('CID', 160), key);
+  // As if the process of the approver had died after the decision.
+  await database.query(`update approvals set state = 'approved', decided_by = $2, decided_at = now() where id = $1`, [
+    id,
+    second.id,
+  ]);
+  const { body } = await send(second, 'POST', '/transfers', fund('CID', 160), key);
+  assert.equal(body['status'], 'completed');
+  assert.deepEqual([body['ordered_by'], body['approved_by']], [first.id, second.id]);
+});
+
 test('approvals: an account with so large a balance or limit is refused, with advice', async () => {
   for (const fields of [{ balance: 101 }, { overdraft_limit: 101 }]) {
     const refused = await send(first, 'POST', '/accounts', { name: 'Rich', ...fields });

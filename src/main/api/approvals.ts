@@ -41,14 +41,14 @@ export function needsApproval(
 }
 
 /**
- * Keeps a request until a second key approves it, and answers 202. If it was approved before, returns the key that
- * approved it, so that the request is executed; its idempotency key makes that happen once.
+ * Keeps a request until a second key approves it, and answers 202. If it was approved before, returns the keys that
+ * asked and approved, so that the request is executed; its idempotency key makes that happen once.
  */
 export async function askApproval(
   { changes }: Pick<Services, 'changes'>,
   { ledger, principal, caller, idempotency }: Asking,
   { kind, request, facts }: Kept,
-): Promise<{ readonly answer: Answer } | { readonly approvedBy: string }> {
+): Promise<{ readonly answer: Answer } | { readonly requestedBy: string; readonly approvedBy: string }> {
   const requestedBy = principal.id ?? '';
   const id = randomUUIDv7();
   const approval = {
@@ -79,7 +79,9 @@ export async function askApproval(
       }),
   );
   if (!isNew) refuseOther(record, idempotency);
-  if (record.state === 'approved' && record.decidedBy !== null) return { approvedBy: record.decidedBy };
+  if (record.state === 'approved' && record.decidedBy !== null) {
+    return { requestedBy: record.requestedBy, approvedBy: record.decidedBy };
+  }
   return { answer: answerAsked(record, isNew) };
 }
 

@@ -137,7 +137,9 @@ async function checkTransfers(
     facts,
   } as const;
   const asked = await askApproval(services, asking, kept);
-  return 'answer' in asked ? asked : { ...request, approvedBy: asked.approvedBy };
+  if ('answer' in asked) return asked;
+  // Whoever sends it again, the key that asked has ordered it.
+  return { ...request, principal: { ...principal, id: asked.requestedBy }, approvedBy: asked.approvedBy };
 }
 
 type Submitted = { readonly transfers: readonly Transfer[] } & (
@@ -182,10 +184,10 @@ async function submitTransfers(
  * Counts the amounts of a request for a key with a daily bound; null for any other. They count when they are ordered,
  * whether they settle or fail. Throws daily_limit_reached.
  */
-async function reserveDaily(
-  engine: Engine,
-  { principal, amountAtMost = null }: TransferRequest,
-  { ledger, transfers, idempotency }: Submission,
+export async function reserveDaily(
+  engine: Pick<Engine, 'pool' | 'keys'>,
+  { principal, amountAtMost = null }: Pick<TransferRequest, 'principal' | 'amountAtMost'>,
+  { ledger, transfers, idempotency }: Pick<Submission, 'ledger' | 'transfers' | 'idempotency'>,
 ): Promise<{ keyId: string; amount: bigint } | null> {
   const { id: keyId, limits } = principal;
   const max = limits.dailyAmountMax;
