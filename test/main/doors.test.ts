@@ -335,6 +335,21 @@ test('doors: a key is bound by the amount of a transfer and of a day', async () 
   assert.equal(codeOf(await send(key, 'POST', `/holds/${String(held.body['id'])}/capture`, {})), '403 not_allowed');
 });
 
+test('doors: opening balances count for the amount of a day', async () => {
+  const key = await freshKey({ limits: { dailyAmountMax: 25n } });
+  const openAccount = (account_number: string, balance: number, headers = {}) =>
+    send(key, 'POST', '/accounts', { account_number, name: 'Ann', balance }, headers);
+  const once = { 'idempotency-key': 'open-once-a-day' };
+  assert.equal((await openAccount('DAY-1', 20, once)).status, 201);
+  assert.equal(codeOf(await openAccount('DAY-2', 6)), '403 daily_limit_reached');
+  assert.equal((await openAccount('DAY-1', 20, once)).status, 201, 'An earlier request is answered again.');
+  assert.equal(codeOf(await openAccount('DAY-1', 5)), '409 account_exists', 'A refused request counts nothing.');
+  const list = { accounts: [5, 1].map((balance) => ({ name: 'Ann', balance })) };
+  assert.equal(codeOf(await send(key, 'POST', '/accounts', list)), '403 daily_limit_reached');
+  assert.equal((await openAccount('DAY-3', 5)).status, 201);
+  assert.equal(codeOf(await openAccount('DAY-4', 1)), '403 daily_limit_reached');
+});
+
 test('doors: a key has the requests per second that it was given, and its answers say how many are left', async () => {
   const slow = await freshKey({ limits: { requestsPerSecond: 3 } });
   const answers = await Promise.all(Array.from({ length: 40 }, async () => await send(slow, 'GET', '/accounts/ANN')));

@@ -10,6 +10,7 @@ import {
 } from '../../db/ledger/accounts.ts';
 import { DamagedBooksError, retryPolicyOf } from '../../db/connection/errors.ts';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
+import { releaseUsage } from '../../db/ledger/key-usage.ts';
 import { createPersonalKey, encryptPersonalData, fingerprintPersonalData } from '../../db/queries/personal-data.ts';
 import { loadGroup } from '../../db/queries/transfers.ts';
 import type { Principal } from '../../domain/access.ts';
@@ -24,7 +25,7 @@ import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
 import type { Engine } from '../engine/engine.ts';
 import { refuseUnapproved } from './approvals.ts';
 import type { Services } from './reads.ts';
-import { keyReusedProblem, REPLAYED, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
+import { keyReusedProblem, REPLAYED, reserveDaily, toIdempotency, toNewTransfer, toProblem } from './submission.ts';
 import { renderAccount } from './views.ts';
 
 type AccountBody = z.output<typeof createAccountSchema>;
@@ -67,7 +68,10 @@ export async function createAccounts(
   const { keys, people } = wanted;
   const idempotency = named && { ...named, personalFingerprint: fingerprintPersonalData(keys, people) };
   const by = { orderedBy: principal.id, approvedBy: null };
+  const reserved = await reserveDaily(engine, { principal }, { ledger, transfers: wanted.transfers, idempotency });
   const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
+  const isOrdered = 'refused' in result ? result.refused === 'outcome_unknown' : !('replayed' in result);
+  if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved.keyId, reserved.amount);
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger, principal });
   if ('replayed' in result)
     return await replayAccounts(engine, context, { wanted, idempotency, holder: result.replayed });
