@@ -196,6 +196,25 @@ test('approvals: whoever sends an approved request again, the key that asked has
   assert.deepEqual([body['ordered_by'], body['approved_by']], [first.id, second.id]);
 });
 
+test('approvals: a request counts for the day of the key that asks, once, and not for that of the approver', async () => {
+  const asking = await makeKey(database, { limits: { dailyAmountMax: 500n } });
+  const deciding = await makeKey(database, { limits: { dailyAmountMax: 1n } });
+  await until(async () => (await send(deciding, 'GET', '/accounts/CID')).status === 200, {
+    what: 'the keys to be known',
+  });
+  assert.equal(codeOf(await send(asking, 'POST', '/transfers', fund('CID', 501))), '403 daily_limit_reached');
+  const key = { 'idempotency-key': 'fund-a-day' };
+  const asked = await send(asking, 'POST', '/transfers', fund('CID', 400), key);
+  assert.equal(asked.status, 202, asked.text);
+  assert.equal((await send(asking, 'POST', '/transfers', fund('CID', 400), key)).status, 202);
+  assert.equal(codeOf(await send(asking, 'POST', '/transfers', fund('CID', 101))), '403 daily_limit_reached');
+  const id = String(asked.body['approval_id']);
+  assert.equal((await send(deciding, 'POST', `/approvals/${id}`, {})).status, 200);
+  assert.equal((await send(asking, 'POST', '/transfers', fund('CID', 400), key)).status, 200);
+  assert.equal((await send(asking, 'POST', '/transfers', fund('CID', 100))).status, 200);
+  assert.equal(codeOf(await send(asking, 'POST', '/transfers', fund('CID', 1))), '403 daily_limit_reached');
+});
+
 test('approvals: an account with so large a balance or limit is refused, with advice', async () => {
   for (const fields of [{ balance: 101 }, { overdraft_limit: 101 }]) {
     const refused = await send(first, 'POST', '/accounts', { name: 'Rich', ...fields });

@@ -3,10 +3,11 @@ import { randomUUID, randomUUIDv7 } from 'node:crypto';
 import { withTransaction } from '../../db/connection/transaction.ts';
 import { recordAdministration } from '../../db/ledger/administration.ts';
 import { type ApprovalKind, type ApprovalRecord, insertApproval } from '../../db/ledger/approvals.ts';
+import { reserveUsage } from '../../db/ledger/key-usage.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { Problem } from '../http/problem.ts';
-import { isFunding, notAllowed } from './permissions.ts';
+import { dailyLimitReached, isFunding, notAllowed } from './permissions.ts';
 import type { Services } from './reads.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderApproval } from './views.ts';
@@ -23,6 +24,8 @@ type Kept = {
   readonly kind: ApprovalKind;
   readonly request: Readonly<Record<string, unknown>>;
   readonly facts: Readonly<Record<string, unknown>>;
+  /** What counts for the day of the key that asks, whether it is approved or not. */
+  readonly amount: bigint;
 };
 
 /** Whether transfers of a caller need an approval. A capture needs none: its hold needed one. */
@@ -47,7 +50,7 @@ export function needsApproval(
 export async function askApproval(
   { changes }: Pick<Services, 'changes'>,
   { ledger, principal, caller, idempotency }: Asking,
-  { kind, request, facts }: Kept,
+  { kind, request, facts, amount }: Kept,
 ): Promise<{ readonly answer: Answer } | { readonly requestedBy: string; readonly approvedBy: string }> {
   const requestedBy = principal.id ?? '';
   const id = randomUUIDv7();
@@ -67,6 +70,10 @@ export async function askApproval(
       await withTransaction(pool, async (connection) => {
         const inserted = await insertApproval(connection, ledger, approval);
         if (inserted.isNew) {
+          const max = principal.limits.dailyAmountMax;
+          if (max !== null && amount > 0n && !(await reserveUsage(connection, requestedBy, { amount, max }))) {
+            throw dailyLimitReached(max);
+          }
           const act = {
             action: 'approval.requested',
             actor: requestedBy,

@@ -27,6 +27,10 @@ export function notAllowed(detail: string): Problem {
   return new Problem('not_allowed', detail);
 }
 
+export function dailyLimitReached(max: bigint): Problem {
+  return new Problem('daily_limit_reached', `The key may order at most ${max} minor units in one day (UTC).`);
+}
+
 export function requireScope({ scopes }: Principal, scope: Scope): void {
   if (!scopes.has(scope)) throw insufficientScope(scope);
 }

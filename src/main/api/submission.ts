@@ -14,7 +14,7 @@ import { releaseUsage, reserveUsage } from '../../db/ledger/key-usage.ts';
 import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
-import { maySeeTransfer, refuseTransfers } from './permissions.ts';
+import { dailyLimitReached, maySeeTransfer, refuseTransfers } from './permissions.ts';
 import { askApproval, needsApproval } from './approvals.ts';
 import { keepTransfers } from './kept-transfers.ts';
 import type { Services } from './reads.ts';
@@ -135,11 +135,17 @@ async function checkTransfers(
     kind: 'transfers',
     request: keepTransfers({ fingerprinted, members, atomic, amountAtMost }),
     facts,
+    amount: sumOfDay(transfers, amountAtMost),
   } as const;
   const asked = await askApproval(services, asking, kept);
   if ('answer' in asked) return asked;
   // Whoever sends it again, the key that asked has ordered it.
-  return { ...request, principal: { ...principal, id: asked.requestedBy }, approvedBy: asked.approvedBy };
+  return { ...request, principal: asOrderer(principal, asked.requestedBy), approvedBy: asked.approvedBy };
+}
+
+/** The sender of a request that was approved. What it orders was counted for the day when it was asked for. */
+export function asOrderer({ limits, ...principal }: Principal, requestedBy: string): Principal {
+  return { ...principal, id: requestedBy, limits: { ...limits, dailyAmountMax: null } };
 }
 
 type Submitted = { readonly transfers: readonly Transfer[] } & (
@@ -192,13 +198,17 @@ export async function reserveDaily(
   const { id: keyId, limits } = principal;
   const max = limits.dailyAmountMax;
   if (keyId === null || max === null) return null;
-  // A capture moves what its hold has reserved, and a void releases it.
-  const counted = transfers.filter(({ kind }) => kind !== 'capture' && kind !== 'void');
-  const amount = counted.reduce((sum, transfer) => sum + (transfer.amount ?? amountAtMost ?? 0n), 0n);
+  const amount = sumOfDay(transfers, amountAtMost);
   if (amount === 0n || (await reserveUsage(engine.pool, keyId, { amount, max }))) return { keyId, amount };
   // An earlier request is answered again, however much was ordered since.
   if (idempotency && (await engine.keys.find(ledger, idempotency.key))) return null;
-  throw new Problem('daily_limit_reached', `The key may order at most ${max} minor units in one day (UTC).`);
+  throw dailyLimitReached(max);
+}
+
+/** What transfers count for the day. A capture moves what its hold has reserved, and a void releases it. */
+function sumOfDay(transfers: readonly Pick<NewTransfer, 'kind' | 'amount'>[], amountAtMost: bigint | null): bigint {
+  const counted = transfers.filter(({ kind }) => kind !== 'capture' && kind !== 'void');
+  return counted.reduce((sum, { amount }) => sum + (amount ?? amountAtMost ?? 0n), 0n);
 }
 
 /** The problem for a refusal of the engine. */

@@ -224,7 +224,12 @@ async function changeAccount(
     const kept = { accountNumber: account.accountNumber, overdraftLimit: BigInt(limit) };
     const facts = { account: account.accountNumber, overdraft_limit: limit };
     const asking = { ...context, idempotency: null };
-    const asked = await askApproval(services, asking, { kind: 'account', request: keepAccount(kept), facts });
+    const asked = await askApproval(services, asking, {
+      kind: 'account',
+      request: keepAccount(kept),
+      facts,
+      amount: 0n,
+    });
     if ('answer' in asked) return asked.answer;
   }
   try {

@@ -15,7 +15,7 @@ import { notAllowed, refuseTransfers, requireScope } from '../permissions.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
 import { decideApprovalSchema, listApprovalsSchema, NO_PARAMETERS } from '../schemas.ts';
-import { submitKept } from '../submission.ts';
+import { asOrderer, submitKept } from '../submission.ts';
 import { renderApproval } from '../views.ts';
 
 export function approvalRoutes(services: Services): Route[] {
@@ -140,7 +140,7 @@ async function execute(services: Services, context: Context, record: ApprovalRec
     query: {},
     headers: { ...headers, 'idempotency-key': record.idempotencyKey },
     // The scopes of the approver count, because the key that sent the request may have ended.
-    principal: { ...principal, id: record.requestedBy },
+    principal: asOrderer(principal, record.requestedBy),
     approvedBy: record.decidedBy,
     fingerprinted: kept.fingerprinted,
     amountAtMost: kept.amountAtMost,
