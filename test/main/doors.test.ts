@@ -9,7 +9,7 @@ import { keyOf, makeKey, revoke, type TestKey } from '../support/keys.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { type Answer, request, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { Issuer } from '../access/issuer.ts';
+import { Issuer } from '../support/issuer.ts';
 
 /** The scope of each route; open: none is needed. */
 const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
