@@ -252,6 +252,23 @@ test('doors: a key of one ledger reaches that ledger only, and uses it by defaul
   }
 });
 
+test('doors: a refusal is in the log of the ledger of its key, also before that ledger was used', async (t) => {
+  assert.equal((await send(admin, 'POST', '/ledgers', { name: 'beta' })).status, 201);
+  const [beta] = await database.query<{ id: number; name: string }>(`select id, name from ledgers where name = 'beta'`);
+  assert.ok(beta);
+  const key = await makeKey(database, { ledger: beta, scopes: [] });
+  const own = await startService(t, { database, env: { THREADS: '1', LOG_LEVEL: 'warn' } });
+  assert.equal((await request(own, 'GET', '/accounts', undefined, key.headers)).status, 403);
+  const [refusal] = await until(
+    async () => {
+      const found = await database.query(`select ledger_id from audit_log where actor = $1`, [key.id]);
+      return found.length > 0 ? found : undefined;
+    },
+    { what: 'the refusal in the audit log' },
+  );
+  assert.deepEqual(refusal, { ledger_id: beta.id });
+});
+
 test('doors: a key for some accounts sees and uses only these', async () => {
   const shop = await freshKey({ limits: { accountPrefix: 'SHOP-' } });
   const move = (from_account: string, to_account: string) =>

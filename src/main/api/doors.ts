@@ -89,10 +89,7 @@ export class Doors {
   ): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
     const refuse = (error: unknown, principal?: Principal): never => {
       if (error instanceof Problem && error.status < 500) {
-        const { ledgers, refusals } = this.#parts;
-        const ledger = ledgers.recall(principal?.ledger ?? ledgerName ?? MAIN_LEDGER.name) ?? MAIN_LEDGER;
-        const address = this.#addressOf(request);
-        refusals.note(toRefusal(error, route, { ledger, address, ...(principal && { principal }) }));
+        this.#noteRefusal(error, route, { address: this.#addressOf(request), ledgerName, principal });
       }
       throw error;
     };
@@ -111,6 +108,26 @@ export class Doors {
     }
     // A known caller is not awaited: a turn of the event loop costs more than the check.
     return found instanceof Promise ? found.catch(refuse).then(authorize) : authorize(found);
+  }
+
+  /** Notes a refusal in the log of the key's own ledger, of the one that the request names, or else of the main one. */
+  #noteRefusal(
+    problem: Problem,
+    route: Route,
+    {
+      ledgerName,
+      principal,
+      address,
+    }: { ledgerName: string | null; principal?: Principal | undefined; address: string },
+  ): void {
+    const { ledgers, findLedger, refusals } = this.#parts;
+    const note = (ledger: Ledger): void =>
+      refusals.note(toRefusal(problem, route, { ledger, address, ...(principal && { principal }) }));
+    const own = principal?.ledger ?? null;
+    const known = ledgers.recall(own ?? ledgerName ?? MAIN_LEDGER.name);
+    // Names that nobody vouches for are not looked up: they may be invented.
+    if (known || own === null) note(known ?? MAIN_LEDGER);
+    else findLedger(own).then(note, () => note(MAIN_LEDGER));
   }
 
   #authorize(
