@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Scope, SCOPES } from '../../src/domain/access.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { keyOf, makeKey, revoke, type TestKey } from '../support/keys.ts';
@@ -427,6 +428,13 @@ test('doors: an expired key is refused, and a rotated one has two secrets until 
     const text = program.stdout().trim();
     return { ...key, text, headers: { authorization: `Bearer ${text}` } };
   };
+  const stream = await fetch(`${service.url}/events`, { headers: { ...key.headers, accept: 'text/event-stream' } });
+  assert.equal(stream.status, 200);
+  const ended = (async () => {
+    for await (const _ of stream.body ?? []);
+  })()
+    .catch(() => {})
+    .then(() => true);
   const second = await rotate('--overlap=1h');
   await until(async () => (await send(second, 'GET', '/accounts/ANN')).status === 200, { what: 'the new secret' });
   assert.equal((await send(key, 'GET', '/accounts/ANN')).status, 200);
@@ -434,6 +442,7 @@ test('doors: an expired key is refused, and a rotated one has two secrets until 
   await until(async () => (await send(third, 'GET', '/accounts/ANN')).status === 200, { what: 'the third secret' });
   assert.equal((await send(second, 'GET', '/accounts/ANN')).status, 401);
   assert.equal((await send(key, 'GET', '/accounts/ANN')).status, 401);
+  assert.ok(await Promise.race([ended, sleep(10_000, false)]), 'The stream of the first secret ends with it.');
 });
 
 test('doors: the journal and the answers name the key that ordered, and refusals are in the audit log', async () => {

@@ -29,6 +29,8 @@ export class KeyRing {
   #entries = new Map<string, Entry>();
   #byCertificate = new Map<string, Entry>();
   #tokens = new Map<string, Known>();
+  /** The digest of the secret by which each caller was found. Those with a certificate have none. */
+  readonly #digests = new WeakMap<Principal, Buffer>();
   #approvalAbove: ReadonlyMap<number, bigint> = new Map();
   #version: bigint | null = null;
   #hasKeys = true;
@@ -112,7 +114,8 @@ export class KeyRing {
     if (!entry) return null;
     const validUntil = validUntilOf(entry, digest);
     if (validUntil <= this.#now()) return null;
-    const { principal } = entry.key;
+    const principal = { ...entry.key.principal };
+    this.#digests.set(principal, digest);
     if (this.#tokens.size >= TOKENS_MAX) this.#tokens.clear();
     this.#tokens.set(token, { principal, validUntil });
     return principal;
@@ -124,10 +127,12 @@ export class KeyRing {
     return entry && entry.validUntil > this.#now() ? entry.key.principal : null;
   }
 
-  /** Whether a key is still valid, as far as the keys that were read last tell. */
-  isValid(id: string): boolean {
-    const entry = this.#entries.get(id);
-    return entry !== undefined && entry.validUntil > this.#now();
+  /** Whether a caller that was found may still use its key: after a rotation, its secret may have ended. */
+  isValid(principal: Principal): boolean {
+    const entry = this.#entries.get(principal.id ?? '');
+    if (entry === undefined) return false;
+    const digest = this.#digests.get(principal);
+    return (digest ? validUntilOf(entry, digest) : entry.validUntil) > this.#now();
   }
 
   async #read(): Promise<void> {

@@ -72,7 +72,7 @@ export class Doors {
   isAdmitted(principal: Principal): boolean {
     const { keys, tokens, isPrivate } = this.#parts;
     if (principal.id === null) return isPrivate && !keys.hasKeys && !tokens;
-    return keys.isValid(principal.id) || (tokens?.isValid(principal) ?? false);
+    return keys.isValid(principal) || (tokens?.isValid(principal) ?? false);
   }
 
   /** A process that cannot read the keys does not know which are revoked. Nor can it do anything without the database. */
