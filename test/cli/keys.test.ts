@@ -118,7 +118,7 @@ test('keys: wrong options end with a sentence that says what is right', async (t
   }
 });
 
-test('keys: a role that does not own the tables is told how to become the owner', async (t) => {
+test('keys: a role that does not own the tables gets the name of the setting of the owner', async (t) => {
   const program = await startProgram(t, {
     args: ['keys', 'create', '--name=a', '--scopes=all'],
     env: { DATABASE_URL: database.url },

@@ -226,6 +226,9 @@ test('doors: an overdraft limit, a status and a closing need accounts:admin', as
     Array.from({ length: 6 }, () => '403 insufficient_scope'),
   );
   assert.equal((await send(clerk, 'PATCH', '/accounts/BOB', { name: 'Bobby' })).status, 200);
+  const writer = await freshKey({ scopes: ['accounts:write'] });
+  const blind = await send(writer, 'PATCH', '/accounts/BOB', {});
+  assert.deepEqual([blind.status, blind.text], [204, ''], 'It shows nothing that the key may not read.');
 });
 
 test('doors: a key of one ledger reaches that ledger only, and uses it by default', async () => {
@@ -458,7 +461,7 @@ test('doors: the journal and the answers name the key that ordered, and refusals
   assert.equal(moved.body['approved_by'], null);
   const shown = await send(admin, 'GET', `/transfers/${String(moved.body['id'])}`);
   assert.deepEqual(shown.body, moved.body);
-  assert.equal((await send(key, 'PATCH', '/accounts/BOB', { name: 'Robert' })).status, 200);
+  assert.equal((await send(key, 'PATCH', '/accounts/BOB', { name: 'Robert' })).status, 204);
   const changes = await database.query(
     `select ordered_by from account_changes where account_number = 'BOB' order by change_number desc limit 1`,
   );
@@ -482,7 +485,11 @@ test('doors: without keys, the service serves its own machine, and refuses to st
   const open = await createDatabase(t);
   const own = await startService(t, { database: open, env: { THREADS: '1' } });
   assert.equal((await request(own, 'POST', '/accounts', { name: 'Ann', balance: 5 })).status, 201);
-  assert.ok(own.logs().some(({ msg }) => String(msg).startsWith('no keys: ')));
+  await until(() => own.logs().some(({ msg }) => String(msg).startsWith('no keys: ')), { what: 'the line in the log' });
+  for (const headers of [{ 'x-forwarded-for': '203.0.113.9' }, { forwarded: 'for=203.0.113.9' }]) {
+    const forwarded = await request(own, 'GET', '/accounts', undefined, headers);
+    assert.equal(codeOf(forwarded), '401 unauthorized', 'A proxy brings callers of other machines.');
+  }
   const program = await startProgram(t, { database: open, args: ['serve'], env: { HOST: '0.0.0.0', PORT: '0' } });
   const { code } = await program.exited;
   assert.equal(code, 1, program.output());

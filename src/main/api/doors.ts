@@ -40,6 +40,9 @@ export type DoorParts = {
 /** How many new tokens an address may have verified in one second. Those that were verified are remembered. */
 const VERIFICATIONS_PER_SECOND = 200;
 
+const FORWARDED =
+  'A proxy forwards requests to a service without keys: create a key, or name the proxy in TRUSTED_PROXIES if it authenticates callers.';
+
 type Found = { readonly principal: Principal; readonly caller: string; readonly address: string };
 
 export class Doors {
@@ -125,7 +128,7 @@ export class Doors {
       refusals.note(toRefusal(problem, route, { ledger, address, ...(principal && { principal }) }));
     const own = principal?.ledger ?? null;
     const known = ledgers.recall(own ?? ledgerName ?? MAIN_LEDGER.name);
-    // Names that nobody vouches for are not looked up: they may be invented.
+    // Names that no caller vouches for are not looked up: they may be invented.
     if (known || own === null) note(known ?? MAIN_LEDGER);
     else findLedger(own).then(note, () => note(MAIN_LEDGER));
   }
@@ -146,8 +149,11 @@ export class Doors {
   }
 
   #identify(request: IncomingMessage): Found | Promise<Found> {
-    const { keys, tokens, isPrivate } = this.#parts;
-    if (isPrivate && !keys.hasKeys && !tokens) return this.#anybody(request);
+    const { keys, tokens, isPrivate, proxies } = this.#parts;
+    if (isPrivate && !keys.hasKeys && !tokens) {
+      if (proxies.isEmpty && isForwarded(request)) throw unauthorized(FORWARDED, false);
+      return this.#anybody(request);
+    }
     const toFound = (principal: Principal): Found => ({
       principal,
       caller: `key:${principal.id}`,
@@ -254,6 +260,11 @@ function toTokenProblem({ reason, message }: TokenError): Problem {
     case 'too_busy':
       return new Problem('too_busy', `${message} Try again.`, again);
   }
+}
+
+/** Whether a proxy says that it forwards the request: then other machines reach the service. */
+function isForwarded({ headers }: IncomingMessage): boolean {
+  return headers['x-forwarded-for'] !== undefined || headers['forwarded'] !== undefined;
 }
 
 function isAnother(own: string, named: string | null): boolean {

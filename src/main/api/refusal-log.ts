@@ -5,9 +5,9 @@ import { toError } from '../../db/connection/errors.ts';
 import { type Refusals, recordRefusals } from '../../db/ledger/administration.ts';
 import type { Logger } from '../../logger.ts';
 
-const FLUSH_MS = 1000;
+const FLUSH_MS = 2000;
 /** How many different refusals a batch has; an attacker chooses addresses freely. */
-const DIFFERENT_MAX = 200;
+const DIFFERENT_MAX = 50;
 
 export type Refusal = Omit<Refusals, 'count'>;
 

@@ -11,13 +11,14 @@ const WITH_PORT = /^(?:\[([0-9a-f:.]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d{1,5})?$/i;
 
 export class TrustedProxies {
   readonly #networks = new BlockList();
-  readonly #isEmpty: boolean;
+  /** Whether no proxy is trusted. */
+  readonly isEmpty: boolean;
   /** Whether the peer of each connection is trusted. */
   readonly #peers = new WeakMap<Duplex, boolean>();
 
   /** `networks`: addresses, and networks such as 10.0.0.0/8. */
   constructor(networks: readonly string[]) {
-    this.#isEmpty = networks.length === 0;
+    this.isEmpty = networks.length === 0;
     for (const network of networks) {
       const [address = '', prefix] = network.split('/');
       const family = familyOf(address);
@@ -28,7 +29,7 @@ export class TrustedProxies {
 
   /** Whether the operator trusts the proxy at an address. */
   trusts(address: string | undefined): boolean {
-    return !this.#isEmpty && address !== undefined && this.#networks.check(address, familyOf(address));
+    return !this.isEmpty && address !== undefined && this.#networks.check(address, familyOf(address));
   }
 
   /**
@@ -37,7 +38,7 @@ export class TrustedProxies {
    */
   addressOf({ socket, headers }: IncomingMessage): string | undefined {
     const peer = socket.remoteAddress;
-    if (this.#isEmpty) return peer;
+    if (this.isEmpty) return peer;
     let trusted = this.#peers.get(socket);
     if (trusted === undefined) this.#peers.set(socket, (trusted = this.trusts(peer)));
     if (!trusted) return peer;

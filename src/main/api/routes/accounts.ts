@@ -107,7 +107,7 @@ function routesOfAccounts(services: Services): Route[] {
       body: updateAccountSchema,
       // The handler checks the other fields: the schema would report an immutable field as unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
-      answers: { 200: 'Account', 202: 'Approval' },
+      answers: { 200: 'Account', 202: 'Approval', 204: null },
       handle: async (context) => await changeAccount(services, context),
     }),
   ];
@@ -258,6 +258,8 @@ async function changeAccount(
     if (updated === 'erased') {
       throw new Problem('personal_data_erased', 'Name, email, phone and date of birth cannot be set again.');
     }
+    // What the account has, personal data included, is for those who may read it.
+    if (!principal.scopes.has('accounts:read')) return { status: 204 };
     return { status: 200, json: renderAccount(updated) };
   } catch (error) {
     if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
