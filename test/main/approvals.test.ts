@@ -183,7 +183,7 @@ test('approvals: who knows the id of a request cannot block its transfers', asyn
   assert.equal(approved.status, 200, approved.text);
 });
 
-test('approvals: any key that sends an approved request again, the key that asked has ordered it', async () => {
+test('approvals: an approved request that another key sends again is ordered by the key that asked', async () => {
   const key = { 'idempotency-key': 'fund-again' };
   const id = await ask(fund('CID', 160), key);
   // As if the process of the approver had died after the decision.

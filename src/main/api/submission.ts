@@ -139,7 +139,7 @@ async function checkTransfers(
   } as const;
   const asked = await askApproval(services, asking, kept);
   if ('answer' in asked) return asked;
-  // A caller that sends it again, the key that asked has ordered it.
+  // Another key may send it again; the key that asked has ordered it.
   return { ...request, principal: asOrderer(principal, asked.requestedBy), approvedBy: asked.approvedBy };
 }
 
