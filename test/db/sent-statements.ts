@@ -302,7 +302,7 @@ export const SENDERS: readonly Sender[] = [
     readsWhole: { key_usage: 'it has one row here' },
     send: async (connection) => {
       await reserveUsage(connection, 'key', { amount: 5n, max: 10n });
-      await releaseUsage(connection, 'key', 5n);
+      await releaseUsage(connection, { keyId: 'key', amount: 5n, day: '2026-11-01' });
     },
   },
   {

@@ -240,6 +240,8 @@ test('doors: a key of one ledger reaches that ledger only, and uses it by defaul
   assert.equal(opened.status, 201);
   assert.equal((await send(key, 'GET', '/ledgers/acme/accounts/OWN')).status, 200);
   assert.equal((await send(admin, 'GET', '/ledgers/acme/accounts/OWN')).status, 200);
+  const created = await send(admin, 'GET', '/ledgers/acme/audit-log?refused=false');
+  assert.match(created.text, new RegExp(`"action":"ledger.created","actor":"${admin.id}","subject":"acme"`));
   assert.equal((await send(admin, 'GET', '/accounts/OWN')).status, 404);
   assert.equal((await send(key, 'GET', '/accounts/ANN')).status, 404);
   assert.equal((await send(key, 'GET', '/ledgers/acme')).status, 200);

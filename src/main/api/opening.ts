@@ -71,7 +71,7 @@ export async function createAccounts(
   const reserved = await reserveDaily(engine, { principal }, { ledger, transfers: wanted.transfers, idempotency });
   const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
   const isOrdered = 'refused' in result ? result.refused === 'outcome_unknown' : !('replayed' in result);
-  if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved.keyId, reserved.amount);
+  if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved);
   if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger, principal });
   if ('replayed' in result)
     return await replayAccounts(engine, context, { wanted, idempotency, holder: result.replayed });

@@ -10,7 +10,7 @@ import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.t
 import { isUuid } from '../../validation.ts';
 import { type Engine, type Refusal, submit, type Submission, tryOut } from '../engine/engine.ts';
 import { unavailableProblem } from './failures.ts';
-import { releaseUsage, reserveUsage } from '../../db/ledger/key-usage.ts';
+import { releaseUsage, type ReservedUsage, reserveUsage } from '../../db/ledger/key-usage.ts';
 import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
@@ -175,7 +175,7 @@ async function submitTransfers(
   const reserved = await reserveDaily(engine, request, submission);
   const submitted = await submit(engine, submission);
   const isOrdered = 'refused' in submitted ? submitted.refused === 'outcome_unknown' : !submitted.replayed;
-  if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved.keyId, reserved.amount);
+  if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved);
   if ('refused' in submitted) throw toProblem(submitted, { ...submission, principal: request.principal });
   const { namedId, replayed } = submitted;
   return {
@@ -194,12 +194,14 @@ export async function reserveDaily(
   engine: Pick<Engine, 'pool' | 'keys'>,
   { principal, amountAtMost = null }: Pick<TransferRequest, 'principal' | 'amountAtMost'>,
   { ledger, transfers, idempotency }: Pick<Submission, 'ledger' | 'transfers' | 'idempotency'>,
-): Promise<{ keyId: string; amount: bigint } | null> {
+): Promise<ReservedUsage | null> {
   const { id: keyId, limits } = principal;
   const max = limits.dailyAmountMax;
   if (keyId === null || max === null) return null;
   const amount = sumOfDay(transfers, amountAtMost);
-  if (amount === 0n || (await reserveUsage(engine.pool, keyId, { amount, max }))) return { keyId, amount };
+  if (amount === 0n) return null;
+  const reserved = await reserveUsage(engine.pool, keyId, { amount, max });
+  if (reserved) return reserved;
   // An earlier request is answered again, however much was ordered since.
   if (idempotency && (await engine.keys.find(ledger, idempotency.key))) return null;
   throw dailyLimitReached(max);

@@ -1,3 +1,3 @@
 update key_usage
 set amount = greatest(0, amount - $2::bigint)
-where key_id = $1::text and day = (now() at time zone 'UTC')::date
+where key_id = $1::text and day = $3::date

@@ -1,5 +1,6 @@
 // The handlers of ledgers: create, show, list.
 import type { z } from 'zod';
+import { recordAdministration } from '../../../db/ledger/administration.ts';
 import { createLedger, type LedgerRecord, listLedgers, loadLedgerRecord } from '../../../db/ledger/ledgers.ts';
 import { withTransaction } from '../../../db/connection/transaction.ts';
 import { isLedgerName } from '../../../domain/ledger.ts';
@@ -78,16 +79,21 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
 
 async function create(
   { changes, ledgers }: LedgerParts,
-  { body, headers, caller }: RequestContext<unknown, z.output<typeof createLedgerSchema>>,
+  { body, headers, caller, principal }: RequestContext<unknown, z.output<typeof createLedgerSchema>>,
 ): Promise<Answer> {
   const idempotencyKey = parseIdempotencyKey(headers);
   const created = await changes.run(
     caller,
     async (pool) =>
-      await withTransaction(
-        pool,
-        async (connection) => await createLedger(connection, { name: body.name, idempotencyKey }),
-      ),
+      await withTransaction(pool, async (connection) => {
+        const creation = await createLedger(connection, { name: body.name, idempotencyKey });
+        // Without keys there is no one to name.
+        if (creation.result === 'created' && principal.id !== null) {
+          const act = { action: 'ledger.created', actor: principal.id, subject: body.name, details: {} } as const;
+          await recordAdministration(connection, creation.ledger, act);
+        }
+        return creation;
+      }),
   );
   switch (created.result) {
     case 'created':
