@@ -94,12 +94,13 @@ export class Stored {
       this.#closed.add(name);
       return;
     }
-    const received = reported.parse(parse(answer.body.toString()));
+    // A key that may not read the account gets no body.
     if (operation.name.startsWith('PATCH')) {
       this.#changes += 1;
-      this.#changed.add(nameIn(ledger, received.account_number ?? ''));
+      this.#changed.add(nameIn(ledger, decodeURIComponent(path.split('/').at(-1) ?? '')));
       return;
     }
+    const received = reported.parse(parse(answer.body.toString()));
     // A ledger is empty, and keeps its key itself.
     if (operation.name === 'POST /ledgers') return;
     if (received.dry_run === true || answer.headers.has('idempotency-replayed')) return;
