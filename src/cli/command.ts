@@ -54,10 +54,7 @@ export function parseArguments<Shape extends z.ZodRawShape>(
   if (Array.isArray(words) && words.length > 0) {
     throw new CommandError(EXIT.wrongUsage, `"${words[0]}" is not an argument of this command; see --help.`);
   }
-  // citty adds a camelCase alias for every option with a dash.
-  const isAlias = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`) in shape;
-  const named = Object.entries(options).filter(([name]) => name in shape || !isAlias(name));
-  const parsed = z.strictObject(shape).safeParse(Object.fromEntries(named));
+  const parsed = z.strictObject(shape).safeParse(options);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   if (issue?.code === 'unrecognized_keys') {
