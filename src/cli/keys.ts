@@ -17,7 +17,7 @@ import {
   revokeKey,
   rotateKey,
 } from '../db/ledger/keys.ts';
-import { isScope, type Scope, SCOPES } from '../domain/access.ts';
+import { type AccessLimits, isScope, type Scope, SCOPES } from '../domain/access.ts';
 import { ACCOUNT_FORM } from '../domain/account.ts';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import { digestOf, makeKeyId, makeSecret, renderKey } from '../key-text.ts';
@@ -206,10 +206,7 @@ async function change(config: Config, work: (connection: Queryable) => Promise<C
         name,
         ledger: key.ledger,
         scopes,
-        account_prefix: limits.accountPrefix,
-        amount_max: limits.amountMax === null ? null : Number(limits.amountMax),
-        daily_amount_max: limits.dailyAmountMax === null ? null : Number(limits.dailyAmountMax),
-        requests_per_second: limits.requestsPerSecond,
+        ...renderLimits(limits),
         expires_at: expiresAt,
         previous_until: previousUntil,
       };
@@ -239,18 +236,23 @@ async function fingerprintOf(file: string): Promise<string> {
   }
 }
 
+function renderLimits({ accountPrefix, amountMax, dailyAmountMax, requestsPerSecond }: AccessLimits) {
+  return {
+    account_prefix: accountPrefix,
+    amount_max: amountMax === null ? null : Number(amountMax),
+    daily_amount_max: dailyAmountMax === null ? null : Number(dailyAmountMax),
+    requests_per_second: requestsPerSecond,
+  };
+}
+
 function renderJson(key: KeyRecord): string {
-  const { limits } = key;
   return `${JSON.stringify({
     id: key.id,
     name: key.name,
     ledger: key.ledger,
     state: key.state,
     scopes: key.scopes,
-    account_prefix: limits.accountPrefix,
-    amount_max: limits.amountMax === null ? null : Number(limits.amountMax),
-    daily_amount_max: limits.dailyAmountMax === null ? null : Number(limits.dailyAmountMax),
-    requests_per_second: limits.requestsPerSecond,
+    ...renderLimits(key.limits),
     created_at: key.createdAt,
     expires_at: key.expiresAt,
     revoked_at: key.revokedAt,

@@ -2,6 +2,7 @@
 import type { AccessLimits, Scope } from '../../domain/access.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { type LimitsRow, toLimits } from '../queries/access.ts';
 
 export type NewKey = {
   readonly id: string;
@@ -104,15 +105,11 @@ const COLUMNS = `
   requests_per_second, api_keys.created_at, expires_at, revoked_at, previous_until,
   case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired' else 'active' end as state`;
 
-type KeyRow = {
+type KeyRow = LimitsRow & {
   id: string;
   name: string;
   ledger: string | null;
   scopes: string[];
-  account_prefix: string | null;
-  amount_max: bigint | null;
-  daily_amount_max: bigint | null;
-  requests_per_second: number | null;
   created_at: string;
   expires_at: string | null;
   revoked_at: string | null;
@@ -150,12 +147,7 @@ function toRecord(row: KeyRow): KeyRecord {
     name: row.name,
     ledger: row.ledger,
     scopes: row.scopes,
-    limits: {
-      accountPrefix: row.account_prefix,
-      amountMax: row.amount_max,
-      dailyAmountMax: row.daily_amount_max,
-      requestsPerSecond: row.requests_per_second,
-    },
+    limits: toLimits(row),
     state: row.state,
     createdAt: row.created_at,
     expiresAt: row.expires_at,

@@ -31,14 +31,18 @@ export async function loadAccessVersion(connection: Queryable): Promise<bigint> 
   return result.rows[0]?.version ?? 0n;
 }
 
-type KeyRow = {
-  id: string;
-  ledger: string | null;
-  scopes: string[];
+/** The columns of a key's limits. */
+export type LimitsRow = {
   account_prefix: string | null;
   amount_max: bigint | null;
   daily_amount_max: bigint | null;
   requests_per_second: number | null;
+};
+
+type KeyRow = LimitsRow & {
+  id: string;
+  ledger: string | null;
+  scopes: string[];
   client_certificate: string | null;
   secret_digest: Buffer;
   previous_digest: Buffer | null;
@@ -83,17 +87,21 @@ export async function loadAccess(connection: Queryable): Promise<AccessState> {
 }
 
 function toActiveKey(row: KeyRow): ActiveKey {
-  const limits: AccessLimits = {
-    accountPrefix: row.account_prefix,
-    amountMax: row.amount_max,
-    dailyAmountMax: row.daily_amount_max,
-    requestsPerSecond: row.requests_per_second,
-  };
+  const scopes = new Set(row.scopes.filter(isScope));
   return {
-    principal: { id: row.id, ledger: row.ledger, scopes: new Set(row.scopes.filter(isScope)), limits },
+    principal: { id: row.id, ledger: row.ledger, scopes, limits: toLimits(row) },
     secretDigest: row.secret_digest,
     previous: row.previous_digest === null ? null : { digest: row.previous_digest, remainingMs: row.previous_ms ?? 0 },
     remainingMs: row.remaining_ms,
     clientCertificate: row.client_certificate,
+  };
+}
+
+export function toLimits(row: LimitsRow): AccessLimits {
+  return {
+    accountPrefix: row.account_prefix,
+    amountMax: row.amount_max,
+    dailyAmountMax: row.daily_amount_max,
+    requestsPerSecond: row.requests_per_second,
   };
 }

@@ -1,16 +1,11 @@
 // What a caller may do beyond the scope of the route: rules that depend on the content of a request.
-import { type Principal, type Scope, SCOPES } from '../../domain/access.ts';
+import { NO_LIMITS, type Principal, type Scope, SCOPES } from '../../domain/access.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import { Problem } from '../http/problem.ts';
 
 /** The caller of a service that has no keys. It listens on loopback only. */
-export const ANYBODY: Principal = {
-  id: null,
-  ledger: null,
-  scopes: new Set(SCOPES),
-  limits: { accountPrefix: null, amountMax: null, dailyAmountMax: null, requestsPerSecond: null },
-};
+export const ANYBODY: Principal = { id: null, ledger: null, scopes: new Set(SCOPES), limits: NO_LIMITS };
 
 export function unauthorized(detail: string, isTokenWrong: boolean): Problem {
   const error = isTokenWrong ? ', error="invalid_token"' : '';
