@@ -5,9 +5,9 @@ import { recordAdministration } from '../../db/ledger/administration.ts';
 import { type ApprovalKind, type ApprovalRecord, insertApproval } from '../../db/ledger/approvals.ts';
 import { reserveUsage } from '../../db/ledger/key-usage.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
+import type { IdempotencyKey } from '../../domain/transfer.ts';
 import { Problem } from '../http/problem.ts';
-import { dailyLimitReached, isFunding, notAllowed } from './permissions.ts';
+import { dailyLimitReached, isFunding, notAllowed, type Ordered } from './permissions.ts';
 import type { Services } from './reads.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderApproval } from './views.ts';
@@ -32,7 +32,7 @@ type Kept = {
 export function needsApproval(
   services: Pick<Services, 'approvalAbove'>,
   asking: Pick<Asking, 'ledger' | 'principal'>,
-  transfers: readonly Pick<NewTransfer, 'kind' | 'fromAccount' | 'toAccount' | 'amount'>[],
+  transfers: readonly Ordered[],
   amountAtMost: bigint | null,
 ): boolean {
   return transfers.some(

@@ -7,6 +7,9 @@ import { Problem } from '../http/problem.ts';
 /** The caller of a service that has no keys. It listens on loopback only. */
 export const ANYBODY: Principal = { id: null, ledger: null, scopes: new Set(SCOPES), limits: NO_LIMITS };
 
+/** What the rules look at in a transfer. Without a kind, it is a plain one. */
+export type Ordered = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount'> & Partial<Pick<NewTransfer, 'kind'>>;
+
 export function unauthorized(detail: string, isTokenWrong: boolean): Problem {
   const error = isTokenWrong ? ', error="invalid_token"' : '';
   return new Problem('unauthorized', detail, { headers: { 'WWW-Authenticate': `Bearer realm="gopherpay"${error}` } });
@@ -61,7 +64,7 @@ export function refuseWholeLedger({ limits: { accountPrefix } }: Principal): voi
  */
 export function refuseTransfers(
   principal: Principal,
-  transfers: readonly Pick<NewTransfer, 'kind' | 'fromAccount' | 'toAccount' | 'amount'>[],
+  transfers: readonly Ordered[],
   amountAtMost: bigint | null,
 ): void {
   const { amountMax, accountPrefix } = principal.limits;
@@ -81,10 +84,6 @@ export function refuseTransfers(
 }
 
 /** Whether a transfer moves money into or out of the ledger. A void only releases it. */
-export function isFunding({
-  kind,
-  fromAccount,
-  toAccount,
-}: Pick<NewTransfer, 'kind' | 'fromAccount' | 'toAccount'>): boolean {
+export function isFunding({ kind, fromAccount, toAccount }: Omit<Ordered, 'amount'>): boolean {
   return kind !== 'void' && (fromAccount === EXTERNAL || toAccount === EXTERNAL);
 }

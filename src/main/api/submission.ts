@@ -89,18 +89,16 @@ export async function submitGroup(
   };
 }
 
-/** Submits the transfers of a request that was approved. */
+/** Submits the transfers of a request that was approved. The caller has checked that its approver may order them. */
 export async function submitKept(
-  services: Submitting,
+  engine: Engine,
   request: TransferRequest,
   { members, atomic }: { members: readonly TransferFields[]; atomic: boolean | null },
 ): Promise<readonly Transfer[]> {
-  const checked = await checkTransfers(services, request, members, atomic);
-  if ('answer' in checked) throw new TypeError('An approved request needs no approval.');
   const id = randomUUIDv7();
   const group = (position: number) => (atomic === null ? null : { id, position, atomic });
-  const transfers = members.map((fields, position) => toNewTransfer(checked, fields, group(position)));
-  return (await submitTransfers(services.engine, checked, transfers)).transfers;
+  const transfers = members.map((fields, position) => toNewTransfer(request, fields, group(position)));
+  return (await submitTransfers(engine, request, transfers)).transfers;
 }
 
 /** What submitting needs. */
@@ -114,28 +112,23 @@ async function checkTransfers(
   atomic: boolean | null,
 ): Promise<TransferRequest | { readonly answer: Answer }> {
   const { principal, fingerprinted, amountAtMost = null } = request;
-  const transfers = members.map((fields) => ({ ...fields, kind: fields.kind ?? 'transfer' }));
-  refuseTransfers(principal, transfers, amountAtMost);
-  const isDryRun = request.query.dry_run === 'true';
-  if (isDryRun || request.approvedBy !== undefined) return request;
-  if (!needsApproval(services, request, transfers, amountAtMost)) return request;
+  refuseTransfers(principal, members, amountAtMost);
+  if (request.query.dry_run === 'true' || !needsApproval(services, request, members, amountAtMost)) return request;
   const asking = { ...request, idempotency: toIdempotency(request) };
   const facts = {
-    transfers: transfers
-      .map(({ kind, fromAccount, toAccount, amount, currency }) => ({
-        kind,
-        fromAccount,
-        toAccount,
-        amount: String(amount ?? amountAtMost),
-        currency,
-      }))
-      .slice(0, FACTS_MAX),
+    transfers: members.slice(0, FACTS_MAX).map(({ kind = 'transfer', fromAccount, toAccount, amount, currency }) => ({
+      kind,
+      fromAccount,
+      toAccount,
+      amount: String(amount ?? amountAtMost),
+      currency,
+    })),
   };
   const kept = {
     kind: 'transfers',
     request: keepTransfers({ fingerprinted, members, atomic, amountAtMost }),
     facts,
-    amount: sumOfDay(transfers, amountAtMost),
+    amount: sumOfDay(members, amountAtMost),
   } as const;
   const asked = await askApproval(services, asking, kept);
   if ('answer' in asked) return asked;
@@ -208,7 +201,7 @@ export async function reserveDaily(
 }
 
 /** What transfers count for the day. A capture moves what its hold has reserved, and a void releases it. */
-function sumOfDay(transfers: readonly Pick<NewTransfer, 'kind' | 'amount'>[], amountAtMost: bigint | null): bigint {
+function sumOfDay(transfers: readonly Pick<TransferFields, 'kind' | 'amount'>[], amountAtMost: bigint | null): bigint {
   const counted = transfers.filter(({ kind }) => kind !== 'capture' && kind !== 'void');
   return counted.reduce((sum, { amount }) => sum + (amount ?? amountAtMost ?? 0n), 0n);
 }

@@ -132,7 +132,7 @@ async function write(
   });
 }
 
-async function execute(services: Services, context: Context, record: ApprovalRecord): Promise<readonly Transfer[]> {
+async function execute({ engine }: Services, context: Context, record: ApprovalRecord): Promise<readonly Transfer[]> {
   const { principal, headers } = context;
   const kept = readTransfers(record);
   const request = {
@@ -145,5 +145,5 @@ async function execute(services: Services, context: Context, record: ApprovalRec
     fingerprinted: kept.fingerprinted,
     amountAtMost: kept.amountAtMost,
   };
-  return await submitKept(services, request, kept);
+  return await submitKept(engine, request, kept);
 }
