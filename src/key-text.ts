@@ -1,5 +1,5 @@
 // The text of a key: gp_<id>_<secret>. The id is no secret: it is shown, logged and stored with what the key ordered.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, type X509Certificate } from 'node:crypto';
 
 const ID_LENGTH = 12;
 const ID_ALPHABET = 'abcdefghijkmnopqrstuvwxyz0123456';
@@ -30,4 +30,9 @@ export function makeSecret(): string {
 /** What is stored of a secret. It has 256 random bits, so a slow hash would add nothing. */
 export function digestOf(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
+}
+
+/** What is stored of a certificate that may be used instead of the secret: its SHA-256, in lower-case hexadecimal. */
+export function certificateDigestOf({ fingerprint256 }: X509Certificate): string {
+  return fingerprint256.replaceAll(':', '').toLowerCase();
 }

@@ -20,7 +20,7 @@ import {
 import { type AccessLimits, isScope, type Scope, SCOPES } from '../domain/access.ts';
 import { ACCOUNT_FORM } from '../domain/account.ts';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
-import { digestOf, makeKeyId, makeSecret, renderKey } from '../key-text.ts';
+import { certificateDigestOf, digestOf, makeKeyId, makeSecret, renderKey } from '../key-text.ts';
 import { mustBe } from '../validation.ts';
 import { administer, ACTOR } from './administration.ts';
 import { CommandError, EXIT, findLedger, interruptible, ledgerName, parseArguments } from './command.ts';
@@ -229,8 +229,7 @@ function noValidKey(id: string, key: KeyRecord | undefined): CommandError {
 
 async function fingerprintOf(file: string): Promise<string> {
   try {
-    const { fingerprint256 } = new X509Certificate(await readFile(file));
-    return fingerprint256.replaceAll(':', '').toLowerCase();
+    return certificateDigestOf(new X509Certificate(await readFile(file)));
   } catch (error) {
     throw new CommandError(EXIT.wrongUsage, `The file ${file} has no certificate in PEM.`, { cause: error });
   }

@@ -6,6 +6,7 @@ import { createServer, Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
+import { certificateDigestOf } from '../../key-text.ts';
 import { readSecretFile } from '../../secret-file.ts';
 
 /** The paths of PEM files. */
@@ -154,7 +155,7 @@ export function clientCertificateOf(socket: Duplex): string | null {
   if (known !== undefined) return known;
   // A caller without a certificate that resumes its session counts as authorized.
   const found = socket instanceof TLSSocket && socket.authorized ? socket.getPeerX509Certificate() : undefined;
-  const fingerprint = found?.fingerprint256.replaceAll(':', '').toLowerCase() ?? null;
+  const fingerprint = found ? certificateDigestOf(found) : null;
   certificates.set(socket, fingerprint);
   return fingerprint;
 }
