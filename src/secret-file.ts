@@ -50,8 +50,13 @@ export function readSecretFile(setting: string, path: string): string {
 }
 
 /** Whether only the owner of a file can read it, and the owner is this user or root. */
-export function isPrivate({ mode, uid }: Stats): boolean {
-  return !hasModes || ((mode & ANY_BUT_OWNER) === 0 && (uid === 0 || uid === process.geteuid?.()));
+export function isPrivate(status: Stats): boolean {
+  return !hasModes || (!isOpenToOthers(status) && (status.uid === 0 || status.uid === process.geteuid?.()));
+}
+
+/** Whether users other than the owner may read, change or run a file. */
+export function isOpenToOthers({ mode }: Stats): boolean {
+  return hasModes && (mode & ANY_BUT_OWNER) !== 0;
 }
 
 /** Reads a regular file up to one byte more than is allowed. A pipe is refused: its writer could block the start. */

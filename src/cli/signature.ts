@@ -10,7 +10,9 @@ import {
 } from 'node:crypto';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { toError } from '../db/connection/errors.ts';
 import { isLedgerName } from '../domain/ledger.ts';
+import { isOpenToOthers } from '../secret-file.ts';
 import { CommandError, EXIT } from './command.ts';
 
 const HASH = z.string().regex(/^[0-9a-f]{64}$/);
@@ -101,16 +103,14 @@ function refusal(sentence: string): CommandError {
 
 async function readText(path: string): Promise<string> {
   return await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new CommandError(EXIT.wrongUsage, `${path} cannot be read (${messageOf(error)}).`);
+    throw new CommandError(EXIT.wrongUsage, `${path} cannot be read (${toError(error).message}).`);
   });
 }
 
 /** Reads a private key, unless other users of the machine may read it, too. */
 export async function readPrivateKey(path: string): Promise<KeyObject> {
   const text = await readText(path);
-  const { mode } = await stat(path);
-  // Windows has no such modes.
-  if (process.platform !== 'win32' && mode % 0o100 !== 0) {
+  if (isOpenToOthers(await stat(path))) {
     throw new CommandError(
       EXIT.wrongUsage,
       `${path} is open to other users: allow only its owner (chmod 600 ${path}).`,
@@ -159,10 +159,6 @@ export async function createKeyPair(path: string): Promise<string> {
 /** Exclusive creation replaces no file, and follows no link. */
 async function writeNew(path: string, text: string, mode: number): Promise<void> {
   await writeFile(path, text, { flag: 'wx', mode, flush: true }).catch((error: unknown) => {
-    throw new CommandError(EXIT.failed, `${path} cannot be created (${messageOf(error)}).`);
+    throw new CommandError(EXIT.failed, `${path} cannot be created (${toError(error).message}).`);
   });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
