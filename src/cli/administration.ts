@@ -1,10 +1,10 @@
 // Commands that change who may do what: their connection to the database, and how the audit log names their user.
 import { userInfo } from 'node:os';
 import type { Config } from '../config.ts';
-import { connect, disconnect, type Queryable } from '../db/connection/connect.ts';
+import type { Queryable } from '../db/connection/connect.ts';
 import { Transaction } from '../db/connection/transaction.ts';
 import { sqlStateOf } from '../db/connection/errors.ts';
-import { CommandError, EXIT, withDatabase } from './command.ts';
+import { CommandError, EXIT, withConnection, withDatabase } from './command.ts';
 
 const INSUFFICIENT_PRIVILEGE = '42501';
 
@@ -17,27 +17,30 @@ export async function administer<Result>(
   signal: AbortSignal,
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  return await withDatabase(config, 'owner', async (database) => {
-    const connection = await connect(database, config.databaseTimeouts, {
-      applicationName: 'gopherpay administration',
-    });
-    const close = (): void => void disconnect(connection);
-    signal.addEventListener('abort', close, { once: true });
-    try {
-      const transaction = await Transaction.begin(connection);
-      const result = await work(transaction.connection);
-      await transaction.commit();
-      return result;
-    } catch (error) {
-      if (sqlStateOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
-      throw new CommandError(
-        EXIT.failed,
-        'Only the owner of the tables may do this: set DATABASE_OWNER_URL to the database as its owner.',
-        { cause: error },
-      );
-    } finally {
-      signal.removeEventListener('abort', close);
-      await disconnect(connection);
-    }
-  });
+  const settings = {
+    timeouts: config.databaseTimeouts,
+    signal,
+    applicationName: 'gopherpay administration',
+    readOnly: false,
+  };
+  return await withDatabase(
+    config,
+    'owner',
+    async (database) =>
+      await withConnection(database, settings, async (connection) => {
+        try {
+          const transaction = await Transaction.begin(connection);
+          const result = await work(transaction.connection);
+          await transaction.commit();
+          return result;
+        } catch (error) {
+          if (sqlStateOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+          throw new CommandError(
+            EXIT.failed,
+            'Only the owner of the tables may do this: set DATABASE_OWNER_URL to the database as its owner.',
+            { cause: error },
+          );
+        }
+      }),
+  );
 }

@@ -142,10 +142,15 @@ export async function withDatabases<Result>(
 /** Runs `work` on a connection of its own, which is always closed: afterwards, or when `signal` aborts. */
 export async function withConnection<Result>(
   database: DatabaseSettings,
-  { timeouts, signal, applicationName }: { timeouts: DatabaseTimeouts; signal: AbortSignal; applicationName: string },
+  {
+    timeouts,
+    signal,
+    applicationName,
+    readOnly = true,
+  }: { timeouts: DatabaseTimeouts; signal: AbortSignal; applicationName: string; readOnly?: boolean },
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
-  const connection = await connect(database, timeouts, { applicationName, readOnly: true });
+  const connection = await connect(database, timeouts, { applicationName, readOnly });
   const close = () => void disconnect(connection);
   signal.addEventListener('abort', close, { once: true });
   try {
