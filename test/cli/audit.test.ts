@@ -7,7 +7,7 @@ import { z } from 'zod';
 import type { Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { makeFolder, startProgram } from '../support/service.ts';
-import { JOURNAL_ROWS, SHOP, writeLedger } from '../support/sample-ledgers.ts';
+import { JOURNAL_ROWS, rewriteShop, SHOP, writeLedger } from '../support/sample-ledgers.ts';
 
 type Ran = { code: number | null; stdout: string; stderr: string };
 
@@ -202,29 +202,8 @@ test('audit: names each ledger, and one summary verifies all of them later', asy
   assert.ok(text.stdout.includes(own));
   await writeFile(file, verdictOf(json));
 
-  await client.query('set session_replication_role = replica');
   // The other ledger is rewritten as a whole, in such a way that it fits to itself.
-  await client.query(`
-    do $$
-    declare
-      earlier bytea := decode(repeat('00', 32), 'hex');
-      line journal;
-    begin
-      for line in select * from journal where ledger_id = 2 order by number loop
-        update journal
-        set previous_hash = earlier,
-          hash = chain_hash(earlier, 'shop', number, settled_at + interval '1 microsecond', transfer_count, change_count, digest),
-          settled_at = settled_at + interval '1 microsecond'
-        where ledger_id = 2 and number = line.number
-        returning hash into earlier;
-      end loop;
-      update transfers set completed_at = completed_at + interval '1 microsecond' where ledger_id = 2;
-      update journal_head
-      set (settled_at, previous_hash, hash) = (
-        select settled_at, previous_hash, hash from journal where ledger_id = 2 order by number desc limit 1
-      )
-      where ledger_id = 2;
-    end $$`);
+  await rewriteShop(client);
   const [blind, saved, named, main, other] = await Promise.all([
     audit(t, database),
     audit(t, database, `--expect=@${file}`),

@@ -6,11 +6,10 @@ import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
-import type { Client } from 'pg';
 import { z } from 'zod';
 import { readVerified, type SignedCheckpoint } from '../../src/cli/signature.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { JOURNAL_ROWS, SHOP, writeLedger } from '../support/sample-ledgers.ts';
+import { JOURNAL_ROWS, rewriteShop, SHOP, writeLedger } from '../support/sample-ledgers.ts';
 import { awaitFinal, makeFolder, request, startProgram, startService } from '../support/service.ts';
 
 type Ran = { code: number | null; stdout: string; stderr: string };
@@ -390,30 +389,4 @@ test(
 
 function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-/** Rewrites the journal of shop as a superuser may: later by a microsecond, with all hashes made again. */
-async function rewriteShop(client: Client): Promise<void> {
-  await client.query('set session_replication_role = replica');
-  await client.query(`
-    do $$
-    declare
-      earlier bytea := decode(repeat('00', 32), 'hex');
-      line journal;
-    begin
-      for line in select * from journal where ledger_id = 2 order by number loop
-        update journal
-        set previous_hash = earlier,
-          hash = chain_hash(earlier, 'shop', number, settled_at + interval '1 microsecond', transfer_count, change_count, digest),
-          settled_at = settled_at + interval '1 microsecond'
-        where ledger_id = 2 and number = line.number
-        returning hash into earlier;
-      end loop;
-      update transfers set completed_at = completed_at + interval '1 microsecond' where ledger_id = 2;
-      update journal_head
-      set (settled_at, previous_hash, hash) = (
-        select settled_at, previous_hash, hash from journal where ledger_id = 2 order by number desc limit 1
-      )
-      where ledger_id = 2;
-    end $$`);
 }
