@@ -6,6 +6,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { renderTable } from '../../src/cli/load/render.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type Scope, SCOPES } from '../../src/domain/access.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
@@ -55,6 +56,22 @@ test('load: a broken feed is followed again, and transfers settled meanwhile are
   assert.equal(broken, 3);
   assert.equal(accepted, ids.length);
   assert.equal(settled, accepted);
+});
+
+test('load: the table keeps names and values apart, however long a name is', () => {
+  const counts = {
+    offered: 9,
+    accepted: 7,
+    refused: 0,
+    failed: 2,
+    settled: 7,
+    acceptedPerSecond: 7,
+    settledPerSecond: 7,
+  };
+  const errors = { database_unavailable: 2 };
+  const table = renderTable({ seconds: 1, ...counts, acceptMs: null, refuseMs: null, finalMs: null, errors });
+  assert.match(table, /^database_unavailable  2 requests$/m);
+  assert.match(table, /^failed                2$/m);
 });
 
 test('load: opens its own accounts, sweeps their money and closes them', async (t) => {

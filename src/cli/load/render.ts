@@ -32,7 +32,8 @@ export function renderTable(summary: Summary): string {
     ['time to final', renderPercentiles(summary.finalMs)],
     ...Object.entries(summary.errors).map(([code, count]): [string, string] => [code, `${count} requests`]),
   ];
-  return rows.map(([name, value]) => `${name.padEnd(18)}${value}\n`).join('');
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join('');
 }
 
 function renderPercentiles(percentiles: Percentiles): string {
