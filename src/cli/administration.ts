@@ -3,10 +3,8 @@ import { userInfo } from 'node:os';
 import type { Config } from '../config.ts';
 import type { Queryable } from '../db/connection/connect.ts';
 import { Transaction } from '../db/connection/transaction.ts';
-import { sqlStateOf } from '../db/connection/errors.ts';
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from '../db/connection/errors.ts';
 import { CommandError, EXIT, withConnection, withDatabase } from './command.ts';
-
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** Who runs the command, as the audit log names it. */
 export const ACTOR = `cli:${userInfo().username}`;

@@ -1,6 +1,6 @@
 // The exit of a command that failed: its exit code, and the sentence for standard error.
 import { SilenceError } from '../db/connection/connect.ts';
-import { sqlStateOf, toError } from '../db/connection/errors.ts';
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf, toError } from '../db/connection/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
 export type Exit = { readonly exitCode: number; readonly sentence: string };
@@ -11,7 +11,6 @@ const UNREACHABLE = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOTFOUND|EAI_AGAIN|ET
 /** Messages of pg's own errors, which have no code. */
 const CONNECTION_LOST = /^(timeout expired|Connection terminated)/;
 const UNDEFINED_TABLE = '42P01';
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** The exit of the process after an error. */
 export function exitOf(thrown: unknown): Exit {

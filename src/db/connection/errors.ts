@@ -8,6 +8,9 @@ export class DamagedBooksError extends Error {}
  */
 export class SessionError extends Error {}
 
+/** The SQLSTATE of a statement that the role may not run. */
+export const INSUFFICIENT_PRIVILEGE = '42501';
+
 /** SQLSTATEs after which the same transaction may be run again on the same connection. */
 const AGAIN = new Set([
   '40001', // serialization_failure
@@ -27,7 +30,7 @@ const AGAIN_ELSEWHERE = new Set([
   'XX', // internal errors, also of poolers: one that cannot accept connections at the moment answers with these
   '40003', // statement_completion_unknown
   '25006', // read_only_sql_transaction: a standby that was promoted elsewhere
-  '42501', // insufficient_privilege: to connect, or on a table; an operator may grant it again
+  INSUFFICIENT_PRIVILEGE, // to connect, or on a table; an operator may grant it again
   '55000', // object_not_in_prerequisite_state: a database that accepts no connections
   '25P02', // in_failed_sql_transaction: only follows an earlier error
   '25P03', // idle_in_transaction_session_timeout

@@ -8,7 +8,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../connection/connect.ts';
-import { sqlStateOf, toError } from '../connection/errors.ts';
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf, toError } from '../connection/errors.ts';
 import { grantRights, type LimitedRoles } from './grants.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
@@ -27,7 +27,6 @@ const TIMEOUTS: DatabaseTimeouts = {
   probeTimeoutMs: 2500,
   disconnectTimeoutMs: 1000,
 };
-const INSUFFICIENT_PRIVILEGE = '42501';
 const LOCK_NOT_AVAILABLE = '55P03';
 
 export type MigrateOptions = Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' | 'lockTimeoutMs'>> & {
