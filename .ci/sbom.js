@@ -11,7 +11,12 @@ const manifest = read('package.json');
 const lock = read('package-lock.json');
 delete manifest.devDependencies;
 delete lock.packages[''].devDependencies;
-for (const [path, { dev }] of Object.entries(lock.packages)) if (dev) delete lock.packages[path];
+// The workspaces are the client, which is a package of its own, and tools of the tests.
+delete manifest.workspaces;
+delete lock.packages[''].workspaces;
+for (const [path, { dev, devOptional, link }] of Object.entries(lock.packages)) {
+  if (dev || devOptional || link || !/^(node_modules\/|$)/.test(path)) delete lock.packages[path];
+}
 
 const parent = mkdtempSync(join(tmpdir(), 'gopherpay-sbom-'));
 try {

@@ -8,7 +8,8 @@ import { z } from 'zod';
 
 const ROOT = dirname(import.meta.dirname);
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
-const find = (...patterns: string[]): string[] => globSync(patterns, { cwd: ROOT }).toSorted();
+const find = (...patterns: string[]): string[] =>
+  globSync(patterns, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted();
 
 /** A changelog names former files. */
 const DOCUMENTS = find('*.md', '{bench,docs,reports,test}/**/*.md').filter((path) => path !== 'CHANGELOG.md');

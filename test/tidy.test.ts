@@ -128,7 +128,7 @@ test('tidy: documents have one sentence a line', () => {
 });
 
 function read(...patterns: string[]): SourceFile[] {
-  return globSync(patterns, { cwd: ROOT })
+  return globSync(patterns, { cwd: ROOT, exclude: ['**/node_modules/**'] })
     .toSorted()
     .map((path) => ({ path: path.replaceAll('\\', '/'), text: readFileSync(join(ROOT, path), 'utf8') }));
 }
