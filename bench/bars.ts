@@ -83,6 +83,12 @@ function listBarsOfTree(suffix: string): Bar[] {
     required: most(required),
     of: ({ measured }) => ratio(measured(own('half'), `final${percentile}Ms`), measured('naive', 'latencyMeanMs')),
   });
+  const delayed = (subject: string): Bar => ({
+    name: `${own(subject)}: p99 of another ledger ÷ its p99 without the flood`,
+    unit: '',
+    required: most(3),
+    of: ({ measured }) => ratio(measured(own(subject), 'besideP99Ms'), measured(own(subject), 'idleP99Ms')),
+  });
   const bars = [
     processor('single-64', 120),
     processor('single-256', 100),
@@ -97,6 +103,9 @@ function listBarsOfTree(suffix: string): Bar[] {
     compare('overload', 'single-256', least(0.7), ' (settled at twice the load)'),
     compare('openings', 'single-64', least(0.3)),
     compare('ledgers-8', 'ledgers-1', least(5), ' (jobs per second, 10 ms more per sync)'),
+    delayed('beside-64'),
+    delayed('beside-256'),
+    delayed('beside-1000'),
     compare('slow-10', 'slow-2', least(0.9), ' (threads, 10 ms more per sync)'),
     memory('single'),
     memory('single-64'),

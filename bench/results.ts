@@ -77,6 +77,10 @@ const TIMES: Columns = [
   ['final mean', 'finalMeanMs'],
   ['final p50', 'finalP50Ms'],
   ['final p99', 'finalP99Ms'],
+  ['other ledger, idle p50', 'idleP50Ms'],
+  ['other ledger, idle p99', 'idleP99Ms'],
+  ['beside the flood, p50', 'besideP50Ms'],
+  ['beside the flood, p99', 'besideP99Ms'],
   ['429 p50', 'refuseP50Ms'],
   ['429 p99', 'refuseP99Ms'],
 ];

@@ -1,5 +1,6 @@
 // The subjects, in the order of the first round.
 import { type Bench, CONNECTIONS, figureSoFar, ROOT } from './bench.ts';
+import { beside } from './beside.ts';
 import type { Subject } from './subject.ts';
 import { countOpened } from './counts.ts';
 import { ledgers } from './ledgers.ts';
@@ -133,6 +134,9 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
       needs: [single, 'naive'],
       load: { generator: 'node', rate: () => figureSoFar(bench, single) / 2, wait: true },
     }),
+    beside(bench, { name: `beside-64${suffix}`, tree: path, connections: 64 }),
+    beside(bench, { name: `beside-256${suffix}`, tree: path, connections: 256 }),
+    beside(bench, { name: `beside-1000${suffix}`, tree: path, connections: 1000, maxQueue: 500 }),
     ledgers(bench, { name: `ledgers-1${suffix}`, tree: path, count: 1 }),
     ledgers(bench, { name: `ledgers-8${suffix}`, tree: path, count: 8 }),
     ledgers(bench, { name: `slow-2${suffix}`, tree: path, count: 1, threads: 2 }),

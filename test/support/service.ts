@@ -38,7 +38,7 @@ export type Program = {
   output: () => string;
   /** What it has printed to standard output alone. */
   stdout: () => string;
-  /** The lines of its output that are JSON objects: its log. */
+  /** The lines of its standard error that are JSON objects: its log. */
   logs: () => Record<string, unknown>[];
   /** Stops reading its standard error, like a stalled log collector. The buffered bytes are read after its end. */
   stallErrors: () => void;
@@ -131,12 +131,14 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
 
   let output = '';
   let stdout = '';
+  let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
     stdout += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     output += text;
+    stderr += text;
   });
   if (child.pid === undefined) throw new Error(`${process.execPath} could not be started: is it executable?`);
   return {
@@ -146,8 +148,10 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
     output: () => output,
     stdout: () => stdout,
     logs: () =>
-      output
+      // The last piece is empty, or a line of which a part has arrived.
+      stderr
         .split('\n')
+        .slice(0, -1)
         .filter((line) => line.startsWith('{'))
         .map(parseLine),
     stallErrors: () => void child.stderr.pause(),

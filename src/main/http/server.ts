@@ -26,6 +26,7 @@ import type { Answer, Endpoint, NamedLedger, NamedPrincipal } from './endpoint.t
 import { Router, splitLedger } from './router.ts';
 import { cutIfStalled } from './stream.ts';
 import type { TrustedProxies } from './proxies.ts';
+import { Turns } from './turns.ts';
 import { isHandshaking, type ListenerTls, TRANSPORT_SECURITY, transportOf } from './tls.ts';
 
 const HEAD_BYTES_MAX = 16 * 1024;
@@ -92,6 +93,7 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
   /** The latest request of each connection. Its answer follows those of all earlier requests. */
   const latest = new WeakMap<Duplex, Latest>();
   const closing: Closing = new WeakSet();
+  const turns = new Turns();
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     if (closing.has(request.socket)) return;
     if (closing.has(request)) {
@@ -105,7 +107,7 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
     const inReserve = isInReserve(request.socket);
     if (options.tls) response.setHeader(TRANSPORT_SECURITY.name, TRANSPORT_SECURITY.value);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
-    void handleRequest(arrival, routers, closing, { ...options, budgets });
+    void handleRequest(arrival, routers, closing, { ...options, budgets, turns });
   };
   const httpOptions: HttpOptions = {
     requestTimeout: options.requestTimeoutMs,
@@ -184,7 +186,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   arrival: Arrival,
   routers: Routers<Ledger, Principal>,
   closing: Closing,
-  options: ServerOptions<Ledger, Principal> & { budgets: Budgets },
+  options: ServerOptions<Ledger, Principal> & { budgets: Budgets; turns: Turns },
 ): Promise<void> {
   const { request, response, requestId } = arrival;
   const startedAt = performance.now();
@@ -232,7 +234,7 @@ type Facts = { pattern: string; ledger: string | undefined; key: string | undefi
 async function answerRequest<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
   { request, requestId, requestIdGiven, inReserve }: Arrival,
   routers: Routers<Ledger, Principal>,
-  options: ServerOptions<Ledger, Principal> & { budgets: Budgets },
+  options: ServerOptions<Ledger, Principal> & { budgets: Budgets; turns: Turns },
   facts: Facts,
 ): Promise<{ answer: Answer; caller: string; isAdmitted: () => boolean }> {
   if (options.stopping()) {
@@ -257,12 +259,18 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   facts.key = principal.id ?? undefined;
   if (!route.global) facts.ledger = ledger.name;
   if (route.method !== 'GET') refuseOtherTypes(headers);
+  const takeTurn = () => (route.operational ? null : options.turns.take(ledger.name));
+  const beginning = takeTurn();
+  if (beginning) await beginning;
   const query = parseQuery(target.search);
   const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies.of(who.caller) };
   const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
   // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
   if (!route.takesBody && hasBody(headers)) request.resume();
   const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody });
+  // A job answers up to two thousand callers at once.
+  const sending = takeTurn();
+  if (sending) await sending;
   return {
     answer: withHeaders(withPrefix(answer, prefix), answerHeaders),
     caller: who.caller,

@@ -1,0 +1,56 @@
+// Divides the event loop between ledgers. Without it, a loop iteration handles every request that has arrived, so a ledger
+// with a thousand connections delays each request of the others by the time of a thousand.
+
+/** How many requests of all ledgers begin, and how many answers are sent, in one iteration of the event loop. */
+const PER_ITERATION = 32;
+
+export class Turns {
+  readonly #perIteration: number;
+  /** What waits, by ledger; the first ledger is next. */
+  readonly #lines = new Map<string, (() => void)[]>();
+  /** Turns that were taken without a wait in this iteration. */
+  #taken = 0;
+  #scheduled = false;
+
+  constructor(perIteration = PER_ITERATION) {
+    this.#perIteration = perIteration;
+  }
+
+  /** Takes a turn of a ledger. Null: it begins now. */
+  take(ledger: string): Promise<void> | null {
+    this.#schedule();
+    if (this.#lines.size === 0 && this.#taken < this.#perIteration) {
+      this.#taken += 1;
+      return null;
+    }
+    return new Promise((resolve) => {
+      const line = this.#lines.get(ledger);
+      if (line) line.push(resolve);
+      else this.#lines.set(ledger, [resolve]);
+    });
+  }
+
+  /** Gives turns after the events of this iteration. What the next ones bring is then in its line before more are given. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#taken = 0;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#give();
+    });
+  }
+
+  #give(): void {
+    for (let given = 0; given < this.#perIteration; given += 1) {
+      const [first] = this.#lines;
+      if (!first) return;
+      const [ledger, line] = first;
+      line.shift()?.();
+      // To the end of the line of ledgers.
+      this.#lines.delete(ledger);
+      if (line.length > 0) this.#lines.set(ledger, line);
+    }
+    if (this.#lines.size > 0) this.#schedule();
+  }
+}

@@ -1,0 +1,67 @@
+// Turns of ledgers in the event loop. No timers: an iteration of the loop ends with setImmediate.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Turns } from '../../src/main/http/turns.ts';
+
+const PER_ITERATION = 4;
+
+/** Takes turns for ledgers, and records in which order they begin. */
+function record(turns: Turns, begun: string[], ledgers: readonly string[]): void {
+  for (const ledger of ledgers) {
+    const turn = turns.take(ledger);
+    if (turn) void turn.then(() => begun.push(ledger));
+    else begun.push(ledger);
+  }
+}
+
+/** The end of this iteration, after the turns that it gives. */
+const iterationEnds = async (): Promise<void> => {
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => process.nextTick(resolve));
+};
+
+const many = (ledger: string, count: number): string[] => Array.from({ length: count }, () => ledger);
+
+test('turns: a request begins at once while few have begun in an iteration', () => {
+  const begun: string[] = [];
+  record(new Turns(PER_ITERATION), begun, many('main', PER_ITERATION));
+  assert.deepEqual(begun, many('main', PER_ITERATION));
+});
+
+test('turns: an iteration begins a bounded number of requests', async () => {
+  const begun: string[] = [];
+  record(new Turns(PER_ITERATION), begun, many('main', 3 * PER_ITERATION - 1));
+  for (const expected of [1, 2, 3].map((iterations) => Math.min(iterations * PER_ITERATION, 3 * PER_ITERATION - 1))) {
+    assert.equal(begun.length, expected);
+    await iterationEnds();
+  }
+});
+
+test('turns: a ledger with one request overtakes those of a flooded one', async () => {
+  const turns = new Turns(PER_ITERATION);
+  const begun: string[] = [];
+  record(turns, begun, many('flooded', 100));
+  record(turns, begun, ['quiet']);
+  await iterationEnds();
+  assert.deepEqual(begun, [...many('flooded', PER_ITERATION), 'flooded', 'quiet', 'flooded', 'flooded']);
+});
+
+test('turns: several ledgers share an iteration equally, each in the order of its requests', async () => {
+  const turns = new Turns(PER_ITERATION);
+  const begun: string[] = [];
+  record(turns, begun, many('first', PER_ITERATION));
+  record(turns, begun, [...many('a', 50), ...many('b', 50)]);
+  for (let iteration = 0; iteration < 10; iteration += 1) await iterationEnds();
+  const later = begun.slice(PER_ITERATION);
+  assert.equal(later.filter((ledger) => ledger === 'a').length, later.length / 2);
+});
+
+test('turns: nothing waits once the lines are empty', async () => {
+  const turns = new Turns(PER_ITERATION);
+  const begun: string[] = [];
+  record(turns, begun, many('main', 2 * PER_ITERATION));
+  await iterationEnds();
+  await iterationEnds();
+  assert.equal(begun.length, 2 * PER_ITERATION);
+  assert.equal(turns.take('main'), null);
+});
