@@ -114,6 +114,35 @@ test('approvals: a group, a hold, a payout and a reversal of funding wait as wel
   assert.equal(reversed['failure_code'], 'insufficient_funds', 'The books decide when it is executed.');
 });
 
+test('approvals: the funding of one request is added up, whatever its parts are', async () => {
+  const split = { transfers: [fund('BOB', 60), fund('CID', 60)] };
+  await ask(split);
+  const opened = ['DEE', 'EVE'].map((account_number) => ({ account_number, name: account_number, balance: 60 }));
+  assert.equal(codeOf(await send(first, 'POST', '/accounts', { accounts: opened })), '403 approval_required');
+  const moved = { transfers: [fund('BOB', 60), { from_account: 'BOB', to_account: 'CID', amount: 60 }] };
+  assert.equal(
+    (await send(first, 'POST', '/transfers', moved)).status,
+    200,
+    'A move within the ledger does not count.',
+  );
+});
+
+test('approvals: a request of a key that was revoked can only be rejected', async (t) => {
+  const asker = await makeKey(database);
+  await until(async () => (await send(asker, 'GET', '/accounts')).status === 200, {
+    what: 'the service to know the key',
+  });
+  const asked = await send(asker, 'POST', '/transfers', fund('ANN', 500));
+  const path = `/approvals/${String(asked.body['approval_id'])}`;
+  const revoking = await startProgram(t, { database, args: ['keys', 'revoke', `--id=${asker.id}`] });
+  assert.equal((await revoking.exited).code, 0, revoking.output());
+  const before = await balanceOf('ANN');
+  assert.equal(codeOf(await send(second, 'POST', path, {})), '403 not_allowed');
+  assert.equal((await send(second, 'GET', path)).body['state'], 'pending');
+  assert.equal((await send(second, 'POST', path, { decision: 'reject' })).body['state'], 'rejected');
+  assert.equal(await balanceOf('ANN'), before);
+});
+
 test('approvals: a retry under the same key is the same request, before and after its approval', async () => {
   const key = { 'idempotency-key': 'fund-bob' };
   const id = await ask(fund('BOB', 700), key);

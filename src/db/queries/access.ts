@@ -105,3 +105,9 @@ export function toLimits(row: LimitsRow): AccessLimits {
     requestsPerSecond: row.requests_per_second,
   };
 }
+
+/** Whether a key was revoked. The callers of tokens have no keys. */
+export async function isRevoked(connection: Queryable, id: string): Promise<boolean> {
+  const found = await connection.query('select from api_keys where id = $1::text and revoked_at is not null', [id]);
+  return found.rowCount === 1;
+}

@@ -28,19 +28,25 @@ type Kept = {
   readonly amount: bigint;
 };
 
-/** Whether transfers of a caller need an approval. A capture needs none: its hold needed one. */
+/**
+ * Whether transfers of a caller need an approval. Their amounts are added up, or a request could be split into parts. A
+ * capture needs none: its hold needed one.
+ */
 export function needsApproval(
   services: Pick<Services, 'approvalAbove'>,
   asking: Pick<Asking, 'ledger' | 'principal'>,
   transfers: readonly Ordered[],
   amountAtMost: bigint | null,
 ): boolean {
-  return transfers.some(
-    (transfer) =>
-      isFunding(transfer) &&
-      transfer.kind !== 'capture' &&
-      exceedsRule(services, asking, transfer.amount ?? amountAtMost),
-  );
+  const amounts = transfers
+    .filter((transfer) => isFunding(transfer) && transfer.kind !== 'capture')
+    .map(({ amount }) => amount ?? amountAtMost);
+  return amounts.length > 0 && exceedsRule(services, asking, totalOf(amounts));
+}
+
+/** Null: an amount is not known, and may be any. */
+function totalOf(amounts: readonly (bigint | null)[]): bigint | null {
+  return amounts.reduce((sum, amount) => (sum === null || amount === null ? null : sum + amount), 0n);
 }
 
 /**
@@ -114,14 +120,14 @@ export function approvalExpired(): Problem {
   return new Problem('approval_expired', 'The request was not approved in time. Send it again with a new key.');
 }
 
-/** Refuses what cannot wait for an approval, because it is a part of another request. */
+/** Refuses amounts that cannot wait for an approval, because they are parts of another request. They are added up. */
 export function refuseUnapproved(
   { approvalAbove }: Pick<Services, 'approvalAbove'>,
   { ledger, principal }: { ledger: Ledger; principal: Asking['principal'] },
   amounts: readonly bigint[],
   advice: string,
 ): void {
-  if (!amounts.some((amount) => exceedsRule({ approvalAbove }, { ledger, principal }, amount))) return;
+  if (!exceedsRule({ approvalAbove }, { ledger, principal }, totalOf(amounts))) return;
   throw new Problem('approval_required', `So large an amount needs the approval of a second key. ${advice}`);
 }
 

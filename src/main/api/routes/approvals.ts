@@ -4,6 +4,7 @@ import { withTransaction } from '../../../db/connection/transaction.ts';
 import { sealAccount, updateAccount } from '../../../db/ledger/accounts.ts';
 import { recordAdministration } from '../../../db/ledger/administration.ts';
 import { type ApprovalRecord, decideApproval, listApprovals, loadApproval } from '../../../db/ledger/approvals.ts';
+import { isRevoked } from '../../../db/queries/access.ts';
 import type { Transfer } from '../../../db/queries/transfers.ts';
 import { isUuid } from '../../../validation.ts';
 import type { z } from 'zod';
@@ -113,6 +114,9 @@ async function write(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
+        if (state === 'approved' && (await isRevoked(connection, record.requestedBy))) {
+          throw notAllowed('The key that sent the request was revoked. Reject the request.');
+        }
         if (!(await decideApproval(connection, ledger, { id: record.id, state, decidedBy }))) return;
         if (state === 'approved' && record.kind === 'account') {
           const { accountNumber, overdraftLimit } = readAccount(record);
