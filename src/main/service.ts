@@ -14,15 +14,8 @@ import { ENGINE_CONNECTIONS, type RunningEngine, startEngine } from './engine/st
 import { toProblem } from './api/failures.ts';
 import { Feed } from './api/feed.ts';
 import { guardRoute, refuseUnreachable } from './api/guards.ts';
-import { approvalRoutes } from './api/routes/approvals.ts';
-import { auditLogRoutes } from './api/routes/audit-log.ts';
-import { accountRoutes } from './api/routes/accounts.ts';
-import { eventRoutes } from './api/routes/events.ts';
-import { holdRoutes } from './api/routes/holds.ts';
-import { ledgerRoutes } from './api/routes/ledgers.ts';
+import { bookRoutes } from './api/routes/books.ts';
 import { operationRoutes } from './api/routes/operations.ts';
-import { statementRoutes } from './api/routes/statements.ts';
-import { transferRoutes } from './api/routes/transfers.ts';
 import type { KeyRing } from './access/key-ring.ts';
 import type { RefusalLog } from './api/refusal-log.ts';
 import { AllowedHosts } from './http/hosts.ts';
@@ -113,7 +106,7 @@ export async function startService(
     },
     stack,
   );
-  const books = bookRoutes(config, { pools, running, metrics, feed, ledgers, ...access });
+  const books = guardedRoutes(config, { pools, running, metrics, feed, ledgers, ...access });
   const operations = operationRoutes({
     intake: running.engine.intake,
     metrics,
@@ -213,8 +206,8 @@ function openPools(config: Config, database: DatabaseSettings, stack: AsyncDispo
   };
 }
 
-/** The routes that read or change the books. */
-function bookRoutes(
+/** The routes that read or change the books, guarded. */
+function guardedRoutes(
   config: Config,
   parts: {
     pools: Pools;
@@ -251,16 +244,7 @@ function bookRoutes(
     streams: streams(config.eventStreamsMax, 'event_streams'),
     pages: reads(feedPool, FEED_CONNECTIONS_MAX - 1),
   };
-  const routes = [
-    ...ledgerRoutes({ ...services, ledgers }),
-    ...accountRoutes(services),
-    ...transferRoutes(services),
-    ...holdRoutes(services),
-    ...approvalRoutes(services),
-    ...auditLogRoutes(services),
-    ...statementRoutes(statementParts),
-    ...eventRoutes(eventParts),
-  ];
+  const routes = bookRoutes({ services, ledgers, statements: statementParts, events: eventParts });
   return routes.map((route) => guardRoute(route, { running, metrics, refusals }));
 }
 

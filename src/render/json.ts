@@ -1,5 +1,6 @@
 // What the JSON of several answers shares: integers of any size, amounts and instants.
 import { z } from 'zod';
+import { TRANSFER_KINDS } from '../domain/transfer.ts';
 
 declare global {
   interface JSON {
@@ -22,5 +23,7 @@ export const sumOfMoney = z
   .meta({ type: 'integer', description: 'Minor units, an integer that may be larger than 2^53.' });
 
 export const minorUnits = z.int().describe('Minor units (cents), an integer.');
+
+export const transferKind = z.enum(TRANSFER_KINDS);
 
 export const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');

@@ -4,8 +4,7 @@ import { z } from 'zod';
 import { BYTE_ORDER_MARK, type CsvStyle, neutralize, PLAIN_STYLE, renderCsv } from './csv.ts';
 import type { StatementEntry, StatementSummary } from '../db/queries/statements.ts';
 import { renderDecimal } from '../domain/currency.ts';
-import { TRANSFER_KINDS } from '../domain/transfer.ts';
-import { exactInteger, instant, minorUnits, sumOfMoney } from './json.ts';
+import { exactInteger, instant, minorUnits, sumOfMoney, transferKind } from './json.ts';
 import { renderPageEnd, renderPageRows, renderPageStart } from './statement-page.ts';
 
 /** The month of a statement. */
@@ -103,6 +102,7 @@ export async function* renderStatement(
 }
 
 const summaryView = z.object({
+  object: z.literal('statement'),
   account_number: z.string(),
   name: z.string().nullable().describe('Null: the personal data of the account was erased.'),
   currency: z.string(),
@@ -121,6 +121,7 @@ const summaryView = z.object({
 function renderSummary(summary: StatementSummary): z.input<typeof summaryView> {
   const { openingEntryNumber: before, closingEntryNumber: last } = summary;
   return {
+    object: 'statement',
     account_number: summary.accountNumber,
     name: summary.name,
     currency: summary.currency,
@@ -137,18 +138,18 @@ function renderSummary(summary: StatementSummary): z.input<typeof summaryView> {
   };
 }
 
-const entryView = z.object({
+export const statementEntryView = z.object({
   entry_number: z.int(),
   settled_at: instant,
   transfer_id: z.uuid(),
-  kind: z.enum(TRANSFER_KINDS),
+  kind: transferKind,
   counterparty: z.string().describe("The other account's number."),
   description: z.string().nullable(),
   amount: minorUnits.describe('Negative: it left the account.'),
   balance: minorUnits.describe('The balance after this entry.'),
 });
 
-function renderEntry(entry: StatementEntry): z.input<typeof entryView> {
+function renderEntry(entry: StatementEntry): z.input<typeof statementEntryView> {
   return {
     entry_number: Number(entry.entryNumber),
     settled_at: entry.settledAt,
@@ -163,6 +164,6 @@ function renderEntry(entry: StatementEntry): z.input<typeof entryView> {
 
 /** A statement as JSON. FORMS.json writes its members in this order. */
 export const statementView = summaryView.extend({
-  entries: z.array(entryView),
+  entries: z.array(statementEntryView),
   closing_balance: minorUnits.describe('Comes last: a truncated answer does not have it.'),
 });

@@ -2,7 +2,7 @@
 // character. A valid text is made from a schema; mutations then make it invalid.
 import * as fc from 'fast-check';
 import { knownText, edgeCaseKey, edgeCaseLiteral, text } from './edge-cases.ts';
-import type { Schema, Schemas } from './schema.ts';
+import { resolve, type Schema, type Schemas } from './schema.ts';
 
 export type Json =
   | { readonly kind: 'literal'; readonly text: string }
@@ -32,6 +32,7 @@ function renderName(name: string): string {
 
 /** Texts that the schema accepts. `name` is that of the member: some values make sense only where they are meant. */
 export function valid(schema: Schema, schemas: Schemas, name = ''): fc.Arbitrary<Json> {
+  if (schema.$ref !== undefined) return valid(resolve(schema, schemas), schemas, name);
   if (schema.anyOf) return fc.oneof(...schema.anyOf.map((each) => valid(each, schemas, name)));
   if (Array.isArray(schema.type)) {
     return fc.oneof(...schema.type.map((type) => valid({ ...schema, type }, schemas, name)));

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { isAccessRefusal, judgeAccessRefusal, judgeServed } from './judge-access.ts';
-import { flawOf, type Interface, type Operation } from './schema.ts';
+import { flawOf, type Interface, type Operation, type Schema } from './schema.ts';
 import { parse, pathOf, type Sent } from './sent.ts';
 import type { Answer, Outcome } from './wire.ts';
 
@@ -65,9 +65,30 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface, queueM
   return wrong;
 }
 
-function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueMayFill: boolean): string[] {
-  const wrong: string[] = [];
+/** Headers of answers that the description names where they may come. */
+const DESCRIBED_HEADERS = [
+  'idempotency-replayed',
+  'location',
+  'preference-applied',
+  'ratelimit',
+  'ratelimit-policy',
+  'retry-after',
+  'www-authenticate',
+];
+
+/** The status and the headers of an answer must be described, if its operation is known. */
+function judgeHead({ status, headers }: Answer, operation: Operation): string[] {
+  const answer = operation.answers.get(status);
+  if (!answer) return [`${status} is not described for ${operation.name}`];
+  const unknown = DESCRIBED_HEADERS.filter((name) => headers.has(name) && !answer.headers.has(name));
+  return unknown.map((name) => `${name} is not described for ${status} of ${operation.name}`);
+}
+
+function judgeRefusal(sent: Sent, answer: Answer, described: Interface, queueMayFill: boolean): string[] {
+  const { schemas } = described;
   const { method, mutated } = sent.case;
+  const operation = meantBy(method, sent.target, described);
+  const wrong = operation ? judgeHead(answer, operation) : [];
   if (answer.headers.get('content-type') !== 'application/problem+json') wrong.push('a refusal is no problem+json');
   if (answer.status === 429 && !/^[1-9]\d*$/.test(answer.headers.get('retry-after') ?? '')) {
     wrong.push('429 without a Retry-After in whole seconds');
@@ -77,7 +98,7 @@ function judgeRefusal(sent: Sent, answer: Answer, { schemas }: Interface, queueM
   if (method === 'HEAD') return wrong;
   const text = answer.body.toString();
   const problem = parse(text);
-  const flaw = flawOf({ $ref: 'Problem' }, problem, schemas);
+  const flaw = flawOf({ $ref: 'Problem' }, problem, schemas, true);
   if (flaw !== null) return [...wrong, `the problem is not as described: ${flaw}: ${text.slice(0, 500)}`];
   const { code, status, title, detail, errors = [], request_id: requestId } = problemForm.parse(problem);
   if (status !== answer.status) wrong.push(`the problem has status ${status}`);
@@ -125,15 +146,15 @@ function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[
   if (method === 'OPTIONS') return answer.headers.has('allow') ? [] : ['the answer to OPTIONS has no Allow'];
   const operation = meantBy(method, sent.target, described);
   if (!operation) return [`${answer.status}, and there is no such operation`];
-  const types = operation.answers.get(answer.status);
-  if (!types) return [`${answer.status} is not described for ${operation.name}`];
-  const wrong = sent.access === undefined ? [] : judgeServed(sent, answer, operation, sent.access);
+  const wrong = judgeHead(answer, operation);
+  const types = operation.answers.get(answer.status)?.types ?? new Map<string, Schema>();
+  if (sent.access !== undefined) wrong.push(...judgeServed(sent, answer, operation, sent.access));
   const contentType = answer.headers.get('content-type')?.split(';')[0] ?? '';
   const schema = types.get(contentType);
   if (types.size > 0 && !schema) wrong.push(`${contentType} is not described for ${operation.name}`);
   if (types.size === 0 && answer.body.length > 0) wrong.push('there is a body where none is described');
   if (schema && contentType === 'application/json' && method !== 'HEAD') {
-    const flaw = flawOf(schema, parse(answer.body.toString()), described.schemas);
+    const flaw = flawOf(schema, parse(answer.body.toString()), described.schemas, true);
     if (flaw !== null) wrong.push(`the answer is not as described: ${flaw}`);
   }
   const [prefix] = /^\/ledgers\/[^/]+(?=\/)/.exec(pathOf(sent.target)) ?? [''];
@@ -182,12 +203,7 @@ function judgeBody(sent: Sent, answer: Answer, operation: Operation, { schemas }
   const parsed = parse(body);
   if (parsed === undefined) return ['a body that is no JSON was accepted'];
   if (!Buffer.from(body).equals(sent.body ?? Buffer.alloc(0))) return ['a body that is not UTF-8 was accepted'];
-  // The description of a change leaves unknown members open, so that the service can report some as fixed.
-  const schema =
-    operation.method === 'PATCH' && operation.body
-      ? { ...operation.body, additionalProperties: false }
-      : operation.body;
-  const flaw = flawOf(schema ?? {}, parsed, schemas);
+  const flaw = flawOf(operation.body ?? {}, parsed, schemas);
   if (flaw !== null) return [`a body was accepted, though ${flaw}`];
   if (hasInexact(body)) return ['a number that is no integer was accepted'];
   // A change is not shown to a key that may not read the account.

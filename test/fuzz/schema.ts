@@ -31,6 +31,9 @@ const schemaForm = z.looseObject({
   get anyOf() {
     return z.array(schemaForm).optional();
   },
+  get oneOf() {
+    return z.array(schemaForm).optional();
+  },
   get allOf() {
     return z.array(schemaForm).optional();
   },
@@ -38,23 +41,32 @@ const schemaForm = z.looseObject({
 
 const contentForm = z.record(z.string(), z.object({ schema: schemaForm }));
 
+const responseForm = z.object({
+  $ref: z.string().optional(),
+  content: contentForm.optional(),
+  headers: z.record(z.string(), z.unknown()).default({}),
+});
+
 const documentForm = z.object({
   paths: z.record(
     z.string(),
     z.record(
       z.string(),
       z.object({
-        security: z.array(z.record(z.string(), z.array(z.string()))),
+        'x-scope': z.string().optional(),
         parameters: z.array(
           z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']), schema: schemaForm }),
         ),
         requestBody: z.object({ content: contentForm }).optional(),
-        responses: z.record(z.string(), z.object({ content: contentForm.optional() })),
+        responses: z.record(z.string(), responseForm),
         servers: z.array(z.object({ url: z.string() })).optional(),
       }),
     ),
   ),
-  components: z.object({ schemas: z.record(z.string(), schemaForm) }),
+  components: z.object({
+    schemas: z.record(z.string(), schemaForm),
+    responses: z.record(z.string(), responseForm),
+  }),
 });
 
 export type Schema = z.infer<typeof schemaForm>;
@@ -73,8 +85,14 @@ export type Operation = {
   readonly scope: string | null;
   /** Whether it also has a path under /ledgers/{ledger}: one that names no servers of its own has those of the document. */
   readonly isOfLedger: boolean;
-  /** By status, and by media type. */
-  readonly answers: ReadonlyMap<number, ReadonlyMap<string, Schema>>;
+  /** By status. */
+  readonly answers: ReadonlyMap<number, DescribedAnswer>;
+};
+
+/** The schemas of an answer by media type, and the names of its headers, in lower case. */
+export type DescribedAnswer = {
+  readonly types: ReadonlyMap<string, Schema>;
+  readonly headers: ReadonlySet<string>;
 };
 
 export type Interface = { readonly operations: readonly Operation[]; readonly schemas: Schemas };
@@ -83,20 +101,21 @@ export type Interface = { readonly operations: readonly Operation[]; readonly sc
 export function parseInterface(text: string): Interface {
   const { paths, components } = documentForm.parse(JSON.parse(text));
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { security, parameters, requestBody, responses, servers }]): Operation => {
-      const answers = Object.entries(responses)
-        .filter(([status]) => status !== 'default')
-        .map(([status, { content = {} }]): [number, ReadonlyMap<string, Schema>] => [
-          Number(status),
-          new Map(Object.entries(content).map(([type, { schema }]) => [type, schema])),
-        ]);
+    Object.entries(methods).map(([method, operation]): Operation => {
+      const { parameters, requestBody, responses, servers } = operation;
+      const answers = Object.entries(responses).map(([status, response]): [number, DescribedAnswer] => {
+        const meant = components.responses[response.$ref?.split('/').at(-1) ?? ''] ?? response;
+        const types = new Map(Object.entries(meant.content ?? {}).map(([type, { schema }]) => [type, schema]));
+        const headers = new Set(Object.keys(meant.headers).map((name) => name.toLowerCase()));
+        return [Number(status), { types, headers }];
+      });
       return {
         name: `${method.toUpperCase()} ${path}`,
         method: method.toUpperCase(),
         path,
-        parameters,
+        parameters: parameters.map((each) => ({ ...each, schema: resolve(each.schema, components.schemas) })),
         body: requestBody?.content['application/json']?.schema ?? null,
-        scope: security.flatMap((scheme) => Object.values(scheme).flat()).at(0) ?? null,
+        scope: operation['x-scope'] ?? null,
         isOfLedger: servers === undefined,
         answers: new Map(answers),
       };
@@ -105,21 +124,37 @@ export function parseInterface(text: string): Interface {
   return { operations, schemas: components.schemas };
 }
 
+/** The schema that a reference means. */
+export function resolve(schema: Schema, schemas: Schemas): Schema {
+  if (schema.$ref === undefined) return schema;
+  const meant = schemas[schema.$ref.split('/').at(-1) ?? ''];
+  if (!meant) throw new Error(`${schema.$ref} refers to nothing.`);
+  return meant;
+}
+
 /**
  * The error of the value, as a path and a word; null if the schema accepts it. Lengths count characters (code points).
+ * `closed`: an object may have no member that its schema does not name. Answers may grow, so the document does not say
+ * that, but the service may not send what it does not describe.
  */
-export function flawOf(schema: Schema, value: unknown, schemas: Schemas, at = ''): string | null {
-  if (schema.$ref !== undefined) {
-    const meant = schemas[schema.$ref.split('/').at(-1) ?? ''];
-    return meant ? flawOf(meant, value, schemas, at) : `${at} refers to nothing`;
-  }
+export function flawOf(schema: Schema, value: unknown, schemas: Schemas, closed = false): string | null {
+  return flawAt(schema, value, { schemas, closed }, '');
+}
+
+type Judging = { readonly schemas: Schemas; readonly closed: boolean };
+
+function flawAt(schema: Schema, value: unknown, judging: Judging, at: string): string | null {
+  if (schema.$ref !== undefined) return flawAt(resolve(schema, judging.schemas), value, judging, at);
   for (const each of schema.allOf ?? []) {
-    const flaw = flawOf(each, value, schemas, at);
+    const flaw = flawAt(each, value, judging, at);
     if (flaw !== null) return flaw;
   }
-  if (schema.anyOf) {
-    const flaws = schema.anyOf.map((each) => flawOf(each, value, schemas, at));
-    if (!flaws.includes(null)) return flaws.join(' and ');
+  const alternatives = schema.anyOf ?? schema.oneOf;
+  if (alternatives) {
+    const flaws = alternatives.map((each) => flawAt(each, value, judging, at));
+    const fitting = flaws.filter((flaw) => flaw === null).length;
+    if (fitting === 0) return flaws.join(' and ');
+    if (schema.oneOf && fitting > 1) return `${at} is more than one of the alternatives`;
   }
   if (schema.enum && !schema.enum.includes(value)) return `${at} is none of the enum`;
   if (schema.const !== undefined && schema.const !== value) return `${at} is not the constant`;
@@ -132,8 +167,8 @@ export function flawOf(schema: Schema, value: unknown, schemas: Schemas, at = ''
     if (value < (schema.minimum ?? -Infinity)) return `${at} is too small`;
     return value > (schema.maximum ?? Infinity) ? `${at} is too large` : null;
   }
-  if (Array.isArray(value)) return listFlaw(schema, value, schemas, at);
-  return typeof value === 'object' && value !== null ? objectFlaw(schema, value, schemas, at) : null;
+  if (Array.isArray(value)) return listFlaw(schema, value, judging, at);
+  return typeof value === 'object' && value !== null ? objectFlaw(schema, value, judging, at) : null;
 }
 
 function typeOf(value: unknown, wanted: string): string {
@@ -156,26 +191,26 @@ function textFlaw(schema: Schema, value: string, at: string): string | null {
   return pattern.test(value) ? null : `${at} does not match the pattern`;
 }
 
-function listFlaw(schema: Schema, value: readonly unknown[], schemas: Schemas, at: string): string | null {
+function listFlaw(schema: Schema, value: readonly unknown[], judging: Judging, at: string): string | null {
   if (value.length < (schema.minItems ?? 0)) return `${at} has too few items`;
   if (value.length > (schema.maxItems ?? Infinity)) return `${at} has too many items`;
   if (!schema.items) return null;
   for (const [index, item] of value.entries()) {
-    const flaw = flawOf(schema.items, item, schemas, `${at}/${index}`);
+    const flaw = flawAt(schema.items, item, judging, `${at}/${index}`);
     if (flaw !== null) return flaw;
   }
   return null;
 }
 
-function objectFlaw(schema: Schema, value: object, schemas: Schemas, at: string): string | null {
+function objectFlaw(schema: Schema, value: object, judging: Judging, at: string): string | null {
   const missing = (schema.required ?? []).find((name) => !Object.hasOwn(value, name));
   if (missing !== undefined) return `${at}/${missing} is missing`;
   for (const [name, member] of Object.entries(value)) {
     const known = schema.properties && Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
-    const meant = known ?? schema.additionalProperties ?? true;
+    const meant = known ?? schema.additionalProperties ?? !(judging.closed && schema.properties);
     if (meant === false) return `${at}/${name} is unknown`;
-    const nameFlaw = schema.propertyNames ? flawOf(schema.propertyNames, name, schemas, `${at} name`) : null;
-    const flaw = nameFlaw ?? (meant === true ? null : flawOf(meant, member, schemas, `${at}/${name}`));
+    const nameFlaw = schema.propertyNames ? flawAt(schema.propertyNames, name, judging, `${at} name`) : null;
+    const flaw = nameFlaw ?? (meant === true ? null : flawAt(meant, member, judging, `${at}/${name}`));
     if (flaw !== null) return flaw;
   }
   return null;

@@ -6,6 +6,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { request, type Service, startService } from '../support/service.ts';
 
 const trialBalance = z.strictObject({
+  object: z.literal('trial_balance'),
   at: z.string().nullable(),
   journal_number: z.int(),
   settled_at: z.string().nullable(),

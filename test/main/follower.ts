@@ -17,6 +17,7 @@ const feedTransfer = z.looseObject({
 });
 
 const feedEvent = z.strictObject({
+  object: z.literal('event'),
   journal_number: z.int(),
   settled_at: z.iso.datetime(),
   hash: z.hash('sha256'),
@@ -27,7 +28,7 @@ const feedEvent = z.strictObject({
   ),
 });
 
-export const eventPage = z.strictObject({ items: z.array(feedEvent), next: z.int() });
+export const eventPage = z.strictObject({ object: z.literal('list'), items: z.array(feedEvent), next: z.int() });
 
 export type FeedEvent = z.infer<typeof feedEvent>;
 

@@ -179,7 +179,7 @@ test('ledgers: the data of one ledger is not in another', async () => {
     assert.deepEqual(await request(service, 'GET', `/ledgers/bare${path}`).then(({ body }) => body['items']), [], path);
   }
   const { body } = await request(service, 'GET', '/ledgers/bare/balances');
-  assert.deepEqual(body, { at: null, journal_number: 0, settled_at: null, currencies: [] });
+  assert.deepEqual(body, { object: 'trial_balance', at: null, journal_number: 0, settled_at: null, currencies: [] });
   const missing = [
     ['GET', '/accounts/ANN', 'account_not_found'],
     ['GET', '/accounts/ANN/entries', 'account_not_found'],
@@ -265,7 +265,7 @@ test('ledgers: a ledger is created once, shown, and listed in order of name', as
   const own = await startOwn(t);
   const created = await request(own, 'POST', '/ledgers', { name: 'eu-west_1' });
   assert.equal(created.status, 201, created.text);
-  assert.deepEqual(Object.keys(created.body), ['name', 'created_at']);
+  assert.deepEqual(Object.keys(created.body), ['object', 'name', 'created_at']);
   assert.equal(created.headers['location'], '/ledgers/eu-west_1');
   assert.deepEqual((await request(own, 'GET', '/ledgers/eu-west_1')).body, created.body);
   const again = await request(own, 'POST', '/ledgers', { name: 'eu-west_1' });
@@ -286,7 +286,11 @@ test('ledgers: a ledger is created once, shown, and listed in order of name', as
   }
   assert.deepEqual(names, ['9', 'a', 'b', 'eu-west_1', 'main']);
   assert.equal((await request(own, 'GET', '/ledgers?after=No')).body['code'], 'invalid_request');
-  assert.deepEqual((await request(own, 'GET', '/ledgers/eu-west_1/accounts')).body, { items: [], next: null });
+  assert.deepEqual((await request(own, 'GET', '/ledgers/eu-west_1/accounts')).body, {
+    object: 'list',
+    items: [],
+    next: null,
+  });
 });
 
 test('ledgers: an invalid name is refused', async () => {

@@ -10,21 +10,28 @@ import { request, startService } from '../support/service.ts';
 
 const DOCUMENT = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');
 
-type BodySchema = { properties?: Record<string, unknown> };
+type BodySchema = { properties?: Record<string, unknown>; anyOf?: BodySchema[]; $ref?: string };
 
 type Operation = {
   parameters: { name: string; in: string }[];
-  requestBody?: { required: boolean; content: Record<string, { schema: BodySchema & { anyOf?: BodySchema[] } }> };
+  requestBody?: { required: boolean; content: Record<string, { schema: BodySchema }> };
   responses: Record<string, unknown>;
+};
+
+type Document = {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, BodySchema> };
 };
 
 /** The operations of /openapi.json, as the service serves them. */
 let operations: Map<string, Operation>;
+let schemas: Record<string, BodySchema>;
 
 before(async (t) => {
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { THREADS: '1', LOG_LEVEL: 'warn' } });
-  const { body } = await request<{ paths: Record<string, Record<string, Operation>> }>(service, 'GET', '/openapi.json');
+  const { body } = await request<Document>(service, 'GET', '/openapi.json');
+  ({ schemas } = body.components);
   operations = new Map(
     Object.entries(body.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]): [string, Operation] => [
@@ -68,7 +75,7 @@ test('problem: docs/API.md names exactly the parameters and fields of each route
     const parameters = operation.parameters.filter((each) => each.in === 'query').map(({ name }) => name);
     const body = operation.requestBody?.content['application/json']?.schema;
     // Where one of several bodies may be sent, the section names the fields of all.
-    const fields = [body, ...(body?.anyOf ?? [])].flatMap((schema) => Object.keys(schema?.properties ?? {}));
+    const fields = [body, ...(body?.anyOf ?? [])].flatMap((schema) => Object.keys(resolve(schema).properties ?? {}));
     assert.deepEqual(named.toSorted(), [...parameters, ...fields].toSorted(), route);
   }
 });
@@ -104,7 +111,7 @@ test('openapi: optional bodies are not required, and each route lists its header
 test('problem: docs/API.md names each status that a route answers with', () => {
   for (const [route, operation] of operations) {
     const section = sectionOf(`\`${route}\``);
-    for (const status of Object.keys(operation.responses).filter((each) => each !== 'default')) {
+    for (const status of Object.keys(operation.responses).filter((each) => Number(each) < 400)) {
       assert.ok(section.includes(`**${status}**`), `${route} ${status}`);
     }
   }
@@ -162,6 +169,21 @@ test('problem: docs/API.md mentions Retry-After for each code that may be retrie
     );
   }
 });
+
+test('problem: docs/API.md and /openapi.json agree on the problems of each route', () => {
+  for (const [route, operation] of operations) {
+    const named = /^Problems: (.*)\.$/m.exec(sectionOf(`\`${route}\``))?.[1] ?? '';
+    for (const [, code = ''] of named.matchAll(/`(\w+)`/g)) {
+      const status = Object.entries(PROBLEMS).find(([each]) => each === code)?.[1].status;
+      assert.ok(Object.hasOwn(operation.responses, String(status)), `${route} ${code}`);
+    }
+  }
+});
+
+/** The schema that a reference means. */
+function resolve(schema: BodySchema | undefined): BodySchema {
+  return schema?.$ref === undefined ? (schema ?? {}) : (schemas[schema.$ref.split('/').at(-1) ?? ''] ?? {});
+}
 
 /** The cells of the table under a heading, without its head. */
 function rowsOf(heading: string): string[][] {

@@ -16,8 +16,8 @@ import {
   renderHold,
   renderLedger,
   renderTransfer,
-  renderTrialBalance,
 } from '../../src/main/api/views.ts';
+import { renderTrialBalance } from '../../src/main/api/trial-balance-view.ts';
 import { renderStatement } from '../../src/render/statement.ts';
 
 const AT = '2026-11-05T10:00:00.5Z';

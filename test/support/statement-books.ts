@@ -17,6 +17,7 @@ const statementEntry = z.strictObject({
 });
 
 export const statementSchema = z.strictObject({
+  object: z.literal('statement'),
   account_number: z.string(),
   name: z.string(),
   currency: z.string(),

@@ -1,20 +1,29 @@
 // The OpenAPI document, made from the routes, the schemas that parse their requests, and the views of their answers.
-import { z } from 'zod';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { VERSION } from '../../version.ts';
-import { NO_BODY, type Route } from './route.ts';
-import { TRANSFER_PARAMETERS } from './schemas.ts';
-import { ANSWER_VIEWS, type AnswerName } from './views.ts';
+import { PROBLEMS } from '../http/problem.ts';
+import {
+  createsTransfers,
+  decides,
+  renderHeaders,
+  renderProblems,
+  renderResponses,
+  takesKey,
+} from './openapi-answers.ts';
+import { type DocumentSchemas, renderSchemas } from './openapi-schemas.ts';
+import { NO_BODY, type Route, TAGS } from './route.ts';
 
-/** Whether a route creates transfers, and accepts the parameters that all of them have. */
-const createsTransfers = ({ query }: Route): boolean => query === TRANSFER_PARAMETERS;
+type Json = Record<string, unknown>;
 
-/** Whether a route decides an approval, and then submits transfers. */
-const decides = ({ method, pattern }: Route): boolean => method === 'POST' && pattern === '/approvals/:id';
+const PATH_PARAMETERS: Readonly<Record<string, { schema: Json; description: string }>> = {
+  account_number: { schema: { type: 'string' }, description: 'The number of an account.' },
+  id: { schema: { type: 'string', format: 'uuid' }, description: 'The id in an earlier answer.' },
+  month: { schema: { type: 'string', pattern: String.raw`^\d{4}-\d{2}$` }, description: 'Such as 2026-11, in UTC.' },
+  ledger: { schema: { type: 'string' }, description: 'The name of a ledger.' },
+};
 
-const HEADERS: Readonly<
-  Record<string, { schema: Record<string, unknown>; description: string; isTaken: (route: Route) => boolean }>
-> = {
+/** The headers of requests, each with the routes that honor it. */
+const HEADERS: Readonly<Record<string, { schema: Json; description: string; isTaken: (route: Route) => boolean }>> = {
   'X-Request-ID': {
     schema: { type: 'string' },
     description: 'An id chosen by the caller; otherwise the service creates one.',
@@ -28,8 +37,7 @@ const HEADERS: Readonly<
   'Idempotency-Key': {
     schema: { type: 'string', maxLength: 255 },
     description: 'One key names one request, permanently.',
-    // A decision needs none: sent again, it has the same result.
-    isTaken: (route) => route.method === 'POST' && !decides(route),
+    isTaken: takesKey,
   },
   Prefer: {
     schema: { type: 'string', examples: ['wait=5'] },
@@ -39,12 +47,6 @@ const HEADERS: Readonly<
   },
 };
 
-/** Other types of an answer, which the request's Accept header selects. */
-const OTHER_TYPES: Readonly<Partial<Record<AnswerName, readonly string[]>>> = {
-  Statement: ['text/csv', 'text/html'],
-  EventPage: ['text/event-stream'],
-};
-
 /** How callers prove who they are. A service without keys, on loopback, asks for none of them. */
 const SECURITY_SCHEMES = {
   key: { type: 'http', scheme: 'bearer', description: 'A key, `gp_…`, or a token of the issuer of the operator.' },
@@ -52,18 +54,21 @@ const SECURITY_SCHEMES = {
 };
 
 /** The document, as a JSON value. */
-export function renderOpenApi(routes: readonly Route[]): Record<string, unknown> {
-  const paths: Record<string, Record<string, unknown>> = {};
+export function renderOpenApi(routes: readonly Route[]): Json {
+  const schemas = renderSchemas(routes);
+  const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = route.pattern.replaceAll(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [route.method.toLowerCase()]: renderOperation(route) };
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: renderOperation(route, schemas) };
   }
-  const schemas = Object.fromEntries(
-    Object.entries(ANSWER_VIEWS).map(([name, view]) => [name, renderSchema(view, 'output')]),
-  );
   return {
     openapi: '3.1.0',
-    info: { title: 'GopherPay', version: VERSION, description: 'Accounts and transfers on PostgreSQL.' },
+    info: {
+      title: 'GopherPay',
+      version: VERSION,
+      description: 'Accounts and transfers on PostgreSQL.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
     servers: [
       { url: '/', description: `The ledger ${MAIN_LEDGER.name}.` },
       {
@@ -72,72 +77,65 @@ export function renderOpenApi(routes: readonly Route[]): Record<string, unknown>
         variables: { ledger: { default: MAIN_LEDGER.name, description: 'The name of the ledger.' } },
       },
     ],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
-    components: { schemas, securitySchemes: SECURITY_SCHEMES },
-  };
-}
-
-function renderOperation(route: Route): Record<string, unknown> {
-  const answers = Object.entries(route.answers).map(([status, name]) => [status, renderAnswer(name)]);
-  return {
-    summary: route.summary,
-    security: route.scope === 'open' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [route.scope] })),
-    // A route without a ledger has no path under /ledgers/{ledger}.
-    ...(route.global && { servers: [{ url: '/' }] }),
-    parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
-    ...(route.body !== NO_BODY && {
-      requestBody: {
-        required: route.bodyOptional !== true,
-        content: { 'application/json': { schema: renderSchema(route.body, 'input') } },
-      },
-    }),
-    responses: {
-      ...Object.fromEntries(answers),
-      default: {
-        description: 'A problem (RFC 9457)',
-        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-      },
+    components: {
+      schemas: schemas.components,
+      responses: renderProblems(routes),
+      headers: renderHeaders(),
+      securitySchemes: SECURITY_SCHEMES,
     },
   };
 }
 
-function renderAnswer(name: AnswerName | null): Record<string, unknown> {
-  if (name === null) return { description: 'Done' };
-  const type = name === 'Metrics' ? 'text/plain' : 'application/json';
-  const others = (OTHER_TYPES[name] ?? []).map((other) => [other, { schema: { type: 'string' } }]);
-  const content = { [type]: { schema: { $ref: `#/components/schemas/${name}` } }, ...Object.fromEntries(others) };
-  return { description: name, content };
+function renderOperation(route: Route, schemas: DocumentSchemas): Json {
+  return {
+    operationId: route.operationId,
+    tags: [route.tag],
+    summary: route.summary,
+    description: describe(route),
+    security: route.scope === 'open' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })),
+    // For programs. Linters accept scopes in `security` only for OAuth.
+    ...(route.scope !== 'open' && { 'x-scope': route.scope }),
+    // A route without a ledger has no path under /ledgers/{ledger}.
+    ...(route.global && { servers: [{ url: '/' }] }),
+    parameters: [...pathParameters(route), ...queryParameters(route, schemas), ...headerParameters(route)],
+    ...(route.body !== NO_BODY && {
+      requestBody: {
+        required: route.bodyOptional !== true,
+        content: { 'application/json': { schema: schemas.bodyOf(route) } },
+      },
+    }),
+    responses: renderResponses(route),
+  };
 }
 
-function pathParameters(route: Route): Record<string, unknown>[] {
-  return [...route.pattern.matchAll(/:(\w+)/g)].map(([, name]) => ({
+/** What a caller needs, and the codes that only this route has. */
+function describe({ scope, problems }: Route): string {
+  const needed = scope === 'open' ? 'Needs no key.' : `Needs the scope \`${scope}\`.`;
+  if (problems.length === 0) return needed;
+  return `${needed}\nProblems: ${problems.map((code) => `\`${code}\` (${PROBLEMS[code].status})`).join(', ')}.`;
+}
+
+function pathParameters({ pattern }: Route): Json[] {
+  return [...pattern.matchAll(/:(\w+)/g)].map(([, name = '']) => ({
     name,
     in: 'path',
     required: true,
-    schema: { type: 'string' },
+    ...(PATH_PARAMETERS[name] ?? { schema: { type: 'string' } }),
   }));
 }
 
-function queryParameters(route: Route): Record<string, unknown>[] {
-  const { properties, required } = renderSchema(route.query, 'input') as {
-    properties?: Record<string, unknown>;
-    required?: string[];
-  };
-  return Object.entries(properties ?? {}).map(([name, schema]) => ({
-    name,
-    in: 'query',
-    required: required?.includes(name) ?? false,
-    schema,
-  }));
+function queryParameters(route: Route, schemas: DocumentSchemas): Json[] {
+  const { properties = {}, required = [] } = schemas.queryOf(route);
+  return Object.entries(properties).map(([name, schema]) => {
+    const { description, ...rest } = typeof schema === 'boolean' ? {} : schema;
+    return { name, in: 'query', required: required.includes(name), description, schema: rest };
+  });
 }
 
-function headerParameters(route: Route): Record<string, unknown>[] {
+function headerParameters(route: Route): Json[] {
   return Object.entries(HEADERS)
     .filter(([, header]) => header.isTaken(route))
     .map(([name, { schema, description }]) => ({ name, in: 'header', required: false, schema, description }));
-}
-
-function renderSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
-  return rest;
 }

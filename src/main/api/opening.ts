@@ -264,7 +264,7 @@ function answerAccounts(
     opening_transfer_id: openingIds[index] ?? null,
   }));
   const [first] = rendered;
-  if ('accounts' in body || !first) return { status: 201, json: { accounts: rendered } };
+  if ('accounts' in body || !first) return { status: 201, json: { object: 'accounts', accounts: rendered } };
   return { status: 201, headers: { Location: `/accounts/${accounts[0]?.accountNumber}` }, json: first };
 }
 

@@ -20,7 +20,7 @@ export function renderItems<Item>(items: readonly Item[], limit: number, render:
 
 /** A page of a list: the rendered items, and the cursor of the next page, or null at the end. */
 export function renderPage(items: readonly string[], next: string | number | null): Pick<Answer, 'text'> {
-  const text = `{"items":[${items.join(',')}],"next":${JSON.stringify(next)}}`;
+  const text = `{"object":"list","items":[${items.join(',')}],"next":${JSON.stringify(next)}}`;
   return { text: { contentType: 'application/json', text } };
 }
 

@@ -4,13 +4,29 @@ import type { Principal, Scope } from '../../domain/access.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Answer as HttpAnswer, Endpoint, RawRequestContext, RequestContext as Context } from '../http/endpoint.ts';
 import { parseRequest } from './schemas.ts';
+import type { ProblemCode } from '../http/problem.ts';
 import type { AnswerJson, AnswerName } from './views.ts';
 
 export type RequestContext<Query, Body> = Context<Ledger, Principal, Query, Body>;
 export type RawContext = RawRequestContext<Ledger, Principal>;
 export type Answer = Omit<HttpAnswer, 'json'> & { readonly json?: AnswerJson };
 
+/** The groups of routes in the OpenAPI document, in its order. */
+export const TAGS = {
+  Accounts: 'Open, read, change and close accounts; their entries and balances.',
+  Transfers: 'Move money between accounts, one transfer or a group of them.',
+  Holds: 'Reserve money, then capture or release it.',
+  Books: 'The trial balance, and the statements of accounts.',
+  Events: 'What was settled, in commit order.',
+  Approvals: 'Requests that wait for a second key, and the log of administration.',
+  Ledgers: 'Sets of books that share nothing.',
+  Operation: 'Health, metrics and this document.',
+};
+
 export type Route = Omit<Endpoint<Ledger, Principal>, 'admit'> & {
+  /** The name of the route in the OpenAPI document, and so of the method in generated clients. It never changes. */
+  readonly operationId: string;
+  readonly tag: keyof typeof TAGS;
   /**
    * The scope that a caller needs. Handlers check further ones that depend on the body, such as funding:write. `open`:
    * it is answered without authentication.
@@ -30,6 +46,8 @@ export type Route = Omit<Endpoint<Ledger, Principal>, 'admit'> & {
   readonly bodyOptional?: boolean;
   /** The name of the view of each answer that is not a problem, by status; null for an empty answer. */
   readonly answers: Readonly<Record<number, AnswerName | null>>;
+  /** The codes of its own problems. Those that follow from its other members are in openapi-problems.ts. */
+  readonly problems: readonly ProblemCode[];
 };
 
 /** Of a route that takes no body. */

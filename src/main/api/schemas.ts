@@ -56,7 +56,7 @@ const party = z
   .regex(ACCOUNT_FORM)
   .describe(`An account number, or ${EXTERNAL}, through which money enters and leaves.`);
 
-const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
+export const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
 const METADATA_KEYS_MAX = 50;
 /**
@@ -71,7 +71,7 @@ const metadataValue = text(500);
 /** A form that is certainly valid, because the schema of texts takes several times as long. */
 const PLAIN_TEXT = /^[ -~]{1,500}$/;
 
-const metadata = z
+export const metadata = z
   .custom<Record<string, string>>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
     error: mustBe('an object whose members are text'),
   })
@@ -204,7 +204,7 @@ export const IMMUTABLE_FIELDS = [
   'created_at',
 ];
 
-const conditions = z.strictObject({
+export const conditions = z.strictObject({
   from_entry_number: z
     .int({ error: mustBe('an integer of 0 or more') })
     .min(0)
@@ -248,7 +248,7 @@ export const createGroupSchema = z.strictObject({
       }
       return transfers;
     })
-    .meta({ items: jsonSchemaOf(createTransferSchema) }),
+    .meta({ items: { $ref: '#/components/schemas/NewTransfer' } }),
   atomic: z.boolean().default(false).describe('Settle all or none.'),
 });
 

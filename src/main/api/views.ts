@@ -6,7 +6,6 @@ import type { AuditLogEntry } from '../../db/queries/audit-log.ts';
 import { renderKept } from './kept-transfers.ts';
 import { z } from 'zod';
 import type { AccountRecord, Entry, PersonalAccount } from '../../db/ledger/accounts.ts';
-import type { CurrencyTotals, TrialBalance } from '../../db/queries/balances.ts';
 import type { FeedEvent, SettledTransfer } from '../../db/queries/feed.ts';
 import type { HoldRecord } from '../../db/queries/holds.ts';
 import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
@@ -14,21 +13,24 @@ import type { Transfer } from '../../db/queries/transfers.ts';
 import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
 import { remainingOf } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
-import { FAILURE_CODES, TRANSFER_KINDS } from '../../domain/transfer.ts';
-import { exactInteger, instant, minorUnits, sumOfMoney } from '../../render/json.ts';
-import { statementView } from '../../render/statement.ts';
-import { problemView } from '../http/problem.ts';
+import { FAILURE_CODES } from '../../domain/transfer.ts';
+import { instant, minorUnits, transferKind } from '../../render/json.ts';
+import { statementEntryView, statementView } from '../../render/statement.ts';
+import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
+import { totalsView, trialBalanceView } from './trial-balance-view.ts';
 
 const metadata = z.record(z.string(), z.string());
+const failureCode = z.enum(FAILURE_CODES);
 const cursor = z.string().nullable().describe('Send it as `after` for the next page; null at the end.');
 
-const ledgerView = z.object({ name: z.string(), created_at: instant });
+const ledgerView = z.object({ object: z.literal('ledger'), name: z.string(), created_at: instant });
 
 export function renderLedger(ledger: LedgerRecord): z.input<typeof ledgerView> {
-  return { name: ledger.name, created_at: ledger.createdAt };
+  return { object: 'ledger', name: ledger.name, created_at: ledger.createdAt };
 }
 
 const accountView = z.object({
+  object: z.literal('account'),
   account_number: z.string(),
   name: z.string().nullable().describe('Null: the personal data was erased.'),
   email: z.string().nullable(),
@@ -54,6 +56,7 @@ export function renderAccount(account: PersonalAccount): z.input<typeof accountV
   const available = availableOf(account) > MONEY_MAX ? MONEY_MAX : availableOf(account);
   const { personalData } = account;
   return {
+    object: 'account',
     account_number: account.accountNumber,
     name: personalData?.name ?? null,
     email: personalData?.email ?? null,
@@ -74,6 +77,7 @@ export function renderAccount(account: PersonalAccount): z.input<typeof accountV
 }
 
 const entryView = z.object({
+  object: z.literal('entry'),
   entry_number: z.int(),
   transfer_id: z.uuid(),
   amount: minorUnits,
@@ -84,6 +88,7 @@ const entryView = z.object({
 
 export function renderEntry(entry: Entry): z.input<typeof entryView> {
   return {
+    object: 'entry',
     entry_number: Number(entry.entryNumber),
     transfer_id: entry.transferId,
     amount: Number(entry.amount),
@@ -94,6 +99,7 @@ export function renderEntry(entry: Entry): z.input<typeof entryView> {
 }
 
 const balanceView = z.object({
+  object: z.literal('balance'),
   account_number: z.string(),
   currency: z.string(),
   at: z.string().nullable(),
@@ -108,6 +114,7 @@ export function renderBalance(
   { balance, entryNumber }: { balance: bigint; entryNumber: bigint },
 ): z.input<typeof balanceView> {
   return {
+    object: 'balance',
     account_number: account.accountNumber,
     currency: account.currency,
     at,
@@ -117,10 +124,11 @@ export function renderBalance(
 }
 
 const transferView = z.object({
+  object: z.literal('transfer'),
   id: z.uuid(),
-  kind: z.enum(TRANSFER_KINDS),
+  kind: transferKind,
   status: z.enum(['pending', 'completed', 'failed']),
-  failure_code: z.enum(FAILURE_CODES).nullable(),
+  failure_code: failureCode.nullable(),
   from_account: z.string(),
   to_account: z.string(),
   amount: minorUnits.nullable().describe('Null while the remaining amount of the parent is not known.'),
@@ -140,6 +148,7 @@ const transferView = z.object({
 
 export function renderTransfer(transfer: Transfer): z.input<typeof transferView> {
   return {
+    object: 'transfer',
     id: transfer.id,
     kind: transfer.kind,
     status: transfer.status,
@@ -162,6 +171,7 @@ export function renderTransfer(transfer: Transfer): z.input<typeof transferView>
 }
 
 const groupView = z.object({
+  object: z.literal('group'),
   group_id: z.uuid(),
   atomic: z.boolean(),
   transfers: z.array(transferView),
@@ -170,10 +180,11 @@ const groupView = z.object({
 
 /** The transfers of one request, in their order. */
 export function renderGroup(id: string, atomic: boolean, transfers: readonly Transfer[]): z.input<typeof groupView> {
-  return { group_id: id, atomic, transfers: transfers.map(renderTransfer) };
+  return { object: 'group', group_id: id, atomic, transfers: transfers.map(renderTransfer) };
 }
 
 const approvalView = z.object({
+  object: z.literal('approval'),
   approval_id: z.uuid(),
   kind: z.enum(['transfers', 'account']),
   state: z.enum(['pending', 'approved', 'rejected', 'expired']),
@@ -192,6 +203,7 @@ export function renderApproval(
   transfers: readonly Transfer[] | null,
 ): z.input<typeof approvalView> {
   return {
+    object: 'approval',
     approval_id: record.id,
     kind: record.kind,
     state: record.state,
@@ -206,6 +218,7 @@ export function renderApproval(
 }
 
 const auditLogView = z.object({
+  object: z.literal('audit_log_entry'),
   id: z.uuid(),
   at: instant,
   action: z.string().describe('refused, or what was administered, such as key.created.'),
@@ -220,13 +233,25 @@ const auditLogView = z.object({
 export function renderAuditLogEntry(entry: AuditLogEntry): z.input<typeof auditLogView> {
   const { id, at, action, actor, subject, address, count, journalNumber, details } = entry;
   const journal = journalNumber === null ? null : Number(journalNumber);
-  return { id, at, action, actor, subject, address, count, journal_number: journal, details: { ...details } };
+  return {
+    object: 'audit_log_entry',
+    id,
+    at,
+    action,
+    actor,
+    subject,
+    address,
+    count,
+    journal_number: journal,
+    details: { ...details },
+  };
 }
 
 const holdView = z.object({
+  object: z.literal('hold'),
   id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
   state: z.enum(['pending', 'failed', 'open', 'captured', 'voided', 'expired']),
-  failure_code: z.enum(FAILURE_CODES).nullable(),
+  failure_code: failureCode.nullable(),
   from_account: z.string(),
   to_account: z.string(),
   currency: z.string().nullable(),
@@ -240,6 +265,7 @@ const holdView = z.object({
 
 export function renderHold(hold: HoldRecord): z.input<typeof holdView> {
   return {
+    object: 'hold',
     id: hold.id,
     state: hold.state,
     failure_code: hold.failureCode,
@@ -263,20 +289,24 @@ const settledTransferView = transferView.extend({
   to_entry_number: z.int().nullable().describe("The destination's entry."),
 });
 
+const accountChangeView = z.object({ account_number: z.string(), currency: z.string(), change_number: z.int() });
+
 const eventView = z.object({
+  object: z.literal('event'),
   journal_number: z.int().describe('1, 2, 3 … without gaps, in commit order.'),
   settled_at: instant,
   hash,
   previous_hash: hash.describe('The `hash` of the event before; 64 zeros for the first.'),
   transfers: z.array(settledTransferView).describe('The transfers that one job settled, completed and failed.'),
   account_changes: z
-    .array(z.object({ account_number: z.string(), currency: z.string(), change_number: z.int() }))
+    .array(accountChangeView)
     .describe('The accounts that were opened or changed; read them for their current state.'),
 });
 
 /** One row of the journal, with the rows that it covers. */
 export function renderEvent(event: FeedEvent): z.input<typeof eventView> {
   return {
+    object: 'event',
     journal_number: Number(event.journalNumber),
     settled_at: event.settledAt,
     hash: event.hash,
@@ -299,69 +329,56 @@ function renderSettledTransfer(transfer: SettledTransfer): z.input<typeof settle
   };
 }
 
-const totalsView = z.object({
-  currency: z.string(),
-  account_count: z.int().describe('Accounts that had entries, @external among them.'),
-  positive: sumOfMoney,
-  negative: sumOfMoney,
-  sum: sumOfMoney.describe('Always 0.'),
-});
-
-const trialBalanceView = z.object({
-  at: z.string().nullable(),
-  journal_number: z.int().describe('The last row of the journal that counts.'),
-  settled_at: instant.nullable(),
-  currencies: z.array(totalsView),
-});
-
-/** The balances of all accounts together; `at` is the requested instant, or null for now. */
-export function renderTrialBalance(at: string | null, balance: TrialBalance): z.input<typeof trialBalanceView> {
-  return {
-    at,
-    journal_number: Number(balance.journalNumber),
-    settled_at: balance.settledAt,
-    currencies: balance.currencies.map(renderTotals),
-  };
+/** A page of a list. */
+function pageOf<Item extends z.ZodType>(items: Item) {
+  return z.object({ object: z.literal('list'), items: z.array(items), next: cursor });
 }
 
-function renderTotals(totals: CurrencyTotals): z.input<typeof totalsView> {
-  return {
-    currency: totals.currency,
-    account_count: totals.accountCount,
-    positive: exactInteger(totals.positive),
-    negative: exactInteger(totals.negative),
-    sum: exactInteger(totals.positive + totals.negative),
-  };
-}
+const accountsView = z.object({ object: z.literal('accounts'), accounts: z.array(accountView) });
 
 /** The view of each answer, by the name that routes and the OpenAPI document give it. */
 export const ANSWER_VIEWS = {
   Ledger: ledgerView,
-  LedgerPage: z.object({ items: z.array(ledgerView), next: cursor }),
+  LedgerPage: pageOf(ledgerView),
   Account: accountView,
-  AccountPage: z.object({ items: z.array(accountView), next: cursor }),
-  AccountOrAccounts: z.union([accountView, z.object({ accounts: z.array(accountView) })]),
+  Accounts: accountsView,
+  AccountPage: pageOf(accountView),
+  AccountOrAccounts: z.discriminatedUnion('object', [accountView, accountsView]),
   Transfer: transferView,
   Group: groupView,
-  TransferOrGroup: z.union([transferView, groupView]),
+  TransferOrGroup: z.discriminatedUnion('object', [transferView, groupView]),
+  TransferPage: pageOf(transferView),
   Approval: approvalView,
-  ApprovalPage: z.object({ items: z.array(approvalView), next: cursor }),
-  TransferOrApproval: z.union([transferView, approvalView]),
-  TransferOrGroupOrApproval: z.union([transferView, groupView, approvalView]),
-  AuditLogPage: z.object({ items: z.array(auditLogView), next: cursor }),
+  ApprovalPage: pageOf(approvalView),
+  TransferOrApproval: z.discriminatedUnion('object', [transferView, approvalView]),
+  TransferOrGroupOrApproval: z.discriminatedUnion('object', [transferView, groupView, approvalView]),
+  AuditLogEntry: auditLogView,
+  AuditLogPage: pageOf(auditLogView),
   Hold: holdView,
-  TransferPage: z.object({ items: z.array(transferView), next: cursor }),
   Entry: entryView,
-  EntryPage: z.object({ items: z.array(entryView), next: cursor }),
+  EntryPage: pageOf(entryView),
   Balance: balanceView,
   TrialBalance: trialBalanceView,
   Statement: statementView,
   Event: eventView,
-  EventPage: z.object({ items: z.array(eventView), next: z.int().describe('Send it as `after` for the next page.') }),
+  EventPage: pageOf(eventView).extend({ next: z.int().describe('Send it as `after` for the next page.') }),
   Health: z.object({ status: z.string() }),
   Metrics: z.string(),
   OpenApi: z.looseObject({}),
   Problem: problemView,
+};
+
+/** The views of members of answers that have names in the OpenAPI document. */
+export const MEMBER_VIEWS = {
+  AccountChange: accountChangeView,
+  CurrencyTotals: totalsView,
+  FailureCode: failureCode,
+  Metadata: metadata,
+  ProblemCode: problemCode,
+  SettledTransfer: settledTransferView,
+  StatementEntry: statementEntryView,
+  TransferKind: transferKind,
+  ValidationError: validationErrorView,
 };
 
 export type AnswerName = keyof typeof ANSWER_VIEWS;

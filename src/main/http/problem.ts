@@ -61,7 +61,7 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-const validationErrorView = z.object({ pointer: z.string(), detail: z.string() });
+export const validationErrorView = z.object({ pointer: z.string(), detail: z.string() });
 
 /** One thing that is wrong with a request. `pointer` is a JSON Pointer into the body or into the query parameters. */
 export type ValidationError = z.input<typeof validationErrorView>;
@@ -80,11 +80,13 @@ const members = {
 
 type Members = z.input<z.ZodObject<typeof members>>;
 
+export const problemCode = z.enum(Object.keys(PROBLEMS));
+
 export const problemView = z.object({
   type: z.string(),
   title: z.string(),
   status: z.int(),
-  code: z.enum(Object.keys(PROBLEMS)),
+  code: problemCode,
   detail: z.string(),
   request_id: z.string(),
   ...members,

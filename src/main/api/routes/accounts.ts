@@ -46,12 +46,19 @@ import { awaitClosed } from './instants.ts';
 type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
 export function accountRoutes(services: Services): Route[] {
-  return [...routesOfAccounts(services), ...routesOfEndings(services), ...routesOfHistory(services)];
+  return [
+    ...routesOfAccounts(services),
+    ...routesOfChanges(services),
+    ...routesOfEndings(services),
+    ...routesOfHistory(services),
+  ];
 }
 
 function routesOfAccounts(services: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'createAccount',
+      tag: 'Accounts',
       method: 'POST',
       pattern: '/accounts',
       scope: 'accounts:write',
@@ -64,9 +71,12 @@ function routesOfAccounts(services: Services): Route[] {
           ? createAccountsSchema
           : createAccountSchema,
       answers: { 201: 'AccountOrAccounts' },
+      problems: ['account_exists', 'group_too_large', 'daily_limit_reached', 'approval_required'],
       handle: async (context) => await createAccounts(services, context),
     }),
     defineRoute({
+      operationId: 'listAccounts',
+      tag: 'Accounts',
       method: 'GET',
       pattern: '/accounts',
       scope: 'accounts:read',
@@ -74,6 +84,7 @@ function routesOfAccounts(services: Services): Route[] {
       query: listAccountsSchema,
       body: NO_BODY,
       answers: { 200: 'AccountPage' },
+      problems: ['filter_too_wide', 'query_too_slow'],
       handle: async ({ ledger, principal, query, caller }) => {
         // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);
@@ -82,6 +93,8 @@ function routesOfAccounts(services: Services): Route[] {
       },
     }),
     defineRoute({
+      operationId: 'getAccount',
+      tag: 'Accounts',
       method: 'GET',
       pattern: '/accounts/:account_number',
       scope: 'accounts:read',
@@ -89,6 +102,7 @@ function routesOfAccounts(services: Services): Route[] {
       query: readAccountSchema,
       body: NO_BODY,
       answers: { 200: 'Account' },
+      problems: ['account_not_found'],
       handle: async ({ ledger, parameters, query, caller }) => ({
         status: 200,
         json: renderAccount(
@@ -98,7 +112,14 @@ function routesOfAccounts(services: Services): Route[] {
         ),
       }),
     }),
+  ];
+}
+
+function routesOfChanges(services: Services): Route[] {
+  return [
     defineRoute({
+      operationId: 'updateAccount',
+      tag: 'Accounts',
       method: 'PATCH',
       pattern: '/accounts/:account_number',
       scope: 'accounts:write',
@@ -108,6 +129,14 @@ function routesOfAccounts(services: Services): Route[] {
       // The handler checks the other fields: the schema would report an immutable field as unknown.
       chooseBody: () => z.looseObject(updateAccountSchema.shape),
       answers: { 200: 'Account', 202: 'Approval', 204: null },
+      problems: [
+        'account_not_found',
+        'account_closed',
+        'personal_data_erased',
+        'immutable_field',
+        'overdraft_in_use',
+        'approval_required',
+      ],
       handle: async (context) => await changeAccount(services, context),
     }),
   ];
@@ -116,6 +145,8 @@ function routesOfAccounts(services: Services): Route[] {
 function routesOfEndings(services: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'closeAccount',
+      tag: 'Accounts',
       method: 'DELETE',
       pattern: '/accounts/:account_number',
       scope: 'accounts:admin',
@@ -123,9 +154,12 @@ function routesOfEndings(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
+      problems: ['account_not_found', 'account_not_empty'],
       handle: async (context) => await endAccount(services, context),
     }),
     defineRoute({
+      operationId: 'erasePersonalData',
+      tag: 'Accounts',
       method: 'DELETE',
       pattern: '/accounts/:account_number/personal-data',
       scope: 'accounts:admin',
@@ -133,6 +167,7 @@ function routesOfEndings(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
+      problems: ['account_not_found'],
       handle: async (context) => await eraseAccount(services, context),
     }),
   ];
@@ -141,6 +176,8 @@ function routesOfEndings(services: Services): Route[] {
 function routesOfHistory(services: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'listEntries',
+      tag: 'Accounts',
       method: 'GET',
       pattern: '/accounts/:account_number/entries',
       scope: 'accounts:read',
@@ -148,10 +185,13 @@ function routesOfHistory(services: Services): Route[] {
       query: listEntriesSchema,
       body: NO_BODY,
       answers: { 200: 'EntryPage' },
+      problems: ['account_not_found'],
       handle: async ({ ledger, parameters, query, caller }) =>
         await services.lookUps.run(caller, (pool) => showEntries({ pool, ledger }, parameters[0], query)),
     }),
     defineRoute({
+      operationId: 'getBalance',
+      tag: 'Accounts',
       method: 'GET',
       pattern: '/accounts/:account_number/balance',
       scope: 'accounts:read',
@@ -159,6 +199,7 @@ function routesOfHistory(services: Services): Route[] {
       query: balanceSchema,
       body: NO_BODY,
       answers: { 200: 'Balance' },
+      problems: ['account_not_found', 'instant_not_closed'],
       async handle({ ledger, parameters, query, caller }) {
         // Outside the queue for connections, because it may wait for a second.
         if (query.at !== undefined) await awaitClosed(services.engine.pool, ledger, query.at);

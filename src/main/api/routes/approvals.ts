@@ -22,6 +22,8 @@ import { renderApproval } from '../views.ts';
 export function approvalRoutes(services: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'listApprovals',
+      tag: 'Approvals',
       method: 'GET',
       pattern: '/approvals',
       wholeLedger: true,
@@ -30,6 +32,7 @@ export function approvalRoutes(services: Services): Route[] {
       query: listApprovalsSchema,
       body: NO_BODY,
       answers: { 200: 'ApprovalPage' },
+      problems: ['query_too_slow'],
       handle: async ({ ledger, query, caller }) => {
         const { limit, after, state } = query;
         if (after !== undefined && !isUuid(after)) throw invalidCursor();
@@ -41,6 +44,8 @@ export function approvalRoutes(services: Services): Route[] {
       },
     }),
     defineRoute({
+      operationId: 'getApproval',
+      tag: 'Approvals',
       method: 'GET',
       pattern: '/approvals/:id',
       wholeLedger: true,
@@ -49,9 +54,12 @@ export function approvalRoutes(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Approval' },
+      problems: ['approval_not_found'],
       handle: async (context) => ({ status: 200, json: renderApproval(await find(services, context), null) }),
     }),
     defineRoute({
+      operationId: 'decideApproval',
+      tag: 'Approvals',
       method: 'POST',
       pattern: '/approvals/:id',
       wholeLedger: true,
@@ -61,6 +69,17 @@ export function approvalRoutes(services: Services): Route[] {
       body: decideApprovalSchema,
       bodyOptional: true,
       answers: { 200: 'Approval', 202: 'Approval' },
+      problems: [
+        'approval_not_found',
+        'approval_decided',
+        'approval_expired',
+        'account_closed',
+        'overdraft_in_use',
+        'idempotency_key_reused',
+        'group_too_large',
+        'daily_limit_reached',
+        'queue_full',
+      ],
       handle: async (context) => await decide(services, context),
     }),
   ];

@@ -10,6 +10,8 @@ import { renderAuditLogEntry } from '../views.ts';
 export function auditLogRoutes({ scans }: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'listAuditLog',
+      tag: 'Approvals',
       method: 'GET',
       pattern: '/audit-log',
       wholeLedger: true,
@@ -18,6 +20,7 @@ export function auditLogRoutes({ scans }: Services): Route[] {
       query: auditLogSchema,
       body: NO_BODY,
       answers: { 200: 'AuditLogPage' },
+      problems: ['query_too_slow'],
       handle: async ({ ledger, query, caller }) => {
         const { limit, after, refused } = query;
         if (after !== undefined && !isUuid(after)) throw invalidCursor();

@@ -21,6 +21,8 @@ type FeedParts = {
 export function eventRoutes(parts: FeedParts): Route[] {
   return [
     defineRoute({
+      operationId: 'listEvents',
+      tag: 'Events',
       method: 'GET',
       pattern: '/events',
       wholeLedger: true,
@@ -29,6 +31,7 @@ export function eventRoutes(parts: FeedParts): Route[] {
       query: eventsSchema,
       body: NO_BODY,
       answers: { 200: 'EventPage' },
+      problems: ['too_many_streams'],
       async handle({ ledger, headers, query, caller }) {
         const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
         return type === 'application/json'

@@ -17,6 +17,8 @@ type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
 export function holdRoutes(services: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'createHold',
+      tag: 'Holds',
       method: 'POST',
       pattern: '/holds',
       scope: 'holds:write',
@@ -25,9 +27,12 @@ export function holdRoutes(services: Services): Route[] {
       needsAdmission: true,
       body: createHoldSchema,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
+      problems: ['amount_not_positive', 'same_account'],
       handle: async (context) => await createHold(services, context),
     }),
     defineRoute({
+      operationId: 'getHold',
+      tag: 'Holds',
       method: 'GET',
       pattern: '/holds/:id',
       scope: 'transfers:read',
@@ -35,6 +40,7 @@ export function holdRoutes(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Hold' },
+      problems: ['hold_not_found'],
       handle: async ({ ledger, principal, parameters, caller }) => ({
         status: 200,
         json: renderHold(
@@ -46,6 +52,8 @@ export function holdRoutes(services: Services): Route[] {
       }),
     }),
     defineRoute({
+      operationId: 'captureHold',
+      tag: 'Holds',
       method: 'POST',
       pattern: '/holds/:id/capture',
       scope: 'holds:write',
@@ -55,9 +63,12 @@ export function holdRoutes(services: Services): Route[] {
       body: captureHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
+      problems: ['amount_not_positive', 'hold_not_found', 'not_settled'],
       handle: async (context) => await captureHold(services, context),
     }),
     defineRoute({
+      operationId: 'voidHold',
+      tag: 'Holds',
       method: 'POST',
       pattern: '/holds/:id/void',
       scope: 'holds:write',
@@ -67,6 +78,7 @@ export function holdRoutes(services: Services): Route[] {
       body: voidHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
+      problems: ['hold_not_found', 'not_settled'],
       handle: async (context) => await voidHold(services, context),
     }),
   ];

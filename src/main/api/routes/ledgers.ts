@@ -23,6 +23,8 @@ type LedgerParts = {
 export function ledgerRoutes(parts: LedgerParts): Route[] {
   return [
     defineRoute({
+      operationId: 'createLedger',
+      tag: 'Ledgers',
       method: 'POST',
       pattern: '/ledgers',
       scope: 'ledgers:admin',
@@ -31,9 +33,12 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
       query: NO_PARAMETERS,
       body: createLedgerSchema,
       answers: { 201: 'Ledger' },
+      problems: ['ledger_exists', 'too_many_ledgers'],
       handle: async (context) => await create(parts, context),
     }),
     defineRoute({
+      operationId: 'listLedgers',
+      tag: 'Ledgers',
       method: 'GET',
       pattern: '/ledgers',
       scope: 'ledgers:admin',
@@ -42,6 +47,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
       query: listLedgersSchema,
       body: NO_BODY,
       answers: { 200: 'LedgerPage' },
+      problems: [],
       handle: async ({ query, caller }) =>
         await parts.lookUps.run(caller, async (pool) => {
           if (query.after !== undefined && !isLedgerName(query.after)) {
@@ -54,6 +60,8 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
         }),
     }),
     defineRoute({
+      operationId: 'getLedger',
+      tag: 'Ledgers',
       method: 'GET',
       pattern: '/ledgers/:ledger',
       scope: 'accounts:read',
@@ -63,6 +71,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Ledger' },
+      problems: ['ledger_not_found'],
       handle: async ({ parameters: [name = ''], principal, caller }) => {
         if (principal.ledger !== null && principal.ledger !== name) {
           throw notAllowed(`The key belongs to the ledger ${principal.ledger}.`);

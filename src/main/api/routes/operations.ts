@@ -18,9 +18,14 @@ type OperationParts = {
 };
 
 export function operationRoutes(parts: OperationParts): Route[] {
-  let openapi: string | undefined;
+  return [...healthRoutes(parts), ...descriptionRoutes(parts)];
+}
+
+function healthRoutes(parts: OperationParts): Route[] {
   return [
     defineRoute({
+      operationId: 'getHealth',
+      tag: 'Operation',
       method: 'GET',
       pattern: '/healthz',
       scope: 'open',
@@ -30,9 +35,12 @@ export function operationRoutes(parts: OperationParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Health' },
+      problems: [],
       handle: async () => ({ status: 200, json: { status: 'alive' } }),
     }),
     defineRoute({
+      operationId: 'getReadiness',
+      tag: 'Operation',
       method: 'GET',
       pattern: '/readyz',
       scope: 'open',
@@ -42,6 +50,7 @@ export function operationRoutes(parts: OperationParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Health' },
+      problems: ['not_ready'],
       async handle() {
         if (parts.stopping()) throw stoppingProblem();
         const failing = [
@@ -53,7 +62,15 @@ export function operationRoutes(parts: OperationParts): Route[] {
         return { status: 200, json: { status: 'ready' } };
       },
     }),
+  ];
+}
+
+function descriptionRoutes(parts: OperationParts): Route[] {
+  let openapi: string | undefined;
+  return [
     defineRoute({
+      operationId: 'getMetrics',
+      tag: 'Operation',
       method: 'GET',
       pattern: '/metrics',
       scope: 'metrics:read',
@@ -63,9 +80,12 @@ export function operationRoutes(parts: OperationParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Metrics' },
+      problems: [],
       handle: async () => ({ status: 200, text: await parts.metrics.render() }),
     }),
     defineRoute({
+      operationId: 'getOpenApi',
+      tag: 'Operation',
       method: 'GET',
       pattern: '/openapi.json',
       scope: 'open',
@@ -74,6 +94,7 @@ export function operationRoutes(parts: OperationParts): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'OpenApi' },
+      problems: [],
       async handle() {
         // Rendered once: rendering takes 20 ms, and the routes do not change.
         openapi ??= JSON.stringify(parts.openapi());

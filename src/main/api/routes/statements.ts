@@ -17,7 +17,7 @@ import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { balancesSchema, statementSchema } from '../schemas.ts';
 import type { StreamSlots } from '../../http/stream.ts';
-import { renderTrialBalance } from '../views.ts';
+import { renderTrialBalance } from '../trial-balance-view.ts';
 import { findAccount } from './accounts.ts';
 import { awaitClosed } from './instants.ts';
 
@@ -32,6 +32,8 @@ type StatementParts = {
 export function statementRoutes(parts: StatementParts): Route[] {
   return [
     defineRoute({
+      operationId: 'getTrialBalance',
+      tag: 'Books',
       method: 'GET',
       pattern: '/balances',
       wholeLedger: true,
@@ -40,6 +42,7 @@ export function statementRoutes(parts: StatementParts): Route[] {
       query: balancesSchema,
       body: NO_BODY,
       answers: { 200: 'TrialBalance' },
+      problems: ['instant_not_closed', 'query_too_slow'],
       async handle({ ledger, query, caller }) {
         const at = query.at ?? null;
         // Outside the queue for connections, because it may wait for a second.
@@ -49,6 +52,8 @@ export function statementRoutes(parts: StatementParts): Route[] {
       },
     }),
     defineRoute({
+      operationId: 'getStatement',
+      tag: 'Books',
       method: 'GET',
       pattern: '/accounts/:account_number/statements/:month',
       scope: 'statements:read',
@@ -56,6 +61,7 @@ export function statementRoutes(parts: StatementParts): Route[] {
       query: statementSchema,
       body: NO_BODY,
       answers: { 200: 'Statement' },
+      problems: ['account_not_found', 'too_many_streams', 'query_too_slow'],
       handle: async (context) => await parts.books.run(context.caller, () => showStatement(parts, context)),
     }),
   ];

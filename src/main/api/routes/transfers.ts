@@ -34,8 +34,14 @@ const cursorSchema = z.discriminatedUnion('stage', [
 ]);
 
 export function transferRoutes(services: Services): Route[] {
+  return [...routesOfOrders(services), ...routesOfReads(services)];
+}
+
+function routesOfOrders(services: Services): Route[] {
   return [
     defineRoute({
+      operationId: 'createTransfer',
+      tag: 'Transfers',
       method: 'POST',
       pattern: '/transfers',
       scope: 'transfers:write',
@@ -48,9 +54,12 @@ export function transferRoutes(services: Services): Route[] {
           ? createGroupSchema
           : createTransferSchema,
       answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroupOrApproval' },
+      problems: ['group_too_large', 'amount_not_positive', 'same_account'],
       handle: async (context) => await createTransfers(services, context),
     }),
     defineRoute({
+      operationId: 'reverseTransfer',
+      tag: 'Transfers',
       method: 'POST',
       pattern: '/transfers/:id/reversals',
       scope: 'reversals:write',
@@ -60,9 +69,17 @@ export function transferRoutes(services: Services): Route[] {
       body: reverseTransferSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
+      problems: ['amount_not_positive', 'transfer_not_found', 'not_settled'],
       handle: async (context) => await reverseTransfer(services, context),
     }),
+  ];
+}
+
+function routesOfReads(services: Services): Route[] {
+  return [
     defineRoute({
+      operationId: 'getTransfer',
+      tag: 'Transfers',
       method: 'GET',
       pattern: '/transfers/:id',
       scope: 'transfers:read',
@@ -70,6 +87,7 @@ export function transferRoutes(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 200: 'Transfer' },
+      problems: ['transfer_not_found'],
       handle: async (context) => ({
         status: 200,
         json: renderTransfer(
@@ -78,6 +96,8 @@ export function transferRoutes(services: Services): Route[] {
       }),
     }),
     defineRoute({
+      operationId: 'listTransfers',
+      tag: 'Transfers',
       method: 'GET',
       pattern: '/transfers',
       scope: 'transfers:read',
@@ -85,6 +105,7 @@ export function transferRoutes(services: Services): Route[] {
       query: listTransfersSchema,
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
+      problems: ['filter_too_wide', 'query_too_slow'],
       handle: async ({ ledger, principal, query, caller }) => {
         // Before the queue for connections: a refusal needs none.
         refuseWideFilter(query);

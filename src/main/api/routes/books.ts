@@ -1,0 +1,31 @@
+// All routes that read or change the books.
+import type { LedgerRegistry } from '../ledgers.ts';
+import type { Services } from '../reads.ts';
+import type { Route } from '../route.ts';
+import { accountRoutes } from './accounts.ts';
+import { approvalRoutes } from './approvals.ts';
+import { auditLogRoutes } from './audit-log.ts';
+import { eventRoutes } from './events.ts';
+import { holdRoutes } from './holds.ts';
+import { ledgerRoutes } from './ledgers.ts';
+import { statementRoutes } from './statements.ts';
+import { transferRoutes } from './transfers.ts';
+
+export function bookRoutes(parts: {
+  services: Services;
+  ledgers: LedgerRegistry;
+  statements: Parameters<typeof statementRoutes>[0];
+  events: Parameters<typeof eventRoutes>[0];
+}): Route[] {
+  const { services, ledgers, statements, events } = parts;
+  return [
+    ...ledgerRoutes({ ...services, ledgers }),
+    ...accountRoutes(services),
+    ...transferRoutes(services),
+    ...holdRoutes(services),
+    ...approvalRoutes(services),
+    ...auditLogRoutes(services),
+    ...statementRoutes(statements),
+    ...eventRoutes(events),
+  ];
+}
