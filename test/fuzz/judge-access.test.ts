@@ -7,6 +7,7 @@ import type { Access, Sent } from './sent.ts';
 import type { Answer } from './wire.ts';
 
 const PAY: Operation = {
+  id: 'createTransfer',
   name: 'POST /transfers',
   method: 'POST',
   path: '/transfers',

@@ -39,7 +39,10 @@ const schemaForm = z.looseObject({
   },
 });
 
-const contentForm = z.record(z.string(), z.object({ schema: schemaForm }));
+const contentForm = z.record(
+  z.string(),
+  z.object({ schema: schemaForm, examples: z.record(z.string(), z.unknown()).default({}) }),
+);
 
 const responseForm = z.object({
   $ref: z.string().optional(),
@@ -53,6 +56,7 @@ const documentForm = z.object({
     z.record(
       z.string(),
       z.object({
+        operationId: z.string(),
         'x-scope': z.string().optional(),
         parameters: z.array(
           z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']), schema: schemaForm }),
@@ -75,6 +79,8 @@ export type Schemas = Readonly<Record<string, Schema>>;
 export type Parameter = { readonly name: string; readonly in: 'path' | 'query' | 'header'; readonly schema: Schema };
 
 export type Operation = {
+  /** Such as getAccount. */
+  readonly id: string;
   /** Such as `GET /accounts/{account_number}`. */
   readonly name: string;
   readonly method: string;
@@ -93,6 +99,8 @@ export type Operation = {
 export type DescribedAnswer = {
   readonly types: ReadonlyMap<string, Schema>;
   readonly headers: ReadonlySet<string>;
+  /** The names of its examples. */
+  readonly examples: readonly string[];
 };
 
 export type Interface = { readonly operations: readonly Operation[]; readonly schemas: Schemas };
@@ -107,9 +115,11 @@ export function parseInterface(text: string): Interface {
         const meant = components.responses[response.$ref?.split('/').at(-1) ?? ''] ?? response;
         const types = new Map(Object.entries(meant.content ?? {}).map(([type, { schema }]) => [type, schema]));
         const headers = new Set(Object.keys(meant.headers).map((name) => name.toLowerCase()));
-        return [Number(status), { types, headers }];
+        const examples = Object.values(meant.content ?? {}).flatMap((content) => Object.keys(content.examples));
+        return [Number(status), { types, headers, examples }];
       });
       return {
+        id: operation.operationId,
         name: `${method.toUpperCase()} ${path}`,
         method: method.toUpperCase(),
         path,

@@ -32,6 +32,7 @@ test('accounts: a name is enough to open an account', async () => {
   assert.match(String(created_at), INSTANT);
   assert.ok(Math.abs(Date.now() - Date.parse(String(created_at))) < 60_000);
   assert.deepEqual(rest, {
+    object: 'account',
     name: 'Ann',
     email: null,
     phone: null,
@@ -88,6 +89,7 @@ test('accounts: an opening balance is a transfer from @external', async () => {
   assert.deepEqual(
     { ...transfer, created_at: '', completed_at: '', journal_number: 0, id: '', request_id: '' },
     {
+      object: 'transfer',
       id: '',
       kind: 'transfer',
       parent_id: null,
@@ -353,8 +355,15 @@ test('accounts: entries come newest first or oldest first, on pages that join wi
 
 test('accounts: an account without entries has an empty history and a balance of zero', async () => {
   const account = await open();
-  assert.deepEqual(await look('EntryPage', `${pathOf(account)}/entries`), { items: [], next: null });
-  const nothing = { account_number: account['account_number'], currency: 'USD', at: null, balance: 0, entry_number: 0 };
+  assert.deepEqual(await look('EntryPage', `${pathOf(account)}/entries`), { object: 'list', items: [], next: null });
+  const nothing = {
+    object: 'balance',
+    account_number: account['account_number'],
+    currency: 'USD',
+    at: null,
+    balance: 0,
+    entry_number: 0,
+  };
   assert.deepEqual(await look('Balance', `${pathOf(account)}/balance`), nothing);
   const at = '2026-01-31T12:00:00Z';
   assert.deepEqual(await look('Balance', `${pathOf(account)}/balance?at=${at}`), { ...nothing, at });
@@ -363,7 +372,11 @@ test('accounts: an account without entries has an empty history and a balance of
 test('accounts: a page after the last one is empty', async () => {
   const account = await open({ balance: 1 });
   for (const query of ['after=1', 'order=oldest&after=1', 'order=oldest&after=999999999999999999']) {
-    assert.deepEqual(await look('EntryPage', `${pathOf(account)}/entries?${query}`), { items: [], next: null });
+    assert.deepEqual(await look('EntryPage', `${pathOf(account)}/entries?${query}`), {
+      object: 'list',
+      items: [],
+      next: null,
+    });
   }
 });
 
@@ -383,6 +396,7 @@ test('accounts: the balance at an instant is that of the last entry at or before
     const at = renderMicros(instant);
     const last = entries.findLast((entry) => microsOf(String(entry['settled_at'])) <= instant);
     assert.deepEqual(await look('Balance', `${pathOf(account)}/balance?at=${at}`), {
+      object: 'balance',
       account_number: account['account_number'],
       currency: 'USD',
       at,

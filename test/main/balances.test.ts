@@ -49,7 +49,7 @@ async function pay(from: string, to: string, amount: number): Promise<void> {
 
 test('balances: every step stays readable at its instant', async () => {
   const empty = await balances();
-  assert.deepEqual(empty, { at: null, journal_number: 0, settled_at: null, currencies: [] });
+  assert.deepEqual(empty, { object: 'trial_balance', at: null, journal_number: 0, settled_at: null, currencies: [] });
 
   await open({ account_number: 'ANN', balance: 1000 });
   await open({ account_number: 'BOB', overdraft_limit: 500 });

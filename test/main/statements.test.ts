@@ -39,6 +39,7 @@ test('statements: a month has its entries, balances and totals, from its first m
   const { entries, ...rest } = await readStatement(service, 'ANN', '2025-01');
   assert.equal(entries.length, 3);
   assert.deepEqual(rest, {
+    object: 'statement',
     account_number: 'ANN',
     name: 'Ann <b>O\u2019Neil</b>',
     currency: 'USD',

@@ -43,6 +43,7 @@ test('transfers: a transfer is accepted as pending, found at its Location, and c
   const location = `/transfers/${String(id)}`;
   assert.match(String(id), MADE_ID);
   const pending = {
+    object: 'transfer',
     id,
     kind: 'transfer',
     status: 'pending',

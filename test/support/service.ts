@@ -201,13 +201,13 @@ export async function request<Body = Record<string, unknown>>(
 
 /** Waits until the transfer is no longer pending, and returns it as the service shows it. */
 export async function awaitFinal(
-  service: { url: string },
+  service: { url: string; headers?: Record<string, string> },
   id: string,
   timeoutMs = 10_000,
 ): Promise<Record<string, unknown>> {
   return until(
     async () => {
-      const answer = await request(service, 'GET', `/transfers/${id}`);
+      const answer = await request(service, 'GET', `/transfers/${id}`, undefined, service.headers);
       if (answer.status !== 200)
         throw new Error(`GET /transfers/${id} was answered with ${answer.status}: ${answer.text}`);
       return answer.body['status'] === 'pending' ? undefined : answer.body;

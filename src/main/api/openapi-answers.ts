@@ -1,6 +1,7 @@
 // The answers of routes in the OpenAPI document: every status that a route can answer, with its headers.
 import { STATUS_CODES } from 'node:http';
 import { type ProblemCode, PROBLEMS } from '../http/problem.ts';
+import { EXAMPLES } from './examples/all.ts';
 import { schemaRef } from './openapi-schemas.ts';
 import type { Route } from './route.ts';
 import { TRANSFER_PARAMETERS } from './schemas.ts';
@@ -120,10 +121,24 @@ export function renderProblems(routes: readonly Route[]): Json {
       {
         description: group.map(([code, { title }]) => `\`${code}\`: ${title}.`).join('\n'),
         headers: refsTo(PROBLEM_HEADERS[status] ?? []),
-        content: { 'application/problem+json': { schema: schemaRef('Problem') } },
+        content: { 'application/problem+json': { schema: schemaRef('Problem'), ...renderExamples(answersOf(status)) } },
       },
     ]),
   );
+}
+
+/** The answers that examples have with a status, by their names. Undefined: of all routes. */
+function answersOf(status: number, operationId?: string): [string, unknown][] {
+  const matching = EXAMPLES.filter(
+    (each) => each.status === status && each.operationId === (operationId ?? each.operationId),
+  );
+  return matching.flatMap(({ name, answer }) => (answer === undefined ? [] : [[name, answer]]));
+}
+
+/** The member `examples` of a body. */
+export function renderExamples(values: readonly (readonly [name: string, value: unknown])[]): Json {
+  if (values.length === 0) return {};
+  return { examples: Object.fromEntries(values.map(([name, value]) => [name, { value }])) };
 }
 
 /** All answers of a route, by status. */
@@ -133,7 +148,7 @@ export function renderResponses(route: Route): Json {
     {
       description: name === null ? 'Done.' : `${STATUS_CODES[status] ?? ''}: ${name}.`,
       headers: refsTo(headersOf(route, Number(status))),
-      ...(name !== null && { content: renderContent(name) }),
+      ...(name !== null && { content: renderContent(name, answersOf(Number(status), route.operationId)) }),
     },
   ]);
   const problems = refusalsOf(route).map((status) => [status, { $ref: `#/components/responses/${nameOf(status)}` }]);
@@ -162,8 +177,8 @@ function refsTo(headers: readonly string[]): Json {
   );
 }
 
-function renderContent(name: AnswerName): Json {
+function renderContent(name: AnswerName, examples: readonly [string, unknown][]): Json {
   const type = name === 'Metrics' ? 'text/plain' : 'application/json';
   const others = (OTHER_TYPES[name] ?? []).map((other) => [other, { schema: { type: 'string' } }]);
-  return { [type]: { schema: schemaRef(name) }, ...Object.fromEntries(others) };
+  return { [type]: { schema: schemaRef(name), ...renderExamples(examples) }, ...Object.fromEntries(others) };
 }

@@ -5,12 +5,14 @@ import { PROBLEMS } from '../http/problem.ts';
 import {
   createsTransfers,
   decides,
+  renderExamples,
   renderHeaders,
   renderProblems,
   renderResponses,
   takesKey,
 } from './openapi-answers.ts';
 import { type DocumentSchemas, renderSchemas } from './openapi-schemas.ts';
+import { EXAMPLES } from './examples/all.ts';
 import { NO_BODY, type Route, TAGS } from './route.ts';
 
 type Json = Record<string, unknown>;
@@ -103,11 +105,17 @@ function renderOperation(route: Route, schemas: DocumentSchemas): Json {
     ...(route.body !== NO_BODY && {
       requestBody: {
         required: route.bodyOptional !== true,
-        content: { 'application/json': { schema: schemas.bodyOf(route) } },
+        content: { 'application/json': { schema: schemas.bodyOf(route), ...renderExamples(bodiesOf(route)) } },
       },
     }),
     responses: renderResponses(route),
   };
+}
+
+/** The bodies of its examples. A malformed one is an example of an answer only. */
+function bodiesOf({ operationId }: Route): [string, unknown][] {
+  const own = EXAMPLES.filter((each) => each.operationId === operationId && each.status < 400);
+  return own.flatMap(({ name, body }) => (body === undefined ? [] : [[name, body]]));
 }
 
 /** What a caller needs, and the codes that only this route has. */
