@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { EXAMPLES } from '../../src/main/api/examples/all.ts';
 import type { Example } from '../../src/main/api/examples/parts.ts';
-import { flawOf, type Interface, type Operation, parseInterface } from '../fuzz/schema.ts';
+import { flawOf, type Interface, type Operation, parseInterface } from '../support/interface.ts';
 import { createDatabase } from '../support/database.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
 import { readOpenApiDocument } from '../support/openapi-document.ts';

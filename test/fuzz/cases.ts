@@ -15,7 +15,7 @@ import {
   segmentMutation,
   plainHeader,
 } from './mutations.ts';
-import type { Interface, Operation, Parameter } from './schema.ts';
+import type { Interface, Operation, Parameter } from '../support/interface.ts';
 
 export type Case = {
   /** The operation that it was made from. */

@@ -1,6 +1,6 @@
 // What callers send by mistake or on purpose: edge cases of texts, names, numbers, headers and paths, allowed or not.
 import * as fc from 'fast-check';
-import type { Schema } from './schema.ts';
+import type { Schema } from '../support/interface.ts';
 
 /** Accounts that are there before the first case. */
 export const ACCOUNTS = ['F0', 'F1', 'F2', 'F3', 'F4', 'F5', 'YEN', 'COLD', 'SHUT', 'TAKE', 'L'.repeat(34)] as const;

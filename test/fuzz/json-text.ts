@@ -2,7 +2,7 @@
 // character. A valid text is made from a schema; mutations then make it invalid.
 import * as fc from 'fast-check';
 import { knownText, edgeCaseKey, edgeCaseLiteral, text } from './edge-cases.ts';
-import { resolve, type Schema, type Schemas } from './schema.ts';
+import { resolve, type Schema, type Schemas } from '../support/interface.ts';
 
 export type Json =
   | { readonly kind: 'literal'; readonly text: string }

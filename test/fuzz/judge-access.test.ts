@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judgeAccessRefusal, judgeServed } from './judge-access.ts';
-import type { Operation } from './schema.ts';
+import type { Operation } from '../support/interface.ts';
 import type { Access, Sent } from './sent.ts';
 import type { Answer } from './wire.ts';
 

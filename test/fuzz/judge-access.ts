@@ -1,6 +1,6 @@
 // Judges whether a caller was served, or refused with 401 or 403, as its key and the description of the operation say.
 import { z } from 'zod';
-import type { Operation } from './schema.ts';
+import type { Operation } from '../support/interface.ts';
 import { type Access, parse, pathOf, type Sent } from './sent.ts';
 import type { Answer } from './wire.ts';
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { isAccessRefusal, judgeAccessRefusal, judgeServed } from './judge-access.ts';
-import { flawOf, type Interface, type Operation, type Schema } from './schema.ts';
+import { flawOf, type Interface, type Operation, type Schema } from '../support/interface.ts';
 import { parse, pathOf, type Sent } from './sent.ts';
 import type { Answer, Outcome } from './wire.ts';
 

@@ -9,7 +9,7 @@ import { anyCase, bodyOf, type Case, type Ids, renderCase } from './cases.ts';
 import { makeKeys, withCredential } from './credentials.ts';
 import { setUp } from './fixtures.ts';
 import { BODY_BYTES_MAX, judge, meantBy } from './judge.ts';
-import { parseInterface } from './schema.ts';
+import { parseInterface } from '../support/interface.ts';
 import { pathOf } from './sent.ts';
 import { Stored } from './stored.ts';
 import { Line } from './wire.ts';

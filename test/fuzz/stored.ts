@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { TestDatabase } from '../support/database.ts';
 import { decrypt } from '../support/personal-data.ts';
-import type { Operation } from './schema.ts';
+import type { Operation } from '../support/interface.ts';
 import { parse } from './sent.ts';
 import type { Answer } from './wire.ts';
 

@@ -1,21 +1,34 @@
-// docs/openapi.json, made from the routes. `npm run openapi` writes it; a test compares the two.
+// docs/openapi.json, made from the routes. `npm run openapi` writes it, unless that would break clients; a test compares
+// the two.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { renderOpenApi } from '../../src/main/api/openapi.ts';
 import { bookRoutes } from '../../src/main/api/routes/books.ts';
 import { operationRoutes } from '../../src/main/api/routes/operations.ts';
+import { findBreakingChanges } from './breaking-changes.ts';
 
-export const OPENAPI_FILE = new URL('../../docs/openapi.json', import.meta.url);
+const FILE = new URL('../../docs/openapi.json', import.meta.url);
 
 export function readOpenApiDocument(): string {
-  return readFileSync(OPENAPI_FILE, 'utf8');
+  return readFileSync(FILE, 'utf8');
 }
 
-/** The text of the document of this code. Handlers use their parts, and none is called. */
+/** The text of the document of this code. */
 export function renderOpenApiDocument(): string {
-  const unused = { services: {}, ledgers: {}, statements: {}, events: {}, operations: {} };
-  const parts = JSON.parse(JSON.stringify(unused));
-  const document = renderOpenApi([...bookRoutes(parts), ...operationRoutes(parts.operations)]);
-  return `${JSON.stringify(document, null, 2)}\n`;
+  // Only handlers use the parts of a service, and none is called.
+  const unused = JSON.parse('{}');
+  const books = bookRoutes({ services: unused, ledgers: unused, statements: unused, events: unused });
+  return `${JSON.stringify(renderOpenApi([...books, ...operationRoutes(unused)]), null, 2)}\n`;
 }
 
-if (import.meta.main) writeFileSync(OPENAPI_FILE, renderOpenApiDocument());
+function writeOpenApiDocument(mayBreak: boolean): void {
+  const rendered = renderOpenApiDocument();
+  const changes = findBreakingChanges(JSON.parse(readOpenApiDocument()), JSON.parse(rendered));
+  if (changes.length === 0 || mayBreak) writeFileSync(FILE, rendered);
+  else {
+    const advice = 'docs/openapi.json was not written. If this is meant: npm run openapi -- --breaking';
+    process.stderr.write(`${['These changes break clients:', ...changes, advice].join('\n')}\n`);
+    process.exitCode = 1;
+  }
+}
+
+if (import.meta.main) writeOpenApiDocument(process.argv.includes('--breaking'));

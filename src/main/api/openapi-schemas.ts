@@ -71,7 +71,7 @@ export function renderSchemas(routes: readonly Route[]): DocumentSchemas {
     // Metadata is in both: what an answer has was sent in a request before.
     components: {
       ...renderAll({ ...ANSWER_VIEWS, ...MEMBER_VIEWS }, 'output'),
-      ...Object.fromEntries(Object.entries(requests).filter(isComponent)),
+      ...Object.fromEntries(Object.entries(requests).filter(isComponent).map(describeDefaults)),
     },
     bodyOf: (route) => {
       const name = named.get(route.body);
@@ -108,6 +108,19 @@ function renderAll(schemas: Readonly<Record<string, z.ZodType>>, io: 'input' | '
 function openUp(schema: JsonSchema): void {
   if (schema.additionalProperties === false) delete schema.additionalProperties;
   if (schema.format !== undefined) delete schema.pattern;
+}
+
+/**
+ * Tells readers of the defaults of a body's members. As `default`, generators make them members that a caller must send.
+ */
+function describeDefaults([name, schema]: [string, JsonSchema]): [string, JsonSchema] {
+  const members = Object.entries(schema.properties ?? {}).map(([member, value]) => {
+    if (typeof value === 'boolean' || value.default === undefined) return [member, value];
+    const { default: fallback, description, ...rest } = value;
+    const told = `${JSON.stringify(fallback)} by default.`;
+    return [member, { description: description === undefined ? told : `${description} ${told}`, ...rest }];
+  });
+  return [name, schema.properties ? { ...schema, properties: Object.fromEntries(members) } : schema];
 }
 
 /** Which component an answer is, by its member `object`. */

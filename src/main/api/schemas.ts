@@ -135,7 +135,7 @@ const limit = z
       .max(LIMIT_MAX),
   )
   .default(50)
-  .describe(`The largest number of items: 1 to ${LIMIT_MAX}.`);
+  .describe(`The largest number of items: 1 to ${LIMIT_MAX}, 50 by default.`);
 const after = z.string().max(200).optional().describe('The `next` of the previous page.');
 
 /** The dot-atom of RFC 5322, at a domain name of at least two labels, the last of which begins with a letter. */
