@@ -85,6 +85,14 @@ const BREAKING: Readonly<Record<string, readonly [change: Change, found: RegExp]
     { at: 'components.schemas.FailureCode.enum', to: omit('source_closed') },
     /the value "source_closed" was removed/,
   ],
+  'a new value of a closed enumeration of answers': [
+    { at: 'components.schemas.Account.properties.status.enum', to: add('dormant') },
+    /^Account in answers\/status: the value "dormant" is new$/,
+  ],
+  'an enumeration of answers that becomes any text': [
+    { at: 'components.schemas.Account.properties.status', to: set({ type: 'string' }) },
+    /^Account in answers\/status: the values were opened$/,
+  ],
   'another constant of an answer': [
     { at: `${TRANSFER}.properties.object.const`, to: set('payment') },
     /the value "transfer" was removed/,
@@ -115,7 +123,7 @@ const BREAKING: Readonly<Record<string, readonly [change: Change, found: RegExp]
   ],
   'a new enumeration of a request': [
     { at: 'components.schemas.Currency.enum', to: set(['USD']) },
-    /Currency in requests: the values are restricted/,
+    /Currency in requests: the values were restricted/,
   ],
   'a stricter bound of a request': [
     { at: `${ORDER}.properties.amount.maximum`, to: set(100) },
@@ -139,7 +147,7 @@ const COMPATIBLE: Readonly<Record<string, Change>> = {
     to: add({ name: 'x', in: 'query', required: false }),
   },
   'a new member of an answer': { at: `${TRANSFER}.properties.fee`, to: set({ type: 'integer' }) },
-  'a new value of an enumeration of answers': {
+  'a new value of an enumeration of answers that may grow': {
     at: 'components.schemas.FailureCode.enum',
     to: add('fee_too_high'),
   },

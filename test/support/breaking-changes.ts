@@ -1,6 +1,6 @@
 // Compares two versions of the OpenAPI document: what would break a client that was written for the first?
 // A request that was accepted must stay accepted, and an answer must have what it had. Requests may allow more, and
-// answers may grow: new members, and new values of an enumeration.
+// answers may grow: new members, and new values of an enumeration that also allows any text.
 import { isDeepStrictEqual } from 'node:util';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -11,11 +11,13 @@ type Documents = {
   readonly after: Json;
   /** The references that are being compared: schemas may contain themselves. */
   readonly open: ReadonlySet<string>;
+  /** Whether an enumeration is beside any text, so that its readers expect other values. */
+  readonly mayGrow: boolean;
 };
 
 /** Each breaking change, as a sentence. */
 export function findBreakingChanges(before: unknown, after: unknown): string[] {
-  const documents: Documents = { before: toObject(before), after: toObject(after), open: new Set() };
+  const documents: Documents = { before: toObject(before), after: toObject(after), open: new Set(), mayGrow: false };
   const found = entriesOf(documents.before['paths']).flatMap(([path, methods]) =>
     entriesOf(methods).flatMap(([method, operation]) => {
       const at = `${method.toUpperCase()} ${path}`;
@@ -115,7 +117,7 @@ function compareSchemas(
   }
   return [
     ...compareTypes(direction, here, old, current),
-    ...compareValues(direction, here, old, current),
+    ...compareValues(direction, documents.mayGrow, here, [old, current]),
     ...(direction === 'request' ? compareBounds(here, old, current) : []),
     ...compareMembers(inner, direction, here, old, current),
   ];
@@ -134,15 +136,16 @@ function compareAlternatives(
   };
   const [old, current] = [listOf(documents.before, before), listOf(documents.after, after)];
   const [sent, read] = direction === 'request' ? [old, current] : [current, old];
+  const inner = { ...documents, mayGrow: read.some((each) => isDeepStrictEqual(each, { type: 'string' })) };
   return sent.flatMap((each) => {
     const tries = read.map((other) =>
-      compareSchemas(documents, direction, at, direction === 'request' ? [each, other] : [other, each]),
+      compareSchemas(inner, direction, at, direction === 'request' ? [each, other] : [other, each]),
     );
-    if (tries.some((changes) => changes.length === 0)) return [];
     // What has the same name is meant to be the same.
-    const same = read.findIndex((other) => nameOf(other) === nameOf(each));
-    const change = direction === 'request' ? 'was removed' : 'is new';
-    return tries[same] ?? [`${at}: the alternative ${nameOf(each)} ${change}`];
+    const same = tries[read.findIndex((other) => nameOf(other) === nameOf(each))];
+    if (same && (toObject(each)['$ref'] !== undefined || !tries.some((changes) => changes.length === 0))) return same;
+    if (tries.some((changes) => changes.length === 0)) return [];
+    return [`${at}: the alternative ${nameOf(each)} ${direction === 'request' ? 'was removed' : 'is new'}`];
   });
 }
 
@@ -155,12 +158,23 @@ function compareTypes(direction: Direction, at: string, before: Json, after: Jso
   return isReadable ? [] : [`${at}: the type was changed`];
 }
 
-function compareValues(direction: Direction, at: string, before: Json, after: Json): string[] {
+/** A removed value is a change for all: a client may send it, or wait for it. */
+function compareValues(
+  direction: Direction,
+  mayGrow: boolean,
+  at: string,
+  [before, after]: readonly [Json, Json],
+): string[] {
   const [old, current] = [valuesOf(before), valuesOf(after)];
-  if (current === null) return old !== null && direction === 'answer' ? [`${at}: the values are open`] : [];
-  if (old === null) return direction === 'request' ? [`${at}: the values are restricted`] : [];
-  const removed = old.filter((value) => !current.some((each) => isDeepStrictEqual(each, value)));
-  return removed.map((value) => `${at}: the value ${JSON.stringify(value)} was removed`);
+  const isClosedAnswer = direction === 'answer' && !mayGrow;
+  if (old === null) return current !== null && direction === 'request' ? [`${at}: the values were restricted`] : [];
+  if (current === null) return isClosedAnswer ? [`${at}: the values were opened`] : [];
+  const missing = (from: readonly unknown[], list: readonly unknown[]): readonly unknown[] =>
+    list.filter((value) => !from.some((each) => isDeepStrictEqual(each, value)));
+  return [
+    ...missing(current, old).map((value) => `${at}: the value ${JSON.stringify(value)} was removed`),
+    ...(isClosedAnswer ? missing(old, current) : []).map((value) => `${at}: the value ${JSON.stringify(value)} is new`),
+  ];
 }
 
 /** Bounds of requests. `isTighter`: whether the second refuses more than the first. */

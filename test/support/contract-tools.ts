@@ -9,6 +9,8 @@ import { makeFolder } from './service.ts';
 
 export const ROOT = dirname(dirname(import.meta.dirname));
 export const DOCUMENT_FILE = join(ROOT, 'docs/openapi.json');
+/** For `node --import`: makes `typescript` version 5. */
+export const TYPESCRIPT_5 = join(import.meta.dirname, 'typescript-5.ts');
 const TOOLS = join(ROOT, 'clients/tools/node_modules');
 const TIMEOUT_MS = 120_000;
 const execute = promisify(execFile);

@@ -159,7 +159,9 @@ function flawAt(schema: Schema, value: unknown, judging: Judging, at: string): s
     const flaw = flawAt(each, value, judging, at);
     if (flaw !== null) return flaw;
   }
-  const alternatives = schema.anyOf ?? schema.oneOf;
+  const all = schema.anyOf ?? schema.oneOf;
+  // An enumeration that may grow is also any text; the service may send only what it lists.
+  const alternatives = judging.closed ? all?.filter((each) => all.length === 1 || !isAnyText(each)) : all;
   if (alternatives) {
     const flaws = alternatives.map((each) => flawAt(each, value, judging, at));
     const fitting = flaws.filter((flaw) => flaw === null).length;
@@ -179,6 +181,10 @@ function flawAt(schema: Schema, value: unknown, judging: Judging, at: string): s
   }
   if (Array.isArray(value)) return listFlaw(schema, value, judging, at);
   return typeof value === 'object' && value !== null ? objectFlaw(schema, value, judging, at) : null;
+}
+
+function isAnyText(schema: Schema): boolean {
+  return schema.type === 'string' && Object.keys(schema).length === 1;
 }
 
 function typeOf(value: unknown, wanted: string): string {

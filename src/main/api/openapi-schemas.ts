@@ -41,6 +41,9 @@ const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   TransferConditions: conditions,
 };
 
+/** Enumerations of answers that may get more values: a client must accept a text that it does not know. */
+const OPEN_ENUMERATIONS = ['FailureCode', 'ProblemCode', 'TransferKind'];
+
 export type DocumentSchemas = {
   readonly components: Readonly<Record<string, JsonSchema>>;
   readonly bodyOf: (route: Route) => JsonSchema;
@@ -70,7 +73,7 @@ export function renderSchemas(routes: readonly Route[]): DocumentSchemas {
   return {
     // Metadata is in both: what an answer has was sent in a request before.
     components: {
-      ...renderAll({ ...ANSWER_VIEWS, ...MEMBER_VIEWS }, 'output'),
+      ...openEnumerations(renderAll({ ...ANSWER_VIEWS, ...MEMBER_VIEWS }, 'output')),
       ...Object.fromEntries(Object.entries(requests).filter(isComponent).map(describeDefaults)),
     },
     bodyOf: (route) => {
@@ -108,6 +111,14 @@ function renderAll(schemas: Readonly<Record<string, z.ZodType>>, io: 'input' | '
 function openUp(schema: JsonSchema): void {
   if (schema.additionalProperties === false) delete schema.additionalProperties;
   if (schema.format !== undefined) delete schema.pattern;
+}
+
+/** Lets members of these enumerations be any text. The enumerations themselves are types for what is known. */
+function openEnumerations(schemas: Record<string, JsonSchema>): Record<string, JsonSchema> {
+  const open = new Set(OPEN_ENUMERATIONS.map((name) => schemaRef(name).$ref));
+  return JSON.parse(JSON.stringify(schemas), (_, value: JsonSchema | null) =>
+    typeof value === 'object' && open.has(value?.$ref) ? { anyOf: [value, { type: 'string' }] } : value,
+  );
 }
 
 /**
