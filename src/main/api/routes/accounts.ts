@@ -3,8 +3,6 @@ import { z } from 'zod';
 import {
   type AccountRecord,
   type PersonalAccount,
-  closeAccount,
-  erasePersonalData,
   sealAccount,
   listAccounts,
   listEntries,
@@ -46,12 +44,7 @@ import { awaitClosed } from './instants.ts';
 type Books = { readonly pool: ConnectionPool; readonly ledger: Ledger };
 
 export function accountRoutes(services: Services): Route[] {
-  return [
-    ...routesOfAccounts(services),
-    ...routesOfChanges(services),
-    ...routesOfEndings(services),
-    ...routesOfHistory(services),
-  ];
+  return [...routesOfAccounts(services), ...routesOfChanges(services), ...routesOfHistory(services)];
 }
 
 function routesOfAccounts(services: Services): Route[] {
@@ -138,37 +131,6 @@ function routesOfChanges(services: Services): Route[] {
         'approval_required',
       ],
       handle: async (context) => await changeAccount(services, context),
-    }),
-  ];
-}
-
-function routesOfEndings(services: Services): Route[] {
-  return [
-    defineRoute({
-      operationId: 'closeAccount',
-      tag: 'Accounts',
-      method: 'DELETE',
-      pattern: '/accounts/:account_number',
-      scope: 'accounts:admin',
-      summary: 'Close an account; its history stays',
-      query: NO_PARAMETERS,
-      body: NO_BODY,
-      answers: { 204: null },
-      problems: ['account_not_found', 'account_not_empty'],
-      handle: async (context) => await endAccount(services, context),
-    }),
-    defineRoute({
-      operationId: 'erasePersonalData',
-      tag: 'Accounts',
-      method: 'DELETE',
-      pattern: '/accounts/:account_number/personal-data',
-      scope: 'accounts:admin',
-      summary: 'Erase the personal data of an account, closed or not',
-      query: NO_PARAMETERS,
-      body: NO_BODY,
-      answers: { 204: null },
-      problems: ['account_not_found'],
-      handle: async (context) => await eraseAccount(services, context),
     }),
   ];
 }
@@ -308,44 +270,6 @@ async function changeAccount(
   }
 }
 
-async function endAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
-  const { ledger, principal, caller } = context;
-  const account = await findOwn(services, context);
-  const closed = await services.changes.run(
-    caller,
-    async (pool) =>
-      await withTransaction(pool, async (connection) => {
-        const done = await closeAccount(connection, ledger, account.accountNumber);
-        if (done) await sealAccount(connection, ledger, account, { orderedBy: principal.id, approvedBy: null });
-        return done;
-      }),
-  );
-  if (!closed) {
-    const now = await findAccount({ pool: services.engine.pool, ledger }, account.accountNumber);
-    if (now.status !== 'closed') {
-      throw new Problem(
-        'account_not_empty',
-        'Move the money to another account and end the holds before you close the account.',
-      );
-    }
-  }
-  return { status: 204 };
-}
-
-async function eraseAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
-  const { ledger, principal, caller } = context;
-  const account = await findOwn(services, context);
-  await services.changes.run(
-    caller,
-    async (pool) =>
-      await withTransaction(pool, async (connection) => {
-        const erased = await erasePersonalData(connection, ledger, account.accountNumber);
-        if (erased) await sealAccount(connection, ledger, account, { orderedBy: principal.id, approvedBy: null });
-      }),
-  );
-  return { status: 204 };
-}
-
 async function showEntries(
   books: Books,
   accountNumber: string | undefined,
@@ -380,7 +304,7 @@ async function showBalance(
 }
 
 /** The account that a path names, if a caller may change it: any but @external. */
-async function findOwn(
+export async function findOwn(
   services: Services,
   { ledger, caller, parameters: [accountNumber] }: RequestContext<unknown, unknown>,
 ): Promise<AccountRecord> {

@@ -2,6 +2,7 @@
 import type { LedgerRegistry } from '../ledgers.ts';
 import type { Services } from '../reads.ts';
 import type { Route } from '../route.ts';
+import { accountEndingRoutes } from './account-endings.ts';
 import { accountRoutes } from './accounts.ts';
 import { approvalRoutes } from './approvals.ts';
 import { auditLogRoutes } from './audit-log.ts';
@@ -21,6 +22,7 @@ export function bookRoutes(parts: {
   return [
     ...ledgerRoutes({ ...services, ledgers }),
     ...accountRoutes(services),
+    ...accountEndingRoutes(services),
     ...transferRoutes(services),
     ...holdRoutes(services),
     ...approvalRoutes(services),
