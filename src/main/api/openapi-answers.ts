@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import { type ProblemCode, PROBLEMS } from '../http/problem.ts';
 import { EXAMPLES } from './examples/all.ts';
+import type { Example } from './examples/parts.ts';
 import { schemaRef } from './openapi-schemas.ts';
 import type { Route } from './route.ts';
 import { TRANSFER_PARAMETERS } from './schemas.ts';
@@ -121,34 +122,43 @@ export function renderProblems(routes: readonly Route[]): Json {
       {
         description: group.map(([code, { title }]) => `\`${code}\`: ${title}.`).join('\n'),
         headers: refsTo(PROBLEM_HEADERS[status] ?? []),
-        content: { 'application/problem+json': { schema: schemaRef('Problem'), ...renderExamples(answersOf(status)) } },
+        content: {
+          'application/problem+json': {
+            schema: schemaRef('Problem'),
+            ...renderExamples(
+              EXAMPLES.filter((each) => each.status === status),
+              answerOf,
+            ),
+          },
+        },
       },
     ]),
   );
 }
 
-/** The answers that examples have with a status, by their names. Undefined: of all routes. */
-function answersOf(status: number, operationId?: string): [string, unknown][] {
-  const matching = EXAMPLES.filter(
-    (each) => each.status === status && each.operationId === (operationId ?? each.operationId),
-  );
-  return matching.flatMap(({ name, answer }) => (answer === undefined ? [] : [[name, answer]]));
+/** The member `examples` of a body: the part of each example that `show` selects. */
+export function renderExamples(examples: readonly Example[], show: (example: Example) => unknown): Json {
+  const shown = examples.filter((each) => show(each) !== undefined);
+  if (shown.length === 0) return {};
+  return { examples: Object.fromEntries(shown.map((each) => [each.name, { value: show(each) }])) };
 }
 
-/** The member `examples` of a body. */
-export function renderExamples(values: readonly (readonly [name: string, value: unknown])[]): Json {
-  if (values.length === 0) return {};
-  return { examples: Object.fromEntries(values.map(([name, value]) => [name, { value }])) };
-}
+const answerOf = ({ answer }: Example): unknown => answer;
 
 /** All answers of a route, by status. */
 export function renderResponses(route: Route): Json {
+  const examples = EXAMPLES.filter(({ operationId }) => operationId === route.operationId);
   const answers = Object.entries(route.answers).map(([status, name]) => [
     status,
     {
       description: name === null ? 'Done.' : `${STATUS_CODES[status] ?? ''}: ${name}.`,
       headers: refsTo(headersOf(route, Number(status))),
-      ...(name !== null && { content: renderContent(name, answersOf(Number(status), route.operationId)) }),
+      ...(name !== null && {
+        content: renderContent(
+          name,
+          examples.filter((each) => each.status === Number(status)),
+        ),
+      }),
     },
   ]);
   const problems = refusalsOf(route).map((status) => [status, { $ref: `#/components/responses/${nameOf(status)}` }]);
@@ -177,8 +187,8 @@ function refsTo(headers: readonly string[]): Json {
   );
 }
 
-function renderContent(name: AnswerName, examples: readonly [string, unknown][]): Json {
+function renderContent(name: AnswerName, examples: readonly Example[]): Json {
   const type = name === 'Metrics' ? 'text/plain' : 'application/json';
   const others = (OTHER_TYPES[name] ?? []).map((other) => [other, { schema: { type: 'string' } }]);
-  return { [type]: { schema: schemaRef(name), ...renderExamples(examples) }, ...Object.fromEntries(others) };
+  return { [type]: { schema: schemaRef(name), ...renderExamples(examples, answerOf) }, ...Object.fromEntries(others) };
 }

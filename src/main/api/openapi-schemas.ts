@@ -68,12 +68,20 @@ export function renderSchemas(routes: readonly Route[]): DocumentSchemas {
     },
     'input',
   );
-  const take = (key: string): JsonSchema => requests[key] ?? {};
+  const take = (key: string): JsonSchema => {
+    const schema = requests[key];
+    // Of two routes with the same object, one would have none.
+    if (!schema) throw new Error(`The ${key} has a schema of another route: give it a name in REQUEST_SCHEMAS.`);
+    return schema;
+  };
+  const views = { ...ANSWER_VIEWS, ...MEMBER_VIEWS };
+  // Metadata is in both: what an answer has was sent in a request before.
+  const twice = Object.keys(REQUEST_SCHEMAS).find((name) => name !== 'Metadata' && Object.hasOwn(views, name));
+  if (twice !== undefined) throw new Error(`A request and an answer are both called ${twice}.`);
   const isComponent = ([name]: [string, JsonSchema]): boolean => Object.hasOwn(REQUEST_SCHEMAS, name);
   return {
-    // Metadata is in both: what an answer has was sent in a request before.
     components: {
-      ...openEnumerations(renderAll({ ...ANSWER_VIEWS, ...MEMBER_VIEWS }, 'output')),
+      ...openEnumerations(renderAll(views, 'output')),
       ...Object.fromEntries(Object.entries(requests).filter(isComponent).map(describeDefaults)),
     },
     bodyOf: (route) => {

@@ -13,6 +13,7 @@ import {
 } from './openapi-answers.ts';
 import { type DocumentSchemas, renderSchemas } from './openapi-schemas.ts';
 import { EXAMPLES } from './examples/all.ts';
+import type { Example } from './examples/parts.ts';
 import { NO_BODY, type Route, TAGS } from './route.ts';
 
 type Json = Record<string, unknown>;
@@ -105,17 +106,21 @@ function renderOperation(route: Route, schemas: DocumentSchemas): Json {
     ...(route.body !== NO_BODY && {
       requestBody: {
         required: route.bodyOptional !== true,
-        content: { 'application/json': { schema: schemas.bodyOf(route), ...renderExamples(bodiesOf(route)) } },
+        content: {
+          'application/json': {
+            schema: schemas.bodyOf(route),
+            ...renderExamples(requestsOf(route), ({ body }) => body),
+          },
+        },
       },
     }),
     responses: renderResponses(route),
   };
 }
 
-/** The bodies of its examples. A malformed one is an example of an answer only. */
-function bodiesOf({ operationId }: Route): [string, unknown][] {
-  const own = EXAMPLES.filter((each) => each.operationId === operationId && each.status < 400);
-  return own.flatMap(({ name, body }) => (body === undefined ? [] : [[name, body]]));
+/** The examples of requests. One that is refused is an example of an answer only. */
+function requestsOf({ operationId }: Route): Example[] {
+  return EXAMPLES.filter((each) => each.operationId === operationId && each.status < 400);
 }
 
 /** What a caller needs, and the codes that only this route has. */
@@ -125,13 +130,12 @@ function describe({ scope, problems }: Route): string {
   return `${needed}\nProblems: ${problems.map((code) => `\`${code}\` (${PROBLEMS[code].status})`).join(', ')}.`;
 }
 
-function pathParameters({ pattern }: Route): Json[] {
-  return [...pattern.matchAll(/:(\w+)/g)].map(([, name = '']) => ({
-    name,
-    in: 'path',
-    required: true,
-    ...(PATH_PARAMETERS[name] ?? { schema: { type: 'string' } }),
-  }));
+function pathParameters(route: Route): Json[] {
+  return [...route.pattern.matchAll(/:(\w+)/g)].map(([, name = '']) => {
+    const [example] = requestsOf(route).flatMap(({ parameters }) => parameters?.[name] ?? []);
+    const known = PATH_PARAMETERS[name] ?? { schema: { type: 'string' } };
+    return { name, in: 'path', required: true, ...known, ...(example !== undefined && { example }) };
+  });
 }
 
 function queryParameters(route: Route, schemas: DocumentSchemas): Json[] {

@@ -96,7 +96,7 @@ function descriptionRoutes(parts: OperationParts): Route[] {
       answers: { 200: 'OpenApi' },
       problems: [],
       async handle() {
-        // Rendered once: rendering takes 20 ms, and the routes do not change.
+        // Rendered once: rendering takes 50 ms, and the routes do not change.
         openapi ??= JSON.stringify(parts.openapi());
         return { status: 200, text: { contentType: 'application/json', text: openapi } };
       },
