@@ -46,7 +46,7 @@ export type Route = Omit<Endpoint<Ledger, Principal>, 'admit'> & {
   readonly bodyOptional?: boolean;
   /** The name of the view of each answer that is not a problem, by status; null for an empty answer. */
   readonly answers: Readonly<Record<number, AnswerName | null>>;
-  /** The codes of its own problems. Those that follow from its other members are in openapi-problems.ts. */
+  /** The codes of its own problems. Those that follow from its other members are in openapi-answers.ts. */
   readonly problems: readonly ProblemCode[];
 };
 

@@ -34,10 +34,10 @@ const cursorSchema = z.discriminatedUnion('stage', [
 ]);
 
 export function transferRoutes(services: Services): Route[] {
-  return [...routesOfOrders(services), ...routesOfReads(services)];
+  return [...submissionRoutes(services), ...readRoutes(services)];
 }
 
-function routesOfOrders(services: Services): Route[] {
+function submissionRoutes(services: Services): Route[] {
   return [
     defineRoute({
       operationId: 'createTransfer',
@@ -75,7 +75,7 @@ function routesOfOrders(services: Services): Route[] {
   ];
 }
 
-function routesOfReads(services: Services): Route[] {
+function readRoutes(services: Services): Route[] {
   return [
     defineRoute({
       operationId: 'getTransfer',

@@ -219,4 +219,4 @@ const HOLDS: readonly Example[] = [
   },
 ];
 
-export const ORDER_EXAMPLES: readonly Example[] = [...OPERATION, ...LEDGERS, ...ACCOUNTS, ...TRANSFERS, ...HOLDS];
+export const BASIC_EXAMPLES: readonly Example[] = [...OPERATION, ...LEDGERS, ...ACCOUNTS, ...TRANSFERS, ...HOLDS];
