@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { EXAMPLES } from '../../src/main/api/examples/all.ts';
 import type { Example } from '../../src/main/api/examples/parts.ts';
-import { flawOf, type Interface, type Operation, parseInterface } from '../support/interface.ts';
+import { DESCRIBED_HEADERS, flawOf, type Interface, type Operation, parseInterface } from '../support/interface.ts';
 import { createDatabase } from '../support/database.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
 import { readOpenApiDocument } from '../support/openapi-document.ts';
@@ -100,7 +100,7 @@ function checkAnswer({ status, headers, body, text }: Answer<unknown>, operation
   if (type.endsWith('json')) {
     assert.equal(flawOf(answer.types.get(type) ?? {}, body, described.schemas, true), null, text);
   }
-  for (const name of ['x-request-id', 'location', 'preference-applied', 'ratelimit', 'ratelimit-policy']) {
+  for (const name of DESCRIBED_HEADERS) {
     if (headers[name] !== undefined) assert.ok(answer.headers.has(name), `${operation.name} ${status} ${name}`);
   }
   if (operation.scope !== null && status < 300) assert.ok(headers['ratelimit'], 'the key has a limit');

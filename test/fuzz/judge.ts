@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { isAccessRefusal, judgeAccessRefusal, judgeServed } from './judge-access.ts';
-import { flawOf, type Interface, type Operation, type Schema } from '../support/interface.ts';
+import { DESCRIBED_HEADERS, flawOf, type Interface, type Operation, type Schema } from '../support/interface.ts';
 import { parse, pathOf, type Sent } from './sent.ts';
 import type { Answer, Outcome } from './wire.ts';
 
@@ -64,17 +64,6 @@ export function judge(sent: Sent, outcome: Outcome, described: Interface, queueM
   else wrong.push(...judgeSuccess(sent, answer, described));
   return wrong;
 }
-
-/** Headers of answers that the description names where they may come. */
-const DESCRIBED_HEADERS = [
-  'idempotency-replayed',
-  'location',
-  'preference-applied',
-  'ratelimit',
-  'ratelimit-policy',
-  'retry-after',
-  'www-authenticate',
-];
 
 /** The status and the headers of an answer must be described, if its operation is known. */
 function judgeHead({ status, headers }: Answer, operation: Operation): string[] {

@@ -103,6 +103,17 @@ export type DescribedAnswer = {
   readonly examples: readonly string[];
 };
 
+/** Headers of answers that the description names where they may come. */
+export const DESCRIBED_HEADERS = [
+  'idempotency-replayed',
+  'location',
+  'preference-applied',
+  'ratelimit',
+  'ratelimit-policy',
+  'retry-after',
+  'www-authenticate',
+];
+
 export type Interface = { readonly operations: readonly Operation[]; readonly schemas: Schemas };
 
 /** Reads the text of an OpenAPI document. */
