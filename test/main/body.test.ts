@@ -146,23 +146,26 @@ test('body: a member named __proto__ is refused at any depth, also with escapes'
   }
 });
 
-const REPEATED: { text: string; name: string }[] = [
+const REPEATED: { text: string; name: string; within?: string }[] = [
   { text: '{"amount": 1, "amount": 2}', name: 'amount' },
   { text: '{"amount": 1, "amount": 1}', name: 'amount' },
   { text: '{"a": 1, "\\u0061" : 2}', name: 'a' },
   { text: '{"\\"": 1, "\\u0022"\n:\t2}', name: '"' },
-  { text: '{"a": {"b": [1, {"c": 1, "d": {}, "c": {"e": 1}}]}}', name: 'c' },
-  { text: '[{}, {"": 1, "": 2}]', name: '' },
+  { text: '{"a": {"b": [1, {"c": 1, "d": {}, "c": {"e": 1}}]}}', name: 'c', within: '/a/b/1' },
+  { text: '[{}, {"": 1, "": 2}]', name: '', within: '/1' },
+  { text: '{"x": [1, [2, 3]], "y": [[], "a,b", {"c": [0, 0], "c": 1}]}', name: 'c', within: '/y/2' },
   { text: '{"a": {"b": 1}, "c": [], "a": {"b": 1}}', name: 'a' },
   { text: '{"ä": "{\\"ä\\":1}", "\\u00e4": 1}', name: 'ä' },
   { text: '{"constructor": 1, "constructor": 2}', name: 'constructor' },
   { text: '{"😀": 1, "\\ud83d\\uDE00": 1}', name: '😀' },
 ];
-for (const { text, name } of REPEATED) {
+for (const { text, name, within = '' } of REPEATED) {
   test(`body: refuses the duplicate member in ${text}`, () => {
     const problem = problemOf(Buffer.from(text));
     assert.equal(problem.code, 'invalid_request');
-    assert.deepEqual(problem.members, { errors: [{ pointer: `/${name}`, detail: `\`${name}\` appears twice` }] });
+    assert.deepEqual(problem.members, {
+      errors: [{ pointer: `${within}/${name}`, detail: `\`${name}\` appears twice` }],
+    });
   });
 }
 

@@ -6,7 +6,7 @@ import { type ApprovalKind, type ApprovalRecord, insertApproval } from '../../db
 import { reserveUsage } from '../../db/ledger/key-usage.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey } from '../../domain/transfer.ts';
-import { Problem } from '../http/problem.ts';
+import { Problem, toValidationError, withErrors } from '../http/problem.ts';
 import { dailyLimitReached, isFunding, notAllowed, type Ordered } from './permissions.ts';
 import type { Services } from './reads.ts';
 import type { Answer, RequestContext } from './route.ts';
@@ -124,11 +124,17 @@ export function approvalExpired(): Problem {
 export function refuseUnapproved(
   { approvalAbove }: Pick<Services, 'approvalAbove'>,
   { ledger, principal }: { ledger: Ledger; principal: Asking['principal'] },
-  amounts: readonly bigint[],
+  amounts: readonly { amount: bigint; path: readonly PropertyKey[] }[],
   advice: string,
 ): void {
-  if (!exceedsRule({ approvalAbove }, { ledger, principal }, totalOf(amounts))) return;
-  throw new Problem('approval_required', `So large an amount needs the approval of a second key. ${advice}`);
+  const total = totalOf(amounts.map(({ amount }) => amount));
+  if (!exceedsRule({ approvalAbove }, { ledger, principal }, total)) return;
+  const problem = new Problem('approval_required', `So large an amount needs the approval of a second key. ${advice}`);
+  const flaws = amounts.filter(({ amount }) => amount > 0n);
+  throw withErrors(
+    problem,
+    flaws.map(({ path }) => toValidationError(path, 'needs the approval of a second key')),
+  );
 }
 
 /** Whether an amount is above the rule of a ledger. Without keys there is no second one, and no rule. */

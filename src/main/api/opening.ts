@@ -18,8 +18,8 @@ import { type Account, EXTERNAL, type NewAccount, type PersonalData } from '../.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { open } from '../engine/engine.ts';
-import { Problem } from '../http/problem.ts';
-import { refuseForeignAccount, refuseTransfers, requireScope } from './permissions.ts';
+import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../http/problem.ts';
+import { foreignAccount, insufficientScope, type Locate, mayUseAccount, refuseTransfers } from './permissions.ts';
 import type { Answer, RequestContext } from './route.ts';
 import type { createAccountSchema, createAccountsSchema } from './schemas.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -54,15 +54,14 @@ export async function createAccounts(
   const named = toIdempotency({ headers, fingerprinted });
   refuseRepeated(bodies);
   const wanted = toWanted(bodies, context, named);
-  refuseOpenings(principal, wanted);
-  const amounts = [
-    ...wanted.transfers.map(({ amount }) => amount ?? 0n),
-    ...wanted.accounts.map((account) => account.overdraftLimit),
-  ];
+  refuseOpenings(principal, wanted, body);
   refuseUnapproved(
     services,
     context,
-    amounts,
+    bodies.flatMap((each, index) => [
+      { amount: BigInt(each.balance), path: pathOf(body, index, 'balance') },
+      { amount: BigInt(each.overdraft_limit), path: pathOf(body, index, 'overdraft_limit') },
+    ]),
     'Open the account without it, then transfer the money or change the limit.',
   );
   const { keys, people } = wanted;
@@ -72,7 +71,7 @@ export async function createAccounts(
   const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
   const isOrdered = 'refused' in result ? result.refused === 'outcome_unknown' : !('replayed' in result);
   if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved);
-  if ('refused' in result) throw toOpeningProblem(result, { ...wanted, ledger, principal });
+  if ('refused' in result) throw await toOpeningProblem(engine, result, { ...wanted, ledger, principal, body });
   if ('replayed' in result)
     return await replayAccounts(engine, context, { wanted, idempotency, holder: result.replayed });
   const accounts =
@@ -85,12 +84,26 @@ export async function createAccounts(
   return answerAccounts(context, accounts, wanted.openingIds);
 }
 
-function toOpeningProblem(
+async function toOpeningProblem(
+  { pool }: Engine,
   refusal: Parameters<typeof toProblem>[0],
-  opening: Wanted & { ledger: Ledger; principal: Principal },
-): Problem {
-  if (refusal.refused !== 'outcome_unknown') return toProblem(refusal, opening);
-  return unknownOpening(opening.accounts);
+  opening: Wanted & { ledger: Ledger; principal: Principal; body: Body },
+): Promise<Problem> {
+  const { accounts, ledger, body } = opening;
+  if (refusal.refused === 'outcome_unknown') return unknownOpening(accounts);
+  const problem = toProblem(refusal, opening);
+  if (refusal.refused !== 'account_exists') return problem;
+  const numbers = accounts.map(({ accountNumber }) => accountNumber);
+  const taken = new Set((await loadPersonalAccounts(pool, ledger, numbers)).map(({ accountNumber }) => accountNumber));
+  const errors = numbers.flatMap((number, index) =>
+    taken.has(number) ? toValidationError(pathOf(body, index, 'account_number'), 'is taken') : [],
+  );
+  return withErrors(problem, errors);
+}
+
+/** Where a request has a member of the account with this index. */
+function pathOf(body: Body, index: number, member: keyof AccountBody): PropertyKey[] {
+  return 'accounts' in body ? ['accounts', index, member] : [member];
 }
 
 function unknownOpening([first]: readonly Pick<NewAccount, 'accountNumber'>[]): Problem {
@@ -102,20 +115,42 @@ function unknownOpening([first]: readonly Pick<NewAccount, 'accountNumber'>[]): 
 }
 
 /** Refuses accounts that the caller may not open with these overdraft limits and opening balances. */
-function refuseOpenings(principal: Principal, { accounts, transfers }: Wanted): void {
-  for (const { accountNumber } of accounts) refuseForeignAccount(principal, accountNumber);
-  if (accounts.some(({ overdraftLimit }) => overdraftLimit > 0n)) requireScope(principal, 'accounts:admin');
-  refuseTransfers(principal, transfers, null);
+function refuseOpenings(principal: Principal, { accounts, transfers, openingIds }: Wanted, body: Body): void {
+  const message = 'is not allowed for this key';
+  refuseFlaws(
+    accounts.flatMap(({ accountNumber }, index) => {
+      if (mayUseAccount(principal, accountNumber)) return [];
+      const error = toValidationError(pathOf(body, index, 'account_number'), message);
+      return { problem: foreignAccount(principal), error };
+    }),
+  );
+  if (!principal.scopes.has('accounts:admin')) {
+    refuseFlaws(
+      accounts.flatMap(({ overdraftLimit }, index) => {
+        if (overdraftLimit === 0n) return [];
+        const error = toValidationError(pathOf(body, index, 'overdraft_limit'), message);
+        return { problem: insufficientScope('accounts:admin'), error };
+      }),
+    );
+  }
+  const funded = [...openingIds.keys()].filter((index) => openingIds[index] !== null);
+  const locate: Locate = (position) => pathOf(body, funded[position] ?? 0, 'balance');
+  refuseTransfers(principal, transfers, { amountAtMost: null, locate });
 }
 
 /** Refuses a list that names an account twice. */
 function refuseRepeated(bodies: readonly AccountBody[]): void {
   const seen = new Set<string>();
-  for (const { account_number: number } of bodies) {
+  const flaws: Flaw[] = [];
+  for (const [index, { account_number: number }] of bodies.entries()) {
     if (number === undefined) continue;
-    if (seen.has(number)) throw new Problem('account_exists', `The list opens ${number} twice.`);
+    if (seen.has(number)) {
+      const problem = new Problem('account_exists', `The list opens ${number} twice.`);
+      flaws.push({ problem, error: toValidationError(['accounts', index, 'account_number'], 'appears twice') });
+    }
     seen.add(number);
   }
+  refuseFlaws(flaws);
 }
 
 function toWanted(

@@ -1,5 +1,5 @@
 // Pages of lists: at most 1 MiB of JSON, and the cursor of the next page.
-import { Problem } from '../http/problem.ts';
+import { type Problem, invalidRequest, toValidationError } from '../http/problem.ts';
 import type { Answer } from './route.ts';
 
 /** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
@@ -26,5 +26,5 @@ export function renderPage(items: readonly string[], next: string | number | nul
 
 /** 400: the query parameter `after` is not the cursor of a page. */
 export function invalidCursor(): Problem {
-  return new Problem('invalid_request', '`after` must be the `next` of the previous page.');
+  return invalidRequest([toValidationError(['after'], 'must be the `next` of the previous page')]);
 }

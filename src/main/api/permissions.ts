@@ -2,7 +2,7 @@
 import { NO_LIMITS, type Principal, type Scope, SCOPES } from '../../domain/access.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
-import { Problem } from '../http/problem.ts';
+import { Problem, refuseFlaws, toValidationError } from '../http/problem.ts';
 
 /** The caller of a service that has no keys. It listens on loopback only. */
 export const ANYBODY: Principal = { id: null, ledger: null, scopes: new Set(SCOPES), limits: NO_LIMITS };
@@ -48,8 +48,11 @@ export function maySeeTransfer(
 
 /** Refuses an account that the caller may not use. */
 export function refuseForeignAccount(principal: Principal, accountNumber: string): void {
-  if (mayUseAccount(principal, accountNumber)) return;
-  throw notAllowed(`The key is limited to accounts that begin with ${principal.limits.accountPrefix}.`);
+  if (!mayUseAccount(principal, accountNumber)) throw foreignAccount(principal);
+}
+
+export function foreignAccount({ limits: { accountPrefix } }: Principal): Problem {
+  return notAllowed(`The key is limited to accounts that begin with ${accountPrefix}.`);
 }
 
 /** Refuses a list or a stream of the whole ledger to a caller that may see some accounts only. */
@@ -58,6 +61,9 @@ export function refuseWholeLedger({ limits: { accountPrefix } }: Principal): voi
   throw notAllowed(`The key is limited to accounts that begin with ${accountPrefix}; this shows those of others.`);
 }
 
+/** Where a request has a member of its transfer with this index; null: nowhere, because it comes from elsewhere. */
+export type Locate = (index: number, member: 'from_account' | 'to_account' | 'amount') => readonly PropertyKey[] | null;
+
 /**
  * Refuses transfers that the caller may not order. `amountAtMost` bounds the amount of one that names none: what remains
  * of its hold or of the transfer that it reverses.
@@ -65,22 +71,45 @@ export function refuseWholeLedger({ limits: { accountPrefix } }: Principal): voi
 export function refuseTransfers(
   principal: Principal,
   transfers: readonly Ordered[],
-  amountAtMost: bigint | null,
+  { amountAtMost, locate }: { amountAtMost: bigint | null; locate: Locate },
 ): void {
-  const { amountMax, accountPrefix } = principal.limits;
-  for (const transfer of transfers) {
-    if (isFunding(transfer)) requireScope(principal, 'funding:write');
-    if (accountPrefix !== null) {
-      for (const account of [transfer.fromAccount, transfer.toAccount]) {
-        if (account !== EXTERNAL) refuseForeignAccount(principal, account);
-      }
-    }
-    if (amountMax === null || transfer.kind === 'void') continue;
-    const amount = transfer.amount ?? amountAtMost;
-    if (amount === null || amount > amountMax) {
-      throw notAllowed(`The key may order at most ${amountMax} minor units in one transfer.`);
-    }
+  const { accountPrefix, amountMax } = principal.limits;
+  if (accountPrefix === null && amountMax === null && principal.scopes.has('funding:write')) return;
+  refuseFlaws(
+    transfers.flatMap((transfer, index) =>
+      flawsOfTransfer(principal, transfer, amountAtMost).map(({ problem, member }) => {
+        const path = locate(index, member);
+        return { problem, error: path && toValidationError(path, 'is not allowed for this key') };
+      }),
+    ),
+  );
+}
+
+function flawsOfTransfer(
+  principal: Principal,
+  transfer: Ordered,
+  amountAtMost: bigint | null,
+): { problem: Problem; member: Parameters<Locate>[1] }[] {
+  const { amountMax } = principal.limits;
+  const flaws: ReturnType<typeof flawsOfTransfer> = [];
+  if (isFunding(transfer) && !principal.scopes.has('funding:write')) {
+    const member = transfer.fromAccount === EXTERNAL ? 'from_account' : 'to_account';
+    flaws.push({ problem: insufficientScope('funding:write'), member });
   }
+  const parties = [
+    { account: transfer.fromAccount, member: 'from_account' },
+    { account: transfer.toAccount, member: 'to_account' },
+  ] as const;
+  for (const { account, member } of parties) {
+    if (account === EXTERNAL || mayUseAccount(principal, account)) continue;
+    flaws.push({ problem: foreignAccount(principal), member });
+  }
+  const amount = transfer.amount ?? amountAtMost;
+  if (amountMax !== null && transfer.kind !== 'void' && (amount === null || amount > amountMax)) {
+    const problem = notAllowed(`The key may order at most ${amountMax} minor units in one transfer.`);
+    flaws.push({ problem, member: 'amount' });
+  }
+  return flaws;
 }
 
 /** Whether a transfer moves money into or out of the ledger. A void only releases it. */

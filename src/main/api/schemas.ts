@@ -6,14 +6,13 @@ import { MONEY_MAX } from '../../domain/money.ts';
 import type { MetadataFilter } from '../../db/queries/metadata.ts';
 import { STATEMENT_FORMATS } from '../../render/statement.ts';
 import { instant, mustBe } from '../../validation.ts';
-import { invalidRequest, toValidationError, unknownMembers } from '../http/problem.ts';
+import { ERRORS_MAX, invalidRequest, toValidationError, unknownMembers } from '../http/problem.ts';
 import { REQUEST_ID_FORM } from '../http/head.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
 const LIMIT_MAX = 1000;
 const GROUP_MAX = 1000;
 const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
-const ERRORS_MAX = 20;
 
 /**
  * Characters that no text may contain, because they end lines, are invisible, or change how the text around them is

@@ -14,7 +14,7 @@ import { releaseUsage, type ReservedUsage, reserveUsage } from '../../db/ledger/
 import { Problem } from '../http/problem.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderGroup, renderTransfer } from './views.ts';
-import { dailyLimitReached, maySeeTransfer, refuseTransfers } from './permissions.ts';
+import { dailyLimitReached, type Locate, maySeeTransfer, refuseTransfers } from './permissions.ts';
 import { askApproval, needsApproval } from './approvals.ts';
 import { keepTransfers } from './kept-transfers.ts';
 import type { Services } from './reads.ts';
@@ -112,7 +112,12 @@ async function checkTransfers(
   atomic: boolean | null,
 ): Promise<TransferRequest | { readonly answer: Answer }> {
   const { principal, fingerprinted, amountAtMost = null } = request;
-  refuseTransfers(principal, members, amountAtMost);
+  const locate: Locate = (index, member) => {
+    // A capture, a void and a reversal have the accounts of their parent.
+    if (member !== 'amount' && (members[index]?.parentId ?? null) !== null) return null;
+    return atomic === null ? [member] : ['transfers', index, member];
+  };
+  refuseTransfers(principal, members, { amountAtMost, locate });
   if (request.query.dry_run === 'true' || !needsApproval(services, request, members, amountAtMost)) return request;
   const asking = { ...request, idempotency: toIdempotency(request) };
   const facts = {

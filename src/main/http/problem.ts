@@ -66,9 +66,12 @@ export const validationErrorView = z.object({ pointer: z.string(), detail: z.str
 /** One thing that is wrong with a request. `pointer` is a JSON Pointer into the body or into the query parameters. */
 export type ValidationError = z.input<typeof validationErrorView>;
 
+/** How many errors of a request are reported. */
+export const ERRORS_MAX = 20;
+
 /** Members that only some codes have. */
 const members = {
-  errors: z.array(validationErrorView).optional().describe('With invalid_request: each member that is wrong.'),
+  errors: z.array(validationErrorView).optional().describe('The members of the request that are wrong, if some are.'),
   transfer_id: z
     .uuid()
     .optional()
@@ -164,8 +167,23 @@ export class Problem extends Error {
 }
 
 /** 400: `errors` names each member that is wrong. */
-export function invalidRequest(errors: ValidationError[]): Problem {
-  return new Problem('invalid_request', 'The request is not valid; `errors` names each member that is wrong.', {
-    members: { errors },
-  });
+export function invalidRequest(errors: readonly ValidationError[]): Problem {
+  const problem = new Problem('invalid_request', 'The request is not valid; `errors` names each member that is wrong.');
+  return withErrors(problem, errors);
+}
+
+/** The same problem, with the members of the request that it is about. */
+export function withErrors({ code, message, headers, members }: Problem, errors: readonly ValidationError[]): Problem {
+  return new Problem(code, message, { headers, members: { ...members, errors: errors.slice(0, ERRORS_MAX) } });
+}
+
+/** A problem, and the member of the request that it is about; null if the request does not contain it. */
+export type Flaw = { readonly problem: Problem; readonly error: ValidationError | null };
+
+/** Throws the problem of the first flaw, if there is one. Its `errors` names the members of all flaws. */
+export function refuseFlaws(flaws: readonly Flaw[]): void {
+  const [first] = flaws;
+  if (!first) return;
+  const errors = flaws.flatMap(({ error }) => error ?? []);
+  throw errors.length === 0 ? first.problem : withErrors(first.problem, errors);
 }

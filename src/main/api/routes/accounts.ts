@@ -21,7 +21,7 @@ import { askApproval, exceedsRule } from '../approvals.ts';
 import { keepAccount } from '../kept-transfers.ts';
 import { createAccounts } from '../opening.ts';
 import { requireScope } from '../permissions.ts';
-import { Problem } from '../../http/problem.ts';
+import { Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
   balanceSchema,
@@ -207,11 +207,14 @@ async function changeAccount(
   context: RequestContext<unknown, Record<string, unknown>>,
 ): Promise<Answer> {
   const { ledger, principal, caller, body } = context;
-  const immutable = IMMUTABLE_FIELDS.find((field) => Object.hasOwn(body, field));
-  if (immutable !== undefined) {
-    const hint = immutable === 'balance' ? 'only transfers move money' : 'it is fixed when the account is opened';
-    throw new Problem('immutable_field', `The field ${immutable} cannot be changed: ${hint}.`);
-  }
+  const immutable = IMMUTABLE_FIELDS.filter((field) => Object.hasOwn(body, field));
+  refuseFlaws(
+    immutable.map((field) => {
+      const hint = field === 'balance' ? 'only transfers move money' : 'it is fixed when the account is opened';
+      const problem = new Problem('immutable_field', `The field ${field} cannot be changed: ${hint}.`);
+      return { problem, error: toValidationError([field], 'cannot be changed') };
+    }),
+  );
   const change = parseRequest(updateAccountSchema, body);
   const isAdministrative = change.overdraft_limit !== undefined || change.status !== undefined;
   if (isAdministrative) requireScope(principal, 'accounts:admin');
@@ -266,7 +269,8 @@ async function changeAccount(
     return { status: 200, json: renderAccount(updated) };
   } catch (error) {
     if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
-    throw new Problem('overdraft_in_use', 'The account has already drawn more than this limit.');
+    const problem = new Problem('overdraft_in_use', 'The account has already drawn more than this limit.');
+    throw withErrors(problem, [toValidationError(['overdraft_limit'], 'must not be below what is drawn or held')]);
   }
 }
 
@@ -340,7 +344,8 @@ function selectAccount<Found extends AccountRecord>(accounts: readonly Found[], 
   const [account, another] = matching;
   if (!account) throw accountNotFound();
   if (another) {
-    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: choose one with \`currency\`.`);
+    const detail = `${EXTERNAL} has one account per currency: choose one with \`currency\`.`;
+    throw withErrors(new Problem('invalid_request', detail), [toValidationError(['currency'], 'is missing')]);
   }
   return account;
 }

@@ -109,7 +109,7 @@ async function decide(services: Services, context: Context): Promise<Answer> {
   if (state === 'approved' && record.kind === 'transfers') {
     // Before the decision is written: a refused approver has decided nothing.
     const { members, amountAtMost } = readTransfers(record);
-    refuseTransfers(principal, members, amountAtMost);
+    refuseTransfers(principal, members, { amountAtMost, locate: () => null });
   }
   if (record.state === 'pending') await write(services, context, { record, state });
   const decided = record.state === 'pending' ? await find(services, context) : record;

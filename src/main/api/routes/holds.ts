@@ -3,14 +3,14 @@ import type { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { type HoldRecord, loadHold } from '../../../db/queries/holds.ts';
 import { isUuid } from '../../../validation.ts';
-import { Problem } from '../../http/problem.ts';
+import { Problem, refuseFlaws } from '../../http/problem.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { captureHoldSchema, createHoldSchema, TRANSFER_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
 import { maySeeTransfer } from '../permissions.ts';
 import { submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
-import { refuseAmount, toFields } from './transfers.ts';
+import { flawsOf, toFields } from './transfers.ts';
 
 type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
 
@@ -89,6 +89,7 @@ async function createHold(
   context: RequestContext<TransferQuery, z.output<typeof createHoldSchema>>,
 ): Promise<Answer> {
   const { expires_in: expiresIn, ...body } = context.body;
+  refuseFlaws(flawsOf(body));
   return await submitOne(
     services,
     { ...context, fingerprinted: ['holds', context.body] },
@@ -102,7 +103,7 @@ async function captureHold(
 ): Promise<Answer> {
   const { body } = context;
   const hold = await findOpened(services, context);
-  refuseAmount(body.amount);
+  refuseFlaws(flawsOf(body));
   return await submitOne(
     services,
     { ...context, fingerprinted: ['capture', hold.id, body], amountAtMost: hold.amount },

@@ -6,7 +6,7 @@ import { EXTERNAL } from '../../../domain/account.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import type { Conditions } from '../../../domain/transfer.ts';
 import { isUuid } from '../../../validation.ts';
-import { Problem } from '../../http/problem.ts';
+import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
 import { FILTER_ADVICE, type Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
@@ -125,8 +125,12 @@ async function createTransfers(
 ): Promise<Answer> {
   const { body } = context;
   const submission = { ...context, fingerprinted: ['transfers', body] };
-  if (!('transfers' in body)) return await submitOne(services, submission, toFields(body));
-  return await submitGroup(services, submission, body.transfers.map(toFields), body.atomic);
+  if ('transfers' in body) {
+    refuseFlaws(body.transfers.flatMap((member, index) => flawsOf(member, ['transfers', index])));
+    return await submitGroup(services, submission, body.transfers.map(toFields), body.atomic);
+  }
+  refuseFlaws(flawsOf(body));
+  return await submitOne(services, submission, toFields(body));
 }
 
 async function reverseTransfer(
@@ -141,7 +145,7 @@ async function reverseTransfer(
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only a completed one can be reversed.');
   }
-  refuseAmount(body.amount);
+  refuseFlaws(flawsOf(body));
   return await submitOne(
     services,
     { ...context, fingerprinted: ['reversals', original.id, body], amountAtMost: original.amount },
@@ -158,14 +162,8 @@ async function reverseTransfer(
   );
 }
 
-/**
- * The fields of a transfer between two accounts, from a body. Throws the problems that can be found without the books.
- */
+/** The fields of a transfer between two accounts, from a body. */
 export function toFields(body: z.output<typeof createTransferSchema>): TransferFields & { amount: bigint } {
-  refuseAmount(body.amount);
-  if (body.from_account === body.to_account) {
-    throw new Problem('same_account', 'A transfer needs two different accounts.');
-  }
   return {
     fromAccount: body.from_account,
     toAccount: body.to_account,
@@ -177,11 +175,28 @@ export function toFields(body: z.output<typeof createTransferSchema>): TransferF
   };
 }
 
-/** Refuses an amount that is not positive. An absent amount is valid. */
-export function refuseAmount(amount: number | undefined): void {
-  if (amount !== undefined && amount < 1) {
-    throw new Problem('amount_not_positive', 'The amount must be at least 1, in minor units.');
+/**
+ * What is wrong with a transfer, as far as that can be found without the books. `path` is where the request has it. An
+ * absent amount is valid.
+ */
+export function flawsOf(
+  body: { amount?: number | undefined; from_account?: string; to_account?: string },
+  path: readonly PropertyKey[] = [],
+): Flaw[] {
+  const flaws: Flaw[] = [];
+  if (body.amount !== undefined && body.amount < 1) {
+    flaws.push({
+      problem: new Problem('amount_not_positive', 'The amount must be at least 1, in minor units.'),
+      error: toValidationError([...path, 'amount'], 'must be at least 1'),
+    });
   }
+  if (body.from_account !== undefined && body.from_account === body.to_account) {
+    flaws.push({
+      problem: new Problem('same_account', 'A transfer needs two different accounts.'),
+      error: toValidationError([...path, 'to_account'], 'must be another account than `from_account`'),
+    });
+  }
+  return flaws;
 }
 
 function toConditions(conditions: z.output<typeof createTransferSchema>['if']): Conditions | null {
@@ -224,7 +239,8 @@ async function showTransfers(
 ): Promise<Answer> {
   const { account, currency, status, request_id: requestId, since, until, limit } = query;
   if (account === EXTERNAL && currency === undefined) {
-    throw new Problem('invalid_request', `${EXTERNAL} has one account per currency: choose one with \`currency\`.`);
+    const detail = `${EXTERNAL} has one account per currency: choose one with \`currency\`.`;
+    throw withErrors(new Problem('invalid_request', detail), [toValidationError(['currency'], 'is missing')]);
   }
   const { group_id: groupId, parent_id: parentId, metadata } = query;
   const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
