@@ -35,16 +35,17 @@ export const auditLog = defineCommand({
         const applicationName = 'gopherpay audit-log';
         await withConnection(database, { timeouts, signal, applicationName }, async (connection) => {
           const ledger = await findLedger(connection, options.ledger);
-          let before: string | null = null;
+          let after: string | null = null;
           for (let left = options.limit; left > 0; left -= PAGE) {
             const page: AuditLogEntry[] = await listAuditLog(connection, ledger, {
               limit: Math.min(left, PAGE),
-              before,
+              after,
+              newestFirst: true,
               refused: options.refused ?? null,
             });
             await writeStandardOutput(page.map(options.json ? renderJson : renderLine), signal);
-            before = page.at(-1)?.id ?? null;
-            if (before === null) break;
+            after = page.at(-1)?.id ?? null;
+            if (after === null) break;
           }
         });
       });

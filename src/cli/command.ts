@@ -175,7 +175,7 @@ export async function findLedger(connection: Queryable, name: string): Promise<L
   if (name === MAIN_LEDGER.name) return MAIN_LEDGER;
   const [ledger] = await loadLedgers(connection, [name]);
   if (ledger) return ledger;
-  const others = await listLedgers(connection, { limit: LEDGERS_NAMED + 1, after: '' });
+  const others = await listLedgers(connection, { limit: LEDGERS_NAMED + 1, after: null, ascending: true });
   throw unknownLedger(
     name,
     others.map((other) => other.name),

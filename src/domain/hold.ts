@@ -6,7 +6,9 @@
 //
 // captured + released never exceeds the amount, and reaches it when the hold ends.
 
-export type HoldState = 'open' | 'captured' | 'voided' | 'expired';
+export const HOLD_STATES = ['open', 'captured', 'voided', 'expired'] as const;
+
+export type HoldState = (typeof HOLD_STATES)[number];
 
 /** A hold under lock of its source account. Money in minor units. */
 export type Hold = {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
-import { listTransfers, type TransferCursor, type TransferFilter } from '../../src/db/queries/transfers.ts';
+import { listTransfers, type TransferCursor, type TransferFilter } from '../../src/db/queries/transfer-list.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { createDatabase } from '../support/database.ts';
 
@@ -71,13 +71,14 @@ before(async (t) => {
   t.after(() => disconnect(connection));
 });
 
-async function listAll(filter: TransferFilter): Promise<string[]> {
+async function listAll(filter: TransferFilter, newestFirst: boolean): Promise<string[]> {
   const ids: string[] = [];
   let after: TransferCursor | null = null;
   do {
     const page: Awaited<ReturnType<typeof listTransfers>> = await listTransfers(connection, MAIN_LEDGER, filter, {
       limit: 7,
       after,
+      newestFirst,
     });
     ids.push(...page.transfers.map(({ id }) => id));
     after = page.next;
@@ -110,7 +111,8 @@ for (const account of [undefined, 'ANN', '@external']) {
         for (const until of instants) {
           const currency = account === '@external' ? 'USD' : undefined;
           const filter = { account, currency, status, since, until };
-          assert.deepEqual(await listAll(filter), expected(filter), JSON.stringify(filter));
+          assert.deepEqual(await listAll(filter, true), expected(filter), JSON.stringify(filter));
+          assert.deepEqual(await listAll(filter, false), expected(filter).toReversed(), JSON.stringify(filter));
         }
       }
     });

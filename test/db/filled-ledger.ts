@@ -35,11 +35,12 @@ const instant = (number: string) => `timestamptz '2026-11-01T00:00:00Z' + (${num
 // Each account sends and receives in turn, so it has an even number of entries. Of twenty transfers, one is a hold and one its capture,
 // one fails, one is reversed, and two are a group.
 const FILL = [
-  `insert into accounts (ledger_id, account_number, currency, balance, entry_count, metadata)
-   select 1, 'A-' || i, 'USD', 1000000, ${(2 * TRANSFERS) / ACCOUNTS}, jsonb_build_object('number', i::text)
+  `insert into accounts (ledger_id, account_number, currency, balance, entry_count, status, metadata)
+   select 1, 'A-' || i, case i % 100 when 51 then 'EUR' else 'USD' end, 1000000, ${(2 * TRANSFERS) / ACCOUNTS},
+     case i % 100 when 50 then 'frozen' else 'open' end, jsonb_build_object('number', i::text)
    from generate_series(0, ${ACCOUNTS - 1}) as i
    union all
-   select 1, '@external', currency, 0, 0, '{}' from unnest(array['EUR', 'USD']) as currency`,
+   select 1, '@external', currency, 0, 0, 'open', '{}' from unnest(array['EUR', 'USD']) as currency`,
   `insert into personal_keys (ledger_id, account_number, currency, key)
    select 1, 'A-' || i, 'USD', sha256('key') from generate_series(0, ${ACCOUNTS - 1}) as i`,
   `insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
@@ -71,6 +72,7 @@ const FILL = [
    select 1, ${id('i')}, 1, now(), case i % 40 when 0 then now() + interval '1 day' else now() end, 'A-' || i % ${ACCOUNTS},
      'A-' || (i + 1) % ${ACCOUNTS}, 'USD'
    from generate_series(0, ${TRANSFERS - 1}, 20) as i`,
+  `update holds set state = 'voided', released = amount where expires_at > now()`,
   `insert into reversed_amounts (ledger_id, transfer_id, amount, reversed)
    select 1, ${id('i')}, 2, 1 from generate_series(3, ${TRANSFERS - 1}, 20) as i`,
   `insert into idempotency_keys (ledger_id, transfer_id, key, fingerprint)

@@ -1,11 +1,5 @@
 // Every statement of the service with values as it sends them, recorded while the functions of src/db run.
-import {
-  listAccounts,
-  listEntries,
-  loadAccounts,
-  loadPersonalAccounts,
-  loadBalanceAt,
-} from '../../src/db/ledger/accounts.ts';
+import { type AccountFilter, listAccounts, loadAccounts, loadPersonalAccounts } from '../../src/db/ledger/accounts.ts';
 import { closeAccount, erasePersonalData, sealAccount, updateAccount } from '../../src/db/ledger/accounts.ts';
 import { recordAdministration, recordRefusals } from '../../src/db/ledger/administration.ts';
 import { decideApproval, insertApproval, listApprovals, loadApproval } from '../../src/db/ledger/approvals.ts';
@@ -15,8 +9,9 @@ import { listAuditLog } from '../../src/db/queries/audit-log.ts';
 import { loadTrialBalance } from '../../src/db/queries/balances.ts';
 import type { ConnectionPool, Queryable } from '../../src/db/connection/connect.ts';
 import { loadDueHolds } from '../../src/db/ledger/expiries.ts';
+import { listEntries, loadBalanceAt } from '../../src/db/queries/entries.ts';
 import { loadEvents, loadJournalNumber } from '../../src/db/queries/feed.ts';
-import { loadHold } from '../../src/db/queries/holds.ts';
+import { type HoldFilter, listHolds, loadHold } from '../../src/db/queries/holds.ts';
 import { closeInstant } from '../../src/db/queries/instants.ts';
 import { insertPending, loadKeyHolders } from '../../src/db/ledger/intake.ts';
 import * as leases from '../../src/db/ledger/leases.ts';
@@ -26,7 +21,8 @@ import { type DecidedJob, writeJob } from '../../src/db/ledger/settlement.ts';
 import { loadStatement, readStatement } from '../../src/db/queries/statements.ts';
 import { Transaction } from '../../src/db/connection/transaction.ts';
 import { renderColumns } from '../../src/db/queries/transfer-columns.ts';
-import { listTransfers, loadGroup, loadTransfers, type TransferFilter } from '../../src/db/queries/transfers.ts';
+import { listTransfers, type TransferFilter } from '../../src/db/queries/transfer-list.ts';
+import { loadGroup, loadTransfers } from '../../src/db/queries/transfers.ts';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
 import { BY_SERVICE } from '../../src/domain/transfer.ts';
@@ -49,13 +45,15 @@ export type Sender = {
   readonly keyed?: true;
   /** Tables that it reads whole, and why. */
   readonly readsWhole?: Readonly<Record<string, string>>;
+  /** The index that one of its statements must use. */
+  readonly uses?: string;
   readonly send: (connection: Queryable, pool: ConnectionPool) => Promise<unknown>;
 };
 
 const FRESH = '0192f0c4-2222-7000-8000-000000000001';
 const OWN = { id: leaseOf(0), session: 1 };
 const ACCOUNT = { accountNumber: accountOf(NAMED), currency: 'USD' };
-const PAGE = { limit: 100, after: null };
+const PAGE = { limit: 100, after: null, newestFirst: true };
 const BOUNDS = { countMax: 100, bytesMax: 1_000_000, skippedLedgers: [] };
 const QUEUE = { pending_transfers: 'the queue is short, and an index would cost every transfer' };
 
@@ -118,8 +116,26 @@ const decided: DecidedJob = {
 
 const lists = (what: string, filter: TransferFilter, more: Partial<Sender> = {}): Sender => ({
   what: `list transfers ${what}`,
-  ...more,
   send: async (connection) => await listTransfers(connection, MAIN, filter, PAGE),
+  ...more,
+});
+
+const accounts = (what: string, filter: Partial<AccountFilter>, uses: string, ascending = true): Sender => ({
+  what: `list accounts${what}`,
+  uses,
+  send: async (connection) => {
+    const all = { prefix: null, status: null, currency: null, metadata: null };
+    const after = { accountNumber: accountOf(2000), currency: 'USD' };
+    await listAccounts(connection, MAIN, { ...all, ...filter }, { limit: 100, after, ascending });
+  },
+});
+
+const holds = (what: string, filter: HoldFilter, uses: string, newestFirst = true): Sender => ({
+  what: `list holds ${what}`,
+  uses,
+  readsWhole: QUEUE,
+  send: async (connection) =>
+    await listHolds(connection, MAIN, filter, { limit: 100, after: idOf(TRANSFERS / 2), newestFirst }),
 });
 
 export const SENDERS: readonly Sender[] = [
@@ -198,9 +214,13 @@ export const SENDERS: readonly Sender[] = [
       await closeInstant(connection, MAIN, '2026-11-02T00:00:00Z');
       await ledgers.loadLedgers(connection, ['main', 'ledger-2']);
       await ledgers.loadLedgerRecord(connection, 'ledger-2');
-      await ledgers.listLedgers(connection, { limit: 100, after: 'ledger-2' });
       await sealAccount(connection, MAIN, ACCOUNT, BY_SERVICE);
     },
+  },
+  {
+    what: 'list ledgers',
+    send: async (connection) =>
+      await ledgers.listLedgers(connection, { limit: 100, after: 'ledger-2', ascending: true }),
   },
   {
     what: 'feed',
@@ -227,20 +247,51 @@ export const SENDERS: readonly Sender[] = [
     send: async (connection) => await erasePersonalData(connection, MAIN, ACCOUNT.accountNumber),
   },
   { what: 'close account', send: async (connection) => await closeAccount(connection, MAIN, ACCOUNT.accountNumber) },
-  {
-    what: 'list accounts',
-    send: async (connection) => await listAccounts(connection, MAIN, { ...PAGE, prefix: null, metadata: null }),
-  },
-  {
-    what: 'list accounts by metadata',
-    send: async (connection) =>
-      await listAccounts(connection, MAIN, { ...PAGE, prefix: null, metadata: { key: 'number', value: '5' } }),
-  },
+  accounts('', {}, 'accounts_pkey'),
+  accounts(' descending', {}, 'accounts_pkey', false),
+  accounts(' by metadata', { metadata: { key: 'number', value: '5' } }, 'accounts_metadata'),
+  accounts(' by status', { status: 'frozen' }, 'accounts_status'),
+  accounts(' that are open', { status: 'open' }, 'accounts_pkey'),
+  accounts(' by currency', { currency: 'EUR' }, 'accounts_of_currency'),
   {
     what: 'list entries',
-    send: async (connection) => await listEntries(connection, MAIN, ACCOUNT, { ...PAGE, newestFirst: true }),
+    send: async (connection) => await listEntries(connection, MAIN, ACCOUNT, PAGE),
   },
+  {
+    what: 'list entries of a time',
+    uses: 'journal_settled_at',
+    send: async (connection) => {
+      const time = { since: '2026-11-01T00:00:10Z', until: '2026-11-01T00:20:00Z' };
+      await listEntries(connection, MAIN, ACCOUNT, { ...PAGE, ...time });
+    },
+  },
+  holds('of a ledger', {}, 'holds_pkey'),
+  holds('of a ledger, oldest first', {}, 'holds_pkey', false),
+  holds('of an account', { account: accountOf(HOLD) }, 'holds_account'),
+  holds('of an account and a state', { account: accountOf(HOLD), state: 'voided' }, 'holds_account'),
+  holds('that are open', { state: 'open' }, 'holds_open'),
+  holds('of an account that failed', { account: accountOf(HOLD), state: 'failed' }, 'transfers_entryless_from'),
   lists('of a ledger', {}),
+  lists(
+    'of a ledger, oldest first',
+    {},
+    {
+      readsWhole: QUEUE,
+      uses: 'transfers_journal',
+      send: async (connection) => {
+        const after = { stage: 'settled', number: '1000', position: 5, entry: null } as const;
+        await listTransfers(connection, MAIN, {}, { limit: 100, after, newestFirst: false });
+      },
+    },
+  ),
+  lists('by kind', { kind: 'capture' }, { readsWhole: QUEUE, uses: 'transfers_kind' }),
+  lists('that are plain', { kind: 'transfer' }, { readsWhole: QUEUE, uses: 'transfers_journal' }),
+  lists('by failure code', { failureCode: 'insufficient_funds' }, { uses: 'transfers_failure_code' }),
+  lists(
+    'of an account by amount and description',
+    { account: ACCOUNT.accountNumber, amountMin: 1, amountMax: 5, description: 'Rent' },
+    { readsWhole: QUEUE, uses: 'entries_pkey' },
+  ),
   lists('of an account', { account: ACCOUNT.accountNumber }, { readsWhole: QUEUE }),
   lists('that are pending', { status: 'pending' }),
   lists('that failed', { status: 'failed' }),
@@ -275,7 +326,7 @@ export const SENDERS: readonly Sender[] = [
     what: 'audit log',
     readsWhole: { audit_log: 'it has one row here' },
     send: async (connection) => {
-      await listAuditLog(connection, MAIN, { limit: 10, before: null, refused: null });
+      await listAuditLog(connection, MAIN, { ...PAGE, refused: null });
       await recordAdministration(connection, MAIN, {
         action: 'key.created',
         actor: 'cli:me',
@@ -293,7 +344,7 @@ export const SENDERS: readonly Sender[] = [
       const approval = { id: FRESH, kind: 'transfers', requestedBy: 'key', idempotencyKey: 'key' } as const;
       await insertApproval(connection, MAIN, { ...approval, fingerprint: null, request: {}, expiresInSeconds: 60 });
       await loadApproval(connection, MAIN, FRESH);
-      await listApprovals(connection, MAIN, { limit: 10, before: null, state: 'pending' });
+      await listApprovals(connection, MAIN, { ...PAGE, state: 'pending' });
       await decideApproval(connection, MAIN, { id: FRESH, state: 'approved', decidedBy: 'other' });
     },
   },

@@ -95,10 +95,14 @@ for (const analyzed of [false, true]) {
     for (const [sender, statements] of recorded) {
       if (!analyzed && !sender.keyed) continue;
       const session = sender.keyed ? sessions.keyed : sessions.free;
+      const indexes = new Set<string>();
       for (const sent of statements) {
-        const flaws = (await readPlan(session, sent)).flatMap((scan) => findFlaws(scan, sender));
+        const plan = await readPlan(session, sent);
+        const flaws = listScans(plan).flatMap((scan) => findFlaws(scan, sender));
         assert.deepEqual(flaws, [], sent.name);
+        for (const name of indexesOf(plan)) indexes.add(name);
       }
+      if (sender.uses !== undefined) assert.ok(indexes.has(sender.uses), `${sender.what}: ${[...indexes].join()}`);
     }
   });
 }
@@ -118,7 +122,7 @@ test('statements: a sequential scan is found', async (t) => {
       values: [1],
       named: true,
     };
-    const flaws = (await readPlan(session, sent)).flatMap((scan) => findFlaws(scan));
+    const flaws = listScans(await readPlan(session, sent)).flatMap((scan) => findFlaws(scan));
     assert.deepEqual(flaws, [flaw]);
   }
 });
@@ -199,6 +203,7 @@ function compareFiles(t: TestContext, folder: string, texts: ReadonlyMap<string,
 const planSchema = z.object({
   'Node Type': z.string(),
   'Relation Name': z.string().optional(),
+  'Index Name': z.string().optional(),
   'Actual Rows': z.number(),
   'Actual Loops': z.number(),
   'Rows Removed by Filter': z.number().optional(),
@@ -212,8 +217,8 @@ const explained = z.object({ 'QUERY PLAN': z.tuple([z.object({ Plan: planSchema 
 
 type Scan = { readonly table: string; readonly kind: string; readonly rows: number };
 
-/** Runs a statement, rolls it back, and returns how it found the rows of each table. */
-async function readPlan(session: Connection, { text, values, named }: Sent): Promise<Scan[]> {
+/** Runs a statement, rolls it back, and returns its plan. */
+async function readPlan(session: Connection, { text, values, named }: Sent): Promise<Plan> {
   const explain = 'explain (analyze, timing off, summary off, format json)';
   await session.query('begin');
   try {
@@ -222,13 +227,18 @@ async function readPlan(session: Connection, { text, values, named }: Sent): Pro
     const result = named
       ? await session.query(`${explain} execute sent${literals}`)
       : await session.query(`${explain} ${text}`, [...values]);
-    return listScans(explained.parse(result.rows[0])['QUERY PLAN'][0].Plan);
+    return explained.parse(result.rows[0])['QUERY PLAN'][0].Plan;
   } finally {
     await session.query('rollback');
     await session.query('deallocate all');
   }
 }
 
+function indexesOf({ 'Index Name': name, Plans: plans = [] }: Plan): string[] {
+  return [...(name === undefined ? [] : [name]), ...plans.flatMap(indexesOf)];
+}
+
+/** How a plan found the rows of each table. */
 function listScans(plan: Plan): Scan[] {
   const { 'Node Type': kind, 'Relation Name': table } = plan;
   const below = (plan.Plans ?? []).flatMap(listScans);

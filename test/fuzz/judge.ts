@@ -122,7 +122,8 @@ function mayReadAll(target: string): boolean {
     hasValue ||
     query.get('status') === 'pending' ||
     ['account', 'since', 'request_id', 'group_id', 'parent_id'].some((name) => query.has(name));
-  return !isBounded && (metadata !== null || query.has('currency'));
+  const unindexed = ['currency', 'amount_min', 'amount_max', 'description', 'state'];
+  return !isBounded && (metadata !== null || unindexed.some((name) => query.has(name)));
 }
 
 /** Names of members and of parameters that the caller chose are quoted; their text is the caller's own. */

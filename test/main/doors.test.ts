@@ -29,6 +29,7 @@ const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
   'GET /transfers/{id}': 'transfers:read',
   'POST /transfers/{id}/reversals': 'reversals:write',
   'POST /holds': 'holds:write',
+  'GET /holds': 'transfers:read',
   'GET /holds/{id}': 'transfers:read',
   'POST /holds/{id}/capture': 'holds:write',
   'POST /holds/{id}/void': 'holds:write',
@@ -308,6 +309,9 @@ test('doors: a key for some accounts sees and uses only these', async () => {
     ['403 not_allowed', 'GET', '/transfers'],
     ['403 not_allowed', 'GET', '/transfers?account=ANN'],
     ['403 not_allowed', 'GET', `/transfers?request_id=${foreignId}`],
+    ['403 not_allowed', 'GET', '/holds'],
+    ['403 not_allowed', 'GET', '/holds?state=open'],
+    ['403 not_allowed', 'GET', '/holds?account=ANN'],
     ['403 not_allowed', 'GET', '/balances'],
     ['403 not_allowed', 'GET', '/events'],
     ['403 not_allowed', 'GET', '/audit-log'],
@@ -329,6 +333,7 @@ test('doors: a key for some accounts sees and uses only these', async () => {
     ['SHOP-1', 'SHOP-2'],
   );
   assert.equal((await send(shop, 'GET', '/transfers?account=SHOP-1')).status, 200);
+  assert.equal((await send(shop, 'GET', '/holds?account=SHOP-1')).status, 200);
 });
 
 test('doors: a key is bound by the amount of a transfer and of a day', async () => {

@@ -3,8 +3,6 @@ import type { AccountStatus, PersonalData } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Orderer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { lastEntryUpTo, lastJournalNumber } from '../queries/history.ts';
-import { roundDown } from '../queries/instants.ts';
 import { appendToJournal } from './journal.ts';
 import { type MetadataFilter, metadataCondition } from '../queries/metadata.ts';
 import { encryptPersonalData, personalKey, type PersonalRow, readPersonalData } from '../queries/personal-data.ts';
@@ -29,15 +27,6 @@ export type PersonalAccount = AccountRecord & { readonly personalData: PersonalD
 export type AccountChange = {
   readonly [Field in 'overdraftLimit' | 'metadata' | 'status']?: AccountRecord[Field] | undefined;
 } & { readonly personalData: { readonly [Field in keyof PersonalData]?: PersonalData[Field] | undefined } };
-
-export type Entry = {
-  readonly entryNumber: bigint;
-  readonly transferId: string;
-  readonly amount: bigint;
-  readonly balance: bigint;
-  readonly journalNumber: bigint;
-  readonly settledAt: string;
-};
 
 const COLUMNS = 'account_number, currency, status, balance, held, overdraft_limit, entry_count, metadata, created_at';
 
@@ -161,50 +150,74 @@ async function loadPersonalRows(
 /** An answer may hold half of this: metadata takes fewer bytes in it than in the text of the database. */
 const PAGE_METADATA_BYTES_MAX = 2 * 1024 * 1024;
 
+/** Which accounts to list; null: all. */
+export type AccountFilter = {
+  /** Only accounts whose number begins with this text. */
+  readonly prefix: string | null;
+  readonly status: AccountStatus | null;
+  readonly currency: string | null;
+  readonly metadata: MetadataFilter | null;
+};
+
 /**
- * At most `limit` accounts with this metadata, in order of number, then currency, after the named one. There are fewer
- * if their metadata does not fit into a page, but the first that does not fit is included.
+ * At most `limit` accounts that match the filter, in order of number, then currency, after the named one. There are
+ * fewer if their metadata does not fit into a page, but the first that does not fit is included.
  */
 export async function listAccounts(
   connection: Queryable,
   ledger: Ledger,
-  page: {
-    limit: number;
-    after: { accountNumber: string; currency: string } | null;
-    /** Only accounts whose number begins with this text; null: all. */
-    prefix: string | null;
-    metadata: MetadataFilter | null;
-  },
+  filter: AccountFilter,
+  page: { limit: number; after: { accountNumber: string; currency: string } | null; ascending: boolean },
 ): Promise<PersonalAccount[]> {
-  const values: unknown[] = [page.after?.accountNumber ?? '', page.after?.currency ?? '', page.limit, ledger.id];
-  // The index has only accounts with metadata. The planner cannot infer that from the second condition alone.
-  const matches = page.metadata
-    ? `and metadata <> '{}' and ${metadataCondition(page.metadata, (value) => `$${values.push(value)}`)}`
-    : '';
-  // The range of the primary key that has the prefix: U+10FFFF sorts after every character of a number.
-  const within =
-    page.prefix === null
-      ? ''
-      : `and account_number >= $${values.push(page.prefix)}::text and account_number < $${values.push(`${page.prefix}\u{10FFFF}`)}::text`;
+  const values: unknown[] = [page.limit, ledger.id];
+  const bind = (value: unknown) => `$${values.push(value)}`;
+  const [comparison, direction] = page.ascending ? ['>', 'asc'] : ['<', 'desc'];
+  const order = `account_number ${direction}, currency ${direction}`;
+  const conditions = [
+    'ledger_id = $2::integer',
+    ...(page.after === null
+      ? []
+      : [
+          `(account_number, currency) ${comparison} (${bind(page.after.accountNumber)}::text, ${bind(page.after.currency)}::text)`,
+        ]),
+    ...conditionsOf(filter, bind),
+  ].join(' and ');
   const result = await connection.query<AccountRow & PersonalRow>(
-    `select ${COLUMNS}, personal_data, ${personalKey('$4::integer', 'sized')} as key
+    `select ${COLUMNS}, personal_data, ${personalKey('$2::integer', 'sized')} as key
      from (
        select ${COLUMNS}, personal_data,
-         sum(octet_length(metadata::text)) over (order by account_number, currency) as bytes,
-         row_number() over (order by account_number, currency) as place
+         sum(octet_length(metadata::text)) over (order by ${order}) as bytes,
+         row_number() over (order by ${order}) as place
        from (
          select ${COLUMNS}, personal_data
          from accounts
-         where ledger_id = $4::integer and (account_number, currency) > ($1::text, $2::text) ${within} ${matches}
-         order by account_number, currency
-         limit $3::integer
+         where ${conditions}
+         order by ${order}
+         limit $1::integer
        ) as page
      ) as sized
      where place <= 2 or bytes - octet_length(metadata::text) <= ${PAGE_METADATA_BYTES_MAX}
-     order by account_number, currency`,
+     order by ${order}`,
     values,
   );
   return result.rows.map((row) => toPersonalAccount(ledger, row));
+}
+
+function conditionsOf(
+  { prefix, status, currency, metadata }: AccountFilter,
+  bind: (value: unknown) => string,
+): string[] {
+  return [
+    // The range of the primary key that has the prefix: U+10FFFF sorts after every character of a number.
+    ...(prefix === null
+      ? []
+      : [`account_number >= ${bind(prefix)}::text and account_number < ${bind(`${prefix}\u{10FFFF}`)}::text`]),
+    // One of a few known words, not a parameter: the planner must see that the index, which has no open accounts, has it.
+    ...(status === null ? [] : [`status = '${status}'`]),
+    ...(currency === null ? [] : [`currency = ${bind(currency)}::text`]),
+    // The index has only accounts with metadata. The planner cannot infer that from the second condition alone.
+    ...(metadata === null ? [] : [`metadata <> '{}' and ${metadataCondition(metadata, bind)}`]),
+  ];
 }
 
 /**
@@ -284,70 +297,6 @@ export async function closeAccount(connection: Queryable, ledger: Ledger, accoun
     [accountNumber, ledger.id],
   );
   return closed.rowCount === 1;
-}
-
-/** At most `limit` entries of an account, from the one after `after` on, newest or oldest first. */
-export async function listEntries(
-  connection: Queryable,
-  ledger: Ledger,
-  account: { accountNumber: string; currency: string },
-  page: { limit: number; after: bigint | null; newestFirst: boolean },
-): Promise<Entry[]> {
-  const [comparison, direction] = page.newestFirst ? ['<', 'desc'] : ['>', 'asc'];
-  const start = page.newestFirst ? 2n ** 63n - 1n : 0n;
-  const result = await connection.query<{
-    entry_number: bigint;
-    transfer_id: string;
-    amount: bigint;
-    balance: bigint;
-    journal_number: bigint;
-    settled_at: string;
-  }>(
-    `select entry_number, transfer_id, amount, balance, journal_number, settled_at
-     from entries
-     join journal on journal.ledger_id = $5::integer and journal.number = entries.journal_number
-     where entries.ledger_id = $5::integer and account_number = $1::text and currency = $2::text and entry_number ${comparison} $3::bigint
-     order by entry_number ${direction}
-     limit $4::integer`,
-    [account.accountNumber, account.currency, page.after ?? start, page.limit, ledger.id],
-  );
-  return result.rows.map((row) => ({
-    entryNumber: row.entry_number,
-    transferId: row.transfer_id,
-    amount: row.amount,
-    balance: row.balance,
-    journalNumber: row.journal_number,
-    settledAt: row.settled_at,
-  }));
-}
-
-const BALANCE_AT = `
-  with instant as materialized (
-    select ${lastJournalNumber('$4::integer', '<=', '$3::timestamptz')} as journal_number
-  )
-  select last.balance, last.entry_number
-  from accounts
-  cross join instant
-  cross join ${lastEntryUpTo('$4::integer', 'instant.journal_number')} as last
-  where ledger_id = $4::integer and account_number = $1::text and currency = $2::text`;
-
-/**
- * The balance at an instant (RFC 3339), and the number of the last entry up to it (0: none). It is final if the
- * instant was closed before.
- */
-export async function loadBalanceAt(
-  connection: Queryable,
-  ledger: Ledger,
-  account: { accountNumber: string; currency: string },
-  at: string,
-): Promise<{ balance: bigint; entryNumber: bigint }> {
-  const result = await connection.query<{ balance: bigint; entry_number: bigint }>({
-    name: 'load balance at',
-    text: BALANCE_AT,
-    values: [account.accountNumber, account.currency, roundDown(at), ledger.id],
-  });
-  const row = result.rows[0];
-  return { balance: row?.balance ?? 0n, entryNumber: row?.entry_number ?? 0n };
 }
 
 function toAccount(row: AccountRow): AccountRecord {

@@ -95,15 +95,20 @@ export async function loadApproval(
 export async function listApprovals(
   connection: Queryable,
   ledger: Ledger,
-  page: { limit: number; before: string | null; state: ApprovalState | null },
+  page: { limit: number; after: string | null; newestFirst: boolean; state: ApprovalState | null },
 ): Promise<ApprovalRecord[]> {
+  const [comparison, direction] = page.newestFirst ? ['<', 'desc'] : ['>', 'asc'];
   const found = await connection.query<ApprovalRow>(
     `select *
-     from (select ${COLUMNS} from approvals where ledger_id = $1::integer and ($2::uuid is null or id < $2::uuid)) as approvals
+     from (
+       select ${COLUMNS}
+       from approvals
+       where ledger_id = $1::integer and ($2::uuid is null or id ${comparison} $2::uuid)
+     ) as approvals
      where $3::text is null or state = $3::text
-     order by id desc
+     order by id ${direction}
      limit $4::integer`,
-    [ledger.id, page.before, page.state, page.limit],
+    [ledger.id, page.after, page.state, page.limit],
   );
   return found.rows.map(toRecord);
 }

@@ -33,18 +33,17 @@ export async function loadLedgers(connection: Queryable, names: readonly string[
 /** At most `limit` ledgers in order of name, after a name. */
 export async function listLedgers(
   connection: Queryable,
-  page: { limit: number; after: string },
+  page: { limit: number; after: string | null; ascending: boolean },
 ): Promise<LedgerRecord[]> {
-  const result = await connection.query<{ name: string; created_at: string }>({
-    name: 'list ledgers',
-    text: `
-      select name, created_at
-      from ledgers
-      where name > $1::text
-      order by name
-      limit $2::integer`,
-    values: [page.after, page.limit],
-  });
+  const [comparison, direction] = page.ascending ? ['>', 'asc'] : ['<', 'desc'];
+  const result = await connection.query<{ name: string; created_at: string }>(
+    `select name, created_at
+     from ledgers
+     where $1::text is null or name ${comparison} $1::text
+     order by name ${direction}
+     limit $2::integer`,
+    [page.after, page.limit],
+  );
   return result.rows.map(toRecord);
 }
 

@@ -17,12 +17,13 @@ export type AuditLogEntry = {
   readonly details: Readonly<Record<string, unknown>>;
 };
 
-/** At most `limit` entries of a ledger, newest first, older than the entry `before`; `refused`: refusals or the others only. */
+/** At most `limit` entries of a ledger that follow the entry `after`; `refused`: refusals or the others only. */
 export async function listAuditLog(
   connection: Queryable,
   ledger: Ledger,
-  page: { limit: number; before: string | null; refused: boolean | null },
+  page: { limit: number; after: string | null; newestFirst: boolean; refused: boolean | null },
 ): Promise<AuditLogEntry[]> {
+  const [comparison, direction] = page.newestFirst ? ['<', 'desc'] : ['>', 'asc'];
   const result = await connection.query<{
     id: string;
     at: string;
@@ -33,18 +34,16 @@ export async function listAuditLog(
     count: number;
     journal_number: bigint | null;
     details: string | null;
-  }>({
-    name: 'list audit log',
-    text: `
-      select id, at, action, actor, subject, address, count, journal_number, details
-      from audit_log
-      where ledger_id = $1::integer
-        and ($2::uuid is null or id < $2::uuid)
-        and ($3::boolean is null or (journal_number is null) = $3::boolean)
-      order by id desc
-      limit $4::integer`,
-    values: [ledger.id, page.before, page.refused, page.limit],
-  });
+  }>(
+    `select id, at, action, actor, subject, address, count, journal_number, details
+     from audit_log
+     where ledger_id = $1::integer
+       and ($2::uuid is null or id ${comparison} $2::uuid)
+       and ($3::boolean is null or (journal_number is null) = $3::boolean)
+     order by id ${direction}
+     limit $4::integer`,
+    [ledger.id, page.after, page.refused, page.limit],
+  );
   return result.rows.map((row) => ({
     id: row.id,
     at: row.at,

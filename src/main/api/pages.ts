@@ -1,5 +1,5 @@
 // Pages of lists: at most 1 MiB of JSON, and the cursor of the next page.
-import { type Problem, invalidRequest, toValidationError } from '../http/problem.ts';
+import { invalidRequest, Problem, toValidationError, withErrors } from '../http/problem.ts';
 import type { Answer } from './route.ts';
 
 /** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
@@ -27,4 +27,10 @@ export function renderPage(items: readonly string[], next: string | number | nul
 /** 400: the query parameter `after` is not the cursor of a page. */
 export function invalidCursor(): Problem {
   return invalidRequest([toValidationError(['after'], 'must be the `next` of the previous page')]);
+}
+
+/** 400: these filters of a list have no index, and no other filter bounds what it reads. */
+export function filterTooWide(filters: readonly string[], detail: string): Problem {
+  const errors = filters.map((filter) => toValidationError([filter], 'has no index, and needs another filter'));
+  return withErrors(new Problem('filter_too_wide', detail), errors);
 }

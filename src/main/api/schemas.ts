@@ -1,16 +1,18 @@
 // The schemas of requests. They parse bodies and query parameters, and the OpenAPI document is made from them.
 import { z } from 'zod';
-import { ACCOUNT_FORM, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
+import { ACCOUNT_FORM, ACCOUNT_STATUSES, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
+import { HOLD_STATES } from '../../domain/hold.ts';
 import { LEDGER_NAME_FORM } from '../../domain/ledger.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import type { MetadataFilter } from '../../db/queries/metadata.ts';
 import { STATEMENT_FORMATS } from '../../render/statement.ts';
+import { FAILURE_CODES, TRANSFER_KINDS } from '../../domain/transfer.ts';
 import { instant, mustBe } from '../../validation.ts';
 import { ERRORS_MAX, invalidRequest, toValidationError, unknownMembers } from '../http/problem.ts';
 import { REQUEST_ID_FORM } from '../http/head.ts';
+import { after, alphabetical, amountFilter, limit, order } from './list-parameters.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
-const LIMIT_MAX = 1000;
 const GROUP_MAX = 1000;
 const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
 
@@ -122,20 +124,6 @@ function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
   return rest;
 }
-
-const limit = z
-  .preprocess(
-    // Number() would also read 0x10, 1e2 and the empty text.
-    (value) => (typeof value === 'string' && !/^\d+$/.test(value) ? Number.NaN : value),
-    z.coerce
-      .number({ error: mustBe(`an integer from 1 to ${LIMIT_MAX}`) })
-      .int()
-      .min(1)
-      .max(LIMIT_MAX),
-  )
-  .default(50)
-  .describe(`The largest number of items: 1 to ${LIMIT_MAX}, 50 by default.`);
-const after = z.string().max(200).optional().describe('The `next` of the previous page.');
 
 /** The dot-atom of RFC 5322, at a domain name of at least two labels, the last of which begins with a letter. */
 const EMAIL_FORM =
@@ -272,6 +260,17 @@ export const captureHoldSchema = z.strictObject({
 
 export const voidHoldSchema = z.strictObject(note);
 
+export const listHoldsSchema = z.strictObject({
+  account: party.optional().describe('The account whose money is reserved.'),
+  state: z
+    .enum(['pending', 'failed', ...HOLD_STATES])
+    .optional()
+    .describe('All but failed ones by default. Other states than open and pending need account.'),
+  order,
+  limit,
+  after,
+});
+
 /** The query parameters that every kind of transfer accepts. */
 export const TRANSFER_PARAMETERS = z.strictObject({
   dry_run: z.enum(['true', 'false']).optional().describe('true: settle, roll back, and return the outcome.'),
@@ -297,7 +296,10 @@ const NEEDS_ANOTHER_FILTER =
   'Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value.';
 
 export const listAccountsSchema = z.strictObject({
+  status: z.enum(ACCOUNT_STATUSES).optional(),
+  currency: currency.optional(),
   metadata: metadataFilter.describe('key:value; a key alone is refused with filter_too_wide.'),
+  order: alphabetical,
   limit,
   after,
 });
@@ -309,15 +311,15 @@ export const createLedgerSchema = z.strictObject({
     .describe('1 to 63 of a-z 0-9 _ -, the first a letter or digit.'),
 });
 
-export const listLedgersSchema = z.strictObject({ limit, after });
-
 export const readAccountSchema = z.strictObject({
   currency: currency.optional().describe(`Selects one of the accounts of ${EXTERNAL}.`),
 });
 
 export const listEntriesSchema = z.strictObject({
   currency: readAccountSchema.shape.currency,
-  order: z.enum(['newest', 'oldest']).default('newest'),
+  since: instant.optional().describe('Settled at or after.'),
+  until: instant.optional().describe('Settled before.'),
+  order,
   limit,
   after,
 });
@@ -330,7 +332,12 @@ export const balanceSchema = z.strictObject({
 export const listTransfersSchema = z.strictObject({
   account: party.optional(),
   currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
+  kind: z.enum(TRANSFER_KINDS).optional(),
   status: z.enum(['pending', 'completed', 'failed']).optional(),
+  failure_code: z.enum(FAILURE_CODES).optional().describe('Only failed transfers have one.'),
+  amount_min: amountFilter.describe(`At least this amount. ${NEEDS_ANOTHER_FILTER}`),
+  amount_max: amountFilter.describe(`At most this amount. ${NEEDS_ANOTHER_FILTER}`),
+  description: text(500).optional().describe(`Exactly this text. ${NEEDS_ANOTHER_FILTER}`),
   request_id: z
     .string()
     .regex(REQUEST_ID_FORM, 'must be a letter or digit, then at most 127 of A-Z a-z 0-9 . _ : / + = @ -')
@@ -340,6 +347,7 @@ export const listTransfersSchema = z.strictObject({
   metadata: metadataFilter.describe(`key:value, or key. A key: ${NEEDS_ANOTHER_FILTER}`),
   since: instant.optional().describe('Accepted at or after.'),
   until: instant.optional().describe('Accepted before.'),
+  order,
   limit,
   after,
 });
@@ -362,20 +370,8 @@ export const eventsSchema = z.strictObject({
   limit,
 });
 
-export const listApprovalsSchema = z.strictObject({
-  state: z.enum(['pending', 'approved', 'rejected', 'expired']).optional(),
-  limit,
-  after,
-});
-
 export const decideApprovalSchema = z.strictObject({
   decision: z.enum(['approve', 'reject']).default('approve').describe('A key may reject its own request.'),
-});
-
-export const auditLogSchema = z.strictObject({
-  refused: z.enum(['true', 'false']).optional().describe('true: only refusals; false: only administration.'),
-  limit,
-  after,
 });
 
 export const NO_PARAMETERS = z.strictObject({});

@@ -5,13 +5,14 @@ import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
 import type { AuditLogEntry } from '../../db/queries/audit-log.ts';
 import { renderKept } from './kept-transfers.ts';
 import { z } from 'zod';
-import type { AccountRecord, Entry, PersonalAccount } from '../../db/ledger/accounts.ts';
+import type { AccountRecord, PersonalAccount } from '../../db/ledger/accounts.ts';
+import type { Entry } from '../../db/queries/entries.ts';
 import type { FeedEvent, SettledTransfer } from '../../db/queries/feed.ts';
 import type { HoldRecord } from '../../db/queries/holds.ts';
 import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
 import type { Transfer } from '../../db/queries/transfers.ts';
 import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
-import { remainingOf } from '../../domain/hold.ts';
+import { HOLD_STATES, remainingOf } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { FAILURE_CODES } from '../../domain/transfer.ts';
 import { instant, minorUnits, transferKind } from '../../render/json.ts';
@@ -250,7 +251,7 @@ export function renderAuditLogEntry(entry: AuditLogEntry): z.input<typeof auditL
 const holdView = z.object({
   object: z.literal('hold'),
   id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
-  state: z.enum(['pending', 'failed', 'open', 'captured', 'voided', 'expired']),
+  state: z.enum(['pending', 'failed', ...HOLD_STATES]),
   failure_code: failureCode.nullable(),
   from_account: z.string(),
   to_account: z.string(),
@@ -355,6 +356,7 @@ export const ANSWER_VIEWS = {
   AuditLogEntry: auditLogView,
   AuditLogPage: pageOf(auditLogView),
   Hold: holdView,
+  HoldPage: pageOf(holdView),
   Entry: entryView,
   EntryPage: pageOf(entryView),
   Balance: balanceView,

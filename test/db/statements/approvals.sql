@@ -12,9 +12,13 @@ id, kind, case when state = 'pending' and expires_at <= now() then 'expired' els
 decided_by, idempotency_key, fingerprint, request, created_at, expires_at, decided_at from approvals where ledger_id = $1::integer and id = $2::uuid;
 
 select *
-   from (select
+   from (
+     select
 id, kind, case when state = 'pending' and expires_at <= now() then 'expired' else state end as state, requested_by,
-decided_by, idempotency_key, fingerprint, request, created_at, expires_at, decided_at from approvals where ledger_id = $1::integer and ($2::uuid is null or id < $2::uuid)) as approvals
+decided_by, idempotency_key, fingerprint, request, created_at, expires_at, decided_at
+     from approvals
+     where ledger_id = $1::integer and ($2::uuid is null or id < $2::uuid)
+   ) as approvals
    where $3::text is null or state = $3::text
    order by id desc
    limit $4::integer;

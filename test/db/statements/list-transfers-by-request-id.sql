@@ -10,5 +10,5 @@ journal_number, journal_position
   from transfers
   where true and ledger_id = $1::integer and (request_id = $4::text )
   order by journal_number desc, journal_position desc limit $2::integer)) as listed
-   order by section, case section when 1 then id end desc, journal_number desc, journal_position desc
+   order by section asc, case section when 1 then id end desc, journal_number desc, journal_position desc
    limit $2::integer

@@ -124,5 +124,5 @@ journal_number, journal_position
   from transfers
   where completed_at - created_at not between interval '0' and interval '10 seconds' and (from_account = $10::text or to_account = $10::text) and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
   order by journal_number desc, journal_position desc limit $2::integer)) as listed
-   order by section, case section when 1 then id end desc, journal_number desc, journal_position desc
+   order by section asc, case section when 1 then id end desc, journal_number desc, journal_position desc
    limit $2::integer

@@ -33,5 +33,5 @@ journal_number, journal_position
   from transfers
   where from_entry_number is null and to_account = $4::text and true and ledger_id = $1::integer
   order by journal_number desc, journal_position desc limit $2::integer)) as listed
-   order by section, case section when 1 then id end desc, journal_number desc, journal_position desc
+   order by section asc, case section when 1 then id end desc, journal_number desc, journal_position desc
    limit $2::integer

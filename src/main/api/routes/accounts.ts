@@ -5,12 +5,11 @@ import {
   type PersonalAccount,
   sealAccount,
   listAccounts,
-  listEntries,
   loadAccounts,
-  loadBalanceAt,
   loadPersonalAccounts,
   updateAccount,
 } from '../../../db/ledger/accounts.ts';
+import { listEntries, loadBalanceAt } from '../../../db/queries/entries.ts';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { constraintOf } from '../../../db/connection/errors.ts';
 import { withTransaction } from '../../../db/connection/transaction.ts';
@@ -173,7 +172,7 @@ function routesOfHistory(services: Services): Route[] {
 
 /**
  * Refuses a metadata key without a value: the index has pairs of key and value, so the list would read every account.
- * Lists of accounts have no other filter that could bound this.
+ * No other filter of accounts bounds this.
  */
 function refuseWideFilter({ metadata }: z.output<typeof listAccountsSchema>): void {
   if (metadata?.value !== null) return;
@@ -190,12 +189,10 @@ async function showAccounts(
   const isCursor = ACCOUNT_FORM.test(accountNumber) && CURRENCY_FORM.test(currency) && rest.length === 0;
   if (query.after !== undefined && !isCursor) throw invalidCursor();
   const after = query.after === undefined ? null : { accountNumber, currency };
-  const accounts = await listAccounts(books.pool, books.ledger, {
-    limit: query.limit + 1,
-    after,
-    prefix,
-    metadata: query.metadata ?? null,
-  });
+  const { status = null, metadata = null } = query;
+  const filter = { prefix, status, currency: query.currency ?? null, metadata };
+  const page = { limit: query.limit + 1, after, ascending: query.order === 'asc' };
+  const accounts = await listAccounts(books.pool, books.ledger, filter, page);
   const items = renderItems(accounts, query.limit, renderAccount);
   const last = accounts.length > items.length ? accounts[items.length - 1] : undefined;
   const next = last ? `${last.accountNumber}:${last.currency}` : null;
@@ -287,6 +284,8 @@ async function showEntries(
     limit: query.limit + 1,
     after: query.after === undefined ? null : BigInt(query.after),
     newestFirst: query.order === 'newest',
+    since: query.since ?? null,
+    until: query.until ?? null,
   });
   const items = renderItems(entries, query.limit, renderEntry);
   const next = entries.length > items.length ? String(entries[items.length - 1]?.entryNumber) : null;

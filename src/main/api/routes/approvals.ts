@@ -15,7 +15,8 @@ import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { notAllowed, refuseTransfers, requireScope } from '../permissions.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
-import { decideApprovalSchema, listApprovalsSchema, NO_PARAMETERS } from '../schemas.ts';
+import { listApprovalsSchema } from '../list-parameters.ts';
+import { decideApprovalSchema, NO_PARAMETERS } from '../schemas.ts';
 import { asOrderer, submitKept } from '../submission.ts';
 import { renderApproval } from '../views.ts';
 
@@ -34,9 +35,10 @@ export function approvalRoutes(services: Services): Route[] {
       answers: { 200: 'ApprovalPage' },
       problems: ['query_too_slow'],
       handle: async ({ ledger, query, caller }) => {
-        const { limit, after, state } = query;
+        const { limit, after, order, state } = query;
         if (after !== undefined && !isUuid(after)) throw invalidCursor();
-        const page = { limit: limit + 1, before: after ?? null, state: state ?? null };
+        const newestFirst = order === 'newest';
+        const page = { limit: limit + 1, after: after ?? null, newestFirst, state: state ?? null };
         const found = await services.scans.run(caller, async (pool) => await listApprovals(pool, ledger, page));
         const items = renderItems(found, limit, (record) => renderApproval(record, null));
         const next = found.length > items.length ? (found[items.length - 1]?.id ?? null) : null;

@@ -4,7 +4,7 @@ import { isUuid } from '../../../validation.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import type { Services } from '../reads.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
-import { auditLogSchema } from '../schemas.ts';
+import { auditLogSchema } from '../list-parameters.ts';
 import { renderAuditLogEntry } from '../views.ts';
 
 export function auditLogRoutes({ scans }: Services): Route[] {
@@ -16,17 +16,18 @@ export function auditLogRoutes({ scans }: Services): Route[] {
       pattern: '/audit-log',
       wholeLedger: true,
       scope: 'statements:read',
-      summary: 'What was administered and what was refused, newest first',
+      summary: 'What was administered and what was refused, the newest first',
       query: auditLogSchema,
       body: NO_BODY,
       answers: { 200: 'AuditLogPage' },
       problems: ['query_too_slow'],
       handle: async ({ ledger, query, caller }) => {
-        const { limit, after, refused } = query;
+        const { limit, after, order, refused } = query;
         if (after !== undefined && !isUuid(after)) throw invalidCursor();
         const page = {
           limit: limit + 1,
-          before: after ?? null,
+          after: after ?? null,
+          newestFirst: order === 'newest',
           refused: refused === undefined ? null : refused === 'true',
         };
         const found = await scans.run(caller, async (pool) => await listAuditLog(pool, ledger, page));

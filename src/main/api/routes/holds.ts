@@ -1,13 +1,22 @@
 // The handlers of holds: authorize, capture in one or several services, void, show.
 import type { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
-import { type HoldRecord, loadHold } from '../../../db/queries/holds.ts';
+import { type HoldRecord, listHolds, loadHold } from '../../../db/queries/holds.ts';
+import type { Ledger } from '../../../domain/ledger.ts';
 import { isUuid } from '../../../validation.ts';
 import { Problem, refuseFlaws } from '../../http/problem.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
-import { captureHoldSchema, createHoldSchema, TRANSFER_PARAMETERS, NO_PARAMETERS, voidHoldSchema } from '../schemas.ts';
-import { maySeeTransfer } from '../permissions.ts';
+import {
+  captureHoldSchema,
+  createHoldSchema,
+  listHoldsSchema,
+  TRANSFER_PARAMETERS,
+  NO_PARAMETERS,
+  voidHoldSchema,
+} from '../schemas.ts';
+import { filterTooWide, invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { maySeeTransfer, refuseForeignAccount, refuseWholeLedger } from '../permissions.ts';
 import { submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
 import { flawsOf, toFields } from './transfers.ts';
@@ -33,6 +42,22 @@ export function holdRoutes(services: Services): Route[] {
     defineRoute({
       operationId: 'getHold',
       tag: 'Holds',
+      method: 'GET',
+      pattern: '/holds',
+      scope: 'transfers:read',
+      summary: 'Holds, the newest first',
+      query: listHoldsSchema,
+      body: NO_BODY,
+      answers: { 200: 'HoldPage' },
+      handle: async ({ ledger, principal, query, caller }) => {
+        // Before the queue for connections: a refusal needs none.
+        refuseWideFilter(query);
+        if (query.account === undefined) refuseWholeLedger(principal);
+        else refuseForeignAccount(principal, query.account);
+        return await services.scans.run(caller, (pool) => showHolds(pool, ledger, query));
+      },
+    }),
+    defineRoute({
       method: 'GET',
       pattern: '/holds/:id',
       scope: 'transfers:read',
@@ -82,6 +107,28 @@ export function holdRoutes(services: Services): Route[] {
       handle: async (context) => await voidHold(services, context),
     }),
   ];
+}
+
+/**
+ * Refuses a list of holds that ended or failed without an account. Only open holds have an index of their own, because
+ * each index costs every hold; `GET /transfers?kind=` lists the transfers that made and ended holds.
+ */
+function refuseWideFilter({ account, state }: z.output<typeof listHoldsSchema>): void {
+  if (account !== undefined || state === undefined || state === 'open' || state === 'pending') return;
+  throw filterTooWide(['state'], `\`state=${state}\` has no index without \`account\`.`);
+}
+
+async function showHolds(
+  pool: ConnectionPool,
+  ledger: Ledger,
+  { account, state, order, limit, after }: z.output<typeof listHoldsSchema>,
+): Promise<Answer> {
+  if (after !== undefined && !isUuid(after)) throw invalidCursor();
+  const page = { limit: limit + 1, after: after ?? null, newestFirst: order === 'newest' };
+  const holds = await listHolds(pool, ledger, { account, state }, page);
+  const items = renderItems(holds, limit, renderHold);
+  const next = holds.length > items.length ? (holds[items.length - 1]?.id ?? null) : null;
+  return { status: 200, ...renderPage(items, next) };
 }
 
 async function createHold(

@@ -8,7 +8,8 @@ import { ledgerNotFound, type LedgerRegistry } from '../ledgers.ts';
 import { Problem } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
-import { createLedgerSchema, listLedgersSchema, NO_PARAMETERS } from '../schemas.ts';
+import { listLedgersSchema } from '../list-parameters.ts';
+import { createLedgerSchema, NO_PARAMETERS } from '../schemas.ts';
 import { notAllowed } from '../permissions.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
 import { invalidCursor, renderItems, renderPage } from '../pages.ts';
@@ -53,8 +54,9 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
           if (query.after !== undefined && !isLedgerName(query.after)) {
             throw invalidCursor();
           }
-          const found = await listLedgers(pool, { limit: query.limit + 1, after: query.after ?? '' });
-          const items = renderItems(found, query.limit, renderLedger);
+          const { limit, after = null, order } = query;
+          const found = await listLedgers(pool, { limit: limit + 1, after, ascending: order === 'asc' });
+          const items = renderItems(found, limit, renderLedger);
           const next = found.length > items.length ? (found[items.length - 1]?.name ?? null) : null;
           return { status: 200, ...renderPage(items, next) };
         }),

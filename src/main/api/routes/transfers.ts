@@ -1,7 +1,7 @@
 // The handlers of transfers: create one or several, reverse one, show one, list them.
 import { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
-import { listTransfers, type TransferCursor } from '../../../db/queries/transfers.ts';
+import { listTransfers, type TransferCursor } from '../../../db/queries/transfer-list.ts';
 import { EXTERNAL } from '../../../domain/account.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import type { Conditions } from '../../../domain/transfer.ts';
@@ -19,7 +19,7 @@ import {
 } from '../schemas.ts';
 import { refuseForeignAccount, refuseWholeLedger } from '../permissions.ts';
 import { findTransfer, submitGroup, submitOne, type TransferFields } from '../submission.ts';
-import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { filterTooWide, invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderTransfer } from '../views.ts';
 
 type TransferQuery = z.output<typeof TRANSFER_PARAMETERS>;
@@ -30,7 +30,12 @@ const bigintText = z
   .refine((digits) => BigInt(digits) < 2n ** 63n);
 const cursorSchema = z.discriminatedUnion('stage', [
   z.strictObject({ stage: z.literal('pending'), id: z.string().refine(isUuid), head: bigintText }),
-  z.strictObject({ stage: z.literal('settled'), number: bigintText, position: z.int32().min(0), entry: bigintText }),
+  z.strictObject({
+    stage: z.literal('settled'),
+    number: bigintText,
+    position: z.int32().min(0),
+    entry: bigintText.nullable(),
+  }),
 ]);
 
 export function transferRoutes(services: Services): Route[] {
@@ -101,7 +106,7 @@ function readRoutes(services: Services): Route[] {
       method: 'GET',
       pattern: '/transfers',
       scope: 'transfers:read',
-      summary: 'Transfers: pending ones first, then the last settled first',
+      summary: 'Transfers, the newest first: pending ones, then settled ones',
       query: listTransfersSchema,
       body: NO_BODY,
       answers: { 200: 'TransferPage' },
@@ -209,27 +214,33 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
 }
 
 /**
- * Refuses a list that may read the whole history. `currency` and `metadata=key` have no index: such a list reads
- * transfers in journal order and skips those that do not match. If few match, or none, its page is never full. The read
- * then ends only where another filter ends it.
+ * Refuses a list that may read the whole history. `currency`, `amount_min`, `amount_max`, `description` and
+ * `metadata=key` have no index: such a list reads transfers in journal order and skips those that do not match. If few
+ * match, or none, its page is never full. The read then ends only where another filter ends it.
  *
  * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses),
  *   `request_id`, `group_id`, `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending`
  *   (the queue is bounded).
- * - These do not: `until` alone (it starts at the first transfer), `status=completed` (nearly all), `status=failed`
- *   (its index has every failure of the history), `limit` and `after` (they count matches).
+ * - These do not: `until` alone (it starts at the first transfer), `status=completed` and `kind=transfer` (nearly all),
+ *   `status=failed`, `failure_code` and the other kinds (an index has every one of the history), `limit` and `after`
+ *   (they count matches).
  *
- * Without `currency` and `metadata=key`, each of these filters fills its page from an index, so such a list is never
- * refused. DB_SCAN_TIMEOUT_MS bounds the remaining cases: a busy account, a value that most transfers have, a `since`
- * long ago.
+ * Without a filter that has no index, each of these fills its page from an index, so such a list is never refused.
+ * DB_SCAN_TIMEOUT_MS bounds the remaining cases: a busy account, a value that most transfers have, a `since` long ago,
+ * two filters that few transfers match together.
  */
 function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
-  const { account, currency, status, metadata, since } = query;
-  if (currency === undefined && metadata?.value !== null) return;
+  const { account, currency, status, metadata, since, description, amount_min: least, amount_max: most } = query;
+  const key = metadata?.value === null ? metadata.key : undefined;
+  const unindexed = Object.entries({ currency, amount_min: least, amount_max: most, description, metadata: key })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name);
+  if (unindexed.length === 0) return;
   const id = query.request_id ?? query.group_id ?? query.parent_id;
   const bound = account ?? since ?? id ?? metadata?.value ?? null;
   if (bound !== null || status === 'pending') return;
-  throw new Problem('filter_too_wide', `\`currency\` and \`metadata=key\` have no index. ${FILTER_ADVICE}`);
+  const names = unindexed.map((name) => (name === 'metadata' ? '`metadata=key`' : `\`${name}\``));
+  throw filterTooWide(unindexed, `${names.join(', ')}: no index. ${FILTER_ADVICE}`);
 }
 
 async function showTransfers(
@@ -242,10 +253,13 @@ async function showTransfers(
     const detail = `${EXTERNAL} has one account per currency: choose one with \`currency\`.`;
     throw withErrors(new Problem('invalid_request', detail), [toValidationError(['currency'], 'is missing')]);
   }
-  const { group_id: groupId, parent_id: parentId, metadata } = query;
-  const filter = { account, currency, status, requestId, groupId, parentId, metadata, since, until };
+  const { group_id: groupId, parent_id: parentId, metadata, kind, description } = query;
+  const { failure_code: failureCode, amount_min: amountMin, amount_max: amountMax } = query;
+  const ofValues = { kind, status, failureCode, amountMin, amountMax, description };
+  const filter = { account, currency, ...ofValues, requestId, groupId, parentId, metadata, since, until };
   const after = query.after === undefined ? null : parseCursor(query.after);
-  const load = async (count: number) => await listTransfers(pool, ledger, filter, { limit: count, after });
+  const newestFirst = query.order === 'newest';
+  const load = async (count: number) => await listTransfers(pool, ledger, filter, { limit: count, after, newestFirst });
   let page = await load(limit);
   let items = renderItems(page.transfers, limit, renderTransfer);
   // Only the database knows the cursor of the end of a page, so a page that is too large is read again. Few are.

@@ -1,0 +1,37 @@
+select *, (select number from journal_head where ledger_id = $1::integer) as head
+   from ((select 1 as section, null::bigint as entry_number,
+id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, description, metadata, created_at, null::timestamptz as completed_at,
+null::bigint as journal_number, null::integer as journal_position from pending_transfers where ledger_id = $1::integer and amount >= $3::bigint and amount <= $4::bigint and description = $5::text and (from_account = $6::text or to_account = $6::text) order by id desc limit $2::integer) union all (
+  select 2 as section, entry_number,
+id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, description, metadata, created_at, completed_at,
+journal_number, journal_position
+  from (
+    select entry_number, transfer_id
+    from entries
+    where ledger_id = $1::integer
+      and account_number = $10::text
+      and currency = coalesce($11::text, (
+        select currency from accounts where ledger_id = $1::integer and account_number = $10::text limit 1
+      ))
+  ) as own
+  join transfers on transfers.ledger_id = $1::integer and transfers.id = own.transfer_id
+  where true and ledger_id = $1::integer and amount >= $7::bigint and amount <= $8::bigint and description = $9::text
+  order by entry_number desc limit $2::integer) union all (
+  select 2 as section, null::bigint as entry_number,
+id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, description, metadata, created_at, completed_at,
+journal_number, journal_position
+  from transfers
+  where from_entry_number is null and from_account = $10::text and true and ledger_id = $1::integer and amount >= $7::bigint and amount <= $8::bigint and description = $9::text
+  order by journal_number desc, journal_position desc limit $2::integer) union all (
+  select 2 as section, null::bigint as entry_number,
+id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, description, metadata, created_at, completed_at,
+journal_number, journal_position
+  from transfers
+  where from_entry_number is null and to_account = $10::text and true and ledger_id = $1::integer and amount >= $7::bigint and amount <= $8::bigint and description = $9::text
+  order by journal_number desc, journal_position desc limit $2::integer)) as listed
+   order by section asc, case section when 1 then id end desc, journal_number desc, journal_position desc
+   limit $2::integer
