@@ -1,13 +1,13 @@
--- Indexes of lists. None of them has a row for a plain transfer that completed, and settlement changes none of their columns in
--- accounts: docs/decisions/0037-lists.md has what each costs.
+-- Indexes of lists. None of them has a row for a completed transfer, hold or capture that had none before, and settlement changes
+-- none of their columns in accounts: docs/decisions/0037-lists.md has what they cost.
 
--- Settlement never looks for holds by account: lists do, in the order of their ids, for each state.
+-- An account's open holds in the order of their ids, as they are listed. Nothing looked for them by currency.
 drop index holds_open;
-create index holds_account on holds (ledger_id, from_account, state, id);
-create index holds_open on holds (ledger_id, id) where state = 'open';
+create index holds_open on holds (ledger_id, from_account, id) where state = 'open';
 
--- Nearly all transfers are plain ones, so a list of those is filled from the journal's order.
-create index transfers_kind on transfers (ledger_id, kind, journal_number, journal_position) where kind <> 'transfer';
+-- Rare kinds only: holds and captures may be most of the transfers of a ledger, and would pay for it.
+create index transfers_rare_kind on transfers (ledger_id, kind, journal_number, journal_position)
+  where kind in ('void', 'expiry', 'reversal');
 create index transfers_failure_code on transfers (ledger_id, failure_code, journal_number, journal_position)
   where failure_code is not null;
 

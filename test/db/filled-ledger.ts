@@ -50,9 +50,9 @@ const FILL = [
      final_capture, expires_in, request_id, metadata, created_at, completed_at, journal_number, journal_position, from_entry_number,
      to_entry_number
    )
-   select 1, ${id('i')}, case i % 20 when 0 then 'hold' when 1 then 'capture' else 'transfer' end,
+   select 1, ${id('i')}, case i % 20 when 0 then 'hold' when 1 then 'capture' when 7 then 'reversal' else 'transfer' end,
      'A-' || i % ${ACCOUNTS}, 'A-' || (i + 1) % ${ACCOUNTS}, 1, 'USD', case i % 20 when 2 then 'failed' else 'completed' end,
-     case i % 20 when 2 then 'insufficient_funds' end, case i % 20 when 1 then ${id('i - 1')} end,
+     case i % 20 when 2 then 'insufficient_funds' end, case when i % 20 in (1, 7) then ${id('i - i % 20')} end,
      case when i % 20 in (4, 5) then ${id('i - i % 20')} end, case when i % 20 in (4, 5) then i % 20 - 4 end,
      case when i % 20 in (4, 5) then true end, case i % 20 when 1 then false end, case i % 20 when 0 then 60 end, 'request-' || i,
      jsonb_build_object('number', i::text), ${instant(JOURNAL_NUMBER)}, ${instant(JOURNAL_NUMBER)}, ${JOURNAL_NUMBER},

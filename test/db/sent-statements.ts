@@ -266,14 +266,14 @@ export const SENDERS: readonly Sender[] = [
     },
   },
   holds('of a ledger', {}, 'holds_pkey'),
-  holds('of a ledger, oldest first', {}, 'holds_pkey', false),
-  holds('of an account', { account: accountOf(HOLD) }, 'holds_account'),
-  holds('of an account and a state', { account: accountOf(HOLD), state: 'voided' }, 'holds_account'),
-  holds('that are open', { state: 'open' }, 'holds_open'),
+  holds('of a ledger oldest first', {}, 'holds_pkey', false),
+  holds('of an account', { account: accountOf(HOLD) }, 'transfers_entryless_from'),
+  holds('of an account and a state', { account: accountOf(HOLD), state: 'voided' }, 'transfers_entryless_from'),
+  holds('of an account that are open', { account: accountOf(HOLD), state: 'open' }, 'holds_open'),
   holds('of an account that failed', { account: accountOf(HOLD), state: 'failed' }, 'transfers_entryless_from'),
   lists('of a ledger', {}),
   lists(
-    'of a ledger, oldest first',
+    'of a ledger oldest first',
     {},
     {
       readsWhole: QUEUE,
@@ -284,7 +284,7 @@ export const SENDERS: readonly Sender[] = [
       },
     },
   ),
-  lists('by kind', { kind: 'capture' }, { readsWhole: QUEUE, uses: 'transfers_kind' }),
+  lists('by kind', { kind: 'reversal' }, { readsWhole: QUEUE, uses: 'transfers_rare_kind' }),
   lists('that are plain', { kind: 'transfer' }, { readsWhole: QUEUE, uses: 'transfers_journal' }),
   lists('by failure code', { failureCode: 'insufficient_funds' }, { uses: 'transfers_failure_code' }),
   lists(

@@ -310,7 +310,7 @@ test('doors: a key for some accounts sees and uses only these', async () => {
     ['403 not_allowed', 'GET', '/transfers?account=ANN'],
     ['403 not_allowed', 'GET', `/transfers?request_id=${foreignId}`],
     ['403 not_allowed', 'GET', '/holds'],
-    ['403 not_allowed', 'GET', '/holds?state=open'],
+    ['403 not_allowed', 'GET', '/holds?state=pending'],
     ['403 not_allowed', 'GET', '/holds?account=ANN'],
     ['403 not_allowed', 'GET', '/balances'],
     ['403 not_allowed', 'GET', '/events'],

@@ -160,7 +160,16 @@ test('transfers: a currency narrows a list, that of @external and that of all', 
   for (const { expected } of listed) await awaitFinal(service, String(expected[0]?.['id']));
 });
 
-const UNINDEXED = ['currency=USD', 'metadata=order', 'currency=USD&metadata=order'];
+const UNINDEXED = [
+  'currency=USD',
+  'metadata=order',
+  'currency=USD&metadata=order',
+  'kind=hold',
+  'kind=capture',
+  'amount_min=1',
+  'amount_max=5',
+  'description=Rent',
+];
 const UNBOUNDED = ['', '&status=completed', '&status=failed', '&until=2026-01-01T00:00:00Z', '&limit=1'];
 const BOUNDED = [
   'account=NO-SUCH-ACCOUNT',

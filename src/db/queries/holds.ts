@@ -41,6 +41,8 @@ type HoldRow = {
   expires_at: string | null;
 };
 
+const ENDED = HOLD_STATES.filter((state) => state !== 'open');
+
 const HELD =
   'id, state, null as failure_code, from_account, to_account, currency, amount, captured, released, created_at, expires_at';
 const PENDING = `id, 'pending', null, from_account, to_account, currency, amount, 0, 0, created_at, null`;
@@ -76,25 +78,30 @@ export async function listHolds(
   const values: unknown[] = [ledger.id, page.limit];
   const bind = (value: unknown) => `$${values.push(value)}`;
   const [comparison, direction] = page.newestFirst ? ['<', 'desc'] : ['>', 'asc'];
-  const shared = [
-    'ledger_id = $1::integer',
-    ...(account === undefined ? [] : [`from_account = ${bind(account)}::text`]),
-    ...(page.after === null ? [] : [`id ${comparison} ${bind(page.after)}::uuid`]),
-  ].join(' and ');
   const order = `order by id ${direction} limit $2::integer`;
-  const held = (condition: string) => `select ${HELD} from holds where ${shared} ${condition} ${order}`;
-  const sections = [];
-  if (state === undefined || state === 'pending') {
-    sections.push(`select ${PENDING} from pending_transfers where ${shared} and kind = 'hold' ${order}`);
+  const follows = `ledger_id = $1::integer ${page.after === null ? '' : `and id ${comparison} ${bind(page.after)}::uuid`}`;
+  const own = account === undefined ? 'true' : `from_account = ${bind(account)}::text`;
+  const held = (condition: string) => `select ${HELD} from holds where ${follows} and ${condition} ${order}`;
+  // Open holds have an index by account. The others are found by the transfers that made them, which have one.
+  const made = `id in (
+    select id from transfers
+    where ${follows} and ${own} and from_entry_number is null and kind = 'hold' and status = 'completed'
+  )`;
+  const isWanted = (one: HoldRecord['state']) => state === undefined || state === one;
+  const ended = ENDED.filter(isWanted).map((each) => `'${each}'`);
+  const sections: string[] = [];
+  if (isWanted('pending')) {
+    sections.push(`select ${PENDING} from pending_transfers where ${follows} and ${own} and kind = 'hold' ${order}`);
   }
   if (state === 'failed') {
-    sections.push(`select ${FAILED} from transfers where ${shared} and from_entry_number is null
+    sections.push(`select ${FAILED} from transfers where ${follows} and ${own} and from_entry_number is null
       and kind = 'hold' and status = 'failed' ${order}`);
   }
-  // State by state, because the index of an account's holds has the state before the id.
-  const states = state === undefined ? HOLD_STATES : HOLD_STATES.filter((each) => each === state);
-  if (state === undefined && account === undefined) sections.push(held(''));
-  else sections.push(...states.map((each) => held(`and state = '${each}'`)));
+  if (account === undefined && state === undefined) sections.push(held('true'));
+  else {
+    if (isWanted('open')) sections.push(held(`${own} and state = 'open'`));
+    if (ended.length > 0) sections.push(held(`state in (${ended.join(', ')}) and ${made}`));
+  }
   const result = await connection.query<HoldRow>(
     `select ${HOLD_COLUMNS}
      from (${sections.map((section) => `(${section})`).join(' union all ')}) as listed (${HOLD_COLUMNS})

@@ -294,11 +294,11 @@ function cursorAt(last: ListedRow, shown: readonly ListedRow[], before: Transfer
   if (last.section === 1) {
     return { stage: 'pending', id: last.id, head: before?.stage === 'pending' ? before.head : String(last.head) };
   }
-  const entry = shown.findLast((row) => row.entry_number !== null)?.entry_number;
+  const entry = shown.findLast((row) => row.entry_number !== null)?.entry_number ?? null;
   return {
     stage: 'settled',
     number: String(last.journal_number),
     position: last.journal_position ?? 0,
-    entry: entry == null ? (before?.stage === 'settled' ? before.entry : null) : String(entry),
+    entry: entry === null ? (before?.stage === 'settled' ? before.entry : null) : String(entry),
   };
 }

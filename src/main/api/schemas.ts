@@ -265,7 +265,7 @@ export const listHoldsSchema = z.strictObject({
   state: z
     .enum(['pending', 'failed', ...HOLD_STATES])
     .optional()
-    .describe('All but failed ones by default. Other states than open and pending need account.'),
+    .describe('All but failed ones by default. Other states than pending need account.'),
   order,
   limit,
   after,
@@ -332,7 +332,7 @@ export const balanceSchema = z.strictObject({
 export const listTransfersSchema = z.strictObject({
   account: party.optional(),
   currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
-  kind: z.enum(TRANSFER_KINDS).optional(),
+  kind: z.enum(TRANSFER_KINDS).optional().describe(`hold, capture: ${NEEDS_ANOTHER_FILTER}`),
   status: z.enum(['pending', 'completed', 'failed']).optional(),
   failure_code: z.enum(FAILURE_CODES).optional().describe('Only failed transfers have one.'),
   amount_min: amountFilter.describe(`At least this amount. ${NEEDS_ANOTHER_FILTER}`),

@@ -214,15 +214,15 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
 }
 
 /**
- * Refuses a list that may read the whole history. `currency`, `amount_min`, `amount_max`, `description` and
- * `metadata=key` have no index: such a list reads transfers in journal order and skips those that do not match. If few
- * match, or none, its page is never full. The read then ends only where another filter ends it.
+ * Refuses a list that may read the whole history. `kind=hold`, `kind=capture`, `currency`, `amount_min`, `amount_max`,
+ * `description` and `metadata=key` have no index: such a list reads transfers in journal order and skips those that do
+ * not match. If few match, or none, its page is never full. The read then ends only where another filter ends it.
  *
  * - These filters end it: `account` (at its own transfers), `since` (at an instant that the caller chooses),
  *   `request_id`, `group_id`, `parent_id` and `metadata=key:value` (an index has the matches), and `status=pending`
  *   (the queue is bounded).
  * - These do not: `until` alone (it starts at the first transfer), `status=completed` and `kind=transfer` (nearly all),
- *   `status=failed`, `failure_code` and the other kinds (an index has every one of the history), `limit` and `after`
+ *   `status=failed`, `failure_code` and the rare kinds (an index has every one of the history), `limit` and `after`
  *   (they count matches).
  *
  * Without a filter that has no index, each of these fills its page from an index, so such a list is never refused.
@@ -232,15 +232,16 @@ function toConditions(conditions: z.output<typeof createTransferSchema>['if']): 
 function refuseWideFilter(query: z.output<typeof listTransfersSchema>): void {
   const { account, currency, status, metadata, since, description, amount_min: least, amount_max: most } = query;
   const key = metadata?.value === null ? metadata.key : undefined;
-  const unindexed = Object.entries({ currency, amount_min: least, amount_max: most, description, metadata: key })
+  const kind = query.kind === 'hold' || query.kind === 'capture' ? query.kind : undefined;
+  const unindexed = Object.entries({ kind, currency, amount_min: least, amount_max: most, description, metadata: key })
     .filter(([, value]) => value !== undefined)
     .map(([name]) => name);
   if (unindexed.length === 0) return;
   const id = query.request_id ?? query.group_id ?? query.parent_id;
   const bound = account ?? since ?? id ?? metadata?.value ?? null;
   if (bound !== null || status === 'pending') return;
-  const names = unindexed.map((name) => (name === 'metadata' ? '`metadata=key`' : `\`${name}\``));
-  throw filterTooWide(unindexed, `${names.join(', ')}: no index. ${FILTER_ADVICE}`);
+  const names = unindexed.map((name) => `\`${name}\``).join(', ');
+  throw filterTooWide(unindexed, `Without another filter, this may read the whole history: ${names}. ${FILTER_ADVICE}`);
 }
 
 async function showTransfers(

@@ -1,0 +1,3 @@
+select id, state, failure_code, from_account, to_account, currency, amount, captured, released, created_at, expires_at
+from ((select id, 'pending', null, from_account, to_account, currency, amount, 0, 0, created_at, null from pending_transfers where ledger_id = $1::integer and id > $3::uuid and true and kind = 'hold' order by id asc limit $2::integer) union all (select id, state, null as failure_code, from_account, to_account, currency, amount, captured, released, created_at, expires_at from holds where ledger_id = $1::integer and id > $3::uuid and true order by id asc limit $2::integer)) as listed (id, state, failure_code, from_account, to_account, currency, amount, captured, released, created_at, expires_at)
+order by id asc limit $2::integer
