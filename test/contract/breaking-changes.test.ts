@@ -134,7 +134,7 @@ const BREAKING: Readonly<Record<string, readonly [change: Change, found: RegExp]
     /\/from_account: pattern is stricter/,
   ],
   'another default of a request': [
-    { at: 'paths./accounts/{account_number}/entries.get.parameters.2.schema.default', to: set('oldest') },
+    { at: 'paths./accounts/{account_number}/entries.get.parameters.4.schema.default', to: set('oldest') },
     /query parameter order: the default was changed/,
   ],
 };

@@ -16,7 +16,9 @@ const queryInteger = (min: number, max: number) =>
       .max(max),
   );
 
-export const limit = queryInteger(1, LIMIT_MAX).default(50).describe(`The largest number of items: 1 to ${LIMIT_MAX}.`);
+export const limit = queryInteger(1, LIMIT_MAX)
+  .default(50)
+  .describe(`The largest number of items: 1 to ${LIMIT_MAX}, 50 by default.`);
 export const amountFilter = queryInteger(0, Number(MONEY_MAX)).optional();
 export const after = z.string().max(200).optional().describe('The `next` of the previous page.');
 

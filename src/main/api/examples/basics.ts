@@ -70,6 +70,7 @@ const ACCOUNTS: readonly Example[] = [
       status: 409,
       title: 'The account number is taken',
       detail: 'An account with this number already exists.',
+      errors: [{ pointer: '/account_number', detail: '`account_number` is taken' }],
     }),
   },
 ];
@@ -190,6 +191,13 @@ const HOLDS: readonly Example[] = [
     body: { from_account: 'ACC1001', to_account: 'ACC1002', amount: 3000 },
     status: 200,
     answer: transfer(HOLD, { kind: 'hold', amount: 3000 }),
+  },
+  {
+    operationId: 'listHolds',
+    name: 'open',
+    parameters: { account: 'ACC1001', state: 'open' },
+    status: 200,
+    answer: list([hold({})]),
   },
   { operationId: 'getHold', name: 'open', parameters: { id: HOLD }, status: 200, answer: hold({}) },
   {

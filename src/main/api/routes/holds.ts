@@ -96,6 +96,8 @@ export function holdRoutes(services: Services): Route[] {
 
 function holdList(services: Services): Route {
   return defineRoute({
+    operationId: 'listHolds',
+    tag: 'Holds',
     method: 'GET',
     pattern: '/holds',
     scope: 'transfers:read',
@@ -103,6 +105,7 @@ function holdList(services: Services): Route {
     query: listHoldsSchema,
     body: NO_BODY,
     answers: { 200: 'HoldPage' },
+    problems: ['filter_too_wide', 'query_too_slow'],
     handle: async ({ ledger, principal, query, caller }) => {
       // Before the queue for connections: a refusal needs none.
       refuseWideFilter(query);
