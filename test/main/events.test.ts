@@ -65,14 +65,21 @@ test('events: an event has all that its row of the journal covers, and the rows 
   const [payment, refusal, change] = items;
   const [transfer] = payment?.transfers ?? [];
   const shown = await request(service, 'GET', `/transfers/${paid}`);
-  assert.deepEqual(transfer, { ...shown.body, from_entry_number: 2, to_entry_number: 1 });
+  assert.deepEqual(transfer, {
+    ...shown.body,
+    type: 'transfer.completed',
+    from_entry_number: 2,
+    to_entry_number: 1,
+  });
   assert.deepEqual(payment?.account_changes, []);
   assert.equal(refusal?.transfers[0]?.id, refused);
   assert.deepEqual(
     [refusal?.transfers[0]?.from_entry_number, refusal?.transfers[0]?.failure_code],
     [null, 'insufficient_funds'],
   );
-  assert.deepEqual(change?.account_changes, [{ account_number: 'BOB', currency: 'USD', change_number: 2 }]);
+  assert.deepEqual(change?.account_changes, [
+    { type: 'account.updated', account_number: 'BOB', currency: 'USD', change_number: 2 },
+  ]);
   assert.deepEqual(change?.transfers, []);
 
   const all = await page('?limit=1000');

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pino from 'pino';
 import { createPool } from '../../src/db/connection/connect.ts';
+import { ALL_EVENTS } from '../../src/domain/event.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { Feed } from '../../src/main/api/feed.ts';
 import type { StreamWriter } from '../../src/main/http/stream.ts';
@@ -58,7 +59,7 @@ test('feed: followers share the memory of events, and a slow one misses nothing'
   const isWhole = ({ text }: { text: () => string }) => text().includes(`id: ${end}\n`) && text().endsWith('\n\n');
 
   const followers = Array.from({ length: 40 }, () => createWriter());
-  const following = followers.map(async ({ writer }) => await feed.follow(MAIN_LEDGER, 0n, writer));
+  const following = followers.map(async ({ writer }) => await feed.follow(MAIN_LEDGER, 0n, ALL_EVENTS, writer));
   await until(() => followers.every(isWhole), { what: 'all followers to have caught up' });
   const [first] = followers;
   assert.ok(first !== undefined && first.pieces.length > 3, `${first?.pieces.length} pieces`);
@@ -71,9 +72,11 @@ test('feed: followers share the memory of events, and a slow one misses nothing'
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   const slow = createWriter(gate);
   const others = Array.from({ length: ACCOUNTS }, () => createWriter());
-  following.push(feed.follow(MAIN_LEDGER, 0n, slow.writer));
+  following.push(feed.follow(MAIN_LEDGER, 0n, ALL_EVENTS, slow.writer));
   await until(() => slow.pieces.length === 1, { what: 'the slow follower to have its first piece' });
-  following.push(...others.map(async ({ writer }, index) => await feed.follow(MAIN_LEDGER, BigInt(index + 1), writer)));
+  following.push(
+    ...others.map(async ({ writer }, index) => await feed.follow(MAIN_LEDGER, BigInt(index + 1), ALL_EVENTS, writer)),
+  );
   await until(() => others.every(isWhole), { what: 'the pages of the others', timeoutMs: 60_000 });
   open();
   await until(() => isWhole(slow), { what: 'the slow follower to have caught up' });

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { request as send } from 'undici';
 import { z } from 'zod';
+import { EVENT_TYPES } from '../../src/domain/event.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 
 const feedTransfer = z.looseObject({
+  type: z.enum(EVENT_TYPES),
   id: z.uuid(),
   status: z.enum(['completed', 'failed']),
   failure_code: z.string().nullable(),
@@ -24,7 +26,12 @@ const feedEvent = z.strictObject({
   previous_hash: z.hash('sha256'),
   transfers: z.array(feedTransfer),
   account_changes: z.array(
-    z.strictObject({ account_number: z.string(), currency: z.string(), change_number: z.int() }),
+    z.strictObject({
+      type: z.enum(EVENT_TYPES),
+      account_number: z.string(),
+      currency: z.string(),
+      change_number: z.int(),
+    }),
   ),
 });
 
@@ -49,7 +56,7 @@ export type Follower = {
 export function follow(
   scope: Scope,
   service: { url: string },
-  from: { after: number; lastEventId?: number; ledger?: string },
+  from: { after: number; lastEventId?: number; ledger?: string; query?: string },
 ): Follower {
   const events: FeedEvent[] = [];
   const hangUp = new AbortController();
@@ -57,7 +64,7 @@ export function follow(
   let text = '';
   const read = async (): Promise<boolean> => {
     const prefix = from.ledger === undefined ? '' : `/ledgers/${from.ledger}`;
-    const answer = await send(new URL(`${prefix}/events?after=${from.after}`, service.url), {
+    const answer = await send(new URL(`${prefix}/events?after=${from.after}&${from.query ?? ''}`, service.url), {
       signal: hangUp.signal,
       headers: {
         accept: 'text/event-stream',

@@ -240,7 +240,7 @@ test('ledgers: the feed of a ledger has its own numbers, and no event of another
   await until(() => shop.events.length > 0 && bare.events.length > JOURNAL_ROWS, { what: 'the events' });
   assert.deepEqual(
     shop.events.map(({ journal_number: number, account_changes: changes }) => [number, changes]),
-    [[end + 1, [{ account_number: 'CID', currency: 'USD', change_number: 4 }]]],
+    [[end + 1, [{ type: 'account.updated', account_number: 'CID', currency: 'USD', change_number: 4 }]]],
   );
   const { items } = eventPage.parse((await request(service, 'GET', `/ledgers/shop/events?after=${end}`)).body);
   assert.deepEqual(items, shop.events);

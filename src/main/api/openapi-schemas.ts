@@ -42,7 +42,7 @@ const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
 };
 
 /** Enumerations of answers that may get more values: a client must accept a text that it does not know. */
-const OPEN_ENUMERATIONS = ['FailureCode', 'ProblemCode', 'TransferKind'];
+const OPEN_ENUMERATIONS = ['EventType', 'FailureCode', 'ProblemCode', 'TransferKind'];
 
 export type DocumentSchemas = {
   readonly components: Readonly<Record<string, JsonSchema>>;

@@ -30,7 +30,7 @@ const REFUSED_DETAIL = 'must not contain control characters, line separators, te
 const isPlain = (value: string): boolean => !/[\p{Cs}\p{Noncharacter_Code_Point}]/u.test(value);
 
 /** Text with at least one character. `max` counts code points. */
-const text = (max: number) =>
+export const text = (max: number) =>
   z
     .string({ error: mustBe(`text of 1 to ${max} characters`) })
     .min(1)
@@ -52,7 +52,7 @@ const accountNumber = z
   .regex(NEW_ACCOUNT_FORM)
   .describe('1 to 34 of A-Z a-z 0-9 . _ -, neither . nor ..');
 
-const party = z
+export const party = z
   .string({ error: mustBe(`1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`) })
   .regex(ACCOUNT_FORM)
   .describe(`An account number, or ${EXTERNAL}, through which money enters and leaves.`);
@@ -359,15 +359,6 @@ export const statementSchema = z.strictObject({
   format: z.enum(STATEMENT_FORMATS).optional().describe('Outranks the Accept header; json if neither is given.'),
   bom: z.enum(['true', 'false']).optional().describe('CSV only: begin with a byte order mark, for spreadsheets.'),
   decimals: z.enum(['true', 'false']).optional().describe('CSV only: amounts in major units, with a point.'),
-});
-
-export const eventsSchema = z.strictObject({
-  after: z
-    .string({ error: mustBe('the number of an event') })
-    .regex(/^\d{1,15}$/)
-    .default('0')
-    .describe('The number of the last event received: the `next` of the previous page.'),
-  limit,
 });
 
 export const decideApprovalSchema = z.strictObject({

@@ -12,6 +12,7 @@ import type { HoldRecord } from '../../db/queries/holds.ts';
 import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
 import type { Transfer } from '../../db/queries/transfers.ts';
 import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
+import { EVENT_TYPES, typeOfChange, typeOfTransfer } from '../../domain/event.ts';
 import { HOLD_STATES, remainingOf } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { FAILURE_CODES } from '../../domain/transfer.ts';
@@ -285,12 +286,20 @@ export function renderHold(hold: HoldRecord): z.input<typeof holdView> {
 
 const hash = z.string().describe('SHA-256, in lower-case hexadecimal.');
 
+const eventType = z.enum(EVENT_TYPES);
+
 const settledTransferView = transferView.extend({
+  type: eventType,
   from_entry_number: z.int().nullable().describe("The source's entry; null where no money moved."),
   to_entry_number: z.int().nullable().describe("The destination's entry."),
 });
 
-const accountChangeView = z.object({ account_number: z.string(), currency: z.string(), change_number: z.int() });
+const accountChangeView = z.object({
+  type: eventType,
+  account_number: z.string(),
+  currency: z.string(),
+  change_number: z.int(),
+});
 
 const eventView = z.object({
   object: z.literal('event'),
@@ -314,6 +323,7 @@ export function renderEvent(event: FeedEvent): z.input<typeof eventView> {
     previous_hash: event.previousHash,
     transfers: event.transfers.map(renderSettledTransfer),
     account_changes: event.accountChanges.map((change) => ({
+      type: typeOfChange(change),
       account_number: change.accountNumber,
       currency: change.currency,
       change_number: Number(change.changeNumber),
@@ -325,6 +335,7 @@ function renderSettledTransfer(transfer: SettledTransfer): z.input<typeof settle
   const { fromEntryNumber, toEntryNumber } = transfer;
   return {
     ...renderTransfer(transfer),
+    type: typeOfTransfer(transfer),
     from_entry_number: fromEntryNumber === null ? null : Number(fromEntryNumber),
     to_entry_number: toEntryNumber === null ? null : Number(toEntryNumber),
   };
@@ -374,6 +385,7 @@ export const ANSWER_VIEWS = {
 export const MEMBER_VIEWS = {
   AccountChange: accountChangeView,
   CurrencyTotals: totalsView,
+  EventType: eventType,
   FailureCode: failureCode,
   Metadata: metadata,
   ProblemCode: problemCode,

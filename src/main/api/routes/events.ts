@@ -1,12 +1,13 @@
 // The handler of the feed: settled transfers in commit order, as pages or as Server-Sent Events.
 import type { IncomingHttpHeaders } from 'node:http';
+import type { EventFilter } from '../../../domain/event.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import { chooseType } from '../../http/negotiate.ts';
+import { eventsSchema } from '../event-schemas.ts';
 import type { Feed } from '../feed.ts';
 import { Problem } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type Route } from '../route.ts';
-import { eventsSchema } from '../schemas.ts';
 import type { StreamSlots } from '../../http/stream.ts';
 import { renderItems, renderPage } from '../pages.ts';
 import { renderEvent } from '../views.ts';
@@ -27,32 +28,40 @@ export function eventRoutes(parts: FeedParts): Route[] {
       pattern: '/events',
       wholeLedger: true,
       scope: 'events:read',
-      summary: 'Settled transfers, in commit order and without gaps; live with Accept: text/event-stream',
+      summary: 'Settled transfers and changed accounts, in commit order; live with Accept: text/event-stream',
       query: eventsSchema,
       body: NO_BODY,
       answers: { 200: 'EventPage' },
       problems: ['too_many_streams'],
       async handle({ ledger, headers, query, caller }) {
         const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
+        const filter = { types: query.types ?? null, account: query.account ?? null, kind: query.kind ?? null };
+        const after = BigInt(query.after);
         return type === 'application/json'
-          ? await parts.pages.run(caller, () => showEvents(parts, ledger, BigInt(query.after), query.limit))
-          : await followEvents(parts, { ledger, caller }, parseLastEventId(headers) ?? BigInt(query.after));
+          ? await parts.pages.run(caller, () => showEvents(parts, ledger, { after, limit: query.limit, filter }))
+          : await followEvents(parts, { ledger, caller, filter }, parseLastEventId(headers) ?? after);
       },
     }),
   ];
 }
 
-async function showEvents({ feed }: FeedParts, ledger: Ledger, after: bigint, limit: number): Promise<Answer> {
-  const events = await feed.load(ledger, after, limit);
-  if (events.length === 0) await refuseBeyondEnd(feed, ledger, after);
-  const items = renderItems(events, limit, renderEvent);
-  const next = events[items.length - 1]?.journalNumber ?? after;
+async function showEvents(
+  { feed }: FeedParts,
+  ledger: Ledger,
+  { after, limit, filter }: { after: bigint; limit: number; filter: EventFilter },
+): Promise<Answer> {
+  const page = await feed.load(ledger, after, limit, filter);
+  if (page.next === after) await refuseBeyondEnd(feed, ledger, after);
+  const items = renderItems(page.events, limit, renderEvent);
+  // A page that is cut off at its bytes ends with its last event, and not with the last row that was read.
+  const last = items.length < page.events.length ? page.events[items.length - 1]?.journalNumber : undefined;
+  const next = last ?? page.next;
   return { status: 200, ...renderPage(items, Number(next)) };
 }
 
 async function followEvents(
   { feed, streams, pages }: FeedParts,
-  { ledger, caller }: { ledger: Ledger; caller: string },
+  { ledger, caller, filter }: { ledger: Ledger; caller: string; filter: EventFilter },
   after: bigint,
 ): Promise<Answer> {
   await pages.run(caller, () => refuseBeyondEnd(feed, ledger, after));
@@ -70,7 +79,7 @@ async function followEvents(
       contentType: 'text/event-stream',
       async write(writer) {
         try {
-          await feed.follow(ledger, after, writer);
+          await feed.follow(ledger, after, filter, writer);
         } finally {
           release();
         }
