@@ -100,6 +100,8 @@ export type Config = {
   readonly statementStreamsMax: number;
   /** How long the reader of a streamed answer may stall. */
   readonly streamTimeoutMs: number;
+  /** Whether webhooks may be sent to private addresses, and without TLS. */
+  readonly webhooksAllowPrivate: boolean;
   readonly databaseTimeouts: DatabaseTimeouts;
   /** The statement timeout of lists. */
   readonly scanTimeoutMs: number;
@@ -204,6 +206,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     eventStreamsMax: values.EVENT_STREAMS_MAX,
     statementStreamsMax: values.STATEMENT_STREAMS_MAX,
     streamTimeoutMs: values.STREAM_TIMEOUT_MS,
+    webhooksAllowPrivate: values.WEBHOOK_TARGETS === 'any',
     databaseTimeouts: {
       connectTimeoutMs: values.DB_CONNECT_TIMEOUT_MS,
       statementTimeoutMs: values.DB_STATEMENT_TIMEOUT_MS,

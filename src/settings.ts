@@ -171,6 +171,12 @@ export const environment = z.object({
   EVENT_STREAMS_MAX: whole(1, 10_000).default(100).describe('the most readers that follow the feed at once'),
   STATEMENT_STREAMS_MAX: whole(1, 1000).default(16).describe('the most statements that are written at once'),
   STREAM_TIMEOUT_MS: whole(100, 600_000).default(60_000).describe('how long the reader of an answer may take nothing'),
+  WEBHOOK_TARGETS: z
+    .enum(['public', 'any'])
+    .default('public')
+    .describe(
+      'where webhooks may be sent: `public` refuses loopback, private, link-local and metadata addresses, and HTTP without TLS; `any` is for development, or for a network whose callers are trusted',
+    ),
   DB_CONNECT_TIMEOUT_MS: whole(100, 600_000).default(5000).describe('for a connection to the database'),
   DB_STATEMENT_TIMEOUT_MS: whole(100, 600_000).default(15_000).describe('for a statement'),
   DB_SCAN_TIMEOUT_MS: whole(100, 600_000)

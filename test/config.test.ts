@@ -50,6 +50,7 @@ test('config: every setting has a default', () => {
     eventStreamsMax: 100,
     statementStreamsMax: 16,
     streamTimeoutMs: 60_000,
+    webhooksAllowPrivate: false,
     logLevel: 'info',
   });
 });
@@ -107,6 +108,7 @@ test('config: every setting is taken from the environment', () => {
     EVENT_STREAMS_MAX: '8',
     STATEMENT_STREAMS_MAX: '9',
     STREAM_TIMEOUT_MS: '106',
+    WEBHOOK_TARGETS: 'any',
     LOG_LEVEL: 'silent',
     // The environment has unrelated variables.
     PATH: '/bin',
@@ -175,6 +177,7 @@ test('config: every setting is taken from the environment', () => {
     eventStreamsMax: 8,
     statementStreamsMax: 9,
     streamTimeoutMs: 106,
+    webhooksAllowPrivate: true,
     logLevel: 'silent',
   });
 });

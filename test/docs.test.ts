@@ -28,6 +28,7 @@ const DOCUMENTS = [
   'docs/COMMANDS.md',
   'docs/MOVEMENTS.md',
   'docs/READING.md',
+  'docs/WEBHOOKS.md',
 ];
 /** npx finds the command in the project's own folder; the examples run in an empty one. */
 const NPX = `npx() { shift; node '${join(ROOT, 'src/cli/main.js')}' "$@"; }`;

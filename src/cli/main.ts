@@ -22,6 +22,7 @@ const COMMANDS: SubCommandsDef = {
   keys: async () => (await import('./keys.ts')).keys,
   'audit-log': async () => (await import('./audit-log.ts')).auditLog,
   'approval-rule': async () => (await import('./approval-rule.ts')).approvalRule,
+  listen: async () => (await import('./listen.ts')).listen,
   load: async () => (await import('./load/load.ts')).load,
 };
 

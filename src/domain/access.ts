@@ -15,6 +15,9 @@ export const SCOPES = [
   'holds:write',
   'reversals:write',
   'events:read',
+  'webhooks:read',
+  /** Have the events of a ledger sent to a URL. */
+  'webhooks:write',
   /** Statements, the trial balance and the audit log. */
   'statements:read',
   /** Create and list ledgers. */

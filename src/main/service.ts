@@ -27,9 +27,12 @@ import { startAccess, type StartedAccess } from './start-access.ts';
 import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
+import { renderEvent } from './api/views.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
 import { ListenerTls } from './http/tls.ts';
+import { WebhookSender } from './webhooks/sender.ts';
+import { resolveName } from './webhooks/target.ts';
 
 /**
  * For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short
@@ -40,6 +43,7 @@ const CHANGE_CONNECTIONS_MAX = 3;
 const SCAN_CONNECTIONS_MAX = 3;
 const READING_CONNECTIONS_MAX = 3;
 const FEED_CONNECTIONS_MAX = 2;
+const WEBHOOK_CONNECTIONS_MAX = 2;
 /** For the keys, which must be read in time, and for the log of refusals. */
 const ACCESS_CONNECTIONS_MAX = 2;
 /** Connections of the main process. */
@@ -49,6 +53,7 @@ const DATABASE_CONNECTIONS_MAX =
   SCAN_CONNECTIONS_MAX +
   READING_CONNECTIONS_MAX +
   FEED_CONNECTIONS_MAX +
+  WEBHOOK_CONNECTIONS_MAX +
   ACCESS_CONNECTIONS_MAX +
   ENGINE_CONNECTIONS;
 const BOOKS_ADVICE = 'Try again when the database is less busy, or have the operator raise DB_STATEMENT_TIMEOUT_MS.';
@@ -67,7 +72,8 @@ export type Service = {
 
 /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
 type Life = { phase: 'serving' | 'leaving' | 'closing' };
-type Pools = Record<'pool' | 'accessPool' | 'changePool' | 'scanPool' | 'readingPool' | 'feedPool', ConnectionPool>;
+type PoolName = 'pool' | 'accessPool' | 'changePool' | 'scanPool' | 'readingPool' | 'feedPool' | 'webhookPool';
+type Pools = Record<PoolName, ConnectionPool>;
 
 /** Starts the service on a database. Throws if the database or the port is not available. */
 export async function startService(
@@ -86,7 +92,12 @@ export async function startService(
   const admission = new Admission(config.maxQueue, config.maxQueueBytes);
   const metrics = createMetrics(admission);
   const feed = new Feed({ pool: pools.feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
-  const engineParts = { database, pool, admission, metrics, logger, onJournal: feed.advance.bind(feed) };
+  const webhooks = createWebhookSender(config, { pool: pools.webhookPool, metrics, logger });
+  const onJournal = (ledger: Ledger, number: bigint): void => {
+    feed.advance(ledger, number);
+    webhooks.noteJournal();
+  };
+  const engineParts = { database, pool, admission, metrics, logger, onJournal };
   const running = await startEngine(config, engineParts, stack);
   const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
   const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
@@ -106,7 +117,7 @@ export async function startService(
     },
     stack,
   );
-  const books = guardedRoutes(config, { pools, running, metrics, feed, ledgers, ...access });
+  const books = guardedRoutes(config, { pools, running, metrics, feed, webhooks, ledgers, ...access });
   const operations = operationRoutes({
     intake: running.engine.intake,
     metrics,
@@ -125,11 +136,14 @@ export async function startService(
   const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => access.doors.guard(route)) });
   const url = await listen(server, config, stack);
   if (access.isOpen()) warnOfOpenDoors(config, logger);
+  webhooks.start();
   const started = stack.move();
   return {
     url,
     stop: async () => {
+      const sent = webhooks.stop(config.drainTimeoutMs);
       await leave(config, { life, server, feed, running, logger });
+      await sent;
       await started.disposeAsync();
     },
     reloadTls: tls && (() => reloadTls(tls, logger)),
@@ -203,7 +217,24 @@ function openPools(config: Config, database: DatabaseSettings, stack: AsyncDispo
     scanPool: open(SCAN_CONNECTIONS_MAX, scanTimeouts),
     readingPool: open(READING_CONNECTIONS_MAX),
     feedPool: open(FEED_CONNECTIONS_MAX),
+    webhookPool: open(WEBHOOK_CONNECTIONS_MAX),
   };
+}
+
+function createWebhookSender(
+  config: Config,
+  { pool, metrics, logger }: { pool: ConnectionPool; metrics: Metrics; logger: Logger },
+): WebhookSender {
+  return new WebhookSender({
+    pool,
+    logger,
+    renderEvent,
+    rules: { allowPrivate: config.webhooksAllowPrivate, resolve: resolveName },
+    claimMs: config.orphanedAfterMs,
+    renewMs: config.heartbeatMs,
+    onAttempt: metrics.webhookAttempt.bind(metrics),
+    onState: metrics.webhooks.bind(metrics),
+  });
 }
 
 /** The routes that read or change the books, guarded. */
@@ -214,12 +245,13 @@ function guardedRoutes(
     running: RunningEngine;
     metrics: Metrics;
     feed: Feed;
+    webhooks: WebhookSender;
     ledgers: LedgerRegistry;
     keys: KeyRing;
     refusals: RefusalLog;
   },
 ): Route[] {
-  const { pools, running, metrics, feed, ledgers, keys, refusals } = parts;
+  const { pools, running, metrics, feed, webhooks, ledgers, keys, refusals } = parts;
   const { pool, changePool, scanPool, readingPool, feedPool } = pools;
   const { callerSharePercent, databaseTimeouts } = config;
   const reads = (readPool: ConnectionPool, runningMax: number, advice: string | null = null): Reads =>
@@ -244,7 +276,18 @@ function guardedRoutes(
     streams: streams(config.eventStreamsMax, 'event_streams'),
     pages: reads(feedPool, FEED_CONNECTIONS_MAX - 1),
   };
-  const routes = bookRoutes({ services, ledgers, statements: statementParts, events: eventParts });
+  const webhookParts = {
+    ...services,
+    allowPrivate: config.webhooksAllowPrivate,
+    onChange: webhooks.noteChange.bind(webhooks),
+  };
+  const routes = bookRoutes({
+    services,
+    ledgers,
+    statements: statementParts,
+    events: eventParts,
+    webhooks: webhookParts,
+  });
   return routes.map((route) => guardRoute(route, { running, metrics, refusals }));
 }
 

@@ -1,5 +1,6 @@
 // What the JSON of several answers shares: integers of any size, amounts and instants.
 import { z } from 'zod';
+import { EVENT_TYPES } from '../domain/event.ts';
 import { TRANSFER_KINDS } from '../domain/transfer.ts';
 
 declare global {
@@ -25,5 +26,7 @@ export const sumOfMoney = z
 export const minorUnits = z.int().describe('Minor units (cents), an integer.');
 
 export const transferKind = z.enum(TRANSFER_KINDS);
+
+export const eventType = z.enum(EVENT_TYPES);
 
 export const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');

@@ -124,6 +124,7 @@ function assertLike(actual: unknown, expected: unknown, at: string): void {
     assert.match(String(actual), INSTANT, at);
   } else if (typeof expected === 'string' && HASH.test(expected)) assert.match(String(actual), HASH, at);
   else if (name === 'journal_number' && expected !== null) assert.ok(Number.isInteger(actual), at);
+  else if (name === 'secret') assert.match(String(actual), /^whsec_[A-Za-z0-9+/]{32}$/);
   else if (name === 'month') assert.equal(actual, MONTH);
   else assert.deepEqual(actual, expected, at);
 }

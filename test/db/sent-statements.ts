@@ -20,9 +20,19 @@ import { lockJob } from '../../src/db/ledger/locked-job.ts';
 import { type DecidedJob, writeJob } from '../../src/db/ledger/settlement.ts';
 import { loadStatement, readStatement } from '../../src/db/queries/statements.ts';
 import { Transaction } from '../../src/db/connection/transaction.ts';
+import * as claims from '../../src/db/ledger/webhook-claims.ts';
+import * as webhooks from '../../src/db/ledger/webhooks.ts';
+import {
+  listDeliveries,
+  listWebhooks,
+  loadDelivery,
+  loadWebhook,
+  loadWebhookState,
+} from '../../src/db/queries/webhooks.ts';
 import { renderColumns } from '../../src/db/queries/transfer-columns.ts';
 import { listTransfers, type TransferFilter } from '../../src/db/queries/transfer-list.ts';
 import { loadGroup, loadTransfers } from '../../src/db/queries/transfers.ts';
+import { ALL_EVENTS } from '../../src/domain/event.ts';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
 import { BY_SERVICE } from '../../src/domain/transfer.ts';
@@ -357,8 +367,55 @@ export const SENDERS: readonly Sender[] = [
     },
   },
   {
+    what: 'webhooks',
+    readsWhole: {
+      webhook_endpoints: 'a ledger has at most a hundred',
+      webhook_cursors: 'one for each endpoint',
+      webhook_deliveries: 'it has one row here',
+    },
+    send: sendWebhooks,
+  },
+  {
     what: 'trial balance',
     readsWhole: { accounts: 'it sums them all' },
     send: async (connection) => await loadTrialBalance(connection, MAIN, null),
   },
 ];
+
+async function sendWebhooks(connection: Queryable): Promise<void> {
+  const webhook = {
+    id: FRESH,
+    url: 'https://example.com',
+    description: null,
+    filter: ALL_EVENTS,
+    secret: 'whsec_AA==',
+  };
+  await webhooks.insertWebhook(connection, MAIN, { ...webhook, idempotency: null }, 100);
+  await webhooks.findWebhookByKey(connection, MAIN, 'key');
+  await loadWebhook(connection, MAIN, FRESH);
+  await listWebhooks(connection, MAIN, PAGE);
+  await loadWebhookState(connection);
+  const line = { ledger: MAIN, endpointId: FRESH };
+  const holder = leaseOf(0);
+  await claims.claimLines(connection, { holder, claimMs: 1000, limit: 16, now: new Date() });
+  await claims.renewClaim(connection, line, { holder, claimMs: 1000 });
+  const attempt = { number: 1n, journalNumber: 1n, position: 0, eventId: 'evt_1', type: 'account.opened' };
+  const result = { attemptedAt: new Date(), status: 204, error: null };
+  const state = { journalNumber: 1n, position: 0, deliveryNumber: 1n, attempts: 0, failingSince: null };
+  await claims.recordProgress(connection, line, {
+    holder,
+    state: { ...state, nextAttemptAt: null },
+    attempts: [{ ...attempt, ...result }],
+  });
+  await webhooks.requestDelivery(connection, MAIN, FRESH, 1n);
+  await claims.loadRequested(connection, line, 10);
+  await claims.recordRequested(connection, line, { number: 1n, ...result });
+  await listDeliveries(connection, MAIN, FRESH, { limit: 100, before: null });
+  await loadDelivery(connection, MAIN, FRESH, 1n);
+  await claims.releaseClaim(connection, line, { holder, kept: 1 });
+  await claims.disableWebhook(connection, line, 'gone');
+  await webhooks.rotateSecret(connection, MAIN, FRESH, { secret: 'whsec_BB==', overlapSeconds: 60, key: null });
+  const same = { description: undefined, types: undefined, account: undefined, kind: undefined };
+  await webhooks.updateWebhook(connection, MAIN, FRESH, { ...same, url: undefined, enabled: true });
+  await webhooks.deleteWebhook(connection, MAIN, FRESH);
+}

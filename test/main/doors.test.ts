@@ -38,6 +38,14 @@ const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
   'POST /approvals/{id}': 'funding:write',
   'GET /audit-log': 'statements:read',
   'GET /events': 'events:read',
+  'POST /webhooks': 'webhooks:write',
+  'GET /webhooks': 'webhooks:read',
+  'GET /webhooks/{id}': 'webhooks:read',
+  'PATCH /webhooks/{id}': 'webhooks:write',
+  'DELETE /webhooks/{id}': 'webhooks:write',
+  'POST /webhooks/{id}/rotate-secret': 'webhooks:write',
+  'GET /webhooks/{id}/deliveries': 'webhooks:read',
+  'POST /webhooks/{id}/deliveries/{number}/redeliver': 'webhooks:write',
   'POST /ledgers': 'ledgers:admin',
   'GET /ledgers': 'ledgers:admin',
   'GET /ledgers/{ledger}': 'accounts:read',
@@ -89,6 +97,7 @@ function exampleOf(route: string): { method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
     .replace('{account_number}', 'NOSUCH')
     .replace('{month}', '2026-01')
     .replace('{id}', ID)
+    .replace('{number}', '1')
     .replace('{ledger}', 'nosuch');
   if (method === 'GET' || method === 'DELETE') return { method, path };
   assert.ok(method === 'POST' || method === 'PATCH');

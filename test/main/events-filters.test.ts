@@ -108,7 +108,7 @@ test('events: an empty page of a filter ends behind the rows that it skipped', a
   assert.deepEqual([items, next], [[], end]);
 });
 
-test('events: a live stream with a filter has its events only, and begins where it is told', async (t) => {
+test('events: a live stream with a filter has its events only, and begins after its cursor', async (t) => {
   const { next: end } = await read('');
   const follower = follow(t, service, { after: 0, query: 'kind=transfer&account=CAT' });
   const later = follow(t, service, { after: end, query: 'types=transfer.completed' });

@@ -86,6 +86,7 @@ test('openapi: optional bodies are not required, and each route lists its header
     'POST /holds/{id}/capture',
     'POST /holds/{id}/void',
     'POST /transfers/{id}/reversals',
+    'POST /webhooks/{id}/rotate-secret',
   ];
   const bodies = [...operations].flatMap(([route, { requestBody }]) => (requestBody ? [{ route, requestBody }] : []));
   assert.deepEqual(
@@ -95,9 +96,11 @@ test('openapi: optional bodies are not required, and each route lists its header
       .toSorted(),
     optional,
   );
-  const movements = [...optional.filter((route) => route !== 'POST /approvals/{id}'), 'POST /holds', 'POST /transfers'];
+  const others = new Set(['POST /approvals/{id}', 'POST /webhooks/{id}/rotate-secret']);
+  const movements = [...optional.filter((route) => !others.has(route)), 'POST /holds', 'POST /transfers'];
+  const webhooks = ['POST /webhooks', 'POST /webhooks/{id}/rotate-secret'];
   const takers: Record<string, string[]> = {
-    'Idempotency-Key': ['POST /accounts', 'POST /ledgers', ...movements],
+    'Idempotency-Key': ['POST /accounts', 'POST /ledgers', ...movements, ...webhooks],
     Prefer: [...movements, 'POST /approvals/{id}'],
   };
   for (const [name, taking] of Object.entries(takers)) {

@@ -1,17 +1,16 @@
 // gopherpay load: a load tester. Closed loop: every connection sends the next request when it has its answer. Open loop (--rate):
 // requests start on schedule even if the service is late. Every latency counts from the intended start, so that a stall is visible.
-import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { defineCommand } from 'citty';
 import { toError } from '../../db/connection/errors.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from '../command.ts';
 import { writeStandardOutput } from '../file.ts';
+import { readKey } from '../key-file.ts';
 import type { Swept } from './accounts.ts';
 import { readBalances } from './balances.ts';
 import { type LoadOptions, OPTIONS } from './options.ts';
 import { renderTable } from './render.ts';
 import { runTest } from './run.ts';
-import type { Target } from './target.ts';
 import type { Summary } from '../../load/tally.ts';
 
 /** The exit code if a threshold was not met. */
@@ -72,17 +71,6 @@ export const load = defineCommand({
     });
   },
 });
-
-/** The key in a file, without the end of its line. A key in an argument would be shown in the list of processes. */
-async function readKey(path: string | undefined): Promise<Target['key']> {
-  if (path === undefined) return null;
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new CommandError(EXIT.wrongUsage, `The file of --key-file cannot be read: ${toError(error).message}.`);
-  });
-  const key = text.trimEnd();
-  if (/^[\x21-\x7e]+$/.test(key)) return key;
-  throw new CommandError(EXIT.wrongUsage, `${path} is not a key: --key-file names a file with one key, in one line.`);
-}
 
 /** Asks on the terminal. Throws unless the answer is yes. */
 async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void> {

@@ -13,6 +13,42 @@ const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
   leases: ['accepted_count', 'session', 'closed'],
   pending_transfers: ['lease_id', 'adoptions', 'lone_deaths', 'on_trial'],
   reversed_amounts: ['reversed'],
+  webhook_cursors: [
+    'journal_number',
+    'position',
+    'delivery_number',
+    'attempts',
+    'failing_since',
+    'next_attempt_at',
+    'claimed_by',
+    'claimed_until',
+    'changed',
+  ],
+  webhook_deliveries: [
+    'event_id',
+    'type',
+    'journal_number',
+    'position',
+    'attempted_at',
+    'attempts',
+    'status',
+    'delivered',
+    'requested',
+    'error',
+  ],
+  webhook_endpoints: [
+    'url',
+    'description',
+    'types',
+    'account',
+    'kind',
+    'disabled_reason',
+    'disabled_at',
+    'secret',
+    'previous_secret',
+    'previous_until',
+    'rotation_key',
+  ],
 };
 const UNCHANGEABLE = [
   'access_state',
@@ -29,7 +65,14 @@ const UNCHANGEABLE = [
 ];
 const TABLES = [...Object.keys(CHANGEABLE), ...UNCHANGEABLE];
 /** Tables whose rows may be deleted. */
-const DELETABLE = ['heartbeats', 'pending_transfers', 'personal_keys'];
+const DELETABLE = [
+  'heartbeats',
+  'pending_transfers',
+  'personal_keys',
+  'webhook_cursors',
+  'webhook_deliveries',
+  'webhook_endpoints',
+];
 /** Tables that only the owner adds rows to: no caller of the service can make a key. */
 const OF_OWNER = ['access_state', 'api_keys', 'migrations'];
 

@@ -14,13 +14,17 @@ export type AdministrationAction =
   | 'ledger.approval_rule'
   | 'approval.requested'
   | 'approval.approved'
-  | 'approval.rejected';
+  | 'approval.rejected'
+  | 'webhook.created'
+  | 'webhook.changed'
+  | 'webhook.secret_rotated'
+  | 'webhook.deleted';
 
 export type Administration = {
   readonly action: AdministrationAction;
   /** The id of a key, or `cli:` and a user of the operating system. Null: the service has no keys. */
   readonly actor: string | null;
-  /** The key, ledger or approval. */
+  /** The key, ledger, approval or webhook. */
   readonly subject: string;
   /** Further facts, rendered as JSON. No secrets, no personal data. */
   readonly details: Readonly<Record<string, unknown>>;

@@ -40,6 +40,22 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   },
   reversed_amounts: { runtime: 'select, insert, update (reversed)', reader: 'select' },
   transfers: FINAL,
+  webhook_cursors: {
+    runtime:
+      'select, insert, update (journal_number, position, delivery_number, attempts, failing_since, next_attempt_at, claimed_by, claimed_until, changed), delete',
+    reader: 'select',
+  },
+  webhook_deliveries: {
+    runtime:
+      'select, insert, update (event_id, type, journal_number, position, attempted_at, attempts, status, delivered, requested, error), delete',
+    reader: 'select',
+  },
+  // It has the secrets of the receivers.
+  webhook_endpoints: {
+    runtime:
+      'select, insert, update (url, description, types, account, kind, disabled_reason, disabled_at, secret, previous_secret, previous_until, rotation_key), delete',
+    reader: '',
+  },
 };
 
 /** By function, with the types of its parameters. */

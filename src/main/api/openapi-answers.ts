@@ -16,8 +16,12 @@ export const createsTransfers = ({ query }: Route): boolean => query === TRANSFE
 /** Whether a route decides an approval, and then submits transfers. */
 export const decides = ({ operationId }: Route): boolean => operationId === 'decideApproval';
 
-/** Whether a route honors Idempotency-Key. A decision needs none: sent again, it has the same result. */
-export const takesKey = (route: Route): boolean => route.method === 'POST' && !decides(route);
+/** Routes of POST that need no key: sent again, they have the same result. */
+const SAME_AGAIN = ['decideApproval', 'redeliver'];
+
+/** Whether a route honors Idempotency-Key. */
+export const takesKey = ({ method, operationId }: Route): boolean =>
+  method === 'POST' && !SAME_AGAIN.includes(operationId);
 
 /** Problems of every request, because they are found before its route. */
 const ANY_PROBLEMS: readonly ProblemCode[] = [

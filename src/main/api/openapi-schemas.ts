@@ -1,6 +1,7 @@
 // The schemas of the OpenAPI document. Those of bodies, of answers and of their shared members are components with a
 // name, and are referred to wherever they are used, because generators of clients make one type of each component.
 import { z } from 'zod';
+import { createWebhookSchema, rotateSecretSchema, updateWebhookSchema } from './event-schemas.ts';
 import { NO_BODY, type Route } from './route.ts';
 import {
   captureHoldSchema,
@@ -38,7 +39,10 @@ const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   NewReversal: reverseTransferSchema,
   NewTransfer: createTransferSchema,
   NewVoid: voidHoldSchema,
+  NewWebhook: createWebhookSchema,
+  SecretRotation: rotateSecretSchema,
   TransferConditions: conditions,
+  WebhookUpdate: updateWebhookSchema,
 };
 
 /** Enumerations of answers that may get more values: a client must accept a text that it does not know. */

@@ -18,6 +18,7 @@ export const TAGS = {
   Holds: 'Reserve money, then capture or release it.',
   Books: 'The trial balance, and the statements of accounts.',
   Events: 'What was settled, in commit order.',
+  Webhooks: 'URLs to which events are posted, and what was delivered to them.',
   Approvals: 'Requests that wait for a second key, and the log of administration.',
   Ledgers: 'Sets of books that share nothing.',
   Operation: 'Health, metrics and this document.',

@@ -342,7 +342,7 @@ export function parseIdempotencyKey(headers: IncomingHttpHeaders): string | null
 }
 
 /** SHA-256 of the content of a request. The order of fields does not matter, and null counts as absent. */
-function fingerprintOf(fingerprinted: readonly unknown[]): Uint8Array {
+export function fingerprintOf(fingerprinted: readonly unknown[]): Uint8Array {
   return createHash('sha256').update(JSON.stringify(fingerprinted, canonical)).digest();
 }
 

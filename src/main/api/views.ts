@@ -2,7 +2,6 @@
 // of that view, so a misspelled or missing member does not compile. Money is a JSON integer; the database bounds it to
 // ±(2^53 − 1).
 import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
-import type { AuditLogEntry } from '../../db/queries/audit-log.ts';
 import { renderKept } from './kept-transfers.ts';
 import { z } from 'zod';
 import type { AccountRecord, PersonalAccount } from '../../db/ledger/accounts.ts';
@@ -12,14 +11,16 @@ import type { HoldRecord } from '../../db/queries/holds.ts';
 import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
 import type { Transfer } from '../../db/queries/transfers.ts';
 import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
-import { EVENT_TYPES, typeOfChange, typeOfTransfer } from '../../domain/event.ts';
+import { typeOfChange, typeOfTransfer } from '../../domain/event.ts';
 import { HOLD_STATES, remainingOf } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { FAILURE_CODES } from '../../domain/transfer.ts';
-import { instant, minorUnits, transferKind } from '../../render/json.ts';
+import { eventType, instant, minorUnits, transferKind } from '../../render/json.ts';
 import { statementEntryView, statementView } from '../../render/statement.ts';
 import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
+import { auditLogView } from './audit-log-view.ts';
 import { totalsView, trialBalanceView } from './trial-balance-view.ts';
+import { WEBHOOK_VIEWS } from './webhook-views.ts';
 
 const metadata = z.record(z.string(), z.string());
 const failureCode = z.enum(FAILURE_CODES);
@@ -219,36 +220,6 @@ export function renderApproval(
   };
 }
 
-const auditLogView = z.object({
-  object: z.literal('audit_log_entry'),
-  id: z.uuid(),
-  at: instant,
-  action: z.string().describe('refused, or what was administered, such as key.created.'),
-  actor: z.string().nullable().describe('The id of a key, the subject of a token, or cli: and a user.'),
-  subject: z.string().nullable(),
-  address: z.string().nullable().describe('The network address of a refused caller.'),
-  count: z.int().describe('How many equal refusals it stands for.'),
-  journal_number: z.int().nullable().describe('The row of the journal that covers it; null for a refusal.'),
-  details: z.looseObject({}),
-});
-
-export function renderAuditLogEntry(entry: AuditLogEntry): z.input<typeof auditLogView> {
-  const { id, at, action, actor, subject, address, count, journalNumber, details } = entry;
-  const journal = journalNumber === null ? null : Number(journalNumber);
-  return {
-    object: 'audit_log_entry',
-    id,
-    at,
-    action,
-    actor,
-    subject,
-    address,
-    count,
-    journal_number: journal,
-    details: { ...details },
-  };
-}
-
 const holdView = z.object({
   object: z.literal('hold'),
   id: z.uuid().describe('The id of the transfer of kind hold that made it.'),
@@ -285,8 +256,6 @@ export function renderHold(hold: HoldRecord): z.input<typeof holdView> {
 }
 
 const hash = z.string().describe('SHA-256, in lower-case hexadecimal.');
-
-const eventType = z.enum(EVENT_TYPES);
 
 const settledTransferView = transferView.extend({
   type: eventType,
@@ -375,6 +344,7 @@ export const ANSWER_VIEWS = {
   Statement: statementView,
   Event: eventView,
   EventPage: pageOf(eventView).extend({ next: z.int().describe('Send it as `after` for the next page.') }),
+  ...WEBHOOK_VIEWS,
   Health: z.object({ status: z.string() }),
   Metrics: z.string(),
   OpenApi: z.looseObject({}),

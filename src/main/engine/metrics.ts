@@ -23,6 +23,10 @@ export type Metrics = {
    * exhausted.
    */
   refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
+  /** One attempt to deliver to a webhook. */
+  webhookAttempt(result: string): void;
+  /** All webhooks together. `lagSeconds`: the age of the oldest event that is not delivered yet. */
+  webhooks(state: { enabled: number; disabled: number; lagSeconds: number }): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
 
@@ -31,6 +35,7 @@ export function createMetrics(admission: Admission): Metrics {
   registerGauges(registry, admission);
   const { requests, intakes, intakeSeconds, jobs, jobSeconds, settledCount, settledSeconds, streams, refusals } =
     createInstruments(registry);
+  const { webhookAttempts, webhookEndpoints, webhookLag } = createWebhookInstruments(registry);
   const requestsOf = remembered((route, status) => requests.labels(route, String(status)));
   const settledOf = remembered((ending) => settledCount.labels(ending));
   return {
@@ -49,6 +54,12 @@ export function createMetrics(admission: Admission): Metrics {
     },
     streaming: (route, change) => streams.labels(route).inc(change),
     refused: (resource) => refusals.labels(resource).inc(),
+    webhookAttempt: (result) => webhookAttempts.labels(result).inc(),
+    webhooks({ enabled, disabled, lagSeconds }) {
+      webhookEndpoints.labels('enabled').set(enabled);
+      webhookEndpoints.labels('disabled').set(disabled);
+      webhookLag.set(lagSeconds);
+    },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }
@@ -111,6 +122,28 @@ function createInstruments(registry: Registry) {
     registers,
   });
   return { requests, intakes, intakeSeconds, jobs, jobSeconds, settledCount, settledSeconds, streams, refusals };
+}
+
+function createWebhookInstruments(registry: Registry) {
+  const registers = [registry];
+  const webhookAttempts = new Counter({
+    name: 'gopherpay_webhook_attempts_total',
+    help: 'Attempts to deliver an event to a webhook, by their result.',
+    labelNames: ['result'],
+    registers,
+  });
+  const webhookEndpoints = new Gauge({
+    name: 'gopherpay_webhooks',
+    help: 'Webhooks of all ledgers, by their status.',
+    labelNames: ['status'],
+    registers,
+  });
+  const webhookLag = new Gauge({
+    name: 'gopherpay_webhook_lag_seconds',
+    help: 'The age of the oldest event that an enabled webhook has not received.',
+    registers,
+  });
+  return { webhookAttempts, webhookEndpoints, webhookLag };
 }
 
 /** The values that are read when the metrics are rendered. */

@@ -2,5 +2,6 @@
 import { BOOK_EXAMPLES } from './books.ts';
 import { BASIC_EXAMPLES } from './basics.ts';
 import type { Example } from './parts.ts';
+import { WEBHOOK_EXAMPLES } from './webhooks.ts';
 
-export const EXAMPLES: readonly Example[] = [...BASIC_EXAMPLES, ...BOOK_EXAMPLES];
+export const EXAMPLES: readonly Example[] = [...BASIC_EXAMPLES, ...BOOK_EXAMPLES, ...WEBHOOK_EXAMPLES];

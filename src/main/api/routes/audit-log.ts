@@ -5,7 +5,7 @@ import { invalidCursor, renderItems, renderPage } from '../pages.ts';
 import type { Services } from '../reads.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { auditLogSchema } from '../list-parameters.ts';
-import { renderAuditLogEntry } from '../views.ts';
+import { renderAuditLogEntry } from '../audit-log-view.ts';
 
 export function auditLogRoutes({ scans }: Services): Route[] {
   return [

@@ -11,14 +11,16 @@ import { holdRoutes } from './holds.ts';
 import { ledgerRoutes } from './ledgers.ts';
 import { statementRoutes } from './statements.ts';
 import { transferRoutes } from './transfers.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 export function bookRoutes(parts: {
   services: Services;
   ledgers: LedgerRegistry;
   statements: Parameters<typeof statementRoutes>[0];
   events: Parameters<typeof eventRoutes>[0];
+  webhooks: Parameters<typeof webhookRoutes>[0];
 }): Route[] {
-  const { services, ledgers, statements, events } = parts;
+  const { services, ledgers, statements, events, webhooks } = parts;
   return [
     ...ledgerRoutes({ ...services, ledgers }),
     ...accountRoutes(services),
@@ -29,5 +31,6 @@ export function bookRoutes(parts: {
     ...auditLogRoutes(services),
     ...statementRoutes(statements),
     ...eventRoutes(events),
+    ...webhookRoutes(webhooks),
   ];
 }

@@ -36,13 +36,22 @@ export function eventRoutes(parts: FeedParts): Route[] {
       async handle({ ledger, headers, query, caller }) {
         const type = chooseType(headers.accept, ['application/json', 'text/event-stream']);
         const filter = { types: query.types ?? null, account: query.account ?? null, kind: query.kind ?? null };
-        const after = BigInt(query.after);
+        const resumed = type === 'application/json' ? null : parseLastEventId(headers);
+        const after = resumed ?? (await parseAfter(parts, query.after, { ledger, caller }));
         return type === 'application/json'
           ? await parts.pages.run(caller, () => showEvents(parts, ledger, { after, limit: query.limit, filter }))
-          : await followEvents(parts, { ledger, caller, filter }, parseLastEventId(headers) ?? after);
+          : await followEvents(parts, { ledger, caller, filter }, after);
       },
     }),
   ];
+}
+
+async function parseAfter(
+  { feed, pages }: FeedParts,
+  after: string,
+  { ledger, caller }: { ledger: Ledger; caller: string },
+): Promise<bigint> {
+  return after === 'end' ? await pages.run(caller, () => feed.end(ledger)) : BigInt(after);
 }
 
 async function showEvents(

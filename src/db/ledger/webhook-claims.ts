@@ -1,0 +1,270 @@
+// The claims of processes on the lines of webhooks. A claim ends by itself, by the database's clock, unless it is
+// renewed. Every statement that moves a cursor names the process that holds the claim, and moves nothing without it.
+import type { EventFilter } from '../../domain/event.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { Queryable } from '../connection/connect.ts';
+import { type DisabledReason, type FilterRow, toFilter } from '../queries/webhooks.ts';
+
+/** How far a line has come. */
+export type LineState = {
+  /** The last row of the journal that is done, and how many records of the next one are. */
+  readonly journalNumber: bigint;
+  readonly position: number;
+  readonly deliveryNumber: bigint;
+  /** How often the next delivery has failed, and since when; null: it has not. */
+  readonly attempts: number;
+  readonly failingSince: Date | null;
+  readonly nextAttemptAt: Date | null;
+};
+
+/** A line that this process holds. */
+export type ClaimedLine = {
+  readonly ledger: Ledger;
+  readonly endpointId: string;
+  readonly url: string;
+  readonly filter: EventFilter;
+  /** The secrets that sign: that of now first. */
+  readonly secrets: readonly string[];
+  readonly state: LineState;
+};
+
+/** One attempt, as it is stored. */
+export type Attempt = {
+  readonly number: bigint;
+  readonly journalNumber: bigint;
+  readonly position: number;
+  readonly eventId: string;
+  readonly type: string;
+  readonly attemptedAt: Date;
+  readonly status: number | null;
+  readonly error: string | null;
+};
+
+type Claim = { readonly holder: string; readonly claimMs: number };
+
+/**
+ * Claims lines that have something to send and that no other process holds: at most `limit`, the one that has waited
+ * longest first. `now`: the clock of the pauses between attempts.
+ */
+export async function claimLines(
+  connection: Queryable,
+  { holder, claimMs, limit, now }: Claim & { limit: number; now: Date },
+): Promise<ClaimedLine[]> {
+  const claimed = await connection.query<
+    FilterRow & {
+      ledger_id: number;
+      ledger: string;
+      endpoint_id: string;
+      url: string;
+      secret: string;
+      previous_secret: string | null;
+      journal_number: bigint;
+      position: number;
+      delivery_number: bigint;
+      attempts: number;
+      failing_since: string | null;
+      next_attempt_at: string | null;
+    }
+  >({
+    name: 'claim webhooks',
+    text: `
+      with due as (
+        select line.ledger_id, line.endpoint_id, ledgers.name as ledger, url, types, account, kind, secret,
+          case when previous_until > now() then previous_secret end as previous_secret
+        from webhook_cursors as line
+        join webhook_endpoints as endpoint on endpoint.ledger_id = line.ledger_id and endpoint.id = line.endpoint_id
+        join ledgers on ledgers.id = line.ledger_id
+        join journal_head on journal_head.ledger_id = line.ledger_id
+        where disabled_reason is null and claimed_until <= now()
+          and (
+            (line.journal_number < journal_head.number and next_attempt_at <= $4::timestamptz)
+            or exists (
+              select
+              from webhook_deliveries
+              where requested and webhook_deliveries.ledger_id = line.ledger_id
+                and webhook_deliveries.endpoint_id = line.endpoint_id
+            )
+          )
+        order by claimed_until
+        limit $3::integer
+        for update of line skip locked
+      )
+      update webhook_cursors
+      set claimed_by = $1::uuid, claimed_until = now() + $2::integer * interval '1 millisecond', changed = false
+      from due
+      where webhook_cursors.ledger_id = due.ledger_id and webhook_cursors.endpoint_id = due.endpoint_id
+      returning due.*, journal_number, position, delivery_number, attempts, failing_since,
+        case when failing_since is not null then next_attempt_at end as next_attempt_at`,
+    values: [holder, claimMs, limit, now.toISOString()],
+  });
+  return claimed.rows.map((row) => ({
+    ledger: { id: row.ledger_id, name: row.ledger },
+    endpointId: row.endpoint_id,
+    url: row.url,
+    filter: toFilter(row),
+    secrets: [row.secret, row.previous_secret].filter((secret) => secret !== null),
+    state: {
+      journalNumber: row.journal_number,
+      position: row.position,
+      deliveryNumber: row.delivery_number,
+      attempts: row.attempts,
+      failingSince: toDate(row.failing_since),
+      nextAttemptAt: toDate(row.next_attempt_at),
+    },
+  }));
+}
+
+function toDate(instant: string | null): Date | null {
+  return instant === null ? null : new Date(instant);
+}
+
+type Line = Pick<ClaimedLine, 'ledger' | 'endpointId'>;
+
+/**
+ * Renews a claim. changed: a caller changed the endpoint since the line was claimed. lost: this process does not hold it
+ * any more.
+ */
+export async function renewClaim(
+  connection: Queryable,
+  { ledger, endpointId }: Line,
+  { holder, claimMs }: Claim,
+): Promise<'held' | 'changed' | 'lost'> {
+  const renewed = await connection.query<{ changed: boolean }>({
+    name: 'renew webhook claim',
+    text: `
+      update webhook_cursors
+      set claimed_until = now() + $4::integer * interval '1 millisecond'
+      where ledger_id = $1::integer and endpoint_id = $2::uuid and claimed_by = $3::uuid
+      returning changed`,
+    values: [ledger.id, endpointId, holder, claimMs],
+  });
+  const [row] = renewed.rows;
+  if (!row) return 'lost';
+  return row.changed ? 'changed' : 'held';
+}
+
+/** Gives up a claim, and forgets deliveries beyond the last `kept`. */
+export async function releaseClaim(
+  connection: Queryable,
+  { ledger, endpointId }: Line,
+  { holder, kept }: { holder: string; kept: number },
+): Promise<void> {
+  await connection.query({
+    name: 'release webhook claim',
+    text: `
+      with released as (
+        update webhook_cursors
+        set claimed_by = null, claimed_until = now()
+        where ledger_id = $1::integer and endpoint_id = $2::uuid and claimed_by = $3::uuid
+        returning delivery_number
+      )
+      delete from webhook_deliveries
+      using released
+      where ledger_id = $1::integer and endpoint_id = $2::uuid and number <= released.delivery_number - $4::bigint`,
+    values: [ledger.id, endpointId, holder, kept],
+  });
+}
+
+/** Writes how far a line has come, with the attempts since. False: this process does not hold the claim any more. */
+export async function recordProgress(
+  connection: Queryable,
+  { ledger, endpointId }: Line,
+  { holder, state, attempts }: { holder: string; state: LineState; attempts: readonly Attempt[] },
+): Promise<boolean> {
+  const recorded = await connection.query<{ held: boolean }>({
+    name: 'record webhook progress',
+    text: `
+      with held as (
+        update webhook_cursors
+        set journal_number = $4::bigint, position = $5::integer, delivery_number = $6::bigint, attempts = $7::integer,
+          failing_since = $8::timestamptz, next_attempt_at = coalesce($9::timestamptz, '-infinity')
+        where ledger_id = $1::integer and endpoint_id = $2::uuid and claimed_by = $3::uuid
+        returning ledger_id, endpoint_id
+      ), written as (
+        insert into webhook_deliveries (
+          ledger_id, endpoint_id, number, journal_number, position, event_id, type, attempts, attempted_at, created_at,
+          status, error, delivered
+        )
+        select ledger_id, endpoint_id, attempt.number, attempt.journal_number, attempt.position, attempt.event_id,
+          attempt.type, 1, attempt.attempted_at, attempt.attempted_at, attempt.status, attempt.error,
+          attempt.error is null
+        from held
+        cross join unnest(
+          $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[], $15::timestamptz[], $16::integer[],
+          $17::text[]
+        ) as attempt (number, journal_number, position, event_id, type, attempted_at, status, error)
+        -- It failed before. Another event has its number if the filter of the endpoint was changed since.
+        on conflict (ledger_id, endpoint_id, number) do update
+        set attempts = case when webhook_deliveries.event_id = excluded.event_id then webhook_deliveries.attempts else 0 end + 1,
+          event_id = excluded.event_id, type = excluded.type, journal_number = excluded.journal_number,
+          position = excluded.position, attempted_at = excluded.attempted_at, status = excluded.status,
+          error = excluded.error, delivered = excluded.delivered
+      )
+      select exists (select from held) as held`,
+    values: [
+      ledger.id,
+      endpointId,
+      holder,
+      state.journalNumber,
+      state.position,
+      state.deliveryNumber,
+      state.attempts,
+      state.failingSince?.toISOString(),
+      state.nextAttemptAt?.toISOString(),
+      attempts.map(({ number }) => number),
+      attempts.map(({ journalNumber }) => journalNumber),
+      attempts.map(({ position }) => position),
+      attempts.map(({ eventId }) => eventId),
+      attempts.map(({ type }) => type),
+      attempts.map(({ attemptedAt }) => attemptedAt.toISOString()),
+      attempts.map(({ status }) => status),
+      attempts.map(({ error }) => error),
+    ],
+  });
+  return recorded.rows[0]?.held ?? false;
+}
+
+/** Disables an endpoint that this process has claimed, unless it is disabled. Returns whether it did. */
+export async function disableWebhook(
+  connection: Queryable,
+  { ledger, endpointId }: Line,
+  reason: DisabledReason,
+): Promise<boolean> {
+  const disabled = await connection.query(
+    `update webhook_endpoints
+     set disabled_reason = $3::text, disabled_at = now()
+     where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null`,
+    [ledger.id, endpointId, reason],
+  );
+  return disabled.rowCount === 1;
+}
+
+/** A delivery that a caller asked to have sent again. */
+export type RequestedDelivery = Pick<Attempt, 'number' | 'journalNumber' | 'position'>;
+
+export async function loadRequested(connection: Queryable, line: Line, limit: number): Promise<RequestedDelivery[]> {
+  const found = await connection.query<{ number: bigint; journal_number: bigint; position: number }>(
+    `select number, journal_number, position
+     from webhook_deliveries
+     where ledger_id = $1::integer and endpoint_id = $2::uuid and requested
+     order by number
+     limit $3::integer`,
+    [line.ledger.id, line.endpointId, limit],
+  );
+  return found.rows.map((row) => ({ number: row.number, journalNumber: row.journal_number, position: row.position }));
+}
+
+/** Writes that a requested delivery was tried. What was delivered before stays so. */
+export async function recordRequested(
+  connection: Queryable,
+  line: Line,
+  { number, attemptedAt, status, error }: Pick<Attempt, 'number' | 'attemptedAt' | 'status' | 'error'>,
+): Promise<void> {
+  await connection.query(
+    `update webhook_deliveries
+     set requested = false, attempts = attempts + 1, attempted_at = $4::timestamptz, status = $5::integer,
+       error = $6::text, delivered = delivered or $6::text is null
+     where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint`,
+    [line.ledger.id, line.endpointId, number, attemptedAt.toISOString(), status, error],
+  );
+}

@@ -1,0 +1,202 @@
+// Reads webhooks: endpoints without their secrets, their deliveries, and how far they are behind.
+import type { EventFilter, EventType } from '../../domain/event.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { TransferKind } from '../../domain/transfer.ts';
+import type { Queryable } from '../connection/connect.ts';
+
+/** Why an endpoint gets nothing. paused: by a caller; gone: the receiver answered 410; failing: it failed for days. */
+export type DisabledReason = 'paused' | 'gone' | 'failing';
+
+export type WebhookRecord = {
+  readonly id: string;
+  readonly url: string;
+  readonly description: string | null;
+  readonly filter: EventFilter;
+  /** Null: it is enabled. */
+  readonly disabledReason: DisabledReason | null;
+  readonly disabledAt: string | null;
+  /** Until when the secret before the last rotation signs too; null: it does not. */
+  readonly previousUntil: string | null;
+  readonly createdAt: string;
+  /** The last row of the journal that is done. */
+  readonly journalNumber: bigint;
+  /** Since when the delivery that is next has failed; null: it has not. */
+  readonly failingSince: string | null;
+  readonly nextAttemptAt: string | null;
+};
+
+export type DeliveryRecord = {
+  readonly number: bigint;
+  readonly eventId: string;
+  readonly type: string;
+  readonly journalNumber: bigint;
+  readonly delivered: boolean;
+  /** Whether a caller asked to have it sent again, and that was not done yet. */
+  readonly requested: boolean;
+  readonly attempts: number;
+  readonly attemptedAt: string;
+  /** The status of the last answer; null: there was none. */
+  readonly status: number | null;
+  /** Why the last attempt failed; null: it did not. */
+  readonly error: string | null;
+  readonly createdAt: string;
+};
+
+export type FilterRow = { types: EventType[] | null; account: string | null; kind: TransferKind | null };
+
+type WebhookRow = FilterRow & {
+  id: string;
+  url: string;
+  description: string | null;
+  disabled_reason: DisabledReason | null;
+  disabled_at: string | null;
+  previous_until: string | null;
+  created_at: string;
+  journal_number: bigint;
+  failing_since: string | null;
+  next_attempt_at: string | null;
+};
+
+const WEBHOOKS = `
+  select id, url, description, types, account, kind, disabled_reason, disabled_at,
+    case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
+    failing_since, case when failing_since is not null then next_attempt_at end as next_attempt_at
+  from webhook_endpoints
+  join webhook_cursors
+    on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id`;
+
+export async function loadWebhook(
+  connection: Queryable,
+  ledger: Ledger,
+  id: string,
+): Promise<WebhookRecord | undefined> {
+  const found = await connection.query<WebhookRow>(
+    `${WEBHOOKS} where webhook_endpoints.ledger_id = $1::integer and webhook_endpoints.id = $2::uuid`,
+    [ledger.id, id],
+  );
+  return found.rows.map(toRecord)[0];
+}
+
+/** At most `limit` endpoints of a ledger, oldest first, after the one `after`. */
+export async function listWebhooks(
+  connection: Queryable,
+  ledger: Ledger,
+  { limit, after }: { limit: number; after: string | null },
+): Promise<WebhookRecord[]> {
+  const found = await connection.query<WebhookRow>(
+    `${WEBHOOKS}
+     where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id > $2::uuid)
+     order by webhook_endpoints.id
+     limit $3::integer`,
+    [ledger.id, after, limit],
+  );
+  return found.rows.map(toRecord);
+}
+
+type DeliveryRow = {
+  number: bigint;
+  event_id: string;
+  type: string;
+  journal_number: bigint;
+  delivered: boolean;
+  requested: boolean;
+  attempts: number;
+  attempted_at: string;
+  status: number | null;
+  error: string | null;
+  created_at: string;
+};
+
+const DELIVERY_COLUMNS =
+  'number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at';
+
+/** At most `limit` deliveries of an endpoint, newest first, older than the one `before`. */
+export async function listDeliveries(
+  connection: Queryable,
+  ledger: Ledger,
+  endpointId: string,
+  { limit, before }: { limit: number; before: bigint | null },
+): Promise<DeliveryRecord[]> {
+  const found = await connection.query<DeliveryRow>(
+    `select ${DELIVERY_COLUMNS}
+     from webhook_deliveries
+     where ledger_id = $1::integer and endpoint_id = $2::uuid and ($3::bigint is null or number < $3::bigint)
+     order by number desc
+     limit $4::integer`,
+    [ledger.id, endpointId, before, limit],
+  );
+  return found.rows.map(toDelivery);
+}
+
+export async function loadDelivery(
+  connection: Queryable,
+  ledger: Ledger,
+  endpointId: string,
+  number: bigint,
+): Promise<DeliveryRecord | undefined> {
+  const found = await connection.query<DeliveryRow>(
+    `select ${DELIVERY_COLUMNS}
+     from webhook_deliveries
+     where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint`,
+    [ledger.id, endpointId, number],
+  );
+  return found.rows.map(toDelivery)[0];
+}
+
+/** All endpoints of the database together. `lagSeconds`: the age of the oldest event that is not delivered yet. */
+export type WebhookState = { readonly enabled: number; readonly disabled: number; readonly lagSeconds: number };
+
+export async function loadWebhookState(connection: Queryable): Promise<WebhookState> {
+  const found = await connection.query<{ enabled: number; disabled: number; lag_seconds: number }>({
+    name: 'load webhook state',
+    text: `
+      select (count(*) filter (where disabled_reason is null))::integer as enabled,
+        (count(*) filter (where disabled_reason is not null))::integer as disabled,
+        greatest(coalesce(max(extract(epoch from now() - next.settled_at)), 0), 0)::float8 as lag_seconds
+      from webhook_endpoints
+      join webhook_cursors
+        on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id
+      left join journal as next
+        on next.ledger_id = webhook_endpoints.ledger_id and next.number = webhook_cursors.journal_number + 1
+          and disabled_reason is null`,
+    values: [],
+  });
+  const [row] = found.rows;
+  return { enabled: row?.enabled ?? 0, disabled: row?.disabled ?? 0, lagSeconds: row?.lag_seconds ?? 0 };
+}
+
+function toRecord(row: WebhookRow): WebhookRecord {
+  return {
+    id: row.id,
+    url: row.url,
+    description: row.description,
+    filter: toFilter(row),
+    disabledReason: row.disabled_reason,
+    disabledAt: row.disabled_at,
+    previousUntil: row.previous_until,
+    createdAt: row.created_at,
+    journalNumber: row.journal_number,
+    failingSince: row.failing_since,
+    nextAttemptAt: row.next_attempt_at,
+  };
+}
+
+export function toFilter({ types, account, kind }: FilterRow): EventFilter {
+  return { types, account, kind };
+}
+
+function toDelivery(row: DeliveryRow): DeliveryRecord {
+  return {
+    number: row.number,
+    eventId: row.event_id,
+    type: row.type,
+    journalNumber: row.journal_number,
+    delivered: row.delivered,
+    requested: row.requested,
+    attempts: row.attempts,
+    attemptedAt: row.attempted_at,
+    status: row.status,
+    error: row.error,
+    createdAt: row.created_at,
+  };
+}

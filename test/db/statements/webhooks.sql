@@ -1,0 +1,91 @@
+with inserted as (
+  insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret, idempotency_key, fingerprint)
+  select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text, $9::text, $10::bytea
+  where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $11::integer
+  on conflict (ledger_id, idempotency_key) do nothing
+  returning ledger_id, id
+)
+insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
+select inserted.ledger_id, inserted.id, journal_head.number
+from inserted
+join journal_head on journal_head.ledger_id = inserted.ledger_id;
+
+select id, secret, fingerprint from webhook_endpoints where ledger_id = $1::integer and idempotency_key = $2::text;
+
+select id, url, description, types, account, kind, disabled_reason, disabled_at,
+  case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
+  failing_since, case when failing_since is not null then next_attempt_at end as next_attempt_at
+from webhook_endpoints
+join webhook_cursors
+  on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id where webhook_endpoints.ledger_id = $1::integer and webhook_endpoints.id = $2::uuid;
+
+select id, url, description, types, account, kind, disabled_reason, disabled_at,
+  case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
+  failing_since, case when failing_since is not null then next_attempt_at end as next_attempt_at
+from webhook_endpoints
+join webhook_cursors
+  on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id
+   where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id > $2::uuid)
+   order by webhook_endpoints.id
+   limit $3::integer;
+
+update webhook_deliveries
+set requested = true
+where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint;
+
+select number, journal_number, position
+from webhook_deliveries
+where ledger_id = $1::integer and endpoint_id = $2::uuid and requested
+order by number
+limit $3::integer;
+
+update webhook_deliveries
+set requested = false, attempts = attempts + 1, attempted_at = $4::timestamptz, status = $5::integer,
+  error = $6::text, delivered = delivered or $6::text is null
+where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint;
+
+select number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at
+from webhook_deliveries
+where ledger_id = $1::integer and endpoint_id = $2::uuid and ($3::bigint is null or number < $3::bigint)
+order by number desc
+limit $4::integer;
+
+select number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at
+from webhook_deliveries
+where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint;
+
+update webhook_endpoints
+set disabled_reason = $3::text, disabled_at = now()
+where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null;
+
+select secret, rotation_key is not distinct from $3::text and $3::text is not null as replayed
+from webhook_endpoints
+where ledger_id = $1::integer and id = $2::uuid
+for update;
+
+update webhook_endpoints
+set previous_secret = secret, previous_until = now() + $4::integer * interval '1 second', secret = $3::text,
+  rotation_key = $5::text
+where ledger_id = $1::integer and id = $2::uuid;
+
+update webhook_cursors
+set changed = true, attempts = case when $3::boolean then 0 else attempts end,
+  failing_since = case when $3::boolean then null else failing_since end,
+  next_attempt_at = case when $3::boolean then '-infinity' else next_attempt_at end
+where ledger_id = $1::integer and endpoint_id = $2::uuid;
+
+update webhook_endpoints
+set url = coalesce($3::text, url),
+  description = case when $4::boolean then $5::text else description end,
+  types = case when $6::boolean then $7::text[] else types end,
+  account = case when $8::boolean then $9::text else account end,
+  kind = case when $10::boolean then $11::text else kind end,
+  disabled_reason = case $12::boolean when true then null when false then coalesce(disabled_reason, 'paused') else disabled_reason end,
+  disabled_at = case $12::boolean when true then null when false then coalesce(disabled_at, now()) else disabled_at end
+where ledger_id = $1::integer and id = $2::uuid;
+
+delete from webhook_endpoints where ledger_id = $1::integer and id = $2::uuid;
+
+delete from webhook_cursors where ledger_id = $1::integer and endpoint_id = $2::uuid;
+
+delete from webhook_deliveries where ledger_id = $1::integer and endpoint_id = $2::uuid

@@ -1,0 +1,224 @@
+// The lines of endpoints over days: a clock that the test moves, a real journal, and a receiver that fails.
+import assert from 'node:assert/strict';
+import { randomUUIDv7 } from 'node:crypto';
+import { before, beforeEach, test, type TestContext } from 'node:test';
+import pino from 'pino';
+import { parseConfig } from '../../src/config.ts';
+import { createPool } from '../../src/db/connection/connect.ts';
+import { insertWebhook, updateWebhook } from '../../src/db/ledger/webhooks.ts';
+import { loadWebhook, type WebhookState } from '../../src/db/queries/webhooks.ts';
+import { ALL_EVENTS, type EventFilter } from '../../src/domain/event.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { renderEvent } from '../../src/main/api/views.ts';
+import { WebhookSender } from '../../src/main/webhooks/sender.ts';
+import { pauseMs } from '../../src/main/webhooks/turn.ts';
+import { createSecret } from '../../src/render/webhook.ts';
+import { onEnd } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { type Receiver, startReceiver } from '../support/receiver.ts';
+import { request, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const TRANSFERS = 5;
+const UNCHANGED = {
+  url: undefined,
+  description: undefined,
+  types: undefined,
+  account: undefined,
+  kind: undefined,
+  enabled: undefined,
+};
+
+let database: TestDatabase;
+/** The ids of the transfers of the journal, in order. */
+const ids: string[] = [];
+
+before(async (t) => {
+  database = await createDatabase(t);
+  const service = await startService(t, { database, env: { THREADS: '1' } });
+  for (const account_number of ['ANN', 'BOB']) {
+    await request(service, 'POST', '/accounts', { account_number, name: 'Ada', balance: 100 });
+  }
+  for (let index = 0; index < TRANSFERS; index += 1) {
+    const body = { from_account: 'ANN', to_account: 'BOB', amount: 1, description: String(index) };
+    const { text } = await request(service, 'POST', '/transfers', body, { prefer: 'wait=10' });
+    ids.push(JSON.parse(text).id);
+  }
+  await service.stop();
+});
+
+beforeEach(async () => {
+  for (const table of ['webhook_endpoints', 'webhook_cursors', 'webhook_deliveries']) {
+    await database.query(`delete from ${table}`);
+  }
+});
+
+/** An endpoint whose line begins before the transfers, and a sender with a clock that the test moves. */
+async function start(t: TestContext, filter: Partial<EventFilter> = {}) {
+  const receiver = await startReceiver(t);
+  const pool = createPool(database.settings, parseConfig({}).databaseTimeouts, 2);
+  const clock = { ms: Date.now() };
+  const lines: Record<string, unknown>[] = [];
+  const states: WebhookState[] = [];
+  const results: string[] = [];
+  const logger = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const sender = new WebhookSender({
+    pool,
+    logger,
+    renderEvent,
+    rules: { allowPrivate: true, resolve: async () => [] },
+    claimMs: 5000,
+    renewMs: 1000,
+    now: () => new Date(clock.ms),
+    onState: (state) => states.push(state),
+    onAttempt: (result) => results.push(result),
+  });
+  const id = randomUUIDv7();
+  const webhook = { id, url: receiver.url, description: null, secret: createSecret(), idempotency: null };
+  const wanted = { ...ALL_EVENTS, types: ['transfer.completed' as const], account: 'ANN', ...filter };
+  assert.ok(await insertWebhook(pool, MAIN_LEDGER, { ...webhook, filter: wanted }, 100));
+  await database.query(`
+    update webhook_cursors
+    set journal_number = (select min(journal_number) - 1 from transfers where description = '0')`);
+  onEnd(t, async () => {
+    await sender.stop(1000);
+    await pool.end();
+  });
+  sender.start();
+  const show = async () => {
+    const record = await loadWebhook(pool, MAIN_LEDGER, id);
+    assert.ok(record);
+    return record;
+  };
+  /** Moves the clock to the next attempt, and waits for its result. */
+  const tryAgain = async (): Promise<void> => {
+    const attempts = results.length;
+    const { nextAttemptAt } = await show();
+    assert.ok(nextAttemptAt !== null);
+    clock.ms = Date.parse(nextAttemptAt) + 1;
+    sender.noteChange();
+    await until(() => results.length > attempts, { what: 'the next attempt' });
+    await until(async () => (await show()).nextAttemptAt !== nextAttemptAt, { what: 'the attempt to be written' });
+  };
+  const enable = async (): Promise<void> => {
+    await updateWebhook(pool, MAIN_LEDGER, id, { ...UNCHANGED, enabled: true });
+    sender.noteChange();
+  };
+  return { receiver, clock, sender, lines, states, results, show, tryAgain, enable };
+}
+
+const refuse =
+  (status: number): Receiver['answer'] =>
+  (response) =>
+    void response.writeHead(status).end();
+const accept: Receiver['answer'] = (response) => void response.writeHead(204).end();
+const namesOf = ({ received }: Receiver) => received.map(({ message }) => message.data['id']);
+
+test('sender: nothing is lost or out of order when a receiver was down for a day', async (t) => {
+  const line = await start(t);
+  line.receiver.answer = refuse(503);
+  const beginning = line.clock.ms;
+  await until(async () => (await line.show()).failingSince !== null, { what: 'the first failure' });
+  while (line.clock.ms < beginning + DAY_MS) await line.tryAgain();
+  const tried = line.receiver.received.length;
+  assert.ok(tried >= 24 && tried <= 70, `${tried} attempts in a day`);
+  assert.deepEqual(new Set(namesOf(line.receiver)), new Set([ids[0]]), 'Later events wait for the first one.');
+  assert.equal(new Set(line.receiver.received.map(({ id }) => id)).size, 1);
+  const [delivery] = await database.query('select attempts, delivered, status, error from webhook_deliveries');
+  assert.deepEqual(delivery, { attempts: tried, delivered: false, status: 503, error: 'status' });
+
+  line.receiver.received.length = 0;
+  line.receiver.answer = accept;
+  await line.tryAgain();
+  await until(() => line.receiver.received.length === TRANSFERS, { what: 'all events' });
+  assert.deepEqual(namesOf(line.receiver), ids);
+  await until(async () => (await line.show()).failingSince === null, { what: 'the line to be written' });
+  assert.deepEqual(line.lines, []);
+});
+
+test('sender: an endpoint that fails for five days is disabled, and continues when it is enabled', async (t) => {
+  const line = await start(t);
+  line.receiver.answer = refuse(500);
+  await until(async () => (await line.show()).failingSince !== null, { what: 'the first failure' });
+  line.clock.ms += 4.9 * DAY_MS;
+  await database.query('update webhook_cursors set next_attempt_at = $1', [new Date(line.clock.ms)]);
+  await line.tryAgain();
+  assert.equal((await line.show()).disabledReason, null);
+  line.clock.ms += DAY_MS;
+  await database.query('update webhook_cursors set next_attempt_at = $1', [new Date(line.clock.ms)]);
+  await line.tryAgain();
+  await until(async () => (await line.show()).disabledReason === 'failing', { what: 'the end' });
+  const [logged] = await until(() => line.lines.length > 0 && line.lines, { what: 'the line of the log' });
+  assert.deepEqual([logged?.['msg'], logged?.['reason'], logged?.['status']], ['webhook disabled', 'failing', 500]);
+  line.sender.noteChange();
+  await until(() => line.states.at(-1)?.disabled === 1, { what: 'the metric' });
+
+  line.receiver.received.length = 0;
+  line.receiver.answer = accept;
+  await line.enable();
+  await until(() => line.receiver.received.length === TRANSFERS, { what: 'all events' });
+  assert.deepEqual(namesOf(line.receiver), ids);
+});
+
+test('sender: an answer of 410 disables the endpoint at once', async (t) => {
+  const line = await start(t);
+  line.receiver.answer = refuse(410);
+  await until(async () => (await line.show()).disabledReason === 'gone', { what: 'the end' });
+  assert.equal(line.receiver.received.length, 1);
+  assert.deepEqual(
+    line.lines.map(({ msg, reason }) => [msg, reason]),
+    [['webhook disabled', 'gone']],
+  );
+  line.receiver.answer = accept;
+  await line.enable();
+  await until(() => line.receiver.received.length === 1 + TRANSFERS, { what: 'all events' });
+  assert.deepEqual(namesOf(line.receiver).slice(1), ids);
+});
+
+test('sender: one event that fails in the middle stops the line there', async (t) => {
+  const line = await start(t);
+  line.receiver.answer = (response, { message }) =>
+    void response.writeHead(message.data['id'] === ids[2] ? 500 : 204).end();
+  await until(async () => (await line.show()).failingSince !== null, { what: 'the failure' });
+  assert.deepEqual(namesOf(line.receiver), ids.slice(0, 3));
+  line.receiver.answer = accept;
+  await line.tryAgain();
+  await until(() => line.receiver.received.length === TRANSFERS + 1, { what: 'all events' });
+  assert.deepEqual(namesOf(line.receiver), [...ids.slice(0, 3), ...ids.slice(2)]);
+  const rows = await database.query<{ number: bigint }>('select number, attempts from webhook_deliveries order by 1');
+  assert.deepEqual(
+    rows,
+    ids.map((_, index) => ({ number: BigInt(index + 1), attempts: index === 2 ? 2 : 1 })),
+  );
+});
+
+test('sender: a line whose claim ran out is taken over by another process, and the first one writes nothing more', async (t) => {
+  const line = await start(t);
+  line.receiver.answer = () => {};
+  await until(() => line.receiver.received.length === 1, { what: 'the first attempt' });
+  const stranger = '01a215bb-257a-7d72-8929-6b781d8cb553';
+  await database.query(`update webhook_cursors set claimed_by = $1, claimed_until = now() + interval '1 hour'`, [
+    stranger,
+  ]);
+  // The process notices at its next heartbeat, and drops the attempt.
+  await until(async () => (await line.sender.stop(60_000), true), { what: 'the turn to end' });
+  const [cursor] = await database.query('select claimed_by, delivery_number from webhook_cursors');
+  assert.deepEqual(cursor, { claimed_by: stranger, delivery_number: 0n });
+  assert.deepEqual(line.results, []);
+});
+
+test('sender: rows without an event that passes move the cursor and are not read again', async (t) => {
+  const line = await start(t, { account: 'NOSUCH' });
+  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  await until(async () => (await line.show()).journalNumber === head?.number, { what: 'the cursor' });
+  assert.deepEqual(line.receiver.received, []);
+});
+
+test('sender: pauses double up to an hour, and half of each is random', () => {
+  const longest = [1, 2, 3, 4, 11, 12, 200].map((attempts) => pauseMs(attempts, 0));
+  assert.deepEqual(longest, [5000, 10_000, 20_000, 40_000, HOUR_MS, HOUR_MS, HOUR_MS]);
+  assert.equal(pauseMs(1, 1), 2500);
+  assert.equal(pauseMs(5000, 0.5), 0.75 * HOUR_MS);
+});
