@@ -12,8 +12,10 @@ const find = (...patterns: string[]): string[] =>
   globSync(patterns, { cwd: ROOT, exclude: ['**/node_modules/**'] }).toSorted();
 
 /** A changelog names former files. */
-const DOCUMENTS = find('*.md', '{bench,docs,reports,test}/**/*.md').filter((path) => path !== 'CHANGELOG.md');
-const FILES = find('*', '.*', '{.ci,.github,bench,docs,migrations,reports,src,test}/**').map((path) => `/${path}`);
+const DOCUMENTS = find('*.md', '{bench,clients,docs,reports,test}/**/*.md').filter((path) => path !== 'CHANGELOG.md');
+const FILES = find('*', '.*', '{.ci,.github,bench,clients,docs,migrations,reports,src,test}/**').map(
+  (path) => `/${path}`,
+);
 const TESTS = find('test/**/*.test.ts');
 const { scripts } = z.object({ scripts: z.record(z.string(), z.string()) }).parse(JSON.parse(read('package.json')));
 
@@ -22,7 +24,7 @@ const SLOW = ['test/main/body-memory.test.ts'];
 
 test('documents: every named file and folder exists', () => {
   assertNone(
-    findAll(/`([\w./-]+\.(?:ts|js|sql|md|ya?ml)|(?:src|test|bench|docs|migrations)\/[\w./-]*)`/g)
+    findAll(/`([\w./-]+\.(?:ts|js|sql|md|ya?ml)|(?:src|test|bench|clients|docs|migrations)\/[\w./-]*)`/g)
       .filter(({ found }) => !FILES.some((path) => path.endsWith(`/${found.replace(/^\.\//, '').replace(/\/$/, '')}`)))
       .map(({ where, found }) => `${where} names ${found}: correct it, there is no such file.`),
   );

@@ -48,6 +48,11 @@ const BREACHES = [
   { file: 'bench/main.ts', imports: '../src/cli/command.ts' },
   { file: 'src/db/audit/audit.ts', imports: '../../test/support/promises/rule.ts' },
   { file: 'src/main/http/server.ts', imports: '../../bench/seed.ts' },
+  { file: 'src/load/caller.ts', imports: '../../clients/typescript/src/index.ts' },
+  { file: 'src/cli/report.ts', imports: '@gopherpay/client' },
+  { file: 'clients/typescript/src/http.ts', imports: '../../../src/load/caller.ts' },
+  { file: 'clients/typescript/src/http.ts', imports: 'node:crypto' },
+  { file: 'clients/typescript/src/http.ts', imports: 'undici' },
   { file: 'test/support/promises/money.ts', imports: '../../../src/db/audit/money.ts' },
   { file: 'test/support/promises/check.ts', imports: '../database.ts' },
   { file: 'bench/main.ts', imports: '../test/support/until.ts' },
@@ -81,6 +86,9 @@ const ALLOWED = [
   { file: 'test/main/pages.test.ts', imports: '../support/until.ts' },
   { file: 'test/main/pages.test.ts', imports: '../../src/db/connection/connect.ts' },
   { file: 'test/bench.test.ts', imports: '../bench/seed.ts' },
+  { file: 'test/client/retry.test.ts', imports: '../../clients/typescript/src/retry.ts' },
+  { file: 'clients/typescript/src/http.ts', imports: './retry.ts' },
+  { file: 'clients/typescript/src/http.ts', imports: 'openapi-fetch' },
 ];
 
 let folder: string;

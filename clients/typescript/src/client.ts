@@ -1,0 +1,32 @@
+// The client: one ledger of one service.
+import { Accounts, Statements } from './accounts.ts';
+import { Approvals, AuditLog, Balances, Ledgers } from './books.ts';
+import { Events } from './events.ts';
+import { type ClientOptions, Http } from './http.ts';
+import { Holds, Transfers } from './transfers.ts';
+
+export class GopherPay {
+  readonly accounts: Accounts;
+  readonly transfers: Transfers;
+  readonly holds: Holds;
+  readonly events: Events;
+  readonly statements: Statements;
+  readonly balances: Balances;
+  readonly approvals: Approvals;
+  readonly auditLog: AuditLog;
+  /** The ledgers of the service; the others belong to the ledger of the options. */
+  readonly ledgers: Ledgers;
+
+  constructor(options: ClientOptions) {
+    const http = new Http(options);
+    this.accounts = new Accounts(http);
+    this.transfers = new Transfers(http);
+    this.holds = new Holds(http);
+    this.events = new Events(http);
+    this.statements = new Statements(http);
+    this.balances = new Balances(http);
+    this.approvals = new Approvals(http);
+    this.auditLog = new AuditLog(http);
+    this.ledgers = new Ledgers(http);
+  }
+}
