@@ -225,6 +225,8 @@ test('client: for await reads every page of every list, and pages end where next
     (client) => client.approvals.list(),
     (client) => client.auditLog.list({ refused: 'true' }),
     (client) => client.ledgers.list(),
+    (client) => client.webhooks.list(),
+    (client) => client.webhooks.deliveries('W1'),
   ];
   for (const call of calls) {
     const { client, sent } = clientOf(pages.map((page) => () => json(page)));
@@ -237,7 +239,9 @@ test('client: for await reads every page of every list, and pages end where next
     // Each page is asked for with the same filters.
     for (const url of urls) url.searchParams.delete('after');
     assert.equal(new Set(urls.map(({ search }) => search)).size, 1);
-    called.add(urls[0]?.pathname.replace('/api', '').replace('/A1/', '/{account_number}/') ?? '');
+    called.add(
+      urls[0]?.pathname.replace('/api', '').replace('/A1/', '/{account_number}/').replace('/W1/', '/{id}/') ?? '',
+    );
   }
   // The feed has a cursor of its own, tested below.
   assert.deepEqual([...called, '/events'].toSorted(), lists.toSorted());

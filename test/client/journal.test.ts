@@ -50,3 +50,28 @@ test('client: a reader that is ahead of the journal is refused, and does not wai
   const client = new GopherPay({ baseUrl: service.url });
   await assert.rejects(readUntil(client, 9, 8), (error) => isProblem(error, 'invalid_request'));
 });
+
+test('client: a reader with a filter receives what passes it, and resumes behind the rows that it skipped', async (t) => {
+  const service = await startService(t, { database: await createDatabase(t) });
+  const client = new GopherPay({ baseUrl: service.url });
+  for (const number of ['A', 'B', 'C']) {
+    await client.accounts.create({ account_number: number, name: number, balance: 100 });
+  }
+  const transfer = { from_account: 'A', to_account: 'B', amount: 1 };
+  await client.transfers.create(transfer, { waitSeconds: 10 });
+  await client.transfers.create({ ...transfer, to_account: 'C' }, { waitSeconds: 10 });
+  await client.transfers.create({ ...transfer, amount: 2 }, { waitSeconds: 10 });
+
+  const amounts: unknown[] = [];
+  const filter = { account: 'B', types: 'transfer.completed', kind: 'transfer' } as const;
+  for await (const { transfers } of client.events.follow(filter)) {
+    amounts.push(...transfers.map(({ amount }) => amount));
+    if (amounts.at(-1) === 2) break;
+  }
+  assert.deepEqual(amounts, [100, 1, 2]);
+  const listed = await Array.fromAsync(client.events.list(filter));
+  assert.deepEqual(
+    listed.flatMap(({ transfers }) => transfers.map(({ amount }) => amount)),
+    amounts,
+  );
+});

@@ -4,6 +4,7 @@ import { Approvals, AuditLog, Balances, Ledgers } from './books.ts';
 import { Events } from './events.ts';
 import { type ClientOptions, Http } from './http.ts';
 import { Holds, Transfers } from './transfers.ts';
+import { Webhooks } from './webhooks.ts';
 
 export class GopherPay {
   readonly accounts: Accounts;
@@ -14,6 +15,7 @@ export class GopherPay {
   readonly balances: Balances;
   readonly approvals: Approvals;
   readonly auditLog: AuditLog;
+  readonly webhooks: Webhooks;
   /** The ledgers of the service; the others belong to the ledger of the options. */
   readonly ledgers: Ledgers;
 
@@ -27,6 +29,7 @@ export class GopherPay {
     this.balances = new Balances(http);
     this.approvals = new Approvals(http);
     this.auditLog = new AuditLog(http);
+    this.webhooks = new Webhooks(http);
     this.ledgers = new Ledgers(http);
   }
 }

@@ -10,6 +10,7 @@ export type Account = Schemas['Account'];
 export type Approval = Schemas['Approval'];
 export type AuditLogEntry = Schemas['AuditLogEntry'];
 export type Balance = Schemas['Balance'];
+export type Delivery = Schemas['Delivery'];
 export type Entry = Schemas['Entry'];
 /** One row of the journal: what one job settled, and which accounts it changed. */
 export type JournalEvent = Schemas['Event'];
@@ -19,6 +20,7 @@ export type Ledger = Schemas['Ledger'];
 export type Statement = Schemas['Statement'];
 export type Transfer = Schemas['Transfer'];
 export type TrialBalance = Schemas['TrialBalance'];
+export type Webhook = Schemas['Webhook'];
 
 export type AccountUpdate = Schemas['AccountUpdate'];
 export type NewAccount = Schemas['NewAccount'];
@@ -28,14 +30,19 @@ export type NewLedger = Schemas['NewLedger'];
 export type NewReversal = Schemas['NewReversal'];
 export type NewTransfer = Schemas['NewTransfer'];
 export type NewVoid = Schemas['NewVoid'];
+export type NewWebhook = Schemas['NewWebhook'];
+export type SecretRotation = Schemas['SecretRotation'];
+export type WebhookUpdate = Schemas['WebhookUpdate'];
 
 export type AccountsQuery = Query<'/accounts'>;
 export type ApprovalsQuery = Query<'/approvals'>;
 export type AuditLogQuery = Query<'/audit-log'>;
 export type BalanceQuery = Query<'/accounts/{account_number}/balance'>;
+export type DeliveriesQuery = Query<'/webhooks/{id}/deliveries'>;
 export type EntriesQuery = Query<'/accounts/{account_number}/entries'>;
 export type EventsQuery = Query<'/events'>;
 export type LedgersQuery = Query<'/ledgers'>;
 export type StatementQuery = Query<'/accounts/{account_number}/statements/{month}'>;
 export type TransfersQuery = Query<'/transfers'>;
 export type TrialBalanceQuery = Query<'/balances'>;
+export type WebhooksQuery = Query<'/webhooks'>;
