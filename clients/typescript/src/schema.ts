@@ -178,7 +178,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Transfers: pending ones first, then the last settled first
+         * Transfers, the newest first: pending ones, then settled ones
          * @description Needs the scope `transfers:read`.
          *     Problems: `filter_too_wide` (400), `query_too_slow` (503).
          */
@@ -245,7 +245,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Holds, the newest first
+         * @description Needs the scope `transfers:read`.
+         *     Problems: `filter_too_wide` (400), `query_too_slow` (503).
+         */
+        get: operations["listHolds"];
         put?: never;
         /**
          * Reserve money for a later transfer
@@ -377,7 +382,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What was administered and what was refused, newest first
+         * What was administered and what was refused, the newest first
          * @description Needs the scope `statements:read`.
          *     Problems: `query_too_slow` (503).
          */
@@ -440,13 +445,132 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Settled transfers, in commit order and without gaps; live with Accept: text/event-stream
+         * Settled transfers and changed accounts, in commit order; live with Accept: text/event-stream
          * @description Needs the scope `events:read`.
          *     Problems: `too_many_streams` (503).
          */
         get: operations["listEvents"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Webhooks, oldest first
+         * @description Needs the scope `webhooks:read`.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Register a URL to which the events of the ledger are sent
+         * @description Needs the scope `webhooks:write`.
+         *     Problems: `url_not_allowed` (422), `too_many_webhooks` (409).
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One webhook
+         * @description Needs the scope `webhooks:read`.
+         *     Problems: `webhook_not_found` (404).
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook with its deliveries
+         * @description Needs the scope `webhooks:write`.
+         *     Problems: `webhook_not_found` (404).
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook, stop it, or let it continue
+         * @description Needs the scope `webhooks:write`.
+         *     Problems: `url_not_allowed` (422), `webhook_not_found` (404).
+         */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new secret; the previous one signs too for a while
+         * @description Needs the scope `webhooks:write`.
+         *     Problems: `webhook_not_found` (404).
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last deliveries of a webhook, newest first
+         * @description Needs the scope `webhooks:read`.
+         *     Problems: `webhook_not_found` (404).
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries/{number}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a delivery once more, beside the line of the webhook
+         * @description Needs the scope `webhooks:write`.
+         *     Problems: `webhook_not_found` (404), `delivery_not_found` (404), `webhook_disabled` (409).
+         */
+        post: operations["redeliver"];
         delete?: never;
         options?: never;
         head?: never;
@@ -771,6 +895,13 @@ export interface components {
             created_at: string;
             expires_at: string | null;
         };
+        HoldPage: {
+            /** @constant */
+            object: "list";
+            items: components["schemas"]["Hold"][];
+            /** @description Send it as `after` for the next page; null at the end. */
+            next: string | null;
+        };
         Entry: {
             /** @constant */
             object: "entry";
@@ -875,6 +1006,80 @@ export interface components {
             /** @description Send it as `after` for the next page. */
             next: number;
         };
+        Webhook: {
+            /** @constant */
+            object: "webhook";
+            /** Format: uuid */
+            id: string;
+            url: string;
+            description: string | null;
+            types: (components["schemas"]["EventType"] | string)[] | null;
+            account: string | null;
+            kind: (components["schemas"]["TransferKind"] | string) | null;
+            /** @enum {string} */
+            status: "enabled" | "disabled";
+            /** @description paused: by a caller; gone: it answered 410; failing: it failed for days. */
+            disabled_reason: ("paused" | "gone" | "failing") | null;
+            disabled_at: string | null;
+            /** @description The last row of the journal that is done. */
+            journal_number: number;
+            /** @description Null: the next event has not failed. */
+            failing_since: string | null;
+            next_attempt_at: string | null;
+            /** @description Until then the secret before the last rotation signs too. */
+            previous_secret_until: string | null;
+            /** @description Only in the answers that make one: keep it. */
+            secret?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, microseconds.
+             */
+            created_at: string;
+        };
+        WebhookPage: {
+            /** @constant */
+            object: "list";
+            items: components["schemas"]["Webhook"][];
+            /** @description Send it as `after` for the next page; null at the end. */
+            next: string | null;
+        };
+        Delivery: {
+            /** @constant */
+            object: "delivery";
+            /** @description 1, 2, 3 … in the order of the deliveries of the webhook. */
+            number: number;
+            /** @description The `webhook-id` of the message. */
+            event_id: string;
+            type: string;
+            journal_number: number;
+            /**
+             * @description pending: it failed, or it is to be sent again.
+             * @enum {string}
+             */
+            state: "pending" | "delivered";
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description When it was tried last.
+             */
+            attempted_at: string;
+            /** @description The status of the last answer; null: there was none. */
+            answer_status: number | null;
+            /** @description Why the last attempt failed; null: it did not. */
+            error: ("status" | "timeout" | "connection" | "too_large" | "refused") | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, microseconds.
+             */
+            created_at: string;
+        };
+        DeliveryPage: {
+            /** @constant */
+            object: "list";
+            items: components["schemas"]["Delivery"][];
+            /** @description Send it as `after` for the next page; null at the end. */
+            next: string | null;
+        };
         Health: {
             status: string;
         };
@@ -889,7 +1094,7 @@ export interface components {
             code: components["schemas"]["ProblemCode"] | string;
             detail: string;
             request_id: string;
-            /** @description With invalid_request: each member that is wrong. */
+            /** @description The members of the request that are wrong, if some are. */
             errors?: components["schemas"]["ValidationError"][];
             /**
              * Format: uuid
@@ -904,6 +1109,7 @@ export interface components {
             failing?: string[];
         };
         AccountChange: {
+            type: components["schemas"]["EventType"] | string;
             account_number: string;
             currency: string;
             change_number: number;
@@ -920,13 +1126,15 @@ export interface components {
             sum: number;
         };
         /** @enum {string} */
+        EventType: "transfer.completed" | "transfer.failed" | "hold.opened" | "hold.captured" | "hold.voided" | "hold.expired" | "account.opened" | "account.updated";
+        /** @enum {string} */
         FailureCode: "hold_not_open" | "hold_expired" | "exceeds_hold" | "not_reversible" | "exceeds_original" | "source_not_found" | "destination_not_found" | "source_closed" | "destination_closed" | "source_frozen" | "destination_frozen" | "currency_mismatch" | "entry_number_mismatch" | "insufficient_funds" | "min_available_not_met" | "balance_out_of_bounds" | "group_failed" | "cannot_be_settled";
         /** @description At most 50 keys, each with a text of at most 500 characters; keys and values together at most 8192 bytes of UTF-8. */
         Metadata: {
             [key: string]: string;
         };
         /** @enum {string} */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "same_account" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -960,6 +1168,7 @@ export interface components {
             journal_number: number | null;
             /** @constant */
             dry_run?: true;
+            type: components["schemas"]["EventType"] | string;
             /** @description The source's entry; null where no money moved. */
             from_entry_number: number | null;
             /** @description The destination's entry. */
@@ -1092,11 +1301,42 @@ export interface components {
             description?: string | null;
             metadata?: components["schemas"]["Metadata"] | null;
         };
+        NewWebhook: {
+            /** @description An https URL of a public host; others are refused with url_not_allowed. */
+            url: string;
+            /** @description Only events of these types; null, the default: all. */
+            types?: ("transfer.completed" | "transfer.failed" | "hold.opened" | "hold.captured" | "hold.voided" | "hold.expired" | "account.opened" | "account.updated")[] | null;
+            /** @description Only events of this account; null, the default: all. */
+            account?: string | null;
+            /** @description Only transfers of this kind; null, the default: all, and changes of accounts. */
+            kind?: ("transfer" | "hold" | "capture" | "void" | "expiry" | "reversal") | null;
+            description?: string | null;
+        };
+        SecretRotation: {
+            /** @description Seconds for which the previous secret signs too; a day by default. 86400 by default. */
+            overlap?: number;
+        };
         TransferConditions: {
             /** @description The number of the source's last entry: nothing has changed since the caller read it. */
             from_entry_number?: number;
             /** @description The least available amount of the source afterwards, in minor units. */
             min_available_after?: number;
+        };
+        WebhookUpdate: {
+            /** @description An https URL of a public host; others are refused with url_not_allowed. */
+            url?: string;
+            /** @description Only events of these types; null, the default: all. */
+            types?: ("transfer.completed" | "transfer.failed" | "hold.opened" | "hold.captured" | "hold.voided" | "hold.expired" | "account.opened" | "account.updated")[] | null;
+            /** @description Only events of this account; null, the default: all. */
+            account?: string | null;
+            /** @description Only transfers of this kind; null, the default: all, and changes of accounts. */
+            kind?: ("transfer" | "hold" | "capture" | "void" | "expiry" | "reversal") | null;
+            description?: string | null;
+            /**
+             * @description enabled: continue where the webhook stopped.
+             * @enum {string}
+             */
+            status?: "enabled" | "disabled";
         };
     };
     responses: {
@@ -1150,6 +1390,8 @@ export interface components {
          *     `transfer_not_found`: There is no such transfer.
          *     `hold_not_found`: There is no such hold.
          *     `approval_not_found`: There is no such request for approval.
+         *     `webhook_not_found`: There is no such webhook.
+         *     `delivery_not_found`: There is no such delivery.
          */
         NotFound: {
             headers: {
@@ -1174,6 +1416,8 @@ export interface components {
          * @description `account_exists`: The account number is taken.
          *     `ledger_exists`: The name of the ledger is taken.
          *     `too_many_ledgers`: There are too many ledgers.
+         *     `too_many_webhooks`: There are too many webhooks.
+         *     `webhook_disabled`: The webhook is disabled.
          *     `account_closed`: The account is closed.
          *     `personal_data_erased`: The personal data of the account was erased.
          *     `account_not_empty`: There is money or a hold on the account.
@@ -1236,6 +1480,7 @@ export interface components {
         /**
          * @description `amount_not_positive`: The amount must be positive.
          *     `same_account`: Source and destination are the same account.
+         *     `url_not_allowed`: Webhooks cannot be sent to this URL.
          *     `immutable_field`: This field cannot be changed.
          *     `idempotency_key_reused`: The idempotency key was used for another request.
          *     `group_too_large`: More transfers at once than may wait.
@@ -1336,6 +1581,8 @@ export interface operations {
     listLedgers: {
         parameters: {
             query?: {
+                /** @description Ascending or descending. */
+                order?: "asc" | "desc";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -1468,8 +1715,12 @@ export interface operations {
     listAccounts: {
         parameters: {
             query?: {
+                status?: "open" | "receive_only" | "frozen" | "closed";
+                currency?: components["schemas"]["Currency"];
                 /** @description key:value; a key alone is refused with filter_too_wide. */
                 metadata?: string;
+                /** @description Ascending or descending. */
+                order?: "asc" | "desc";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -1726,6 +1977,11 @@ export interface operations {
             query?: {
                 /** @description Selects one of the accounts of @external. */
                 currency?: components["schemas"]["Currency"];
+                /** @description Settled at or after. */
+                since?: string & (unknown & unknown);
+                /** @description Settled before. */
+                until?: string & (unknown & unknown);
+                /** @description Which comes first. */
                 order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
@@ -1870,7 +2126,17 @@ export interface operations {
                 account?: string;
                 /** @description Needed with @external. Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
                 currency?: components["schemas"]["Currency"];
+                /** @description hold, capture: Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
+                kind?: "transfer" | "hold" | "capture" | "void" | "expiry" | "reversal";
                 status?: "pending" | "completed" | "failed";
+                /** @description Only failed transfers have one. */
+                failure_code?: "hold_not_open" | "hold_expired" | "exceeds_hold" | "not_reversible" | "exceeds_original" | "source_not_found" | "destination_not_found" | "source_closed" | "destination_closed" | "source_frozen" | "destination_frozen" | "currency_mismatch" | "entry_number_mismatch" | "insufficient_funds" | "min_available_not_met" | "balance_out_of_bounds" | "group_failed" | "cannot_be_settled";
+                /** @description At least this amount. Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
+                amount_min?: number;
+                /** @description At most this amount. Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
+                amount_max?: number;
+                /** @description Exactly this text. Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
+                description?: string;
                 request_id?: string;
                 /** @description The transfers of one request. */
                 group_id?: string;
@@ -1882,6 +2148,8 @@ export interface operations {
                 since?: string & (unknown & unknown);
                 /** @description Accepted before. */
                 until?: string & (unknown & unknown);
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -2095,6 +2363,54 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Transfer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listHolds: {
+        parameters: {
+            query?: {
+                /** @description The account whose money is reserved. */
+                account?: string;
+                /** @description All but failed ones by default. Other states than pending need account. */
+                state?: "pending" | "failed" | "open" | "captured" | "voided" | "expired";
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
+                /** @description The largest number of items: 1 to 1000, 50 by default. */
+                limit?: number;
+                /** @description The `next` of the previous page. */
+                after?: string;
+            };
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: HoldPage. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldPage"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -2379,6 +2695,8 @@ export interface operations {
         parameters: {
             query?: {
                 state?: "pending" | "approved" | "rejected" | "expired";
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -2531,6 +2849,8 @@ export interface operations {
             query?: {
                 /** @description true: only refusals; false: only administration. */
                 refused?: "true" | "false";
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -2673,8 +2993,14 @@ export interface operations {
     listEvents: {
         parameters: {
             query?: {
-                /** @description The number of the last event received: the `next` of the previous page. */
+                /** @description The number of the last event received: the `next` of the previous page. end: only later events. */
                 after?: string;
+                /** @description Only events of these types, separated by commas: transfer.completed, transfer.failed, hold.opened, hold.captured, hold.voided, hold.expired, account.opened, account.updated. */
+                types?: string;
+                /** @description Only events of this account: its transfers in both directions, and its changes. */
+                account?: string;
+                /** @description Only transfers of this kind. */
+                kind?: "transfer" | "hold" | "capture" | "void" | "expiry" | "reversal";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
             };
@@ -2707,6 +3033,378 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description The largest number of items: 1 to 1000, 50 by default. */
+                limit?: number;
+                /** @description The `next` of the previous page. */
+                after?: string;
+            };
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: WebhookPage. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+                /** @description One key names one request, permanently. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Created: Webhook. */
+            201: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path: {
+                /**
+                 * @description The id in an earlier answer.
+                 * @example 01935d1c-8f2b-7c3a-9a41-000000000020
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: Webhook. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path: {
+                /**
+                 * @description The id in an earlier answer.
+                 * @example 01935d1c-8f2b-7c3a-9a41-000000000020
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path: {
+                /**
+                 * @description The id in an earlier answer.
+                 * @example 01935d1c-8f2b-7c3a-9a41-000000000020
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookUpdate"];
+            };
+        };
+        responses: {
+            /** @description OK: Webhook. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+                /** @description One key names one request, permanently. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description The id in an earlier answer.
+                 * @example 01935d1c-8f2b-7c3a-9a41-000000000020
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SecretRotation"];
+            };
+        };
+        responses: {
+            /** @description OK: Webhook. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description The largest number of items: 1 to 1000, 50 by default. */
+                limit?: number;
+                /** @description The `next` of the previous page. */
+                after?: string;
+            };
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path: {
+                /**
+                 * @description The id in an earlier answer.
+                 * @example 01935d1c-8f2b-7c3a-9a41-000000000020
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: DeliveryPage. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path: {
+                /** @description The id in an earlier answer. */
+                id: string;
+                /** @description The number of a delivery. */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted: Delivery. */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];

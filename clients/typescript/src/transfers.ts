@@ -7,6 +7,7 @@ import type {
   Approval,
   Group,
   Hold,
+  HoldsQuery,
   NewCapture,
   NewHold,
   NewReversal,
@@ -95,6 +96,15 @@ export class Holds {
   async get(id: string, options: RequestOptions = {}): Promise<Hold> {
     const params = { path: { id } };
     return await dataOf(this.#http.api.GET('/holds/{id}', { ...this.#http.repeatable(options), params }));
+  }
+
+  /** Holds, the newest first. */
+  list(query: HoldsQuery = {}, options: RequestOptions = {}): List<Hold> {
+    return new List((after) =>
+      dataOf(
+        this.#http.api.GET('/holds', { ...this.#http.repeatable(options), params: { query: continued(query, after) } }),
+      ),
+    );
   }
 
   /** Moves held money: what remains, or an `amount` of it. */

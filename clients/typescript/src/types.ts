@@ -41,6 +41,7 @@ export type BalanceQuery = Query<'/accounts/{account_number}/balance'>;
 export type DeliveriesQuery = Query<'/webhooks/{id}/deliveries'>;
 export type EntriesQuery = Query<'/accounts/{account_number}/entries'>;
 export type EventsQuery = Query<'/events'>;
+export type HoldsQuery = Query<'/holds'>;
 export type LedgersQuery = Query<'/ledgers'>;
 export type StatementQuery = Query<'/accounts/{account_number}/statements/{month}'>;
 export type TransfersQuery = Query<'/transfers'>;
