@@ -20,6 +20,7 @@ export const PROBLEMS: { readonly [Code in ProblemCode]: Retry } = {
   invalid_request: 'never',
   malformed_http: 'never',
   filter_too_wide: 'never',
+  url_not_allowed: 'never',
   unauthorized: 'never',
   foreign_origin: 'never',
   insufficient_scope: 'never',
