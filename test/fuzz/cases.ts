@@ -127,6 +127,7 @@ const CURSORS: Readonly<Record<string, readonly string[]>> = {
   '/ledgers': ['main', FIXTURE_LEDGER],
   '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
   '/approvals': [NOWHERE_ID],
+  '/holds': [NOWHERE_ID],
   '/audit-log': [NOWHERE_ID],
   '/transfers': ['settled', 'pending'].map((stage) =>
     Buffer.from(

@@ -123,7 +123,8 @@ function mayReadAll(target: string): boolean {
     query.get('status') === 'pending' ||
     ['account', 'since', 'request_id', 'group_id', 'parent_id'].some((name) => query.has(name));
   const unindexed = ['currency', 'amount_min', 'amount_max', 'description', 'state'];
-  return !isBounded && (metadata !== null || unindexed.some((name) => query.has(name)));
+  const isCommonKind = ['hold', 'capture'].includes(query.get('kind') ?? '');
+  return !isBounded && (metadata !== null || isCommonKind || unindexed.some((name) => query.has(name)));
 }
 
 /** Names of members and of parameters that the caller chose are quoted; their text is the caller's own. */
