@@ -1,5 +1,5 @@
--- Indexes of lists. None of them has a row for a completed transfer, hold or capture that had none before, and settlement changes
--- none of their columns in accounts: docs/decisions/0037-lists.md has what they cost.
+-- Indexes of lists. Completed transfers, holds and captures have no further row in them, and settlement changes none of their
+-- columns in accounts. docs/decisions/0037-lists.md has what they cost nevertheless.
 
 -- An account's open holds in the order of their ids, as they are listed. Nothing looked for them by currency.
 drop index holds_open;
