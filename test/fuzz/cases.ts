@@ -3,7 +3,15 @@
 import * as fc from 'fast-check';
 import type { Credential } from './credentials.ts';
 import { type Json, mutate, mutation, render, valid } from './json-text.ts';
-import { FIXTURE_LEDGER, ID_TOKENS, knownText, NOWHERE_ID, edgeCaseLiteral, pathText } from './edge-cases.ts';
+import {
+  FIXTURE_LEDGER,
+  ID_TOKENS,
+  knownText,
+  NOWHERE_ID,
+  edgeCaseLiteral,
+  pathText,
+  WEBHOOK_TOKENS,
+} from './edge-cases.ts';
 import {
   type Header,
   byteMutation,
@@ -129,6 +137,7 @@ const CURSORS: Readonly<Record<string, readonly string[]>> = {
   '/approvals': [NOWHERE_ID],
   '/holds': [NOWHERE_ID],
   '/audit-log': [NOWHERE_ID],
+  '/webhooks': [NOWHERE_ID],
   '/transfers': ['settled', 'pending'].map((stage) =>
     Buffer.from(
       JSON.stringify(
@@ -184,7 +193,7 @@ function withType(headers: readonly Header[], body: string | null): Case['header
   return body === null || present.has('content-type') ? headers : [['Content-Type', 'application/json'], ...headers];
 }
 
-const TOKEN = new RegExp(ID_TOKENS.join('|'), 'gi');
+const TOKEN = new RegExp([...ID_TOKENS, ...WEBHOOK_TOKENS].join('|'), 'gi');
 const KEY_TOKEN = /~\w+~/g;
 
 /** The bytes to send. */

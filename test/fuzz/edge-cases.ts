@@ -20,6 +20,8 @@ export const ID_TOKENS = [
   '~transfer2~',
   '~hold3~',
 ] as const;
+/** Of webhooks. Cases delete all but the first. */
+export const WEBHOOK_TOKENS = ['~webhook0~', '~webhook1~', '~webhook2~', '~webhook3~', '~webhook4~'] as const;
 /** Of nothing. */
 export const NOWHERE_ID = '0192f0c4-0000-7000-8000-00000000000f';
 
@@ -114,6 +116,8 @@ export function knownText(name: string, schema: Schema): fc.Arbitrary<string> {
     case 'since':
     case 'until':
       return instant;
+    case 'url':
+      return fc.oneof({ arbitrary: fc.constant('https://hooks.example.com/x'), weight: 3 }, text(schema));
     case 'group_id':
     case 'parent_id':
       return fc.constantFrom(...ID_TOKENS, NOWHERE_ID, NOWHERE_ID.toUpperCase());
@@ -133,6 +137,11 @@ export function pathText(name: string, path: string): fc.Arbitrary<string> {
       { arbitrary: account, weight: path === '/accounts/{account_number}' ? 0 : 4 },
       { arbitrary: fc.stringMatching(/^[A-Za-z0-9._-]{1,34}$/), weight: 1 },
     );
+  }
+  if (name === 'number') return fc.constantFrom('0', '1', '999999999999999');
+  if (path.startsWith('/webhooks')) {
+    const [first, ...others] = WEBHOOK_TOKENS;
+    return fc.constantFrom(...(path === '/webhooks/{id}' ? others : [first]), '~transfer0~', NOWHERE_ID);
   }
   return fc.constantFrom(...ID_TOKENS, NOWHERE_ID);
 }

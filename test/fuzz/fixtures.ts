@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { awaitFinal, request } from '../support/service.ts';
 import type { Ids } from './cases.ts';
-import { ACCOUNTS, FIXTURE_CURRENCY, FIXTURE_LEDGER } from './edge-cases.ts';
+import { ACCOUNTS, FIXTURE_CURRENCY, FIXTURE_LEDGER, WEBHOOK_TOKENS } from './edge-cases.ts';
 
 const RICH = 10 ** 12;
 const LARGE = 10 ** 9;
@@ -55,7 +55,11 @@ export async function setUp(service: { url: string }): Promise<Ids> {
     String((await post(`${there}/transfers`, between, 200))['id']),
     String((await post(`${there}/holds`, between, 200))['id']),
   ];
+  const hook = { url: 'https://hooks.example.com', account: 'NOSUCH' };
+  const hooks: [string, string][] = [];
+  for (const token of WEBHOOK_TOKENS) hooks.push([token, String((await post('/webhooks', hook, 201))['id'])]);
   return new Map([
+    ...hooks,
     ['~transfer0~', transfer0],
     ['~transfer1~', transfer1],
     ['~transfer2~', transfer2],

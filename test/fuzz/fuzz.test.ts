@@ -7,7 +7,7 @@ import { createDatabase } from '../support/database.ts';
 import { startService } from '../support/service.ts';
 import { FULL_QUEUE_ENV, fuzz, FUZZ_ENV, renderViolation } from './run.ts';
 
-const CASES = 2000;
+const CASES = 4000;
 const SEED = 2026;
 
 for (const seed of [SEED, randomInt(2 ** 31)]) {

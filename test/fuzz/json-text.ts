@@ -55,7 +55,12 @@ export function valid(schema: Schema, schemas: Schemas, name = ''): fc.Arbitrary
         .chain((items) =>
           fc
             .oneof({ arbitrary: fc.constant(1), weight: 60 }, { arbitrary: fc.constant(40), weight: 1 })
-            .map((times): Json => ({ kind: 'list', items: Array.from({ length: times }, () => items).flat() })),
+            .map((times): Json => ({
+              kind: 'list',
+              items: Array.from({ length: times }, () => items)
+                .flat()
+                .slice(0, schema.maxItems),
+            })),
         );
     case 'object':
       return schema.properties ? validObject(schema, schemas) : validRecord(schema, schemas);

@@ -80,6 +80,8 @@ export class Stored {
   /** Records what an answer reports as stored. `ownLedger`: the one of paths that name none. */
   note(operation: Operation, { headers, path, ownLedger }: Noted, answer: Answer): void {
     if (answer.status >= 300 || NO_BODY_STORED.test(operation.name)) return;
+    // Webhooks are no part of the books.
+    if (operation.path.startsWith('/webhooks')) return;
     const ledger = ledgerOf(path) ?? ownLedger;
     if (operation.name.startsWith('DELETE')) {
       const isErasure = operation.path.endsWith('/personal-data');
