@@ -32,7 +32,7 @@ import { closeGently, createHttpServer, type ServerOptions } from './http/server
 import { StreamSlots } from './http/stream.ts';
 import { ListenerTls } from './http/tls.ts';
 import { WebhookSender } from './webhooks/sender.ts';
-import { resolveName } from './webhooks/target.ts';
+import { resolveAnyName, resolvePublicName } from './webhooks/target.ts';
 
 /**
  * For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short
@@ -225,11 +225,12 @@ function createWebhookSender(
   config: Config,
   { pool, metrics, logger }: { pool: ConnectionPool; metrics: Metrics; logger: Logger },
 ): WebhookSender {
+  const { webhooksAllowPrivate: allowPrivate } = config;
   return new WebhookSender({
     pool,
     logger,
     renderEvent,
-    rules: { allowPrivate: config.webhooksAllowPrivate, resolve: resolveName },
+    rules: { allowPrivate, resolve: allowPrivate ? resolveAnyName : resolvePublicName },
     claimMs: config.orphanedAfterMs,
     renewMs: config.heartbeatMs,
     onAttempt: metrics.webhookAttempt.bind(metrics),

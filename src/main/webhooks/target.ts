@@ -1,11 +1,12 @@
 // Which targets webhooks may have. A caller chooses the URL, so it must not lead into the network of the service: names
 // are resolved once for each connection, and the addresses that were checked are those that are connected to.
 import type { LookupAddress } from 'node:dns';
-import { lookup as resolveByDns } from 'node:dns/promises';
+import { lookup, Resolver } from 'node:dns/promises';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 
 /** Longer URLs are no addresses of receivers. */
 export const URL_LENGTH_MAX = 2048;
+const DNS_TIMEOUT_MS = 3000;
 
 const REFUSED_IPV4: readonly [string, number][] = [
   ['0.0.0.0', 8], // this network
@@ -54,7 +55,21 @@ export type TargetRules = {
   readonly resolve: (name: string) => Promise<readonly LookupAddress[]>;
 };
 
-export const resolveName: TargetRules['resolve'] = async (name) => await resolveByDns(name, { all: true });
+/**
+ * Resolves names of the public Internet. The system's own look-up would take one of the few threads of the process, which
+ * write the log as well: some slow name servers would hold all of them.
+ */
+export const resolvePublicName: TargetRules['resolve'] = async (name) => {
+  const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 });
+  const [ipv4, ipv6] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
+  if (ipv4.status === 'rejected' && ipv6.status === 'rejected') throw ipv4.reason;
+  return [ipv4, ipv6].flatMap((answer, index) =>
+    answer.status === 'fulfilled' ? answer.value.map((address) => ({ address, family: index === 0 ? 4 : 6 })) : [],
+  );
+};
+
+/** Resolves any name as the system does, such as localhost. */
+export const resolveAnyName: TargetRules['resolve'] = async (name) => await lookup(name, { all: true });
 
 /** The target may not be connected to. */
 export class TargetRefusedError extends Error {}

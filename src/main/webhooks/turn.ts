@@ -11,7 +11,7 @@ import { type EventJson, renderMessage, signMessage, type WebhookMessage } from 
 import type { Post, PostError, PostResult } from './post.ts';
 
 /** After so many messages, another endpoint may have its turn. */
-const MESSAGES_MAX = 100;
+const MESSAGES_MAX = 500;
 /** What a process that dies may have sent and not written. */
 const UNWRITTEN_MAX = 20;
 const UNWRITTEN_MS = 250;
