@@ -13,8 +13,8 @@ const ENV = {
   THREADS: '2',
   LOG_LEVEL: 'debug',
   WEBHOOK_TARGETS: 'any',
-  HEARTBEAT_MS: '100',
-  ORPHANED_AFTER_MS: '1000',
+  HEARTBEAT_MS: '200',
+  ORPHANED_AFTER_MS: '5000',
 };
 const NO_SUCH = '01a215bb-257a-7d72-8929-6b781d8cb553';
 

@@ -177,7 +177,9 @@ export async function recordProgress(
       with held as (
         update webhook_cursors
         set journal_number = $4::bigint, position = $5::integer, delivery_number = $6::bigint, attempts = $7::integer,
-          failing_since = $8::timestamptz, next_attempt_at = coalesce($9::timestamptz, '-infinity')
+          failing_since = $8::timestamptz,
+          -- What a caller changed meanwhile may let the next attempt succeed.
+          next_attempt_at = case when changed then now() else coalesce($9::timestamptz, '-infinity') end
         where ledger_id = $1::integer and endpoint_id = $2::uuid and claimed_by = $3::uuid
         returning ledger_id, endpoint_id
       ), written as (

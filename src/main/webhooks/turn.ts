@@ -48,6 +48,7 @@ export class Turn {
   readonly #abort: AbortSignal;
   readonly #isStopping: () => boolean;
   #state: claims.LineState;
+  #written: claims.LineState;
   #attempts: claims.Attempt[] = [];
   #writtenAt = performance.now();
   #sent = 0;
@@ -60,6 +61,7 @@ export class Turn {
     this.#parts = parts;
     this.#line = line;
     this.#state = line.state;
+    this.#written = line.state;
     this.#abort = abort;
     this.#isStopping = isStopping;
   }
@@ -69,12 +71,11 @@ export class Turn {
     await this.#sendRequested();
     const { nextAttemptAt } = this.#line.state;
     if (nextAttemptAt !== null && nextAttemptAt > this.#parts.now()) return;
-    const before = this.#state;
     while (!this.#isOver()) {
       const events = await loadEvents(this.#parts.pool, this.#line.ledger, this.#state.journalNumber, PAGE);
       if (events.length === 0 || !(await this.#sendEvents(events))) break;
     }
-    if (this.#state !== before) await this.#write();
+    if (this.#state !== this.#written) await this.#write();
   }
 
   #isOver(): boolean {
@@ -169,6 +170,7 @@ export class Turn {
     const { pool, holder } = this.#parts;
     const attempts = this.#attempts;
     this.#attempts = [];
+    this.#written = this.#state;
     const isHeld = await claims.recordProgress(pool, this.#line, { holder, state: this.#state, attempts });
     this.#writtenAt = performance.now();
     return isHeld;
