@@ -1,6 +1,7 @@
 // The reader of the feed, on connections that the test makes and breaks: it resumes after the last event, and detects a
-// journal whose rows do not follow each other.
+// journal whose rows do not follow each other, or do not agree with their hashes.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import {
   ChainError,
@@ -12,17 +13,55 @@ import {
 import { Chain, type Connect, follow, type FollowOptions, type Position } from '../../clients/typescript/src/feed.ts';
 import { CLOCK } from '../../clients/typescript/src/retry.ts';
 
-type Row = { journal_number: number; previous_hash: string; hash: string };
+type Row = {
+  ledger: string;
+  journal_number: number;
+  settled_at: string;
+  hash: string;
+  previous_hash: string;
+  digest: string;
+  transfer_count: number;
+  change_count: number;
+  transfers: object[];
+  account_changes: object[];
+};
 /** How a connection ends after its text. */
 type Ending = 'end' | 'cut' | 'silence';
 
-const hashOf = (number: number): string => (number === 0 ? '0' : String(number % 10)).repeat(64);
-const row = (number: number, more: Partial<Row> = {}): Row => ({
-  journal_number: number,
-  previous_hash: hashOf(number - 1),
-  hash: hashOf(number),
-  ...more,
-});
+const NO_HASH = '0'.repeat(64);
+const OTHER_HASH = 'f'.repeat(64);
+
+/** A row with a true hash. */
+function seal(row: Omit<Row, 'hash'>): Row {
+  const micros = Temporal.Instant.from(row.settled_at).epochNanoseconds / 1000n;
+  const hash = createHash('sha256')
+    .update(row.previous_hash, 'hex')
+    .update(`${row.ledger}|${row.journal_number}|${micros}|${row.transfer_count}|${row.change_count}`)
+    .update(row.digest, 'hex')
+    .digest('hex');
+  return { ...row, hash };
+}
+
+/** A row of the journal, with changes that its hash covers. */
+function row(number: number, more: Partial<Omit<Row, 'hash'>> = {}): Row {
+  return seal({
+    ledger: 'läden',
+    journal_number: number,
+    settled_at: '2026-11-05T10:00:00.25Z',
+    previous_hash: hashOf(number - 1),
+    digest: '9e'.repeat(32),
+    transfer_count: 2,
+    change_count: 1,
+    transfers: [{}, {}],
+    account_changes: [{}],
+    ...more,
+  });
+}
+
+function hashOf(number: number): string {
+  return number === 0 ? NO_HASH : row(number).hash;
+}
+
 const render = (event: Row): string =>
   `id: ${event.journal_number}\nevent: settled\ndata: ${JSON.stringify(event)}\n\n`;
 const positionOf = (number: number): Position => ({ journal_number: number, hash: hashOf(number) });
@@ -152,14 +191,17 @@ test('client feed: break closes the connection', async () => {
 });
 
 const TAMPERED: Record<string, { rows: Row[]; after?: Position | number }> = {
-  'the hash of a row was changed': { rows: [row(1), row(2, { hash: hashOf(9) }), row(3)] },
-  'the previous hash of a row was changed': { rows: [row(1), row(2, { previous_hash: hashOf(9) })] },
+  'a row was rewritten with its hash': { rows: [row(1), row(2, { digest: OTHER_HASH }), row(3)] },
+  'the previous hash of a row was changed': { rows: [row(1), row(2, { previous_hash: OTHER_HASH })] },
   'a row was removed': { rows: [row(1), row(3)] },
   'a row was removed, and the chain made anew': { rows: [row(1), row(3, { previous_hash: hashOf(1) })] },
   'a row comes again': { rows: [row(1), row(1)] },
   'two rows were exchanged': { rows: [row(2), row(1)] },
-  'the first row has a predecessor': { rows: [row(1, { previous_hash: hashOf(9) })] },
-  'the journal was rewritten since it was read': { rows: [row(8, { previous_hash: hashOf(9) })], after: positionOf(7) },
+  'the first row has a predecessor': { rows: [row(1, { previous_hash: OTHER_HASH })] },
+  'the journal was rewritten since it was read': {
+    rows: [row(8, { previous_hash: OTHER_HASH })],
+    after: positionOf(7),
+  },
 };
 
 for (const [what, { rows, after = 0 }] of Object.entries(TAMPERED)) {
@@ -171,16 +213,81 @@ for (const [what, { rows, after = 0 }] of Object.entries(TAMPERED)) {
   });
 }
 
+const CHANGED: Record<string, Partial<Row>> = {
+  'the ledger': { ledger: 'laden' },
+  'the time': { settled_at: '2026-11-05T10:00:00.250001Z' },
+  'the form of the time': { settled_at: 'yesterday' },
+  'the hash': { hash: OTHER_HASH },
+  'the digest': { digest: OTHER_HASH },
+  'the length of the digest': { digest: '9e' },
+  'a transfer and their number': { transfer_count: 1, transfers: [{}] },
+  'a change and their number': { change_count: 0, account_changes: [] },
+};
+
+for (const [what, change] of Object.entries(CHANGED)) {
+  for (const [reader, options] of Object.entries({
+    'a whole feed': {},
+    'a feed with a filter': { filtered: true },
+    'a feed after a number alone': { after: 1 },
+  })) {
+    test(`client feed: in ${reader}, the hash is wrong where ${what} was changed`, async () => {
+      const { connect } = connections([{ text: render({ ...row(2), ...change }), ending: 'silence' }]);
+      await assert.rejects(read(connect, 1, { after: positionOf(1), ...options }), (error) => {
+        assert.ok(error instanceof ChainError);
+        assert.equal(error.journalNumber, 2);
+        assert.match(error.message, /: the hash is/);
+        return true;
+      });
+    });
+  }
+}
+
+const INCOMPLETE: Record<string, Partial<Row>> = {
+  transfers: { transfers: [{}] },
+  'account changes': { account_changes: [] },
+};
+
+for (const [what, change] of Object.entries(INCOMPLETE)) {
+  test(`client feed: ${what} that are missing in an event are detected, unless there is a filter`, async () => {
+    const text = render({ ...row(1), ...change });
+    const whole = connections([{ text, ending: 'silence' }]);
+    await assert.rejects(read(whole.connect, 1), (error) => {
+      assert.ok(error instanceof ChainError);
+      assert.match(error.message, new RegExp(`the number of ${what} is`));
+      return true;
+    });
+    const filtered = connections([{ text, ending: 'silence' }]);
+    assert.deepEqual(await read(filtered.connect, 1, { filtered: true }), [1]);
+  });
+}
+
+test('client feed: the row of an administrative act has no records', async () => {
+  const act = row(1, { transfer_count: 0, transfers: [], change_count: 1, account_changes: [] });
+  const { connect } = connections([{ text: render(act), ending: 'silence' }]);
+  assert.deepEqual(await read(connect, 1), [1]);
+});
+
+test('client feed: hashes cover times to the microsecond, however many digits they have', async () => {
+  for (const fraction of ['', '.1', '.000001', '.000010', '.123456', '.999999']) {
+    const timed = row(1, { settled_at: `2026-11-05T10:00:00${fraction}Z` });
+    const { connect } = connections([{ text: render(timed), ending: 'silence' }]);
+    assert.deepEqual(await read(connect, 1), [1]);
+  }
+});
+
 test('client feed: the chain is verified across connections', async () => {
   const { connect } = connections([
     { text: render(row(1)), ending: 'cut' },
-    { text: render(row(2, { previous_hash: hashOf(9) })), ending: 'silence' },
+    { text: render(row(2, { previous_hash: OTHER_HASH })), ending: 'silence' },
   ]);
-  await assert.rejects(read(connect, 2), /Row 2 of the journal: the previous hash is 9{64}, expected 1{64}/);
+  await assert.rejects(
+    read(connect, 2),
+    new RegExp(`Row 2 of the journal: the previous hash is ${OTHER_HASH}, expected ${hashOf(1)}`),
+  );
 });
 
 test('client feed: after a number alone, the first event is taken as it is', async () => {
-  const { connect } = connections([{ text: render(row(8, { previous_hash: hashOf(9) })), ending: 'silence' }]);
+  const { connect } = connections([{ text: render(row(8, { previous_hash: OTHER_HASH })), ending: 'silence' }]);
   assert.deepEqual(await read(connect, 1, { after: 7 }), [8]);
 });
 

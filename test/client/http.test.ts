@@ -1,5 +1,6 @@
 // What the client sends, and what it makes of answers, with a fetch of the test's.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import {
   ApprovalPendingError,
@@ -281,7 +282,20 @@ test('client: the feed is asked for after a position, and is nothing but a strea
   const events = (text: string, type = 'text/event-stream'): Response =>
     new Response(text, { headers: { 'Content-Type': type } });
   const hash = 'a'.repeat(64);
-  const event = { journal_number: 8, previous_hash: hash, hash: 'b'.repeat(64) };
+  const event = {
+    ledger: 'shop',
+    journal_number: 8,
+    settled_at: '1970-01-01T00:00:00.000007Z',
+    hash: createHash('sha256')
+      .update(Buffer.concat([Buffer.from(hash, 'hex'), Buffer.from('shop|8|7|0|1'), Buffer.from(hash, 'hex')]))
+      .digest('hex'),
+    previous_hash: hash,
+    digest: hash,
+    transfer_count: 0,
+    change_count: 1,
+    transfers: [],
+    account_changes: [],
+  };
   const { client, sent } = clientOf(
     [() => events(`id: 8\nevent: settled\ndata: ${JSON.stringify(event)}\n\n`), () => events('<html>', 'text/html')],
     { ledger: 'shop', key: 'gp_1_x' },

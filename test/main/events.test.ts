@@ -1,5 +1,6 @@
 // GET /events: the feed, page by page and live. The received events are compared with the database, row by row.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { before, test } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -44,7 +45,18 @@ async function journalNumber(): Promise<number> {
   return Number(head?.number);
 }
 
-test('events: an event has all that its row of the journal covers, and the rows are a chain', async () => {
+/** As the documents describe it. */
+function hashOf(event: FeedEvent): string {
+  const { ledger, journal_number: number, transfer_count: transfers, change_count: changes } = event;
+  const micros = Temporal.Instant.from(event.settled_at).epochNanoseconds / 1000n;
+  return createHash('sha256')
+    .update(event.previous_hash, 'hex')
+    .update([ledger, number, micros, transfers, changes].join('|'))
+    .update(event.digest, 'hex')
+    .digest('hex');
+}
+
+test('events: an event has all that its row covers, and the rows are a chain of hashes', async () => {
   const before = await journalNumber();
   const paid = await post('/transfers', {
     from_account: 'ANN',
@@ -86,6 +98,11 @@ test('events: an event has all that its row of the journal covers, and the rows 
   let previous = '0'.repeat(64);
   for (const item of all.items) {
     assert.equal(item.previous_hash, previous);
+    assert.equal(item.hash, hashOf(item));
+    assert.deepEqual(
+      [item.ledger, item.transfer_count, item.change_count],
+      ['main', item.transfers.length, item.account_changes.length],
+    );
     previous = item.hash;
   }
   const [head] = await database.query<{ hash: string }>(`select encode(hash, 'hex') as hash from journal_head`);

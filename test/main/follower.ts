@@ -20,10 +20,14 @@ const feedTransfer = z.looseObject({
 
 const feedEvent = z.strictObject({
   object: z.literal('event'),
+  ledger: z.string(),
   journal_number: z.int(),
   settled_at: z.iso.datetime(),
   hash: z.hash('sha256'),
   previous_hash: z.hash('sha256'),
+  digest: z.hash('sha256'),
+  transfer_count: z.int(),
+  change_count: z.int(),
   transfers: z.array(feedTransfer),
   account_changes: z.array(
     z.strictObject({

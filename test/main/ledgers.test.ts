@@ -126,8 +126,8 @@ const MONEY = new Set(
   `amount balance held overdraft_limit available captured released remaining opening_balance closing_balance total_in
    total_out positive negative sum`.split(/\s+/),
 );
-/** They have the name of the ledger in them, by way of the journal. */
-const HASHES = new Set(['hash', 'previous_hash']);
+/** They cover the name of the ledger, or what differs between the two. */
+const HASHES = new Set(['hash', 'previous_hash', 'digest']);
 
 /** What the same request would show of the other ledger: with its name, and its share of the money. */
 function translate(value: unknown, key: string): unknown {

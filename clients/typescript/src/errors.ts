@@ -156,7 +156,10 @@ export class ApprovalPendingError extends GopherPayError {
   }
 }
 
-/** The journal is not the one that was read before: it was rewritten, or is that of an older backup. */
+/**
+ * The journal is not the one that was read before: it was rewritten, or is that of an older backup. Or an event does
+ * not agree with its hash. The message says which part is wrong.
+ */
 export class ChainError extends GopherPayError {
   override readonly name = 'ChainError';
   readonly retry = 'never';

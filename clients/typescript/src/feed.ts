@@ -1,5 +1,5 @@
 // Reads the feed of a ledger as Server-Sent Events, for as long as the caller wants: reconnects, resumes after the last
-// event, and verifies that each row of the journal follows the one before it.
+// event, and verifies the hash of each row of the journal, and that it follows the one before it.
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { ChainError, ConnectionError, GopherPayError, UnexpectedAnswerError } from './errors.ts';
 import { parseJson } from './json.ts';
@@ -22,10 +22,12 @@ export type FollowOptions = {
 export type Connect = (after: number, signal: AbortSignal) => Promise<Response>;
 
 /**
- * Verifies that each event is the row that follows the one before: its number is the next one, and its `previous_hash`
- * is the hash of that row. So a reader that keeps its position detects a journal that was rewritten, restored from an
- * older backup, or has a gap. The hash itself cannot be recomputed: it also covers fields that events do not have.
- * A filter leaves rows out; then only events that follow each other directly can be compared.
+ * Verifies that each event is the row that follows the one before: its number is the next one, its `previous_hash` is
+ * the hash of that row, its own hash is right, and it has as many transfers and account changes as the row covers. So a
+ * reader that keeps its position detects a journal that was rewritten, restored from an older backup, or has a gap.
+ * The digest, which the hash covers, cannot be recomputed: it covers fields that events do not have.
+ * A filter leaves rows and records out. Then every hash is verified, but only events that follow each other directly are
+ * compared, and records are not counted.
  */
 export class Chain {
   readonly #filtered: boolean;
@@ -45,8 +47,9 @@ export class Chain {
     return this.#number;
   }
 
-  /** Takes the next event. Throws a ChainError if it does not follow. */
-  add({ journal_number: number, previous_hash: found, hash }: JournalEvent): void {
+  /** Takes the next event, one at a time. Throws a ChainError if it does not follow, or does not agree with its hash. */
+  async add(event: JournalEvent): Promise<void> {
+    const { journal_number: number, previous_hash: found, hash } = event;
     const next = this.#number + 1;
     if (number < next || (number > next && !this.#filtered)) {
       throw new ChainError(next, 'the number', { expected: next, found: number });
@@ -54,6 +57,9 @@ export class Chain {
     if (number === next && this.#hash !== null && found !== this.#hash) {
       throw new ChainError(number, 'the previous hash', { expected: this.#hash, found });
     }
+    const expected = await hashOf(event);
+    if (hash !== expected) throw new ChainError(number, 'the hash', { expected, found: hash });
+    if (!this.#filtered) checkCounts(event);
     this.#number = number;
     this.#hash = hash;
   }
@@ -63,6 +69,43 @@ export class Chain {
     if (number <= this.#number) return;
     this.#number = number;
     this.#hash = null;
+  }
+}
+
+/** The hash of a row, from all that it covers. The service computes it in the same way. */
+async function hashOf(event: JournalEvent): Promise<string> {
+  const { ledger, journal_number: number, settled_at: settledAt, transfer_count: transfers, change_count } = event;
+  const text = [ledger, number, microsecondsOf(settledAt), transfers, change_count].join('|');
+  const bytes = [...bytesOf(event.previous_hash), ...new TextEncoder().encode(text), ...bytesOf(event.digest)];
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes)));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Since 1970. A Date would have milliseconds only. */
+function microsecondsOf(instant: string): number {
+  const [, seconds = '', fraction = ''] = /^([^.]*)(?:\.(\d{1,6}))?Z$/.exec(instant) ?? [];
+  return Date.parse(`${seconds}Z`) * 1000 + Number(fraction.padEnd(6, '0'));
+}
+
+function bytesOf(hexadecimal: string): number[] {
+  return Array.from(hexadecimal.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+}
+
+/** Throws a ChainError if an event without a filter does not have all records that its row covers. */
+function checkCounts({
+  journal_number: number,
+  transfers,
+  transfer_count: transferCount,
+  account_changes: changes,
+  change_count: changeCount,
+}: JournalEvent): void {
+  if (transfers.length !== transferCount) {
+    throw new ChainError(number, 'the number of transfers', { expected: transferCount, found: transfers.length });
+  }
+  // A row that records an administrative act has no records in its event.
+  const isAdministration = transferCount === 0 && changeCount === 1 && changes.length === 0;
+  if (changes.length !== changeCount && !isAdministration) {
+    throw new ChainError(number, 'the number of account changes', { expected: changeCount, found: changes.length });
   }
 }
 
@@ -87,7 +130,7 @@ export async function* follow(
         if (message.event === 'cursor') chain.skipTo(Number(message.id));
         if (message.event !== 'settled') continue;
         const event = toEvent(message);
-        chain.add(event);
+        await chain.add(event);
         yield event;
       }
     } catch (error) {
@@ -166,10 +209,18 @@ function isEvent(value: unknown): value is JournalEvent {
     typeof value === 'object' &&
     value !== null &&
     'journal_number' in value &&
+    'settled_at' in value &&
     'hash' in value &&
     'previous_hash' in value &&
+    'digest' in value &&
+    'transfers' in value &&
+    'account_changes' in value &&
     Number.isSafeInteger(value.journal_number) &&
+    typeof value.settled_at === 'string' &&
     typeof value.hash === 'string' &&
-    typeof value.previous_hash === 'string'
+    typeof value.previous_hash === 'string' &&
+    typeof value.digest === 'string' &&
+    Array.isArray(value.transfers) &&
+    Array.isArray(value.account_changes)
   );
 }

@@ -983,6 +983,8 @@ export interface components {
         Event: {
             /** @constant */
             object: "event";
+            /** @description The name of the ledger. */
+            ledger: string;
             /** @description 1, 2, 3 … without gaps, in commit order. */
             journal_number: number;
             /**
@@ -990,10 +992,16 @@ export interface components {
              * @description RFC 3339, UTC, microseconds.
              */
             settled_at: string;
-            /** @description SHA-256, in lower-case hexadecimal. */
+            /** @description SHA-256, in lower-case hexadecimal, over the bytes of `previous_hash`, the text `ledger|journal_number|settled_at|transfer_count|change_count`, with `settled_at` in microseconds since 1970, and the bytes of `digest`. */
             hash: string;
             /** @description The `hash` of the event before; 64 zeros for the first. */
             previous_hash: string;
+            /** @description SHA-256 over the records that the row covers. They have fields that events do not have. */
+            digest: string;
+            /** @description How many transfers the row covers, with those that a filter leaves out. */
+            transfer_count: number;
+            /** @description How many account changes the row covers, with those that a filter leaves out. The row of an administrative act has 1 here, and neither transfers nor account changes. */
+            change_count: number;
             /** @description The transfers that one job settled, completed and failed. */
             transfers: components["schemas"]["SettledTransfer"][];
             /** @description The accounts that were opened or changed; read them for their current state. */

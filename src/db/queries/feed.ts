@@ -21,15 +21,32 @@ export type AccountChangeRecord = {
 
 /** One row of the journal, with the rows that it covers. */
 export type FeedEvent = {
+  /** The name of the ledger. */
+  readonly ledger: string;
   readonly journalNumber: bigint;
   readonly settledAt: string;
-  /** Lower-case hexadecimal. */
+  /** Lower-case hexadecimal, as the other two. */
   readonly hash: string;
   readonly previousHash: string;
+  readonly digest: string;
+  /** How many transfers the row covers. */
+  readonly transferCount: number;
+  /** How many account changes the row covers, or 1 if it records an administrative act. */
+  readonly changeCount: number;
   /** In the order in which they were settled. */
   readonly transfers: readonly SettledTransfer[];
   /** The accounts that were opened or changed, in order of number, currency and change. */
   readonly accountChanges: readonly AccountChangeRecord[];
+};
+
+type JournalRow = {
+  number: bigint;
+  settled_at: string;
+  hash: string;
+  previous_hash: string;
+  digest: string;
+  transfer_count: number;
+  change_count: number;
 };
 
 /** The number of the last journal row of a ledger; 0 if it has none. */
@@ -64,16 +81,17 @@ export async function loadEvents(
   after: bigint,
   bounds: { rowsMax: number; recordsMax: number },
 ): Promise<FeedEvent[]> {
-  const { rows } = await connection.query<{ number: bigint; settled_at: string; hash: string; previous_hash: string }>({
+  const { rows } = await connection.query<JournalRow>({
     name: 'load journal rows',
     text: `
-      select number, settled_at, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as previous_hash
+      select number, settled_at, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as previous_hash,
+        encode(digest, 'hex') as digest, transfer_count, change_count
       from (
-        select number, settled_at, hash, previous_hash,
+        select number, settled_at, hash, previous_hash, digest, transfer_count, change_count,
           sum(transfer_count + change_count) over (order by number) as records_so_far,
           row_number() over (order by number) as position
         from (
-          select number, settled_at, hash, previous_hash, transfer_count, change_count
+          select number, settled_at, hash, previous_hash, digest, transfer_count, change_count
           from journal
           where ledger_id = $4::integer and number > $1::bigint
           order by number
@@ -94,10 +112,14 @@ export async function loadEvents(
     loadAccountChangesOf(connection, ledger, after, last.number),
   ]);
   return rows.map((row) => ({
+    ledger: ledger.name,
     journalNumber: row.number,
     settledAt: row.settled_at,
     hash: row.hash,
     previousHash: row.previous_hash,
+    digest: row.digest,
+    transferCount: row.transfer_count,
+    changeCount: row.change_count,
     transfers: transfers.get(row.number) ?? [],
     accountChanges: changes.get(row.number) ?? [],
   }));

@@ -272,10 +272,23 @@ const accountChangeView = z.object({
 
 const eventView = z.object({
   object: z.literal('event'),
+  ledger: z.string().describe('The name of the ledger.'),
   journal_number: z.int().describe('1, 2, 3 … without gaps, in commit order.'),
   settled_at: instant,
-  hash,
+  hash: hash.describe(
+    'SHA-256, in lower-case hexadecimal, over the bytes of `previous_hash`, the text ' +
+      '`ledger|journal_number|settled_at|transfer_count|change_count`, with `settled_at` in microseconds since 1970, ' +
+      'and the bytes of `digest`.',
+  ),
   previous_hash: hash.describe('The `hash` of the event before; 64 zeros for the first.'),
+  digest: hash.describe('SHA-256 over the records that the row covers. They have fields that events do not have.'),
+  transfer_count: z.int().describe('How many transfers the row covers, with those that a filter leaves out.'),
+  change_count: z
+    .int()
+    .describe(
+      'How many account changes the row covers, with those that a filter leaves out. The row of an administrative act ' +
+        'has 1 here, and neither transfers nor account changes.',
+    ),
   transfers: z.array(settledTransferView).describe('The transfers that one job settled, completed and failed.'),
   account_changes: z
     .array(accountChangeView)
@@ -286,10 +299,14 @@ const eventView = z.object({
 export function renderEvent(event: FeedEvent): z.input<typeof eventView> {
   return {
     object: 'event',
+    ledger: event.ledger,
     journal_number: Number(event.journalNumber),
     settled_at: event.settledAt,
     hash: event.hash,
     previous_hash: event.previousHash,
+    digest: event.digest,
+    transfer_count: event.transferCount,
+    change_count: event.changeCount,
     transfers: event.transfers.map(renderSettledTransfer),
     account_changes: event.accountChanges.map((change) => ({
       type: typeOfChange(change),

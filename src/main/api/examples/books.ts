@@ -94,7 +94,7 @@ const HISTORY: readonly Example[] = [
           transfer_id: id(10),
           amount: 10_000,
           balance: 10_000,
-          journal_number: 1,
+          journal_number: 2,
           settled_at: AT,
         },
         {
@@ -181,10 +181,14 @@ const HISTORY: readonly Example[] = [
       items: [
         {
           object: 'event',
-          journal_number: 1,
+          ledger: 'main',
+          journal_number: 2,
           settled_at: AT,
           hash: '9f'.repeat(32),
-          previous_hash: '0'.repeat(64),
+          previous_hash: '5c'.repeat(32),
+          digest: 'e1'.repeat(32),
+          transfer_count: 1,
+          change_count: 2,
           transfers: [
             {
               ...transfer(id(10), {
@@ -192,7 +196,7 @@ const HISTORY: readonly Example[] = [
                 to_account: 'ACC1001',
                 amount: 10_000,
                 description: 'Opening balance',
-                journal_number: 1,
+                journal_number: 2,
               }),
               type: 'transfer.completed',
               from_entry_number: 1,
