@@ -395,7 +395,7 @@ async function sendWebhooks(connection: Queryable): Promise<void> {
   await loadWebhook(connection, MAIN, FRESH);
   await listWebhooks(connection, MAIN, PAGE);
   await loadWebhookState(connection);
-  const line = { ledger: MAIN, endpointId: FRESH };
+  const line = { ledger: MAIN, endpointId: FRESH, url: 'https://example.com' };
   const holder = leaseOf(0);
   await claims.claimLines(connection, { holder, claimMs: 1000, limit: 16, now: new Date() });
   await claims.renewClaim(connection, line, { holder, claimMs: 1000 });

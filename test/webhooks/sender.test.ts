@@ -5,7 +5,7 @@ import { before, beforeEach, test, type TestContext } from 'node:test';
 import pino from 'pino';
 import { parseConfig } from '../../src/config.ts';
 import { createPool } from '../../src/db/connection/connect.ts';
-import { insertWebhook, updateWebhook } from '../../src/db/ledger/webhooks.ts';
+import { insertWebhook, updateWebhook, type WebhookChange } from '../../src/db/ledger/webhooks.ts';
 import { loadWebhook, type WebhookState } from '../../src/db/queries/webhooks.ts';
 import { ALL_EVENTS, type EventFilter } from '../../src/domain/event.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
@@ -22,6 +22,7 @@ import { until } from '../support/until.ts';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const TRANSFERS = 5;
+const TABLES = ['webhook_endpoints', 'webhook_cursors', 'webhook_deliveries'];
 const UNCHANGED = {
   url: undefined,
   description: undefined,
@@ -50,9 +51,7 @@ before(async (t) => {
 });
 
 beforeEach(async () => {
-  for (const table of ['webhook_endpoints', 'webhook_cursors', 'webhook_deliveries']) {
-    await database.query(`delete from ${table}`);
-  }
+  for (const table of TABLES) await database.query(`delete from ${table}`);
 });
 
 /** An endpoint whose line begins before the transfers, and a sender with a clock that the test moves. */
@@ -102,11 +101,12 @@ async function start(t: TestContext, filter: Partial<EventFilter> = {}) {
     await until(() => results.length > attempts, { what: 'the next attempt' });
     await until(async () => (await show()).nextAttemptAt !== nextAttemptAt, { what: 'the attempt to be written' });
   };
-  const enable = async (): Promise<void> => {
-    await updateWebhook(pool, MAIN_LEDGER, id, { ...UNCHANGED, enabled: true });
+  const change = async (changed: Partial<WebhookChange>): Promise<void> => {
+    await updateWebhook(pool, MAIN_LEDGER, id, { ...UNCHANGED, ...changed });
     sender.noteChange();
   };
-  return { receiver, clock, sender, lines, states, results, show, tryAgain, enable };
+  const enable = async (): Promise<void> => await change({ enabled: true });
+  return { receiver, clock, sender, lines, states, results, show, tryAgain, change, enable };
 }
 
 const refuse =
@@ -175,6 +175,23 @@ test('sender: an answer of 410 disables the endpoint at once', async (t) => {
   await line.enable();
   await until(() => line.receiver.received.length === 1 + TRANSFERS, { what: 'all events' });
   assert.deepEqual(namesOf(line.receiver).slice(1), ids);
+});
+
+test('sender: a failure of the previous URL does not count after the URL was changed', async (t) => {
+  for (const status of [410, 500]) {
+    const line = await start(t);
+    const next = await startReceiver(t);
+    const changed = Promise.withResolvers<void>();
+    line.receiver.answer = (response) => void changed.promise.then(() => response.writeHead(status).end());
+    await until(() => line.receiver.received.length === 1, { what: 'the attempt' });
+    await line.change({ url: next.url });
+    changed.resolve();
+    await until(() => next.received.length === TRANSFERS, { what: 'all events at the new URL' });
+    const { disabledReason, failingSince } = await line.show();
+    assert.deepEqual([disabledReason, failingSince], [null, null], String(status));
+    await line.sender.stop(1000);
+    for (const table of TABLES) await database.query(`delete from ${table}`);
+  }
 });
 
 test('sender: one event that fails in the middle stops the line there', async (t) => {
