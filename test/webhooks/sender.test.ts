@@ -10,7 +10,7 @@ import { loadWebhook, type WebhookState } from '../../src/db/queries/webhooks.ts
 import { ALL_EVENTS, type EventFilter } from '../../src/domain/event.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { renderEvent } from '../../src/main/api/views.ts';
-import { WebhookSender } from '../../src/main/webhooks/sender.ts';
+import { TURNS_MAX, WebhookSender } from '../../src/main/webhooks/sender.ts';
 import { pauseMs } from '../../src/main/webhooks/turn.ts';
 import { createSecret } from '../../src/render/webhook.ts';
 import { onEnd } from '../support/cleanup.ts';
@@ -106,7 +106,7 @@ async function start(t: TestContext, filter: Partial<EventFilter> = {}) {
     sender.noteChange();
   };
   const enable = async (): Promise<void> => await change({ enabled: true });
-  return { receiver, clock, sender, lines, states, results, show, tryAgain, change, enable };
+  return { id, receiver, clock, sender, lines, states, results, show, tryAgain, change, enable };
 }
 
 const refuse =
@@ -192,6 +192,48 @@ test('sender: a failure of the previous URL does not count after the URL was cha
     await line.sender.stop(1000);
     for (const table of TABLES) await database.query(`delete from ${table}`);
   }
+});
+
+test('sender: slow receivers leave their places to others between two events', async (t) => {
+  const line = await start(t);
+  const other = await startReceiver(t);
+  const copy = async (url: string, copies: number): Promise<void> => {
+    await database.query(
+      `with added as (
+         insert into webhook_endpoints (ledger_id, id, url, types, account, secret)
+         select ledger_id, gen_random_uuid(), $2::text, types, account, secret
+         from webhook_endpoints, generate_series(1, $3::integer)
+         where id = $1::uuid
+         returning ledger_id, id
+       )
+       insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
+       select added.ledger_id, added.id, journal_number
+       from added, webhook_cursors
+       where endpoint_id = $1::uuid`,
+      [line.id, url, copies],
+    );
+    line.sender.noteChange();
+  };
+  const released = Promise.withResolvers<void>();
+  line.receiver.answer = (response) =>
+    void released.promise.then(() => {
+      line.clock.ms += 9000;
+      response.writeHead(204).end();
+    });
+  await copy(line.receiver.url, TURNS_MAX - 1);
+  await until(() => line.receiver.received.length === TURNS_MAX, { what: 'all places to be taken' });
+  let sentBefore: unknown[] = [];
+  other.answer = (response) => {
+    if (other.received.length === 1) sentBefore = namesOf(line.receiver);
+    response.writeHead(204).end();
+  };
+  await copy(other.url, 1);
+  released.resolve();
+  await until(() => other.received.length === TRANSFERS, { what: 'the events of the other endpoint' });
+  assert.ok(
+    new Set(sentBefore).size < TRANSFERS,
+    'No slow receiver had all its events before the other one had its first.',
+  );
 });
 
 test('sender: one event that fails in the middle stops the line there', async (t) => {

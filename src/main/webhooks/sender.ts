@@ -12,7 +12,7 @@ import type { TargetRules } from './target.ts';
 import { Turn, type TurnParts } from './turn.ts';
 
 /** Lines that one process works on at once. */
-const TURNS_MAX = 16;
+export const TURNS_MAX = 16;
 /** For one attempt, from its connection to the end of the answer. */
 const ATTEMPT_TIMEOUT_MS = 10_000;
 /** How often lines are looked for, and how often at most when transfers are settled all the time. */

@@ -10,8 +10,9 @@ import type { Logger } from '../../logger.ts';
 import { type EventJson, renderMessage, signMessage, type WebhookMessage } from '../../render/webhook.ts';
 import type { Post, PostError, PostResult } from './post.ts';
 
-/** After so many messages, another endpoint may have its turn. */
+/** After so many messages, or so long, another endpoint may have its turn. */
 const MESSAGES_MAX = 500;
+const TURN_MS = 2000;
 /** What a process that dies may have sent and not written. */
 const UNWRITTEN_MAX = 20;
 const UNWRITTEN_MS = 250;
@@ -52,6 +53,7 @@ export class Turn {
   #attempts: claims.Attempt[] = [];
   #writtenAt = performance.now();
   #sent = 0;
+  #startedAt: number;
 
   constructor(
     parts: TurnParts,
@@ -64,6 +66,7 @@ export class Turn {
     this.#written = line.state;
     this.#abort = abort;
     this.#isStopping = isStopping;
+    this.#startedAt = parts.now().getTime();
   }
 
   /** Sends until the line is empty, an attempt fails, or the turn is over. Throws only what the database throws. */
@@ -71,6 +74,8 @@ export class Turn {
     await this.#sendRequested();
     const { nextAttemptAt } = this.#line.state;
     if (nextAttemptAt !== null && nextAttemptAt > this.#parts.now()) return;
+    // However slow the requested ones were, the line moves too.
+    this.#startedAt = this.#parts.now().getTime();
     while (!this.#isOver()) {
       const events = await loadEvents(this.#parts.pool, this.#line.ledger, this.#state.journalNumber, PAGE);
       if (events.length === 0 || !(await this.#sendEvents(events))) break;
@@ -79,7 +84,10 @@ export class Turn {
   }
 
   #isOver(): boolean {
-    return this.#sent >= MESSAGES_MAX || this.#isStopping() || this.#abort.aborted;
+    // A database that is slow must not end every turn before its first message.
+    const isMoving = this.#sent > 0 || this.#state !== this.#line.state;
+    const isLong = isMoving && this.#parts.now().getTime() - this.#startedAt >= TURN_MS;
+    return isLong || this.#sent >= MESSAGES_MAX || this.#isStopping() || this.#abort.aborted;
   }
 
   /** Returns whether all were sent. */

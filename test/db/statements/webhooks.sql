@@ -56,7 +56,7 @@ where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint
 
 update webhook_endpoints
 set disabled_reason = $3::text, disabled_at = now()
-where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null;
+where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text;
 
 select secret, rotation_key is not distinct from $3::text and $3::text is not null as replayed
 from webhook_endpoints
