@@ -219,7 +219,8 @@ const CHANGED: Record<string, Partial<Row>> = {
   'the form of the time': { settled_at: 'yesterday' },
   'the hash': { hash: OTHER_HASH },
   'the digest': { digest: OTHER_HASH },
-  'the length of the digest': { digest: '9e' },
+  'the length of the digest': { digest: `${'9e'.repeat(32)}0` },
+  'the form of the digest': { digest: `${'9e'.repeat(31)}9E` },
   'a transfer and their number': { transfer_count: 1, transfers: [{}] },
   'a change and their number': { change_count: 0, account_changes: [] },
 };
@@ -286,7 +287,7 @@ test('client feed: the chain is verified across connections', async () => {
   );
 });
 
-test('client feed: after a number alone, the first event is taken as it is', async () => {
+test('client feed: after a number alone, the first event may follow any row', async () => {
   const { connect } = connections([{ text: render(row(8, { previous_hash: OTHER_HASH })), ending: 'silence' }]);
   assert.deepEqual(await read(connect, 1, { after: 7 }), [8]);
 });

@@ -74,8 +74,8 @@ export class Chain {
 
 /** The hash of a row, from all that it covers. The service computes it in the same way. */
 async function hashOf(event: JournalEvent): Promise<string> {
-  const { ledger, journal_number: number, settled_at: settledAt, transfer_count: transfers, change_count } = event;
-  const text = [ledger, number, microsecondsOf(settledAt), transfers, change_count].join('|');
+  const { ledger, journal_number: number, transfer_count: transfers, change_count: changes } = event;
+  const text = [ledger, number, microsecondsOf(event.settled_at), transfers, changes].join('|');
   const bytes = [...bytesOf(event.previous_hash), ...new TextEncoder().encode(text), ...bytesOf(event.digest)];
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes)));
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -87,8 +87,10 @@ function microsecondsOf(instant: string): number {
   return Date.parse(`${seconds}Z`) * 1000 + Number(fraction.padEnd(6, '0'));
 }
 
-function bytesOf(hexadecimal: string): number[] {
-  return Array.from(hexadecimal.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+/** The bytes of a hash. What is none has no bytes, so that the hash of its row is wrong. */
+function bytesOf(hash: string): number[] {
+  const digits = /^[\da-f]{64}$/.test(hash) ? hash : '';
+  return Array.from(digits.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }
 
 /** Throws a ChainError if an event without a filter does not have all records that its row covers. */
