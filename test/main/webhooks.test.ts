@@ -397,7 +397,8 @@ test('webhooks: a key for some accounts may not register one, and the log names 
   assert.equal(codeOf(refused), '403 not_allowed');
   const made = await request(running, 'POST', '/webhooks', body, admin.headers);
   const path = `/webhooks/${String(made.body['id'])}`;
-  assert.equal((await request(running, 'PATCH', path, { description: 'x' }, admin.headers)).status, 200);
+  const url = 'http://127.0.0.1:10/hook?token=hidden';
+  assert.equal((await request(running, 'PATCH', path, { url }, admin.headers)).status, 200);
   assert.equal((await request(running, 'POST', `${path}/rotate-secret`, {}, admin.headers)).status, 200);
   assert.equal((await request(running, 'DELETE', path, undefined, admin.headers)).status, 204);
   const log = await request(running, 'GET', '/audit-log?refused=false', undefined, admin.headers);
@@ -405,6 +406,10 @@ test('webhooks: a key for some accounts may not register one, and the log names 
   assert.deepEqual(
     items.map(({ action, actor, subject }) => [action, actor, subject]).slice(0, 4),
     ['deleted', 'secret_rotated', 'changed', 'created'].map((act) => [`webhook.${act}`, admin.id, made.body['id']]),
+  );
+  assert.deepEqual(
+    items.slice(2, 4).map(({ details }) => details),
+    [{ url: 'http://127.0.0.1:10' }, { url: 'http://127.0.0.1:9' }],
   );
   assert.ok(!log.text.includes('hidden'));
 });

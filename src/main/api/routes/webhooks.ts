@@ -242,9 +242,16 @@ async function change(parts: WebhookParts, context: Context<z.output<typeof upda
   const { url, description, types, account, kind, status } = body;
   const enabled = status === undefined ? undefined : status === 'enabled';
   const changed = { url, description, types, account, kind, enabled };
-  const id = await write(parts, context, 'webhook.changed', async (connection, webhookId) => {
-    if (!(await updateWebhook(connection, ledger, webhookId, changed))) throw webhookNotFound();
-  });
+  const details = url === undefined ? {} : { url: originOf(url) };
+  const id = await write(
+    parts,
+    context,
+    'webhook.changed',
+    async (connection, webhookId) => {
+      if (!(await updateWebhook(connection, ledger, webhookId, changed))) throw webhookNotFound();
+    },
+    details,
+  );
   return { status: 200, json: renderWebhook(await load(parts, context, id)) };
 }
 
@@ -290,11 +297,12 @@ async function write(
   context: Context,
   action: AdministrationAction,
   work: (connection: Queryable, id: string) => Promise<void>,
+  details: Record<string, string> = {},
 ): Promise<string> {
   const id = idOf(context);
   await inTransaction(parts, context, async (connection) => {
     await work(connection, id);
-    await record(connection, context, action, id);
+    await record(connection, context, action, id, details);
   });
   parts.onChange();
   return id;
