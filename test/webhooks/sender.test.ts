@@ -55,9 +55,15 @@ beforeEach(async () => {
 });
 
 /** An endpoint whose line begins before the transfers, and a sender with a clock that the test moves. */
-async function start(t: TestContext, filter: Partial<EventFilter> = {}) {
+async function start(
+  t: TestContext,
+  filter: Partial<EventFilter> = {},
+  { claimMs, renewMs } = { claimMs: 5000, renewMs: 1000 },
+) {
   const receiver = await startReceiver(t);
-  const pool = createPool(database.settings, parseConfig({}).databaseTimeouts, 2);
+  // A statement may wait for longer than an attempt.
+  const timeouts = { ...parseConfig({}).databaseTimeouts, lockTimeoutMs: 15_000, connectTimeoutMs: 15_000 };
+  const pool = createPool(database.settings, timeouts, 2);
   const clock = { ms: Date.now() };
   const lines: Record<string, unknown>[] = [];
   const states: WebhookState[] = [];
@@ -68,8 +74,8 @@ async function start(t: TestContext, filter: Partial<EventFilter> = {}) {
     logger,
     renderEvent,
     rules: { allowPrivate: true, resolve: async () => [] },
-    claimMs: 5000,
-    renewMs: 1000,
+    claimMs,
+    renewMs,
     now: () => new Date(clock.ms),
     onState: (state) => states.push(state),
     onAttempt: (result) => results.push(result),
@@ -266,6 +272,20 @@ test('sender: a line whose claim ran out is taken over by another process, and t
   const [cursor] = await database.query('select claimed_by, delivery_number from webhook_cursors');
   assert.deepEqual(cursor, { claimed_by: stranger, delivery_number: 0n });
   assert.deepEqual(line.results, []);
+});
+
+test('sender: an attempt ends with its claim, also while the database does not answer', async (t) => {
+  const line = await start(t, {}, { claimMs: 500, renewMs: 100 });
+  const attempt = Promise.withResolvers<void>();
+  line.receiver.answer = (response) => void response.once('close', attempt.resolve);
+  await until(() => line.receiver.received.length === 1, { what: 'the attempt' });
+  const silent = await database.connect();
+  await silent.query('begin');
+  await silent.query('select from webhook_cursors for update');
+  await attempt.promise;
+  await silent.query('rollback');
+  await line.sender.stop(0);
+  assert.deepEqual(line.results, [], 'It was given up, and did not time out.');
 });
 
 test('sender: rows without an event that passes move the cursor and are not read again', async (t) => {

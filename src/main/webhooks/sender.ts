@@ -144,7 +144,11 @@ export class WebhookSender {
       // Another process may have claimed the line.
       if (renewed === 'lost' || performance.now() > heldUntil) lost.abort();
     };
-    const timer = setInterval(() => void renew(), renewMs);
+    const timer = setInterval(() => {
+      // An earlier renewal may still wait for its answer.
+      if (performance.now() > heldUntil) lost.abort();
+      void renew();
+    }, renewMs);
     try {
       const abort = AbortSignal.any([lost.signal, this.#abort.signal]);
       await new Turn(parts, line, { abort, isStopping: () => isChanged || this.#isStopping }).run();
