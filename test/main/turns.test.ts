@@ -37,13 +37,22 @@ test('turns: an iteration begins a bounded number of requests', async () => {
   }
 });
 
-test('turns: a ledger with one request overtakes those of a flooded one', async () => {
+test('turns: the first request of a ledger does not wait for those of a flooded one', async () => {
   const turns = new Turns(PER_ITERATION);
   const begun: string[] = [];
   record(turns, begun, many('flooded', 100));
-  record(turns, begun, ['quiet']);
+  record(turns, begun, ['quiet', 'quiet']);
+  assert.deepEqual(begun, [...many('flooded', PER_ITERATION), 'quiet']);
   await iterationEnds();
-  assert.deepEqual(begun, [...many('flooded', PER_ITERATION), 'flooded', 'quiet', 'flooded', 'flooded']);
+  assert.deepEqual(begun.slice(PER_ITERATION + 1), ['flooded', 'quiet', 'flooded', 'flooded']);
+});
+
+test('turns: a ledger begins no more at once than one request in an iteration of a flood', () => {
+  const turns = new Turns(PER_ITERATION);
+  const begun: string[] = [];
+  record(turns, begun, many('flooded', 100));
+  record(turns, begun, many('other', 100));
+  assert.deepEqual(begun, [...many('flooded', PER_ITERATION), 'other']);
 });
 
 test('turns: several ledgers share an iteration equally, each in the order of its requests', async () => {

@@ -2,25 +2,28 @@
 // with a thousand connections delays each request of the others by the time of a thousand.
 
 /** How many requests of all ledgers begin, and how many answers are sent, in one iteration of the event loop. */
-const PER_ITERATION = 32;
+const PER_ITERATION = 8;
 
 export class Turns {
   readonly #perIteration: number;
   /** What waits, by ledger; the first ledger is next. */
   readonly #lines = new Map<string, (() => void)[]>();
-  /** Turns that were taken without a wait in this iteration. */
+  /** Turns that were taken without a wait in this iteration, and the ledgers that took them. */
   #taken = 0;
+  readonly #ledgers = new Set<string>();
   #scheduled = false;
 
   constructor(perIteration = PER_ITERATION) {
     this.#perIteration = perIteration;
   }
 
-  /** Takes a turn of a ledger. Null: it begins now. */
+  /** Takes a turn of a ledger. Null: it begins now. The first one of a ledger without a line never waits. */
   take(ledger: string): Promise<void> | null {
     this.#schedule();
-    if (this.#lines.size === 0 && this.#taken < this.#perIteration) {
+    const isFirst = !this.#lines.has(ledger) && !this.#ledgers.has(ledger);
+    if (isFirst || (this.#lines.size === 0 && this.#taken < this.#perIteration)) {
       this.#taken += 1;
+      this.#ledgers.add(ledger);
       return null;
     }
     return new Promise((resolve) => {
@@ -35,6 +38,7 @@ export class Turns {
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#taken = 0;
+    this.#ledgers.clear();
     setImmediate(() => {
       this.#scheduled = false;
       this.#give();

@@ -18,6 +18,8 @@ const ATTEMPT_TIMEOUT_MS = 10_000;
 /** How often lines are looked for, and how often at most when transfers are settled all the time. */
 const POLL_MS = 1000;
 const POLL_PAUSE_MS = 100;
+/** A poll that takes long, because there are many endpoints, is followed by a pause so many times as long, up to POLL_MS. */
+const POLL_PAUSE_FACTOR = 9;
 /** How often the state of all endpoints is read. Without an enabled endpoint, this is the only statement. */
 const OBSERVE_MS = 5000;
 /** Deliveries that callers can list, for each endpoint. */
@@ -87,6 +89,7 @@ export class WebhookSender {
   async #run(): Promise<void> {
     while (!this.#isStopping) {
       this.#isAwake = false;
+      const startedAt = performance.now();
       try {
         if (performance.now() - this.#observedAt >= OBSERVE_MS) await this.#observe();
         if (this.#hasEndpoints) await this.#claim();
@@ -95,7 +98,8 @@ export class WebhookSender {
         if (!this.#isAway) this.#options.logger.warn({ reason: toError(error).message }, 'webhook poll failed');
         this.#isAway = true;
       }
-      if (!this.#isStopping) await sleep(POLL_PAUSE_MS);
+      const tookMs = performance.now() - startedAt;
+      if (!this.#isStopping) await sleep(Math.min(POLL_MS, Math.max(POLL_PAUSE_MS, POLL_PAUSE_FACTOR * tookMs)));
       await this.#rest(this.#hasEndpoints ? POLL_MS : OBSERVE_MS);
     }
   }
