@@ -26,11 +26,10 @@ test('claims: a line is claimed with its endpoint as it is, or the process learn
     assert.ok(await insertWebhook(pool, MAIN_LEDGER, { ...webhook, filter: ALL_EVENTS }, ENDPOINTS));
   }
   await database.query('update journal_head set number = 1');
-  let changes = 0;
+  const changes = Array.from({ length: CHANGES }, (_, index) => index);
   const change = async (): Promise<void> => {
-    while (changes < CHANGES) {
-      changes += 1;
-      const [id = '', url] = [ids[changes % ENDPOINTS], `https://example.com/${changes}`];
+    for (let number = changes.pop(); number !== undefined; number = changes.pop()) {
+      const [id = '', url] = [ids[number % ENDPOINTS], `https://example.com/${number}`];
       await withTransaction(pool, async (connection) => {
         await updateWebhook(connection, MAIN_LEDGER, id, { ...SAME, url });
       });
@@ -39,7 +38,7 @@ test('claims: a line is claimed with its endpoint as it is, or the process learn
   const overlooked: string[] = [];
   const claim = async (): Promise<void> => {
     const holder = randomUUID();
-    while (changes < CHANGES) {
+    while (changes.length > 0) {
       const lines = await claimLines(pool, { holder, claimMs: 600_000, limit: ENDPOINTS, now: new Date() });
       const unchanged = await database.query<{ id: string; url: string }>(
         'select id, url from webhook_endpoints join webhook_cursors on endpoint_id = id where not changed',

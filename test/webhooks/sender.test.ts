@@ -221,11 +221,12 @@ test('sender: slow receivers leave their places to others between two events', a
     line.sender.noteChange();
   };
   const released = Promise.withResolvers<void>();
-  line.receiver.answer = (response) =>
-    void released.promise.then(() => {
-      line.clock.ms += 9000;
-      response.writeHead(204).end();
-    });
+  const answerLate = async (response: ServerResponse): Promise<void> => {
+    await released.promise;
+    line.clock.ms += 9000;
+    response.writeHead(204).end();
+  };
+  line.receiver.answer = (response) => void answerLate(response);
   await copy(line.receiver.url, TURNS_MAX - 1);
   await until(() => line.receiver.received.length === TURNS_MAX, { what: 'all places to be taken' });
   let sentBefore: unknown[] = [];
