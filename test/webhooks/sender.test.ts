@@ -1,6 +1,7 @@
 // The lines of endpoints over days: a clock that the test moves, a real journal, and a receiver that fails.
 import assert from 'node:assert/strict';
 import { randomUUIDv7 } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { before, beforeEach, test, type TestContext } from 'node:test';
 import pino from 'pino';
 import { parseConfig } from '../../src/config.ts';
