@@ -387,13 +387,14 @@ export const ORDERS: Ordering[] = [
     afterwards: 'closed',
     stored: 0,
   })),
-  // Node treats a half-closed connection as closed, and does not answer; the order may still take effect.
+  // Node treats a half-closed connection as closed, and does not answer. The order takes effect, unless the end arrives
+  // while it waits for its turn.
   order('the end behind an order', ({ order }) => ({
     steps: [order, FIN],
     answers: [202],
     unheard: true,
     afterwards: 'closed',
-    stored: 1,
+    stored: [0, 1],
   })),
   // The answer is lost; whether the order was read before the reset depends on timing.
   order('a cut behind an order', ({ order }) => ({

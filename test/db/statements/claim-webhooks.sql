@@ -17,7 +17,8 @@ with due as (
     )
   order by claimed_until
   limit $3::integer
-  for update of line skip locked
+  -- A change that commits now is seen: only rows that are locked are read again.
+  for update of line, endpoint skip locked
 )
 update webhook_cursors
 set claimed_by = $1::uuid, claimed_until = now() + $2::integer * interval '1 millisecond', changed = false
