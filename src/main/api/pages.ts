@@ -24,6 +24,20 @@ export function renderPage(items: readonly string[], next: string | number | nul
   return { text: { contentType: 'application/json', text } };
 }
 
+/**
+ * A page of rows of which one more than `limit` was read, if there are more. `cursorOf`: the cursor after a row.
+ */
+export function renderRows<Row>(
+  rows: readonly Row[],
+  limit: number,
+  render: (row: Row) => object,
+  cursorOf: (row: Row) => string,
+): Pick<Answer, 'text'> {
+  const items = renderItems(rows, limit, render);
+  const last = rows.length > items.length ? rows[items.length - 1] : undefined;
+  return renderPage(items, last === undefined ? null : cursorOf(last));
+}
+
 /** 400: the query parameter `after` is not the cursor of a page. */
 export function invalidCursor(): Problem {
   return invalidRequest([toValidationError(['after'], 'must be the `next` of the previous page')]);

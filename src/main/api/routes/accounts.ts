@@ -34,7 +34,7 @@ import {
   readAccountSchema,
   updateAccountSchema,
 } from '../schemas.ts';
-import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderRows } from '../pages.ts';
 import { renderAccount, renderBalance, renderEntry } from '../views.ts';
 import type { Services } from '../reads.ts';
 import { awaitClosed } from './instants.ts';
@@ -193,10 +193,10 @@ async function showAccounts(
   const filter = { prefix, status, currency: query.currency ?? null, metadata };
   const page = { limit: query.limit + 1, after, ascending: query.order === 'asc' };
   const accounts = await listAccounts(books.pool, books.ledger, filter, page);
-  const items = renderItems(accounts, query.limit, renderAccount);
-  const last = accounts.length > items.length ? accounts[items.length - 1] : undefined;
-  const next = last ? `${last.accountNumber}:${last.currency}` : null;
-  return { status: 200, ...renderPage(items, next) };
+  return {
+    status: 200,
+    ...renderRows(accounts, query.limit, renderAccount, (row) => `${row.accountNumber}:${row.currency}`),
+  };
 }
 
 async function changeAccount(
@@ -287,9 +287,7 @@ async function showEntries(
     since: query.since ?? null,
     until: query.until ?? null,
   });
-  const items = renderItems(entries, query.limit, renderEntry);
-  const next = entries.length > items.length ? String(entries[items.length - 1]?.entryNumber) : null;
-  return { status: 200, ...renderPage(items, next) };
+  return { status: 200, ...renderRows(entries, query.limit, renderEntry, ({ entryNumber }) => String(entryNumber)) };
 }
 
 async function showBalance(

@@ -11,7 +11,7 @@ import type { z } from 'zod';
 import { Problem } from '../../http/problem.ts';
 import { approvalExpired } from '../approvals.ts';
 import { readAccount, readTransfers } from '../kept-transfers.ts';
-import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderRows } from '../pages.ts';
 import { notAllowed, refuseTransfers, requireScope } from '../permissions.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
@@ -40,9 +40,7 @@ export function approvalRoutes(services: Services): Route[] {
         const newestFirst = order === 'newest';
         const page = { limit: limit + 1, after: after ?? null, newestFirst, state: state ?? null };
         const found = await services.scans.run(caller, async (pool) => await listApprovals(pool, ledger, page));
-        const items = renderItems(found, limit, (record) => renderApproval(record, null));
-        const next = found.length > items.length ? (found[items.length - 1]?.id ?? null) : null;
-        return { status: 200, ...renderPage(items, next) };
+        return { status: 200, ...renderRows(found, limit, renderListed, ({ id }) => id) };
       },
     }),
     defineRoute({
@@ -86,6 +84,9 @@ export function approvalRoutes(services: Services): Route[] {
     }),
   ];
 }
+
+/** An approval without the transfers that its decision executed. */
+const renderListed = (record: ApprovalRecord) => renderApproval(record, null);
 
 type Context = RequestContext<unknown, z.output<typeof decideApprovalSchema>>;
 

@@ -1,7 +1,7 @@
 // The handler of the audit log: what was administered, and what was refused.
 import { listAuditLog } from '../../../db/queries/audit-log.ts';
 import { isUuid } from '../../../validation.ts';
-import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderRows } from '../pages.ts';
 import type { Services } from '../reads.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 import { auditLogSchema } from '../list-parameters.ts';
@@ -31,9 +31,7 @@ export function auditLogRoutes({ scans }: Services): Route[] {
           refused: refused === undefined ? null : refused === 'true',
         };
         const found = await scans.run(caller, async (pool) => await listAuditLog(pool, ledger, page));
-        const items = renderItems(found, limit, renderAuditLogEntry);
-        const next = found.length > items.length ? (found[items.length - 1]?.id ?? null) : null;
-        return { status: 200, ...renderPage(items, next) };
+        return { status: 200, ...renderRows(found, limit, renderAuditLogEntry, ({ id }) => id) };
       },
     }),
   ];

@@ -15,7 +15,7 @@ import {
   NO_PARAMETERS,
   voidHoldSchema,
 } from '../schemas.ts';
-import { filterTooWide, invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { filterTooWide, invalidCursor, renderRows } from '../pages.ts';
 import { maySeeTransfer, refuseForeignAccount, refuseWholeLedger } from '../permissions.ts';
 import { submitOne } from '../submission.ts';
 import { renderHold } from '../views.ts';
@@ -133,9 +133,7 @@ async function showHolds(
   if (after !== undefined && !isUuid(after)) throw invalidCursor();
   const page = { limit: limit + 1, after: after ?? null, newestFirst: order === 'newest' };
   const holds = await listHolds(pool, ledger, { account, state }, page);
-  const items = renderItems(holds, limit, renderHold);
-  const next = holds.length > items.length ? (holds[items.length - 1]?.id ?? null) : null;
-  return { status: 200, ...renderPage(items, next) };
+  return { status: 200, ...renderRows(holds, limit, renderHold, ({ id }) => id) };
 }
 
 async function createHold(

@@ -12,7 +12,7 @@ import { listLedgersSchema } from '../list-parameters.ts';
 import { createLedgerSchema, NO_PARAMETERS } from '../schemas.ts';
 import { notAllowed } from '../permissions.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
-import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderRows } from '../pages.ts';
 import { renderLedger } from '../views.ts';
 
 type LedgerParts = {
@@ -56,9 +56,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
           }
           const { limit, after = null, order } = query;
           const found = await listLedgers(pool, { limit: limit + 1, after, ascending: order === 'asc' });
-          const items = renderItems(found, limit, renderLedger);
-          const next = found.length > items.length ? (found[items.length - 1]?.name ?? null) : null;
-          return { status: 200, ...renderPage(items, next) };
+          return { status: 200, ...renderRows(found, limit, renderLedger, ({ name }) => name) };
         }),
     }),
     defineRoute({

@@ -25,7 +25,7 @@ import { isUuid } from '../../../validation.ts';
 import { Problem } from '../../http/problem.ts';
 import { complainOfUrl } from '../../webhooks/target.ts';
 import { createWebhookSchema, listWebhooksSchema, rotateSecretSchema, updateWebhookSchema } from '../event-schemas.ts';
-import { invalidCursor, renderItems, renderPage } from '../pages.ts';
+import { invalidCursor, renderRows } from '../pages.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';
@@ -81,9 +81,15 @@ function routesOfWebhooks(parts: WebhookParts): Route[] {
         if (after !== undefined && !isUuid(after)) throw invalidCursor();
         const page = { limit: limit + 1, after: after ?? null };
         const found = await parts.lookUps.run(caller, async (pool) => await listWebhooks(pool, ledger, page));
-        const items = renderItems(found, limit, (webhook) => renderWebhook(webhook));
-        const next = found.length > items.length ? (found[items.length - 1]?.id ?? null) : null;
-        return { status: 200, ...renderPage(items, next) };
+        return {
+          status: 200,
+          ...renderRows(
+            found,
+            limit,
+            (webhook) => renderWebhook(webhook),
+            ({ id }) => id,
+          ),
+        };
       },
     }),
   ];
@@ -179,9 +185,7 @@ function routesOfDeliveries(parts: WebhookParts): Route[] {
           context.caller,
           async (pool) => await listDeliveries(pool, context.ledger, id, page),
         );
-        const items = renderItems(found, limit, renderDelivery);
-        const next = found.length > items.length ? String(found[items.length - 1]?.number) : null;
-        return { status: 200, ...renderPage(items, next) };
+        return { status: 200, ...renderRows(found, limit, renderDelivery, ({ number }) => String(number)) };
       },
     }),
     defineRoute({
