@@ -89,6 +89,18 @@ function listBarsOfTree(suffix: string): Bar[] {
     required: most(3),
     of: ({ measured }) => ratio(measured(own(subject), 'besideP99Ms'), measured(own(subject), 'idleP99Ms')),
   });
+  const keys = (what: string, of: Bar['of'], required: Bar['required']): Bar => ({
+    name: `${own('keyed')}: ${what} with a key ÷ without, at the same time`,
+    unit: '',
+    required,
+    of,
+  });
+  const waited = (subject: string): Bar => ({
+    name: `${own(subject)}: time that the threads of the service waited for a processor ÷ ran`,
+    unit: '',
+    required: null,
+    of: ({ measured }) => measured(own(subject), 'besideWaitedRatio'),
+  });
   const bars = [
     processor('single-64', 120),
     processor('single-256', 100),
@@ -96,7 +108,8 @@ function listBarsOfTree(suffix: string): Bar[] {
     processor('wait-256', 105),
     processor('bulk', 55),
     compare('single-256', 'bare-http', least(0.55)),
-    compare('keyed-256', 'single-256', least(0.97)),
+    keys('throughput', ({ figure }) => figure(own('keyed')), least(0.97)),
+    keys('processor time of the service', ({ measured }) => measured(own('keyed'), 'serviceMsRatio'), null),
     compare('bulk', 'sql', least(0.95)),
     timeToFinal('P50', 3),
     timeToFinal('P99', 10),
@@ -106,6 +119,9 @@ function listBarsOfTree(suffix: string): Bar[] {
     delayed('beside-64'),
     delayed('beside-256'),
     delayed('beside-1000'),
+    waited('beside-64'),
+    waited('beside-256'),
+    waited('beside-1000'),
     compare('slow-10', 'slow-2', least(0.9), ' (threads, 10 ms more per sync)'),
     memory('single'),
     memory('single-64'),

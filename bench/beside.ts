@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { ACCOUNTS, audit, type Bench, makeLedger, startService, WARM_UP_SECONDS } from './bench.ts';
 import { putLoad } from './load.ts';
+import { schedulingSeconds } from './processes.ts';
 import { databaseOf } from './ours.ts';
 import { BrokenPromise, type Subject } from './subject.ts';
 import { requireWrk } from './wrk.ts';
@@ -42,7 +43,9 @@ export function beside(
         const idle = await measure(caller, seconds);
         const loading = putLoad(bench, service, service.url, { generator: 'wrk', connections }, seconds);
         await sleep(WARM_UP_SECONDS * 1000);
+        const before = schedulingSeconds(service.id);
         const flooded = await measure(caller, seconds);
+        const after = schedulingSeconds(service.id);
         const { command, reported } = await loading;
         const measured = {
           ...reported,
@@ -50,6 +53,7 @@ export function beside(
           idleP99Ms: idle.p99Ms,
           besideP50Ms: flooded.p50Ms,
           besideP99Ms: flooded.p99Ms,
+          besideWaitedRatio: (after.waited - before.waited) / (after.ran - before.ran),
         };
         return { figure: flooded.p99Ms, measured, command };
       } finally {

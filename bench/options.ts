@@ -20,7 +20,7 @@ const USAGE = `npm run bench -- [options]
 
 Subjects of each checkout:
   single-64, single-256   one transfer per request, answered 202, at 64 and at 256 connections (wrk)
-  keyed-256               as single-256, with a key that every request carries; compared with it
+  keyed                   two services at once, with and without a key (wrk): what a key costs
   wait-64, wait-256       the same with Prefer: wait (wrk)
   single                  the same answered 202 at 128 connections, load generator in Node
   bulk                    1,000 transfers per request, 8 connections that wait

@@ -140,6 +140,20 @@ export function familySeconds(id: number): number {
   }
 }
 
+/**
+ * Seconds that the threads of a process ran, and that they were ready to run and waited for a processor. Linux has both
+ * in /proc/PID/task/TID/schedstat, in nanoseconds.
+ */
+export function schedulingSeconds(id: number): { ran: number; waited: number } {
+  const seconds = { ran: 0, waited: 0 };
+  for (const thread of tasksOf(id)) {
+    const [ran = 0, waited = 0] = textOf(`/proc/${id}/task/${thread}/schedstat`).split(' ').map(Number);
+    seconds.ran += ran / 1e9;
+    seconds.waited += waited / 1e9;
+  }
+  return seconds;
+}
+
 /** Seconds, summed over all cores, that the machine was busy, and that another machine on the same host took from it. */
 export function machineSeconds(): { busy: number; stolen: number } {
   const [, ...ticks] = readFileSync('/proc/stat', 'utf8').split('\n')[0]?.trim().split(/\s+/) ?? [];
@@ -185,6 +199,15 @@ export function parseStat(line: string): Stat {
   const fields = line.slice(end + 2).split(' ');
   const at = (index: number) => Number(fields[index] ?? 0);
   return { name, parent: at(1), user: at(11), system: at(12), endedChildren: at(13) + at(14) };
+}
+
+/** Empty if the process has just ended. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function statOf(path: string): Stat | null {

@@ -21,7 +21,7 @@ export type Sample = {
   readonly command: string;
 };
 
-export type Unit = 'transfers/s' | 'requests/s' | 'accounts/s' | 'jobs/s' | 'rows/s' | 'ms';
+export type Unit = 'transfers/s' | 'requests/s' | 'accounts/s' | 'jobs/s' | 'rows/s' | 'ms' | 'ratio';
 
 export type Subject = {
   readonly name: string;

@@ -9,6 +9,7 @@ import { naive } from './naive.ts';
 import { ours, type Ours } from './ours.ts';
 import { copy, report } from './report.ts';
 import { bareStart, npmStart } from './start.ts';
+import { together } from './together.ts';
 
 export type Sizes = {
   /** Transfers in the tables of `long`. */
@@ -76,13 +77,14 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
     }),
     closedLoop('single-64', { connections: 64, wait: false }),
     closedLoop('single-256', { connections: 256, wait: false }),
-    service({
-      name: 'keyed-256',
-      what: 'Ours: as single-256, by a service that has a key, which every request carries.',
-      needs: [single256],
-      load: { generator: 'wrk', connections: 256 },
-      keyed: true,
-    }),
+    together(
+      `keyed${suffix}`,
+      'Ours: two services at once, of which the first has a key that every request carries; to each, 128 connections answered 202, closed loop by wrk. The figure is what the first settles, divided by what the second settles.',
+      [
+        service({ name: 'with-key', what: '', load: { generator: 'wrk', connections: 128 }, keyed: true }),
+        service({ name: 'without-key', what: '', load: { generator: 'wrk', connections: 128 } }),
+      ],
+    ),
     closedLoop('wait-64', { connections: 64, wait: true }),
     closedLoop('wait-256', { connections: 256, wait: true }),
     service({
