@@ -44,6 +44,8 @@ export type Config = {
   readonly port: number;
   /** Host names by which callers may address the service, besides IP addresses and names without a dot. */
   readonly allowedHosts: readonly string[];
+  /** Other origins whose pages may use the service from a browser. */
+  readonly corsOrigins: readonly string[];
   /** As the role of the service. Null: the service keeps a PostgreSQL of its own in `dataDir`. */
   readonly database: DatabaseSettings | null;
   /** The same database as the owner of the tables, and as a role that only reads. Null: as `database`. */
@@ -174,6 +176,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     host: values.HOST,
     port: values.PORT,
     allowedHosts: namesOf(values.ALLOWED_HOSTS.toLowerCase()),
+    corsOrigins: namesOf(values.CORS_ORIGINS),
     database: databaseOf(values),
     ownerDatabase: urlOf(values.DATABASE_OWNER_URL, values),
     readerDatabase: urlOf(values.DATABASE_READER_URL, values),

@@ -1,6 +1,6 @@
 // The settings as a schema: their names, forms and defaults. config.ts reads and checks them.
 import { z } from 'zod';
-import { isNetwork, mustBe } from './validation.ts';
+import { isNetwork, isOrigin, mustBe } from './validation.ts';
 
 const whole = (min: number, max: number) =>
   z
@@ -34,6 +34,15 @@ export const environment = z.object({
     .default('')
     .describe(
       'host names by which callers address the service, separated by commas, besides `HOST`, IP addresses, names without a dot and `*.localhost`',
+    ),
+  CORS_ORIGINS: z
+    .string()
+    .refine((text) => namesOf(text).every(isOrigin), {
+      error: mustBe('origins such as https://app.example.com separated by commas, in lower case and without a path'),
+    })
+    .default('')
+    .describe(
+      'origins of other sites, separated by commas, whose pages may use the service from a browser, such as `https://app.example.com`; without keys only those of this machine may',
     ),
   DATABASE_URL: databaseUrl
     .optional()

@@ -74,3 +74,8 @@ export function isNetwork(text: string): boolean {
   if (bits === undefined || rest.length > 0) return false;
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
 }
+
+/** Whether a text is an origin in the form in which browsers send it: no path, no default port, in lower case. */
+export function isOrigin(text: string): boolean {
+  return /^https?:\/\/[a-z0-9.:[\]-]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}

@@ -10,6 +10,7 @@ test('config: every setting has a default', () => {
     host: '127.0.0.1',
     port: 8080,
     allowedHosts: [],
+    corsOrigins: [],
     database: null,
     ownerDatabase: null,
     readerDatabase: null,
@@ -60,6 +61,7 @@ test('config: every setting is taken from the environment', () => {
     HOST: '::1',
     PORT: '0',
     ALLOWED_HOSTS: 'Pay.example.com, pay.internal,',
+    CORS_ORIGINS: 'https://app.example.com, http://localhost:3000',
     DATABASE_URL: 'postgres://someone@db/books',
     DB_SSL_MODE: 'verify-ca',
     DB_SSL_ROOT_CERT: '/etc/ca.pem',
@@ -117,6 +119,7 @@ test('config: every setting is taken from the environment', () => {
     host: '::1',
     port: 0,
     allowedHosts: ['pay.example.com', 'pay.internal'],
+    corsOrigins: ['https://app.example.com', 'http://localhost:3000'],
     database: {
       connectionString: 'postgres://someone@db/books',
       tls: { mode: 'verify-ca', rootCert: '/etc/ca.pem' },
@@ -272,6 +275,22 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
     name: 'TRUSTED_PROXIES',
     value,
     message: /is wrong: it must be addresses and networks \(such as 10\.0\.0\.0\/8\) separated by commas\.$/,
+  })),
+  ...[
+    '*',
+    'null',
+    'app.example.com',
+    'https://app.example.com/',
+    'https://App.example.com',
+    'https://app.example.com:443',
+    'https://*.example.com',
+    'https://app.example.com/pay',
+    'ftp://app.example.com',
+  ].map((value) => ({
+    name: 'CORS_ORIGINS',
+    value,
+    message:
+      /is wrong: it must be origins such as https:\/\/app\.example\.com separated by commas, .* without a path\.$/,
   })),
   { name: 'DB_SSL_MODE', value: 'prefer', message: /it must be disable, no-verify, .* or verify-full\.$/ },
   {

@@ -19,6 +19,7 @@ import { operationRoutes } from './api/routes/operations.ts';
 import type { KeyRing } from './access/key-ring.ts';
 import type { RefusalLog } from './api/refusal-log.ts';
 import { AllowedHosts } from './http/hosts.ts';
+import { AllowedOrigins } from './http/origins.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';
 import { prepareDatabase, type ServiceDatabases } from './prepare-database.ts';
@@ -170,6 +171,7 @@ function serverOptionsOf(
     toProblem: (error, requestId) => toProblem(error, logger, requestId),
     isAdmitted: access.doors.isAdmitted.bind(access.doors),
     hosts: new AllowedHosts(config.host, config.allowedHosts),
+    origins: new AllowedOrigins(config.corsOrigins),
     proxies: access.proxies,
     tls,
     stopping: () => life.phase === 'closing',
@@ -183,7 +185,12 @@ async function listenForOperators(
   { endpoints, stack }: { endpoints: ServerOptions<Ledger, Principal>['endpoints']; stack: AsyncDisposableStack },
 ): Promise<void> {
   if (!operations) return;
-  const server = createHttpServer({ ...options, connectionsMax: OPERATIONS_CONNECTIONS_MAX, endpoints });
+  const server = createHttpServer({
+    ...options,
+    origins: new AllowedOrigins([]),
+    connectionsMax: OPERATIONS_CONNECTIONS_MAX,
+    endpoints,
+  });
   const url = await listen(server, operations, stack);
   options.logger.info({ url }, 'operations listener started');
 }

@@ -10,6 +10,7 @@ import { Doors } from './api/doors.ts';
 import type { LedgerRegistry } from './api/ledgers.ts';
 import { RefusalLog } from './api/refusal-log.ts';
 import { isLoopback } from './http/hosts.ts';
+import { AllowedOrigins } from './http/origins.ts';
 import { TrustedProxies } from './http/proxies.ts';
 import { Shares } from './shares.ts';
 
@@ -62,6 +63,7 @@ export async function startAccess(
     connections: new Shares({ total: connectionsMax, percent: config.callerSharePercent }),
     isPrivate: opening === null,
     proxies,
+    origins: new AllowedOrigins(config.corsOrigins),
     isReachable,
   });
   return { keys, refusals, doors, proxies, isOpen: () => !keys.hasKeys && !tokens };

@@ -10,6 +10,7 @@ import { TokenError } from '../access/token-error.ts';
 import { type RateDecision, rateHeaders, type RateLimits } from '../access/rates.ts';
 import type { Refusal, RefusalLog } from './refusal-log.ts';
 import type { Admitted, Endpoint } from '../http/endpoint.ts';
+import { type AllowedOrigins, isLocalOrigin } from '../http/origins.ts';
 import { Problem } from '../http/problem.ts';
 import type { TrustedProxies } from '../http/proxies.ts';
 import { clientCertificateOf } from '../http/tls.ts';
@@ -33,6 +34,8 @@ export type DoorParts = {
   /** Whether only this machine can connect. Then a service without keys serves every caller. */
   readonly isPrivate: boolean;
   readonly proxies: TrustedProxies;
+  /** Other origins whose pages may use the service. */
+  readonly origins: AllowedOrigins;
   /** False while it is known that the database cannot be reached. */
   readonly isReachable: () => boolean;
 };
@@ -42,6 +45,8 @@ const VERIFICATIONS_PER_SECOND = 200;
 
 const FORWARDED =
   'A proxy forwards requests to a service without keys: create a key, or name the proxy in TRUSTED_PROXIES if it authenticates callers.';
+
+const FOREIGN = 'Without keys, only pages of this machine may use the service: create a key.';
 
 type Found = { readonly principal: Principal; readonly caller: string; readonly address: string };
 
@@ -149,9 +154,11 @@ export class Doors {
   }
 
   #identify(request: IncomingMessage): Found | Promise<Found> {
-    const { keys, tokens, isPrivate, proxies } = this.#parts;
+    const { keys, tokens, isPrivate, proxies, origins } = this.#parts;
     if (isPrivate && !keys.hasKeys && !tokens) {
       if (proxies.isEmpty && isForwarded(request)) throw unauthorized(FORWARDED, false);
+      const { origin } = request.headers;
+      if (origins.allows(origin) && !isLocalOrigin(origin)) throw new Problem('foreign_origin', FOREIGN);
       return this.#anybody(request);
     }
     const toFound = (principal: Principal): Found => ({

@@ -2,6 +2,7 @@
 // sent it. A request that two parsers could read differently is refused.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type AllowedHosts, type Authority, parseAuthority } from './hosts.ts';
+import type { AllowedOrigins } from './origins.ts';
 import { Problem } from './problem.ts';
 
 /** The form of a request id that a caller may choose. */
@@ -16,7 +17,10 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '44
 export type Target = { readonly path: string; readonly search: string };
 
 /** Returns the target of the request. Throws the problem of the first error. */
-export function readHead(request: IncomingMessage, hosts: AllowedHosts): Target {
+export function readHead(
+  request: IncomingMessage,
+  { hosts, origins }: { hosts: AllowedHosts; origins: AllowedOrigins },
+): Target {
   refuseHeaders(request);
   const { authority, target } = splitTarget(request);
   if (!hosts.allows(authority.host)) {
@@ -25,7 +29,7 @@ export function readHead(request: IncomingMessage, hosts: AllowedHosts): Target 
       `The host ${authority.host.slice(0, 100)} is not allowed: add it to the setting ALLOWED_HOSTS, or use an address.`,
     );
   }
-  refuseOtherOrigins(request, authority, hosts);
+  if (!origins.allows(request.headers.origin)) refuseOtherOrigins(request, authority, hosts);
   const mark = target.indexOf('?');
   return mark === -1 ? { path: target, search: '' } : { path: target.slice(0, mark), search: target.slice(mark + 1) };
 }

@@ -25,6 +25,7 @@ import { stoppingProblem, tooManyConnectionsProblem } from './refusals.ts';
 import type { Answer, Endpoint, NamedLedger, NamedPrincipal } from './endpoint.ts';
 import { Router, splitLedger } from './router.ts';
 import { cutIfStalled } from './stream.ts';
+import type { AllowedOrigins } from './origins.ts';
 import type { TrustedProxies } from './proxies.ts';
 import { Turns } from './turns.ts';
 import { isHandshaking, type ListenerTls, TRANSPORT_SECURITY, transportOf } from './tls.ts';
@@ -49,6 +50,8 @@ export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPri
   metrics: HttpMetrics;
   logger: ServiceLogger;
   hosts: AllowedHosts;
+  /** Other origins whose pages may use the service. */
+  origins: AllowedOrigins;
   proxies: TrustedProxies;
   /** Null: HTTP without TLS. */
   tls: ListenerTls | null;
@@ -105,6 +108,7 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
     const requestId = requestIdGiven ? received : randomUUIDv7();
     latest.set(request.socket, { response, requestId });
     const inReserve = isInReserve(request.socket);
+    options.origins.mark(request, response);
     if (options.tls) response.setHeader(TRANSPORT_SECURITY.name, TRANSPORT_SECURITY.value);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
     void handleRequest(arrival, routers, closing, { ...options, budgets, turns });
@@ -242,11 +246,12 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
     throw stoppingProblem();
   }
   const { method = '', headers } = request;
-  const target = readHead(request, options.hosts);
+  const target = readHead(request, options);
   const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
   const router = prefix === '' ? routers.all : routers.ofLedgers;
   if (method === 'OPTIONS') {
-    const answer = { status: 204, headers: { Allow: router.allowOf(path) } };
+    const permission = options.origins.permissionFor(request);
+    const answer = { status: 204, headers: permission ?? { Allow: router.allowOf(path) } };
     return { answer, caller: '', isAdmitted: () => true };
   }
   const { route, parameters } = router.find(method, path);

@@ -115,7 +115,7 @@ function formatOf(accept: string | undefined): StatementFormat {
 function headersOf(format: StatementFormat, name: string): Record<string, string> {
   return {
     'Cache-Control': 'no-store',
-    Vary: 'Accept',
+    Vary: 'Accept, Origin',
     'X-Content-Type-Options': 'nosniff',
     ...(format === 'csv' && { 'Content-Disposition': `attachment; filename="${name}.csv"` }),
     ...(format === 'html' && { 'Content-Security-Policy': PAGE_SECURITY_POLICY }),
