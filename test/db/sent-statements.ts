@@ -1,6 +1,12 @@
 // Every statement of the service with values as it sends them, recorded while the functions of src/db run.
 import { type AccountFilter, listAccounts, loadAccounts, loadPersonalAccounts } from '../../src/db/ledger/accounts.ts';
-import { closeAccount, erasePersonalData, sealAccount, updateAccount } from '../../src/db/ledger/accounts.ts';
+import {
+  closeAccount,
+  erasePersonalData,
+  lockChangeNumber,
+  sealAccount,
+  updateAccount,
+} from '../../src/db/ledger/accounts.ts';
 import { recordAdministration, recordRefusals } from '../../src/db/ledger/administration.ts';
 import { decideApproval, insertApproval, listApprovals, loadApproval } from '../../src/db/ledger/approvals.ts';
 import { releaseUsage, reserveUsage } from '../../src/db/ledger/key-usage.ts';
@@ -241,6 +247,10 @@ export const SENDERS: readonly Sender[] = [
   {
     what: 'create ledger',
     send: async (connection) => await ledgers.createLedger(connection, { name: 'new', idempotencyKey: 'key' }),
+  },
+  {
+    what: 'lock change number',
+    send: async (connection) => await lockChangeNumber(connection, MAIN, ACCOUNT.accountNumber),
   },
   {
     what: 'update account',

@@ -50,6 +50,7 @@ export const PROBLEMS: { readonly [Code in ProblemCode]: Retry } = {
   instant_not_closed: 'always',
   approval_decided: 'never',
   approval_expired: 'never',
+  precondition_failed: 'never',
   body_too_large: 'never',
   unsupported_media_type: 'never',
   expectation_failed: 'never',

@@ -23,6 +23,9 @@ export type AccountRecord = {
 /** An account with its personal data; null if that was erased. */
 export type PersonalAccount = AccountRecord & { readonly personalData: PersonalData | null };
 
+/** An account as `loadPersonalAccounts` reads it, with the number of its last change. */
+export type VersionedAccount = PersonalAccount & { readonly changeNumber: bigint };
+
 /** The fields that may be changed; an absent field keeps its value. */
 export type AccountChange = {
   readonly [Field in 'overdraftLimit' | 'metadata' | 'status']?: AccountRecord[Field] | undefined;
@@ -117,8 +120,8 @@ export async function loadPersonalAccounts(
   connection: Queryable,
   ledger: Ledger,
   accountNumbers: readonly string[],
-): Promise<PersonalAccount[]> {
-  return (await loadPersonalRows(connection, ledger, accountNumbers)).map((row) => toPersonalAccount(ledger, row));
+): Promise<VersionedAccount[]> {
+  return (await loadPersonalRows(connection, ledger, accountNumbers)).map((row) => toVersionedAccount(ledger, row));
 }
 
 /** The keys of the personal data of these accounts, by their numbers. Those of erased accounts are gone. */
@@ -131,15 +134,21 @@ export async function loadPersonalKeys(
   return new Map(rows.flatMap(({ account_number: number, key }) => (key === null ? [] : [[number, key]])));
 }
 
+type VersionedRow = AccountRow & PersonalRow & { readonly change_number: bigint };
+
 async function loadPersonalRows(
   connection: Queryable,
   ledger: Ledger,
   accountNumbers: readonly string[],
-): Promise<(AccountRow & PersonalRow)[]> {
-  const result = await connection.query<AccountRow & PersonalRow>({
+): Promise<VersionedRow[]> {
+  const result = await connection.query<VersionedRow>({
     name: 'load personal accounts',
     text: `
-      select ${COLUMNS}, personal_data, ${personalKey('$1::integer', 'accounts')} as key
+      select ${COLUMNS}, personal_data, ${personalKey('$1::integer', 'accounts')} as key, (
+        select coalesce(max(change_number), 0)
+        from account_changes
+        where ledger_id = $1::integer and account_number = accounts.account_number and currency = accounts.currency
+      ) as change_number
       from accounts
       where ledger_id = $1::integer and account_number = any($2::text[])`,
     values: [ledger.id, accountNumbers],
@@ -230,17 +239,13 @@ export async function updateAccount(
   ledger: Ledger,
   accountNumber: string,
   change: AccountChange,
-): Promise<PersonalAccount | 'closed' | 'erased'> {
+): Promise<VersionedAccount | 'closed' | 'erased'> {
   const values: unknown[] = [accountNumber, ledger.id];
   // Locked and then read: a statement that waits for a lock would see the key as it was before.
-  await connection.query({
-    name: 'lock account',
-    text: 'select from accounts where ledger_id = $2::integer and account_number = $1::text for update',
-    values,
-  });
+  await lockAccount(connection, ledger, accountNumber);
   const [row] = await loadPersonalRows(connection, ledger, [accountNumber]);
   if (!row || row.status === 'closed') return 'closed';
-  const before = toPersonalAccount(ledger, row);
+  const before = toVersionedAccount(ledger, row);
   const named = Object.entries(change.personalData).filter(([, value]) => value !== undefined);
   if (named.length > 0 && before.personalData === null) return 'erased';
   const personalData = before.personalData && { ...before.personalData, ...Object.fromEntries(named) };
@@ -261,7 +266,29 @@ export async function updateAccount(
      returning ${COLUMNS}`,
     values,
   );
-  return { ...(updated.rows.map(toAccount)[0] ?? before), personalData };
+  return { ...(updated.rows.map(toAccount)[0] ?? before), personalData, changeNumber: before.changeNumber + 1n };
+}
+
+/** Locks an account for the rest of a transaction. Returns the number of its last change. */
+export async function lockChangeNumber(connection: Queryable, ledger: Ledger, accountNumber: string): Promise<bigint> {
+  await lockAccount(connection, ledger, accountNumber);
+  const result = await connection.query<{ number: bigint }>({
+    name: 'load change number',
+    text: `
+      select coalesce(max(change_number), 0) as number
+      from account_changes
+      where ledger_id = $2::integer and account_number = $1::text`,
+    values: [accountNumber, ledger.id],
+  });
+  return result.rows[0]?.number ?? 0n;
+}
+
+async function lockAccount(connection: Queryable, ledger: Ledger, accountNumber: string): Promise<void> {
+  await connection.query({
+    name: 'lock account',
+    text: 'select from accounts where ledger_id = $2::integer and account_number = $1::text for update',
+    values: [accountNumber, ledger.id],
+  });
 }
 
 /**
@@ -315,4 +342,8 @@ function toAccount(row: AccountRow): AccountRecord {
 
 function toPersonalAccount(ledger: Ledger, row: AccountRow & PersonalRow): PersonalAccount {
   return { ...toAccount(row), personalData: readPersonalData(ledger.id, row) };
+}
+
+function toVersionedAccount(ledger: Ledger, row: VersionedRow): VersionedAccount {
+  return { ...toPersonalAccount(ledger, row), changeNumber: row.change_number };
 }

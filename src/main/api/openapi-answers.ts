@@ -23,6 +23,10 @@ const SAME_AGAIN = ['decideApproval', 'redeliver'];
 export const takesKey = ({ method, operationId }: Route): boolean =>
   method === 'POST' && !SAME_AGAIN.includes(operationId);
 
+/** Whether an answer shows an account with its entity tag. */
+const isTagged = ({ operationId }: Route, status: number): boolean =>
+  ['getAccount', 'updateAccount'].includes(operationId) && (status === 200 || status === 304);
+
 /** Problems of every request, because they are found before its route. */
 const ANY_PROBLEMS: readonly ProblemCode[] = [
   'malformed_http',
@@ -71,6 +75,10 @@ const HEADERS: Readonly<Record<string, { type: 'string' | 'integer'; description
   Location: {
     type: 'string',
     description: 'The path of what was created, with the prefix of the ledger that the request had.',
+  },
+  ETag: {
+    type: 'string',
+    description: 'The version of the account, for If-None-Match and If-Match.',
   },
   'Idempotency-Replayed': {
     type: 'string',
@@ -147,6 +155,9 @@ export function renderExamples(examples: readonly Example[], show: (example: Exa
   return { examples: Object.fromEntries(shown.map((each) => [each.name, { value: show(each) }])) };
 }
 
+/** What an empty answer means, if it is not that something was done. */
+const EMPTY_ANSWERS: Readonly<Record<number, string>> = { 304: 'The caller has the current representation.' };
+
 const answerOf = ({ answer }: Example): unknown => answer;
 
 /** All answers of a route, by status. */
@@ -155,7 +166,8 @@ export function renderResponses(route: Route): Json {
   const answers = Object.entries(route.answers).map(([status, name]) => [
     status,
     {
-      description: name === null ? 'Done.' : `${STATUS_CODES[status] ?? ''}: ${name}.`,
+      description:
+        name === null ? (EMPTY_ANSWERS[Number(status)] ?? 'Done.') : `${STATUS_CODES[status] ?? ''}: ${name}.`,
       headers: refsTo(headersOf(route, Number(status))),
       ...(name !== null && {
         content: renderContent(
@@ -179,6 +191,7 @@ function headersOf(route: Route, status: number): string[] {
   const isCreated = takesKey(route) || (method === 'PATCH' && status === 202);
   return [
     ...(isCreated ? ['Location'] : []),
+    ...(isTagged(route, status) ? ['ETag'] : []),
     ...(takesKey(route) ? ['Idempotency-Replayed'] : []),
     ...(createsTransfers(route) ? ['Preference-Applied'] : []),
     ...(scope === 'open' ? [] : RATE_HEADERS),

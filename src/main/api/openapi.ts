@@ -26,6 +26,9 @@ const PATH_PARAMETERS: Readonly<Record<string, { schema: Json; description: stri
   number: { schema: { type: 'integer' }, description: 'The number of a delivery.' },
 };
 
+/** The routes that change an account as a caller knows it. */
+const CHANGES = ['updateAccount', 'closeAccount', 'erasePersonalData'];
+
 /** The headers of requests, each with the routes that honor it. */
 const HEADERS: Readonly<Record<string, { schema: Json; description: string; isTaken: (route: Route) => boolean }>> = {
   'X-Request-ID': {
@@ -48,6 +51,16 @@ const HEADERS: Readonly<Record<string, { schema: Json; description: string; isTa
     description:
       'wait=n: answer when the transfer is final, or after n seconds (at most WAIT_TIMEOUT_MS, 30 s by default).',
     isTaken: (route) => createsTransfers(route) || decides(route),
+  },
+  'If-Match': {
+    schema: { type: 'string' },
+    description: 'The ETag of the account: nothing is done if the account was changed since, except by transfers.',
+    isTaken: ({ operationId }) => CHANGES.includes(operationId),
+  },
+  'If-None-Match': {
+    schema: { type: 'string' },
+    description: 'The ETag of the account: 304 if nothing that the answer would show has changed since.',
+    isTaken: ({ operationId }) => operationId === 'getAccount',
   },
 };
 

@@ -36,6 +36,7 @@ export const PROBLEMS = {
   instant_not_closed: { status: 409, title: 'The instant is not over' },
   approval_decided: { status: 409, title: 'It was decided before' },
   approval_expired: { status: 409, title: 'It was not approved in time' },
+  precondition_failed: { status: 412, title: 'The account was changed in between' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be application/json' },
   expectation_failed: { status: 417, title: 'This expectation cannot be met' },

@@ -136,7 +136,7 @@ function send(
   // All headers at once: setting them one by one costs twice as much.
   const all: Record<string, string | number> = { ...SECURITY_HEADERS, ...headers, 'X-Request-ID': requestId };
   if (contentType !== null) all['Content-Type'] = contentType;
-  if (status !== 204) all['Content-Length'] = Buffer.byteLength(text);
+  if (status !== 204 && status !== 304) all['Content-Length'] = Buffer.byteLength(text);
   response.writeHead(status, all);
   response.end(text);
 }

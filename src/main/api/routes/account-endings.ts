@@ -2,6 +2,7 @@
 import { closeAccount, erasePersonalData, sealAccount } from '../../../db/ledger/accounts.ts';
 import { withTransaction } from '../../../db/connection/transaction.ts';
 import { Problem } from '../../http/problem.ts';
+import { requireUnchanged } from '../preconditions.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
 import { NO_PARAMETERS } from '../schemas.ts';
@@ -19,7 +20,7 @@ export function accountEndingRoutes(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
-      problems: ['account_not_found', 'account_not_empty'],
+      problems: ['account_not_found', 'account_not_empty', 'precondition_failed'],
       handle: async (context) => await endAccount(services, context),
     }),
     defineRoute({
@@ -32,19 +33,20 @@ export function accountEndingRoutes(services: Services): Route[] {
       query: NO_PARAMETERS,
       body: NO_BODY,
       answers: { 204: null },
-      problems: ['account_not_found'],
+      problems: ['account_not_found', 'precondition_failed'],
       handle: async (context) => await eraseAccount(services, context),
     }),
   ];
 }
 
 async function endAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
-  const { ledger, principal, caller } = context;
+  const { ledger, principal, caller, headers } = context;
   const account = await findOwn(services, context);
   const closed = await services.changes.run(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
+        await requireUnchanged(connection, ledger, account.accountNumber, headers);
         const done = await closeAccount(connection, ledger, account.accountNumber);
         if (done) await sealAccount(connection, ledger, account, { orderedBy: principal.id, approvedBy: null });
         return done;
@@ -63,12 +65,13 @@ async function endAccount(services: Services, context: RequestContext<unknown, u
 }
 
 async function eraseAccount(services: Services, context: RequestContext<unknown, unknown>): Promise<Answer> {
-  const { ledger, principal, caller } = context;
+  const { ledger, principal, caller, headers } = context;
   const account = await findOwn(services, context);
   await services.changes.run(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
+        await requireUnchanged(connection, ledger, account.accountNumber, headers);
         const erased = await erasePersonalData(connection, ledger, account.accountNumber);
         if (erased) await sealAccount(connection, ledger, account, { orderedBy: principal.id, approvedBy: null });
       }),

@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import {
   type AccountRecord,
-  type PersonalAccount,
   sealAccount,
   listAccounts,
   loadAccounts,
   loadPersonalAccounts,
   updateAccount,
+  type VersionedAccount,
 } from '../../../db/ledger/accounts.ts';
 import { listEntries, loadBalanceAt } from '../../../db/queries/entries.ts';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
@@ -20,6 +20,7 @@ import { askApproval, exceedsRule } from '../approvals.ts';
 import { keepAccount } from '../kept-transfers.ts';
 import { createAccounts } from '../opening.ts';
 import { requireScope } from '../permissions.ts';
+import { isKnown, renderTag, requireUnchanged } from '../preconditions.ts';
 import { Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
@@ -93,16 +94,16 @@ function routesOfAccounts(services: Services): Route[] {
       summary: 'One account',
       query: readAccountSchema,
       body: NO_BODY,
-      answers: { 200: 'Account' },
+      answers: { 200: 'Account', 304: null },
       problems: ['account_not_found'],
-      handle: async ({ ledger, parameters, query, caller }) => ({
-        status: 200,
-        json: renderAccount(
-          await services.lookUps.run(caller, (pool) =>
-            findPersonalAccount({ pool, ledger }, parameters[0], query.currency),
-          ),
-        ),
-      }),
+      async handle({ ledger, parameters, query, caller, headers }) {
+        const account = await services.lookUps.run(caller, (pool) =>
+          findPersonalAccount({ pool, ledger }, parameters[0], query.currency),
+        );
+        const tag = renderTag(account);
+        if (isKnown(headers, tag)) return { status: 304, headers: { ETag: tag } };
+        return { status: 200, headers: { ETag: tag }, json: renderAccount(account) };
+      },
     }),
   ];
 }
@@ -128,6 +129,7 @@ function routesOfChanges(services: Services): Route[] {
         'immutable_field',
         'overdraft_in_use',
         'approval_required',
+        'precondition_failed',
       ],
       handle: async (context) => await changeAccount(services, context),
     }),
@@ -203,15 +205,8 @@ async function changeAccount(
   services: Services,
   context: RequestContext<unknown, Record<string, unknown>>,
 ): Promise<Answer> {
-  const { ledger, principal, caller, body } = context;
-  const immutable = IMMUTABLE_FIELDS.filter((field) => Object.hasOwn(body, field));
-  refuseFlaws(
-    immutable.map((field) => {
-      const hint = field === 'balance' ? 'only transfers move money' : 'it is fixed when the account is opened';
-      const problem = new Problem('immutable_field', `The field ${field} cannot be changed: ${hint}.`);
-      return { problem, error: toValidationError([field], 'cannot be changed') };
-    }),
-  );
+  const { ledger, principal, caller, body, headers } = context;
+  refuseImmutable(body);
   const change = parseRequest(updateAccountSchema, body);
   const isAdministrative = change.overdraft_limit !== undefined || change.status !== undefined;
   if (isAdministrative) requireScope(principal, 'accounts:admin');
@@ -224,6 +219,10 @@ async function changeAccount(
         'Change an overdraft limit that needs an approval in a request of its own.',
       );
     }
+    await services.lookUps.run(
+      caller,
+      async (pool) => await requireUnchanged(pool, ledger, account.accountNumber, headers),
+    );
     const kept = { accountNumber: account.accountNumber, overdraftLimit: BigInt(limit) };
     const facts = { account: account.accountNumber, overdraft_limit: limit };
     const asking = { ...context, idempotency: null };
@@ -240,6 +239,7 @@ async function changeAccount(
       caller,
       async (pool) =>
         await withTransaction(pool, async (connection) => {
+          await requireUnchanged(connection, ledger, account.accountNumber, headers);
           const record = await updateAccount(connection, ledger, account.accountNumber, {
             personalData: {
               name: change.name,
@@ -263,12 +263,23 @@ async function changeAccount(
     }
     // What the account has, personal data included, is for those who may read it.
     if (!principal.scopes.has('accounts:read')) return { status: 204 };
-    return { status: 200, json: renderAccount(updated) };
+    return { status: 200, headers: { ETag: renderTag(updated) }, json: renderAccount(updated) };
   } catch (error) {
     if (constraintOf(error) !== 'accounts_no_overdraft') throw error;
     const problem = new Problem('overdraft_in_use', 'The account has already drawn more than this limit.');
     throw withErrors(problem, [toValidationError(['overdraft_limit'], 'must not be below what is drawn or held')]);
   }
+}
+
+function refuseImmutable(body: Record<string, unknown>): void {
+  const immutable = IMMUTABLE_FIELDS.filter((field) => Object.hasOwn(body, field));
+  refuseFlaws(
+    immutable.map((field) => {
+      const hint = field === 'balance' ? 'only transfers move money' : 'it is fixed when the account is opened';
+      const problem = new Problem('immutable_field', `The field ${field} cannot be changed: ${hint}.`);
+      return { problem, error: toValidationError([field], 'cannot be changed') };
+    }),
+  );
 }
 
 async function showEntries(
@@ -326,7 +337,7 @@ async function findPersonalAccount(
   { pool, ledger }: Books,
   accountNumber: string | undefined,
   currency?: string,
-): Promise<PersonalAccount> {
+): Promise<VersionedAccount> {
   const accounts = isNumber(accountNumber) ? await loadPersonalAccounts(pool, ledger, [accountNumber]) : [];
   return selectAccount(accounts, currency);
 }
