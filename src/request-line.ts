@@ -15,8 +15,13 @@ export type LogFields = {
   readonly code?: string;
 };
 
+/** The ids in `traceparent`: of a trace, and of the caller's part of it. */
+export type Trace = { readonly traceId: string; readonly spanId: string };
+
 export type RequestLine = {
   readonly requestId: string;
+  /** Undefined: the caller named none. */
+  readonly trace: Trace | undefined;
   readonly method: string;
   /** The pattern of the route, never the path. */
   readonly route: string;
@@ -35,7 +40,7 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 
 /** Renders a line at level `info`, with its newline. `time` is the member of the timestamp, with a comma before it. */
 export function renderRequest(line: RequestLine, time: string): string {
-  const { requestId, method, route, ledger, key, status, requestBytes, durationMs, log } = line;
+  const { requestId, trace, method, route, ledger, key, status, requestBytes, durationMs, log } = line;
   const duration = Math.round(durationMs * 1000) / 1000;
   let more = '';
   if (log !== undefined) {
@@ -47,8 +52,10 @@ export function renderRequest(line: RequestLine, time: string): string {
     if (log.bytes !== undefined) more += `,"bytes":${renderNumber(log.bytes)}`;
     if (log.code !== undefined) more += `,"code":${renderText(log.code)}`;
   }
+  const traced =
+    trace === undefined ? '' : `,"trace_id":${renderText(trace.traceId)},"span_id":${renderText(trace.spanId)}`;
   return (
-    `{"level":30${time},"request_id":${renderText(requestId)},"method":${renderText(method)},"route":${renderText(route)}` +
+    `{"level":30${time},"request_id":${renderText(requestId)}${traced},"method":${renderText(method)},"route":${renderText(route)}` +
     `${ledger === undefined ? '' : `,"ledger":${renderText(ledger)}`}${key === undefined ? '' : `,"key":${renderText(key)}`},"status":${renderNumber(status)},"request_bytes":${renderNumber(requestBytes)},"duration_ms":${renderNumber(duration)}` +
     `${more},"msg":"request"}\n`
   );

@@ -79,6 +79,7 @@ const EDGE_CASE_TEXTS = [
 const EDGE_CASE_NUMBERS = [0, -0, 0.0004, 0.001, 1e-9, 12.3456, 999.9995, 1e21, 2 ** 53, NaN, Infinity];
 const PLAIN_LINE: RequestLine = {
   requestId: '019ac0de-0000-7000-8000-000000000000',
+  trace: undefined,
   method: 'POST',
   route: '/transfers',
   ledger: 'main',
@@ -93,13 +94,22 @@ const EDGE_CASE_LINES: RequestLine[] = [
   { ...PLAIN_LINE, log: undefined },
   { ...PLAIN_LINE, ledger: undefined, key: undefined },
   { ...PLAIN_LINE, log: {} },
+  { ...PLAIN_LINE, trace: { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7' } },
   { ...PLAIN_LINE, log: { group_id: 'g', transfers: 2 } },
   {
     ...PLAIN_LINE,
     log: { transfer_id: 't', group_id: 'g', transfers: 1, ended: 'broken_off', bytes: 9, code: 'internal' },
   },
   ...EDGE_CASE_TEXTS.flatMap((text): RequestLine[] => [
-    { ...PLAIN_LINE, requestId: text, method: text, route: text, ledger: text, key: text },
+    {
+      ...PLAIN_LINE,
+      requestId: text,
+      method: text,
+      route: text,
+      ledger: text,
+      key: text,
+      trace: { traceId: text, spanId: text },
+    },
     { ...PLAIN_LINE, log: { transfer_id: text, group_id: text, ended: text, code: text } },
   ]),
   ...EDGE_CASE_NUMBERS.map((number) => ({
@@ -112,9 +122,21 @@ const EDGE_CASE_LINES: RequestLine[] = [
 ];
 
 /** The fields of a request's line, in order, for the general logger. */
-function fieldsOf({ requestId, method, route, ledger, key, status, requestBytes, durationMs, log }: RequestLine) {
+function fieldsOf({
+  requestId,
+  trace,
+  method,
+  route,
+  ledger,
+  key,
+  status,
+  requestBytes,
+  durationMs,
+  log,
+}: RequestLine) {
   return {
     request_id: requestId,
+    ...(trace && { trace_id: trace.traceId, span_id: trace.spanId }),
     method,
     route,
     ledger,
@@ -169,6 +191,7 @@ test('logger: a request line with any text and numbers equals the line of the ge
   );
   const line = fc.record({
     requestId: text,
+    trace: fc.option(fc.record({ traceId: text, spanId: text }), { nil: undefined }),
     method: text,
     route: text,
     ledger: fc.option(text, { nil: undefined }),

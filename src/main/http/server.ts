@@ -27,6 +27,7 @@ import { Router, splitLedger } from './router.ts';
 import { cutIfStalled } from './stream.ts';
 import type { AllowedOrigins } from './origins.ts';
 import type { TrustedProxies } from './proxies.ts';
+import { readTrace } from './trace.ts';
 import { Turns } from './turns.ts';
 import { isHandshaking, type ListenerTls, TRANSPORT_SECURITY, transportOf } from './tls.ts';
 
@@ -231,6 +232,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
     log,
   });
 }
+    trace: readTrace(request.headers),
 
 /** What is known of a request, for its log line and the metrics. */
 type Facts = { pattern: string; ledger: string | undefined; key: string | undefined };
