@@ -46,6 +46,8 @@ export type Config = {
   readonly allowedHosts: readonly string[];
   /** Other origins whose pages may use the service from a browser. */
   readonly corsOrigins: readonly string[];
+  /** The prefix of all paths at the proxy before the service; empty: none. */
+  readonly basePath: string;
   /** As the role of the service. Null: the service keeps a PostgreSQL of its own in `dataDir`. */
   readonly database: DatabaseSettings | null;
   /** The same database as the owner of the tables, and as a role that only reads. Null: as `database`. */
@@ -177,6 +179,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     port: values.PORT,
     allowedHosts: namesOf(values.ALLOWED_HOSTS.toLowerCase()),
     corsOrigins: namesOf(values.CORS_ORIGINS),
+    basePath: values.BASE_PATH,
     database: databaseOf(values),
     ownerDatabase: urlOf(values.DATABASE_OWNER_URL, values),
     readerDatabase: urlOf(values.DATABASE_READER_URL, values),

@@ -44,6 +44,13 @@ export const environment = z.object({
     .describe(
       'origins of other sites, separated by commas, whose pages may use the service from a browser, such as `https://app.example.com`; without keys only those of this machine may',
     ),
+  BASE_PATH: z
+    .string({ error: mustBe('a path such as /pay, of segments of A-Z a-z 0-9 _ ~ - and without a slash at the end') })
+    .regex(/^(\/[A-Za-z0-9_~-]+)*$/)
+    .default('')
+    .describe(
+      'the prefix at which a proxy serves the service, such as `/pay`; paths are understood with and without it, and `Location` has it',
+    ),
   DATABASE_URL: databaseUrl
     .optional()
     .describe(

@@ -125,7 +125,7 @@ export async function startService(
     stopping: () => life.phase !== 'serving',
     heartbeatHealthy: () => running.recovery.healthy,
     readsHealthy: () => readProbe.healthy,
-    openapi: () => renderOpenApi(routes),
+    openapi: () => renderOpenApi(routes, config.basePath),
   });
   // With a listener for operators, callers cannot read metrics.
   const routes = [...books, ...operations.filter(({ pattern }) => !config.operations || pattern !== '/metrics')];

@@ -70,13 +70,14 @@ const SECURITY_SCHEMES = {
   basic: { type: 'http', scheme: 'basic', description: 'A key as the user name; the password is ignored.' },
 };
 
-/** The document, as a JSON value. */
-export function renderOpenApi(routes: readonly Route[]): Json {
+/** The document, as a JSON value. `basePath`: the prefix of all paths; empty: none. */
+export function renderOpenApi(routes: readonly Route[], basePath = ''): Json {
   const schemas = renderSchemas(routes);
+  const root = basePath === '' ? '/' : basePath;
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = route.pattern.replaceAll(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [route.method.toLowerCase()]: renderOperation(route, schemas) };
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: renderOperation(route, { schemas, root }) };
   }
   return {
     openapi: '3.1.0',
@@ -87,9 +88,9 @@ export function renderOpenApi(routes: readonly Route[]): Json {
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [
-      { url: '/', description: `The ledger ${MAIN_LEDGER.name}.` },
+      { url: root, description: `The ledger ${MAIN_LEDGER.name}.` },
       {
-        url: '/ledgers/{ledger}',
+        url: `${basePath}/ledgers/{ledger}`,
         description: 'Any ledger.',
         variables: { ledger: { default: MAIN_LEDGER.name, description: 'The name of the ledger.' } },
       },
@@ -105,7 +106,7 @@ export function renderOpenApi(routes: readonly Route[]): Json {
   };
 }
 
-function renderOperation(route: Route, schemas: DocumentSchemas): Json {
+function renderOperation(route: Route, { schemas, root }: { schemas: DocumentSchemas; root: string }): Json {
   return {
     operationId: route.operationId,
     tags: [route.tag],
@@ -115,7 +116,7 @@ function renderOperation(route: Route, schemas: DocumentSchemas): Json {
     // For programs. Linters accept scopes in `security` only for OAuth.
     ...(route.scope !== 'open' && { 'x-scope': route.scope }),
     // A route without a ledger has no path under /ledgers/{ledger}.
-    ...(route.global && { servers: [{ url: '/' }] }),
+    ...(route.global && { servers: [{ url: root }] }),
     parameters: [...pathParameters(route), ...queryParameters(route, schemas), ...headerParameters(route)],
     ...(route.body !== NO_BODY && {
       requestBody: {

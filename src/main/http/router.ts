@@ -12,6 +12,14 @@ export function splitLedger(path: string): LedgerPath {
   return { ledger: decode(ledger), prefix, path: rest };
 }
 
+/**
+ * A path without the prefix at which a proxy serves the service. A proxy may remove it before, and probes that do not
+ * pass the proxy have none, so a path without it is left as it is.
+ */
+export function withoutBase(path: string, basePath: string): string {
+  return basePath !== '' && path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : path;
+}
+
 export type Match<Route> = { readonly route: Route; readonly parameters: readonly string[] };
 
 type Node<Route> = {

@@ -23,7 +23,7 @@ import { Problem } from './problem.ts';
 import { type Budgets, type HttpMetrics, sendAnswer, sendProblem, sendStream } from './send.ts';
 import { stoppingProblem, tooManyConnectionsProblem } from './refusals.ts';
 import type { Answer, Endpoint, NamedLedger, NamedPrincipal } from './endpoint.ts';
-import { Router, splitLedger } from './router.ts';
+import { Router, splitLedger, withoutBase } from './router.ts';
 import { cutIfStalled } from './stream.ts';
 import type { AllowedOrigins } from './origins.ts';
 import type { TrustedProxies } from './proxies.ts';
@@ -54,6 +54,8 @@ export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPri
   /** Other origins whose pages may use the service. */
   origins: AllowedOrigins;
   proxies: TrustedProxies;
+  /** The prefix of all paths at the proxy before the service; empty: none. */
+  basePath: string;
   /** Null: HTTP without TLS. */
   tls: ListenerTls | null;
   bodyBytesMax: number;
@@ -89,6 +91,7 @@ type Arrival = Latest & { request: IncomingMessage; requestIdGiven: boolean; inR
 export function createHttpServer<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
   options: ServerOptions<Ledger, Principal>,
 ): Server {
+  refuseAmbiguousBase(options);
   const routers = createRouters(options.endpoints);
   const budgets: Budgets = {
     bodies: new ByteBudget(options.bodyBytesInFlightMax, 'too_many_bodies', options.callerSharePercent),
@@ -173,6 +176,13 @@ function trackConnections(server: Server): void {
   });
 }
 
+/** With such a prefix and without it, a path would name two different things. */
+function refuseAmbiguousBase({ basePath, endpoints }: { basePath: string; endpoints: readonly { pattern: string }[] }) {
+  const [, first] = basePath.split('/');
+  if (!endpoints.some(({ pattern }) => pattern.split('/')[1] === first)) return;
+  throw new Error(`The setting BASE_PATH "${basePath}" is wrong: it begins like the paths of the service.`);
+}
+
 function createRouters<Ledger, Principal>(
   endpoints: readonly Endpoint<Ledger, Principal>[],
 ): Routers<Ledger, Principal> {
@@ -222,6 +232,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   if (answeredMs === null) options.metrics.request(facts.pattern, response.statusCode, durationMs);
   options.logger.request({
     requestId,
+    trace: readTrace(request.headers),
     method: request.method ?? '',
     route: facts.pattern,
     ledger: facts.ledger,
@@ -232,7 +243,6 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
     log,
   });
 }
-    trace: readTrace(request.headers),
 
 /** What is known of a request, for its log line and the metrics. */
 type Facts = { pattern: string; ledger: string | undefined; key: string | undefined };
@@ -249,7 +259,7 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   }
   const { method = '', headers } = request;
   const target = readHead(request, options);
-  const { ledger: ledgerName, prefix, path } = splitLedger(target.path);
+  const { ledger: ledgerName, prefix, path } = splitLedger(withoutBase(target.path, options.basePath));
   const router = prefix === '' ? routers.all : routers.ofLedgers;
   if (method === 'OPTIONS') {
     const permission = options.origins.permissionFor(request);
@@ -279,7 +289,7 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   const sending = takeTurn();
   if (sending) await sending;
   return {
-    answer: withHeaders(withPrefix(answer, prefix), answerHeaders),
+    answer: withHeaders(withPrefix(answer, options.basePath + prefix), answerHeaders),
     caller: who.caller,
     isAdmitted: () => options.isAdmitted(principal),
   };
