@@ -94,7 +94,7 @@ export interface paths {
         /**
          * Close an account; its history stays
          * @description Needs the scope `accounts:admin`.
-         *     Problems: `account_not_found` (404), `account_not_empty` (409).
+         *     Problems: `account_not_found` (404), `account_not_empty` (409), `precondition_failed` (412).
          */
         delete: operations["closeAccount"];
         options?: never;
@@ -102,7 +102,7 @@ export interface paths {
         /**
          * Change an account: anything but its balance and its currency
          * @description Needs the scope `accounts:write`.
-         *     Problems: `account_not_found` (404), `account_closed` (409), `personal_data_erased` (409), `immutable_field` (422), `overdraft_in_use` (409), `approval_required` (403).
+         *     Problems: `account_not_found` (404), `account_closed` (409), `personal_data_erased` (409), `immutable_field` (422), `overdraft_in_use` (409), `approval_required` (403), `precondition_failed` (412).
          */
         patch: operations["updateAccount"];
         trace?: never;
@@ -162,7 +162,7 @@ export interface paths {
         /**
          * Erase the personal data of an account, closed or not
          * @description Needs the scope `accounts:admin`.
-         *     Problems: `account_not_found` (404).
+         *     Problems: `account_not_found` (404), `precondition_failed` (412).
          */
         delete: operations["erasePersonalData"];
         options?: never;
@@ -1142,7 +1142,7 @@ export interface components {
             [key: string]: string;
         };
         /** @enum {string} */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -1445,6 +1445,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `precondition_failed`: The account was changed in between. */
+        PreconditionFailed: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `body_too_large`: The body is too large. */
         PayloadTooLarge: {
             headers: {
@@ -1569,6 +1579,8 @@ export interface components {
         "X-Request-ID": string;
         /** @description The path of what was created, with the prefix of the ledger that the request had. */
         Location: string;
+        /** @description The version of the account, for If-None-Match and If-Match. */
+        ETag: string;
         /** @description `true`: the idempotency key named this request before, and nothing was done again. */
         "Idempotency-Replayed": string;
         /** @description The applied wait, such as `wait=5`. */
@@ -1826,6 +1838,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: 304 if nothing that the answer would show has changed since. */
+                "If-None-Match"?: string;
             };
             path: {
                 /**
@@ -1842,6 +1856,7 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
@@ -1849,6 +1864,17 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Account"];
                 };
+            };
+            /** @description The caller has the current representation. */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
@@ -1869,6 +1895,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: nothing is done if the account was changed since, except by transfers. */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -1897,6 +1925,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
@@ -1912,6 +1941,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: nothing is done if the account was changed since, except by transfers. */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -1932,6 +1963,7 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
@@ -1969,6 +2001,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
@@ -2091,6 +2124,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: nothing is done if the account was changed since, except by transfers. */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -2118,6 +2153,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            412: components["responses"]["PreconditionFailed"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
