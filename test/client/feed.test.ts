@@ -10,7 +10,14 @@ import {
   ProblemError,
   type ProblemCode,
 } from '../../clients/typescript/src/errors.ts';
-import { Chain, type Connect, follow, type FollowOptions, type Position } from '../../clients/typescript/src/feed.ts';
+import {
+  Chain,
+  type ChainOptions,
+  type Connect,
+  follow,
+  type FollowOptions,
+  type Position,
+} from '../../clients/typescript/src/feed.ts';
 import { CLOCK } from '../../clients/typescript/src/retry.ts';
 
 type Row = {
@@ -97,11 +104,11 @@ function connections(script: readonly { text: string; ending: Ending; pieceSize?
 async function read(
   connect: Connect,
   count: number,
-  { after = 0, filtered = false, ...options }: FollowOptions & { after?: Position | number; filtered?: boolean } = {},
+  { after = 0, filtered, ledger, ...options }: FollowOptions & ChainOptions & { after?: Position | number } = {},
 ): Promise<number[]> {
   const numbers: number[] = [];
   const clock = { ...CLOCK, sleep: async () => {} };
-  for await (const event of follow(connect, new Chain(after, { filtered }), options, clock)) {
+  for await (const event of follow(connect, new Chain(after, { filtered, ledger }), options, clock)) {
     numbers.push(event.journal_number);
     if (numbers.length === count) break;
   }
@@ -261,6 +268,35 @@ for (const [what, change] of Object.entries(INCOMPLETE)) {
     assert.deepEqual(await read(filtered.connect, 1, { filtered: true }), [1]);
   });
 }
+
+test('client feed: an event of another ledger is refused, with a filter too', async () => {
+  // The server answers with the journal of another ledger, whose hashes are right.
+  const other = row(1, { ledger: 'other' });
+  for (const [expected, options] of [
+    ['läden', { ledger: 'läden' }],
+    ['läden', { ledger: 'läden', filtered: true }],
+    ['other', {}],
+  ] as const) {
+    const rows = expected === 'other' ? [other, row(2, { previous_hash: other.hash })] : [other];
+    const { connect, asked } = connections([{ text: rows.map(render).join(''), ending: 'silence' }]);
+    await assert.rejects(read(connect, 2, options), (error) => {
+      assert.ok(error instanceof ChainError);
+      assert.match(error.message, new RegExp(`^Row ${rows.length} of the journal: the ledger is \\S+, expected `));
+      return true;
+    });
+    assert.equal(asked.length, 1);
+  }
+});
+
+test('client feed: a position belongs to its ledger', async () => {
+  const after = { ...positionOf(7), ledger: 'other' };
+  assert.throws(
+    () => new Chain(after, { ledger: 'läden' }),
+    /^ChainError: Row 7 .* the ledger is other, expected läden/,
+  );
+  const { connect } = connections([{ text: render(row(8)), ending: 'silence' }]);
+  await assert.rejects(read(connect, 1, { after }), /Row 8 of the journal: the ledger is läden, expected other/);
+});
 
 test('client feed: the row of an administrative act has no records', async () => {
   const act = row(1, { transfer_count: 0, transfers: [], change_count: 1, account_changes: [] });

@@ -64,6 +64,25 @@ test('client: a rewritten journal is detected by a reader that has its position'
   await assertBreaks(last, new RegExp(`^Row 3 of the journal: the previous hash is ${hash}, expected ${last.hash}`));
 });
 
+test('client: a server that answers with the journal of another ledger is detected', async (t) => {
+  const database = await createDatabase(t);
+  const key = await makeKey(database);
+  const service = await startService(t, { database });
+  const clientOf = (ledger: string, send = fetch): GopherPay =>
+    new GopherPay({ baseUrl: service.url, key: key.text, ledger, fetch: send });
+  for (const name of [LEDGER, 'other']) {
+    await clientOf(name).ledgers.create({ name });
+    await clientOf(name).accounts.create({ account_number: 'A', name: 'A' });
+  }
+  assert.equal((await readUntil(clientOf(LEDGER), 1, 0)).ledger, LEDGER);
+  const swapped = clientOf(LEDGER, async (input, init) => {
+    const { url } = new Request(input, init);
+    return await fetch(url.replace(`/ledgers/${LEDGER}/`, '/ledgers/other/'), init);
+  });
+  const message = `Row 1 of the journal: the ledger is other, expected ${LEDGER}.`;
+  await assert.rejects(readUntil(swapped, 1, 0), { name: 'ChainError', message });
+});
+
 test('client: a reader that is ahead of the journal is refused, and does not wait', async (t) => {
   const service = await startService(t, { database: await createDatabase(t) });
   const client = new GopherPay({ baseUrl: service.url });

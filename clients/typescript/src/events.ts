@@ -38,7 +38,7 @@ export class Events {
       value === undefined ? [] : [[name, value]],
     );
     const path = query.length === 0 ? '/events' : `/events?${new URLSearchParams(query).toString()}`;
-    const chain = new Chain(after, { filtered: query.length > 0 });
+    const chain = new Chain(after, { filtered: query.length > 0, ledger: this.#http.ledger });
     return follow((number, signal) => this.#http.stream(path, number, signal), chain, options);
   }
 }

@@ -10,7 +10,14 @@ import type { JournalEvent } from './types.ts';
 const NO_HASH = '0'.repeat(64);
 
 /** An event that was read before, such as the last one that was processed. */
-export type Position = Pick<JournalEvent, 'journal_number' | 'hash'>;
+export type Position = Pick<JournalEvent, 'journal_number' | 'hash'> & Partial<Pick<JournalEvent, 'ledger'>>;
+
+export type ChainOptions = {
+  /** Whether the events are read with a filter, which leaves rows and records out. */
+  readonly filtered?: boolean | undefined;
+  /** The ledger of all events; that of the position by default, and without one that of the first event. */
+  readonly ledger?: string | undefined;
+};
 
 export type FollowOptions = {
   readonly signal?: AbortSignal | undefined;
@@ -22,24 +29,34 @@ export type FollowOptions = {
 export type Connect = (after: number, signal: AbortSignal) => Promise<Response>;
 
 /**
- * Verifies that each event is the row that follows the one before: its number is the next one, its `previous_hash` is
- * the hash of that row, its own hash is right, and it has as many transfers and account changes as the row covers. So a
- * reader that keeps its position detects a journal that was rewritten, restored from an older backup, or has a gap.
+ * Verifies that each event is the row that follows the one before: it is of the same ledger, its number is the next one,
+ * its `previous_hash` is the hash of that row, its own hash is right, and it has as many transfers and account changes
+ * as the row covers. So a reader that keeps its position detects a journal that was rewritten, restored from an older
+ * backup, has a gap, or is that of another ledger.
  * The digest, which the hash covers, cannot be recomputed: it covers fields that events do not have.
  * A filter leaves rows and records out. Then every hash is verified, but only events that follow each other directly are
  * compared, and records are not counted.
  */
 export class Chain {
   readonly #filtered: boolean;
+  /** Undefined: that of the next event. */
+  #ledger: string | undefined;
   #number: number;
   /** Null: the row of this number was not read. */
   #hash: string | null;
 
   /** After an event, or after a number alone, whose hash is then not known. */
-  constructor(after: Position | number, { filtered = false }: { filtered?: boolean } = {}) {
+  constructor(after: Position | number, { filtered = false, ledger }: ChainOptions = {}) {
     this.#filtered = filtered;
-    this.#number = typeof after === 'number' ? after : after.journal_number;
-    this.#hash = typeof after === 'number' ? (after === 0 ? NO_HASH : null) : after.hash;
+    this.#ledger = ledger;
+    if (typeof after === 'number') {
+      this.#number = after;
+      this.#hash = after === 0 ? NO_HASH : null;
+    } else {
+      this.#number = after.journal_number;
+      this.#hash = after.hash;
+      if (after.ledger !== undefined) this.#enter(after.ledger, after.journal_number);
+    }
   }
 
   /** The last row that was read or skipped. */
@@ -49,8 +66,9 @@ export class Chain {
 
   /** Takes the next event, one at a time. Throws a ChainError if it does not follow, or does not agree with its hash. */
   async add(event: JournalEvent): Promise<void> {
-    const { journal_number: number, previous_hash: found, hash } = event;
+    const { ledger, journal_number: number, previous_hash: found, hash } = event;
     const next = this.#number + 1;
+    this.#enter(ledger, number);
     if (number < next || (number > next && !this.#filtered)) {
       throw new ChainError(next, 'the number', { expected: next, found: number });
     }
@@ -62,6 +80,12 @@ export class Chain {
     if (!this.#filtered) checkCounts(event);
     this.#number = number;
     this.#hash = hash;
+  }
+
+  /** Throws a ChainError if this is not the ledger of the chain. */
+  #enter(ledger: string, number: number): void {
+    this.#ledger ??= ledger;
+    if (ledger !== this.#ledger) throw new ChainError(number, 'the ledger', { expected: this.#ledger, found: ledger });
   }
 
   /** Moves behind rows that the filter leaves out. */
@@ -210,6 +234,7 @@ function isEvent(value: unknown): value is JournalEvent {
   return (
     typeof value === 'object' &&
     value !== null &&
+    'ledger' in value &&
     'journal_number' in value &&
     'settled_at' in value &&
     'hash' in value &&
@@ -217,6 +242,7 @@ function isEvent(value: unknown): value is JournalEvent {
     'digest' in value &&
     'transfers' in value &&
     'account_changes' in value &&
+    typeof value.ledger === 'string' &&
     Number.isSafeInteger(value.journal_number) &&
     typeof value.settled_at === 'string' &&
     typeof value.hash === 'string' &&

@@ -14,6 +14,7 @@ import type { paths } from './schema.ts';
 
 const JSON_TYPE = 'application/json';
 const STREAM_TYPE = 'text/event-stream';
+const MAIN_LEDGER = 'main';
 const DEADLINE_MS = 60_000;
 const ATTEMPT_TIMEOUT_MS = 15_000;
 
@@ -22,7 +23,7 @@ export type ClientOptions = {
   readonly baseUrl: string;
   /** A key, `gp_…`, or a token. A service without keys needs none. */
   readonly key?: string | undefined;
-  /** The ledger of all requests; `main` by default. */
+  /** The ledger of all requests; that of the key by default, and without a key `main`. */
   readonly ledger?: string | undefined;
   /** The time for all attempts of a request together; a minute by default. */
   readonly deadlineMs?: number | undefined;
@@ -65,6 +66,12 @@ export class Http {
     const more = { headers: this.#headers(), bodySerializer: renderJson };
     this.global = createClient<paths, 'application/json'>({ ...more, baseUrl: root });
     this.api = createClient<paths, 'application/json'>({ ...more, baseUrl: this.#base });
+  }
+
+  /** The ledger of all requests; undefined if the key decides. */
+  get ledger(): string | undefined {
+    const { key, ledger } = this.#options;
+    return ledger ?? (key === undefined ? MAIN_LEDGER : undefined);
   }
 
   /** A request that may be sent any number of times. */
