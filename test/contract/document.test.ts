@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { findBreakingChanges } from '../support/breaking-changes.ts';
 import { DOCUMENT_FILE, runTool } from '../support/contract-tools.ts';
 import { createDatabase } from '../support/database.ts';
-import { readOpenApiDocument, renderOpenApiDocument } from '../support/openapi-document.ts';
+import { readOpenApiDocument, renderOpenApiDocument, renderReferencePage } from '../support/openapi-document.ts';
+import { readReference } from '../support/reference-page.ts';
 import { request, startService } from '../support/service.ts';
 
 const { paths, components } = z
@@ -21,6 +22,10 @@ test('openapi: docs/openapi.json is the document of this code', () => {
   const changes = findBreakingChanges(JSON.parse(committed), JSON.parse(current));
   assert.deepEqual(changes, [], 'These changes break clients. If they are meant: npm run openapi -- --breaking');
   assert.ok(committed === current, 'docs/openapi.json is not current: npm run openapi');
+});
+
+test('openapi: docs/REFERENCE.md is the reference of this code', () => {
+  assert.ok(readReference() === renderReferencePage(), 'docs/REFERENCE.md is not current: npm run openapi');
 });
 
 test('openapi: the service serves docs/openapi.json', async (t) => {

@@ -11,7 +11,7 @@ import type { Answer, Outcome } from './wire.ts';
 /** The bytes that a body of a case may have; the service under test is set to the same. */
 export const BODY_BYTES_MAX = 262_144;
 
-const DOCUMENT = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');
+const DOCUMENT = readFileSync(new URL('../../docs/REFERENCE.md', import.meta.url), 'utf8');
 /** The status of each documented code. */
 const STATUS_BY_CODE = new Map(
   [...DOCUMENT.matchAll(/^\| `(\w+)` \| (\d{3}) \|/gm)].map(([, code = '', status]) => [code, Number(status)]),

@@ -1,5 +1,5 @@
 // Everything that the client throws, except the reason of an aborted signal. `retry` states whether the same request
-// may be sent again; docs/API.md explains each code.
+// may be sent again; docs/REFERENCE.md explains each code.
 import type { components } from './schema.ts';
 
 export type ProblemCode = components['schemas']['ProblemCode'];

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { mustBe } from '../../validation.ts';
 
-const LIMIT_MAX = 1000;
+export const LIMIT_MAX = 1000;
 
 /** An integer in a query. Number() would also read 0x10, 1e2 and the empty text. */
 const queryInteger = (min: number, max: number) =>

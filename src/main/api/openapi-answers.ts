@@ -60,10 +60,15 @@ const DERIVED_PROBLEMS: readonly {
   { when: createsTransfers, codes: ['daily_limit_reached', 'approval_expired'] },
 ];
 
+/** Every problem that a route can answer with: its own, those that follow from what it is, those of every route. */
+export function problemsOf(route: Route): ProblemCode[] {
+  const derived = DERIVED_PROBLEMS.flatMap(({ when, codes }) => (when(route) ? codes : []));
+  return [...new Set([...route.problems, ...derived, ...ANY_PROBLEMS])];
+}
+
 /** Every status that a route can be refused with. */
 function refusalsOf(route: Route): number[] {
-  const derived = DERIVED_PROBLEMS.flatMap(({ when, codes }) => (when(route) ? codes : []));
-  return [...new Set([...route.problems, ...derived, ...ANY_PROBLEMS].map((code) => PROBLEMS[code].status))];
+  return [...new Set(problemsOf(route).map((code) => PROBLEMS[code].status))];
 }
 
 /** The headers of answers. */

@@ -1,6 +1,7 @@
 // The schemas of the OpenAPI document. Those of bodies, of answers and of their shared members are components with a
 // name, and are referred to wherever they are used, because generators of clients make one type of each component.
 import { z } from 'zod';
+import { FAILURE_MEANINGS, PROBLEM_ADVICE } from './advice.ts';
 import { createWebhookSchema, rotateSecretSchema, updateWebhookSchema } from './event-schemas.ts';
 import { NO_BODY, type Route } from './route.ts';
 import {
@@ -85,7 +86,7 @@ export function renderSchemas(routes: readonly Route[]): DocumentSchemas {
   const isComponent = ([name]: [string, JsonSchema]): boolean => Object.hasOwn(REQUEST_SCHEMAS, name);
   return {
     components: {
-      ...openEnumerations(renderAll(views, 'output')),
+      ...explainCodes(openEnumerations(renderAll(views, 'output'))),
       ...Object.fromEntries(Object.entries(requests).filter(isComponent).map(describeDefaults)),
     },
     bodyOf: (route) => {
@@ -131,6 +132,19 @@ function openEnumerations(schemas: Record<string, JsonSchema>): Record<string, J
   return JSON.parse(JSON.stringify(schemas), (_, value: JsonSchema | null) =>
     typeof value === 'object' && open.has(value?.$ref) ? { anyOf: [value, { type: 'string' }] } : value,
   );
+}
+
+/** Says when each code occurs, and what to do next. */
+function explainCodes(schemas: Record<string, JsonSchema>): Record<string, JsonSchema> {
+  const failures = Object.entries(FAILURE_MEANINGS).map(([code, when]) => `\`${code}\`: ${when}.`);
+  const problems = Object.entries(PROBLEM_ADVICE).map(
+    ([code, { when, next }]) => `\`${code}\`: ${when}. Next: ${next}.`,
+  );
+  return {
+    ...schemas,
+    FailureCode: { ...schemas['FailureCode'], description: failures.join('\n') },
+    ProblemCode: { ...schemas['ProblemCode'], description: problems.join('\n') },
+  };
 }
 
 /**

@@ -3,7 +3,7 @@ import { invalidRequest, Problem, toValidationError, withErrors } from '../http/
 import type { Answer } from './route.ts';
 
 /** Metadata may make one item 8 KB large, and a page has up to 1000 of them. */
-const PAGE_BYTES_MAX = 1024 * 1024;
+export const PAGE_BYTES_MAX = 1024 * 1024;
 
 /** Renders the first items as JSON: at most `limit` and PAGE_BYTES_MAX, but at least one item. */
 export function renderItems<Item>(items: readonly Item[], limit: number, render: (item: Item) => object): string[] {

@@ -13,7 +13,7 @@ import { REQUEST_ID_FORM } from '../http/head.ts';
 import { after, alphabetical, amountFilter, limit, order } from './list-parameters.ts';
 
 const MONEY_MAX_NUMBER = Number(MONEY_MAX);
-const GROUP_MAX = 1000;
+export const GROUP_MAX = 1000;
 const EXPIRES_IN_MAX = 10 * 365 * 24 * 3600;
 
 /**
@@ -59,11 +59,11 @@ export const party = z
 
 export const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
-const METADATA_KEYS_MAX = 50;
+export const METADATA_KEYS_MAX = 50;
 /**
  * For keys and values together. A full queue of the largest transfers must fit into memory, and so must a page of them.
  */
-const METADATA_BYTES_MAX = 8192;
+export const METADATA_BYTES_MAX = 8192;
 const METADATA_KEY = /^[A-Za-z][A-Za-z0-9_.-]{0,39}$/;
 const metadataKey = z
   .string()
@@ -137,27 +137,31 @@ const person = {
     .string({ error: mustBe(EMAIL_EXPECTED) })
     .max(254, { abort: true })
     .regex(EMAIL_FORM)
-    .meta({ format: 'email' })
+    .meta({ format: 'email', description: 'ASCII without quotes; an international domain as xn--.' })
     .nullable()
     .optional(),
   phone: z
     .string({ error: mustBe('a telephone number: 3 to 30 digits, spaces and ( ) . -, perhaps with a + in front') })
     .regex(/^\+?[0-9 ().-]{3,30}$/)
+    .describe('3 to 30 of 0-9 ( ) . - and spaces, perhaps after a +.')
     .nullable()
     .optional(),
   date_of_birth: z.iso
     .date()
     .refine((value) => value >= '1850-01-01', 'must not be before 1850')
+    .describe('From 1850 on.')
     .nullable()
     .optional(),
 };
 
 export const createAccountSchema = z.strictObject({
-  account_number: accountNumber.optional(),
+  account_number: accountNumber
+    .optional()
+    .describe('1 to 34 of A-Z a-z 0-9 . _ -, neither . nor ..; by default the service makes one.'),
   ...person,
   currency: currency.default('USD'),
   balance: money.default(0).describe('Minor units: transferred from @external when the account is opened.'),
-  overdraft_limit: money.default(0),
+  overdraft_limit: money.default(0).describe('Minor units: how far below zero the balance may go.'),
   metadata: metadata.default({}),
 });
 
@@ -172,7 +176,7 @@ export const createAccountsSchema = z.strictObject({
 export const updateAccountSchema = z.strictObject({
   ...person,
   name: person.name.optional(),
-  overdraft_limit: money.optional(),
+  overdraft_limit: money.optional().describe('Minor units: not less than is drawn or held.'),
   metadata: metadata.optional(),
   status: z
     .enum(['open', 'receive_only', 'frozen'])
@@ -249,7 +253,7 @@ export const createHoldSchema = createTransferSchema.extend({
     .min(1)
     .max(EXPIRES_IN_MAX)
     .optional()
-    .describe('Seconds until it expires; never by default.'),
+    .describe('Seconds from created_at until it expires; never by default.'),
 });
 
 export const captureHoldSchema = z.strictObject({
@@ -330,7 +334,7 @@ export const balanceSchema = z.strictObject({
 });
 
 export const listTransfersSchema = z.strictObject({
-  account: party.optional(),
+  account: party.optional().describe('From or to this account, failed transfers that name it included.'),
   currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
   kind: z.enum(TRANSFER_KINDS).optional().describe(`hold, capture: ${NEEDS_ANOTHER_FILTER}`),
   status: z.enum(['pending', 'completed', 'failed']).optional(),
@@ -341,7 +345,8 @@ export const listTransfersSchema = z.strictObject({
   request_id: z
     .string()
     .regex(REQUEST_ID_FORM, 'must be a letter or digit, then at most 127 of A-Z a-z 0-9 . _ : / + = @ -')
-    .optional(),
+    .optional()
+    .describe('Accepted under this X-Request-ID.'),
   group_id: z.uuid().optional().describe('The transfers of one request.'),
   parent_id: z.uuid().optional().describe('The captures of a hold, the reversals of a transfer.'),
   metadata: metadataFilter.describe(`key:value, or key. A key: ${NEEDS_ANOTHER_FILTER}`),

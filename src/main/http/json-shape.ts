@@ -5,10 +5,10 @@ import { invalidRequest, Problem, toValidationError, type ValidationError } from
 /**
  * Objects, arrays and their members. The largest valid body has 1000 transfers of 60 members each, four levels deep.
  */
-const DEPTH_MAX = 8;
-const MEMBERS_MAX = 64;
-const ELEMENTS_MAX = 1000;
-const VALUES_MAX = 65_536;
+export const DEPTH_MAX = 8;
+export const MEMBERS_MAX = 64;
+export const ELEMENTS_MAX = 1000;
+export const VALUES_MAX = 65_536;
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;

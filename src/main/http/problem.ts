@@ -1,5 +1,5 @@
 // Problems, the bodies of error answers (RFC 9457). One table maps each stable code to its status and title.
-// docs/API.md lists the same codes, and a test compares them.
+// advice.ts says when each occurs, and what to do next.
 import { z } from 'zod';
 
 export const PROBLEMS = {

@@ -31,7 +31,7 @@ import { readTrace } from './trace.ts';
 import { Turns } from './turns.ts';
 import { isHandshaking, type ListenerTls, TRANSPORT_SECURITY, transportOf } from './tls.ts';
 
-const HEAD_BYTES_MAX = 16 * 1024;
+export const HEAD_BYTES_MAX = 16 * 1024;
 /** How long a connection may stay idle when the server closes: longer than an active caller pauses between requests. */
 const IDLE_GRACE_MS = 500;
 /** The queue is empty after so many turns without a connection: the first may have looked before the last one came. */

@@ -33,7 +33,7 @@ import { fingerprintOf, parseIdempotencyKey, REPLAYED } from '../submission.ts';
 import { renderDelivery, renderWebhook } from '../webhook-views.ts';
 
 /** Of one ledger. */
-const WEBHOOKS_MAX = 100;
+export const WEBHOOKS_MAX = 100;
 
 type WebhookParts = {
   readonly lookUps: Reads;
