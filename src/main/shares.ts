@@ -1,4 +1,5 @@
-// Divides a bounded resource between callers, so that no caller can take all of it. A caller is a network address.
+// Divides a bounded resource between callers, so that no caller can take all of it. A caller is a network address, or
+// a ledger.
 
 /**
  * For resources that callers hold for long. With 50 percent, a caller may take one more while it holds fewer than are

@@ -381,6 +381,7 @@ export const SENDERS: readonly Sender[] = [
     readsWhole: {
       webhook_endpoints: 'a ledger has at most a hundred',
       webhook_cursors: 'one for each endpoint',
+      journal_head: 'one for each ledger',
       webhook_deliveries: 'it has one row here',
     },
     send: sendWebhooks,
@@ -407,8 +408,9 @@ async function sendWebhooks(connection: Queryable): Promise<void> {
   await loadWebhookState(connection);
   const line = { ledger: MAIN, endpointId: FRESH, url: 'https://example.com' };
   const holder = leaseOf(0);
-  await claims.claimLines(connection, { holder, claimMs: 1000, limit: 16, now: new Date() });
-  await claims.renewClaim(connection, line, { holder, claimMs: 1000 });
+  await claims.findDueLines(connection, { limit: 256, now: new Date() });
+  await claims.claimLines(connection, [{ ledgerId: MAIN.id, endpointId: FRESH }], { holder, claimMs: 1000 });
+  await claims.renewClaims(connection, [line], { holder, claimMs: 1000 });
   const attempt = { number: 1n, journalNumber: 1n, position: 0, eventId: 'evt_1', type: 'account.opened' };
   const result = { attemptedAt: new Date(), status: 204, error: null };
   const state = { journalNumber: 1n, position: 0, deliveryNumber: 1n, attempts: 0, failingSince: null };

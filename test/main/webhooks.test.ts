@@ -220,7 +220,9 @@ test('webhooks: metrics count attempts by their result, and webhooks by their st
   });
   await until(async () => await metric(/^gopherpay_webhook_lag_seconds [0-9.]*[1-9]/m), { what: 'the lag' });
   await call('PATCH', `/webhooks/${id}`, { status: 'disabled' });
-  await until(async () => await metric(/^gopherpay_webhooks{status="disabled"} 1$/m), { what: 'the webhook' });
+  await until(async () => await metric(/^gopherpay_webhooks{status="paused"} 1$/m), { what: 'the webhook' });
+  await until(async () => await metric(/^gopherpay_webhook_attempt_seconds_count [1-9]/m), { what: 'the time' });
+  await until(async () => await metric(/^gopherpay_webhooks_sending 0$/m), { what: 'the places' });
   await call('DELETE', `/webhooks/${id}`, undefined, 204);
 });
 

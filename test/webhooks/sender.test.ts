@@ -23,6 +23,8 @@ import { until } from '../support/until.ts';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const TRANSFERS = 5;
+/** That one ledger gets of a sender. */
+const LEDGER_PLACES = TURNS_MAX / 2;
 const TABLES = ['webhook_endpoints', 'webhook_cursors', 'webhook_deliveries'];
 const UNCHANGED = {
   url: undefined,
@@ -48,6 +50,8 @@ before(async (t) => {
     const { text } = await request(service, 'POST', '/transfers', body, { prefer: 'wait=10' });
     ids.push(JSON.parse(text).id);
   }
+  await request(service, 'POST', '/ledgers', { name: 'shop' });
+  await request(service, 'POST', '/ledgers/shop/accounts', { account_number: 'ZOE', name: 'Zoe' });
   await service.stop();
 });
 
@@ -59,7 +63,7 @@ beforeEach(async () => {
 async function start(
   t: TestContext,
   filter: Partial<EventFilter> = {},
-  { claimMs, renewMs } = { claimMs: 5000, renewMs: 1000 },
+  more: { claimMs?: number; renewMs?: number; attemptTimeoutMs?: number } = {},
 ) {
   const receiver = await startReceiver(t);
   // A statement may wait for longer than an attempt.
@@ -75,8 +79,9 @@ async function start(
     logger,
     renderEvent,
     rules: { allowPrivate: true, resolve: async () => [] },
-    claimMs,
-    renewMs,
+    claimMs: 5000,
+    renewMs: 1000,
+    ...more,
     now: () => new Date(clock.ms),
     onState: (state) => states.push(state),
     onAttempt: (result) => results.push(result),
@@ -160,7 +165,7 @@ test('sender: an endpoint that fails for five days is disabled, and continues wh
   const [logged] = await until(() => line.lines.length > 0 && line.lines, { what: 'the line of the log' });
   assert.deepEqual([logged?.['msg'], logged?.['reason'], logged?.['status']], ['webhook disabled', 'failing', 500]);
   line.sender.noteChange();
-  await until(() => line.states.at(-1)?.disabled === 1, { what: 'the metric' });
+  await until(() => line.states.at(-1)?.failing === 1, { what: 'the metric' });
 
   line.receiver.received.length = 0;
   line.receiver.answer = accept;
@@ -201,26 +206,27 @@ test('sender: a failure of the previous URL does not count after the URL was cha
   }
 });
 
-test('sender: slow receivers leave their places to others between two events', async (t) => {
+/** Adds endpoints of the main ledger whose lines are as far as that of `id`. */
+async function copy(id: string, url: string, copies: number): Promise<void> {
+  await database.query(
+    `with added as (
+       insert into webhook_endpoints (ledger_id, id, url, types, account, secret)
+       select ledger_id, gen_random_uuid(), $2::text, types, account, secret
+       from webhook_endpoints, generate_series(1, $3::integer)
+       where id = $1::uuid
+       returning ledger_id, id
+     )
+     insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
+     select added.ledger_id, added.id, journal_number
+     from added, webhook_cursors
+     where endpoint_id = $1::uuid`,
+    [id, url, copies],
+  );
+}
+
+test('sender: slow receivers leave their places to others of their ledger between two events', async (t) => {
   const line = await start(t);
   const other = await startReceiver(t);
-  const copy = async (url: string, copies: number): Promise<void> => {
-    await database.query(
-      `with added as (
-         insert into webhook_endpoints (ledger_id, id, url, types, account, secret)
-         select ledger_id, gen_random_uuid(), $2::text, types, account, secret
-         from webhook_endpoints, generate_series(1, $3::integer)
-         where id = $1::uuid
-         returning ledger_id, id
-       )
-       insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
-       select added.ledger_id, added.id, journal_number
-       from added, webhook_cursors
-       where endpoint_id = $1::uuid`,
-      [line.id, url, copies],
-    );
-    line.sender.noteChange();
-  };
   const released = Promise.withResolvers<void>();
   const answerLate = async (response: ServerResponse): Promise<void> => {
     await released.promise;
@@ -228,20 +234,43 @@ test('sender: slow receivers leave their places to others between two events', a
     response.writeHead(204).end();
   };
   line.receiver.answer = (response) => void answerLate(response);
-  await copy(line.receiver.url, TURNS_MAX - 1);
-  await until(() => line.receiver.received.length === TURNS_MAX, { what: 'all places to be taken' });
+  await copy(line.id, line.receiver.url, LEDGER_PLACES - 1);
+  line.sender.noteChange();
+  await until(() => line.receiver.received.length === LEDGER_PLACES, { what: 'all places to be taken' });
   let sentBefore: unknown[] = [];
   other.answer = (response) => {
     if (other.received.length === 1) sentBefore = namesOf(line.receiver);
     response.writeHead(204).end();
   };
-  await copy(other.url, 1);
+  await copy(line.id, other.url, 1);
+  line.sender.noteChange();
   released.resolve();
   await until(() => other.received.length === TRANSFERS, { what: 'the events of the other endpoint' });
   assert.ok(
     new Set(sentBefore).size < TRANSFERS,
     'No slow receiver had all its events before the other one had its first.',
   );
+});
+
+test('sender: receivers of one ledger that never answer do not delay another ledger', async (t) => {
+  const line = await start(t, {}, { attemptTimeoutMs: 600_000 });
+  const other = await startReceiver(t);
+  line.receiver.answer = () => {};
+  await copy(line.id, line.receiver.url, 2 * TURNS_MAX);
+  line.sender.noteChange();
+  await until(() => line.receiver.received.length >= LEDGER_PLACES, { what: 'the share of the ledger to be used' });
+  await database.query(
+    `with added as (
+       insert into webhook_endpoints (ledger_id, id, url, secret)
+       select id, gen_random_uuid(), $1::text, 'whsec_AAAA' from ledgers where name = 'shop'
+       returning ledger_id, id
+     )
+     insert into webhook_cursors (ledger_id, endpoint_id, journal_number) select ledger_id, id, 0 from added`,
+    [other.url],
+  );
+  line.sender.noteChange();
+  await until(() => other.received.length > 0, { what: 'the event of the other ledger' });
+  assert.equal(line.receiver.received.length, LEDGER_PLACES);
 });
 
 test('sender: one event that fails in the middle stops the line there', async (t) => {
@@ -288,6 +317,25 @@ test('sender: an attempt ends with its claim, also while the database does not a
   await silent.query('rollback');
   await line.sender.stop(0);
   assert.deepEqual(line.results, [], 'It was given up, and did not time out.');
+});
+
+test('sender: a line that is locked does not delay the renewal of other claims', async (t) => {
+  const line = await start(t, {}, { claimMs: 1000, renewMs: 100 });
+  const other = await startReceiver(t);
+  const [attempt, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  line.receiver.answer = (response) => void response.once('close', attempt.resolve);
+  other.answer = (response) => void answered.promise.then(() => response.writeHead(204).end());
+  await copy(line.id, other.url, 1);
+  line.sender.noteChange();
+  await until(() => line.receiver.received.length === 1 && other.received.length === 1, { what: 'both attempts' });
+  const holder = await database.connect();
+  await holder.query('begin');
+  await holder.query('select from webhook_cursors where endpoint_id = $1 for update', [line.id]);
+  await attempt.promise;
+  answered.resolve();
+  await until(() => other.received.length === TRANSFERS, { what: 'the events of the other line' });
+  await holder.query('rollback');
+  assert.deepEqual(namesOf(other), ids, 'No event was sent again, because the claim was kept.');
 });
 
 test('sender: rows without an event that passes move the cursor and are not read again', async (t) => {

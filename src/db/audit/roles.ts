@@ -23,6 +23,7 @@ const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
     'claimed_by',
     'claimed_until',
     'changed',
+    'disabled',
   ],
   webhook_deliveries: [
     'event_id',

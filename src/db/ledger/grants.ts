@@ -42,7 +42,7 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   transfers: FINAL,
   webhook_cursors: {
     runtime:
-      'select, insert, update (journal_number, position, delivery_number, attempts, failing_since, next_attempt_at, claimed_by, claimed_until, changed), delete',
+      'select, insert, update (journal_number, position, delivery_number, attempts, failing_since, next_attempt_at, claimed_by, claimed_until, changed, disabled), delete',
     reader: 'select',
   },
   webhook_deliveries: {

@@ -42,13 +42,66 @@ export type Attempt = {
 
 type Claim = { readonly holder: string; readonly claimMs: number };
 
+/** The line of an endpoint. */
+export type LineId = { readonly ledgerId: number; readonly endpointId: string };
+
 /**
- * Claims lines that have something to send and that no other process holds: at most `limit`, the one that has waited
- * longest first. `now`: the clock of the pauses between attempts.
+ * Finds lines that have something to send and that no process holds: at most `limit`. Each ledger's line that has waited
+ * longest comes first, then each one's second. `now`: the clock of the pauses between attempts. It reads an index entry for
+ * each ledger, and the lines that are due: not those of other endpoints.
  */
+export async function findDueLines(
+  connection: Queryable,
+  { limit, now }: { limit: number; now: Date },
+): Promise<LineId[]> {
+  const found = await connection.query<{ ledger_id: number; endpoint_id: string }>({
+    name: 'find due webhooks',
+    text: `
+      with due as (
+        select line.ledger_id, endpoint_id, claimed_until
+        from journal_head
+        cross join lateral (
+          select ledger_id, endpoint_id, claimed_until
+          from webhook_cursors
+          where webhook_cursors.ledger_id = journal_head.ledger_id and journal_number < journal_head.number
+            and not disabled and failing_since is null and claimed_until <= now()
+          order by claimed_until
+          limit $1::integer
+        ) as line
+        union
+        select ledger_id, endpoint_id, claimed_until
+        from webhook_cursors
+        where next_attempt_at <= $2::timestamptz and not disabled and failing_since is not null
+          and claimed_until <= now()
+        union
+        select line.ledger_id, line.endpoint_id, claimed_until
+        from (select distinct ledger_id, endpoint_id from webhook_deliveries where requested) as requested
+        cross join lateral (
+          select ledger_id, endpoint_id, claimed_until
+          from webhook_cursors
+          where webhook_cursors.ledger_id = requested.ledger_id
+            and webhook_cursors.endpoint_id = requested.endpoint_id and not disabled and claimed_until <= now()
+          limit 1
+        ) as line
+      )
+      select ledger_id, endpoint_id
+      from (
+        select ledger_id, endpoint_id, claimed_until,
+          row_number() over (partition by ledger_id order by claimed_until) as rank
+        from due
+      ) as ranked
+      order by rank, claimed_until
+      limit $1::integer`,
+    values: [limit, now.toISOString()],
+  });
+  return found.rows.map((row) => ({ ledgerId: row.ledger_id, endpointId: row.endpoint_id }));
+}
+
+/** Claims lines, except those that another process has claimed meanwhile. */
 export async function claimLines(
   connection: Queryable,
-  { holder, claimMs, limit, now }: Claim & { limit: number; now: Date },
+  lines: readonly LineId[],
+  { holder, claimMs }: Claim,
 ): Promise<ClaimedLine[]> {
   const claimed = await connection.query<
     FilterRow & {
@@ -71,22 +124,11 @@ export async function claimLines(
       with due as (
         select line.ledger_id, line.endpoint_id, ledgers.name as ledger, url, types, account, kind, secret,
           case when previous_until > now() then previous_secret end as previous_secret
-        from webhook_cursors as line
+        from unnest($3::integer[], $4::uuid[]) as found (ledger_id, endpoint_id)
+        join webhook_cursors as line on line.ledger_id = found.ledger_id and line.endpoint_id = found.endpoint_id
         join webhook_endpoints as endpoint on endpoint.ledger_id = line.ledger_id and endpoint.id = line.endpoint_id
         join ledgers on ledgers.id = line.ledger_id
-        join journal_head on journal_head.ledger_id = line.ledger_id
         where disabled_reason is null and claimed_until <= now()
-          and (
-            (line.journal_number < journal_head.number and next_attempt_at <= $4::timestamptz)
-            or exists (
-              select
-              from webhook_deliveries
-              where requested and webhook_deliveries.ledger_id = line.ledger_id
-                and webhook_deliveries.endpoint_id = line.endpoint_id
-            )
-          )
-        order by claimed_until
-        limit $3::integer
         -- A change that commits now is seen: only rows that are locked are read again.
         for update of line, endpoint skip locked
       )
@@ -96,7 +138,7 @@ export async function claimLines(
       where webhook_cursors.ledger_id = due.ledger_id and webhook_cursors.endpoint_id = due.endpoint_id
       returning due.*, journal_number, position, delivery_number, attempts, failing_since,
         case when failing_since is not null then next_attempt_at end as next_attempt_at`,
-    values: [holder, claimMs, limit, now.toISOString()],
+    values: [holder, claimMs, lines.map(({ ledgerId }) => ledgerId), lines.map(({ endpointId }) => endpointId)],
   });
   return claimed.rows.map((row) => ({
     ledger: { id: row.ledger_id, name: row.ledger },
@@ -122,26 +164,42 @@ function toDate(instant: string | null): Date | null {
 type Line = Pick<ClaimedLine, 'ledger' | 'endpointId'>;
 
 /**
- * Renews a claim. changed: a caller changed the endpoint since the line was claimed. lost: this process does not hold it
- * any more.
+ * Renews the claims of a process. changed: a caller changed the endpoint since the line was claimed. lost: this process does
+ * not hold it any more. busy: another transaction has locked the line, so its claim was not renewed; waiting for the lock
+ * would delay the other claims.
  */
-export async function renewClaim(
+export async function renewClaims(
   connection: Queryable,
-  { ledger, endpointId }: Line,
+  lines: readonly Line[],
   { holder, claimMs }: Claim,
-): Promise<'held' | 'changed' | 'lost'> {
-  const renewed = await connection.query<{ changed: boolean }>({
-    name: 'renew webhook claim',
+): Promise<('held' | 'changed' | 'lost' | 'busy')[]> {
+  const renewed = await connection.query<{ held: boolean | null; changed: boolean | null }>({
+    name: 'renew webhook claims',
     text: `
-      update webhook_cursors
-      set claimed_until = now() + $4::integer * interval '1 millisecond'
-      where ledger_id = $1::integer and endpoint_id = $2::uuid and claimed_by = $3::uuid
-      returning changed`,
-    values: [ledger.id, endpointId, holder, claimMs],
+      with held as (
+        select line.ledger_id, line.endpoint_id
+        from unnest($3::integer[], $4::uuid[]) as claimed (ledger_id, endpoint_id)
+        join webhook_cursors as line on line.ledger_id = claimed.ledger_id and line.endpoint_id = claimed.endpoint_id
+        where claimed_by = $1::uuid
+        for update of line skip locked
+      ), renewed as (
+        update webhook_cursors
+        set claimed_until = now() + $2::integer * interval '1 millisecond'
+        from held
+        where webhook_cursors.ledger_id = held.ledger_id and webhook_cursors.endpoint_id = held.endpoint_id
+        returning webhook_cursors.ledger_id, webhook_cursors.endpoint_id, changed
+      )
+      select line.claimed_by = $1::uuid as held, renewed.changed
+      from unnest($3::integer[], $4::uuid[]) with ordinality as claimed (ledger_id, endpoint_id, place)
+      left join webhook_cursors as line on line.ledger_id = claimed.ledger_id and line.endpoint_id = claimed.endpoint_id
+      left join renewed on renewed.ledger_id = claimed.ledger_id and renewed.endpoint_id = claimed.endpoint_id
+      order by place`,
+    values: [holder, claimMs, lines.map(({ ledger }) => ledger.id), lines.map(({ endpointId }) => endpointId)],
   });
-  const [row] = renewed.rows;
-  if (!row) return 'lost';
-  return row.changed ? 'changed' : 'held';
+  return renewed.rows.map(({ held, changed }) => {
+    if (changed !== null) return changed ? 'changed' : 'held';
+    return held === true ? 'busy' : 'lost';
+  });
 }
 
 /** Gives up a claim, and forgets deliveries beyond the last `kept`. */
@@ -238,9 +296,16 @@ export async function disableWebhook(
   reason: DisabledReason,
 ): Promise<boolean> {
   const disabled = await connection.query(
-    `update webhook_endpoints
-     set disabled_reason = $3::text, disabled_at = now()
-     where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text`,
+    `with endpoint as (
+       update webhook_endpoints
+       set disabled_reason = $3::text, disabled_at = now()
+       where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text
+       returning ledger_id, id
+     )
+     update webhook_cursors
+     set disabled = true
+     from endpoint
+     where webhook_cursors.ledger_id = endpoint.ledger_id and webhook_cursors.endpoint_id = endpoint.id`,
     [ledger.id, endpointId, reason, url],
   );
   return disabled.rowCount === 1;

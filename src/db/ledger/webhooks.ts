@@ -112,18 +112,25 @@ export async function updateWebhook(
     ],
   );
   if (updated.rowCount !== 1) return false;
-  await noteChange(connection, ledger, id, change.enabled === true || change.url !== undefined);
+  const triesAtOnce = change.enabled === true || change.url !== undefined;
+  await noteChange(connection, ledger, id, { triesAtOnce, enabled: change.enabled });
   return true;
 }
 
-async function noteChange(connection: Queryable, ledger: Ledger, id: string, triesAtOnce: boolean): Promise<void> {
+/** `enabled`: undefined if it is as before. */
+async function noteChange(
+  connection: Queryable,
+  ledger: Ledger,
+  id: string,
+  { triesAtOnce, enabled }: { triesAtOnce: boolean; enabled: boolean | undefined },
+): Promise<void> {
   await connection.query(
     `update webhook_cursors
-     set changed = true, attempts = case when $3::boolean then 0 else attempts end,
+     set changed = true, disabled = not coalesce($4::boolean, not disabled), attempts = case when $3::boolean then 0 else attempts end,
        failing_since = case when $3::boolean then null else failing_since end,
        next_attempt_at = case when $3::boolean then '-infinity' else next_attempt_at end
      where ledger_id = $1::integer and endpoint_id = $2::uuid`,
-    [ledger.id, id, triesAtOnce],
+    [ledger.id, id, triesAtOnce, enabled],
   );
 }
 
@@ -173,7 +180,7 @@ export async function rotateSecret(
      where ledger_id = $1::integer and id = $2::uuid`,
     [ledger.id, id, secret, overlapSeconds, key],
   );
-  await noteChange(connection, ledger, id, false);
+  await noteChange(connection, ledger, id, { triesAtOnce: false, enabled: undefined });
   return { secret, isNew: true };
 }
 

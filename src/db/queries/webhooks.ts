@@ -143,26 +143,49 @@ export async function loadDelivery(
   return found.rows.map(toDelivery)[0];
 }
 
-/** All endpoints of the database together. `lagSeconds`: the age of the oldest event that is not delivered yet. */
-export type WebhookState = { readonly enabled: number; readonly disabled: number; readonly lagSeconds: number };
+/**
+ * All endpoints of the database together, by why they are disabled. `lagSeconds`: the age of the oldest event that an
+ * enabled one has not received.
+ */
+export type WebhookState = Readonly<Record<'enabled' | DisabledReason | 'lagSeconds', number>>;
 
 export async function loadWebhookState(connection: Queryable): Promise<WebhookState> {
-  const found = await connection.query<{ enabled: number; disabled: number; lag_seconds: number }>({
+  const found = await connection.query<Record<'enabled' | DisabledReason | 'lag_seconds', number>>({
     name: 'load webhook state',
     text: `
-      select (count(*) filter (where disabled_reason is null))::integer as enabled,
-        (count(*) filter (where disabled_reason is not null))::integer as disabled,
-        greatest(coalesce(max(extract(epoch from now() - next.settled_at)), 0), 0)::float8 as lag_seconds
-      from webhook_endpoints
-      join webhook_cursors
-        on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id
-      left join journal as next
-        on next.ledger_id = webhook_endpoints.ledger_id and next.number = webhook_cursors.journal_number + 1
-          and disabled_reason is null`,
+      select endpoints.*, lag.seconds as lag_seconds
+      from (
+        select (count(*) filter (where disabled_reason is null))::integer as enabled,
+          (count(*) filter (where disabled_reason = 'paused'))::integer as paused,
+          (count(*) filter (where disabled_reason = 'gone'))::integer as gone,
+          (count(*) filter (where disabled_reason = 'failing'))::integer as failing
+        from webhook_endpoints
+      ) as endpoints
+      cross join (
+        select greatest(coalesce(max(extract(epoch from now() - (
+          select settled_at
+          from journal
+          where journal.ledger_id = line.ledger_id and journal.number = line.journal_number + 1
+        ))), 0), 0)::float8 as seconds
+        from (
+          select journal_head.ledger_id, oldest.journal_number
+          from journal_head
+          cross join lateral (
+            select min(journal_number) as journal_number
+            from webhook_cursors
+            where webhook_cursors.ledger_id = journal_head.ledger_id and not disabled and failing_since is null
+          ) as oldest
+          where oldest.journal_number < journal_head.number
+          union all
+          select ledger_id, journal_number
+          from webhook_cursors
+          where not disabled and failing_since is not null
+        ) as line
+      ) as lag`,
     values: [],
   });
-  const [row] = found.rows;
-  return { enabled: row?.enabled ?? 0, disabled: row?.disabled ?? 0, lagSeconds: row?.lag_seconds ?? 0 };
+  const { enabled = 0, paused = 0, gone = 0, failing = 0, lag_seconds: lagSeconds = 0 } = found.rows[0] ?? {};
+  return { enabled, paused, gone, failing, lagSeconds };
 }
 
 function toRecord(row: WebhookRow): WebhookRecord {

@@ -1,5 +1,6 @@
 // The metrics of the service, in Prometheus' format.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { WebhookState } from '../../db/queries/webhooks.ts';
 import type { OutcomeCode } from '../../domain/job.ts';
 import { droppedLogLines } from '../../log-destination.ts';
 import type { Admission } from './admission.ts';
@@ -24,9 +25,9 @@ export type Metrics = {
    */
   refused(resource: 'connections' | 'event_streams' | 'statement_streams' | 'queue'): void;
   /** One attempt to deliver to a webhook. */
-  webhookAttempt(result: string): void;
-  /** All webhooks together. `lagSeconds`: the age of the oldest event that is not delivered yet. */
-  webhooks(state: { enabled: number; disabled: number; lagSeconds: number }): void;
+  webhookAttempt(result: string, durationMs: number): void;
+  /** All webhooks together. `sending`: those to which this process is sending. */
+  webhooks(state: WebhookState & { readonly sending: number }): void;
   render(): Promise<{ contentType: string; text: string }>;
 };
 
@@ -35,7 +36,8 @@ export function createMetrics(admission: Admission): Metrics {
   registerGauges(registry, admission);
   const { requests, intakes, intakeSeconds, jobs, jobSeconds, settledCount, settledSeconds, streams, refusals } =
     createInstruments(registry);
-  const { webhookAttempts, webhookEndpoints, webhookLag } = createWebhookInstruments(registry);
+  const { webhookAttempts, webhookSeconds, webhookEndpoints, webhookSending, webhookLag } =
+    createWebhookInstruments(registry);
   const requestsOf = remembered((route, status) => requests.labels(route, String(status)));
   const settledOf = remembered((ending) => settledCount.labels(ending));
   return {
@@ -54,10 +56,13 @@ export function createMetrics(admission: Admission): Metrics {
     },
     streaming: (route, change) => streams.labels(route).inc(change),
     refused: (resource) => refusals.labels(resource).inc(),
-    webhookAttempt: (result) => webhookAttempts.labels(result).inc(),
-    webhooks({ enabled, disabled, lagSeconds }) {
-      webhookEndpoints.labels('enabled').set(enabled);
-      webhookEndpoints.labels('disabled').set(disabled);
+    webhookAttempt(result, durationMs) {
+      webhookAttempts.labels(result).inc();
+      webhookSeconds.observe(durationMs / 1000);
+    },
+    webhooks({ sending, lagSeconds, ...countOf }) {
+      for (const [status, count] of Object.entries(countOf)) webhookEndpoints.labels(status).set(count);
+      webhookSending.set(sending);
       webhookLag.set(lagSeconds);
     },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
@@ -132,10 +137,21 @@ function createWebhookInstruments(registry: Registry) {
     labelNames: ['result'],
     registers,
   });
+  const webhookSeconds = new Histogram({
+    name: 'gopherpay_webhook_attempt_seconds',
+    help: 'How long an attempt to deliver an event to a webhook took.',
+    buckets: SECONDS,
+    registers,
+  });
   const webhookEndpoints = new Gauge({
     name: 'gopherpay_webhooks',
-    help: 'Webhooks of all ledgers, by their status.',
+    help: 'Webhooks of all ledgers: enabled, or the reason why they are disabled.',
     labelNames: ['status'],
+    registers,
+  });
+  const webhookSending = new Gauge({
+    name: 'gopherpay_webhooks_sending',
+    help: 'Webhooks to which this process is sending.',
     registers,
   });
   const webhookLag = new Gauge({
@@ -143,7 +159,7 @@ function createWebhookInstruments(registry: Registry) {
     help: 'The age of the oldest event that an enabled webhook has not received.',
     registers,
   });
-  return { webhookAttempts, webhookEndpoints, webhookLag };
+  return { webhookAttempts, webhookSeconds, webhookEndpoints, webhookSending, webhookLag };
 }
 
 /** The values that are read when the metrics are rendered. */

@@ -34,7 +34,7 @@ export type TurnParts = {
   readonly now: () => Date;
   /** An event as the feed shows it. */
   readonly renderEvent: (event: FeedEvent) => EventJson;
-  readonly onAttempt: (result: 'delivered' | PostError) => void;
+  readonly onAttempt: (result: 'delivered' | PostError, durationMs: number) => void;
 };
 
 /** The pause after `attempts` failures. Half of it is random, so that receivers that recover are not all called at once. */
@@ -147,9 +147,10 @@ export class Turn {
     this.#sent += 1;
     const { url, secrets } = this.#line;
     const headers = signMessage(message, secrets, this.#parts.now());
+    const startedAt = performance.now();
     try {
       const result = await this.#parts.post(url, { headers, body: message.body }, this.#abort);
-      this.#parts.onAttempt(result.error ?? 'delivered');
+      this.#parts.onAttempt(result.error ?? 'delivered', performance.now() - startedAt);
       return result;
     } catch (error) {
       // Whether it arrived is unknown: it is sent again.
