@@ -383,6 +383,7 @@ export const SENDERS: readonly Sender[] = [
       webhook_cursors: 'one for each endpoint',
       journal_head: 'one for each ledger',
       webhook_deliveries: 'it has one row here',
+      webhook_keys: 'it has one row here',
     },
     send: sendWebhooks,
   },
@@ -401,10 +402,12 @@ async function sendWebhooks(connection: Queryable): Promise<void> {
     filter: ALL_EVENTS,
     secret: 'whsec_AA==',
   };
-  await webhooks.insertWebhook(connection, MAIN, { ...webhook, idempotency: null }, 100);
-  await webhooks.findWebhookByKey(connection, MAIN, 'key');
+  await webhooks.lockWebhooks(connection, MAIN);
+  await webhooks.insertWebhook(connection, MAIN, webhook, 100);
+  const keyed = { key: 'key', fingerprint: Buffer.alloc(32), endpointId: FRESH, secretNumber: 1 };
+  await webhooks.insertKeyedRequest(connection, MAIN, keyed);
+  await webhooks.findKeyedRequest(connection, MAIN, 'key');
   await loadWebhook(connection, MAIN, FRESH);
-  await listWebhooks(connection, MAIN, PAGE);
   await loadWebhookState(connection);
   const line = { ledger: MAIN, endpointId: FRESH, url: 'https://example.com' };
   const holder = leaseOf(0);
@@ -422,11 +425,14 @@ async function sendWebhooks(connection: Queryable): Promise<void> {
   await webhooks.requestDelivery(connection, MAIN, FRESH, 1n);
   await claims.loadRequested(connection, line, 10);
   await claims.recordRequested(connection, line, { number: 1n, ...result });
-  await listDeliveries(connection, MAIN, FRESH, { limit: 100, before: null });
+  for (const newestFirst of [true, false]) {
+    await listWebhooks(connection, MAIN, { limit: 100, after: FRESH, newestFirst });
+    await listDeliveries(connection, MAIN, FRESH, { limit: 100, after: 1n, newestFirst });
+  }
   await loadDelivery(connection, MAIN, FRESH, 1n);
   await claims.releaseClaim(connection, line, { holder, kept: 1 });
   await claims.disableWebhook(connection, line, 'gone');
-  await webhooks.rotateSecret(connection, MAIN, FRESH, { secret: 'whsec_BB==', overlapSeconds: 60, key: null });
+  await webhooks.rotateSecret(connection, MAIN, FRESH, { secret: 'whsec_BB==', overlapSeconds: 60 });
   const same = { description: undefined, types: undefined, account: undefined, kind: undefined };
   await webhooks.updateWebhook(connection, MAIN, FRESH, { ...same, url: undefined, enabled: true });
   await webhooks.deleteWebhook(connection, MAIN, FRESH);

@@ -188,6 +188,15 @@ test('webhooks: deliveries are listed newest first, and each can be sent again',
     (await list(`?limit=2&after=${String(page.next)}`)).items.map(({ number }) => number),
     [1],
   );
+  const oldest = await list('?limit=2&order=oldest');
+  assert.deepEqual(
+    oldest.items.map(({ number }) => number),
+    [1, 2],
+  );
+  assert.deepEqual(
+    (await list(`?limit=2&order=oldest&after=${String(oldest.next)}`)).items.map(({ number }) => number),
+    [3],
+  );
 
   await call('POST', `/webhooks/${id}/deliveries/1/redeliver`, undefined, 202);
   await until(() => receiver.received.length === 4, { what: 'the repeated event' });
@@ -256,7 +265,92 @@ test('webhooks: a paused endpoint continues where it stopped', async (t) => {
   for (const each of [id, bystander.id]) await call('DELETE', `/webhooks/${each}`, undefined, 204);
 });
 
-test('webhooks: an idempotency key registers once, and a list has its pages', async (t) => {
+test('webhooks: a key names one request for ever, and a replay shows no secret that another request made', async (t) => {
+  const receiver = await startReceiver(t);
+  const send = async (path: string, key: string, body?: unknown) => {
+    const answer = await request(service, 'POST', path, body, { 'idempotency-key': key });
+    return { ...answer, isReplay: answer.headers['idempotency-replayed'] === 'true' };
+  };
+  const body = { url: receiver.url, types: ['account.opened'] };
+  const created = await send('/webhooks', 'once-1', body);
+  const id = String(created.body['id']);
+  const rotate = `/webhooks/${id}/rotate-secret`;
+  const first = await send(rotate, 'once-2', { overlap: 60 });
+  const second = await send(rotate, 'once-3', { overlap: 60 });
+  const secrets = [created, first, second].map((answer) => answer.body['secret']);
+  assert.equal(new Set(secrets).size, 3);
+  const replays = [
+    await send('/webhooks', 'once-1', body),
+    await send(rotate, 'once-2', { overlap: 60 }),
+    await send(rotate, 'once-3', { overlap: 60 }),
+  ];
+  assert.deepEqual(
+    replays.map(({ status, isReplay, body: { secret } }) => [status, isReplay, secret]),
+    [
+      [201, true, undefined],
+      [200, true, undefined],
+      [200, true, secrets[2]],
+    ],
+  );
+  const others: [string, string, unknown][] = [
+    ['/webhooks', 'once-1', { url: receiver.url }],
+    ['/webhooks', 'once-2', body],
+    [rotate, 'once-1', { overlap: 60 }],
+    [rotate, 'once-2', { overlap: 61 }],
+  ];
+  for (const [path, key, other] of others) {
+    assert.equal(codeOf(await send(path, key, other)), '422 idempotency_key_reused', `${path} ${key}`);
+  }
+
+  assert.equal((await request(service, 'POST', '/accounts', { account_number: 'ONCE', name: 'Ada' })).status, 201);
+  await until(() => receiver.received.length === 1, { what: 'the event' });
+  await until(async () => (await request(service, 'GET', `/webhooks/${id}/deliveries`)).text.includes('"number":1'), {
+    what: 'the delivery',
+  });
+  const redeliver = `/webhooks/${id}/deliveries/1/redeliver`;
+  assert.deepEqual((await send(redeliver, 'once-4')).isReplay, false);
+  await until(() => receiver.received.length === 2, { what: 'the repeated event' });
+  const isDone = async () => (await send(redeliver, 'once-4')).body['attempts'] === 2;
+  await until(isDone, { what: 'the attempt to be written' });
+  const repeated = await send(redeliver, 'once-4');
+  assert.deepEqual([repeated.status, repeated.isReplay, repeated.body['state']], [202, true, 'delivered']);
+
+  await call('DELETE', `/webhooks/${id}`, undefined, 204);
+  assert.equal(codeOf(await send('/webhooks', 'once-1', body)), '404 webhook_not_found');
+});
+
+test('webhooks: one key at the same time is one request', async (t) => {
+  const receiver = await startReceiver(t);
+  const post = async (path: string, body: unknown) =>
+    await request(service, 'POST', path, body, { 'idempotency-key': 'at-once' + path.slice(-3) });
+  const times = Array.from({ length: 8 });
+  const made = await Promise.all(times.map(async () => await post('/webhooks', { url: receiver.url })));
+  assert.equal(new Set(made.map(({ body }) => `${String(body['id'])} ${String(body['secret'])}`)).size, 1);
+  const id = String(made[0]?.body['id']);
+  const rotated = await Promise.all(times.map(async () => await post(`/webhooks/${id}/rotate-secret`, {})));
+  assert.equal(new Set(rotated.map(({ body }) => body['secret'])).size, 1);
+  await call('DELETE', `/webhooks/${id}`, undefined, 204);
+});
+
+test('webhooks: a ledger has at most 100, also if they are registered at the same time', async () => {
+  await call('POST', '/ledgers', { name: 'full' });
+  const url = 'http://127.0.0.1:9/';
+  const answers = await Promise.all(
+    Array.from({ length: 110 }, async () => await request(service, 'POST', '/ledgers/full/webhooks', { url })),
+  );
+  const [refused] = answers.filter(({ status }) => status !== 201);
+  assert.ok(refused);
+  assert.equal(codeOf(refused), '409 too_many_webhooks');
+  assert.equal(answers.filter(({ status }) => status === 201).length, 100);
+  const [count] = await database.query(
+    `select count(*)::integer as count from webhook_endpoints where ledger_id = (select id from ledgers where name = 'full')`,
+  );
+  assert.deepEqual(count, { count: 100 });
+  await database.query(`delete from webhook_cursors where ledger_id = (select id from ledgers where name = 'full')`);
+  await database.query(`delete from webhook_endpoints where ledger_id = (select id from ledgers where name = 'full')`);
+});
+
+test('webhooks: an idempotency key registers once, and a list has its pages in both directions', async (t) => {
   const receiver = await startReceiver(t);
   const headers = { 'idempotency-key': 'hook-1' };
   const body = { url: receiver.url, description: 'One' };
@@ -267,10 +361,17 @@ test('webhooks: an idempotency key registers once, and a list has its pages', as
   const other = await request(service, 'POST', '/webhooks', { ...body, description: 'Two' }, headers);
   assert.equal(codeOf(other), '422 idempotency_key_reused');
   const { id } = await register(receiver);
-  const page = await call('GET', '/webhooks?limit=1');
-  assert.equal(page['next'], first.body['id']);
-  const rest = await call('GET', `/webhooks?limit=1&after=${String(page['next'])}`);
-  assert.deepEqual([Array.isArray(rest['items']) && rest['items'][0].id, rest['next']], [id, null]);
+  const oldestFirst = [String(first.body['id']), id];
+  for (const [order, expected] of [
+    ['', oldestFirst.toReversed()],
+    ['&order=newest', oldestFirst.toReversed()],
+    ['&order=oldest', oldestFirst],
+  ] as const) {
+    const page = await call('GET', `/webhooks?limit=1${order}`);
+    assert.equal(page['next'], expected[0]);
+    const rest = await call('GET', `/webhooks?limit=1&after=${String(page['next'])}${order}`);
+    assert.deepEqual([Array.isArray(rest['items']) && rest['items'][0].id, rest['next']], [expected[1], null], order);
+  }
   for (const each of [id, String(first.body['id'])]) await call('DELETE', `/webhooks/${each}`, undefined, 204);
 });
 

@@ -7,7 +7,7 @@ import { LIMIT_MAX } from '../../src/main/api/list-parameters.ts';
 import { problemsOf } from '../../src/main/api/openapi-answers.ts';
 import { PAGE_BYTES_MAX } from '../../src/main/api/pages.ts';
 import { type Route, TAGS } from '../../src/main/api/route.ts';
-import { WEBHOOKS_MAX } from '../../src/main/api/routes/webhooks.ts';
+import { WEBHOOKS_MAX } from '../../src/main/api/webhook-requests.ts';
 import { GROUP_MAX, METADATA_BYTES_MAX, METADATA_KEYS_MAX } from '../../src/main/api/schemas.ts';
 import { DEPTH_MAX, ELEMENTS_MAX, MEMBERS_MAX, VALUES_MAX } from '../../src/main/http/json-shape.ts';
 import { ERRORS_MAX, type ProblemCode, PROBLEMS } from '../../src/main/http/problem.ts';

@@ -24,7 +24,7 @@ test('claims: a line is claimed with its endpoint as it is, or the process learn
   onEnd(t, async () => await pool.end());
   const ids = Array.from({ length: ENDPOINTS }, () => randomUUIDv7());
   for (const id of ids) {
-    const webhook = { id, url: 'https://example.com', description: null, secret: 'whsec_AA==', idempotency: null };
+    const webhook = { id, url: 'https://example.com', description: null, secret: 'whsec_AA==' };
     assert.ok(await insertWebhook(pool, MAIN_LEDGER, { ...webhook, filter: ALL_EVENTS }, ENDPOINTS));
   }
   await database.query('update journal_head set number = 1');

@@ -87,7 +87,7 @@ async function start(
     onAttempt: (result) => results.push(result),
   });
   const id = randomUUIDv7();
-  const webhook = { id, url: receiver.url, description: null, secret: createSecret(), idempotency: null };
+  const webhook = { id, url: receiver.url, description: null, secret: createSecret() };
   const wanted = { ...ALL_EVENTS, types: ['transfer.completed' as const], account: 'ANN', ...filter };
   assert.ok(await insertWebhook(pool, MAIN_LEDGER, { ...webhook, filter: wanted }, 100));
   await database.query(`

@@ -48,7 +48,7 @@ const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
     'secret',
     'previous_secret',
     'previous_until',
-    'rotation_key',
+    'secret_number',
   ],
 };
 const UNCHANGEABLE = [
@@ -63,6 +63,7 @@ const UNCHANGEABLE = [
   'migrations',
   'personal_keys',
   'transfers',
+  'webhook_keys',
 ];
 const TABLES = [...Object.keys(CHANGEABLE), ...UNCHANGEABLE];
 /** Tables whose rows may be deleted. */

@@ -53,9 +53,10 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   // It has the secrets of the receivers.
   webhook_endpoints: {
     runtime:
-      'select, insert, update (url, description, types, account, kind, disabled_reason, disabled_at, secret, previous_secret, previous_until, rotation_key), delete',
+      'select, insert, update (url, description, types, account, kind, disabled_reason, disabled_at, secret, previous_secret, previous_until, secret_number), delete',
     reader: '',
   },
+  webhook_keys: FINAL,
 };
 
 /** By function, with the types of its parameters. */

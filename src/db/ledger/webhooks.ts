@@ -9,12 +9,64 @@ export type NewWebhook = {
   readonly description: string | null;
   readonly filter: EventFilter;
   readonly secret: string;
-  readonly idempotency: { readonly key: string; readonly fingerprint: Uint8Array } | null;
+};
+
+/** The first of two numbers of an advisory lock; the second is the ledger. */
+const LOCK_ID = 38;
+
+/** A request about webhooks with an idempotency key. The fingerprint is that of its content. */
+export type KeyedRequest = { readonly key: string; readonly fingerprint: Uint8Array };
+
+/** `secret`: that which the request made, if it is the endpoint's secret of now. */
+export type EarlierRequest = {
+  readonly endpointId: string;
+  readonly fingerprint: Buffer;
+  readonly secret: string | null;
 };
 
 /**
- * Adds an endpoint whose line begins at the end of the journal. Returns false, and adds nothing, if its idempotency key
- * was used, or if the ledger has `endpointsMax` of them.
+ * Serializes additions, and requests with a key, until the end of the transaction: no two of them count the endpoints, or
+ * look for the key, at the same time.
+ */
+export async function lockWebhooks(connection: Queryable, ledger: Ledger): Promise<void> {
+  await connection.query('select pg_advisory_xact_lock($1::integer, $2::integer)', [LOCK_ID, ledger.id]);
+}
+
+/** The request that used a key first. Call lockWebhooks() before. */
+export async function findKeyedRequest(
+  connection: Queryable,
+  ledger: Ledger,
+  key: string,
+): Promise<EarlierRequest | undefined> {
+  const found = await connection.query<{ endpoint_id: string; fingerprint: Buffer; secret: string | null }>(
+    `select endpoint_id, fingerprint, secret
+     from webhook_keys
+     left join webhook_endpoints
+       on webhook_endpoints.ledger_id = webhook_keys.ledger_id and webhook_endpoints.id = endpoint_id
+         and webhook_endpoints.secret_number = webhook_keys.secret_number
+     where webhook_keys.ledger_id = $1::integer and key = $2::text`,
+    [ledger.id, key],
+  );
+  const [row] = found.rows;
+  return row && { endpointId: row.endpoint_id, fingerprint: row.fingerprint, secret: row.secret };
+}
+
+/** Stores the key of a request. `secretNumber`: of the secret that it made; null: it made none. */
+export async function insertKeyedRequest(
+  connection: Queryable,
+  ledger: Ledger,
+  request: KeyedRequest & { readonly endpointId: string; readonly secretNumber: number | null },
+): Promise<void> {
+  await connection.query(
+    `insert into webhook_keys (ledger_id, endpoint_id, secret_number, key, fingerprint)
+     values ($1::integer, $2::uuid, $3::integer, $4::text, $5::bytea)`,
+    [ledger.id, request.endpointId, request.secretNumber, request.key, Buffer.from(request.fingerprint)],
+  );
+}
+
+/**
+ * Adds an endpoint whose line begins at the end of the journal. Returns false, and adds nothing, if the ledger has
+ * `endpointsMax` of them. Call lockWebhooks() before.
  */
 export async function insertWebhook(
   connection: Queryable,
@@ -25,10 +77,9 @@ export async function insertWebhook(
   const { filter } = webhook;
   const inserted = await connection.query(
     `with inserted as (
-       insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret, idempotency_key, fingerprint)
-       select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text, $9::text, $10::bytea
-       where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $11::integer
-       on conflict (ledger_id, idempotency_key) do nothing
+       insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret)
+       select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text
+       where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer
        returning ledger_id, id
      )
      insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
@@ -44,25 +95,10 @@ export async function insertWebhook(
       filter.account,
       filter.kind,
       webhook.secret,
-      webhook.idempotency?.key,
-      webhook.idempotency && Buffer.from(webhook.idempotency.fingerprint),
       endpointsMax,
     ],
   );
   return inserted.rowCount === 1;
-}
-
-/** The endpoint that the request with an idempotency key created, with its secret of now. */
-export async function findWebhookByKey(
-  connection: Queryable,
-  ledger: Ledger,
-  idempotencyKey: string,
-): Promise<{ id: string; secret: string; fingerprint: Buffer | null } | undefined> {
-  const found = await connection.query<{ id: string; secret: string; fingerprint: Buffer | null }>(
-    'select id, secret, fingerprint from webhook_endpoints where ledger_id = $1::integer and idempotency_key = $2::text',
-    [ledger.id, idempotencyKey],
-  );
-  return found.rows[0];
 }
 
 /** Undefined: as it is. */
@@ -154,34 +190,26 @@ export async function deleteWebhook(connection: Queryable, ledger: Ledger, id: s
 }
 
 /**
- * Gives an endpoint a new secret; the previous one signs too for `overlapSeconds`. The request that rotated it last, sent
- * again with its key, changes nothing. Returns the secret of now; undefined: there is no such endpoint.
+ * Gives an endpoint a new secret; the previous one signs too for `overlapSeconds`. Returns the number of the secret;
+ * undefined: there is no such endpoint.
  */
 export async function rotateSecret(
   connection: Queryable,
   ledger: Ledger,
   id: string,
-  { secret, overlapSeconds, key }: { secret: string; overlapSeconds: number; key: string | null },
-): Promise<{ secret: string; isNew: boolean } | undefined> {
-  const found = await connection.query<{ secret: string; replayed: boolean }>(
-    `select secret, rotation_key is not distinct from $3::text and $3::text is not null as replayed
-     from webhook_endpoints
-     where ledger_id = $1::integer and id = $2::uuid
-     for update`,
-    [ledger.id, id, key],
-  );
-  const [row] = found.rows;
-  if (!row) return undefined;
-  if (row.replayed) return { secret: row.secret, isNew: false };
-  await connection.query(
+  { secret, overlapSeconds }: { secret: string; overlapSeconds: number },
+): Promise<number | undefined> {
+  const updated = await connection.query<{ secret_number: number }>(
     `update webhook_endpoints
      set previous_secret = secret, previous_until = now() + $4::integer * interval '1 second', secret = $3::text,
-       rotation_key = $5::text
-     where ledger_id = $1::integer and id = $2::uuid`,
-    [ledger.id, id, secret, overlapSeconds, key],
+       secret_number = secret_number + 1
+     where ledger_id = $1::integer and id = $2::uuid
+     returning secret_number`,
+    [ledger.id, id, secret, overlapSeconds],
   );
-  await noteChange(connection, ledger, id, { triesAtOnce: false, enabled: undefined });
-  return { secret, isNew: true };
+  const [row] = updated.rows;
+  if (row) await noteChange(connection, ledger, id, { triesAtOnce: false, enabled: undefined });
+  return row?.secret_number;
 }
 
 /** Asks to have a delivery sent again. Returns false if there is none. */

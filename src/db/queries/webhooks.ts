@@ -77,16 +77,17 @@ export async function loadWebhook(
   return found.rows.map(toRecord)[0];
 }
 
-/** At most `limit` endpoints of a ledger, oldest first, after the one `after`. */
+/** At most `limit` endpoints of a ledger that follow the one `after`. */
 export async function listWebhooks(
   connection: Queryable,
   ledger: Ledger,
-  { limit, after }: { limit: number; after: string | null },
+  { limit, after, newestFirst }: { limit: number; after: string | null; newestFirst: boolean },
 ): Promise<WebhookRecord[]> {
+  const [comparison, direction] = newestFirst ? ['<', 'desc'] : ['>', 'asc'];
   const found = await connection.query<WebhookRow>(
     `${WEBHOOKS}
-     where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id > $2::uuid)
-     order by webhook_endpoints.id
+     where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id ${comparison} $2::uuid)
+     order by webhook_endpoints.id ${direction}
      limit $3::integer`,
     [ledger.id, after, limit],
   );
@@ -110,20 +111,21 @@ type DeliveryRow = {
 const DELIVERY_COLUMNS =
   'number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at';
 
-/** At most `limit` deliveries of an endpoint, newest first, older than the one `before`. */
+/** At most `limit` deliveries of an endpoint that follow the one `after`. */
 export async function listDeliveries(
   connection: Queryable,
   ledger: Ledger,
   endpointId: string,
-  { limit, before }: { limit: number; before: bigint | null },
+  { limit, after, newestFirst }: { limit: number; after: bigint | null; newestFirst: boolean },
 ): Promise<DeliveryRecord[]> {
+  const [comparison, direction] = newestFirst ? ['<', 'desc'] : ['>', 'asc'];
   const found = await connection.query<DeliveryRow>(
     `select ${DELIVERY_COLUMNS}
      from webhook_deliveries
-     where ledger_id = $1::integer and endpoint_id = $2::uuid and ($3::bigint is null or number < $3::bigint)
-     order by number desc
+     where ledger_id = $1::integer and endpoint_id = $2::uuid and ($3::bigint is null or number ${comparison} $3::bigint)
+     order by number ${direction}
      limit $4::integer`,
-    [ledger.id, endpointId, before, limit],
+    [ledger.id, endpointId, after, limit],
   );
   return found.rows.map(toDelivery);
 }

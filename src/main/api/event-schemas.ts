@@ -4,7 +4,7 @@ import { EVENT_TYPES, isEventType } from '../../domain/event.ts';
 import { TRANSFER_KINDS } from '../../domain/transfer.ts';
 import { mustBe } from '../../validation.ts';
 import { URL_LENGTH_MAX } from '../webhooks/target.ts';
-import { after, limit } from './list-parameters.ts';
+import { after, limit, order } from './list-parameters.ts';
 import { party, text } from './schemas.ts';
 
 const TYPES = EVENT_TYPES.join('|').replaceAll('.', '\\.');
@@ -66,4 +66,4 @@ export const rotateSecretSchema = z.strictObject({
     .describe('Seconds for which the previous secret signs too; a day by default.'),
 });
 
-export const listWebhooksSchema = z.strictObject({ limit, after });
+export const listWebhooksSchema = z.strictObject({ order, limit, after });

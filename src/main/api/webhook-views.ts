@@ -21,12 +21,15 @@ const webhookView = z.object({
   failing_since: instant.nullable().describe('Null: the next event has not failed.'),
   next_attempt_at: instant.nullable(),
   previous_secret_until: instant.nullable().describe('Until then the secret before the last rotation signs too.'),
-  secret: z.string().optional().describe('Only in the answers that make one: keep it.'),
+  secret: z
+    .string()
+    .optional()
+    .describe('Only in the answer to the request that made it, and in its replays until the next rotation: keep it.'),
   created_at: instant,
 });
 
 /** `secret`: only where it was made by the request. */
-export function renderWebhook(webhook: WebhookRecord, secret?: string): z.input<typeof webhookView> {
+export function renderWebhook(webhook: WebhookRecord, secret: string | null = null): z.input<typeof webhookView> {
   const { filter, disabledReason } = webhook;
   return {
     object: 'webhook',
@@ -43,7 +46,7 @@ export function renderWebhook(webhook: WebhookRecord, secret?: string): z.input<
     failing_since: webhook.failingSince,
     next_attempt_at: webhook.nextAttemptAt,
     previous_secret_until: webhook.previousUntil,
-    ...(secret !== undefined && { secret }),
+    ...(secret !== null && { secret }),
     created_at: webhook.createdAt,
   };
 }
