@@ -12,7 +12,7 @@ import { ALL_EVENTS, type EventFilter } from '../../src/domain/event.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { renderEvent } from '../../src/main/api/views.ts';
 import { TURNS_MAX, WebhookSender } from '../../src/main/webhooks/sender.ts';
-import { pauseMs } from '../../src/main/webhooks/turn.ts';
+import { pauseMs, readRetryAfter } from '../../src/main/webhooks/pauses.ts';
 import { createSecret } from '../../src/render/webhook.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -350,4 +350,41 @@ test('sender: pauses double up to an hour, and half of each is random', () => {
   assert.deepEqual(longest, [5000, 10_000, 20_000, 40_000, HOUR_MS, HOUR_MS, HOUR_MS]);
   assert.equal(pauseMs(1, 1), 2500);
   assert.equal(pauseMs(5000, 0.5), 0.75 * HOUR_MS);
+});
+
+test('sender: a receiver that is busy says when it is tried again, within a day', async (t) => {
+  const now = new Date('2026-11-26T09:00:00Z');
+  assert.equal(readRetryAfter('120', now), 120_000);
+  assert.equal(readRetryAfter('Thu, 26 Nov 2026 10:00:00 GMT', now), HOUR_MS);
+  assert.equal(readRetryAfter('Thu, 26 Nov 2026 08:00:00 GMT', now), 0);
+  for (const text of ['', '-1', '1.5', 'soon', '2026-11-26', 'Thu, 99 Foo 2026 10:00:00 GMT']) {
+    assert.equal(readRetryAfter(text, now), null, text);
+  }
+  assert.equal(pauseMs(9, 0.5, 120_000), 120_000);
+  assert.deepEqual([pauseMs(9, 0, 0), pauseMs(9, 1, 0)], [5000, 2500]);
+  assert.equal(pauseMs(1, 0.5, 1e15), DAY_MS);
+
+  const line = await start(t);
+  const cases: [number, () => string, number][] = [
+    [429, () => '7200', 2 * HOUR_MS],
+    [503, () => new Date(line.clock.ms + 3 * HOUR_MS + 999).toUTCString(), 3 * HOUR_MS],
+    [503, () => String(9 * DAY_MS), DAY_MS],
+  ];
+  for (const [status, header, pause] of cases) {
+    line.receiver.answer = (response) => void response.writeHead(status, { 'retry-after': header() }).end();
+    if ((await line.show()).failingSince === null) line.sender.noteChange();
+    else await line.tryAgain();
+    const { nextAttemptAt } = await until(
+      async () => {
+        const shown = await line.show();
+        return shown.failingSince !== null && shown;
+      },
+      { what: 'the failure' },
+    );
+    const asked = Date.parse(String(nextAttemptAt)) - line.clock.ms;
+    assert.ok(Math.abs(asked - pause) <= 1000, `${status} ${header()}: ${asked}`);
+  }
+  line.receiver.answer = (response) => void response.writeHead(500, { 'retry-after': '7200' }).end();
+  await line.tryAgain();
+  assert.ok(Date.parse(String((await line.show()).nextAttemptAt)) - line.clock.ms < HOUR_MS, 'Only of 429 and 503.');
 });

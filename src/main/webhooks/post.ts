@@ -9,8 +9,18 @@ const KEEP_ALIVE_MS = 4000;
 
 /** Why an attempt failed. status: an answer that is not 2xx. */
 export type PostError = 'status' | 'timeout' | 'connection' | 'too_large' | 'refused';
-/** A message is delivered with a whole answer of status 2xx. `error`: null if it was. */
-export type PostResult = { readonly status: number | null; readonly error: PostError | null };
+/**
+ * A message is delivered with a whole answer of status 2xx. `error`: null if it was. `retryAfter`: when the receiver asks to
+ * be tried again, as it wrote it.
+ */
+export type PostResult = {
+  readonly status: number | null;
+  readonly error: PostError | null;
+  readonly retryAfter?: string;
+};
+
+/** The receiver is too busy for now. */
+const BUSY = new Set([429, 503]);
 
 export type Post = (
   url: string,
@@ -43,7 +53,9 @@ export function createPost(rules: TargetRules, timeoutMs: number): { post: Post;
         bytes += Buffer.isBuffer(chunk) ? chunk.length : 0;
         if (bytes > ANSWER_BYTES_MAX) return { status, error: 'too_large' };
       }
-      return { status, error: status >= 200 && status <= 299 ? null : 'status' };
+      if (status >= 200 && status <= 299) return { status, error: null };
+      const [retryAfter] = [answer.headers['retry-after'] ?? []].flat();
+      return { status, error: 'status', ...(BUSY.has(status) && retryAfter !== undefined && { retryAfter }) };
     } catch (error) {
       // The service stops: the attempt counts for nothing.
       stop.throwIfAborted();

@@ -8,6 +8,7 @@ import * as claims from '../../db/ledger/webhook-claims.ts';
 import { wantsChange, wantsTransfer } from '../../domain/event.ts';
 import type { Logger } from '../../logger.ts';
 import { type EventJson, renderMessage, signMessage, type WebhookMessage } from '../../render/webhook.ts';
+import { pauseMs, readRetryAfter } from './pauses.ts';
 import type { Post, PostError, PostResult } from './post.ts';
 
 /** After so many messages, or so long, another endpoint may have its turn. */
@@ -18,9 +19,6 @@ const UNWRITTEN_MAX = 20;
 const UNWRITTEN_MS = 250;
 const REQUESTED_MAX = 10;
 const PAGE = { rowsMax: 100, recordsMax: 128 };
-/** Pauses double from the first to the longest. */
-const FIRST_PAUSE_MS = 5000;
-const LONGEST_PAUSE_MS = 3_600_000;
 const GIVE_UP_MS = 5 * 24 * 3_600_000;
 /** The receiver wants no more. */
 const GONE = 410;
@@ -36,11 +34,6 @@ export type TurnParts = {
   readonly renderEvent: (event: FeedEvent) => EventJson;
   readonly onAttempt: (result: 'delivered' | PostError, durationMs: number) => void;
 };
-
-/** The pause after `attempts` failures. Half of it is random, so that receivers that recover are not all called at once. */
-export function pauseMs(attempts: number, random: number): number {
-  return Math.min(FIRST_PAUSE_MS * 2 ** (attempts - 1), LONGEST_PAUSE_MS) * (1 - random / 2);
-}
 
 export class Turn {
   readonly #parts: TurnParts;
@@ -159,10 +152,11 @@ export class Turn {
     }
   }
 
-  async #noteFailure({ status, error }: PostResult, now: Date): Promise<void> {
+  async #noteFailure({ status, error, retryAfter }: PostResult, now: Date): Promise<void> {
     const attempts = this.#state.attempts + 1;
     const failingSince = this.#state.failingSince ?? now;
-    const nextAttemptAt = new Date(now.getTime() + pauseMs(attempts, Math.random()));
+    const askedMs = retryAfter === undefined ? null : readRetryAfter(retryAfter, now);
+    const nextAttemptAt = new Date(now.getTime() + pauseMs(attempts, Math.random(), askedMs));
     this.#state = { ...this.#state, attempts, failingSince, nextAttemptAt };
     if (!(await this.#write())) return;
     const isGone = error === 'status' && status === GONE;
