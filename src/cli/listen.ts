@@ -1,5 +1,6 @@
 // gopherpay listen: webhooks for development. It follows the feed of a running service, and posts each event to a URL of
 // the developer's machine, which no service could reach. Messages and signatures are those of webhooks.
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineCommand } from 'citty';
 import { request } from 'undici';
@@ -25,10 +26,7 @@ const OPTIONS = {
   'forward-to': z.url({ protocol: /^https?$/, error: mustBe('a URL such as http://127.0.0.1:3000/hook') }),
   ledger: ledgerName.default(MAIN_LEDGER.name),
   'key-file': z.string().optional(),
-  secret: z
-    .string({ error: mustBe('whsec_ and a key in base64') })
-    .regex(SECRET_FORM)
-    .optional(),
+  'secret-file': z.string().optional(),
   after: z
     .string({ error: mustBe('the number of an event') })
     .regex(/^\d{1,15}$/)
@@ -49,7 +47,11 @@ export const listen = defineCommand({
       description: 'A file with the key to use, if the service has keys',
       valueHint: 'FILE',
     },
-    secret: { type: 'string', description: 'The secret that signs; a new one by default', valueHint: 'whsec_…' },
+    'secret-file': {
+      type: 'string',
+      description: 'A file with the secret that signs; a new one by default',
+      valueHint: 'FILE',
+    },
     after: { type: 'string', description: 'The event of the feed to begin after; only later ones by default' },
     types: { type: 'string', description: 'Only these types, separated by commas' },
     account: { type: 'string', description: 'Only events of this account' },
@@ -58,11 +60,11 @@ export const listen = defineCommand({
   async run({ args }) {
     const options = parseArguments(OPTIONS, args);
     const key = await readKey(options['key-file']);
-    const secret = options.secret ?? createSecret();
+    const secret = options['secret-file'] === undefined ? createSecret() : await readSecret(options['secret-file']);
     await interruptible(async (signal) => {
       let { next } = await readFeed(options, key, options.after, signal);
       process.stderr.write(
-        `Forwarding events of ${options.ledger} to ${options['forward-to']}, signed with ${secret}\n`,
+        `Forwarding events of ${options.ledger} to ${options['forward-to']}, signed with ${options['secret-file'] ?? secret}\n`,
       );
       if (options.after !== 'end') next = Number(options.after);
       for (;;) {
@@ -79,6 +81,19 @@ export const listen = defineCommand({
     });
   },
 });
+
+/** The secret in a file. A secret in an argument would be shown in the list of processes. */
+async function readSecret(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new CommandError(EXIT.wrongUsage, `The file of --secret-file cannot be read: ${toError(error).message}.`);
+  });
+  const secret = text.trimEnd();
+  if (SECRET_FORM.test(secret)) return secret;
+  throw new CommandError(
+    EXIT.wrongUsage,
+    `${path} is not a secret: --secret-file names a file with one whsec_ secret.`,
+  );
+}
 
 const record = z.looseObject({ type: z.string() });
 const pageSchema = z.object({

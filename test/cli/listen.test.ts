@@ -1,10 +1,12 @@
 // gopherpay listen: events of a running service arrive at a URL as webhooks do.
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { request, type Service, startProgram, startService } from '../support/service.ts';
+import { makeFolder, request, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 let database: TestDatabase;
@@ -43,11 +45,15 @@ test('listen: it begins after the event that is named, with the secret that is n
   await open('FIRST');
   const receiver = await startReceiver(t);
   const secret = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
-  const args = ['listen', `--url=${service.url}`, `--forward-to=${receiver.url}`, `--secret=${secret}`, '--after=0'];
-  await startProgram(t, { args });
+  const file = join(await makeFolder(t), 'secret');
+  await writeFile(file, `${secret}\n`);
+  const args = ['listen', `--url=${service.url}`, `--forward-to=${receiver.url}`, `--secret-file=${file}`, '--after=0'];
+  const program = await startProgram(t, { args });
   const received = await until(() => receiver.received[0], { what: 'the first event' });
   assert.equal(received.message.journal_number, 1);
-  assert.ok(received.headers['webhook-signature'] !== undefined);
+  const headers = Object.fromEntries(Object.entries(received.headers).map(([name, value]) => [name, String(value)]));
+  new Webhook(secret).verify(received.text, headers);
+  assert.ok(program.output().includes(`signed with ${file}`) && !program.output().includes(secret));
 });
 
 test('listen: a service out of reach, a wrong option and a refused filter end it with a sentence', async (t) => {
@@ -56,6 +62,8 @@ test('listen: a service out of reach, a wrong option and a refused filter end it
     [['--url=http://127.0.0.1:9', to], 4, /out of reach/],
     [[`--url=${service.url}`], 2, /--forward-to/],
     [[`--url=${service.url}`, to, '--secret=x'], 2, /--secret/],
+    [[`--url=${service.url}`, to, '--secret-file=/nosuch'], 2, /--secret-file cannot be read/],
+    [[`--url=${service.url}`, to, `--secret-file=${import.meta.filename}`], 2, /is not a secret/],
     [[`--url=${service.url}`, to, '--types=nonsense'], 1, /refuses to show its events/],
     [[`--url=${service.url}`, to, '--ledger=nosuch'], 1, /no ledger/],
   ];
