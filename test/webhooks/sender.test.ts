@@ -9,20 +9,23 @@ import { createPool } from '../../src/db/connection/connect.ts';
 import { insertWebhook, updateWebhook, type WebhookChange } from '../../src/db/ledger/webhooks.ts';
 import { loadWebhook, type WebhookState } from '../../src/db/queries/webhooks.ts';
 import { ALL_EVENTS, type EventFilter } from '../../src/domain/event.ts';
-import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { type Ledger, MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { renderEvent } from '../../src/main/api/views.ts';
-import { TURNS_MAX, WebhookSender } from '../../src/main/webhooks/sender.ts';
+import { TURNS_MAX, type WebhookOptions, WebhookSender } from '../../src/main/webhooks/sender.ts';
+import { TOGETHER_MAX } from '../../src/main/webhooks/turn.ts';
 import { pauseMs, readRetryAfter } from '../../src/main/webhooks/pauses.ts';
 import { createSecret } from '../../src/render/webhook.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
-import { type Receiver, startReceiver } from '../support/receiver.ts';
+import { type Received, type Receiver, startReceiver } from '../support/receiver.ts';
 import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const TRANSFERS = 5;
+/** Transfers of the ledger shop: each round has one of each pair of accounts, and no two pairs have an account in common. */
+const [PAIRS, ROUNDS] = [24, 3];
 /** That one ledger gets of a sender. */
 const LEDGER_PLACES = TURNS_MAX / 2;
 const TABLES = ['webhook_endpoints', 'webhook_cursors', 'webhook_deliveries'];
@@ -52,6 +55,25 @@ before(async (t) => {
   }
   await request(service, 'POST', '/ledgers', { name: 'shop' });
   await request(service, 'POST', '/ledgers/shop/accounts', { account_number: 'ZOE', name: 'Zoe' });
+  const pairs = Array.from({ length: PAIRS }, (_, index) => ({
+    from_account: `F${index}`,
+    to_account: `T${index}`,
+    amount: 1,
+  }));
+  for (const account_number of pairs.flatMap(({ from_account, to_account }) => [from_account, to_account])) {
+    await request(service, 'POST', '/ledgers/shop/accounts', { account_number, name: 'Ada', balance: 1000 });
+  }
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const body of pairs) {
+      await request(
+        service,
+        'POST',
+        '/ledgers/shop/transfers',
+        { ...body, description: String(round) },
+        { prefer: 'wait=10' },
+      );
+    }
+  }
   await service.stop();
 });
 
@@ -63,7 +85,7 @@ beforeEach(async () => {
 async function start(
   t: TestContext,
   filter: Partial<EventFilter> = {},
-  more: { claimMs?: number; renewMs?: number; attemptTimeoutMs?: number } = {},
+  { ledger = MAIN_LEDGER, ...more }: Partial<WebhookOptions> & { ledger?: Ledger } = {},
 ) {
   const receiver = await startReceiver(t);
   // A statement may wait for longer than an attempt.
@@ -89,17 +111,21 @@ async function start(
   const id = randomUUIDv7();
   const webhook = { id, url: receiver.url, description: null, secret: createSecret() };
   const wanted = { ...ALL_EVENTS, types: ['transfer.completed' as const], account: 'ANN', ...filter };
-  assert.ok(await insertWebhook(pool, MAIN_LEDGER, { ...webhook, filter: wanted }, 100));
+  assert.ok(await insertWebhook(pool, ledger, { ...webhook, filter: wanted }, 100));
   await database.query(`
     update webhook_cursors
-    set journal_number = (select min(journal_number) - 1 from transfers where description = '0')`);
+    set journal_number = (
+      select min(journal_number) - 1
+      from transfers
+      where transfers.ledger_id = webhook_cursors.ledger_id and description = '0'
+    )`);
   onEnd(t, async () => {
     await sender.stop(1000);
     await pool.end();
   });
   sender.start();
   const show = async () => {
-    const record = await loadWebhook(pool, MAIN_LEDGER, id);
+    const record = await loadWebhook(pool, ledger, id);
     assert.ok(record);
     return record;
   };
@@ -271,6 +297,67 @@ test('sender: receivers of one ledger that never answer do not delay another led
   line.sender.noteChange();
   await until(() => other.received.length > 0, { what: 'the event of the other ledger' });
   assert.equal(line.receiver.received.length, LEDGER_PLACES);
+});
+
+const SHOP = { id: 2, name: 'shop' };
+const OF_PAIRS = { types: ['transfer.completed' as const], account: null };
+const pairOf = ({ message }: Received) => String(message.data['from_account']);
+const roundOf = ({ message }: Received) => Number(message.data['description']);
+
+test('sender: events of different accounts are sent together, and those of one account in order', async (t) => {
+  const line = await start(t, OF_PAIRS, { ledger: SHOP });
+  const { receiver } = line;
+  const open = new Map<string, () => void>();
+  let openMost = 0;
+  const overlaps: string[] = [];
+  // Answers the latest first, once as many are open as may be, or all that remain.
+  receiver.answer = (response, received) => {
+    if (open.has(pairOf(received))) overlaps.push(received.text);
+    open.set(pairOf(received), () => void response.writeHead(204).end());
+    openMost = Math.max(openMost, open.size);
+    const count = receiver.received.length;
+    if (count !== 1 && open.size < TOGETHER_MAX && count < PAIRS * ROUNDS) return;
+    const answers = [...open.values()].toReversed();
+    open.clear();
+    for (const answer of answers) answer();
+  };
+  await until(() => receiver.received.length >= PAIRS * ROUNDS, { what: 'all events' });
+  await until(async () => (await line.show()).journalNumber >= BigInt(PAIRS * ROUNDS), { what: 'the cursor' });
+  assert.equal(receiver.received.length, PAIRS * ROUNDS);
+  assert.equal(openMost, TOGETHER_MAX);
+  assert.deepEqual(overlaps, []);
+  for (const [pair, received] of Map.groupBy(receiver.received, pairOf)) {
+    assert.deepEqual(received.map(roundOf), [0, 1, 2], pair);
+  }
+});
+
+test('sender: after a failure among events that were sent together, none is lost, and each account is in order', async (t) => {
+  const line = await start(t, OF_PAIRS, { ledger: SHOP });
+  const { receiver } = line;
+  const failed = new Set<string>();
+  const accepted: Received[] = [];
+  // Every fifth event is refused when it comes first.
+  receiver.answer = (response, received) => {
+    const isRefused = (Number(pairOf(received).slice(1)) + roundOf(received)) % 5 === 4 && !failed.has(received.id);
+    failed.add(received.id);
+    if (!isRefused) accepted.push(received);
+    response.writeHead(isRefused ? 500 : 204).end();
+  };
+  const isDone = async (): Promise<boolean> => {
+    if (new Set(accepted.map(({ id }) => id)).size === PAIRS * ROUNDS) return true;
+    if ((await line.show()).nextAttemptAt !== null) await line.tryAgain();
+    return false;
+  };
+  await until(isDone, { what: 'all events', timeoutMs: 60_000 });
+  for (const [pair, received] of Map.groupBy(accepted, pairOf)) {
+    const firsts = received.filter(({ id }, index) => received.findIndex((other) => other.id === id) === index);
+    assert.deepEqual(firsts.map(roundOf), [0, 1, 2], pair);
+  }
+  await until(async () => (await line.show()).failingSince === null, { what: 'the line to be written' });
+  const [rows] = await database.query(
+    'select count(*)::integer as count, count(distinct event_id)::integer as events, bool_and(delivered) as delivered from webhook_deliveries',
+  );
+  assert.deepEqual(rows, { count: PAIRS * ROUNDS, events: PAIRS * ROUNDS, delivered: true });
 });
 
 test('sender: one event that fails in the middle stops the line there', async (t) => {

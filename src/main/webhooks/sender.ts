@@ -24,6 +24,8 @@ import { Turn, type TurnParts } from './turn.ts';
  */
 export const TURNS_MAX = 256;
 const LEDGER_SHARE_PERCENT = 50;
+/** Messages that all lines together send at once beyond one of each. */
+const EXTRA_MAX = 256;
 /** For one attempt, from its connection to the end of the answer. */
 const ATTEMPT_TIMEOUT_MS = 10_000;
 /** How often lines are looked for, and how often at most when transfers are settled all the time. */
@@ -66,6 +68,7 @@ export class WebhookSender {
   readonly #options: WebhookOptions;
   readonly #holder = randomUUID();
   readonly #shares = new Shares({ total: TURNS_MAX, percent: LEDGER_SHARE_PERCENT });
+  readonly #extra = new Shares({ total: EXTRA_MAX, percent: LEDGER_SHARE_PERCENT });
   readonly #turns = new Map<Held, Promise<void>>();
   /** Aborts attempts that outlast the time to stop. */
   readonly #abort = new AbortController();
@@ -151,7 +154,7 @@ export class WebhookSender {
     try {
       const post = await this.#openPost();
       claimed = await claimLines(pool, chosen, { holder: this.#holder, claimMs });
-      const parts = { ...this.#options, post, holder: this.#holder, now };
+      const parts = { ...this.#options, post, extra: this.#extra, holder: this.#holder, now };
       for (const line of claimed) this.#begin(parts, line, askedAt + claimMs);
     } finally {
       const ids = new Set(claimed.map(({ endpointId }) => endpointId));

@@ -1,6 +1,6 @@
-// One turn of an endpoint's line: its events in the order of the journal, one after the other. An event that cannot be
-// delivered blocks the later ones, so that each account's events arrive in order. What is done is written in batches: a
-// process that dies has the last batch sent again, with the same ids.
+// One turn of an endpoint's line: its events in the order of the journal. Those that follow each other and have no account in
+// common are sent at the same time; an event that cannot be delivered blocks the later ones. So each account's events arrive
+// in order. What is done is written in batches: a process that dies has the last batch sent again, with the same ids.
 import { type FeedEvent, loadEvents } from '../../db/queries/feed.ts';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { DamagedBooksError } from '../../db/connection/errors.ts';
@@ -8,13 +8,16 @@ import * as claims from '../../db/ledger/webhook-claims.ts';
 import { wantsChange, wantsTransfer } from '../../domain/event.ts';
 import type { Logger } from '../../logger.ts';
 import { type EventJson, renderMessage, signMessage, type WebhookMessage } from '../../render/webhook.ts';
+import type { Shares } from '../shares.ts';
 import { pauseMs, readRetryAfter } from './pauses.ts';
 import type { Post, PostError, PostResult } from './post.ts';
 
 /** After so many messages, or so long, another endpoint may have its turn. */
 const MESSAGES_MAX = 500;
 const TURN_MS = 2000;
-/** What a process that dies may have sent and not written. */
+/** Messages of one line that are sent at the same time, if they have no account in common. */
+export const TOGETHER_MAX = 16;
+/** A process that dies may have sent so many and not written them, and those that are being sent. */
 const UNWRITTEN_MAX = 20;
 const UNWRITTEN_MS = 250;
 const REQUESTED_MAX = 10;
@@ -27,6 +30,8 @@ export type TurnParts = {
   readonly pool: ConnectionPool;
   readonly logger: Logger;
   readonly post: Post;
+  /** The places of messages beyond the first that a line sends at the same time, shared by ledgers. */
+  readonly extra: Shares;
   /** This process, as claims name it. */
   readonly holder: string;
   readonly now: () => Date;
@@ -34,6 +39,16 @@ export type TurnParts = {
   readonly renderEvent: (event: FeedEvent) => EventJson;
   readonly onAttempt: (result: 'delivered' | PostError, durationMs: number) => void;
 };
+
+/** A record of the journal, as a message. */
+type Item = Pick<claims.Attempt, 'journalNumber' | 'position'> & {
+  readonly message: WebhookMessage;
+  readonly accounts: readonly string[];
+};
+
+function sharesAccount(one: Item, other: Item): boolean {
+  return one.accounts.some((account) => other.accounts.includes(account));
+}
 
 export class Turn {
   readonly #parts: TurnParts;
@@ -46,6 +61,8 @@ export class Turn {
   #attempts: claims.Attempt[] = [];
   #writtenAt = performance.now();
   #sent = 0;
+  /** Whether the receiver has accepted a message of this turn. */
+  #hasDelivered = false;
   #startedAt: number;
 
   constructor(
@@ -85,55 +102,104 @@ export class Turn {
 
   /** Returns whether all were sent. */
   async #sendEvents(events: readonly FeedEvent[]): Promise<boolean> {
-    for (const event of events) {
-      const wanted = this.#wantedOf(event).filter((position) => position >= this.#state.position);
-      if (wanted.length > 0 && !(await this.#sendRecords(event, wanted))) return false;
-      this.#state = { ...this.#state, journalNumber: event.journalNumber, position: 0 };
+    const { extra } = this.#parts;
+    const ledger = String(this.#line.ledger.id);
+    let together: Item[] = [];
+    const send = async (): Promise<boolean> => {
+      const items = together;
+      together = [];
+      try {
+        return await this.#sendTogether(items);
+      } finally {
+        for (let index = 1; index < items.length; index += 1) extra.release(ledger);
+      }
+    };
+    for (const item of this.#itemsOf(events)) {
+      const isAlone = together.length >= this.#togetherMax() || together.some((other) => sharesAccount(item, other));
+      if (together.length > 0 && (isAlone || !extra.tryTake(ledger)) && !(await send())) return false;
+      together.push(item);
     }
+    if (together.length > 0 && !(await send())) return false;
+    const journalNumber = events.at(-1)?.journalNumber ?? this.#state.journalNumber;
+    this.#state = { ...this.#state, journalNumber, position: 0 };
     return true;
   }
 
-  /** The positions of the records of an event that pass the filter, in the order of their messages. */
-  #wantedOf({ accountChanges, transfers }: FeedEvent): number[] {
+  /** A receiver that does not accept one message would not accept more. */
+  #togetherMax(): number {
+    return this.#hasDelivered ? TOGETHER_MAX : 1;
+  }
+
+  /** The records that pass the filter and are not done, in the order of their messages. */
+  *#itemsOf(events: readonly FeedEvent[]): Generator<Item> {
     const { filter } = this.#line;
-    return [
-      ...accountChanges.map((change) => wantsChange(filter, change)),
-      ...transfers.map((transfer) => wantsTransfer(filter, transfer)),
-    ].flatMap((isWanted, position) => (isWanted ? [position] : []));
-  }
-
-  async #sendRecords(event: FeedEvent, positions: readonly number[]): Promise<boolean> {
-    const json = this.#parts.renderEvent(event);
-    for (const position of positions) {
-      if (this.#isOver()) return false;
-      const message = renderMessage(this.#line.ledger.name, json, position);
-      if (message && !(await this.#send(message, { journalNumber: event.journalNumber, position }))) return false;
+    for (const event of events) {
+      const { journalNumber, accountChanges, transfers } = event;
+      const records = [
+        ...accountChanges.map((change) => ({ accounts: [change.accountNumber], wanted: wantsChange(filter, change) })),
+        ...transfers.map((transfer) => ({
+          accounts: [transfer.fromAccount, transfer.toAccount],
+          wanted: wantsTransfer(filter, transfer),
+        })),
+      ];
+      if (!records.some(({ wanted }) => wanted)) continue;
+      const first = journalNumber === this.#line.state.journalNumber + 1n ? this.#line.state.position : 0;
+      const json = this.#parts.renderEvent(event);
+      for (const [position, { accounts, wanted }] of records.entries()) {
+        if (!wanted || position < first) continue;
+        const message = renderMessage(this.#line.ledger.name, json, position);
+        if (message) yield { message, journalNumber, position, accounts };
+      }
     }
-    return true;
   }
 
-  /** Returns whether the message was delivered. */
-  async #send(message: WebhookMessage, place: Pick<claims.Attempt, 'journalNumber' | 'position'>): Promise<boolean> {
-    const result = await this.#attempt(message);
-    if (result === null) return false;
-    const number = this.#state.deliveryNumber + 1n;
-    const { id: eventId, type } = message;
+  /**
+   * Sends messages that have no account in common at the same time. The line moves to the first that was not delivered;
+   * those after it are sent again later. Returns whether all were delivered.
+   */
+  async #sendTogether(items: readonly Item[]): Promise<boolean> {
+    const [first] = items;
+    if (!first || this.#isOver()) return false;
+    const done = first.journalNumber - 1n;
+    // Rows without a wanted record.
+    if (done > this.#state.journalNumber) this.#state = { ...this.#state, journalNumber: done, position: 0 };
+    const results = await Promise.all(items.map(async ({ message }) => await this.#attempt(message)));
     const attemptedAt = this.#parts.now();
-    this.#attempts.push({ ...place, ...result, number, eventId, type, attemptedAt });
-    if (result.error !== null) {
-      await this.#noteFailure(result, attemptedAt);
+    const before = this.#state.deliveryNumber;
+    let failure: PostResult | undefined;
+    let areDelivered = true;
+    for (const [index, { message, journalNumber, position }] of items.entries()) {
+      const result = results[index] ?? null;
+      const number = before + BigInt(index + 1);
+      const { id: eventId, type } = message;
+      if (result !== null) {
+        this.#attempts.push({ journalNumber, position, ...result, number, eventId, type, attemptedAt });
+      }
+      if (!areDelivered) continue;
+      areDelivered = result?.error === null;
+      if (areDelivered) this.#advance({ journalNumber, position, number });
+      else if (result !== null) failure = result;
+    }
+    if (failure) {
+      await this.#noteFailure(failure, attemptedAt);
       return false;
     }
+    if (!areDelivered) return false;
+    const isLate = performance.now() - this.#writtenAt >= UNWRITTEN_MS;
+    return isLate || this.#attempts.length >= UNWRITTEN_MAX ? await this.#write() : true;
+  }
+
+  /** A message was delivered, and all before it. */
+  #advance({ journalNumber, position, number }: Pick<claims.Attempt, 'journalNumber' | 'position' | 'number'>): void {
+    this.#hasDelivered = true;
     this.#state = {
-      ...this.#state,
-      position: place.position + 1,
+      journalNumber: journalNumber - 1n,
+      position: position + 1,
       deliveryNumber: number,
       attempts: 0,
       failingSince: null,
       nextAttemptAt: null,
     };
-    const isLate = performance.now() - this.#writtenAt >= UNWRITTEN_MS;
-    return isLate || this.#attempts.length >= UNWRITTEN_MAX ? await this.#write() : true;
   }
 
   async #attempt(message: WebhookMessage): Promise<PostResult | null> {
