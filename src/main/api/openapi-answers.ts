@@ -17,7 +17,7 @@ export const createsTransfers = ({ query }: Route): boolean => query === TRANSFE
 export const decides = ({ operationId }: Route): boolean => operationId === 'decideApproval';
 
 /** Routes of POST that need no key: sent again, they have the same result. */
-const SAME_AGAIN = ['decideApproval', 'redeliver'];
+const SAME_AGAIN = ['decideApproval'];
 
 /** Whether a route honors Idempotency-Key. */
 export const takesKey = ({ method, operationId }: Route): boolean =>
