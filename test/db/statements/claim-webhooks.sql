@@ -1,22 +1,11 @@
 with due as (
   select line.ledger_id, line.endpoint_id, ledgers.name as ledger, url, types, account, kind, secret,
     case when previous_until > now() then previous_secret end as previous_secret
-  from webhook_cursors as line
+  from unnest($3::integer[], $4::uuid[]) as found (ledger_id, endpoint_id)
+  join webhook_cursors as line on line.ledger_id = found.ledger_id and line.endpoint_id = found.endpoint_id
   join webhook_endpoints as endpoint on endpoint.ledger_id = line.ledger_id and endpoint.id = line.endpoint_id
   join ledgers on ledgers.id = line.ledger_id
-  join journal_head on journal_head.ledger_id = line.ledger_id
   where disabled_reason is null and claimed_until <= now()
-    and (
-      (line.journal_number < journal_head.number and next_attempt_at <= $4::timestamptz)
-      or exists (
-        select
-        from webhook_deliveries
-        where requested and webhook_deliveries.ledger_id = line.ledger_id
-          and webhook_deliveries.endpoint_id = line.endpoint_id
-      )
-    )
-  order by claimed_until
-  limit $3::integer
   -- A change that commits now is seen: only rows that are locked are read again.
   for update of line, endpoint skip locked
 )

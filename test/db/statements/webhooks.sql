@@ -1,8 +1,9 @@
+select pg_advisory_xact_lock($1::integer, $2::integer);
+
 with inserted as (
-  insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret, idempotency_key, fingerprint)
-  select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text, $9::text, $10::bytea
-  where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $11::integer
-  on conflict (ledger_id, idempotency_key) do nothing
+  insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret)
+  select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text
+  where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer
   returning ledger_id, id
 )
 insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
@@ -10,7 +11,15 @@ select inserted.ledger_id, inserted.id, journal_head.number
 from inserted
 join journal_head on journal_head.ledger_id = inserted.ledger_id;
 
-select id, secret, fingerprint from webhook_endpoints where ledger_id = $1::integer and idempotency_key = $2::text;
+insert into webhook_keys (ledger_id, endpoint_id, secret_number, key, fingerprint)
+values ($1::integer, $2::uuid, $3::integer, $4::text, $5::bytea);
+
+select endpoint_id, fingerprint, secret
+from webhook_keys
+left join webhook_endpoints
+  on webhook_endpoints.ledger_id = webhook_keys.ledger_id and webhook_endpoints.id = endpoint_id
+    and webhook_endpoints.secret_number = webhook_keys.secret_number
+where webhook_keys.ledger_id = $1::integer and key = $2::text;
 
 select id, url, description, types, account, kind, disabled_reason, disabled_at,
   case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
@@ -18,16 +27,6 @@ select id, url, description, types, account, kind, disabled_reason, disabled_at,
 from webhook_endpoints
 join webhook_cursors
   on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id where webhook_endpoints.ledger_id = $1::integer and webhook_endpoints.id = $2::uuid;
-
-select id, url, description, types, account, kind, disabled_reason, disabled_at,
-  case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
-  failing_since, case when failing_since is not null then next_attempt_at end as next_attempt_at
-from webhook_endpoints
-join webhook_cursors
-  on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id
-   where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id > $2::uuid)
-   order by webhook_endpoints.id
-   limit $3::integer;
 
 update webhook_deliveries
 set requested = true
@@ -44,32 +43,61 @@ set requested = false, attempts = attempts + 1, attempted_at = $4::timestamptz, 
   error = $6::text, delivered = delivered or $6::text is null
 where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint;
 
+select id, url, description, types, account, kind, disabled_reason, disabled_at,
+  case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
+  failing_since, case when failing_since is not null then next_attempt_at end as next_attempt_at
+from webhook_endpoints
+join webhook_cursors
+  on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id
+   where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id < $2::uuid)
+   order by webhook_endpoints.id desc
+   limit $3::integer;
+
 select number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at
 from webhook_deliveries
 where ledger_id = $1::integer and endpoint_id = $2::uuid and ($3::bigint is null or number < $3::bigint)
 order by number desc
 limit $4::integer;
 
+select id, url, description, types, account, kind, disabled_reason, disabled_at,
+  case when previous_until > now() then previous_until end as previous_until, created_at, journal_number,
+  failing_since, case when failing_since is not null then next_attempt_at end as next_attempt_at
+from webhook_endpoints
+join webhook_cursors
+  on webhook_cursors.ledger_id = webhook_endpoints.ledger_id and webhook_cursors.endpoint_id = webhook_endpoints.id
+   where webhook_endpoints.ledger_id = $1::integer and ($2::uuid is null or webhook_endpoints.id > $2::uuid)
+   order by webhook_endpoints.id asc
+   limit $3::integer;
+
+select number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at
+from webhook_deliveries
+where ledger_id = $1::integer and endpoint_id = $2::uuid and ($3::bigint is null or number > $3::bigint)
+order by number asc
+limit $4::integer;
+
 select number, event_id, type, journal_number, delivered, requested, attempts, attempted_at, status, error, created_at
 from webhook_deliveries
 where ledger_id = $1::integer and endpoint_id = $2::uuid and number = $3::bigint;
 
-update webhook_endpoints
-set disabled_reason = $3::text, disabled_at = now()
-where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text;
-
-select secret, rotation_key is not distinct from $3::text and $3::text is not null as replayed
-from webhook_endpoints
-where ledger_id = $1::integer and id = $2::uuid
-for update;
+with endpoint as (
+  update webhook_endpoints
+  set disabled_reason = $3::text, disabled_at = now()
+  where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text
+  returning ledger_id, id
+)
+update webhook_cursors
+set disabled = true
+from endpoint
+where webhook_cursors.ledger_id = endpoint.ledger_id and webhook_cursors.endpoint_id = endpoint.id;
 
 update webhook_endpoints
 set previous_secret = secret, previous_until = now() + $4::integer * interval '1 second', secret = $3::text,
-  rotation_key = $5::text
-where ledger_id = $1::integer and id = $2::uuid;
+  secret_number = secret_number + 1
+where ledger_id = $1::integer and id = $2::uuid
+returning secret_number;
 
 update webhook_cursors
-set changed = true, attempts = case when $3::boolean then 0 else attempts end,
+set changed = true, disabled = not coalesce($4::boolean, not disabled), attempts = case when $3::boolean then 0 else attempts end,
   failing_since = case when $3::boolean then null else failing_since end,
   next_attempt_at = case when $3::boolean then '-infinity' else next_attempt_at end
 where ledger_id = $1::integer and endpoint_id = $2::uuid;
