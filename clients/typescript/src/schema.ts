@@ -466,7 +466,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Webhooks, oldest first
+         * Webhooks, by default the newest first
          * @description Needs the scope `webhooks:read`.
          */
         get: operations["listWebhooks"];
@@ -474,7 +474,7 @@ export interface paths {
         /**
          * Register a URL to which the events of the ledger are sent
          * @description Needs the scope `webhooks:write`.
-         *     Problems: `url_not_allowed` (422), `too_many_webhooks` (409).
+         *     Problems: `url_not_allowed` (422), `too_many_webhooks` (409), `webhook_not_found` (404).
          */
         post: operations["createWebhook"];
         delete?: never;
@@ -543,7 +543,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The last deliveries of a webhook, newest first
+         * The last deliveries of a webhook, by default the newest first
          * @description Needs the scope `webhooks:read`.
          *     Problems: `webhook_not_found` (404).
          */
@@ -1036,7 +1036,7 @@ export interface components {
             next_attempt_at: string | null;
             /** @description Until then the secret before the last rotation signs too. */
             previous_secret_until: string | null;
-            /** @description Only in the answers that make one: keep it. */
+            /** @description Only in the answer to the request that made it, and in its replays until the next rotation: keep it. */
             secret?: string;
             /**
              * Format: date-time
@@ -3171,6 +3171,8 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -3451,6 +3453,8 @@ export interface operations {
     listDeliveries: {
         parameters: {
             query?: {
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -3502,6 +3506,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description One key names one request, permanently. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The id in an earlier answer. */
@@ -3517,6 +3523,8 @@ export interface operations {
             202: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
@@ -3534,6 +3542,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
             500: components["responses"]["InternalServerError"];
