@@ -25,9 +25,22 @@ const ENVIRONMENT = {
   NO_COLOR: '1',
 };
 
-/** Runs a program, and returns what it prints. Its output is in the error if it fails. */
-export async function run(file: string, args: readonly string[], cwd = ROOT): Promise<string> {
-  const running = execute(file, [...args], { cwd, env: ENVIRONMENT, timeout: TIMEOUT_MS, maxBuffer: 2 ** 26 });
+/**
+ * Runs a program, and returns what it prints. Its output is in the error if it fails. `settings` are added to its
+ * environment.
+ */
+export async function run(
+  file: string,
+  args: readonly string[],
+  cwd = ROOT,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const running = execute(file, [...args], {
+    cwd,
+    env: { ...ENVIRONMENT, ...settings },
+    timeout: TIMEOUT_MS,
+    maxBuffer: 2 ** 26,
+  });
   const { stdout } = await running.catch((error: unknown) => {
     const { stdout = '', stderr = '' } = Object(error);
     throw new Error(`${file} ${args.join(' ')} failed:\n${String(stdout)}\n${String(stderr)}`, { cause: error });
