@@ -50,8 +50,11 @@ export type PersonalData = {
 export type NewAccount = {
   readonly accountNumber: string;
   readonly currency: string;
-  /** Encrypted, with the account's own key, both in hexadecimal digits. Null for @external, which has none. */
-  readonly personalData: { readonly encrypted: string; readonly key: string } | null;
+  /**
+   * Encrypted, with the account's own key, both in hexadecimal digits, and the words of the name. Null for @external,
+   * which has none.
+   */
+  readonly personalData: { readonly encrypted: string; readonly key: string; readonly words: readonly string[] } | null;
   readonly overdraftLimit: bigint;
   readonly metadata: Readonly<Record<string, string>>;
 };

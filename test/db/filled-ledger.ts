@@ -43,6 +43,8 @@ const FILL = [
    select 1, '@external', currency, 0, 0, 'open', '{}' from unnest(array['EUR', 'USD']) as currency`,
   `insert into personal_keys (ledger_id, account_number, currency, key)
    select 1, 'A-' || i, 'USD', sha256('key') from generate_series(0, ${ACCOUNTS - 1}) as i`,
+  `insert into account_words (ledger_id, account_number, word)
+   select 1, 'A-' || i, word from generate_series(0, ${ACCOUNTS - 1}) as i cross join lateral unnest(array['NAME' || i, 'OWNER']) as word`,
   `insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
    select 1, 1, ${JOURNAL_NUMBER}, 'A-' || i, 'USD', sha256('seal') from generate_series(0, ${ACCOUNTS - 1}) as i`,
   `insert into transfers (

@@ -140,7 +140,7 @@ const accounts = (what: string, filter: Partial<AccountFilter>, uses: string, as
   what: `list accounts${what}`,
   uses,
   send: async (connection) => {
-    const all = { prefix: null, status: null, currency: null, metadata: null };
+    const all = { prefix: null, status: null, currency: null, metadata: null, words: [] };
     const after = { accountNumber: accountOf(2000), currency: 'USD' };
     await listAccounts(connection, MAIN, { ...all, ...filter }, { limit: 100, after, ascending });
   },
@@ -272,6 +272,9 @@ export const SENDERS: readonly Sender[] = [
   accounts(' by metadata', { metadata: { key: 'number', value: '5' } }, 'accounts_metadata'),
   accounts(' by status', { status: 'frozen' }, 'accounts_status'),
   accounts(' that are open', { status: 'open' }, 'accounts_pkey'),
+  accounts(' by name', { words: ['NAME20', 'OWNER'] }, 'account_words_word'),
+  accounts(' by name descending', { words: ['NAME20'] }, 'account_words_word', false),
+  accounts(' by name and status', { words: ['NAME20'], status: 'frozen', prefix: 'A-' }, 'account_words_word'),
   accounts(' by currency', { currency: 'EUR' }, 'accounts_of_currency'),
   {
     what: 'list entries',

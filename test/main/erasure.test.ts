@@ -53,14 +53,16 @@ async function assertWhole({ database }: Scene): Promise<void> {
   assert.deepEqual(discrepancies, []);
 }
 
-/** Every row of every table, as text, as a superuser reads it. */
-async function dump({ database }: Scene): Promise<string> {
+/** Every row of every table but one, as text, as a superuser reads it. */
+async function dump({ database }: Scene, except = ''): Promise<string> {
   const tables = await database.query<{ name: string }>(
     `select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
   );
   assert.ok(tables.length > 10);
   const rows = await Promise.all(
-    tables.map(async ({ name }) => await database.query<{ row: string }>(`select ${name}::text as row from ${name}`)),
+    tables
+      .filter(({ name }) => name !== except)
+      .map(async ({ name }) => await database.query<{ row: string }>(`select ${name}::text as row from ${name}`)),
   );
   return rows
     .flat()
@@ -175,13 +177,19 @@ test('erasure: statements of an erased account have no name', async (t) => {
   assert.match(await page.text(), /<p class="holder">Account <bdi>ZEB<\/bdi><\/p>/);
 });
 
-test('erasure: what is stored is decrypted with the key of the account only, and never stored in clear', async (t) => {
+test('erasure: what is stored is decrypted with the key of the account only, and only words of names are stored in clear', async (t) => {
   const scene = await setTheScene(t);
   await open(scene, { account_number: 'ZEB', balance: 1 }, key('open-zeb'));
-  await open(scene, { account_number: 'YVE', name: 'Yve', phone: null });
+  await open(scene, { account_number: 'YVE', name: 'Yvonne', phone: null });
   await send(scene, 'PATCH', '/accounts/YVE', { email: 'yve@quux.example' });
-  const everything = await dump(scene);
-  for (const word of ['Quux', 'quux.example', '0004711', '1987-06-05', 'Yve'])
+  const words = await scene.database.query<{ word: string }>('select word from account_words order by word');
+  assert.deepEqual(
+    words.map(({ word }) => word),
+    ['QUUX', 'YVONNE', 'ZEBULON'],
+  );
+  // Only the words of names are in clear, and only there.
+  const everything = (await dump(scene, 'account_words')).toLowerCase();
+  for (const word of ['quux', 'quux.example', '0004711', '1987-06-05', 'yvonne'])
     assert.ok(!everything.includes(word), word);
   const rows = await scene.database.query<{ account: string; personal_data: Buffer; key: Buffer }>(
     `select account_number as account, personal_data, key
@@ -198,7 +206,7 @@ test('erasure: what is stored is decrypted with the key of the account only, and
     dateOfBirth: PERSON.date_of_birth,
   });
   assert.deepEqual(decrypt({ ...owner, account: 'YVE' }, yve.personal_data, yve.key), {
-    name: 'Yve',
+    name: 'Yvonne',
     email: 'yve@quux.example',
     dateOfBirth: PERSON.date_of_birth,
   });
@@ -289,13 +297,45 @@ test('erasure: every row of the database does not confirm a guessed telephone nu
   await assertWhole(scene);
 });
 
+test('erasure: an erased account is not found by its names any more, and no table has a word of them', async (t) => {
+  const scene = await setTheScene(t);
+  const find = async (name: string) => {
+    const { body, text } = await send(scene, 'GET', `/accounts?name=${name}`);
+    assert.ok(Array.isArray(body['items']), text);
+    return body['items'].length;
+  };
+  await open(scene, { account_number: 'ZEB' });
+  await open(scene, { account_number: 'YVE', name: 'Yve Quux' });
+  await send(scene, 'PATCH', '/accounts/ZEB', { name: 'Zebedee Corge' });
+  assert.deepEqual([await find('zeb'), await find('zebulon'), await find('corge'), await find('quux')], [1, 0, 1, 1]);
+  await erase(scene, 'ZEB');
+  await erase(scene, 'YVE');
+  assert.deepEqual([await find('zeb'), await find('corge'), await find('quux')], [0, 0, 0]);
+  const everything = (await dump(scene)).toLowerCase();
+  for (const word of ['zebulon', 'quux', 'zebedee', 'corge']) assert.ok(!everything.includes(word), word);
+  await assertWhole(scene);
+});
+
+test('erasure: changes of a name that race with it leave no word behind', async (t) => {
+  const scene = await setTheScene(t);
+  for (const account of ['A', 'B', 'C', 'D']) {
+    await open(scene, { account_number: account });
+    const changes = Array.from(
+      { length: 6 },
+      async (_, index) => await send(scene, 'PATCH', `/accounts/${account}`, { name: `Zebulon ${index}` }),
+    );
+    await Promise.all([...changes, erase(scene, account)]);
+  }
+  assert.deepEqual(await scene.database.query('select word from account_words'), []);
+});
+
 test('erasure: the planner keeps no samples of keys and of what they encrypt', async (t) => {
   const scene = await setTheScene(t);
   for (let index = 0; index < 20; index += 1) await open(scene, { account_number: `Z${index}` });
   await scene.database.query('analyze');
   const sampled = await scene.database.query<{ name: string }>(
-    `select attname as name from pg_stats where attname in ('key', 'personal_data', 'account_number')
-       and tablename in ('accounts', 'personal_keys')`,
+    `select attname as name from pg_stats where attname in ('key', 'personal_data', 'word', 'account_number')
+       and tablename in ('accounts', 'personal_keys', 'account_words')`,
   );
   assert.deepEqual([...new Set(sampled.map(({ name }) => name))], ['account_number']);
 });

@@ -2,6 +2,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { type OutcomeCode, type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
 import type { NewAccount } from '../../src/domain/account.ts';
+import { wordsOf } from '../../src/domain/name-words.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
 import { encrypt, keyOf, type Person } from './personal-data.ts';
@@ -40,7 +41,8 @@ export function newPersonalData(
   person: Person = { name: account },
 ): NewAccount['personalData'] {
   const owner = { ledger: MAIN_LEDGER.id, account, currency };
-  return { encrypted: encrypt(owner, person).toString('hex'), key: keyOf(owner).toString('hex') };
+  const words = wordsOf(person.name);
+  return { encrypted: encrypt(owner, person).toString('hex'), key: keyOf(owner).toString('hex'), words };
 }
 
 /** An account in USD that has only a name, unless `fields` override it. */

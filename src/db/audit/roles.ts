@@ -54,6 +54,7 @@ const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
 const UNCHANGEABLE = [
   'access_state',
   'account_changes',
+  'account_words',
   'api_keys',
   'audit_log',
   'entries',
@@ -68,6 +69,7 @@ const UNCHANGEABLE = [
 const TABLES = [...Object.keys(CHANGEABLE), ...UNCHANGEABLE];
 /** Tables whose rows may be deleted. */
 const DELETABLE = [
+  'account_words',
   'heartbeats',
   'pending_transfers',
   'personal_keys',

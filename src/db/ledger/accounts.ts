@@ -1,8 +1,10 @@
 // The statements about accounts, except those of settlement, which alone moves money.
 import type { AccountStatus, PersonalData } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import { wordsOf } from '../../domain/name-words.ts';
 import type { Orderer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { beginsWith, deleteWords, namedAccounts, replaceWords } from './account-words.ts';
 import { appendToJournal } from './journal.ts';
 import { type MetadataFilter, metadataCondition } from '../queries/metadata.ts';
 import { encryptPersonalData, personalKey, type PersonalRow, readPersonalData } from '../queries/personal-data.ts';
@@ -166,6 +168,14 @@ export type AccountFilter = {
   readonly status: AccountStatus | null;
   readonly currency: string | null;
   readonly metadata: MetadataFilter | null;
+  /** Only accounts whose name has words that begin with these, as `wordsOf` makes them. */
+  readonly words: readonly string[];
+};
+
+type AccountPage = {
+  readonly limit: number;
+  readonly after: { readonly accountNumber: string; readonly currency: string } | null;
+  readonly ascending: boolean;
 };
 
 /**
@@ -176,14 +186,16 @@ export async function listAccounts(
   connection: Queryable,
   ledger: Ledger,
   filter: AccountFilter,
-  page: { limit: number; after: { accountNumber: string; currency: string } | null; ascending: boolean },
+  page: AccountPage,
 ): Promise<PersonalAccount[]> {
   const values: unknown[] = [page.limit, ledger.id];
   const bind = (value: unknown) => `$${values.push(value)}`;
   const [comparison, direction] = page.ascending ? ['>', 'asc'] : ['<', 'desc'];
   const order = `account_number ${direction}, currency ${direction}`;
+  const named = namedAccounts(filter, page, bind);
   const conditions = [
     'ledger_id = $2::integer',
+    ...(named === null ? [] : ['account_number = named.number']),
     ...(page.after === null
       ? []
       : [
@@ -199,8 +211,7 @@ export async function listAccounts(
          row_number() over (order by ${order}) as place
        from (
          select ${COLUMNS}, personal_data
-         from accounts
-         where ${conditions}
+         from ${named === null ? `accounts where ${conditions}` : `${named} cross join lateral (select * from accounts where ${conditions} offset 0) as accounts`}
          order by ${order}
          limit $1::integer
        ) as page
@@ -213,14 +224,19 @@ export async function listAccounts(
 }
 
 function conditionsOf(
-  { prefix, status, currency, metadata }: AccountFilter,
+  { prefix, status, currency, metadata, words }: AccountFilter,
   bind: (value: unknown) => string,
 ): string[] {
   return [
-    // The range of the primary key that has the prefix: U+10FFFF sorts after every character of a number.
-    ...(prefix === null
-      ? []
-      : [`account_number >= ${bind(prefix)}::text and account_number < ${bind(`${prefix}\u{10FFFF}`)}::text`]),
+    ...(prefix === null ? [] : [beginsWith('account_number', prefix, bind)]),
+    ...(words.length < 2 ? [] : words).map(
+      (word) => `exists (
+             select
+             from account_words as other
+             where other.ledger_id = $2::integer and other.account_number = accounts.account_number
+               and ${beginsWith('other.word', word, bind)}
+           )`,
+    ),
     // One of a few known words, not a parameter: the planner must see that the index, which has no open accounts, has it.
     ...(status === null ? [] : [`status = '${status}'`]),
     ...(currency === null ? [] : [`currency = ${bind(currency)}::text`]),
@@ -255,6 +271,9 @@ export async function updateAccount(
   };
   if (named.length > 0 && personalData && row.key)
     assign('personal_data', 'bytea', encryptPersonalData({ ...before, ledgerId: ledger.id }, personalData, row.key));
+  if (change.personalData.name !== undefined) {
+    await replaceWords(connection, ledger, accountNumber, wordsOf(change.personalData.name));
+  }
   assign('overdraft_limit', 'bigint', change.overdraftLimit);
   assign('status', 'text', change.status);
   assign('metadata', 'jsonb', change.metadata && JSON.stringify(change.metadata));
@@ -311,6 +330,7 @@ export async function erasePersonalData(
     'delete from personal_keys where ledger_id = $2::integer and account_number = $1::text',
     values,
   );
+  await deleteWords(connection, ledger, accountNumber);
   return erased.rowCount === 1;
 }
 

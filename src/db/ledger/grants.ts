@@ -13,6 +13,7 @@ const OWNER_ONLY: Rights = { runtime: '', reader: '' };
 export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   access_state: { runtime: 'select', reader: '' },
   account_changes: FINAL,
+  account_words: { runtime: 'select, insert, delete', reader: '' },
   accounts: {
     runtime: 'select, insert, update (balance, held, overdraft_limit, entry_count, status, personal_data, metadata)',
     reader: 'select',

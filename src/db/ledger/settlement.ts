@@ -69,6 +69,11 @@ const INSERT_PERSONAL_KEYS = `
   select $1::integer, opened.*
   from unnest($2::text[], $3::text[], $4::bytea[]) as opened`;
 
+const INSERT_ACCOUNT_WORDS = `
+  insert into account_words (ledger_id, account_number, word)
+  select $1::integer, opened.*
+  from unnest($2::text[], $3::text[]) as opened`;
+
 // The ledger's id comes from the sub-select: locked-job.ts explains the effect of `ledger_id = $1` on a join.
 const UPDATE_ACCOUNTS = `
   update accounts
@@ -243,6 +248,7 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Stat
       opened.map(({ state }) => state.entryCount),
     ];
     statements.push({ name: 'insert accounts', text: INSERT_ACCOUNTS, values }, insertKeys(ledger, opened));
+    statements.push(...insertWords(ledger, opened));
   }
   if (moved.length > 0) {
     const values = [
@@ -269,6 +275,15 @@ function insertKeys(ledger: Ledger, opened: readonly Opened[]): Statement {
     keyed.map(({ key }) => key),
   ];
   return { name: 'insert personal keys', text: INSERT_PERSONAL_KEYS, values };
+}
+
+function insertWords(ledger: Ledger, opened: readonly Opened[]): Statement[] {
+  const rows = opened.flatMap(({ account: { accountNumber, personalData } }) =>
+    (personalData?.words ?? []).map((word) => ({ accountNumber, word })),
+  );
+  if (rows.length === 0) return [];
+  const values = [ledger.id, rows.map(({ accountNumber }) => accountNumber), rows.map(({ word }) => word)];
+  return [{ name: 'insert account words', text: INSERT_ACCOUNT_WORDS, values }];
 }
 
 function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): Statement[] {

@@ -16,6 +16,7 @@ import { loadGroup } from '../../db/queries/transfers.ts';
 import type { Principal } from '../../domain/access.ts';
 import { type Account, EXTERNAL, type NewAccount, type PersonalData } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import { wordsOf } from '../../domain/name-words.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { open } from '../engine/engine.ts';
 import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../http/problem.ts';
@@ -166,7 +167,11 @@ function toWanted(
   const accounts = named.map(({ body, owner, person, key }) => ({
     accountNumber: owner.accountNumber,
     currency: owner.currency,
-    personalData: { encrypted: encryptPersonalData(owner, person, key).toString('hex'), key: key.toString('hex') },
+    personalData: {
+      encrypted: encryptPersonalData(owner, person, key).toString('hex'),
+      key: key.toString('hex'),
+      words: wordsOf(person.name),
+    },
     overdraftLimit: BigInt(body.overdraft_limit),
     metadata: body.metadata,
   }));

@@ -4,6 +4,7 @@ import { ACCOUNT_FORM, ACCOUNT_STATUSES, EXTERNAL, NEW_ACCOUNT_FORM } from '../.
 import { HOLD_STATES } from '../../domain/hold.ts';
 import { LEDGER_NAME_FORM } from '../../domain/ledger.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
+import { wordsOf } from '../../domain/name-words.ts';
 import type { MetadataFilter } from '../../db/queries/metadata.ts';
 import { STATEMENT_FORMATS } from '../../render/statement.ts';
 import { FAILURE_CODES, TRANSFER_KINDS } from '../../domain/transfer.ts';
@@ -300,6 +301,12 @@ const NEEDS_ANOTHER_FILTER =
   'Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value.';
 
 export const listAccountsSchema = z.strictObject({
+  name: z
+    .string()
+    .max(200)
+    .refine((name) => wordsOf(name).length > 0, { error: mustBe('text with a letter or a digit') })
+    .optional()
+    .describe('The beginnings of words of the name, in any order; case and accents do not matter.'),
   status: z.enum(ACCOUNT_STATUSES).optional(),
   currency: currency.optional(),
   metadata: metadataFilter.describe('key:value; a key alone is refused with filter_too_wide.'),

@@ -10,8 +10,7 @@ select account_number, currency, status, balance, held, overdraft_limit, entry_c
        row_number() over (order by account_number asc, currency asc) as place
      from (
        select account_number, currency, status, balance, held, overdraft_limit, entry_count, metadata, created_at, personal_data
-       from accounts
-       where ledger_id = $2::integer and (account_number, currency) > ($3::text, $4::text) and status = 'frozen'
+       from accounts where ledger_id = $2::integer and (account_number, currency) > ($3::text, $4::text) and status = 'frozen'
        order by account_number asc, currency asc
        limit $1::integer
      ) as page

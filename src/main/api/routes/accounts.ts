@@ -16,6 +16,7 @@ import { withTransaction } from '../../../db/connection/transaction.ts';
 import { ACCOUNT_FORM, EXTERNAL } from '../../../domain/account.ts';
 import { CURRENCY_FORM } from '../../../domain/currency.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
+import { wordsOf } from '../../../domain/name-words.ts';
 import { askApproval, exceedsRule } from '../approvals.ts';
 import { keepAccount } from '../kept-transfers.ts';
 import { createAccounts } from '../opening.ts';
@@ -192,7 +193,8 @@ async function showAccounts(
   if (query.after !== undefined && !isCursor) throw invalidCursor();
   const after = query.after === undefined ? null : { accountNumber, currency };
   const { status = null, metadata = null } = query;
-  const filter = { prefix, status, currency: query.currency ?? null, metadata };
+  const words = wordsOf(query.name ?? '');
+  const filter = { prefix, words, status, currency: query.currency ?? null, metadata };
   const page = { limit: query.limit + 1, after, ascending: query.order === 'asc' };
   const accounts = await listAccounts(books.pool, books.ledger, filter, page);
   return {
