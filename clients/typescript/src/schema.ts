@@ -1817,6 +1817,8 @@ export interface operations {
     listAccounts: {
         parameters: {
             query?: {
+                /** @description The beginnings of words of the name, in any order; case and accents do not matter. */
+                name?: string;
                 status?: "open" | "receive_only" | "frozen" | "closed";
                 currency?: components["schemas"]["Currency"];
                 /** @description key:value; a key alone is refused with filter_too_wide. */
