@@ -7,9 +7,11 @@ import { OPTIONS } from '../src/cli/load/options.ts';
 import { parseConfig } from '../src/config.ts';
 import { parseJson } from '../src/main/http/body.ts';
 import { Problem } from '../src/main/http/problem.ts';
+import * as groupSchemas from '../src/main/api/group-schemas.ts';
 import * as schemas from '../src/main/api/schemas.ts';
 
-const { createAccountSchema, createGroupSchema, createTransferSchema, listTransfersSchema, parseRequest } = schemas;
+const { createAccountSchema, createTransferSchema, listTransfersSchema, parseRequest } = schemas;
+const { createGroupSchema } = groupSchemas;
 const TRANSFER = { from_account: 'ANN', to_account: 'BOB', amount: 5 };
 const ACCOUNT = { name: 'Ann' };
 
@@ -130,7 +132,7 @@ test('validation: the scan of a body names the member as the schemas do', () => 
 const WRONG_VALUES = [undefined, null, true, -1, 1.5, 2 ** 60, '', 'x'.repeat(2000), '\u0000', [], [7], {}, { x: {} }];
 
 test('validation: no schema refuses any member in the words of the schema library', () => {
-  for (const [name, schema] of Object.entries(schemas)) {
+  for (const [name, schema] of Object.entries({ ...schemas, ...groupSchemas })) {
     if (!(schema instanceof z.ZodObject)) continue;
     const inputs: unknown[] = [7, null, 'x', []];
     for (const member of Object.keys(schema.shape)) {

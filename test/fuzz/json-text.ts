@@ -44,7 +44,8 @@ export function valid(schema: Schema, schemas: Schemas, name = ''): fc.Arbitrary
     case 'boolean':
       return fc.boolean().map(literal);
     case 'integer':
-      return whole(schema).map(literal);
+      // An index of a member: only that of an earlier one is accepted.
+      return (name === 'of' ? fc.constantFrom(0, 0, 1) : whole(schema)).map(literal);
     case 'array':
       return fc
         .array(valid(schema.items ?? {}, schemas), {
@@ -81,16 +82,28 @@ function whole({ minimum = 0, maximum = Number.MAX_SAFE_INTEGER }: Schema): fc.A
   return fc.oneof({ arbitrary: usual, weight: 8 }, { arbitrary: fc.constantFrom(...within), weight: 1 });
 }
 
+/** Of these members, a transfer of a group has one. More or none are refused at once, whatever they are. */
+const FORMS_OF_AMOUNT = ['amount', 'share', 'remainder'];
+
 function validObject(schema: Schema, schemas: Schemas): fc.Arbitrary<Json> {
+  const properties = schema.properties ?? {};
   const required = new Set(schema.required);
-  const members = Object.entries(schema.properties ?? {}).map(([name, member]) => {
-    const made = valid(member, schemas, name).map((value): [string, Json] => [name, value]);
-    return required.has(name) ? made : fc.option(made, { freq: 2 });
+  const [stated, ...derived] = Object.hasOwn(properties, 'share') ? FORMS_OF_AMOUNT : [];
+  const chosen = stated === undefined ? fc.constant(null) : fc.constantFrom(stated, stated, stated, ...derived);
+  return chosen.chain((form) => {
+    const members = Object.entries(properties).map(([name, member]) => {
+      const made = valid(member, schemas, name).map((value): [string, Json] => [name, value]);
+      if (form !== null && FORMS_OF_AMOUNT.includes(name)) return name === form ? made : fc.constant(null);
+      if (required.has(name)) return made;
+      // Few totals are the sum of their parts.
+      const weight = name === 'total' ? 4 : 1;
+      return fc.oneof({ arbitrary: fc.constant(null), weight }, { arbitrary: made, weight: 1 });
+    });
+    return fc
+      .tuple(...members)
+      .chain((made) => fc.shuffledSubarray(made, { minLength: made.length }))
+      .map((made): Json => ({ kind: 'object', members: made.filter((member) => member !== null) }));
   });
-  return fc
-    .tuple(...members)
-    .chain((made) => fc.shuffledSubarray(made, { minLength: made.length }))
-    .map((made): Json => ({ kind: 'object', members: made.filter((member) => member !== null) }));
 }
 
 function validRecord(schema: Schema, schemas: Schemas): fc.Arbitrary<Json> {

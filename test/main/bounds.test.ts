@@ -5,12 +5,8 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { parseJson } from '../../src/main/http/body.ts';
 import { Problem } from '../../src/main/http/problem.ts';
-import {
-  createAccountSchema,
-  createGroupSchema,
-  createTransferSchema,
-  parseRequest,
-} from '../../src/main/api/schemas.ts';
+import { createGroupSchema } from '../../src/main/api/group-schemas.ts';
+import { createAccountSchema, createTransferSchema, parseRequest } from '../../src/main/api/schemas.ts';
 
 const BYTES_MAX = 1024 * 1024;
 /**

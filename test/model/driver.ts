@@ -133,7 +133,7 @@ function toPath(command: Command, names: Names): Http {
       return {
         method: 'POST',
         path: '/transfers',
-        body: { atomic: command.atomic, transfers: command.legs.map(toBody) },
+        body: { atomic: command.atomic, ...defined({ total: command.total }), transfers: command.legs.map(toBody) },
       };
     case 'hold':
       return {
@@ -166,12 +166,14 @@ function toPath(command: Command, names: Names): Http {
   }
 }
 
-function toBody({ from, to, amount, currency, conditions }: Terms): Record<string, unknown> {
+function toBody({ from, to, amount, part, currency, conditions }: Terms): Record<string, unknown> {
   const { entryNumber = null, minAvailable = null } = conditions ?? {};
   return {
     from_account: from,
     to_account: to,
-    amount: Number(amount),
+    ...(part === undefined && { amount: Number(amount) }),
+    ...(part === 'rest' && { remainder: {} }),
+    ...(typeof part === 'object' && { share: { basis_points: Number(part.basisPoints) } }),
     ...defined({ currency }),
     ...(conditions && { if: defined({ from_entry_number: entryNumber, min_available_after: minAvailable }) }),
   };

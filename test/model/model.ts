@@ -35,6 +35,8 @@ type Parties = { from: string; to: string };
 
 export type Terms = Parties & {
   amount: bigint;
+  /** Of a member of a group with a total, instead of its amount. */
+  part?: { basisPoints: bigint } | 'rest';
   currency: string | null;
   conditions: { entryNumber: bigint | null; minAvailable: bigint | null } | null;
 };
@@ -46,7 +48,7 @@ export type Command =
   | { type: 'capture'; name: string; hold: string; amount: bigint | null; final: boolean }
   | { type: 'void'; name: string; hold: string }
   | { type: 'reversal'; name: string; original: string; amount: bigint | null }
-  | { type: 'group'; name: string; atomic: boolean; legs: Terms[] }
+  | { type: 'group'; name: string; atomic: boolean; total: bigint | null; legs: Terms[] }
   | {
       type: 'change';
       name: string;
@@ -125,7 +127,11 @@ function refuseAtOnce(books: Books, command: Command): Answer | null {
     return refused(404, 'hold_not_found');
   }
   if (command.type === 'reversal' && !books.movements.has(command.original)) return refused(404, 'transfer_not_found');
-  const sent = 'terms' in command ? [command.terms] : command.type === 'group' ? command.legs : [];
+  if (command.type === 'group' && command.total !== null) {
+    const points = command.legs.map(({ part }) => (typeof part === 'object' ? part.basisPoints : 0n));
+    if (!command.atomic || sum(points) > 10_000n) return refused(422, 'amount_unresolved');
+  }
+  const sent = 'terms' in command ? [command.terms] : command.type === 'group' ? legsOf(command) : [];
   const part = command.type === 'capture' || command.type === 'reversal' ? command.amount : null;
   if (part !== null && part < 1n) return refused(422, 'amount_not_positive');
   for (const { amount, from, to } of sent) {
@@ -135,10 +141,25 @@ function refuseAtOnce(books: Books, command: Command): Answer | null {
   return null;
 }
 
+/** The members of a group with their amounts: a share of the total without its fraction, and what the shares leave. */
+function legsOf({ total, legs }: Extract<Command, { type: 'group' }>): Terms[] {
+  const shares = legs.map(({ part, amount }) =>
+    typeof part === 'object' ? ((total ?? 0n) * part.basisPoints) / 10_000n : amount,
+  );
+  return legs.map(({ part, ...leg }, index) => ({
+    ...leg,
+    amount: part === 'rest' ? (total ?? 0n) - sum(shares) : (shares[index] ?? 0n),
+  }));
+}
+
+function sum(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((before, amount) => before + amount, 0n);
+}
+
 function execute(books: Books, command: Exclude<Command, { type: 'change' | 'close' }>): Ended[] {
   if (command.type !== 'group') return [settle(books, command.name, toOrder(books, command))];
-  const { name, atomic, legs } = command;
-  const orders = legs.map((terms) => ({ ...plain('transfer', terms), ...terms }));
+  const { name, atomic } = command;
+  const orders = legsOf(command).map((terms) => ({ ...plain('transfer', terms), ...terms }));
   if (!atomic) return orders.map((order, index) => settle(books, `${name}.${index}`, order));
   // All or none: tried on a copy, which becomes the books only if no member was refused.
   const copy = structuredClone(books);

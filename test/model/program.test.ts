@@ -12,6 +12,7 @@ const REFUSALS = [
   'hold_not_found',
   'transfer_not_found',
   'amount_not_positive',
+  'amount_unresolved',
   'same_account',
   'idempotency_key_reused',
   'account_closed',
@@ -19,7 +20,16 @@ const REFUSALS = [
   'overdraft_in_use',
 ];
 const KINDS = ['transfer', 'hold', 'capture', 'void', 'reversal', 'group'];
-const SUCCESSES = [...KINDS, 'dry run', 'replay', 'change', 'close', 'reversal of a capture', 'atomic failure'];
+const SUCCESSES = [
+  ...KINDS,
+  'split',
+  'dry run',
+  'replay',
+  'change',
+  'close',
+  'reversal of a capture',
+  'atomic failure',
+];
 
 function openBooks(): Books {
   const account = (currency: string, balance: bigint, limit: bigint): Account => ({
@@ -70,6 +80,7 @@ function reachedBy(sent: Request, books: Books): string[] {
   const undone = command.type === 'reversal' ? books.movements.get(command.original)?.kind : undefined;
   return [
     command.type,
+    ...(command.type === 'group' && command.total !== null ? ['split'] : []),
     ...(sent.dryRun ? ['dry run'] : []),
     ...(answer.replayed ? ['replay'] : []),
     ...(undone === 'capture' ? ['reversal of a capture'] : []),

@@ -23,7 +23,7 @@ const KINDS: readonly [kind: Kind, weight: number][] = [
 
 /** The size of an amount, relative to its source. */
 const SIZES = ['part', 'part', 'part', 'all', 'one too much', 'nothing named'] as const;
-const SHAPES = ['chain', 'fan', 'funnel', 'ring', 'anything'] as const;
+const SHAPES = ['chain', 'fan', 'split', 'funnel', 'ring', 'anything'] as const;
 
 export type Step = {
   kind: Kind;
@@ -135,7 +135,7 @@ function toCommand(step: Step, books: Books, name: string): Command | null {
       return { type: 'reversal', name, original, amount: step.size === 'nothing named' ? null : part };
     }
     case 'group':
-      return { type: 'group', name, atomic: step.flag, legs: toLegs(step, books, own) };
+      return { type: 'group', name, atomic: step.flag, ...toLegs(step, books, own) };
     case 'change': {
       const account = books.accounts.get(who);
       const drawn = (account?.held ?? 0n) - (account?.balance ?? 0n);
@@ -204,14 +204,14 @@ function toConditions(
 }
 
 /** Legs that lead on from each other: money may pass through accounts that have none of their own. */
-function toLegs(step: Step, books: Books, own: readonly string[]): Terms[] {
+function toLegs(step: Step, books: Books, own: readonly string[]): { total: bigint | null; legs: Terms[] } {
   const first = pick(own, step.who) ?? '';
   const alike = own.filter((number) => books.accounts.get(number)?.currency === books.accounts.get(first)?.currency);
   const source = books.accounts.get(first);
   const all = sizeOf(step, source ? available(source) : 1n);
   const count = BigInt(step.legs.length);
   let before = first;
-  return step.legs.map(({ who, whom, tenths }) => {
+  const legs = step.legs.map(({ who, whom, tenths }, index): Terms => {
     const next =
       pick(
         alike.filter((number) => number !== before),
@@ -232,6 +232,11 @@ function toLegs(step: Step, books: Books, own: readonly string[]): Terms[] {
       }
       case 'fan':
         return { from: first, to: other, amount: atLeastOne(all / count), ...leg };
+      case 'split': {
+        // The last part is the rest. Many parts may be more than there is.
+        const part = index === step.legs.length - 1 ? 'rest' : { basisPoints: BigInt(tenths) * 99n };
+        return { from: first, to: other, amount: 0n, part, ...leg };
+      }
       case 'funnel':
         return { from: other, to: first, amount: atLeastOne((all * BigInt(tenths)) / 100n), ...leg };
       case 'anything': {
@@ -245,6 +250,7 @@ function toLegs(step: Step, books: Books, own: readonly string[]): Terms[] {
       }
     }
   });
+  return { total: step.shape === 'split' ? all : null, legs };
 }
 
 function sizeOf({ size, tenths, edgeCase }: Step, base: bigint): bigint {

@@ -56,6 +56,7 @@ export const PROBLEMS: { readonly [Code in ProblemCode]: Retry } = {
   expectation_failed: 'never',
   host_not_allowed: 'never',
   amount_not_positive: 'never',
+  amount_unresolved: 'never',
   same_account: 'never',
   immutable_field: 'never',
   idempotency_key_reused: 'never',

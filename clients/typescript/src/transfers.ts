@@ -9,6 +9,7 @@ import type {
   Hold,
   HoldsQuery,
   NewCapture,
+  NewGroupMember,
   NewHold,
   NewReversal,
   NewTransfer,
@@ -39,13 +40,20 @@ export class Transfers {
     return answer;
   }
 
-  /** Requests up to 1,000 transfers at once. `atomic`: settle all or none. */
+  /**
+   * Requests up to 1,000 transfers at once. `atomic`: settle all or none. `total`: what the members sum up to, of which
+   * they may be shares.
+   */
   async createGroup(
-    transfers: readonly NewTransfer[],
-    { atomic, ...options }: TransferOptions & { readonly atomic?: boolean } = {},
+    transfers: readonly NewGroupMember[],
+    { atomic, total, ...options }: TransferOptions & { readonly atomic?: boolean; readonly total?: number } = {},
   ): Promise<Group> {
     const { params, ...call } = order(this.#http, options);
-    const body = { transfers: [...transfers], ...(atomic !== undefined && { atomic }) };
+    const body = {
+      transfers: [...transfers],
+      ...(atomic !== undefined && { atomic }),
+      ...(total !== undefined && { total }),
+    };
     const answer = granted(await dataOf(this.#http.api.POST('/transfers', { ...call, params, body })));
     if (answer.object !== 'group') throw unexpected(answer);
     return answer;

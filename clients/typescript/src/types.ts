@@ -25,6 +25,7 @@ export type Webhook = Schemas['Webhook'];
 export type AccountUpdate = Schemas['AccountUpdate'];
 export type NewAccount = Schemas['NewAccount'];
 export type NewCapture = Schemas['NewCapture'];
+export type NewGroupMember = Schemas['NewGroupMember'];
 export type NewHold = Schemas['NewHold'];
 export type NewLedger = Schemas['NewLedger'];
 export type NewReversal = Schemas['NewReversal'];

@@ -3,13 +3,13 @@
 import { z } from 'zod';
 import { FAILURE_MEANINGS, PROBLEM_ADVICE } from './advice.ts';
 import { createWebhookSchema, rotateSecretSchema, updateWebhookSchema } from './event-schemas.ts';
+import { createGroupSchema, groupMemberSchema, remainder, share } from './group-schemas.ts';
 import { NO_BODY, type Route } from './route.ts';
 import {
   captureHoldSchema,
   conditions,
   createAccountSchema,
   createAccountsSchema,
-  createGroupSchema,
   createHoldSchema,
   createLedgerSchema,
   createTransferSchema,
@@ -28,6 +28,8 @@ type Registry = ReturnType<typeof z.registry<{ id: string }>>;
 /** The schemas of requests, by the name that the document gives them. */
 const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   AccountUpdate: updateAccountSchema,
+  AmountRemainder: remainder,
+  AmountShare: share,
   ApprovalDecision: decideApprovalSchema,
   Currency: currency,
   Metadata: metadata,
@@ -35,6 +37,7 @@ const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   NewAccounts: createAccountsSchema,
   NewCapture: captureHoldSchema,
   NewGroup: createGroupSchema,
+  NewGroupMember: groupMemberSchema,
   NewHold: createHoldSchema,
   NewLedger: createLedgerSchema,
   NewReversal: reverseTransferSchema,

@@ -39,14 +39,16 @@ export const text = (max: number) =>
     .regex(new RegExp(`^[^${REFUSED}]*$`), REFUSED_DETAIL)
     .refine(isPlain, 'must be well-formed Unicode');
 
-const money = z
+export const money = z
   .int({ error: mustBe(`an integer in minor units, from 0 to ${MONEY_MAX}`) })
   .min(0)
   .max(MONEY_MAX_NUMBER)
   .describe('Minor units (cents), an integer.');
 
 /** The handler refuses an amount below 1, which has its own problem code. */
-const amount = z.int({ error: mustBe(`an integer in minor units, from 1 to ${MONEY_MAX}`) }).max(MONEY_MAX_NUMBER);
+export const amount = z
+  .int({ error: mustBe(`an integer in minor units, from 1 to ${MONEY_MAX}`) })
+  .max(MONEY_MAX_NUMBER);
 
 const accountNumber = z
   .string({ error: mustBe('1 to 34 of A-Z a-z 0-9 . _ -, and neither . nor ..') })
@@ -222,26 +224,6 @@ export const createTransferSchema = z.strictObject({
   currency: currency.optional().describe('ISO 4217; if present, both accounts must have it.'),
   ...note,
   if: conditions.optional().describe('Conditions that must be met when the transfer is settled.'),
-});
-
-export const createGroupSchema = z.strictObject({
-  transfers: z
-    .array(z.unknown(), { error: mustBe(`an array of 1 to ${GROUP_MAX} transfers`) })
-    .min(1)
-    .max(GROUP_MAX)
-    // One by one: an array of zod would collect the issues of all members, which takes too long.
-    .transform((members, context) => {
-      const transfers: z.output<typeof createTransferSchema>[] = [];
-      for (const [index, member] of members.entries()) {
-        const parsed = createTransferSchema.safeParse(member);
-        if (parsed.success) transfers.push(parsed.data);
-        else for (const issue of parsed.error.issues) context.addIssue({ ...issue, path: [index, ...issue.path] });
-        if (context.issues.length >= ERRORS_MAX) break;
-      }
-      return transfers;
-    })
-    .meta({ items: { $ref: '#/components/schemas/NewTransfer' } }),
-  atomic: z.boolean().default(false).describe('Settle all or none.'),
 });
 
 const partOfParent = amount.optional().describe('Minor units; the remaining amount by default.');

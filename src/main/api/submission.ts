@@ -31,6 +31,8 @@ export type TransferRequest = Pick<
   readonly fingerprinted: readonly unknown[];
   /** The most that a transfer without an amount can move: what remains of its parent. */
   readonly amountAtMost?: bigint | null;
+  /** Where each member of a group says what its amount is; by default in `amount`. */
+  readonly amountMembers?: readonly string[];
   /** The second key, if the request was approved. */
   readonly approvedBy?: string | null;
 };
@@ -111,11 +113,12 @@ async function checkTransfers(
   members: readonly TransferFields[],
   atomic: boolean | null,
 ): Promise<TransferRequest | { readonly answer: Answer }> {
-  const { principal, fingerprinted, amountAtMost = null } = request;
+  const { principal, fingerprinted, amountAtMost = null, amountMembers } = request;
   const locate: Locate = (index, member) => {
     // A capture, a void and a reversal have the accounts of their parent.
     if (member !== 'amount' && (members[index]?.parentId ?? null) !== null) return null;
-    return atomic === null ? [member] : ['transfers', index, member];
+    if (atomic === null) return [member];
+    return ['transfers', index, member === 'amount' ? (amountMembers?.[index] ?? member) : member];
   };
   refuseTransfers(principal, members, { amountAtMost, locate });
   if (request.query.dry_run === 'true' || !needsApproval(services, request, members, amountAtMost)) return request;

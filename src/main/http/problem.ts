@@ -42,6 +42,7 @@ export const PROBLEMS = {
   expectation_failed: { status: 417, title: 'This expectation cannot be met' },
   host_not_allowed: { status: 421, title: 'The service does not go by this host name' },
   amount_not_positive: { status: 422, title: 'The amount must be positive' },
+  amount_unresolved: { status: 422, title: 'An amount does not follow from the request' },
   same_account: { status: 422, title: 'Source and destination are the same account' },
   url_not_allowed: { status: 422, title: 'Webhooks cannot be sent to this URL' },
   immutable_field: { status: 422, title: 'This field cannot be changed' },

@@ -75,6 +75,9 @@ const ACCOUNTS: readonly Example[] = [
   },
 ];
 
+const SPLIT = id(30);
+const TRIED = { group_id: SPLIT, request_id: SPLIT, journal_number: null };
+
 const TRANSFERS: readonly Example[] = [
   {
     operationId: 'createTransfer',
@@ -123,6 +126,30 @@ const TRANSFERS: readonly Example[] = [
           request_id: GROUP,
         }),
       ],
+    },
+  },
+  {
+    operationId: 'createTransfer',
+    name: 'split',
+    parameters: { dry_run: 'true' },
+    body: {
+      transfers: [
+        { from_account: 'ACC1001', to_account: 'FEES', share: { basis_points: 290, plus: 30 } },
+        { from_account: 'ACC1001', to_account: 'ACC1002', remainder: {} },
+      ],
+      atomic: true,
+      total: 1000,
+    },
+    status: 200,
+    answer: {
+      object: 'group',
+      group_id: SPLIT,
+      atomic: true,
+      transfers: [
+        transfer(id(31), { to_account: 'FEES', amount: 59, ...TRIED }),
+        transfer(id(32), { to_account: 'ACC1002', amount: 941, ...TRIED }),
+      ],
+      dry_run: true,
     },
   },
   {

@@ -7,10 +7,10 @@ import type { Ledger } from '../../../domain/ledger.ts';
 import type { Conditions } from '../../../domain/transfer.ts';
 import { isUuid } from '../../../validation.ts';
 import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
+import { createGroupSchema } from '../group-schemas.ts';
 import { FILTER_ADVICE, type Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
-  createGroupSchema,
   createTransferSchema,
   listTransfersSchema,
   TRANSFER_PARAMETERS,
@@ -18,6 +18,7 @@ import {
   reverseTransferSchema,
 } from '../schemas.ts';
 import { refuseForeignAccount, refuseWholeLedger } from '../permissions.ts';
+import { flawsOfForms, resolveMembers } from '../member-amounts.ts';
 import { findTransfer, submitGroup, submitOne, type TransferFields } from '../submission.ts';
 import { filterTooWide, invalidCursor, renderItems, renderPage } from '../pages.ts';
 import { renderTransfer } from '../views.ts';
@@ -59,7 +60,7 @@ function submissionRoutes(services: Services): Route[] {
           ? createGroupSchema
           : createTransferSchema,
       answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroupOrApproval' },
-      problems: ['group_too_large', 'amount_not_positive', 'same_account'],
+      problems: ['group_too_large', 'amount_not_positive', 'amount_unresolved', 'same_account'],
       handle: async (context) => await createTransfers(services, context),
     }),
     defineRoute({
@@ -131,8 +132,12 @@ async function createTransfers(
   const { body } = context;
   const submission = { ...context, fingerprinted: ['transfers', body] };
   if ('transfers' in body) {
-    refuseFlaws(body.transfers.flatMap((member, index) => flawsOf(member, ['transfers', index])));
-    return await submitGroup(services, submission, body.transfers.map(toFields), body.atomic);
+    const flaws = body.transfers.flatMap((member, index) => flawsOf(member, ['transfers', index]));
+    refuseFlaws([...flaws, ...flawsOfForms(body)]);
+    const resolved = resolveMembers(body);
+    const members = resolved.map(({ member, amount, currency }) => ({ ...toTerms(member.sent), amount, currency }));
+    const amountMembers = resolved.map(({ member }) => member.form);
+    return await submitGroup(services, { ...submission, amountMembers }, members, body.atomic);
   }
   refuseFlaws(flawsOf(body));
   return await submitOne(services, submission, toFields(body));
@@ -168,11 +173,15 @@ async function reverseTransfer(
 }
 
 /** The fields of a transfer between two accounts, from a body. */
-export function toFields(body: z.output<typeof createTransferSchema>): TransferFields & { amount: bigint } {
+export function toFields(body: z.output<typeof createTransferSchema>): TransferFields {
+  return { ...toTerms(body), amount: BigInt(body.amount) };
+}
+
+/** The same fields without the amount. */
+function toTerms(body: Omit<z.output<typeof createTransferSchema>, 'amount'>): Omit<TransferFields, 'amount'> {
   return {
     fromAccount: body.from_account,
     toAccount: body.to_account,
-    amount: BigInt(body.amount),
     currency: body.currency ?? null,
     description: body.description ?? null,
     metadata: body.metadata ?? null,
