@@ -120,7 +120,14 @@ async function settleJob(connection: Connection, size: number): Promise<void> {
     connection.query<AccountRow>({ name: 'lock', text: LOCK_ACCOUNTS, values: [numbers], rowMode: 'array' }),
   ]);
   const { outcomes, changed } = decide(orders, { accounts: rows.map(toAccount), holds: [], originals: [] });
-  const details = { requestId: null, by: BY_SERVICE, description: null, metadataText: null, createdAtMicros };
+  const details = {
+    requestId: null,
+    by: BY_SERVICE,
+    rate: null,
+    description: null,
+    metadataText: null,
+    createdAtMicros,
+  };
   const hash = createHash('sha256');
   const entries = outcomes.map((outcome, index) => {
     const order = orders[index];

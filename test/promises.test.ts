@@ -144,6 +144,12 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     transfer(idOf(103), `failure_code = 'insufficient_funds'`),
     transfer(idOf(104), `failure_code = 'group_failed'`),
   ],
+  'the two transfers of a conversion are in one group, and their amounts follow from its rate': [
+    transfer(idOf(110), 'amount = amount + 1'),
+    transfer(idOf(109), `rate = 'EUR/USD 1.2'`),
+    transfer(idOf(110), 'rate = null'),
+    transfer(idOf(110), `group_id = '${UNKNOWN}'`),
+  ],
   'the members of a group are numbered 0, 1, 2 … without gaps': [
     transfer(idOf(105), 'group_position = 5'),
     transfer(idOf(101), 'group_position = 0'),
@@ -230,6 +236,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
       'if_min_available_after = 1',
       `ordered_by = 'forged'`,
       `approved_by = 'forged'`,
+      `rate = 'EUR/USD 1.2'`,
     ].map((assignments) => transfer(IDS.rent, assignments)),
     entry('ANN', 1, 'balance = balance + 1'),
     change('transfers', 'journal_position = 3 - journal_position', 'journal_number = 18'),

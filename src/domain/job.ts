@@ -17,6 +17,7 @@ export type QueuedTransfer = {
 export type LockedTransfer = Order & {
   readonly requestId: string | null;
   readonly by: Orderer;
+  readonly rate: string | null;
   readonly description: string | null;
   /** The metadata as PostgreSQL renders its jsonb. */
   readonly metadataText: string | null;
@@ -46,6 +47,7 @@ export type TransferColumns = {
   readonly requestId: Column<string>;
   readonly orderedBy: Column<string>;
   readonly approvedBy: Column<string>;
+  readonly rate: Column<string>;
   readonly description: Column<string>;
   readonly metadataText: Column<string>;
   readonly storedAtMicros: Column<bigint>;
@@ -178,6 +180,7 @@ export function toColumns(queued: readonly QueuedTransfer[]): TransferColumns {
     requestId: column(({ requestId }) => requestId),
     orderedBy: column(({ by }) => by.orderedBy),
     approvedBy: column(({ by }) => by.approvedBy),
+    rate: column(({ rate }) => rate),
     description: column(({ description }) => description),
     metadataText: column(({ metadata }) => metadata && renderJsonb(metadata)),
     storedAtMicros: storedAtMicros.every((micros) => micros === null) ? null : storedAtMicros,
@@ -213,6 +216,7 @@ export function fromColumns(columns: TransferColumns, jobMicros: bigint): Locked
       expiresIn: columns.expiresIn?.[index] ?? null,
       requestId: columns.requestId?.[index] ?? null,
       by: { orderedBy: columns.orderedBy?.[index] ?? null, approvedBy: columns.approvedBy?.[index] ?? null },
+      rate: columns.rate?.[index] ?? null,
       description: columns.description?.[index] ?? null,
       metadataText: columns.metadataText?.[index] ?? null,
       createdAtMicros: columns.storedAtMicros?.[index] ?? jobMicros,
@@ -242,6 +246,7 @@ export function selectColumns(columns: TransferColumns, isKept: (index: number) 
     requestId: keepColumn(columns.requestId),
     orderedBy: keepColumn(columns.orderedBy),
     approvedBy: keepColumn(columns.approvedBy),
+    rate: keepColumn(columns.rate),
     description: keepColumn(columns.description),
     metadataText: keepColumn(columns.metadataText),
     storedAtMicros: keepColumn(columns.storedAtMicros),

@@ -9,7 +9,8 @@ const RECORD_SEPARATOR = '\u001e';
 
 /**
  * One transfer as the journal covers it: 26 fields joined by U+001F and ended by U+001E. An absent field is empty,
- * which is unambiguous, because no text may be empty or contain a control character.
+ * which is unambiguous, because no text may be empty or contain a control character. Only a transfer with a rate has a
+ * field more.
  */
 export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string {
   const entries = outcome.ok ? outcome.entries : null;
@@ -42,6 +43,7 @@ export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string
       conditions?.minAvailableAfter ?? '',
       transfer.by.orderedBy ?? '',
       transfer.by.approvedBy ?? '',
+      ...(transfer.rate === null ? [] : [transfer.rate]),
     ].join(UNIT_SEPARATOR) + RECORD_SEPARATOR
   );
 }

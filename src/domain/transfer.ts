@@ -64,6 +64,8 @@ export type NewTransfer = Order & {
   /** Null: the caller sent none, and the id of its group, or else its own, is used. */
   readonly requestId: string | null;
   readonly by: Orderer;
+  /** Of the two transfers of a conversion: its rate, as `renderConversion` renders it. */
+  readonly rate: string | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
 };

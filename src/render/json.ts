@@ -1,5 +1,6 @@
 // What the JSON of several answers shares: integers of any size, amounts and instants.
 import { z } from 'zod';
+import { parseConversion } from '../domain/conversion.ts';
 import { EVENT_TYPES } from '../domain/event.ts';
 import { TRANSFER_KINDS } from '../domain/transfer.ts';
 
@@ -30,3 +31,14 @@ export const transferKind = z.enum(TRANSFER_KINDS);
 export const eventType = z.enum(EVENT_TYPES);
 
 export const instant = z.iso.datetime().describe('RFC 3339, UTC, microseconds.');
+
+export const conversionView = z.object({
+  from_currency: z.string(),
+  to_currency: z.string(),
+  rate: z.string().describe('What one unit of from_currency costs in to_currency, in major units: a decimal number.'),
+});
+
+export function renderConversion(text: string): z.input<typeof conversionView> {
+  const { from, to, rate } = parseConversion(text);
+  return { from_currency: from, to_currency: to, rate };
+}

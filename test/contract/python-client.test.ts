@@ -21,7 +21,8 @@ from gopherpay_client.api.accounts import create_account
 from gopherpay_client.api.holds import create_hold, get_hold
 from gopherpay_client.api.transfers import create_transfer
 from gopherpay_client.models import (
-    Account, Accounts, Group, Hold, NewAccount, NewAccounts, NewGroup, NewHold, NewTransfer, Problem, Transfer,
+    Account, Accounts, AmountShare, Group, Hold, NewAccount, NewAccounts, NewGroup, NewGroupMember, NewHold, NewTransfer,
+    Problem, Transfer,
 )
 
 client = AuthenticatedClient(base_url=sys.argv[1], token="none is needed on loopback")
@@ -36,7 +37,9 @@ several = create_account.sync(
 assert isinstance(several, Accounts), several
 transfer = create_transfer.sync(client=client, body=order, prefer="wait=10")
 assert isinstance(transfer, Transfer), transfer
-group = create_transfer.sync(client=client, body=NewGroup(transfers=[order, order], atomic=True), prefer="wait=10")
+whole = NewGroupMember(from_account="ANN", to_account="BOB", amount=100)
+half = NewGroupMember(from_account="ANN", to_account="FEES", share=AmountShare(of=0, basis_points=5000))
+group = create_transfer.sync(client=client, body=NewGroup(transfers=[whole, half], atomic=True), prefer="wait=10")
 assert isinstance(group, Group), group
 reserved = create_hold.sync(
     client=client, body=NewHold(from_account="ANN", to_account="BOB", amount=100, expires_in=3600), prefer="wait=10"
@@ -51,7 +54,7 @@ print(json.dumps({
     "account": one.account_number,
     "accounts": [each.account_number for each in several.accounts],
     "transfer": transfer.status,
-    "group": [each.status for each in group.transfers],
+    "group": [each.amount for each in group.transfers],
     "hold": hold.state,
     "problem": refused.code,
 }))
@@ -78,7 +81,7 @@ test('clients: openapi-python-client orders a transfer, a group and a hold', asy
     account: 'ANN',
     accounts: ['BOB', 'FEES'],
     transfer: 'completed',
-    group: ['completed', 'completed'],
+    group: [100, 50],
     hold: 'open',
     problem: 'amount_not_positive',
   });

@@ -26,7 +26,7 @@ const EXPECTED = {
   account: 'ANN',
   accounts: ['BOB', 'FEES'],
   transfer: 'completed',
-  group: ['completed', 'completed'],
+  group: [100, 50],
   hold: 'open',
   problem: 'amount_not_positive',
 };
@@ -38,6 +38,7 @@ import type { paths } from './api.js';
 const client = createClient<paths>({ baseUrl: process.argv[2] ?? '' });
 const header = { Prefer: 'wait=10' };
 const order = { from_account: 'ANN', to_account: 'BOB', amount: 100 };
+const half = { from_account: 'ANN', to_account: 'FEES', share: { of: 0, basis_points: 5000 } };
 
 const one = await client.POST('/accounts', { body: { account_number: 'ANN', name: 'Ann', balance: 1000 } });
 if (one.data?.object !== 'account') throw new Error(one.error?.detail);
@@ -47,7 +48,7 @@ const several = await client.POST('/accounts', {
 if (several.data?.object !== 'accounts') throw new Error(several.error?.detail);
 const transfer = await client.POST('/transfers', { params: { header }, body: order });
 if (transfer.data?.object !== 'transfer') throw new Error(transfer.error?.detail);
-const group = await client.POST('/transfers', { params: { header }, body: { transfers: [order, order], atomic: true } });
+const group = await client.POST('/transfers', { params: { header }, body: { transfers: [order, half], atomic: true } });
 if (group.data?.object !== 'group') throw new Error(group.error?.detail);
 const reserved = await client.POST('/holds', { params: { header }, body: { ...order, expires_in: 3600 } });
 if (reserved.data?.object !== 'transfer') throw new Error(reserved.error?.detail);
@@ -58,7 +59,7 @@ console.log(
     account: one.data.account_number,
     accounts: several.data.accounts.map((each) => each.account_number),
     transfer: transfer.data.status,
-    group: group.data.transfers.map((each) => each.status),
+    group: group.data.transfers.map((each) => each.amount),
     hold: hold.data?.state,
     problem: refused.error?.code,
   }),
@@ -72,6 +73,7 @@ import { client } from './client/client.gen.js';
 client.setConfig({ baseUrl: process.argv[2] ?? '' });
 const headers = { Prefer: 'wait=10' };
 const order = { from_account: 'ANN', to_account: 'BOB', amount: 100 };
+const half = { from_account: 'ANN', to_account: 'FEES', share: { of: 0, basis_points: 5000 } };
 
 const one = await createAccount({ body: { account_number: 'ANN', name: 'Ann', balance: 1000 }, throwOnError: true });
 if (one.data.object !== 'account') throw new Error(one.data.object);
@@ -82,7 +84,7 @@ const several = await createAccount({
 if (several.data.object !== 'accounts') throw new Error(several.data.object);
 const transfer = await createTransfer({ headers, body: order, throwOnError: true });
 if (transfer.data.object !== 'transfer') throw new Error(transfer.data.object);
-const group = await createTransfer({ headers, body: { transfers: [order, order], atomic: true }, throwOnError: true });
+const group = await createTransfer({ headers, body: { transfers: [order, half], atomic: true }, throwOnError: true });
 if (group.data.object !== 'group') throw new Error(group.data.object);
 const reserved = await createHold({ headers, body: { ...order, expires_in: 3600 }, throwOnError: true });
 if (reserved.data.object !== 'transfer') throw new Error(reserved.data.object);
@@ -93,7 +95,7 @@ console.log(
     account: one.data.account_number,
     accounts: several.data.accounts.map((each) => each.account_number),
     transfer: transfer.data.status,
-    group: group.data.transfers.map((each) => each.status),
+    group: group.data.transfers.map((each) => each.amount),
     hold: hold.data.state,
     problem: refused.error?.code,
   }),

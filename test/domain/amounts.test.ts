@@ -26,6 +26,13 @@ const remainder = (of: number | null = null, currency: string | null = null): Me
   currency,
 });
 
+const conversion = (
+  of: number,
+  rate: string,
+  currency: string | null = 'USD',
+  stated: bigint | null = null,
+): MemberAmount => ({ form: 'conversion', of, rate, currency, amount: stated });
+
 function amountsOf(members: readonly MemberAmount[], total: bigint | null = null): bigint[] {
   const { resolved, flaws } = resolveAmounts(members, total);
   assert.deepEqual(flaws, []);
@@ -54,6 +61,58 @@ test('amounts: a part has the currency of its whole', () => {
   assert.deepEqual(currenciesOf([amount(100n, 'EUR'), share(100n, 0), share(5000n, 1)], null), ['EUR', 'EUR', 'EUR']);
   assert.deepEqual(currenciesOf([share(100n), remainder(null, 'EUR')], 1000n), ['EUR', 'EUR']);
   assert.deepEqual(currenciesOf([amount(100n), amount(100n, 'EUR')], null), [null, 'EUR']);
+});
+
+test('amounts: a conversion is rounded down to the minor unit of its currency, and both members have the rate', () => {
+  const resolve = (...members: MemberAmount[]) => {
+    const { resolved, flaws } = resolveAmounts(members, null);
+    assert.deepEqual(flaws, []);
+    return resolved.map((each) => [each.amount, each.rate]);
+  };
+  assert.deepEqual(resolve(amount(10_001n, 'EUR'), conversion(0, '1.0825')), [
+    [10_001n, 'EUR/USD 1.0825'],
+    [10_826n, 'EUR/USD 1.0825'],
+  ]);
+  assert.deepEqual(resolve(amount(10_000n, 'EUR'), conversion(0, '163.2', 'JPY')), [
+    [10_000n, 'EUR/JPY 163.2'],
+    [16_320n, 'EUR/JPY 163.2'],
+  ]);
+  // Three decimals, and four.
+  assert.deepEqual(resolve(amount(16_320n, 'JPY'), conversion(0, '0.001879', 'KWD'))[1], [30_665n, 'JPY/KWD 0.001879']);
+  assert.deepEqual(resolve(amount(1000n, 'KWD'), conversion(0, '0.0834', 'CLF'))[1], [834n, 'KWD/CLF 0.0834']);
+});
+
+test('amounts: a fee is taken before a conversion, and another of what it comes to', () => {
+  const members = [
+    share(100n, null),
+    { ...remainder(), currency: 'EUR' },
+    conversion(1, '1.0825'),
+    share(50n, 2),
+    remainder(2),
+  ];
+  assert.deepEqual(amountsOf(members, 10_000n), [100n, 9900n, 10_716n, 53n, 10_663n]);
+  const { resolved } = resolveAmounts(members, 10_000n);
+  assert.deepEqual(
+    resolved.map((each) => each.currency),
+    ['EUR', 'EUR', 'USD', 'USD', 'USD'],
+  );
+});
+
+test('amounts: a stated amount of a conversion is one that rounding leads to, from either side', () => {
+  const isAccepted = (source: bigint, target: bigint, rate: string) =>
+    resolveAmounts([amount(source, 'EUR'), conversion(0, rate, 'USD', target)], null).flaws.length === 0;
+  assert.ok(isAccepted(10_000n, 10_825n, '1.0825'));
+  assert.ok(!isAccepted(10_000n, 10_826n, '1.0825'));
+  // 92.38 is the least that 100.00 cost, and 100.00 the least of 108.24.
+  assert.ok(isAccepted(10_000n, 10_824n, '1.0825'));
+  assert.ok(!isAccepted(10_000n, 10_823n, '1.0825'));
+  assert.ok(isAccepted(9238n, 10_000n, '1.0825'));
+  assert.ok(!isAccepted(9237n, 10_000n, '1.0825'));
+  assert.ok(!isAccepted(9239n, 10_000n, '1.0825'));
+  assert.ok(isAccepted(5n, 500n, '100'));
+  assert.ok(isAccepted(5n, 499n, '100'));
+  assert.ok(isAccepted(5n, 401n, '100'));
+  assert.ok(!isAccepted(5n, 400n, '100'));
 });
 
 const REFUSED: readonly [what: string, members: readonly MemberAmount[], total: bigint | null, flaws: string[]][] = [
@@ -101,6 +160,51 @@ const REFUSED: readonly [what: string, members: readonly MemberAmount[], total: 
     null,
     ['1 currency must be EUR, as that of the whole'],
   ],
+  ['a conversion of a later member', [conversion(0, '2')], null, ['0 conversion must be of an earlier member']],
+  [
+    'a second conversion of a member',
+    [amount(3n, 'EUR'), conversion(0, '2'), conversion(0, '2', 'GBP')],
+    null,
+    ['2 conversion must be the only one of its member'],
+  ],
+  [
+    'a conversion of a conversion',
+    [amount(3n, 'EUR'), conversion(0, '2'), conversion(1, '2', 'GBP')],
+    null,
+    ['2 conversion must not be of a conversion'],
+  ],
+  [
+    'a conversion of an unknown currency',
+    [amount(3n), conversion(0, '2')],
+    null,
+    ['0 currency is missing; a conversion needs both'],
+  ],
+  [
+    'a conversion to an unknown currency',
+    [amount(3n, 'EUR'), conversion(0, '2', null)],
+    null,
+    ['1 currency is missing; a conversion needs both'],
+  ],
+  [
+    'a conversion to the same currency',
+    [amount(3n, 'EUR'), conversion(0, '1', 'EUR')],
+    null,
+    ['1 currency must be another one than EUR'],
+  ],
+  [
+    'a conversion that is too much',
+    [amount(MONEY_MAX, 'EUR'), conversion(0, '1.1')],
+    null,
+    [`1 conversion must result in at most ${MONEY_MAX}`],
+  ],
+  [
+    'an amount that is not of the rate',
+    [amount(100n, 'EUR'), conversion(0, '1.5', 'USD', 151n)],
+    null,
+    ['1 amount must be 150 at this rate, rounded down'],
+  ],
+  ['a conversion to nothing', [amount(3n, 'JPY'), conversion(0, '0.001')], null, ['1 conversion must not result in 0']],
+  ['a rate of zero', [amount(3n, 'JPY'), conversion(0, '0.0')], null, ['1 conversion must not result in 0']],
   ['a share of nothing', [amount(3n), share(1n, 0)], null, ['1 share must not result in 0']],
   ['an empty remainder', [share(10_000n), remainder()], 10n, ['1 remainder must not result in 0']],
 ];

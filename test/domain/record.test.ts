@@ -22,6 +22,7 @@ const TRANSFER: LockedTransfer = {
   expiresIn: null,
   requestId: 'request-1',
   by: { orderedBy: 'key1', approvedBy: 'key2' },
+  rate: null,
   description: 'Käse & Brot 🧀',
   metadataText: '{"order": "7"}',
   createdAtMicros: 1_795_341_599_999_999n,
@@ -93,6 +94,11 @@ test('record: the last fields describe captures, groups, holds, conditions and k
   assert.deepEqual(lastFields({ conditions }), ['transfer', '', '', '', '', '', '', '7', '-3', 'key1', 'key2']);
 });
 
+test('record: only a transfer with a rate has a field more', () => {
+  const record = renderRecord({ ...TRANSFER, rate: 'EUR/USD 1.0825' }, COMPLETED);
+  assert.equal(record, renderRecord(TRANSFER, COMPLETED).replace('\u001e', '\u001fEUR/USD 1.0825\u001e'));
+});
+
 test('record: the currency is that of the outcome, not of the request', () => {
   const fields = renderRecord({ ...TRANSFER, currency: 'USD' }, COMPLETED).split('\u001f');
   assert.equal(fields[4], 'EUR');
@@ -112,7 +118,7 @@ const input = plain({
     kind: fc.constantFrom(...TRANSFER_KINDS),
   }),
   details: plain({ requestId: perhaps, description: perhaps, metadataText: perhaps, createdAtMicros: small }),
-  by: plain({ orderedBy: perhaps, approvedBy: perhaps }),
+  by: plain({ orderedBy: perhaps, approvedBy: perhaps, rate: perhaps }),
   outcome: fc.oneof(
     plain({
       ok: fc.constant(true as const),
@@ -170,7 +176,10 @@ test('record: a sequence of records can be parsed in one way only', (t) => {
         rows,
         inputs.map((each) => render(each).slice(0, -1)),
       );
-      for (const row of rows) assert.equal(row.split('\u001f').length, 26);
+      assert.deepEqual(
+        rows.map((row) => row.split('\u001f').length),
+        inputs.map(({ by: { rate } }) => (rate === null ? 26 : 27)),
+      );
     }),
     1000,
   );
@@ -181,6 +190,6 @@ function plain<Value extends object>(fields: { [Key in keyof Value]: fc.Arbitrar
   return fc.record<Value>(fields, { noNullPrototype: true });
 }
 
-function render({ parties, details, by, outcome }: Input): string {
-  return renderRecord({ ...TRANSFER, ...parties, ...details, by }, outcome);
+function render({ parties, details, by: { rate, ...by }, outcome }: Input): string {
+  return renderRecord({ ...TRANSFER, ...parties, ...details, by, rate }, outcome);
 }

@@ -83,13 +83,13 @@ function whole({ minimum = 0, maximum = Number.MAX_SAFE_INTEGER }: Schema): fc.A
 }
 
 /** Of these members, a transfer of a group has one. More or none are refused at once, whatever they are. */
-const FORMS_OF_AMOUNT = ['amount', 'share', 'remainder'];
+const FORMS_OF_AMOUNT = ['amount', 'share', 'remainder', 'conversion'];
 
 function validObject(schema: Schema, schemas: Schemas): fc.Arbitrary<Json> {
   const properties = schema.properties ?? {};
   const required = new Set(schema.required);
   const [stated, ...derived] = Object.hasOwn(properties, 'share') ? FORMS_OF_AMOUNT : [];
-  const chosen = stated === undefined ? fc.constant(null) : fc.constantFrom(stated, stated, stated, ...derived);
+  const chosen = stated === undefined ? fc.constant(null) : fc.constantFrom(stated, stated, stated, stated, ...derived);
   return chosen.chain((form) => {
     const members = Object.entries(properties).map(([name, member]) => {
       const made = valid(member, schemas, name).map((value): [string, Json] => [name, value]);

@@ -2,12 +2,13 @@
 // rule applies to them.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { z } from 'zod';
 import type { AccessLimits } from '../../src/domain/access.ts';
 import { PROBLEMS, type ProblemCode } from '../../src/main/http/problem.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
 import { checkPromises } from '../support/promises/check.ts';
-import { type Answer, request, type Service, startProgram, startService } from '../support/service.ts';
+import { type Answer, awaitFinal, request, type Service, startProgram, startService } from '../support/service.ts';
 
 type Body = Record<string, unknown>;
 type Errors = { code: string; errors?: { pointer: string; detail: string }[] };
@@ -154,6 +155,7 @@ test('amounts: a member that does not follow from the group is refused with its 
   assert.deepEqual(await pointersOf('amount_not_positive', group(part({ share: { of: 0, basis_points: 999 } }))), [
     '/transfers/1/share',
   ]);
+  assert.deepEqual(await pointersOf('amount_not_positive', { ...group(), total: 0 }), ['/total']);
   // A single transfer has no whole.
   assert.deepEqual(await pointersOf('invalid_request', part({ share: { plus: 1 } })), ['/amount', '']);
 });
@@ -211,6 +213,152 @@ test('amounts: a thousand members, each a share of the one before, are derived i
     if (index > 0) expected = Math.floor((expected * 9990) / 10_000) + 1;
     assert.deepEqual([member['amount'], member['status']], [expected, 'completed']);
   }
+});
+
+/** 100.00 euros of a payer, converted to dollars for a payee through two accounts of the ledger's own. */
+async function exchange(rate = '1.0825'): Promise<{ transfers: Body[]; accounts: string[] }> {
+  const accounts = [await open('EUR', 10_000), await open('EUR'), await open('USD', 50_000), await open('USD')];
+  const [payer = '', euros = '', dollars = '', payee = ''] = accounts;
+  const transfers = [
+    { ...leg(payer, euros, { amount: 10_000 }), currency: 'EUR' },
+    { ...leg(dollars, payee, { conversion: { of: 0, rate } }), currency: 'USD' },
+  ];
+  return { transfers, accounts };
+}
+
+const RATE = { from_currency: 'EUR', to_currency: 'USD', rate: '1.0825' };
+const rates = (members: readonly Body[]) => members.map(({ conversion }) => conversion);
+const get = async (path: string) => await request(service, 'GET', path, undefined, admin.headers);
+
+test('amounts: a conversion moves both currencies, and both transfers keep the rate', async () => {
+  const { transfers, accounts } = await exchange();
+  const answer = await post('/transfers', { atomic: true, transfers });
+  const members = membersOf(answer);
+  assert.deepEqual(amounts(members), [10_000, 10_825]);
+  assert.deepEqual(rates(members), [RATE, RATE]);
+  assert.deepEqual(await balancesOf(...accounts), [0, 10_000, 39_175, 10_825]);
+  for (const { id, journal_number: number } of members) {
+    assert.deepEqual((await get(`/transfers/${String(id)}`)).body['conversion'], RATE);
+    const { body } = await get(`/events?after=${Number(number) - 1}&limit=1`);
+    const [event] = z.array(z.object({ transfers: z.array(z.looseObject({})) })).parse(body['items']);
+    assert.deepEqual(event?.transfers.find((each) => each['id'] === id)?.['conversion'], RATE);
+  }
+  const group = `/transfers?group_id=${String(answer.body['group_id'])}`;
+  assert.deepEqual(rates(z.array(z.looseObject({})).parse((await get(group)).body['items'])), [RATE, RATE]);
+  const { body } = await get('/balances');
+  const totals = z.array(z.looseObject({ sum: z.number() })).parse(body['currencies']);
+  assert.ok(totals.length >= 2 && totals.every(({ sum }) => sum === 0));
+});
+
+test('amounts: a conversion that was accepted before it is settled keeps the rate', async () => {
+  const { transfers, accounts } = await exchange();
+  const members = membersOf(await post('/transfers', { atomic: true, transfers }, { prefer: 'wait=0' }), 202);
+  assert.deepEqual(rates(members), [RATE, RATE]);
+  for (const { id } of members) {
+    const settled = await awaitFinal({ url: service.url, headers: admin.headers }, String(id));
+    assert.deepEqual([settled['status'], settled['conversion']], ['completed', RATE]);
+  }
+  assert.deepEqual(await balancesOf(...accounts), [0, 10_000, 39_175, 10_825]);
+});
+
+test('amounts: a conversion without the funds of its exchange account moves nothing in either currency', async () => {
+  const { transfers, accounts } = await exchange('9.99');
+  const members = membersOf(await post('/transfers', { atomic: true, transfers }));
+  assert.deepEqual(
+    members.map(({ failure_code: code, conversion }) => [code, conversion]),
+    [
+      ['group_failed', { ...RATE, rate: '9.99' }],
+      ['insufficient_funds', { ...RATE, rate: '9.99' }],
+    ],
+  );
+  assert.deepEqual(await balancesOf(...accounts), [10_000, 0, 50_000, 0]);
+  // An account of another currency than the member names is no exchange account.
+  const [payer = '', euros = '', dollars = '', payee = ''] = accounts;
+  const swapped = transfers.map((each, index) => ({
+    ...each,
+    ...(index === 0 ? leg(payer, dollars, {}) : leg(euros, payee, {})),
+  }));
+  const [first] = membersOf(await post('/transfers', { atomic: true, transfers: swapped }));
+  assert.equal(first?.['failure_code'], 'currency_mismatch');
+});
+
+test('amounts: a stated amount of a conversion is checked against the rate', async () => {
+  const { transfers } = await exchange();
+  const [from, to] = transfers;
+  const stated = (amount: number) => ({ atomic: true, transfers: [from, { ...to, amount }] });
+  assert.deepEqual(await pointersOf('amount_unresolved', stated(10_826)), ['/transfers/1/amount']);
+  assert.deepEqual(amounts(membersOf(await post('/transfers', stated(10_825)))), [10_000, 10_825]);
+});
+
+test('amounts: a conversion that does not follow is refused with its path', async () => {
+  const { transfers } = await exchange();
+  const [from, to] = transfers;
+  const group = (...members: unknown[]) => ({ atomic: true, transfers: members });
+  const converted = { of: 0, rate: '2' };
+  const cases: [body: object, pointers: string[]][] = [
+    [group(to, from), ['/transfers/0/conversion']],
+    [group(from, to, to), ['/transfers/2/conversion']],
+    [group(from, { ...to, currency: undefined }), ['/transfers/1/currency']],
+    [group({ ...from, currency: undefined }, to), ['/transfers/0/currency']],
+    [group(from, { ...to, currency: 'EUR' }), ['/transfers/1/currency']],
+    [group(from, { ...to, share: { of: 0, plus: 1 } }), ['/transfers/1/conversion']],
+    [{ ...group(from, to), atomic: false }, ['/atomic']],
+  ];
+  for (const [body, pointers] of cases) assert.deepEqual(await pointersOf('amount_unresolved', body), pointers);
+  for (const rate of ['1e3', '-1', 1.5, 2, '01', '1.', '']) {
+    const malformed = group(from, { ...to, conversion: { ...converted, rate } });
+    const answer = await post<Errors>('/transfers', malformed);
+    assert.deepEqual(
+      [answer.status, answer.body.errors?.[0]?.pointer],
+      [400, '/transfers/1/conversion/rate'],
+      answer.text,
+    );
+  }
+});
+
+test('amounts: what a conversion comes to is held to the bounds of its key', async () => {
+  const { transfers } = await exchange();
+  const body = { atomic: true, transfers };
+  assert.deepEqual(await pointersOf('not_allowed', body, belowRest.headers), [
+    '/transfers/0/amount',
+    '/transfers/1/conversion',
+  ]);
+  // Both members count for the day.
+  assert.deepEqual(await pointersOf('daily_limit_reached', body, daily.headers), []);
+});
+
+test('amounts: a conversion of funding waits for its approval with its rate', async () => {
+  const payee = await open('USD');
+  const transfers = [
+    { ...leg(await open('EUR', APPROVAL_ABOVE), '@external', { amount: APPROVAL_ABOVE }), currency: 'EUR' },
+    { ...leg('@external', payee, { conversion: { of: 0, rate: '1.0825' } }), currency: 'USD' },
+  ];
+  const asked = await post('/transfers', { atomic: true, transfers });
+  assert.equal(asked.status, 202, asked.text);
+  const { transfers: kept } = z.object({ transfers: z.array(z.looseObject({})) }).parse(asked.body['request']);
+  assert.deepEqual(rates(kept), [RATE, RATE]);
+  const decided = membersOf(await post(`/approvals/${String(asked.body['approval_id'])}`, {}, second.headers));
+  assert.deepEqual(
+    [amounts(decided), rates(decided)],
+    [
+      [APPROVAL_ABOVE, 108_250],
+      [RATE, RATE],
+    ],
+  );
+});
+
+test('amounts: a conversion is undone by reversing both transfers, for the same amounts', async () => {
+  const { transfers, accounts } = await exchange();
+  const members = membersOf(await post('/transfers', { atomic: true, transfers }));
+  // The one whose money may be spent first.
+  for (const { id, amount } of members.toReversed()) {
+    const { body } = await post(`/transfers/${String(id)}/reversals`, {});
+    assert.deepEqual(
+      [body['status'], body['amount'], body['parent_id'], body['conversion']],
+      ['completed', amount, id, null],
+    );
+  }
+  assert.deepEqual(await balancesOf(...accounts), [10_000, 0, 50_000, 0]);
 });
 
 test('amounts: every promise is kept', async () => {

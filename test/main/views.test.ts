@@ -39,6 +39,7 @@ const TRANSFER: Transfer = {
   failureCode: null,
   requestId: 'r-1',
   by: { orderedBy: 'k7', approvedBy: null },
+  rate: null,
   description: null,
   metadata: { order: '7' },
   createdAt: AT,

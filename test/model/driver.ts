@@ -173,7 +173,10 @@ function toBody({ from, to, amount, part, currency, conditions }: Terms): Record
     to_account: to,
     ...(part === undefined && { amount: Number(amount) }),
     ...(part === 'rest' && { remainder: {} }),
-    ...(typeof part === 'object' && { share: { basis_points: Number(part.basisPoints) } }),
+    ...(typeof part === 'object' &&
+      ('rate' in part
+        ? { conversion: { of: 0, rate: part.rate[2] } }
+        : { share: { basis_points: Number(part.basisPoints) } })),
     ...defined({ currency }),
     ...(conditions && { if: defined({ from_entry_number: entryNumber, min_available_after: minAvailable }) }),
   };

@@ -35,8 +35,8 @@ type Parties = { from: string; to: string };
 
 export type Terms = Parties & {
   amount: bigint;
-  /** Of a member of a group with a total, instead of its amount. */
-  part?: { basisPoints: bigint } | 'rest';
+  /** Instead of the amount: a share or the rest of the total of the group, or its first member in another currency. */
+  part?: { basisPoints: bigint } | 'rest' | { rate: (typeof RATES)[number] };
   currency: string | null;
   conditions: { entryNumber: bigint | null; minAvailable: bigint | null } | null;
 };
@@ -75,6 +75,15 @@ export type Answer =
   | { says: 'closed' };
 
 const MONEY_MAX = 2n ** 53n - 1n;
+/** Rates as fractions, and as text. */
+export const RATES = [
+  [1n, 1n, '1'],
+  [433n, 400n, '1.0825'],
+  [1n, 160n, '0.00625'],
+  [816n, 5n, '163.2'],
+] as const;
+/** How many decimals the currencies of the tests have, if not two. */
+const DIGITS: Readonly<Record<string, bigint>> = { JPY: 0n, KWD: 3n, CLP: 0n, VND: 0n };
 const OUTSIDE = '@external';
 
 /** Executes a command in `books`, and returns the predicted answer. */
@@ -127,8 +136,14 @@ function refuseAtOnce(books: Books, command: Command): Answer | null {
     return refused(404, 'hold_not_found');
   }
   if (command.type === 'reversal' && !books.movements.has(command.original)) return refused(404, 'transfer_not_found');
-  if (command.type === 'group' && command.total !== null) {
-    const points = command.legs.map(({ part }) => (typeof part === 'object' ? part.basisPoints : 0n));
+  if (command.type === 'group') {
+    const stated = command.legs.flatMap(({ part, amount }) => (part === undefined ? [amount] : []));
+    if ([...stated, command.total ?? 1n].some((amount) => amount < 1n)) return refused(422, 'amount_not_positive');
+  }
+  if (command.type === 'group' && command.legs.some(({ part }) => part !== undefined)) {
+    const points = command.legs.map(({ part }) =>
+      typeof part === 'object' && 'basisPoints' in part ? part.basisPoints : 0n,
+    );
     if (!command.atomic || sum(points) > 10_000n) return refused(422, 'amount_unresolved');
   }
   const sent = 'terms' in command ? [command.terms] : command.type === 'group' ? legsOf(command) : [];
@@ -141,11 +156,19 @@ function refuseAtOnce(books: Books, command: Command): Answer | null {
   return null;
 }
 
-/** The members of a group with their amounts: a share of the total without its fraction, and what the shares leave. */
+/**
+ * The members of a group with their amounts: a share of the total and a converted amount without its fraction, and what
+ * the shares leave.
+ */
 function legsOf({ total, legs }: Extract<Command, { type: 'group' }>): Terms[] {
-  const shares = legs.map(({ part, amount }) =>
-    typeof part === 'object' ? ((total ?? 0n) * part.basisPoints) / 10_000n : amount,
-  );
+  const [first] = legs;
+  const shares = legs.map(({ part, amount, currency }) => {
+    if (typeof part !== 'object') return amount;
+    if ('basisPoints' in part) return ((total ?? 0n) * part.basisPoints) / 10_000n;
+    const [numerator, denominator] = part.rate;
+    const scale = (of: string | null | undefined) => 10n ** (DIGITS[of ?? ''] ?? 2n);
+    return ((first?.amount ?? 0n) * numerator * scale(currency)) / (denominator * scale(first?.currency));
+  });
   return legs.map(({ part, ...leg }, index) => ({
     ...leg,
     amount: part === 'rest' ? (total ?? 0n) - sum(shares) : (shares[index] ?? 0n),

@@ -23,6 +23,7 @@ const KINDS = ['transfer', 'hold', 'capture', 'void', 'reversal', 'group'];
 const SUCCESSES = [
   ...KINDS,
   'split',
+  'conversion',
   'dry run',
   'replay',
   'change',
@@ -81,6 +82,9 @@ function reachedBy(sent: Request, books: Books): string[] {
   return [
     command.type,
     ...(command.type === 'group' && command.total !== null ? ['split'] : []),
+    ...(command.type === 'group' && command.legs.some(({ part }) => typeof part === 'object' && 'rate' in part)
+      ? ['conversion']
+      : []),
     ...(sent.dryRun ? ['dry run'] : []),
     ...(answer.replayed ? ['replay'] : []),
     ...(undone === 'capture' ? ['reversal of a capture'] : []),

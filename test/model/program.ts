@@ -1,7 +1,7 @@
 // Random programs: the books decide the meaning of a step when its turn comes, so that a program still makes sense when
 // fast-check has removed steps.
 import * as fc from 'fast-check';
-import { available, type Books, type Command, keyOf, remaining, type Request, type Terms } from './model.ts';
+import { available, type Books, type Command, keyOf, RATES, remaining, type Request, type Terms } from './model.ts';
 
 type Kind = Command['type'] | 'deposit' | 'withdrawal' | 'mortalHold' | 'retry';
 
@@ -23,7 +23,7 @@ const KINDS: readonly [kind: Kind, weight: number][] = [
 
 /** The size of an amount, relative to its source. */
 const SIZES = ['part', 'part', 'part', 'all', 'one too much', 'nothing named'] as const;
-const SHAPES = ['chain', 'fan', 'split', 'funnel', 'ring', 'anything'] as const;
+const SHAPES = ['chain', 'fan', 'split', 'exchange', 'funnel', 'ring', 'anything'] as const;
 
 export type Step = {
   kind: Kind;
@@ -211,6 +211,10 @@ function toLegs(step: Step, books: Books, own: readonly string[]): { total: bigi
   const all = sizeOf(step, source ? available(source) : 1n);
   const count = BigInt(step.legs.length);
   let before = first;
+  const inOther = own.filter((number) => !alike.includes(number));
+  if (step.shape === 'exchange' && inOther.length > 0) {
+    return { total: null, legs: toConversion(step, books, { first, amount: all, alike, inOther }) };
+  }
   const legs = step.legs.map(({ who, whom, tenths }, index): Terms => {
     const next =
       pick(
@@ -230,6 +234,7 @@ function toLegs(step: Step, books: Books, own: readonly string[]): { total: bigi
         before = next;
         return { from, to: next, amount: all, ...leg };
       }
+      case 'exchange':
       case 'fan':
         return { from: first, to: other, amount: atLeastOne(all / count), ...leg };
       case 'split': {
@@ -251,6 +256,37 @@ function toLegs(step: Step, books: Books, own: readonly string[]): { total: bigi
     }
   });
   return { total: step.shape === 'split' ? all : null, legs };
+}
+
+/** Money of one currency to an account, and of another currency from an account, at a rate. */
+function toConversion(
+  step: Step,
+  books: Books,
+  from: { first: string; amount: bigint; alike: readonly string[]; inOther: readonly string[] },
+): Terms[] {
+  const { first, amount, alike, inOther } = from;
+  const to = pick(
+    alike.filter((number) => number !== first),
+    step.whom,
+  );
+  const source = pick(inOther, step.who) ?? '';
+  const currencyOf = (number: string) => books.accounts.get(number)?.currency ?? null;
+  const target = pick(
+    inOther.filter((number) => number !== source && currencyOf(number) === currencyOf(source)),
+    step.whom,
+  );
+  const rate = RATES[step.whom % RATES.length] ?? RATES[0];
+  return [
+    { from: first, to: to ?? '@external', amount, currency: currencyOf(first), conditions: null },
+    {
+      from: source,
+      to: target ?? '@external',
+      amount: 0n,
+      part: { rate },
+      currency: currencyOf(source),
+      conditions: null,
+    },
+  ];
 }
 
 function sizeOf({ size, tenths, edgeCase }: Step, base: bigint): bigint {

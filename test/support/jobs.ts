@@ -23,6 +23,7 @@ export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
     expiresIn: null,
     requestId: null,
     by: BY_SERVICE,
+    rate: null,
     description: null,
     metadata: null,
     ...fields,

@@ -20,6 +20,7 @@ type Order = {
   requestId?: string;
   orderedBy?: string;
   approvedBy?: string;
+  rate?: string;
   description?: string;
   metadata?: Record<string, string>;
   ifFromEntryNumber?: number;
@@ -204,6 +205,7 @@ export class Ledger {
       request_id: order.requestId ?? null,
       ordered_by: order.orderedBy ?? null,
       approved_by: order.approvedBy ?? null,
+      rate: order.rate ?? null,
       description: order.description ?? null,
       metadata: order.metadata ?? null,
       created_at: created.text,
@@ -248,6 +250,7 @@ export class Ledger {
       order.ifMinAvailableAfter ?? '',
       order.orderedBy ?? '',
       order.approvedBy ?? '',
+      ...(order.rate === undefined ? [] : [order.rate]),
     ];
     return fields.map(renderField).join(FIELD_END) + RECORD_END;
   }

@@ -25,6 +25,7 @@ export const IDS = {
   groupFailed: idOf(91),
   groupMixed: idOf(92),
   groupPending: idOf(93),
+  conversion: idOf(94),
 } as const;
 
 function fillLedger(ledger: Ledger): void {
@@ -110,7 +111,12 @@ function fillLedger(ledger: Ledger): void {
     { from: 'CID', to: 'BOB', amount: 99_999, ...member(IDS.groupMixed, 1, false), code: 'insufficient_funds' },
     { from: 'ANN', to: '@external', amount: 25, description: 'Paid out', orderedBy: KEY, approvedBy: OTHER_KEY },
   ]);
-  ledger.settle([{ from: 'EVE', to: '@external', amount: 70, currency: 'EUR' }]);
+  const converted = (position: number) => ({ ...member(IDS.conversion, position, true), rate: 'EUR/USD 1.1' });
+  ledger.settle([
+    { from: 'EVE', to: '@external', amount: 70, currency: 'EUR' },
+    { from: 'EVE', to: '@external', amount: 10, currency: 'EUR', ...converted(0) },
+    { from: '@external', to: 'ANN', amount: 11, ...converted(1) },
+  ]);
   ledger.settle([{ from: 'ANN', to: 'CID', amount: 11 }], undefined, [
     { accountNumber: 'BOB', currency: 'USD', person: { name: 'Bob', phone: '030 5678' } },
     { accountNumber: 'CID', currency: 'USD', person: { name: 'Cid' } },

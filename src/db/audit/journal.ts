@@ -72,9 +72,14 @@ const ACCOUNT_FIELDS = [
   micros('created_at'),
 ];
 
-/** The fields of a record, as text. One call, because each || would copy all earlier fields. */
-const joined = (fields: readonly string[]) =>
-  `concat_ws(chr(31), ${fields.map((field) => `coalesce((${field})::text, '')`).join(', ')})`;
+/**
+ * The fields of a record, as text. One call, because each || would copy all earlier fields. `last`: a field that only
+ * some records have.
+ */
+const joined = (fields: readonly string[], last: string | null = null) => {
+  const present = fields.map((field) => `coalesce((${field})::text, '')`);
+  return `concat_ws(chr(31), ${[...present, ...(last === null ? [] : [last])].join(', ')})`;
+};
 
 /**
  * The journal rows in scope, joined with the rows they cover, in order of ledger and number. The columns are those of a
@@ -105,7 +110,7 @@ export function journalStatement(scope: Scope): string {
       ) as change
       group by ledger_id, journal_number
       union all
-      select t.ledger_id, t.journal_number, t.journal_position, null, ${joined(RECORD_FIELDS)} || chr(30)
+      select t.ledger_id, t.journal_number, t.journal_position, null, ${joined(RECORD_FIELDS, 't.rate')} || chr(30)
       from ${transfersIn(scope)} as t
       ${entry('f', 'from')}
       ${entry('g', 'to')}

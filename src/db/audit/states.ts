@@ -18,6 +18,7 @@ import {
 
 const NUMBER_FORM = `'^([A-Za-z0-9._-]{1,34}|@external)$'`;
 const CURRENCY_FORM = `'^[A-Z]{3}$'`;
+const RATE_FORM = String.raw`'^[A-Z]{3}/[A-Z]{3} \d{1,9}(\.\d{1,12})?$'`;
 
 /**
  * Null, or text that is not empty and has no character that ends a field or a record of the journal. Otherwise two
@@ -86,6 +87,15 @@ const TRANSFER_TEXTS = [
   'approved_by',
   'description',
 ];
+
+/** Of the two transfers of a conversion. */
+const RATE: Fact = must(
+  'rate',
+  `rate is null or (kind = 'transfer' and atomic and rate ~ ${RATE_FORM}
+    and currency in (left(rate, 3), substr(rate, 5, 3)))`,
+  'two currencies, of which the transfer has one, and a decimal number, in an atomic group; or null',
+  'rate',
+);
 
 // An erased account has lost both its personal data and its key. The keys themselves are not read, so that an auditor
 // needs no right to them.
@@ -169,6 +179,7 @@ function statesOfTransfers(scope: Scope): string {
         `coalesce(final_capture::text, 'null')`,
       ),
       must('expires_in', `expires_in is null or (kind = 'hold' and expires_in > 0)`, 'a hold, or null', 'expires_in'),
+      RATE,
       must('created_at', 'isfinite(created_at)', 'an instant', 'created_at'),
       ...TRANSFER_TEXTS.map(mustBeText),
     ],

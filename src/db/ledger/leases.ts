@@ -287,7 +287,7 @@ const PAGE = (source: string) => `
 
 const PENDING_COLUMNS = `
   ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
-  group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by,
+  group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate,
   description, metadata,
   adoptions, lone_deaths, ${micros('pending_transfers.created_at')} as stored_at_micros`;
 
@@ -311,6 +311,7 @@ type PendingRow = {
   request_id: string | null;
   ordered_by: string | null;
   approved_by: string | null;
+  rate: string | null;
   description: string | null;
   metadata: Record<string, string> | null;
   adoptions: number;
@@ -346,6 +347,7 @@ function toPending(rows: PendingRow[]): PendingTransfer[] {
           expiresIn: row.expires_in,
           requestId: row.request_id,
           by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
+          rate: row.rate,
           description: row.description,
           metadata: row.metadata,
         },

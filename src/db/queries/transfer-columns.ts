@@ -23,6 +23,7 @@ const COLUMNS: readonly { name: string; type: string; field: keyof TransferColum
   { name: 'request_id', type: 'text', field: 'requestId' },
   { name: 'ordered_by', type: 'text', field: 'orderedBy' },
   { name: 'approved_by', type: 'text', field: 'approvedBy' },
+  { name: 'rate', type: 'text', field: 'rate' },
   { name: 'description', type: 'text', field: 'description' },
   { name: 'metadata', type: 'jsonb', field: 'metadataText' },
 ];

@@ -20,6 +20,8 @@ export type Transfer = {
   readonly failureCode: FailureCode | null;
   readonly requestId: string;
   readonly by: Orderer;
+  /** Of the two transfers of a conversion: its rate, as `renderConversion` renders it. */
+  readonly rate: string | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly createdAt: string;
@@ -29,12 +31,12 @@ export type Transfer = {
 
 export const PENDING_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
-  ${REQUEST_ID} as request_id, ordered_by, approved_by, description, metadata, created_at, null::timestamptz as completed_at,
+  ${REQUEST_ID} as request_id, ordered_by, approved_by, rate, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
 export const SETTLED_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-  ${REQUEST_ID} as request_id, ordered_by, approved_by, description, metadata, created_at, completed_at,
+  ${REQUEST_ID} as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
 export type TransferRow = {
@@ -52,6 +54,7 @@ export type TransferRow = {
   request_id: string;
   ordered_by: string | null;
   approved_by: string | null;
+  rate: string | null;
   description: string | null;
   metadata: Record<string, string> | null;
   created_at: string;
@@ -114,6 +117,7 @@ export function toTransfer(row: TransferRow): Transfer {
     failureCode: row.failure_code,
     requestId: row.request_id,
     by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
+    rate: row.rate,
     description: row.description,
     metadata: row.metadata,
     createdAt: row.created_at,

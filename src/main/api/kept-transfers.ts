@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
 import { TRANSFER_KINDS } from '../../domain/transfer.ts';
+import { renderConversion } from '../../render/json.ts';
 import type { TransferFields } from './submission.ts';
 
 const digits = z
@@ -23,6 +24,7 @@ const member = z.object({
     .default(null),
   finalCapture: z.boolean().default(false),
   expiresIn: z.int().nullable().default(null),
+  rate: z.string().nullable().default(null),
   description: z.string().nullable().default(null),
   metadata: texts.nullable().default(null),
 });
@@ -74,6 +76,7 @@ export function renderKept(record: ApprovalRecord): Record<string, unknown> {
     amount: Number(each.amount ?? amountAtMost),
     currency: each.currency,
     parent_id: each.parentId,
+    ...(each.rate !== null && { conversion: renderConversion(each.rate) }),
     description: each.description,
     metadata: each.metadata,
   }));

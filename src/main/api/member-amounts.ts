@@ -7,21 +7,24 @@ import type { createGroupSchema } from './group-schemas.ts';
 type Group = z.output<typeof createGroupSchema>;
 type Member = Group['transfers'][number];
 
-const FORMS = ['amount', 'share', 'remainder'] as const;
-const EXPECTED = 'a member has one of `amount`, `share` and `remainder`';
-
-/** The name of the member that says what the amount is. */
-const formOf = (member: Member) => FORMS.find((form) => member[form] !== undefined) ?? 'amount';
+const FORMS = ['amount', 'share', 'remainder', 'conversion'] as const;
+const EXPECTED = 'a member has one of `amount`, `share`, `remainder` and `conversion`';
+const NEED_ATOMIC = '`total`, `share`, `remainder` and `conversion`';
 
 /** What is wrong with the forms of the amounts, whatever the amounts are. */
 export function flawsOfForms({ transfers, total, atomic }: Group): Flaw[] {
   const flaws = transfers.flatMap((member, index) => {
     const [first, second] = FORMS.filter((form) => member[form] !== undefined);
+    // A conversion may state what it comes to.
+    if (first === 'amount' && second === 'conversion') return [];
     if (first === undefined) return [unresolved(['transfers', index, 'amount'], `is missing; ${EXPECTED}`)];
     return second === undefined ? [] : [unresolved(['transfers', index, second], `must be left out; ${EXPECTED}`)];
   });
-  const isDerived = total !== undefined || transfers.some((member) => formOf(member) !== 'amount');
-  if (isDerived && !atomic) flaws.push(unresolved(['atomic'], 'must be true with `total`, `share` and `remainder`'));
+  // First, so that it decides the code, as an amount of a member does.
+  if (total !== undefined && total < 1) flaws.unshift(notPositive(['total'], 'must be at least 1'));
+  const isDerived = transfers.some(({ share, remainder, conversion }) => share ?? remainder ?? conversion);
+  if ((total !== undefined || isDerived) && !atomic)
+    flaws.push(unresolved(['atomic'], `must be true with ${NEED_ATOMIC}`));
   return flaws;
 }
 
@@ -33,20 +36,29 @@ export function resolveMembers({ transfers, total }: Group): readonly Resolved<M
   return resolved;
 }
 
-function toAmount({ currency: named, amount = 0, share, remainder }: Member): MemberAmount {
+function toAmount({ currency: named, amount, share, remainder, conversion }: Member): MemberAmount {
   const currency = named ?? null;
+  if (conversion) {
+    return { form: 'conversion', ...conversion, amount: amount === undefined ? null : BigInt(amount), currency };
+  }
   if (share) {
     const { of = null, basis_points: basisPoints, plus } = share;
     return { form: 'share', of, basisPoints: BigInt(basisPoints), plus: BigInt(plus), currency };
   }
   if (remainder) return { form: 'remainder', of: remainder.of ?? null, currency };
-  return { form: 'amount', amount: BigInt(amount), currency };
+  return { form: 'amount', amount: BigInt(amount ?? 0), currency };
 }
 
 function toFlaw({ index, member, isZero, detail }: AmountFlaw): Flaw {
   const path = index === null ? [member] : ['transfers', index, member];
-  if (isZero !== true) return unresolved(path, detail);
-  const problem = new Problem('amount_not_positive', 'A transfer has an amount of at least 1: leave the member out.');
+  return isZero === true ? notPositive(path, detail) : unresolved(path, detail);
+}
+
+function notPositive(path: readonly PropertyKey[], detail: string): Flaw {
+  const problem = new Problem(
+    'amount_not_positive',
+    'An amount is at least 1, in minor units; `errors` names the member.',
+  );
   return { problem, error: toValidationError(path, detail) };
 }
 

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { FAILURE_MEANINGS, PROBLEM_ADVICE } from './advice.ts';
 import { createWebhookSchema, rotateSecretSchema, updateWebhookSchema } from './event-schemas.ts';
-import { createGroupSchema, groupMemberSchema, remainder, share } from './group-schemas.ts';
+import { conversion, createGroupSchema, groupMemberSchema, remainder, share } from './group-schemas.ts';
 import { NO_BODY, type Route } from './route.ts';
 import {
   captureHoldSchema,
@@ -28,6 +28,7 @@ type Registry = ReturnType<typeof z.registry<{ id: string }>>;
 /** The schemas of requests, by the name that the document gives them. */
 const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   AccountUpdate: updateAccountSchema,
+  AmountConversion: conversion,
   AmountRemainder: remainder,
   AmountShare: share,
   ApprovalDecision: decideApprovalSchema,

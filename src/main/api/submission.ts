@@ -315,6 +315,7 @@ export function toNewTransfer(
     conditions: null,
     finalCapture: false,
     expiresIn: null,
+    rate: null,
     description: null,
     metadata: null,
     ...fields,

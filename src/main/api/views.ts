@@ -15,7 +15,7 @@ import { typeOfChange, typeOfTransfer } from '../../domain/event.ts';
 import { HOLD_STATES, remainingOf } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { FAILURE_CODES } from '../../domain/transfer.ts';
-import { eventType, instant, minorUnits, transferKind } from '../../render/json.ts';
+import { conversionView, eventType, instant, minorUnits, renderConversion, transferKind } from '../../render/json.ts';
 import { statementEntryView, statementView } from '../../render/statement.ts';
 import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
 import { auditLogView } from './audit-log-view.ts';
@@ -138,6 +138,7 @@ const transferView = z.object({
   currency: z.string().nullable(),
   parent_id: z.uuid().nullable().describe('The hold that it captures or ends, or the transfer that it reverses.'),
   group_id: z.uuid().nullable(),
+  conversion: conversionView.nullable().describe('Both transfers of a conversion have its rate; others have null.'),
   description: z.string().nullable(),
   metadata: metadata.nullable(),
   request_id: z.string(),
@@ -162,6 +163,7 @@ export function renderTransfer(transfer: Transfer): z.input<typeof transferView>
     currency: transfer.currency,
     parent_id: transfer.parentId,
     group_id: transfer.groupId,
+    conversion: transfer.rate === null ? null : renderConversion(transfer.rate),
     description: transfer.description,
     metadata: transfer.metadata,
     request_id: transfer.requestId,
@@ -371,6 +373,7 @@ export const ANSWER_VIEWS = {
 /** The views of members of answers that have names in the OpenAPI document. */
 export const MEMBER_VIEWS = {
   AccountChange: accountChangeView,
+  Conversion: conversionView,
   CurrencyTotals: totalsView,
   EventType: eventType,
   FailureCode: failureCode,

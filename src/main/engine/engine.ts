@@ -327,6 +327,7 @@ function toPending(transfer: NewTransfer, createdAt: string): Transfer {
     metadata,
     requestId: transfer.requestId ?? group?.id ?? id,
     by: transfer.by,
+    rate: transfer.rate,
     createdAt,
     completedAt: null,
     journalNumber: null,

@@ -141,6 +141,7 @@ function toExpiry({ id, fromAccount, toAccount, currency }: DueHold): NewTransfe
     expiresIn: null,
     requestId: null,
     by: BY_SERVICE,
+    rate: null,
     description: 'Hold expired',
     metadata: null,
   };

@@ -5,37 +5,41 @@ import { type Rule, TRANSFERS_WITH_ENTRIES } from './rule.ts';
 const micros = (instant: string) => `(extract(epoch from ${instant}) * 1000000)::bigint`;
 
 /** A record: what is null is empty, fields are separated by U+001F, and U+001E ends it. */
-const record = (fields: readonly string[]) =>
-  `array_to_string(array[${fields.map((field) => `(${field})::text`).join(', ')}], chr(31), '') || chr(30)`;
+const record = (fields: readonly string[], end = 'chr(30)') =>
+  `array_to_string(array[${fields.map((field) => `(${field})::text`).join(', ')}], chr(31), '') || ${end}`;
 
-const TRANSFER = record([
-  't.id',
-  't.from_account',
-  't.to_account',
-  't.amount',
-  't.currency',
-  't.status',
-  't.failure_code',
-  't.request_id',
-  't.description',
-  't.metadata',
-  micros('t.created_at'),
-  't.from_entry_number',
-  'f.balance',
-  't.to_entry_number',
-  'g.balance',
-  't.kind',
-  't.parent_id',
-  't.group_id',
-  't.group_position',
-  't.atomic',
-  't.final_capture',
-  't.expires_in',
-  't.if_from_entry_number',
-  't.if_min_available_after',
-  't.ordered_by',
-  't.approved_by',
-]);
+const TRANSFER = record(
+  [
+    't.id',
+    't.from_account',
+    't.to_account',
+    't.amount',
+    't.currency',
+    't.status',
+    't.failure_code',
+    't.request_id',
+    't.description',
+    't.metadata',
+    micros('t.created_at'),
+    't.from_entry_number',
+    'f.balance',
+    't.to_entry_number',
+    'g.balance',
+    't.kind',
+    't.parent_id',
+    't.group_id',
+    't.group_position',
+    't.atomic',
+    't.final_capture',
+    't.expires_in',
+    't.if_from_entry_number',
+    't.if_min_available_after',
+    't.ordered_by',
+    't.approved_by',
+  ],
+  // Only conversions have a rate, and the field.
+  `coalesce(chr(31) || t.rate, '') || chr(30)`,
+);
 
 const SEAL = `
   sha256(convert_to(array_to_string(array[

@@ -2,6 +2,15 @@
 // change.
 import type { Rule } from './rule.ts';
 
+/** What the minor unit of a currency is in major units (ISO 4217). */
+const MINOR_UNIT = `
+  case
+    when currency ~ '^(BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF|X(A[GU]|B[A-D]|DR|P[DT]|SU|TS|UA|XX))$' then 1
+    when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 0.001
+    when currency in ('CLF', 'UYW') then 0.0001
+    else 0.01
+  end`;
+
 export const REQUEST_RULES: readonly Rule[] = [
   {
     promise: 4,
@@ -28,6 +37,28 @@ export const REQUEST_RULES: readonly Rule[] = [
         or count(distinct journal_position - group_position) > 1
         or bool_or(status = 'failed') and not bool_and(failure_code = 'cannot_be_settled')
           and count(*) filter (where failure_code <> 'group_failed') <> 1`,
+  },
+  {
+    promise: 4,
+    rule: 'the two transfers of a conversion are in one group, and their amounts follow from its rate',
+    sql: `
+      with sides as (
+        select ledger_id, group_id, rate, currency = left(rate, 3) as is_source, split_part(rate, ' ', 2)::numeric as price,
+          ${MINOR_UNIT} as unit, amount
+        from transfers
+        where rate is not null
+      ), conversions as (
+        select ledger_id, group_id, rate, count(*) filter (where is_source) as sources,
+          count(*) filter (where not is_source) as targets,
+          sum(amount * unit * price) filter (where is_source) as worth,
+          sum(amount * unit) filter (where not is_source) as paid,
+          max(unit * case when is_source then price else 1 end) as least
+        from sides
+        group by ledger_id, group_id, rate
+      )
+      select *
+      from conversions
+      where sources <> targets or paid > worth or paid <= worth - sources * least`,
   },
   {
     promise: 4,

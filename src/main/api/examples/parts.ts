@@ -63,6 +63,7 @@ export const transfer = (transferId: string, more: Partial<View<'Transfer'>> = {
   currency: 'USD',
   parent_id: null,
   group_id: null,
+  conversion: null,
   description: null,
   metadata: null,
   request_id: transferId,

@@ -135,8 +135,8 @@ async function createTransfers(
     const flaws = body.transfers.flatMap((member, index) => flawsOf(member, ['transfers', index]));
     refuseFlaws([...flaws, ...flawsOfForms(body)]);
     const resolved = resolveMembers(body);
-    const members = resolved.map(({ member, amount, currency }) => ({ ...toTerms(member.sent), amount, currency }));
-    const amountMembers = resolved.map(({ member }) => member.form);
+    const members = resolved.map(({ member, ...amount }) => ({ ...toTerms(member.sent), ...amount }));
+    const amountMembers = resolved.map(({ member }) => (member.sent.amount === undefined ? member.form : 'amount'));
     return await submitGroup(services, { ...submission, amountMembers }, members, body.atomic);
   }
   refuseFlaws(flawsOf(body));
