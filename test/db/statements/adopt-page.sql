@@ -33,7 +33,7 @@ update pending_transfers
      and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
    returning
 ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
-group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by,
+group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate,
 description, metadata,
 adoptions, lone_deaths, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros;
 

@@ -15,6 +15,8 @@ cross join lateral (
     ('group_id, group_position and atomic', (num_nulls(group_id, group_position, atomic) in (0, 3)) is true, ('all or none')::text, (num_nonnulls(group_id, group_position, atomic))::text),
     ('final_capture', ((final_capture is not null) = (kind = 'capture')) is true, ('true or false for a capture, otherwise null')::text, (coalesce(final_capture::text, 'null'))::text),
     ('expires_in', (expires_in is null or (kind = 'hold' and expires_in > 0)) is true, ('a hold, or null')::text, (expires_in)::text),
+    ('rate', (rate is null or (kind = 'transfer' and atomic and rate ~ '^[A-Z]{3}/[A-Z]{3} \d{1,9}(\.\d{1,12})?$'
+and currency in (left(rate, 3), substr(rate, 5, 3)))) is true, ('two currencies, of which the transfer has one, and a decimal number, in an atomic group; or null')::text, (rate)::text),
     ('created_at', (isfinite(created_at)) is true, ('an instant')::text, (created_at)::text),
     ('from_account', (from_account is null or (from_account <> '' and strpos(from_account, chr(30)) = 0 and strpos(from_account, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || from_account || '"')::text),
     ('to_account', (to_account is null or (to_account <> '' and strpos(to_account, chr(30)) = 0 and strpos(to_account, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || to_account || '"')::text),
@@ -38,6 +40,8 @@ where ((kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')) i
   and (num_nulls(group_id, group_position, atomic) in (0, 3)) is true
   and ((final_capture is not null) = (kind = 'capture')) is true
   and (expires_in is null or (kind = 'hold' and expires_in > 0)) is true
+  and (rate is null or (kind = 'transfer' and atomic and rate ~ '^[A-Z]{3}/[A-Z]{3} \d{1,9}(\.\d{1,12})?$'
+and currency in (left(rate, 3), substr(rate, 5, 3)))) is true
   and (isfinite(created_at)) is true
   and (from_account is null or (from_account <> '' and strpos(from_account, chr(30)) = 0 and strpos(from_account, chr(31)) = 0)) is true
   and (to_account is null or (to_account <> '' and strpos(to_account, chr(30)) = 0 and strpos(to_account, chr(31)) = 0)) is true
@@ -67,6 +71,8 @@ cross join lateral (
     ('group_id, group_position and atomic', (num_nulls(group_id, group_position, atomic) in (0, 3)) is true, ('all or none')::text, (num_nonnulls(group_id, group_position, atomic))::text),
     ('final_capture', ((final_capture is not null) = (kind = 'capture')) is true, ('true or false for a capture, otherwise null')::text, (coalesce(final_capture::text, 'null'))::text),
     ('expires_in', (expires_in is null or (kind = 'hold' and expires_in > 0)) is true, ('a hold, or null')::text, (expires_in)::text),
+    ('rate', (rate is null or (kind = 'transfer' and atomic and rate ~ '^[A-Z]{3}/[A-Z]{3} \d{1,9}(\.\d{1,12})?$'
+and currency in (left(rate, 3), substr(rate, 5, 3)))) is true, ('two currencies, of which the transfer has one, and a decimal number, in an atomic group; or null')::text, (rate)::text),
     ('created_at', (isfinite(created_at)) is true, ('an instant')::text, (created_at)::text),
     ('from_account', (from_account is null or (from_account <> '' and strpos(from_account, chr(30)) = 0 and strpos(from_account, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || from_account || '"')::text),
     ('to_account', (to_account is null or (to_account <> '' and strpos(to_account, chr(30)) = 0 and strpos(to_account, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || to_account || '"')::text),
@@ -90,6 +96,8 @@ where ((kind in ('transfer', 'hold', 'capture', 'void', 'expiry', 'reversal')) i
   and (num_nulls(group_id, group_position, atomic) in (0, 3)) is true
   and ((final_capture is not null) = (kind = 'capture')) is true
   and (expires_in is null or (kind = 'hold' and expires_in > 0)) is true
+  and (rate is null or (kind = 'transfer' and atomic and rate ~ '^[A-Z]{3}/[A-Z]{3} \d{1,9}(\.\d{1,12})?$'
+and currency in (left(rate, 3), substr(rate, 5, 3)))) is true
   and (isfinite(created_at)) is true
   and (from_account is null or (from_account <> '' and strpos(from_account, chr(30)) = 0 and strpos(from_account, chr(31)) = 0)) is true
   and (to_account is null or (to_account <> '' and strpos(to_account, chr(30)) = 0 and strpos(to_account, chr(31)) = 0)) is true
