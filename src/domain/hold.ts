@@ -17,7 +17,7 @@ export type Hold = {
   readonly amount: bigint;
   readonly captured: bigint;
   readonly released: bigint;
-  /** Whether its expiry had passed, by the database's clock, when it was read. */
+  /** Whether its expiry had passed, by the clock of its ledger, when it was read. */
   readonly due: boolean;
 };
 

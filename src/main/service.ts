@@ -292,6 +292,7 @@ function guardedRoutes(
   const routes = bookRoutes({
     services,
     ledgers,
+    expireHolds: running.recovery.wake.bind(running.recovery),
     statements: statementParts,
     events: eventParts,
     webhooks: webhookParts,

@@ -71,11 +71,11 @@ function operationOf(operationId: string): Operation {
 }
 
 async function send(
-  { parameters = {}, headers = {}, body, bySecondKey }: Example,
+  { parameters = {}, headers = {}, ledger, body, bySecondKey }: Example,
   { method, path, parameters: known }: Operation,
 ): Promise<Answer<Record<string, unknown>>> {
   const url = new URL(service.url);
-  url.pathname = path;
+  url.pathname = ledger === undefined ? path : `/ledgers/${ledger}${path}`;
   for (const [name, text] of Object.entries(parameters)) {
     assert.ok(
       known.some((each) => each.name === name),

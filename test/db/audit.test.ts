@@ -109,6 +109,7 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     created_at: null,
     idempotency_key: null,
     approval_above: null,
+    clock_start: 'journal.clock',
   },
   accounts: {
     ledger_id: 'accounts.changes',
@@ -190,6 +191,7 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     ),
     // Records queries about the past, and nothing about the books.
     closed_until: null,
+    clock: 'journal.clock',
   },
   idempotency_keys: {
     ledger_id: 'once.keys ledgers.rows',
@@ -199,6 +201,8 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     created_at: null,
     fingerprint: null,
     personal_fingerprint: null,
+    // The audit log has the advances.
+    clock: null,
   },
   leases: { accepted_count: 'accepted.kept', session: null, closed: null, id: null },
   audit_log: {

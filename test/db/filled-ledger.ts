@@ -11,6 +11,9 @@ const JOB = 10;
 export const HOLD = 20;
 export const REVERSED = HOLD + 3;
 
+/** A ledger with a test clock. */
+export const TEST = { id: 3001, name: 'test' };
+
 /** The number of the account whose personal data can be read. */
 export const NAMED = 7;
 
@@ -87,6 +90,9 @@ const FILL = [
   // So that a ledger is not all there is.
   `insert into ledgers (id, name) select i, 'ledger-' || i from generate_series(2, 3000) as i`,
   `insert into journal_head (ledger_id) select i from generate_series(2, 3000) as i`,
+  `insert into ledgers (id, name, clock_start) values (${TEST.id}, '${TEST.name}', '2026-01-01T00:00:00Z')`,
+  `insert into journal_head (ledger_id, settled_at, clock)
+   select id, clock_start, clock_start from ledgers where id = ${TEST.id}`,
 ];
 
 export async function fillLedger({ query }: TestDatabase): Promise<void> {

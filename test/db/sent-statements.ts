@@ -14,7 +14,8 @@ import { loadAccess } from '../../src/db/queries/access.ts';
 import { listAuditLog } from '../../src/db/queries/audit-log.ts';
 import { loadTrialBalance } from '../../src/db/queries/balances.ts';
 import type { ConnectionPool, Queryable } from '../../src/db/connection/connect.ts';
-import { loadDueHolds } from '../../src/db/ledger/expiries.ts';
+import { advanceClock } from '../../src/db/ledger/clock.ts';
+import { hasDueHolds, loadDueHolds } from '../../src/db/ledger/expiries.ts';
 import { listEntries, loadBalanceAt } from '../../src/db/queries/entries.ts';
 import { loadEvents, loadJournalNumber } from '../../src/db/queries/feed.ts';
 import { type HoldFilter, listHolds, loadHold } from '../../src/db/queries/holds.ts';
@@ -43,7 +44,7 @@ import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
 import { BY_SERVICE } from '../../src/domain/transfer.ts';
 import { newAccount, newJob, newTransfer } from '../support/jobs.ts';
-import { accountOf, HOLD, idOf, leaseOf, NAMED, REVERSED, TRANSFERS } from './filled-ledger.ts';
+import { accountOf, HOLD, idOf, leaseOf, NAMED, REVERSED, TEST, TRANSFERS } from './filled-ledger.ts';
 
 export type Sent = {
   readonly name: string;
@@ -179,6 +180,9 @@ export const SENDERS: readonly Sender[] = [
       const idempotency = { key: 'fresh', fingerprint: Buffer.alloc(32) };
       const request = { transfers: [newHold], namedId: newHold.id, idempotency };
       await insertPending(connection, { ledger: MAIN, lease: OWN }, [request]);
+      await insertPending(connection, { ledger: { ...TEST, hasTestClock: true }, lease: OWN }, [
+        { ...request, idempotency: null },
+      ]);
       await loadKeyHolders(connection, MAIN, ['key-1', 'key-2']);
       await leases.openLease(connection, FRESH);
       await leases.renewLease(connection, FRESH);
@@ -219,6 +223,19 @@ export const SENDERS: readonly Sender[] = [
       await loadDueHolds(connection, 100, { holdIds: [idOf(HOLD)], ledgerIds: [], accountKeys: [] }),
   },
   {
+    what: 'expiries of a ledger',
+    uses: 'holds_open',
+    readsWhole: { holds: 'those of the ledger that are open' },
+    send: async (connection) => await hasDueHolds(connection, MAIN),
+  },
+  {
+    what: 'advance clock',
+    send: async (connection) => {
+      const idempotency = { key: 'clock', fingerprint: Buffer.alloc(32) };
+      await advanceClock(connection, TEST, { to: '2026-02-01T00:00:00Z', actor: null, idempotency });
+    },
+  },
+  {
     what: 'look-ups by key',
     send: async (connection) => {
       await loadAccounts(connection, MAIN, ACCOUNT.accountNumber);
@@ -246,7 +263,8 @@ export const SENDERS: readonly Sender[] = [
   { what: 'group', readsWhole: QUEUE, send: async (connection) => await loadGroup(connection, MAIN, idOf(HOLD)) },
   {
     what: 'create ledger',
-    send: async (connection) => await ledgers.createLedger(connection, { name: 'new', idempotencyKey: 'key' }),
+    send: async (connection) =>
+      await ledgers.createLedger(connection, { name: 'new', testClock: null, idempotencyKey: 'key' }),
   },
   {
     what: 'lock change number',

@@ -49,6 +49,7 @@ const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
   'POST /ledgers': 'ledgers:admin',
   'GET /ledgers': 'ledgers:admin',
   'GET /ledgers/{ledger}': 'accounts:read',
+  'POST /clock': 'ledgers:admin',
   'GET /metrics': 'metrics:read',
   'GET /healthz': 'open',
   'GET /readyz': 'open',

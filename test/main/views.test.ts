@@ -101,7 +101,7 @@ test('views: a misspelled, unknown or missing member does not compile', () => {
 });
 
 const RENDERED: Partial<Record<keyof typeof ANSWER_VIEWS, object>> = {
-  Ledger: renderLedger({ name: 'main', createdAt: AT }),
+  Ledger: renderLedger({ name: 'main', createdAt: AT, clock: null }),
   Account: renderAccount(ACCOUNT),
   Entry: renderEntry({
     entryNumber: 1n,

@@ -27,7 +27,14 @@ export function renderReferencePage(): string {
 function listRoutes(): Route[] {
   // Only handlers use the parts of a service, and none is called.
   const unused = JSON.parse('{}');
-  const parts = { services: unused, ledgers: unused, statements: unused, events: unused, webhooks: unused };
+  const parts = {
+    services: unused,
+    ledgers: unused,
+    expireHolds: unused,
+    statements: unused,
+    events: unused,
+    webhooks: unused,
+  };
   return [...bookRoutes(parts), ...operationRoutes(unused)];
 }
 

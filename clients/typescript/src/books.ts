@@ -83,6 +83,20 @@ export class AuditLog {
   }
 }
 
+/** The test clock of a ledger that was created with `clock: 'manual'`. */
+export class Clock {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  /** Advances the clock. The holds that are due at the new time have expired when this resolves, or soon after. */
+  async advance(now: string, options: WriteOptions = {}): Promise<Ledger> {
+    return await dataOf(this.#http.api.POST('/clock', { ...this.#http.keyed(options), body: { now } }));
+  }
+}
+
 export class Ledgers {
   readonly #http: Http;
 

@@ -1,6 +1,6 @@
 // The client: one ledger of one service.
 import { Accounts, Statements } from './accounts.ts';
-import { Approvals, AuditLog, Balances, Ledgers } from './books.ts';
+import { Approvals, AuditLog, Balances, Clock, Ledgers } from './books.ts';
 import { Events } from './events.ts';
 import { type ClientOptions, Http } from './http.ts';
 import { Holds, Transfers } from './transfers.ts';
@@ -16,6 +16,7 @@ export class GopherPay {
   readonly approvals: Approvals;
   readonly auditLog: AuditLog;
   readonly webhooks: Webhooks;
+  readonly clock: Clock;
   /** The ledgers of the service; the others belong to the ledger of the options. */
   readonly ledgers: Ledgers;
 
@@ -30,6 +31,7 @@ export class GopherPay {
     this.approvals = new Approvals(http);
     this.auditLog = new AuditLog(http);
     this.webhooks = new Webhooks(http);
+    this.clock = new Clock(http);
     this.ledgers = new Ledgers(http);
   }
 }

@@ -232,6 +232,81 @@ function placesOfActs(scope: Scope): string {
   });
 }
 
+// An advance of a test clock has a row of the journal at its new time, so the clock is where the journal ends.
+function clocksOfHeads(scope: Scope): string {
+  return compare({
+    from: `${rowsIn(scope, 'journal_head')} as head left join ledgers on ledgers.id = head.ledger_id`,
+    ledger: 'head.ledger_id',
+    journal: 'head.number',
+    facts: [
+      must(
+        'clock of the ledger',
+        '(head.clock is null) = (ledgers.clock_start is null)',
+        'a test clock if the ledger was created with one, otherwise null',
+        `coalesce(head.clock::text, 'null')`,
+      ),
+      must(
+        'settled_at of the head of a ledger with a test clock',
+        'head.clock is null or head.settled_at = head.clock',
+        'the time of the clock',
+        'head.settled_at',
+      ),
+    ],
+  });
+}
+
+function clocksOfTransfers(scope: Scope): string {
+  return compare({
+    from: `${transfersIn(scope)} as transfers
+      join ledgers on ledgers.id = transfers.ledger_id and clock_start is not null`,
+    ledger: 'transfers.ledger_id',
+    account: 'transfers.from_account',
+    currency: 'transfers.currency',
+    transfer: 'transfers.id',
+    journal: 'transfers.journal_number',
+    facts: [
+      must(
+        'created_at by a test clock',
+        'transfers.created_at between clock_start and transfers.completed_at',
+        'a time that the clock showed before completed_at',
+        'transfers.created_at',
+      ),
+    ],
+  });
+}
+
+function clocksOfRows(scope: Scope): string {
+  return compare({
+    from: `(
+        select journal.ledger_id, number, settled_at, clock_start,
+          coalesce(
+            lag(settled_at) over (partition by journal.ledger_id order by number),
+            ${scope.since === null ? 'clock_start' : 'settled_at'}
+          ) as previous
+        from ${journalIn(scope)} as journal
+        join ledgers on ledgers.id = journal.ledger_id and clock_start is not null
+      ) as row
+      left join ${actsIn(scope)} as act
+        on act.ledger_id = row.ledger_id and act.journal_number = row.number and action = 'ledger.clock_advanced'`,
+    ledger: 'row.ledger_id',
+    journal: 'row.number',
+    facts: [
+      must(
+        'settled_at of a row by a test clock',
+        'settled_at >= clock_start',
+        'not before the clock started',
+        'settled_at',
+      ),
+      must(
+        'settled_at of a row that is no advance of the test clock',
+        'settled_at = previous or act.id is not null',
+        'that of the row before',
+        'settled_at',
+      ),
+    ],
+  });
+}
+
 export const JOURNAL_CHECKS: readonly Check[] = [
   {
     name: 'journal.transfers',
@@ -242,6 +317,11 @@ export const JOURNAL_CHECKS: readonly Check[] = [
     name: 'accounts.changes',
     looksAt: ['account_changes'],
     statements: (scope) => [runOfChanges(scope), placesOfChanges(scope)],
+  },
+  {
+    name: 'journal.clock',
+    looksAt: ['journal_head', 'journal', 'transfers'],
+    statements: (scope) => [clocksOfHeads(scope), clocksOfRows(scope), clocksOfTransfers(scope)],
   },
   { name: 'administration.acts', looksAt: ['audit_log'], statements: (scope) => [placesOfActs(scope)] },
   { name: 'accounts.seals', looksAt: ['accounts', 'account_changes'], statements: (scope) => [sealsOfAccounts(scope)] },

@@ -45,7 +45,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   reversed_amounts: ['pkey', 'within'],
   account_changes: ['pkey', 'number_positive', 'seal_sized'],
   journal: ['pkey', 'number_positive', 'counts_positive', 'counts_consistent', 'hashes_sized'],
-  journal_head: ['pkey'],
+  journal_head: ['pkey', 'within_clock'],
   idempotency_keys: ['pkey', 'fingerprint_sized', 'personal_fingerprint_sized', 'names_something'],
   leases: ['pkey', 'accepted_count_positive', 'session_positive'],
   audit_log: ['pkey', 'count_positive'],
@@ -62,7 +62,7 @@ const UNIQUE_INDEXES = [
 
 /** Columns that may be null; all others of these tables must not. */
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
-  ledgers: ['idempotency_key', 'approval_above'],
+  ledgers: ['idempotency_key', 'approval_above', 'clock_start'],
   accounts: ['personal_data'],
   personal_keys: [],
   transfers: [
@@ -91,8 +91,8 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   reversed_amounts: [],
   account_changes: ['ordered_by', 'approved_by'],
   journal: [],
-  journal_head: [],
-  idempotency_keys: ['transfer_id', 'account_number', 'personal_fingerprint'],
+  journal_head: ['clock'],
+  idempotency_keys: ['transfer_id', 'account_number', 'personal_fingerprint', 'clock'],
   leases: [],
   audit_log: ['journal_number', 'actor', 'subject', 'address', 'details'],
 };
@@ -104,6 +104,9 @@ const REFUSAL = `begin raise exception 'table % is append-only: % is refused', t
  * before (2), delete (8), update (16), truncate (32).
  */
 const TRIGGERS = { append_only: 1 + 2 + 8 + 16, not_truncated: 2 + 32 };
+
+/** The body of the function that keeps the clock of a ledger. */
+const CLOCK_REFUSAL = `begin if old.clock is null or new.clock is null or new.clock < old.clock then raise exception 'the clock of ledger % is neither given, nor taken, nor set back', old.ledger_id using errcode = 'restrict_violation'; end if; return null; end;`;
 
 const LEDGER_SCHEMA = `(select relnamespace from pg_class where oid = to_regclass('journal_head'))`;
 
@@ -200,19 +203,27 @@ function domains(): string {
 }
 
 function triggers(): string {
+  const row = (table: string, trigger: string, type: number, columns: string, body: string) =>
+    `('${table}', '${trigger}', ${type}, '${columns}', '${body.replaceAll("'", "''")}')`;
   const known = APPEND_ONLY.flatMap((table) =>
-    Object.entries(TRIGGERS).map(([end, type]) => `('${table}', '${table}_${end}', ${type})`),
+    Object.entries(TRIGGERS).map(([end, type]) => row(table, `${table}_${end}`, type, '', REFUSAL)),
   );
+  // After an update (16) of the column, for each row.
+  known.push(row('journal_head', 'journal_head_clock_kept', 1 + 16, 'clock', CLOCK_REFUSAL));
   return compare({
-    from: `(values ${known.join(', ')}) as known (name, trigger, type)
+    from: `(values ${known.join(', ')}) as known (name, trigger, type, columns, body)
       left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
       left join pg_proc as refusal on refusal.oid = rule.tgfoid`,
     facts: [
       must(
         'trigger that refuses changes',
         `rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
-          and cardinality(rule.tgattr::int2[]) = 0
-          and btrim(regexp_replace(refusal.prosrc, '\\s+', ' ', 'g')) = '${REFUSAL.replaceAll("'", "''")}'`,
+          and known.columns = (
+            select coalesce(string_agg(attname, ' '), '')
+            from pg_attribute
+            where attrelid = rule.tgrelid and attnum = any(rule.tgattr::int2[])
+          )
+          and btrim(regexp_replace(refusal.prosrc, '\\s+', ' ', 'g')) = known.body`,
         'there, enabled, on every change',
         `known.trigger || case
           when rule.oid is null then ' is missing'
@@ -259,7 +270,7 @@ export const SCHEMA_CHECKS: readonly Check[] = [
   {
     name: 'final.triggers',
     looksAt: [],
-    others: APPEND_ONLY.length * Object.keys(TRIGGERS).length,
+    others: APPEND_ONLY.length * Object.keys(TRIGGERS).length + 1,
     statements: () => [triggers()],
   },
   { name: 'final.rights', looksAt: [], others: APPEND_ONLY.length, statements: () => [rights()] },

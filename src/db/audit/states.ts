@@ -258,9 +258,17 @@ function namesOfKeys(scope: Scope): string[] {
       facts: [must('what an idempotency key names', 'false', 'an account', `'nothing; the key is ' || key`)],
     }),
     compare({
-      from: `(select * from ${keys} where transfer_id is null and account_number is null) as keys`,
+      from: `(select * from ${keys} where transfer_id is null and account_number is null) as keys
+        left join ${rowsIn(scope, 'journal_head')} as head using (ledger_id)`,
       ledger: 'ledger_id',
-      facts: [must('what an idempotency key names', 'false', 'something', `'nothing; the key is ' || key`)],
+      facts: [
+        must(
+          'what an idempotency key names',
+          'keys.clock <= head.clock',
+          'something; a time, if the clock of the ledger was advanced to it',
+          `coalesce(keys.clock::text, 'nothing') || '; the key is ' || key`,
+        ),
+      ],
     }),
     compare({
       from: `(

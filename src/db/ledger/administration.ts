@@ -11,6 +11,7 @@ export type AdministrationAction =
   | 'key.rotated'
   | 'key.revoked'
   | 'ledger.created'
+  | 'ledger.clock_advanced'
   | 'ledger.approval_rule'
   | 'approval.requested'
   | 'approval.approved'

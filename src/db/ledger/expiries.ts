@@ -23,7 +23,14 @@ export function accountKeysOf({ ledger, fromAccount, toAccount }: DueHold): stri
   return [`${ledger.id} ${fromAccount}`, `${ledger.id} ${toAccount}`];
 }
 
-/** At most `limit` holds that are due by the database's clock, the earliest due first. */
+/** SQL over a row of holds: whether it is open, and not excluded. */
+const IS_WANTED = `state = 'open' and holds.id <> all($2::uuid[]) and ledger_id <> all($3::integer[])
+          and ledger_id || ' ' || from_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($4::text[])`;
+
+/**
+ * Holds that are due by the clocks of their ledgers: at most `limit` by the real clock, and as many by test clocks, the
+ * earliest due first.
+ */
 export async function loadDueHolds(
   connection: Queryable,
   limit: number,
@@ -39,13 +46,34 @@ export async function loadDueHolds(
   }>({
     name: 'load due holds',
     text: `
-      select ledger_id, ledgers.name as ledger, holds.id, from_account, to_account, currency
-      from holds
-      join ledgers on ledgers.id = ledger_id
-      where state = 'open' and expires_at <= now() and holds.id <> all($2::uuid[]) and ledger_id <> all($3::integer[])
-        and ledger_id || ' ' || from_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($4::text[])
-      order by expires_at
-      limit $1::integer`,
+      select ledger_id, ledgers.name as ledger, due.id, from_account, to_account, currency
+      from (
+        (
+          select ledger_id, holds.id, from_account, to_account, currency, expires_at
+          from holds
+          where expires_at <= now() and ${IS_WANTED}
+            -- A sub-select, which the planner cannot turn into a join with all heads.
+            and (select clock from journal_head where journal_head.ledger_id = holds.ledger_id) is null
+          order by expires_at
+          limit $1::integer
+        )
+        union all
+        (
+          select hold.*
+          from journal_head
+          cross join lateral (
+            -- All open holds of the ledger are read: an index over ledger and expiry would cost every other ledger.
+            select ledger_id, holds.id, from_account, to_account, currency, expires_at
+            from holds
+            where ledger_id = journal_head.ledger_id and expires_at <= journal_head.clock and ${IS_WANTED}
+            offset 0
+          ) as hold
+          where clock is not null
+          order by expires_at
+          limit $1::integer
+        )
+      ) as due
+      join ledgers on ledgers.id = ledger_id`,
     values: [limit, holdIds, ledgerIds, accountKeys],
   });
   return due.rows.map((row) => ({
@@ -55,4 +83,21 @@ export async function loadDueHolds(
     toAccount: row.to_account,
     currency: row.currency,
   }));
+}
+
+/** Whether a ledger has open holds that are due by its test clock. */
+export async function hasDueHolds(connection: Queryable, ledger: Ledger): Promise<boolean> {
+  const due = await connection.query({
+    name: 'find due hold',
+    text: `
+      select
+      from holds
+      where ledger_id = $1::integer and state = 'open'
+        and expires_at <= (select clock from journal_head where journal_head.ledger_id = $1::integer)
+      -- In order of the index of open holds, so that the planner does not look for one among all holds.
+      order by from_account
+      limit 1`,
+    values: [ledger.id],
+  });
+  return due.rows.length > 0;
 }

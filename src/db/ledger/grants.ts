@@ -27,7 +27,7 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   idempotency_keys: FINAL,
   journal: FINAL,
   journal_head: {
-    runtime: 'select, insert, update (number, settled_at, closed_until, previous_hash, hash)',
+    runtime: 'select, insert, update (number, settled_at, closed_until, clock, previous_hash, hash)',
     reader: 'select',
   },
   key_usage: { runtime: 'select, insert, update (amount)', reader: '' },
@@ -65,6 +65,7 @@ export const FUNCTION_RIGHTS: Readonly<Record<string, Rights>> = {
   'account_seal(accounts)': { runtime: 'execute', reader: '' },
   'chain_hash(bytea, text, bigint, timestamptz, integer, integer, bytea)': { runtime: 'execute', reader: '' },
   'refuse_change()': OWNER_ONLY,
+  'refuse_clock_change()': OWNER_ONLY,
 };
 
 /** The names of the roles that get these rights; null: there is none. */

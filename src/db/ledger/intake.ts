@@ -32,9 +32,23 @@ export type KeyHolder = {
   readonly personalFingerprint: Buffer | null;
 };
 
+/** The time of a test clock, in statements for such ledgers only: to read it costs an intake of one transfer 24 µs. */
+const TEST_CLOCK = {
+  time: `time as materialized (
+    select clock as created_at
+    from journal_head
+    where ledger_id = $1::integer
+  ), `,
+  column: 'created_at, ',
+  join: `
+    cross join time`,
+  now: '(select created_at from time)',
+};
+const REAL_CLOCK: typeof TEST_CLOCK = { time: '', column: '', join: '', now: 'now()' };
+
 // The lease is locked until the commit, and counts the accepted transfers: see leases.ts.
-const INSERT_PENDING = `
-  with lease as materialized (
+const insertPendingBy = ({ time, column, join, now }: typeof TEST_CLOCK) => `
+  with ${time}lease as materialized (
     select id as lease_id
     from leases
     where id = $2::uuid and session = $3::integer and not closed
@@ -49,11 +63,11 @@ const INSERT_PENDING = `
     on conflict (ledger_id, key) do nothing
     returning transfer_id
   ), inserted as (
-    insert into pending_transfers (ledger_id, lease_id, amount, currency, ${COLUMN_NAMES})
-    select $1::integer, lease_id, amount, currency, ${COLUMN_VALUES}
+    insert into pending_transfers (ledger_id, lease_id, ${column}amount, currency, ${COLUMN_NAMES})
+    select $1::integer, lease_id, ${column}amount, currency, ${COLUMN_VALUES}
     from unnest($7::uuid[], $8::bigint[], $9::text[], ${columnArrays(10)})
       as sent (keyed_id, amount, currency, ${COLUMN_NAMES})
-    cross join lease
+    cross join lease${join}
     where keyed_id is null or keyed_id in (select transfer_id from keyed)
     returning id
   ), counted as (
@@ -62,7 +76,10 @@ const INSERT_PENDING = `
     from lease
     where leases.id = lease.lease_id
   )
-  select exists (select from lease) as lease_held, now() as created_at, ${micros('now()')} as created_at_micros`;
+  select exists (select from lease) as lease_held, ${now} as created_at, ${micros(now)} as created_at_micros`;
+
+const INSERT_PENDING = insertPendingBy(REAL_CLOCK);
+const INSERT_PENDING_BY_TEST_CLOCK = insertPendingBy(TEST_CLOCK);
 
 /**
  * Makes the transfers of requests to a ledger durable under a lease, in one statement and one commit. Requests whose
@@ -80,8 +97,8 @@ export async function insertPending(
   );
   const columns = toColumns(transfers.map((transfer) => ({ transfer, storedAtMicros: null })));
   const result = await connection.query<{ lease_held: boolean; created_at: string; created_at_micros: bigint }>({
-    name: 'insert pending',
-    text: INSERT_PENDING,
+    name: ledger.hasTestClock ? 'insert pending by test clock' : 'insert pending',
+    text: ledger.hasTestClock ? INSERT_PENDING_BY_TEST_CLOCK : INSERT_PENDING,
     values: [
       ledger.id,
       lease.id,

@@ -1,4 +1,5 @@
 // Appends to a ledger's journal, as a fragment of a statement. Nothing else appends to it.
+import { ledgerTime } from '../queries/instants.ts';
 
 /** The parts of a row, each as an SQL expression without references to columns. */
 export type JournalExpressions = {
@@ -6,8 +7,8 @@ export type JournalExpressions = {
   /** The ledger's name, which the row's hash covers. */
   readonly ledger: string;
   /**
-   * The row's time of settlement, unless the journal is already past it. Each evaluation must give the same value, so
-   * not clock_timestamp().
+   * The row's time of settlement, unless the journal is already past it, or the ledger has a test clock. Each
+   * evaluation must give the same value, so not clock_timestamp().
    */
   readonly instant: string;
   readonly transferCount: string;
@@ -25,7 +26,7 @@ export type JournalExpressions = {
  * gaps. Take this lock after all others.
  */
 export function appendToJournal(row: JournalExpressions): string {
-  const settledAt = `greatest(${row.instant}, settled_at, closed_until)`;
+  const settledAt = ledgerTime(row.instant);
   return `
   advanced as (
     update journal_head

@@ -2,7 +2,12 @@
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 
-export type LedgerRecord = { readonly name: string; readonly createdAt: string };
+export type LedgerRecord = {
+  readonly name: string;
+  readonly createdAt: string;
+  /** The time of its test clock. Null: it has the real clock. */
+  readonly clock: string | null;
+};
 
 /** The result of a request to create a ledger. `full`: LEDGERS_MAX is reached. */
 export type LedgerCreation =
@@ -14,20 +19,30 @@ export type LedgerCreation =
 /** Ledgers are never deleted, so their number is bounded; a process can remember all of them. */
 export const LEDGERS_MAX = 100_000;
 
+/** A request to create a ledger. */
+export type LedgerRequest = {
+  readonly name: string;
+  /** The first time of its test clock; undefined: the time of its creation. Null: the ledger has the real clock. */
+  readonly testClock: { readonly start: string | undefined } | null;
+  readonly idempotencyKey: string | null;
+};
+
+type LedgerRow = { name: string; created_at: string; clock: string | null };
+
 /** Any number that nothing else locks in this database. */
 const CREATE_LOCK_ID = 4_115_086_301_217n;
 
 /** The ledgers of these names, in no order; unknown names are omitted. */
 export async function loadLedgers(connection: Queryable, names: readonly string[]): Promise<Ledger[]> {
-  const result = await connection.query<Ledger>({
+  const result = await connection.query<{ id: number; name: string; has_test_clock: boolean }>({
     name: 'load ledgers',
     text: `
-      select id, name
+      select id, name, clock_start is not null as has_test_clock
       from ledgers
       where name = any($1::text[])`,
     values: [names],
   });
-  return result.rows.map(({ id, name }) => ({ id, name }));
+  return result.rows.map(({ id, name, has_test_clock: hasTestClock }) => toLedger(id, name, hasTestClock));
 }
 
 /** At most `limit` ledgers in order of name, after a name. */
@@ -36,9 +51,10 @@ export async function listLedgers(
   page: { limit: number; after: string | null; ascending: boolean },
 ): Promise<LedgerRecord[]> {
   const [comparison, direction] = page.ascending ? ['>', 'asc'] : ['<', 'desc'];
-  const result = await connection.query<{ name: string; created_at: string }>(
-    `select name, created_at
+  const result = await connection.query<LedgerRow>(
+    `select name, created_at, clock
      from ledgers
+     join journal_head on ledger_id = id
      where $1::text is null or name ${comparison} $1::text
      order by name ${direction}
      limit $2::integer`,
@@ -49,52 +65,67 @@ export async function listLedgers(
 
 /** A ledger as callers see it; undefined if the name is unknown. */
 export async function loadLedgerRecord(connection: Queryable, name: string): Promise<LedgerRecord | undefined> {
-  const result = await connection.query<{ name: string; created_at: string }>({
+  const result = await connection.query<LedgerRow>({
     name: 'load ledger record',
     text: `
-      select name, created_at
+      select name, created_at, clock
       from ledgers
+      join journal_head on ledger_id = id
       where name = $1::text`,
     values: [name],
   });
   return result.rows.map(toRecord)[0];
 }
 
+/** SQL: when a test clock starts, which is when the ledger is created if the request names no time. */
+const CLOCK_START = (isTest: string, start: string, createdAt: string) =>
+  `case when ${isTest}::boolean then coalesce(${start}::timestamptz, ${createdAt}) end`;
+
 /** Creates a ledger with an empty journal. Run it in a transaction. */
 export async function createLedger(
   connection: Queryable,
-  { name, idempotencyKey }: { name: string; idempotencyKey: string | null },
+  { name, testClock, idempotencyKey }: LedgerRequest,
 ): Promise<LedgerCreation> {
   // The lock serializes creations, so that two of them do not take the same id. A row lock would need the right to
   // update ledgers, which the role of the service does not have.
   await connection.query('select pg_advisory_xact_lock($1::bigint)', [CREATE_LOCK_ID]);
-  const found = await connection.query<Ledger & { created_at: string; idempotency_key: string | null }>(
-    `select id, name, created_at, idempotency_key
+  const found = await connection.query<LedgerRow & { id: number; idempotency_key: string | null; is_same: boolean }>(
+    `select id, name, created_at, clock, idempotency_key,
+       name = $1::text and clock_start is not distinct from ${CLOCK_START('$3', '$4', 'created_at')} as is_same
      from ledgers
+     join journal_head on ledger_id = id
      where name = $1::text or idempotency_key = $2::text`,
-    [name, idempotencyKey],
+    [name, idempotencyKey, testClock !== null, testClock?.start],
   );
   const keyed = found.rows.find((row) => idempotencyKey !== null && row.idempotency_key === idempotencyKey);
   if (keyed) {
-    return keyed.name === name
-      ? { result: 'replayed', ledger: { id: keyed.id, name }, record: toRecord(keyed) }
+    return keyed.is_same
+      ? { result: 'replayed', ledger: toLedger(keyed.id, name, keyed.clock !== null), record: toRecord(keyed) }
       : { result: 'key_reused', name: keyed.name };
   }
   if (found.rows.length > 0) return { result: 'exists' };
-  const inserted = await connection.query<{ id: number; name: string; created_at: string }>(
-    `insert into ledgers (id, name, idempotency_key)
-     select last.id + 1, $1::text, $2::text
+  const inserted = await connection.query<LedgerRow & { id: number }>(
+    `insert into ledgers (id, name, idempotency_key, clock_start)
+     select last.id + 1, $1::text, $2::text, ${CLOCK_START('$3', '$4', 'now()')}
      from (select max(id) as id from ledgers) as last
-     where last.id < $3::integer
-     returning id, name, created_at`,
-    [name, idempotencyKey, LEDGERS_MAX],
+     where last.id < $5::integer
+     returning id, name, created_at, clock_start as clock`,
+    [name, idempotencyKey, testClock !== null, testClock?.start, LEDGERS_MAX],
   );
   const [row] = inserted.rows;
   if (!row) return { result: 'full' };
-  await connection.query('insert into journal_head (ledger_id) values ($1::integer)', [row.id]);
-  return { result: 'created', ledger: { id: row.id, name }, record: toRecord(row) };
+  await connection.query(
+    `insert into journal_head (ledger_id, settled_at, clock)
+     values ($1::integer, coalesce($2::timestamptz, clock_timestamp()), $2::timestamptz)`,
+    [row.id, row.clock],
+  );
+  return { result: 'created', ledger: toLedger(row.id, name, row.clock !== null), record: toRecord(row) };
 }
 
-function toRecord(row: { name: string; created_at: string }): LedgerRecord {
-  return { name: row.name, createdAt: row.created_at };
+function toLedger(id: number, name: string, hasTestClock: boolean): Ledger {
+  return hasTestClock ? { id, name, hasTestClock } : { id, name };
+}
+
+function toRecord(row: LedgerRow): LedgerRecord {
+  return { name: row.name, createdAt: row.created_at, clock: row.clock };
 }

@@ -6,13 +6,17 @@ import type { Hold, HoldState, ReversibleTransfer } from '../../domain/hold.ts';
 import type { Job } from '../../domain/job.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lockingStatement, type LockingStatement, Transaction } from '../connection/transaction.ts';
+import { ledgerTime } from '../queries/instants.ts';
 import { renderColumn } from '../queries/transfer-columns.ts';
 
 export type LockedJob = {
   readonly books: BooksContent;
   /** Account numbers that had no account when the accounts were locked. */
   readonly missing: readonly string[];
-  /** When holds that were not due when read will be due, if soon: microseconds since the epoch, by the hold's id. */
+  /**
+   * When holds that were not due when read will be due, if that may be soon: microseconds since the epoch, by the hold's
+   * id.
+   */
   readonly expiries: ReadonlyMap<string, bigint>;
   /** The time after the locks were taken, in microseconds since the epoch. */
   readonly jobMicros: bigint;
@@ -55,13 +59,13 @@ const LOAD_HOLDS = lockingStatement(
   'load holds',
   `with now as materialized (
      -- The job's row of the journal is settled at this time or later, also after the clock went back.
-     select greatest(clock_timestamp(), settled_at, closed_until) as instant
+     select ${ledgerTime('clock_timestamp()')} as instant, clock is not null as is_test
      from journal_head
      where ledger_id = $1::integer
    )
    select id, state, amount, captured, released, coalesce(expires_at <= now.instant, false),
-     -- No job takes longer than a minute from here to its place in the journal.
-     case when expires_at < now.instant + interval '1 minute' then ${micros('expires_at')} end
+     -- No job takes longer than a minute from here to its place in the journal. A test clock may leap meanwhile.
+     case when now.is_test or expires_at < now.instant + interval '1 minute' then ${micros('expires_at')} end
    from unnest($2::uuid[]) as named (hold_id)
    cross join lateral (
      select id, state, amount, captured, released, expires_at
@@ -114,7 +118,7 @@ const LOAD_SETTLED = lockingStatement(
 // The last statement, so that no hold was read later. Never before the end of the journal, even if the clock went back.
 const LOAD_TIME = lockingStatement(
   'load time',
-  `select ${micros('greatest(clock_timestamp(), settled_at, closed_until)')}
+  `select ${micros(ledgerTime('clock_timestamp()'))}
    from journal_head
    where ledger_id = $1::integer`,
 );

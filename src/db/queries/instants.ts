@@ -18,19 +18,28 @@ export function roundUp(instant: string): string {
 }
 
 /** SQL over a row of journal_head: every later row of the journal is settled at or after this instant. */
-export const CLOSED_UNTIL = 'greatest(settled_at, closed_until)';
+export const CLOSED_UNTIL = 'coalesce(clock, greatest(settled_at, closed_until))';
+
+/**
+ * SQL over a row of journal_head: the time of its ledger, never before the end of its journal. A constraint keeps the
+ * journal behind a test clock. `now`: the real time, an SQL expression.
+ */
+export function ledgerTime(now: string): string {
+  return `coalesce(clock, greatest(${now}, settled_at, closed_until))`;
+}
 
 // A journal in use closes its past by itself. Closing an idle one takes the lock of its head, so it is done at most ten
-// times a second, however many callers ask.
+// times a second, however many callers ask. A test clock closes what is behind it.
 const STATE = `
   select ${CLOSED_UNTIL} > $1::timestamptz as closed,
     case
-      when ${CLOSED_UNTIL} <= $1::timestamptz
+      when clock is null
+        and ${CLOSED_UNTIL} <= $1::timestamptz
         and $1::timestamptz < clock_timestamp()
         and ${CLOSED_UNTIL} < clock_timestamp() - interval '100 milliseconds'
       then clock_timestamp()
     end as close_at,
-    extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
+    case when clock is null then extract(epoch from $1::timestamptz - clock_timestamp())::float8 end as seconds_left
   from journal_head
   where ledger_id = $2::integer`;
 
@@ -43,21 +52,21 @@ const CLOSE = `
 /**
  * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other
  * can follow. A future instant (`secondsLeft`) is not closed, nor is any while the journal is busy: the caller then
- * retries in a moment.
+ * retries in a moment. Null seconds: only an advance of the ledger's test clock closes it.
  */
 export async function closeInstant(
   connection: Queryable,
   ledger: Ledger,
   instant: string,
-): Promise<{ closed: boolean; secondsLeft: number }> {
+): Promise<{ closed: boolean; secondsLeft: number | null }> {
   const values = [roundDown(instant), ledger.id];
-  const result = await connection.query<{ closed: boolean; close_at: string | null; seconds_left: number }>({
+  const result = await connection.query<{ closed: boolean; close_at: string | null; seconds_left: number | null }>({
     name: 'load state of instant',
     text: STATE,
     values,
   });
   const row = result.rows[0];
-  const secondsLeft = row?.seconds_left ?? 0;
+  const secondsLeft = row?.seconds_left ?? null;
   const closeAt = row?.close_at ?? null;
   if (closeAt === null) return { closed: row?.closed ?? false, secondsLeft };
   // If another process has closed the instant meanwhile, no row is updated.

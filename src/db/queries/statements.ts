@@ -6,7 +6,7 @@ import type { TransferKind } from '../../domain/transfer.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lastEntryUpTo, lastJournalNumber } from './history.ts';
-import { CLOSED_UNTIL } from './instants.ts';
+import { CLOSED_UNTIL, ledgerTime } from './instants.ts';
 import { personalKey, type PersonalRow, readPersonalData } from './personal-data.ts';
 
 /** A statement without its entries. Money in minor units. */
@@ -58,7 +58,7 @@ const SUMMARY = `
       ${lastJournalNumber('$4::integer', '<', 'ends')} as closing,
       (select ${CLOSED_UNTIL} from journal_head where ledger_id = $4::integer) >= ends as final
     from month
-    where begins <= clock_timestamp()
+    where begins <= (select ${ledgerTime('clock_timestamp()')} from journal_head where ledger_id = $4::integer)
   )
   select accounts.account_number, accounts.currency, accounts.personal_data,
     ${personalKey('$4::integer', 'accounts')} as key, bounds.begins, bounds.ends, bounds.final,
@@ -97,7 +97,7 @@ const ENTRIES = `
   limit ${BATCH_ROWS}`;
 
 /**
- * The summary of an account's statement, or null if the month (such as 2026-11) has not begun by the database's clock.
+ * The summary of an account's statement, or null if the month (such as 2026-11) has not begun by the ledger's clock.
  */
 export async function loadStatement(
   connection: Queryable,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { FAILURE_MEANINGS, PROBLEM_ADVICE } from './advice.ts';
 import { createWebhookSchema, rotateSecretSchema, updateWebhookSchema } from './event-schemas.ts';
 import { conversion, createGroupSchema, groupMemberSchema, remainder, share } from './group-schemas.ts';
+import { advanceClockSchema, createLedgerSchema } from './ledger-schemas.ts';
 import { NO_BODY, type Route } from './route.ts';
 import {
   captureHoldSchema,
@@ -11,7 +12,6 @@ import {
   createAccountSchema,
   createAccountsSchema,
   createHoldSchema,
-  createLedgerSchema,
   createTransferSchema,
   currency,
   decideApprovalSchema,
@@ -32,6 +32,7 @@ const REQUEST_SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   AmountRemainder: remainder,
   AmountShare: share,
   ApprovalDecision: decideApprovalSchema,
+  ClockAdvance: advanceClockSchema,
   Currency: currency,
   Metadata: metadata,
   NewAccount: createAccountSchema,

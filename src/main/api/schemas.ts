@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import { ACCOUNT_FORM, ACCOUNT_STATUSES, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
 import { HOLD_STATES } from '../../domain/hold.ts';
-import { LEDGER_NAME_FORM } from '../../domain/ledger.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { wordsOf } from '../../domain/name-words.ts';
 import type { MetadataFilter } from '../../db/queries/metadata.ts';
@@ -295,13 +294,6 @@ export const listAccountsSchema = z.strictObject({
   order: alphabetical,
   limit,
   after,
-});
-
-export const createLedgerSchema = z.strictObject({
-  name: z
-    .string({ error: mustBe('a lower-case letter or digit, then at most 62 of a-z 0-9 _ -') })
-    .regex(LEDGER_NAME_FORM)
-    .describe('1 to 63 of a-z 0-9 _ -, the first a letter or digit.'),
 });
 
 export const readAccountSchema = z.strictObject({

@@ -13,6 +13,7 @@ import type { Transfer } from '../../db/queries/transfers.ts';
 import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
 import { typeOfChange, typeOfTransfer } from '../../domain/event.ts';
 import { HOLD_STATES, remainingOf } from '../../domain/hold.ts';
+import { CLOCKS } from '../../domain/ledger.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { FAILURE_CODES } from '../../domain/transfer.ts';
 import { conversionView, eventType, instant, minorUnits, renderConversion, transferKind } from '../../render/json.ts';
@@ -26,10 +27,17 @@ const metadata = z.record(z.string(), z.string());
 const failureCode = z.enum(FAILURE_CODES);
 const cursor = z.string().nullable().describe('Send it as `after` for the next page; null at the end.');
 
-const ledgerView = z.object({ object: z.literal('ledger'), name: z.string(), created_at: instant });
+const ledgerView = z.object({
+  object: z.literal('ledger'),
+  name: z.string(),
+  created_at: instant,
+  clock: z.enum(CLOCKS).describe('manual: the ledger has a test clock, which a caller advances.'),
+  now: instant.nullable().describe('The time of the test clock; null for the real clock.'),
+});
 
 export function renderLedger(ledger: LedgerRecord): z.input<typeof ledgerView> {
-  return { object: 'ledger', name: ledger.name, created_at: ledger.createdAt };
+  const { name, createdAt, clock } = ledger;
+  return { object: 'ledger', name, created_at: createdAt, clock: clock === null ? 'real' : 'manual', now: clock };
 }
 
 const accountView = z.object({

@@ -127,7 +127,7 @@ export const REQUEST_RULES: readonly Rule[] = [
       left join named on named.ledger_id = k.ledger_id and named.id = k.transfer_id
       left join (select distinct ledger_id, account_number from accounts) as a
         on a.ledger_id = k.ledger_id and a.account_number = k.account_number
-      where num_nonnulls(k.transfer_id, k.account_number) = 0
+      where num_nonnulls(k.transfer_id, k.account_number, k.clock) = 0
         or k.transfer_id is not null and named.id is null
         or k.account_number is not null and a.account_number is null`,
   },

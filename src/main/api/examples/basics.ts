@@ -26,6 +26,21 @@ const LEDGERS: readonly Example[] = [
   { operationId: 'createLedger', name: 'shop', body: { name: 'shop' }, status: 201, answer: ledger('shop') },
   { operationId: 'listLedgers', name: 'all', status: 200, answer: list([ledger('main'), ledger('shop')]) },
   { operationId: 'getLedger', name: 'shop', parameters: { ledger: 'shop' }, status: 200, answer: ledger('shop') },
+  {
+    operationId: 'createLedger',
+    name: 'with a test clock',
+    body: { name: 'sandbox', clock: 'manual', now: '2026-01-15T10:00:00Z' },
+    status: 201,
+    answer: ledger('sandbox', { clock: 'manual', now: '2026-01-15T10:00:00Z' }),
+  },
+  {
+    operationId: 'advanceClock',
+    name: 'by 31 days',
+    ledger: 'sandbox',
+    body: { now: '2026-02-15T10:00:00Z' },
+    status: 200,
+    answer: ledger('sandbox', { clock: 'manual', now: '2026-02-15T10:00:00Z' }),
+  },
 ];
 
 const ACCOUNTS: readonly Example[] = [

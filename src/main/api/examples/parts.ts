@@ -11,6 +11,8 @@ export type Example = {
   /** The parameters of its path and of its query. */
   readonly parameters?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
+  /** The ledger of its path, unless that is main. */
+  readonly ledger?: string;
   readonly body?: object;
   readonly status: number;
   /** None: the answer has no body, or one that is not JSON. */
@@ -30,7 +32,14 @@ export const WAIT = { headers: { Prefer: 'wait=5' } };
 export const id = (number: number): string => `01935d1c-8f2b-7c3a-9a41-${String(number).padStart(12, '0')}`;
 export const [RENT, LUNCH, GROUP, HOLD, FUNDING] = [id(1), id(2), id(4), id(7), id(13)];
 
-export const ledger = (name: string): View<'Ledger'> => ({ object: 'ledger', name, created_at: AT });
+export const ledger = (name: string, more: Partial<View<'Ledger'>> = {}): View<'Ledger'> => ({
+  object: 'ledger',
+  name,
+  created_at: AT,
+  clock: 'real',
+  now: null,
+  ...more,
+});
 
 export const account = (number: string, name: string, more: Partial<View<'Account'>> = {}): View<'Account'> => ({
   object: 'account',

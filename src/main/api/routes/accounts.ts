@@ -163,7 +163,7 @@ function routesOfHistory(services: Services): Route[] {
       query: balanceSchema,
       body: NO_BODY,
       answers: { 200: 'Balance' },
-      problems: ['account_not_found', 'instant_not_closed'],
+      problems: ['account_not_found', 'instant_not_closed', 'clock_is_earlier'],
       async handle({ ledger, parameters, query, caller }) {
         // Outside the queue for connections, because it may wait for a second.
         if (query.at !== undefined) await awaitClosed(services.engine.pool, ledger, query.at);

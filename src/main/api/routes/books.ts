@@ -6,6 +6,7 @@ import { accountEndingRoutes } from './account-endings.ts';
 import { accountRoutes } from './accounts.ts';
 import { approvalRoutes } from './approvals.ts';
 import { auditLogRoutes } from './audit-log.ts';
+import { clockRoutes } from './clock.ts';
 import { eventRoutes } from './events.ts';
 import { holdRoutes } from './holds.ts';
 import { ledgerRoutes } from './ledgers.ts';
@@ -16,13 +17,15 @@ import { webhookRoutes } from './webhooks.ts';
 export function bookRoutes(parts: {
   services: Services;
   ledgers: LedgerRegistry;
+  expireHolds: () => void;
   statements: Parameters<typeof statementRoutes>[0];
   events: Parameters<typeof eventRoutes>[0];
   webhooks: Parameters<typeof webhookRoutes>[0];
 }): Route[] {
-  const { services, ledgers, statements, events, webhooks } = parts;
+  const { services, ledgers, expireHolds, statements, events, webhooks } = parts;
   return [
     ...ledgerRoutes({ ...services, ledgers }),
+    ...clockRoutes({ ...services, expireHolds }),
     ...accountRoutes(services),
     ...accountEndingRoutes(services),
     ...transferRoutes(services),

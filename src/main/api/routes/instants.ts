@@ -11,13 +11,19 @@ const ASK_AGAIN_MS = 25;
 
 /**
  * Resolves when the ledger can settle no more transfers at or before this instant. Throws instant_not_closed if that
- * takes too long.
+ * takes too long, and clock_is_earlier if it needs an advance of a test clock.
  */
 export async function awaitClosed(pool: ConnectionPool, ledger: Ledger, instant: string): Promise<void> {
   const deadline = performance.now() + WAIT_MS;
   for (;;) {
     const { closed, secondsLeft } = await closeInstant(pool, ledger, instant);
     if (closed) return;
+    if (secondsLeft === null) {
+      throw new Problem(
+        'clock_is_earlier',
+        'The test clock of the ledger is not past the instant: advance it, or leave out `at`.',
+      );
+    }
     if (performance.now() + Math.max(0, secondsLeft) * 1000 > deadline) {
       throw new Problem(
         'instant_not_closed',

@@ -3,13 +3,15 @@ import type { z } from 'zod';
 import { recordAdministration } from '../../../db/ledger/administration.ts';
 import { createLedger, type LedgerRecord, listLedgers, loadLedgerRecord } from '../../../db/ledger/ledgers.ts';
 import { withTransaction } from '../../../db/connection/transaction.ts';
+import { roundDown } from '../../../db/queries/instants.ts';
 import { isLedgerName } from '../../../domain/ledger.ts';
 import { ledgerNotFound, type LedgerRegistry } from '../ledgers.ts';
 import { Problem } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { listLedgersSchema } from '../list-parameters.ts';
-import { createLedgerSchema, NO_PARAMETERS } from '../schemas.ts';
+import { createLedgerSchema } from '../ledger-schemas.ts';
+import { NO_PARAMETERS } from '../schemas.ts';
 import { notAllowed } from '../permissions.ts';
 import { parseIdempotencyKey, REPLAYED } from '../submission.ts';
 import { invalidCursor, renderRows } from '../pages.ts';
@@ -91,14 +93,16 @@ async function create(
   { body, headers, caller, principal }: RequestContext<unknown, z.output<typeof createLedgerSchema>>,
 ): Promise<Answer> {
   const idempotencyKey = parseIdempotencyKey(headers);
+  const testClock = body.clock === 'manual' ? { start: body.now && roundDown(body.now) } : null;
   const created = await changes.run(
     caller,
     async (pool) =>
       await withTransaction(pool, async (connection) => {
-        const creation = await createLedger(connection, { name: body.name, idempotencyKey });
+        const creation = await createLedger(connection, { name: body.name, testClock, idempotencyKey });
         // Without keys there is no one to name.
         if (creation.result === 'created' && principal.id !== null) {
-          const act = { action: 'ledger.created', actor: principal.id, subject: body.name, details: {} } as const;
+          const { name: subject, clock } = body;
+          const act = { action: 'ledger.created', actor: principal.id, subject, details: { clock } } as const;
           await recordAdministration(connection, creation.ledger, act);
         }
         return creation;
