@@ -50,6 +50,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/clock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Advance the test clock of a ledger
+         * @description Needs the scope `ledgers:admin`.
+         *     Problems: `clock_is_real` (409), `clock_is_later` (409).
+         */
+        post: operations["advanceClock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/accounts": {
         parameters: {
             query?: never;
@@ -138,7 +159,7 @@ export interface paths {
         /**
          * The balance at an instant
          * @description Needs the scope `accounts:read`.
-         *     Problems: `account_not_found` (404), `instant_not_closed` (409).
+         *     Problems: `account_not_found` (404), `instant_not_closed` (409), `clock_is_earlier` (409).
          */
         get: operations["getBalance"];
         put?: never;
@@ -187,7 +208,7 @@ export interface paths {
         /**
          * Create a transfer, or several at once
          * @description Needs the scope `transfers:write`.
-         *     Problems: `group_too_large` (422), `amount_not_positive` (422), `amount_unresolved` (422), `same_account` (422).
+         *     Problems: `group_too_large` (422), `amount_not_positive` (422), `same_account` (422).
          */
         post: operations["createTransfer"];
         delete?: never;
@@ -405,7 +426,7 @@ export interface paths {
         /**
          * The trial balance: the balances of all accounts together, per currency
          * @description Needs the scope `statements:read`.
-         *     Problems: `instant_not_closed` (409), `query_too_slow` (503).
+         *     Problems: `instant_not_closed` (409), `clock_is_earlier` (409), `query_too_slow` (503).
          */
         get: operations["getTrialBalance"];
         put?: never;
@@ -671,6 +692,13 @@ export interface components {
              * @description RFC 3339, UTC, microseconds.
              */
             created_at: string;
+            /**
+             * @description manual: the ledger has a test clock, which a caller advances.
+             * @enum {string}
+             */
+            clock: "real" | "manual";
+            /** @description The time of the test clock; null for the real clock. */
+            now: string | null;
         };
         LedgerPage: {
             /** @constant */
@@ -753,8 +781,6 @@ export interface components {
             /** @description The hold that it captures or ends, or the transfer that it reverses. */
             parent_id: string | null;
             group_id: string | null;
-            /** @description Both transfers of a conversion have its rate; others have null. */
-            conversion: components["schemas"]["Conversion"] | null;
             description: string | null;
             metadata: components["schemas"]["Metadata"] | null;
             request_id: string;
@@ -1124,12 +1150,6 @@ export interface components {
             currency: string;
             change_number: number;
         };
-        Conversion: {
-            from_currency: string;
-            to_currency: string;
-            /** @description What one unit of from_currency costs in to_currency, in major units: a decimal number. */
-            rate: string;
-        };
         CurrencyTotals: {
             currency: string;
             /** @description Accounts that had entries, @external among them. */
@@ -1150,7 +1170,7 @@ export interface components {
             [key: string]: string;
         };
         /** @enum {string} */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -1168,8 +1188,6 @@ export interface components {
             /** @description The hold that it captures or ends, or the transfer that it reverses. */
             parent_id: string | null;
             group_id: string | null;
-            /** @description Both transfers of a conversion have its rate; others have null. */
-            conversion: components["schemas"]["Conversion"] | null;
             description: string | null;
             metadata: components["schemas"]["Metadata"] | null;
             request_id: string;
@@ -1230,30 +1248,16 @@ export interface components {
              */
             status?: "open" | "receive_only" | "frozen";
         };
-        AmountConversion: {
-            /** @description The index of the earlier member that is converted. Both must name their `currency`. */
-            of: number;
-            /** @description What one unit of its currency costs in this one, in major units. Both members keep it. */
-            rate: string;
-        };
-        AmountRemainder: {
-            /** @description The index of an earlier member, whose amount is the whole. By default the `total` of the group is. */
-            of?: number;
-        };
-        AmountShare: {
-            /** @description The index of an earlier member, whose amount is the whole. By default the `total` of the group is. */
-            of?: number;
-            /** @description Hundredths of a percent of the whole, rounded down to the minor unit. 0 by default. */
-            basis_points?: number;
-            /** @description Minor units, in addition. 0 by default. */
-            plus?: number;
-        };
         ApprovalDecision: {
             /**
              * @description A key may reject its own request. "approve" by default.
              * @enum {string}
              */
             decision?: "approve" | "reject";
+        };
+        ClockAdvance: {
+            /** @description The new time, not before the present one. */
+            now: string & (unknown & unknown);
         };
         /**
          * Format: currency_code
@@ -1289,31 +1293,9 @@ export interface components {
             metadata?: components["schemas"]["Metadata"] | null;
         };
         NewGroup: {
-            transfers: components["schemas"]["NewGroupMember"][];
+            transfers: components["schemas"]["NewTransfer"][];
             /** @description Settle all or none. false by default. */
             atomic?: boolean;
-            /** @description Minor units: the sum of all members, except those that are parts of another. The group must be atomic. */
-            total?: number;
-        };
-        NewGroupMember: {
-            /** @description An account number, or @external, through which money enters and leaves. */
-            from_account: string;
-            /** @description An account number, or @external, through which money enters and leaves. */
-            to_account: string;
-            /** @description Minor units (cents), a positive integer. */
-            amount?: number;
-            /** @description ISO 4217; if present, both accounts must have it. */
-            currency?: components["schemas"]["Currency"];
-            description?: string | null;
-            metadata?: components["schemas"]["Metadata"] | null;
-            /** @description Conditions that must be met when the transfer is settled. */
-            if?: components["schemas"]["TransferConditions"];
-            /** @description Instead of `amount`: a part of a whole. The group must be atomic. */
-            share?: components["schemas"]["AmountShare"];
-            /** @description Instead of `amount`: what the other parts leave of a whole. */
-            remainder?: components["schemas"]["AmountRemainder"];
-            /** @description Another member in the currency of this one, rounded down. An `amount` beside it is checked. */
-            conversion?: components["schemas"]["AmountConversion"];
         };
         NewHold: {
             /** @description An account number, or @external, through which money enters and leaves. */
@@ -1334,6 +1316,13 @@ export interface components {
         NewLedger: {
             /** @description 1 to 63 of a-z 0-9 _ -, the first a letter or digit. */
             name: string;
+            /**
+             * @description manual: a test clock, which stands still until a caller advances it. "real" by default.
+             * @enum {string}
+             */
+            clock?: "real" | "manual";
+            /** @description The first time of a test clock; the real time by default. */
+            now?: string & (unknown & unknown);
         };
         NewReversal: {
             /** @description Minor units; the remaining amount by default. */
@@ -1474,6 +1463,9 @@ export interface components {
          * @description `account_exists`: The account number is taken.
          *     `ledger_exists`: The name of the ledger is taken.
          *     `too_many_ledgers`: There are too many ledgers.
+         *     `clock_is_real`: The ledger has the real clock.
+         *     `clock_is_earlier`: The clock of the ledger is not past this instant.
+         *     `clock_is_later`: The clock of the ledger is past this instant.
          *     `too_many_webhooks`: There are too many webhooks.
          *     `webhook_disabled`: The webhook is disabled.
          *     `account_closed`: The account is closed.
@@ -1537,7 +1529,6 @@ export interface components {
         };
         /**
          * @description `amount_not_positive`: The amount must be positive.
-         *     `amount_unresolved`: An amount does not follow from the request.
          *     `same_account`: Source and destination are the same account.
          *     `url_not_allowed`: Webhooks cannot be sent to this URL.
          *     `immutable_field`: This field cannot be changed.
@@ -1765,6 +1756,69 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    advanceClock: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+                /** @description One key names one request, permanently. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClockAdvance"];
+            };
+        };
+        responses: {
+            /** @description OK: Ledger. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ledger"];
+                };
+            };
+            /** @description Accepted: Ledger. */
+            202: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ledger"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
             500: components["responses"]["InternalServerError"];

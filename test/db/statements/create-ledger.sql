@@ -1,13 +1,16 @@
 select pg_advisory_xact_lock($1::bigint);
 
-select id, name, created_at, idempotency_key
+select id, name, created_at, clock, idempotency_key,
+  name = $1::text and clock_start is not distinct from case when $3::boolean then coalesce($4::timestamptz, created_at) end as is_same
 from ledgers
+join journal_head on ledger_id = id
 where name = $1::text or idempotency_key = $2::text;
 
-insert into ledgers (id, name, idempotency_key)
-select last.id + 1, $1::text, $2::text
+insert into ledgers (id, name, idempotency_key, clock_start)
+select last.id + 1, $1::text, $2::text, case when $3::boolean then coalesce($4::timestamptz, now()) end
 from (select max(id) as id from ledgers) as last
-where last.id < $3::integer
-returning id, name, created_at;
+where last.id < $5::integer
+returning id, name, created_at, clock_start as clock;
 
-insert into journal_head (ledger_id) values ($1::integer)
+insert into journal_head (ledger_id, settled_at, clock)
+values ($1::integer, coalesce($2::timestamptz, clock_timestamp()), $2::timestamptz)

@@ -1,10 +1,11 @@
-select greatest(settled_at, closed_until) > $1::timestamptz as closed,
+select coalesce(clock, greatest(settled_at, closed_until)) > $1::timestamptz as closed,
   case
-    when greatest(settled_at, closed_until) <= $1::timestamptz
+    when clock is null
+      and coalesce(clock, greatest(settled_at, closed_until)) <= $1::timestamptz
       and $1::timestamptz < clock_timestamp()
-      and greatest(settled_at, closed_until) < clock_timestamp() - interval '100 milliseconds'
+      and coalesce(clock, greatest(settled_at, closed_until)) < clock_timestamp() - interval '100 milliseconds'
     then clock_timestamp()
   end as close_at,
-  extract(epoch from $1::timestamptz - clock_timestamp())::float8 as seconds_left
+  case when clock is null then extract(epoch from $1::timestamptz - clock_timestamp())::float8 end as seconds_left
 from journal_head
 where ledger_id = $2::integer

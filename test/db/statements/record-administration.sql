@@ -9,10 +9,10 @@ with act as (
 advanced as (
   update journal_head
   set number = number + 1,
-    settled_at = greatest(statement_timestamp(), settled_at, closed_until),
+    settled_at = coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)),
     previous_hash = hash,
     hash = chain_hash(
-      hash, $2::text, number + 1, greatest(statement_timestamp(), settled_at, closed_until), 0, 1, (select digest from act)
+      hash, $2::text, number + 1, coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)), 0, 1, (select digest from act)
     )
   where ledger_id = $1::integer
   returning number, settled_at, previous_hash, hash

@@ -21,10 +21,10 @@ with sealed as (
 advanced as (
   update journal_head
   set number = number + 1,
-    settled_at = greatest(statement_timestamp(), settled_at, closed_until),
+    settled_at = coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)),
     previous_hash = hash,
     hash = chain_hash(
-      hash, $4::text, number + 1, greatest(statement_timestamp(), settled_at, closed_until), 0, 1, (select digest from change)
+      hash, $4::text, number + 1, coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)), 0, 1, (select digest from change)
     )
   where ledger_id = $3::integer
   returning number, settled_at, previous_hash, hash

@@ -6,10 +6,10 @@ with taken as (
 advanced as (
   update journal_head
   set number = number + 1,
-    settled_at = greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until),
+    settled_at = coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until)),
     previous_hash = hash,
     hash = chain_hash(
-      hash, $2::text, number + 1, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until), $4::integer, $5::integer, $6::bytea
+      hash, $2::text, number + 1, coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until)), $4::integer, $5::integer, $6::bytea
     )
   where ledger_id = $1::integer and (select count(*) from taken) >= 0
   returning number, settled_at, previous_hash, hash

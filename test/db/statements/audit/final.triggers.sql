@@ -1,13 +1,17 @@
 -- all ledgers
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
-from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34), ('audit_log', 'audit_log_append_only', 27), ('audit_log', 'audit_log_not_truncated', 34)) as known (name, trigger, type)
+from (values ('transfers', 'transfers_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('transfers', 'transfers_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('entries', 'entries_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('entries', 'entries_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('journal', 'journal_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('journal', 'journal_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('account_changes', 'account_changes_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('account_changes', 'account_changes_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('idempotency_keys', 'idempotency_keys_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('idempotency_keys', 'idempotency_keys_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('audit_log', 'audit_log_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('audit_log', 'audit_log_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('journal_head', 'journal_head_clock_kept', 17, 'clock', 'begin if old.clock is null or new.clock is null or new.clock < old.clock then raise exception ''the clock of ledger % is neither given, nor taken, nor set back'', old.ledger_id using errcode = ''restrict_violation''; end if; return null; end;')) as known (name, trigger, type, columns, body)
   left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
   left join pg_proc as refusal on refusal.oid = rule.tgfoid
 cross join lateral (
   values ('trigger that refuses changes', (rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
-      and cardinality(rule.tgattr::int2[]) = 0
-      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true, ('there, enabled, on every change')::text, (known.trigger || case
+      and known.columns = (
+        select coalesce(string_agg(attname, ' '), '')
+        from pg_attribute
+        where attrelid = rule.tgrelid and attnum = any(rule.tgattr::int2[])
+      )
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = known.body) is true, ('there, enabled, on every change')::text, (known.trigger || case
       when rule.oid is null then ' is missing'
       when rule.tgenabled not in ('O', 'A') then ' is disabled'
       else ' does something else'
@@ -15,21 +19,29 @@ cross join lateral (
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
-      and cardinality(rule.tgattr::int2[]) = 0
-      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true) is not true
+      and known.columns = (
+        select coalesce(string_agg(attname, ' '), '')
+        from pg_attribute
+        where attrelid = rule.tgrelid and attnum = any(rule.tgattr::int2[])
+      )
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = known.body) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 
 -- one ledger, after a row of its journal
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
-from (values ('transfers', 'transfers_append_only', 27), ('transfers', 'transfers_not_truncated', 34), ('entries', 'entries_append_only', 27), ('entries', 'entries_not_truncated', 34), ('journal', 'journal_append_only', 27), ('journal', 'journal_not_truncated', 34), ('account_changes', 'account_changes_append_only', 27), ('account_changes', 'account_changes_not_truncated', 34), ('idempotency_keys', 'idempotency_keys_append_only', 27), ('idempotency_keys', 'idempotency_keys_not_truncated', 34), ('audit_log', 'audit_log_append_only', 27), ('audit_log', 'audit_log_not_truncated', 34)) as known (name, trigger, type)
+from (values ('transfers', 'transfers_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('transfers', 'transfers_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('entries', 'entries_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('entries', 'entries_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('journal', 'journal_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('journal', 'journal_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('account_changes', 'account_changes_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('account_changes', 'account_changes_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('idempotency_keys', 'idempotency_keys_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('idempotency_keys', 'idempotency_keys_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('audit_log', 'audit_log_append_only', 27, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('audit_log', 'audit_log_not_truncated', 34, '', 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;'), ('journal_head', 'journal_head_clock_kept', 17, 'clock', 'begin if old.clock is null or new.clock is null or new.clock < old.clock then raise exception ''the clock of ledger % is neither given, nor taken, nor set back'', old.ledger_id using errcode = ''restrict_violation''; end if; return null; end;')) as known (name, trigger, type, columns, body)
   left join pg_trigger as rule on rule.tgrelid = to_regclass(known.name) and rule.tgname = known.trigger
   left join pg_proc as refusal on refusal.oid = rule.tgfoid
 cross join lateral (
   values ('trigger that refuses changes', (rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
-      and cardinality(rule.tgattr::int2[]) = 0
-      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true, ('there, enabled, on every change')::text, (known.trigger || case
+      and known.columns = (
+        select coalesce(string_agg(attname, ' '), '')
+        from pg_attribute
+        where attrelid = rule.tgrelid and attnum = any(rule.tgattr::int2[])
+      )
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = known.body) is true, ('there, enabled, on every change')::text, (known.trigger || case
       when rule.oid is null then ' is missing'
       when rule.tgenabled not in ('O', 'A') then ' is disabled'
       else ' does something else'
@@ -37,7 +49,11 @@ cross join lateral (
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((rule.tgenabled in ('O', 'A') and rule.tgtype & 63 = known.type and rule.tgqual is null
-      and cardinality(rule.tgattr::int2[]) = 0
-      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = 'begin raise exception ''table % is append-only: % is refused'', tg_table_name, tg_op using errcode = ''restrict_violation''; end;') is true) is not true
+      and known.columns = (
+        select coalesce(string_agg(attname, ' '), '')
+        from pg_attribute
+        where attrelid = rule.tgrelid and attnum = any(rule.tgattr::int2[])
+      )
+      and btrim(regexp_replace(refusal.prosrc, '\s+', ' ', 'g')) = known.body) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what

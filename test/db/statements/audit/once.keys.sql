@@ -56,11 +56,12 @@ where ((false) is true) is not true
 select ledger_id::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
 from (select * from idempotency_keys as idempotency_keys where transfer_id is null and account_number is null) as keys
+    left join journal_head as head using (ledger_id)
 cross join lateral (
-  values ('what an idempotency key names', (false) is true, ('something')::text, ('nothing; the key is ' || key)::text)
+  values ('what an idempotency key names', (keys.clock <= head.clock) is true, ('something; a time, if the clock of the ledger was advanced to it')::text, (coalesce(keys.clock::text, 'nothing') || '; the key is ' || key)::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
-where ((false) is true) is not true
+where ((keys.clock <= head.clock) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 
