@@ -230,6 +230,19 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
   };
 }
 
+/** What the environment says about the service that a command calls. An empty value counts as not set. */
+export type ClientEnvironment = {
+  readonly url: string | undefined;
+  readonly ledger: string | undefined;
+  readonly key: string | undefined;
+};
+
+/** Only from the environment: `.env` belongs to the service, which needs no key of its callers. */
+export function readClientEnvironment(): ClientEnvironment {
+  const read = (name: string) => process.env[name] || undefined;
+  return { url: read('GOPHERPAY_URL'), ledger: read('GOPHERPAY_LEDGER'), key: read('GOPHERPAY_KEY') };
+}
+
 /** The settings of this process, from its environment and from `.env`; the environment takes precedence. */
 export function readConfig(): Config {
   return parseConfig({ ...readEnvFile(SETTING_NAMES, SECRETS), ...process.env });

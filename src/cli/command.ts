@@ -63,7 +63,7 @@ export function parseArguments<Shape extends z.ZodRawShape>(
   throw new CommandError(EXIT.wrongUsage, `The option --${issue?.path.join('.')} is wrong: it ${issue?.message}.`);
 }
 
-function toKebab(name: string): string {
+export function toKebab(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

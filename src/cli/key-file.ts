@@ -1,18 +1,18 @@
-// The key of --key-file, for commands that are clients of a service.
+// The key with which a command calls a service.
 import { readFile } from 'node:fs/promises';
 import { toError } from '../db/connection/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
-/**
- * The key in a file, without the end of its line; null: no file is named. A key in an argument would be shown in the list
- * of processes.
- */
-export async function readKey(path: string | undefined): Promise<string | null> {
-  if (path === undefined) return null;
+/** The key in the file of --key-file, without the end of its line. */
+export async function readKey(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new CommandError(EXIT.wrongUsage, `The file of --key-file cannot be read: ${toError(error).message}.`);
   });
-  const key = text.trimEnd();
+  return checkKey(text.trimEnd(), `${path} is not a key: --key-file names a file with one key, in one line.`);
+}
+
+/** Refuses a text that no header may have. The text is not shown: it may be another secret. */
+export function checkKey(key: string, complaint: string): string {
   if (/^[\x21-\x7e]+$/.test(key)) return key;
-  throw new CommandError(EXIT.wrongUsage, `${path} is not a key: --key-file names a file with one key, in one line.`);
+  throw new CommandError(EXIT.wrongUsage, complaint);
 }

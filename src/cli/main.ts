@@ -22,6 +22,12 @@ const COMMANDS: SubCommandsDef = {
   keys: async () => (await import('./keys.ts')).keys,
   'audit-log': async () => (await import('./audit-log.ts')).auditLog,
   'approval-rule': async () => (await import('./approval-rule.ts')).approvalRule,
+  accounts: async () => (await import('./remote/resources.ts')).accounts,
+  transfers: async () => (await import('./remote/resources.ts')).transfers,
+  holds: async () => (await import('./remote/resources.ts')).holds,
+  ledgers: async () => (await import('./remote/resources.ts')).ledgers,
+  events: async () => (await import('./remote/events.ts')).events,
+  status: async () => (await import('./remote/status.ts')).status,
   listen: async () => (await import('./listen.ts')).listen,
   load: async () => (await import('./load/load.ts')).load,
 };
@@ -67,7 +73,10 @@ async function findCommand(words: readonly string[], parent: CommandDef = gopher
   const commands = (await resolve(parent.subCommands)) ?? {};
   const command = Object.hasOwn(commands, name) ? await resolve(commands[name]) : undefined;
   if (command?.subCommands === undefined) return { command, parent, rest: command ? rest : words };
-  return await findCommand(rest, command);
+  // citty shows the name of the parent before that of the command.
+  const meta = await resolve(command.meta);
+  const named = { ...command, meta: { ...meta, name: `${(await resolve(parent.meta))?.name} ${name}` } };
+  return await findCommand(rest, named);
 }
 
 function isFunction<Value>(value: Value | (() => Value)): value is () => Value {
@@ -78,9 +87,9 @@ async function resolve<Value>(value: Value | Promise<Value> | (() => Value | Pro
   return isFunction(value) ? await value() : await value;
 }
 
-/** citty colors its usage for every reader; here only terminals get colors. */
+/** citty colors its usage for every reader; here only terminals get colors. It fills its lines with spaces. */
 function forStream(stream: NodeJS.WriteStream, text: string): string {
-  return `${stream.isTTY ? text : stripVTControlCharacters(text)}\n`;
+  return `${(stream.isTTY ? text : stripVTControlCharacters(text)).replaceAll(/ +$/gm, '')}\n`;
 }
 
 // A report of Node, such as of a crash, would have the environment, and with it the password of the database.

@@ -26,6 +26,12 @@ export function renderDecimal(amount: bigint, currency: string): string {
   return `${amount < 0n ? '-' : ''}${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
 
+/** The minor units of an amount that is written as `renderDecimal` writes it; null if it has other decimals. */
+export function parseDecimal(text: string, currency: string): bigint | null {
+  const [, whole, decimals = ''] = /^(\d+)(?:\.(\d+))?$/.exec(text) ?? [];
+  return whole !== undefined && decimals.length === minorDigitsOf(currency) ? BigInt(whole + decimals) : null;
+}
+
 /** Renders an amount of minor units for people, without its currency: −123456 US cents are "−1,234.56". */
 export function renderMoney(amount: bigint, currency: string): string {
   const digits = minorDigitsOf(currency);

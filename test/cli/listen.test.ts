@@ -64,8 +64,8 @@ test('listen: a service out of reach, a wrong option and a refused filter end it
     [[`--url=${service.url}`, to, '--secret=x'], 2, /--secret/],
     [[`--url=${service.url}`, to, '--secret-file=/nosuch'], 2, /--secret-file cannot be read/],
     [[`--url=${service.url}`, to, `--secret-file=${import.meta.filename}`], 2, /is not a secret/],
-    [[`--url=${service.url}`, to, '--types=nonsense'], 1, /refuses to show its events/],
-    [[`--url=${service.url}`, to, '--ledger=nosuch'], 1, /no ledger/],
+    [[`--url=${service.url}`, to, '--types=nonsense'], 2, /invalid_request/],
+    [[`--url=${service.url}`, to, '--ledger=nosuch'], 2, /no ledger nosuch/],
   ];
   for (const [args, code, sentence] of cases) {
     const program = await startProgram(t, { args: ['listen', ...args] });

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { EXTERNAL } from '../../domain/account.ts';
 import { CommandError, EXIT } from '../command.ts';
 import { Connections } from '../../load/connections.ts';
-import { headersOf, serviceAway, type Target } from './target.ts';
+import { headersOf, outOfReach, type Service } from '../remote/connection.ts';
 
 const AT_ONCE = 64;
 const RETRY_MS = 50;
@@ -24,10 +24,10 @@ export class TestAccounts {
   /** Accounts that were requested, whether or not the answer arrived. */
   #asked = 0;
 
-  constructor(target: Target, prefix: string) {
-    this.#url = target.url;
+  constructor(service: Service, prefix: string) {
+    this.#url = service.url;
     this.#prefix = prefix;
-    this.#connections = new Connections({ ...target, headers: headersOf(target) }, AT_ONCE);
+    this.#connections = new Connections({ ...service, headers: headersOf(service) }, AT_ONCE);
   }
 
   /** Opens `count` accounts with the balances that `fundOf` returns, until `signal` is aborted. */
@@ -45,10 +45,10 @@ export class TestAccounts {
     const body = JSON.stringify({ account_number: this.#numberOf(index), name: 'Load test', balance });
     for (;;) {
       const [status, text] = await this.#connections.post('/accounts', {}, body).catch((error: unknown) => {
-        throw serviceAway(this.#url, error);
+        throw outOfReach(this.#url, error);
       });
       if (status === 201) return;
-      if (status === 503) throw serviceAway(this.#url, `it answers 503: ${text}`);
+      if (status === 503) throw outOfReach(this.#url, `it answers 503: ${text}`);
       if (status !== 429) throw new CommandError(EXIT.failed, `An account could not be opened: ${text}`);
       if (signal.aborted) return;
       await sleep(RETRY_MS);

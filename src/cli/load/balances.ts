@@ -1,7 +1,8 @@
 // Reads the trial balance of a ledger over HTTP, before and after a load test.
 import { z } from 'zod';
 import { CommandError, EXIT, unknownLedger } from '../command.ts';
-import { call, callLedger, type Target } from './target.ts';
+import type { Service } from '../remote/connection.ts';
+import { callGlobal, callLedger } from './target.ts';
 
 const problem = z.object({ code: z.string() });
 const ledgers = z.object({ items: z.array(z.object({ name: z.string() })) });
@@ -13,11 +14,11 @@ const balances = z.object({
 /** The end of the journal, and the currencies whose balances do not sum to zero. */
 export type Balances = { readonly journalNumber: number; readonly unbalanced: readonly string[] };
 
-export async function readBalances(target: Target): Promise<Balances> {
-  const { url, ledger } = target;
-  const answer = await callLedger(target, 'GET', '/balances');
+export async function readBalances(service: Service): Promise<Balances> {
+  const { url, ledger } = service;
+  const answer = await callLedger(service, 'GET', '/balances');
   if (problem.safeParse(answer).data?.code === 'ledger_not_found') {
-    const { items } = ledgers.parse(await call(target, 'GET', '/ledgers?limit=11'));
+    const { items } = ledgers.parse(await callGlobal(service, 'GET', '/ledgers?limit=11'));
     throw unknownLedger(
       ledger,
       items.map(({ name }) => name),

@@ -5,7 +5,7 @@ import { defineCommand } from 'citty';
 import { toError } from '../../db/connection/errors.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from '../command.ts';
 import { writeStandardOutput } from '../file.ts';
-import { readKey } from '../key-file.ts';
+import { CONNECTION_ARGUMENTS, serviceOf } from '../remote/options.ts';
 import type { Swept } from './accounts.ts';
 import { readBalances } from './balances.ts';
 import { type LoadOptions, OPTIONS } from './options.ts';
@@ -22,13 +22,7 @@ export const load = defineCommand({
     description: 'Put a running service under load, and show what it accepts, refuses and settles.',
   },
   args: {
-    url: { type: 'string', description: 'The service (http://127.0.0.1:8080)' },
-    ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
-    'key-file': {
-      type: 'string',
-      description: 'A file with the key to use, if the service has keys',
-      valueHint: 'FILE',
-    },
+    ...CONNECTION_ARGUMENTS,
     yes: { type: 'boolean', description: 'Do not ask before money is moved; needed where there is no terminal' },
     connections: { type: 'string', description: 'Connections (64)' },
     rate: { type: 'string', description: 'Open loop: requests per second, on schedule. Closed loop by default' },
@@ -47,18 +41,21 @@ export const load = defineCommand({
     },
   },
   async run({ args }) {
-    const options = parseArguments(OPTIONS, args);
+    const { key, ...parsed } = parseArguments(OPTIONS, args);
+    const service = await serviceOf({ ...parsed, key });
+    // Without the key: the result has the options.
+    const options = { ...parsed, url: service.url, ledger: service.ledger };
+    refuseOtherUrl(service.url);
     if (!options.yes && !(process.stdin.isTTY && process.stderr.isTTY)) {
       const why = `It opens accounts in the books of ${options.url} and moves money between them.`;
       throw new CommandError(EXIT.wrongUsage, `A load test needs --yes where it cannot ask. ${why}`);
     }
     await interruptible(async (signal) => {
-      const target = { ...options, key: await readKey(options['key-file']) };
       // Before the question: there is nothing to confirm if the service is unreachable.
-      await readBalances(target);
+      await readBalances(service);
       if (!options.yes) await confirm(options, signal);
-      const { prefix, summary, swept } = await runTest(options, target, signal);
-      const books = await readBalances(target).catch((error: unknown) => toError(error));
+      const { prefix, summary, swept } = await runTest(options, service, signal);
+      const books = await readBalances(service).catch((error: unknown) => toError(error));
       const unbalanced = books instanceof Error ? null : books.unbalanced;
       if (summary) {
         const { seed } = options;
@@ -71,6 +68,16 @@ export const load = defineCommand({
     });
   },
 });
+
+/** The connections of the load know no TLS and no prefix. */
+function refuseOtherUrl(url: string): void {
+  const { protocol, pathname } = new URL(url);
+  if (protocol === 'http:' && pathname === '/') return;
+  throw new CommandError(
+    EXIT.wrongUsage,
+    'The option --url is wrong: for a load test it must be an http URL without a path, such as http://127.0.0.1:8080.',
+  );
+}
 
 /** Asks on the terminal. Throws unless the answer is yes. */
 async function confirm(options: LoadOptions, signal: AbortSignal): Promise<void> {

@@ -1,9 +1,9 @@
 // The parsed options of a load test.
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
-import { MAIN_LEDGER } from '../../domain/ledger.ts';
 import { mustBe } from '../../validation.ts';
-import { ledgerName } from '../command.ts';
+import type { Service } from '../remote/connection.ts';
+import { CONNECTION_OPTIONS } from '../remote/options.ts';
 
 const number = (min: number, max: number) =>
   z.coerce
@@ -18,12 +18,7 @@ const whole = (min: number, max: number) =>
     .max(max);
 
 export const OPTIONS = {
-  url: z
-    .url({ protocol: /^http$/, error: mustBe('an http URL such as http://127.0.0.1:8080') })
-    .transform((text) => new URL(text).origin)
-    .default('http://127.0.0.1:8080'),
-  ledger: ledgerName.default(MAIN_LEDGER.name),
-  'key-file': z.string().optional(),
+  ...CONNECTION_OPTIONS,
   yes: z.boolean().default(false),
   connections: whole(1, 10_000).default(64),
   rate: number(0.1, 1_000_000).optional(),
@@ -39,4 +34,6 @@ export const OPTIONS = {
   'max-failed': whole(0, 1e9).optional(),
 };
 
-export type LoadOptions = z.output<z.ZodObject<typeof OPTIONS>>;
+/** Without the key, which is not for the result. */
+export type LoadOptions = Omit<z.output<z.ZodObject<typeof OPTIONS>>, 'key' | 'url' | 'ledger'> &
+  Pick<Service, 'url' | 'ledger'>;

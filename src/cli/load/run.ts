@@ -7,7 +7,8 @@ import { Caller, type PlannedTransfer } from '../../load/caller.ts';
 import type { LoadOptions } from './options.ts';
 import { createPicker, seeded, sharesOf } from '../../load/random.ts';
 import { renderLine, renderSwept } from './render.ts';
-import { checkAccess, headersOf, type Target } from './target.ts';
+import { headersOf, type Service } from '../remote/connection.ts';
+import { checkAccess } from './target.ts';
 import { closedLoop, openLoop } from '../../load/schedule.ts';
 import { type Summary, Tally } from '../../load/tally.ts';
 
@@ -22,16 +23,16 @@ const SPARE_TRANSFERS = 10;
 export type RunResult = { readonly prefix: string; readonly summary: Summary | null; readonly swept: Swept };
 
 /** Opens accounts of its own, puts them under load, and returns the money, also after a failure or when `signal` is aborted. */
-export async function runTest(options: LoadOptions, target: Target, signal: AbortSignal): Promise<RunResult> {
+export async function runTest(options: LoadOptions, service: Service, signal: AbortSignal): Promise<RunResult> {
   const prefix = `LOAD-${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
-  if (target.key !== null) await checkAccess(target, prefix);
+  if (service.key !== null) await checkAccess(service, prefix);
   process.stderr.write(`seed ${options.seed}\nopening ${options.accounts} accounts, ${prefix}-0 and so on\n`);
-  const accounts = new TestAccounts(target, prefix);
+  const accounts = new TestAccounts(service, prefix);
   let summary: Summary | null = null;
   let swept: Swept;
   try {
     await accounts.open(options.accounts, fundsFor(options), signal);
-    if (!signal.aborted) summary = await runLoad(options, target, prefix, signal);
+    if (!signal.aborted) summary = await runLoad(options, service, prefix, signal);
   } finally {
     process.stderr.write('moving the money back to @external\n');
     swept = await accounts.sweep();
@@ -48,15 +49,15 @@ function fundsFor({ accounts, bulk, duration, rate, skew }: LoadOptions): (index
 }
 
 /** Puts the accounts under load until the time is over or `signal` is aborted. */
-async function runLoad(options: LoadOptions, target: Target, prefix: string, signal: AbortSignal): Promise<Summary> {
+async function runLoad(options: LoadOptions, service: Service, prefix: string, signal: AbortSignal): Promise<Summary> {
   const tally = new Tally();
-  const caller = new Caller({ ...options, headers: headersOf(target), prefix, tally });
+  const caller = new Caller({ ...options, headers: headersOf(service), prefix, tally });
   const random = seeded(options.seed);
   const pick = createPicker(options.accounts, options.skew, random);
   const nextTransfers = () => Array.from({ length: options.bulk }, () => nextTransfer(pick, random, options.accounts));
   const ended = new AbortController();
   // The run follows the feed from before the first transfer on, so that it misses no final transfer.
-  const following = caller.follow((await readBalances(target)).journalNumber, ended.signal);
+  const following = caller.follow((await readBalances(service)).journalNumber, ended.signal);
   const ticker = setInterval(() => process.stderr.write(renderLine(tally, caller.unsettled)), 1000);
   try {
     const endsAt = performance.now() + options.duration * 1000;
