@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { DatabaseSettings, DatabaseTimeouts } from './db/connection/connect.ts';
 import { readEnvFile, refuseMisspelled } from './env-file.ts';
 import { readSecrets } from './secret-file.ts';
-import { environment, namesOf } from './settings.ts';
+import { describeSettings, environment, namesOf } from './settings.ts';
 
 /** The names of all settings. */
 export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
@@ -228,6 +228,20 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     orphanedAfterMs: values.ORPHANED_AFTER_MS,
     logLevel: values.LOG_LEVEL,
   };
+}
+
+/** The settings of this process that differ from their defaults, as they were given. A secret is not shown. */
+export function readChangedSettings(): Record<string, string> {
+  return changedSettings({ ...readEnvFile(SETTING_NAMES, SECRETS), ...process.env });
+}
+
+export function changedSettings(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const changed = describeSettings().flatMap(({ name, fallback }) => {
+    const value = env[name] ?? '';
+    if (value === '' || value === fallback) return [];
+    return [[name, SECRETS.includes(name) ? '(secret)' : value]];
+  });
+  return Object.fromEntries(changed);
 }
 
 /** What the environment says about the service that a command calls. An empty value counts as not set. */

@@ -12,8 +12,15 @@ export type ServiceLogger = Logger & { readonly request: (line: RequestLine) => 
 /** How long the exit of the process may wait for a stalled log. */
 const FLUSH_TIMEOUT_MS = 1000;
 
-/** Creates a logger. `flush` writes the lines in memory; it takes a second at most, even if the reader stalls. */
-export async function createLogger(level: LogLevel): Promise<{ logger: ServiceLogger; flush: () => Promise<void> }> {
+export type Log = {
+  readonly logger: ServiceLogger;
+  /** Writes a text that is no log line; null if there is no terminal. */
+  readonly print: ((text: string) => void) | null;
+  /** Writes the lines in memory; it takes a second at most, even if the reader stalls. */
+  readonly flush: () => Promise<void>;
+};
+
+export async function createLogger(level: LogLevel): Promise<Log> {
   const destination = new LogDestination(2, (lines) => logger.warn({ lines }, 'log lines dropped'));
   const isTerminal = process.stderr.isTTY;
   const stream = isTerminal ? await prettyStream(destination) : destination;
@@ -28,12 +35,16 @@ export async function createLogger(level: LogLevel): Promise<{ logger: ServiceLo
   const request = (line: RequestLine): void => {
     if (logger.isLevelEnabled('info')) stream.write(renderRequest(line, timestamp()));
   };
-  return { logger: Object.assign(logger, { request }), flush: async () => await destination.flush(FLUSH_TIMEOUT_MS) };
+  return {
+    logger: Object.assign(logger, { request }),
+    print: isTerminal ? (text) => destination.write(text) : null,
+    flush: async () => await destination.flush(FLUSH_TIMEOUT_MS),
+  };
 }
 
 async function prettyStream(destination: LogDestination): Promise<DestinationStream> {
   const { prettyFactory } = await import('pino-pretty');
-  const render = prettyFactory({ colorize: true, ignore: 'pid,hostname' });
+  const render = prettyFactory({ colorize: true, singleLine: true, errorLikeObjectKeys: [] });
   return { write: (line) => destination.write(render(line)) };
 }
 

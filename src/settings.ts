@@ -225,3 +225,29 @@ export const environment = z.object({
     .default('info')
     .describe('the least severe log lines that are written; logs are JSON on standard error, colors on a terminal'),
 });
+
+/** A setting for people. `fallback`: its default, or an empty text. `bounds`: the values or the range. */
+export type SettingDescription = {
+  readonly name: string;
+  readonly meaning: string;
+  readonly unit: string;
+  readonly fallback: string;
+  readonly bounds: readonly string[];
+};
+
+export function describeSettings(): SettingDescription[] {
+  return Object.entries(z.toJSONSchema(environment).properties ?? {}).map(([name, schema]) => {
+    if (typeof schema === 'boolean') throw new Error(`The setting ${name} has no schema.`);
+    const { description: meaning = '', default: fallback, minimum, maximum, enum: values = [] } = schema;
+    const range = minimum === undefined ? [] : [`${minimum} to ${String(maximum)}`];
+    const isShown = typeof fallback === 'number' || typeof fallback === 'string';
+    const bounds = values.length > 0 ? values.map(String) : range;
+    return { name, meaning, unit: unitOf(name), fallback: isShown ? String(fallback) : '', bounds };
+  });
+}
+
+function unitOf(name: string): string {
+  if (name.endsWith('_MS')) return 'ms';
+  if (name.includes('BYTES')) return 'bytes';
+  return name.endsWith('_PERCENT') ? '%' : '';
+}

@@ -1,7 +1,7 @@
 // The settings: their defaults, and one sentence for each that is wrong.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseConfig, SETTING_NAMES } from '../src/config.ts';
+import { changedSettings, parseConfig, SETTING_NAMES } from '../src/config.ts';
 import { parseEnvFile } from '../src/env-file.ts';
 import { readSettingsPage, renderSettingsPage } from './support/settings-page.ts';
 
@@ -500,3 +500,16 @@ for (const { what, bytes, message } of UNREADABLE) {
     assert.throws(() => parseEnvFile(bytes, SETTING_NAMES), { message });
   });
 }
+
+test('config: settings that differ from their defaults are listed without secrets', () => {
+  const env = {
+    PORT: '8080',
+    THREADS: '3',
+    LOG_LEVEL: '',
+    DB_PASSWORD: 'Geheim',
+    DATABASE_URL_FILE: '/run/url',
+    OTHER: 'x',
+  };
+  assert.deepEqual(changedSettings(env), { DATABASE_URL_FILE: '/run/url', DB_PASSWORD: '(secret)', THREADS: '3' });
+  assert.deepEqual(changedSettings({}), {});
+});

@@ -33,7 +33,7 @@ export const checkpoint = defineCommand({
     description: 'Sign the last row of the journal of every ledger, or verify such signatures without the database.',
   },
   args: {
-    key: { type: 'string', description: 'Sign with this private key: Ed25519, PEM', valueHint: 'FILE' },
+    'private-key': { type: 'string', description: 'Sign with this private key: Ed25519, PEM', valueHint: 'FILE' },
     ledger: { type: 'string', description: 'Sign only for this ledger', valueHint: 'NAME' },
     'new-key': {
       type: 'string',
@@ -45,10 +45,10 @@ export const checkpoint = defineCommand({
   },
   async run({ args }) {
     const options = parseArguments(
-      { key: path, ledger: ledgerName.optional(), 'new-key': path, verify: path, 'public-key': path },
+      { 'private-key': path, ledger: ledgerName.optional(), 'new-key': path, verify: path, 'public-key': path },
       args,
     );
-    const { key, ledger, 'new-key': newKey, verify, 'public-key': publicKey } = options;
+    const { 'private-key': key, ledger, 'new-key': newKey, verify, 'public-key': publicKey } = options;
     const given = Object.values(options).filter((value) => value !== undefined).length;
     if (newKey !== undefined && given === 1) await makeKey(newKey);
     else if (verify !== undefined && publicKey !== undefined && given === 2) await verifyFile(verify, publicKey);
@@ -56,7 +56,7 @@ export const checkpoint = defineCommand({
     else {
       throw new CommandError(
         EXIT.wrongUsage,
-        'Give --key=FILE, with or without --ledger=NAME; or --verify=FILE and --public-key=FILE; or --new-key=FILE alone.',
+        'Give --private-key=FILE, with or without --ledger=NAME; or --verify=FILE and --public-key=FILE; or --new-key=FILE alone.',
       );
     }
   },

@@ -30,7 +30,11 @@ const COMMANDS: SubCommandsDef = {
   status: async () => (await import('./remote/status.ts')).status,
   listen: async () => (await import('./listen.ts')).listen,
   load: async () => (await import('./load/load.ts')).load,
+  complete: async () => (await import('./complete.ts')).defineComplete(gopherpay),
 };
+
+/** Of texts in the help that are wrapped; a narrower terminal wraps them earlier. */
+const HELP_WIDTH = 100;
 
 const gopherpay = defineCommand({
   meta: { name: 'gopherpay', version: VERSION, description: 'A payment and wallet service on PostgreSQL.' },
@@ -44,9 +48,12 @@ async function main(words: readonly string[]): Promise<number> {
     return EXIT.ok;
   }
   const { command, parent, rest } = await findCommand(words);
-  if (words.includes('--help') || words.includes('-h')) {
+  // The words after -- are those of a line to complete.
+  const dashes = words.indexOf('--');
+  const ownWords = dashes === -1 ? words : words.slice(0, dashes);
+  if (ownWords.includes('--help') || ownWords.includes('-h')) {
     const usage = command ? await renderUsage(command, parent) : await renderUsage(parent);
-    await writeStandardOutput([forStream(process.stdout, usage)]);
+    await writeStandardOutput([forStream(process.stdout, `${usage}${command ? appendixOf(command) : ''}`)]);
     return EXIT.ok;
   }
   if (!command) {
@@ -57,6 +64,12 @@ async function main(words: readonly string[]): Promise<number> {
   }
   await runCommand(command, { rawArgs: [...rest] });
   return EXIT.ok;
+}
+
+/** What a command adds to its usage. */
+function appendixOf(command: CommandDef): string {
+  if (!('appendix' in command) || typeof command.appendix !== 'function') return '';
+  return `\n${String(command.appendix(Math.min(process.stdout.columns ?? HELP_WIDTH, HELP_WIDTH)))}`;
 }
 
 type Found = {

@@ -42,27 +42,29 @@ export const report = defineCommand({
   meta: {
     name: 'report',
     description:
-      "Write an account's history to a CSV file, reports/<user>.csv by default; a filter is part of its name.",
+      "Write an account's history to a CSV file, reports/<account>.csv by default; a filter is part of its name.",
   },
   args: {
-    user: { type: 'string', required: true, description: 'The account number', valueHint: 'ACC1001' },
+    account: { type: 'string', description: 'The account number (Required)', valueHint: 'ACC1001' },
+    user: { type: 'string', description: 'Another name of --account', valueHint: 'ACC1001' },
     ledger: { type: 'string', description: 'The ledger (main)', valueHint: 'main' },
     output: { type: 'string', description: 'The file to write, or - for standard output' },
-    from: { type: 'string', description: 'Only what was accepted at or after this date or instant (UTC)' },
-    to: { type: 'string', description: 'Only what was accepted before this date or instant (UTC)' },
+    since: { type: 'string', description: 'Only what was accepted at or after this date or instant (UTC)' },
+    until: { type: 'string', description: 'Only what was accepted before this date or instant (UTC)' },
     status: { type: 'string', description: 'Only pending, completed or failed transfers' },
-    currency: { type: 'string', description: 'With --user=@external: which of its accounts' },
+    currency: { type: 'string', description: 'With --account=@external: which of its accounts' },
     bom: { type: 'boolean', description: 'Write a byte order mark, by which spreadsheets recognize UTF-8' },
     decimals: { type: 'boolean', description: 'Amounts in major units (25.00) instead of minor units (2500)' },
   },
   async run({ args }) {
     const options = parseArguments(
       {
-        user: accountNumber,
+        account: accountNumber.optional(),
+        user: accountNumber.optional(),
         ledger: ledgerName.default(MAIN_LEDGER.name),
         output: z.string().min(1).optional(),
-        from: dateOrInstant,
-        to: dateOrInstant,
+        since: dateOrInstant,
+        until: dateOrInstant,
         status: z.enum(['pending', 'completed', 'failed']).optional(),
         currency: currencyCode.optional(),
         bom: z.boolean().default(false),
@@ -71,14 +73,15 @@ export const report = defineCommand({
       args,
     );
     refuseReversed(options);
+    const account = accountOf(options);
     const filter: Omit<ReportFilter, 'ledger'> = {
-      account: options.user,
+      account,
       currency: options.currency ?? null,
       status: options.status ?? null,
-      since: options.from ?? null,
-      until: options.to ?? null,
+      since: options.since ?? null,
+      until: options.until ?? null,
     };
-    const output = options.output ?? join(folderOf(options.ledger), `${options.user}${suffixOf(options)}.csv`);
+    const output = options.output ?? join(folderOf(options.ledger), `${account}${suffixOf(options)}.csv`);
     const style: CsvStyle = { byteOrderMark: options.bom, decimals: options.decimals };
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
@@ -88,7 +91,7 @@ export const report = defineCommand({
         return await withReport(database, { ...filter, ledger }, { timeouts, signal }, async (history) => {
           const currency = await history.currency();
           if (currency === undefined) {
-            throw new CommandError(EXIT.failed, `There is no account ${options.user}, and no transfer names it.`);
+            throw new CommandError(EXIT.failed, `There is no account ${account}, and no transfer names it.`);
           }
           const progress = process.stderr.isTTY ? startProgress(await history.count()) : null;
           try {
@@ -107,11 +110,19 @@ export const report = defineCommand({
   },
 });
 
-type Choice = { from?: string | undefined; to?: string | undefined; status?: string | undefined };
+type Choice = { since?: string | undefined; until?: string | undefined; status?: string | undefined };
 
-function refuseReversed({ from, to }: Choice): void {
-  if (from === undefined || to === undefined || microsecondsOf(from) <= microsecondsOf(to)) return;
-  throw new CommandError(EXIT.wrongUsage, 'The option --from is after --to, so no transfer can match: swap them.');
+function refuseReversed({ since, until }: Choice): void {
+  if (since === undefined || until === undefined || microsecondsOf(since) <= microsecondsOf(until)) return;
+  throw new CommandError(EXIT.wrongUsage, 'The option --since is after --until, so no transfer can match: swap them.');
+}
+
+/** The account of --account, or of --user. */
+function accountOf({ account, user }: { account?: string | undefined; user?: string | undefined }): string {
+  const named = account ?? user;
+  if (named === undefined) throw new CommandError(EXIT.wrongUsage, 'The option --account is missing; see --help.');
+  if (account === undefined || user === undefined) return named;
+  throw new CommandError(EXIT.wrongUsage, 'The options --account and --user have the same meaning: give one of them.');
 }
 
 /** Date.parse reads a date as UTC, as PostgreSQL does here, but only three decimals. */
@@ -125,13 +136,13 @@ function microsecondsOf(instant: string): number {
  * contains a tilde, so no other account's file has this name. Colons are removed, because some systems do not allow them in names.
  */
 function suffixOf({
-  from,
-  to,
+  since,
+  until,
   status,
   currency,
   decimals,
 }: Choice & { currency?: string | undefined; decimals: boolean }): string {
-  const parts = [currency, from && `from-${from}`, to && `to-${to}`, status, decimals && 'decimals'];
+  const parts = [currency, since && `since-${since}`, until && `until-${until}`, status, decimals && 'decimals'];
   return parts
     .filter((part) => typeof part === 'string')
     .map((part) => `~${part.replaceAll(':', '')}`)

@@ -1,20 +1,23 @@
 // gopherpay serve: runs the service until a signal stops it.
 import closeWithGrace from 'close-with-grace';
 import { defineCommand } from 'citty';
+import { announceStart } from '../banner.ts';
 import { type Config, readConfig } from '../config.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { LogDestination } from '../log-destination.ts';
 import { createLogger, type ServiceLogger } from '../logger.ts';
 import type { Service } from '../main/service.ts';
 import { CommandError, databaseAs, EXIT, namedDatabases, parseArguments } from './command.ts';
+import { renderSettings } from './settings-help.ts';
 import { onStopSignal } from './signals.ts';
 
-export const serve = defineCommand({
+const command = defineCommand({
   meta: { name: 'serve', description: 'Run the service. Settings come from the environment and from .env.' },
   async run({ args }) {
     parseArguments({}, args);
     const config = readConfig();
-    const { logger, flush } = await createLogger(config.logLevel);
+    const log = await createLogger(config.logLevel);
+    const { logger, flush } = log;
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
     // The delay, then twice the drain timeout: once for requests in flight, once for accepted transfers. Then the last heartbeat and
@@ -43,7 +46,8 @@ export const serve = defineCommand({
       grace.close();
     }, config.tls && reload);
     try {
-      const { url } = await starting;
+      const { url, database } = await starting;
+      if (!stopping.signal.aborted) announceStart(log, database);
       // Not process.stdout.write, which blocks while a terminal is paused.
       const output = new LogDestination(1, () => {});
       output.write(`gopherpay listening on ${url}\n`);
@@ -58,6 +62,9 @@ export const serve = defineCommand({
     }
   },
 });
+
+/** The help of this command has the settings, too. */
+export const serve = { ...command, appendix: renderSettings };
 
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
 async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Service> {

@@ -4,7 +4,9 @@ import type { Server } from 'node:http';
 import { Server as HttpsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
+import { placeOf } from '../db/connection/address.ts';
 import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connection/connect.ts';
+import { type BooksSummary, summarizeBooks } from '../db/queries/books.ts';
 import type { Principal } from '../domain/access.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import type { Logger, ServiceLogger } from '../logger.ts';
@@ -65,6 +67,7 @@ const LOST_POLL_MS = 100;
 
 export type Service = {
   readonly url: string;
+  readonly database: BooksSummary & { readonly host: string; readonly name: string };
   /** Refuses new requests, answers those in flight, settles accepted transfers, and ends. */
   stop(): Promise<void>;
   /** Reads the files of TLS again, for new connections. Null: the service has no TLS. */
@@ -90,6 +93,7 @@ export async function startService(
   await using stack = new AsyncDisposableStack();
   const pools = openPools(config, database, stack);
   const { pool } = pools;
+  const summary = await summarizeBooks(pool);
   const admission = new Admission(config.maxQueue, config.maxQueueBytes);
   const metrics = createMetrics(admission);
   const feed = new Feed({ pool: pools.feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
@@ -130,17 +134,16 @@ export async function startService(
   // With a listener for operators, callers cannot read metrics.
   const routes = [...books, ...operations.filter(({ pattern }) => !config.operations || pattern !== '/metrics')];
   const serverOptions = serverOptionsOf(config, { connectionLimits, metrics, logger, access, tls, life });
-  await listenForOperators(config, serverOptions, {
-    endpoints: operations.map((route) => access.doors.guard(route)),
-    stack,
-  });
-  const server = createHttpServer({ ...serverOptions, endpoints: routes.map((route) => access.doors.guard(route)) });
+  const guarded = (list: Route[]) => list.map((route) => access.doors.guard(route));
+  await listenForOperators(config, serverOptions, { endpoints: guarded(operations), stack });
+  const server = createHttpServer({ ...serverOptions, endpoints: guarded(routes) });
   const url = await listen(server, config, stack);
   if (access.isOpen()) warnOfOpenDoors(config, logger);
   webhooks.start();
   const started = stack.move();
   return {
     url,
+    database: { ...placeOf(database), ...summary },
     stop: async () => {
       const sent = webhooks.stop(config.drainTimeoutMs);
       await leave(config, { life, server, feed, running, logger });

@@ -49,7 +49,7 @@ async function run(t: TestContext, args: string[], on: { url: string } = databas
 }
 
 async function sign(t: TestContext, on: { url: string } = database, ...options: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run(t, ['checkpoint', `--key=${key}`, ...options], on);
+  const { code, stdout, stderr } = await run(t, ['checkpoint', `--private-key=${key}`, ...options], on);
   assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   return stdout;
 }
@@ -105,7 +105,7 @@ test('checkpoint: signs the head of every ledger, in order of name, an empty one
 test('checkpoint: --ledger signs one head, and an unknown ledger exits with 2', async (t) => {
   const [line, ...others] = parse(await sign(t, database, '--ledger=shop'));
   assert.deepEqual([line?.ledger, line?.['ledgers'], others], ['shop', 1, []]);
-  assert.deepEqual(await run(t, ['checkpoint', `--key=${key}`, '--ledger=none']), {
+  assert.deepEqual(await run(t, ['checkpoint', `--private-key=${key}`, '--ledger=none']), {
     code: 2,
     stdout: '',
     stderr: 'There is no ledger "none"; the ledgers are idle, main, shop.\n',
@@ -199,7 +199,7 @@ test('checkpoint: --new-key creates a key pair that only its owner reads, and re
   assert.equal(made.code, 0, made.stderr);
   assert.equal(made.stdout, await readFile(`${file}.pub`, 'utf8'));
   assert.equal((await stat(file)).mode % 0o1000, 0o600);
-  const { stdout } = await run(t, ['checkpoint', `--key=${file}`, '--ledger=main']);
+  const { stdout } = await run(t, ['checkpoint', `--private-key=${file}`, '--ledger=main']);
   assert.equal((await readVerified(await save(t, stdout), createPublicKey(made.stdout))).length, 1);
 
   const again = await run(t, ['checkpoint', `--new-key=${file}`], NOWHERE);
@@ -230,12 +230,12 @@ test('checkpoint: refuses keys of other types, open files, and wrong options wit
   const open = await write('open', await readFile(key), 0o640);
   const checkpoints = await save(t, '');
   const wrongly: { options: string[]; sentence: RegExp }[] = [
-    { options: [`--key=${rsaKey}`], sentence: /rsa is a key of type RSA: a checkpoint needs Ed25519\.\n$/ },
-    { options: [`--key=${xKey}`], sentence: /x25519 is a key of type X25519: a checkpoint needs Ed25519\.\n$/ },
-    { options: [`--key=${open}`], sentence: /open is open to other users: allow only its owner \(chmod 600 / },
-    { options: [`--key=${rsaPublic}`], sentence: /rsa\.pub is not a private key in PEM/ },
-    { options: ['--key=/nowhere'], sentence: /^\/nowhere cannot be read \(ENOENT/ },
-    { options: ['--key='], sentence: /^The option --key is wrong: it must be a file\.\n$/ },
+    { options: [`--private-key=${rsaKey}`], sentence: /rsa is a key of type RSA: a checkpoint needs Ed25519\.\n$/ },
+    { options: [`--private-key=${xKey}`], sentence: /x25519 is a key of type X25519: a checkpoint needs Ed25519\.\n$/ },
+    { options: [`--private-key=${open}`], sentence: /open is open to other users: allow only its owner \(chmod 600 / },
+    { options: [`--private-key=${rsaPublic}`], sentence: /rsa\.pub is not a private key in PEM/ },
+    { options: ['--private-key=/nowhere'], sentence: /^\/nowhere cannot be read \(ENOENT/ },
+    { options: ['--private-key='], sentence: /^The option --private-key is wrong: it must be a file\.\n$/ },
     {
       options: [`--verify=${checkpoints}`, `--public-key=${rsaPublic}`],
       sentence: /rsa\.pub is a key of type RSA: a checkpoint needs Ed25519\.\n$/,
@@ -246,11 +246,11 @@ test('checkpoint: refuses keys of other types, open files, and wrong options wit
       sentence: /ed25519\.pem is not a public key in PEM/,
     },
     { options: ['--verify=/nowhere', `--public-key=${publicKey}`], sentence: /^\/nowhere cannot be read \(ENOENT/ },
-    { options: [`--verify=${checkpoints}`], sentence: /^Give --key=FILE/ },
-    { options: [`--key=${key}`, `--new-key=${join(own, 'new')}`], sentence: /^Give --key=FILE/ },
-    { options: [`--key=${key}`, `--public-key=${publicKey}`], sentence: /^Give --key=FILE/ },
-    { options: ['--ledger=main'], sentence: /^Give --key=FILE/ },
-    { options: [], sentence: /^Give --key=FILE/ },
+    { options: [`--verify=${checkpoints}`], sentence: /^Give --private-key=FILE/ },
+    { options: [`--private-key=${key}`, `--new-key=${join(own, 'new')}`], sentence: /^Give --private-key=FILE/ },
+    { options: [`--private-key=${key}`, `--public-key=${publicKey}`], sentence: /^Give --private-key=FILE/ },
+    { options: ['--ledger=main'], sentence: /^Give --private-key=FILE/ },
+    { options: [], sentence: /^Give --private-key=FILE/ },
     { options: ['--keys=x'], sentence: /^There is no option --keys; see --help\.\n$/ },
   ];
   for (const { options, sentence } of wrongly) {
@@ -301,7 +301,7 @@ for (const { what, statement, sentence } of flaws) {
     await writeLedger(client, SHOP);
     await client.query('set session_replication_role = replica');
     await client.query(statement);
-    const { code, stdout, stderr } = await run(t, ['checkpoint', `--key=${key}`], own);
+    const { code, stdout, stderr } = await run(t, ['checkpoint', `--private-key=${key}`], own);
     assert.deepEqual({ code, stdout }, { code: 3, stdout: '' });
     assert.equal(stderr, `Nothing is signed, because the ledger shop is not whole: ${sentence} Run gopherpay audit.\n`);
   });

@@ -26,7 +26,7 @@ test('cli: help and version go to standard output, without colors if it is not a
   const [help, short, ofReport] = await Promise.all([show('--help'), show('-h'), show('report', '--help')]);
   assert.match(help, /^A payment and wallet service.*\n[^]*\bserve\b[^]*\breport\b/);
   assert.equal(short, help);
-  for (const option of ['user', 'output', 'from', 'to', 'status', 'currency']) {
+  for (const option of ['account', 'user', 'output', 'since', 'until', 'status', 'currency']) {
     assert.match(ofReport, new RegExp(`--${option}=`));
   }
   assert.equal(await show('--version'), `${version}\n`);
@@ -42,7 +42,7 @@ test('cli: a missing or unknown command shows the usage and exits with 2', async
     assert.equal(program.stdout(), '');
     assert.match(
       program.output(),
-      /USAGE gopherpay serve\|migrate\|report\|statement\|audit\|checkpoint\|[a-z|-]*load\n/,
+      /USAGE gopherpay serve\|migrate\|report\|statement\|audit\|checkpoint\|[a-z|-]*load\|complete\n/,
     );
     assert.ok(!program.output().includes('\u001b'), program.output());
   }

@@ -104,7 +104,7 @@ function linesOfAnn(): Record<'completed' | 'failed' | 'pending', string[]> {
 
 test('report: has every transfer of an account, in the order of its entries, in the default file', async (t) => {
   const folder = await makeFolder(t);
-  const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN'] });
+  const program = await startProgram(t, { database, folder, args: ['report', '--account=ANN'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   assert.equal(program.stdout(), '', 'Only data goes to standard output.');
   assert.equal(program.output(), '8 transfers written to reports/ANN.csv\n');
@@ -119,14 +119,14 @@ test('report: has every transfer of an account, in the order of its entries, in 
 });
 
 test('report: shows the other side of a transfer with its own entry', async (t) => {
-  const lines = await reportLines(t, ['--user=BOB', '--status=completed']);
+  const lines = await reportLines(t, ['--account=BOB', '--status=completed']);
   assert.deepEqual(lines, [
     line(rent, ['ANN', 'BOB', 2500, 'completed', '', 'rent-2026-01', '"Rent, ""flat 7""; café ☕"', 1, 2500, 2500]),
     line(refund, ['BOB', 'ANN', 100, 'completed', '', refund.id, "'=1+1", 2, -100, 2400]),
   ]);
 });
 
-test('report: --status, --from and --to choose transfers', async (t) => {
+test('report: --status, --since and --until choose transfers', async (t) => {
   const { completed, failed, pending } = linesOfAnn();
   const [first, second, third, fourth] = completed;
   const at = refund.created;
@@ -134,23 +134,23 @@ test('report: --status, --from and --to choose transfers', async (t) => {
     { args: ['--status=completed', '--currency=USD'], expected: completed },
     { args: ['--status=failed'], expected: failed },
     { args: ['--status=pending'], expected: pending },
-    { args: [`--from=${at}`], expected: [third, ...failed, fourth, ...pending] },
-    { args: [`--from=${at}`, `--to=${refused.created}`], expected: [third] },
+    { args: [`--since=${at}`], expected: [third, ...failed, fourth, ...pending] },
+    { args: [`--since=${at}`, `--until=${refused.created}`], expected: [third] },
     // The same instant in another time zone.
-    { args: [`--to=${inTimeZone(at, 5.5)}`], expected: [first, second] },
-    { args: [`--to=${at.slice(0, 10)}`], expected: [] },
-    { args: ['--currency=EUR', `--from=${at.slice(0, 10)}`, '--status=completed'], expected: [] },
+    { args: [`--until=${inTimeZone(at, 5.5)}`], expected: [first, second] },
+    { args: [`--until=${at.slice(0, 10)}`], expected: [] },
+    { args: ['--currency=EUR', `--since=${at.slice(0, 10)}`, '--status=completed'], expected: [] },
   ];
   await Promise.all(
     choices.map(async ({ args, expected }) => {
-      assert.deepEqual(await reportLines(t, ['--user=ANN', ...args]), expected, args.join(' '));
+      assert.deepEqual(await reportLines(t, ['--account=ANN', ...args]), expected, args.join(' '));
     }),
   );
 });
 
 test('report: --currency chooses among the accounts of @external', async (t) => {
   const columns = async (args: string[]) =>
-    (await reportLines(t, ['--user=@external', ...args])).map((text) => text.split(',').slice(1, 5).join(','));
+    (await reportLines(t, ['--account=@external', ...args])).map((text) => text.split(',').slice(1, 5).join(','));
   assert.deepEqual(await columns(['--currency=EUR']), ['@external,EVE,7,EUR']);
   assert.deepEqual(await columns(['--currency=USD']), ['@external,ANN,10000,USD']);
   assert.deepEqual(await columns([]), ['@external,ANN,10000,USD', '@external,EVE,7,EUR']);
@@ -158,7 +158,7 @@ test('report: --currency chooses among the accounts of @external', async (t) => 
 
 test('report: standard output gets the data and nothing else', async (t) => {
   const folder = await makeFolder(t);
-  const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', '--output=-'] });
+  const program = await startProgram(t, { database, folder, args: ['report', '--account=ANN', '--output=-'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   assert.match(program.stdout(), new RegExp(`^${HEADER}\n`));
   assert.equal(program.stdout().split('\n').length, 1 + 8 + 1);
@@ -172,7 +172,11 @@ test('report: --output names the file, and replaces it', async (t) => {
   await writeFile(join(folder, 'a', 'b.csv'), 'what was here before\n');
   await Promise.all(
     ['a/b.csv', 'new/folders/c.csv', join(folder, 'absolute.csv')].map(async (output) => {
-      const program = await startProgram(t, { database, folder, args: ['report', '--user=EVE', `--output=${output}`] });
+      const program = await startProgram(t, {
+        database,
+        folder,
+        args: ['report', '--account=EVE', `--output=${output}`],
+      });
       assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
       assert.equal(program.output(), `1 transfers written to ${output}\n`);
     }),
@@ -194,14 +198,14 @@ test('report: --output names the file, and replaces it', async (t) => {
 
 test('report: an account without transfers has a report with only a header', async (t) => {
   const folder = await makeFolder(t);
-  const program = await startProgram(t, { database, folder, args: ['report', '--user=IDLE'] });
+  const program = await startProgram(t, { database, folder, args: ['report', '--account=IDLE'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   assert.equal(program.output(), '0 transfers written to reports/IDLE.csv\n');
   assert.equal(await readFile(join(folder, 'reports', 'IDLE.csv'), 'utf8'), `${HEADER}\n`);
 });
 
 test('report: a number that only transfers name has a report', async (t) => {
-  const lines = await reportLines(t, ['--user=NOSUCH']);
+  const lines = await reportLines(t, ['--account=NOSUCH']);
   assert.deepEqual(lines, [
     line(astray, ['ANN', 'NOSUCH', 1, 'failed', 'destination_not_found', astray.id, "'+49 30 1234", '', '', '']),
   ]);
@@ -212,7 +216,7 @@ test('report: an unknown account is refused, and no file is created or changed',
   await writeFile(join(folder, 'former.csv'), 'what was here before\n');
   const programs = await Promise.all(
     [[], ['--output=former.csv'], ['--output=-']].map((args) =>
-      startProgram(t, { database, folder, args: ['report', '--user=UNKNOWN', ...args] }),
+      startProgram(t, { database, folder, args: ['report', '--account=UNKNOWN', ...args] }),
     ),
   );
   for (const program of programs) {
@@ -229,7 +233,11 @@ test('report: a pipe or a folder is never replaced by a file', async (t) => {
   await promisify(execFile)('mkfifo', [join(folder, 'pipe')]);
   await mkdir(join(folder, 'folder'));
   for (const output of ['pipe', 'folder']) {
-    const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', `--output=${output}`] });
+    const program = await startProgram(t, {
+      database,
+      folder,
+      args: ['report', '--account=ANN', `--output=${output}`],
+    });
     assert.deepEqual(await program.exited, { code: 1, signal: null });
     assert.equal(
       program.output(),
@@ -251,7 +259,7 @@ test('report: a symbolic link in place of the file is refused, and its target is
     [[], 'reports/ANN.csv'],
     [['--output=dangling.csv'], 'dangling.csv'],
   ] as const) {
-    const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', ...args] });
+    const program = await startProgram(t, { database, folder, args: ['report', '--account=ANN', ...args] });
     assert.deepEqual(await program.exited, { code: 1, signal: null });
     assert.equal(
       program.output(),
@@ -270,13 +278,13 @@ test('report: a filtered report, or one in another unit, does not replace the co
     { args: [], name: 'ANN.csv' },
     { args: ['--status=failed'], name: 'ANN~failed.csv' },
     {
-      args: ['--from=2026-01-31', '--to=2999-01-31T12:00:00+05:30'],
-      name: 'ANN~from-2026-01-31~to-2999-01-31T120000+0530.csv',
+      args: ['--since=2026-01-31', '--until=2999-01-31T12:00:00+05:30'],
+      name: 'ANN~since-2026-01-31~until-2999-01-31T120000+0530.csv',
     },
     { args: ['--currency=USD', '--decimals', '--bom'], name: 'ANN~USD~decimals.csv' },
   ];
   for (const { args, name } of choices) {
-    const program = await startProgram(t, { database, folder, args: ['report', '--user=ANN', ...args] });
+    const program = await startProgram(t, { database, folder, args: ['report', '--account=ANN', ...args] });
     assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
     assert.match(program.output(), new RegExp(` transfers written to reports/${RegExp.escape(name)}\n$`));
   }
@@ -285,7 +293,7 @@ test('report: a filtered report, or one in another unit, does not replace the co
 });
 
 test('report: --bom begins the file with a byte order mark', async (t) => {
-  const program = await startProgram(t, { database, args: ['report', '--user=EVE', '--bom', '--output=-'] });
+  const program = await startProgram(t, { database, args: ['report', '--account=EVE', '--bom', '--output=-'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   assert.ok(program.stdout().startsWith(`\uFEFF${HEADER}\n`), program.stdout());
 });
@@ -296,13 +304,13 @@ test('report: --decimals shows amounts in major units of their currency', async 
       const cells = text.split(',');
       return [...cells.slice(3, 5), ...cells.slice(-5, -2)].join(',');
     });
-  assert.deepEqual(await money(['--user=ANN', '--status=completed', `--to=${refused.created}`]), [
+  assert.deepEqual(await money(['--account=ANN', '--status=completed', `--until=${refused.created}`]), [
     '100.00,USD,1,100.00,100.00',
     '25.00,USD,2,-25.00,75.00',
     '1.00,USD,3,1.00,76.00',
   ]);
   // A pending transfer that names no currency is in that of the account.
-  assert.deepEqual((await money(['--user=ANN', '--status=pending'])).toSorted(), ['0.01,,,,', '0.02,,,,']);
+  assert.deepEqual((await money(['--account=ANN', '--status=pending'])).toSorted(), ['0.01,,,,', '0.02,,,,']);
 
   const books = await createDatabase(t);
   await books.query(
@@ -312,7 +320,7 @@ test('report: --decimals shows amounts in major units of their currency', async 
   );
   const program = await startProgram(t, {
     database: books,
-    args: ['report', '--user=ANN', '--output=-', '--decimals'],
+    args: ['report', '--account=ANN', '--output=-', '--decimals'],
   });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   const amounts = program.stdout().trimEnd().split('\n').slice(1);
@@ -324,35 +332,42 @@ test('report: --decimals shows amounts in major units of their currency', async 
 });
 
 const misunderstood: { args: string[]; sentence: RegExp }[] = [
-  { args: [], sentence: /^Missing required argument: --user; see --help\.$/ },
-  { args: ['--user=../../etc/passwd'], sentence: /^The option --user is wrong: it must be an account number\.$/ },
-  { args: ['--user', 'ANN', 'extra'], sentence: /^"extra" is not an argument of this command; see --help\.$/ },
-  { args: ['--user=ANN', '--outptu=x.csv'], sentence: /^There is no option --outptu; see --help\.$/ },
-  { args: ['--user=ANN', '--dry-rnu'], sentence: /^There is no option --dry-rnu; see --help\.$/ },
-  { args: ['--user=ANN', '--no-output'], sentence: /^The option --output is wrong: it must be text\.$/ },
-  { args: ['--user=ANN', '--status=done'], sentence: /--status is wrong: it must be pending, completed or failed\.$/ },
-  { args: ['--user=ANN', '--from=0000-01-31'], sentence: /^The option --from is wrong: it must be a date such as / },
+  { args: [], sentence: /^The option --account is missing; see --help\.$/ },
+  { args: ['--account=ANN', '--user=BOB'], sentence: /^The options --account and --user have the same meaning/ },
+  { args: ['--account=../../etc/passwd'], sentence: /^The option --account is wrong: it must be an account number\.$/ },
+  { args: ['--account', 'ANN', 'extra'], sentence: /^"extra" is not an argument of this command; see --help\.$/ },
+  { args: ['--account=ANN', '--outptu=x.csv'], sentence: /^There is no option --outptu; see --help\.$/ },
+  { args: ['--account=ANN', '--dry-rnu'], sentence: /^There is no option --dry-rnu; see --help\.$/ },
+  { args: ['--account=ANN', '--no-output'], sentence: /^The option --output is wrong: it must be text\.$/ },
   {
-    args: ['--user=ANN', '--to=2026-01-31T12:00:00+16:00'],
-    sentence: /^The option --to is wrong: it must be a date such as /,
+    args: ['--account=ANN', '--status=done'],
+    sentence: /--status is wrong: it must be pending, completed or failed\.$/,
   },
   {
-    args: ['--user=ANN', '--from=yesterday'],
-    sentence: /^The option --from is wrong: it must be a date such as 2026-01-31, or /,
+    args: ['--account=ANN', '--since=0000-01-31'],
+    sentence: /^The option --since is wrong: it must be a date such as /,
   },
   {
-    args: ['--user=ANN', '--from=2026-01-31T12:00:00.1234567Z'],
-    sentence: /^The option --from is wrong: it must have at most six decimals\.$/,
+    args: ['--account=ANN', '--until=2026-01-31T12:00:00+16:00'],
+    sentence: /^The option --until is wrong: it must be a date such as /,
   },
   {
-    args: ['--user=ANN', '--from=2026-02-01', '--to=2026-01-31'],
-    sentence: /^The option --from is after --to, so no transfer can match: swap them\.$/,
+    args: ['--account=ANN', '--since=yesterday'],
+    sentence: /^The option --since is wrong: it must be a date such as 2026-01-31, or /,
   },
   {
-    args: ['--user=ANN', '--from=2026-01-31T12:00:00.000002Z', '--to=2026-01-31T13:00:00.000001+01:00'],
-    sentence: /^The option --from is after --to/,
+    args: ['--account=ANN', '--since=2026-01-31T12:00:00.1234567Z'],
+    sentence: /^The option --since is wrong: it must have at most six decimals\.$/,
   },
-  { args: ['--user=ANN', '--status=done'], sentence: /^The option --status is wrong: .*pending.*completed.*failed/ },
+  {
+    args: ['--account=ANN', '--since=2026-02-01', '--until=2026-01-31'],
+    sentence: /^The option --since is after --until, so no transfer can match: swap them\.$/,
+  },
+  {
+    args: ['--account=ANN', '--since=2026-01-31T12:00:00.000002Z', '--until=2026-01-31T13:00:00.000001+01:00'],
+    sentence: /^The option --since is after --until/,
+  },
+  { args: ['--account=ANN', '--status=done'], sentence: /^The option --status is wrong: .*pending.*completed.*failed/ },
 ];
 
 test('report: unknown options and arguments exit with 2 before anything is written', async (t) => {
@@ -396,7 +411,7 @@ test('report: text is quoted if CSV requires it, and is never a spreadsheet form
      from unnest($1::uuid[], $2::text[]) as texts (id, text)`,
     [ids, cells.map(({ text }) => text)],
   );
-  const program = await startProgram(t, { database: books, args: ['report', '--user=ANN', '--output=-'] });
+  const program = await startProgram(t, { database: books, args: ['report', '--account=ANN', '--output=-'] });
   assert.deepEqual(await program.exited, { code: 0, signal: null }, program.output());
   const expected = cells.map(
     ({ cell }, index) =>
@@ -409,7 +424,7 @@ test('report: a database without tables is distinguished from an empty one', asy
   const folder = await makeFolder(t);
   const books = await createDatabase(t);
   await books.query('drop table accounts, transfers, entries, pending_transfers cascade');
-  const program = await startProgram(t, { database: books, folder, args: ['report', '--user=ANN'] });
+  const program = await startProgram(t, { database: books, folder, args: ['report', '--account=ANN'] });
   assert.deepEqual(await program.exited, { code: 1, signal: null });
   assert.equal(program.output(), 'The database has no GopherPay tables yet: start the service on it once.\n');
   assert.deepEqual(await readdir(folder), []);
@@ -435,7 +450,7 @@ test('report: an unreachable database exits with 4 and a sentence', async (t) =>
   ];
   await Promise.all(
     places.map(async ({ env, reason }) => {
-      const program = await startProgram(t, { folder, env, args: ['report', '--user=ANN'] });
+      const program = await startProgram(t, { folder, env, args: ['report', '--account=ANN'] });
       assert.deepEqual(await program.exited, { code: 4, signal: null }, program.output());
       assert.match(program.output(), /^The database is out of reach \(.*\): .*DATABASE_URL.*\.\n$/);
       assert.match(program.output(), reason);
@@ -453,7 +468,7 @@ test('report: a wrong setting exits with a sentence that names the setting', asy
   ];
   await Promise.all(
     wrong.map(async (env) => {
-      const program = await startProgram(t, { folder, env, args: ['report', '--user=ANN'] });
+      const program = await startProgram(t, { folder, env, args: ['report', '--account=ANN'] });
       assert.deepEqual(await program.exited, { code: 1, signal: null });
       assert.match(program.output(), new RegExp(`^The setting ${Object.keys(env)[0]} .*is wrong: .*\\.\n$`));
       assert.doesNotMatch(program.output(), /Geheim/);
@@ -467,7 +482,7 @@ test('report: Ctrl-C ends a report that waits for the database at once', async (
   const books = await createDatabase(t);
   const holder = await books.connect();
   await holder.query('begin; lock table transfers in access exclusive mode');
-  const program = await startProgram(t, { database: books, folder, args: ['report', '--user=ANN'] });
+  const program = await startProgram(t, { database: books, folder, args: ['report', '--account=ANN'] });
   await until(async () => (await waitingReports(books)) === 1, { what: 'the report to wait for the lock' });
   const before = performance.now();
   process.kill(program.pid, 'SIGINT');

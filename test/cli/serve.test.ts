@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { z } from 'zod';
+import { SETTING_NAMES } from '../../src/config.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { makeKey } from '../support/keys.ts';
@@ -63,6 +64,18 @@ test('serve: prints its address, keeps its books across restarts, and exits with
     assert.equal(logs().at(-1)?.['msg'], 'stopped', 'The log is written to its end.');
     assert.ok(!output().includes(password), 'The password of the database is in no output.');
   }
+  const {
+    version,
+    database: place,
+    ledgers,
+    settings: changed,
+  } = first.logs().find(({ msg }) => msg === 'started') ?? {};
+  assert.match(String(version), /^\d+\.\d+\.\d+$/);
+  assert.match(JSON.stringify(place), /^\{"host":"[^"]+","name":"test_[^"]+","server_version":"\d+\.\d+"\}$/);
+  assert.deepEqual(
+    { ledgers, changed },
+    { ledgers: 1, changed: { DATABASE_URL: '(secret)', PORT: '0', THREADS: '2' } },
+  );
   const stopping = [first, second].map(({ logs }) => logs().find(({ msg }) => msg === 'stopping')?.['signal']);
   assert.deepEqual(stopping, ['SIGINT', 'SIGTERM']);
   await checkPromises(database, { accepted: [String(accepted.body['id'])], nothingPending: true });
@@ -108,6 +121,14 @@ test('serve: accepts no arguments and no options', async (t) => {
       /^("extra" is not an argument of this command|There is no option --port); see --help\.\n$/,
     );
   }
+});
+
+test('serve: --help lists every setting with its default and its bounds', async (t) => {
+  const program = await startProgram(t, { args: ['serve', '--help'] });
+  assert.deepEqual(await program.exited, { code: 0, signal: null });
+  for (const name of SETTING_NAMES) assert.match(program.stdout(), new RegExp(`^  ${name}(=\\S+)?\\n {6}\\S`, 'm'));
+  assert.match(program.stdout(), /^ {2}THREADS=10\n {6}the most threads [^()]*\(1 to 64\)$/m);
+  assert.match(program.stdout(), /^ {2}LOG_LEVEL=info\n[^()]*\(trace, debug, [a-z, ]+\)$/m);
 });
 
 test('serve: a port in use stops the start with a sentence, and no process remains', async (t) => {

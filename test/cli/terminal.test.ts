@@ -37,7 +37,7 @@ before(async (t) => {
 });
 
 test('terminal: a report shows its progress, and the file is not affected', async (t) => {
-  const session = await openTerminal(t, 'report --user=ANN --output=ann.csv', database);
+  const session = await openTerminal(t, 'report --account=ANN --output=ann.csv', database);
   assert.deepEqual(await session.exited, 0, session.screen());
   const shown = stripVTControlCharacters(session.screen());
   assert.match(shown, new RegExp(` 100 % \\| ${ROWS} of ${ROWS} transfers \\| `));
@@ -60,7 +60,7 @@ test('terminal: help is in colors', async (t) => {
   assert.ok(session.screen().includes(CYAN), session.screen());
   assert.match(
     stripVTControlCharacters(session.screen()),
-    /USAGE gopherpay serve\|migrate\|report\|statement\|audit\|[a-z|-]*load\r\n/,
+    /USAGE gopherpay serve\|migrate\|report\|statement\|audit\|[a-z|-]*complete\r\n/,
   );
 });
 
@@ -77,9 +77,17 @@ test('terminal: the log is readable and colored to its last line, and Ctrl-C sto
   assert.deepEqual(await session.exited, 0, session.screen());
   assert.ok(session.screen().includes(GREEN), session.screen());
   const shown = stripVTControlCharacters(session.screen());
-  assert.match(shown, /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: request\r\n/m);
-  assert.match(shown, /^ +route: "\/healthz"\r\n/m);
-  assert.match(shown, /^(?:\^C)?\[.*\] INFO: stopping\r\n +signal: "SIGINT"\r\n\[.*\] INFO: stopped\r\n$/m);
+  assert.match(
+    shown,
+    /^GopherPay \d+\.\d+\.\d+\r\n {2}database {2}\S+ on \S+, PostgreSQL \d+\.\d+\r\n {2}ledgers {3}1\r\n/m,
+  );
+  assert.match(shown, /^ {2}settings {2}PORT=0 DATABASE_URL=\(secret\) THREADS=2\r\n/m);
+  assert.match(shown, /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: request \{.*"route":"\/healthz".*\}\r\n/m);
+  assert.match(shown, /^(?:\^C)?\[.*\] INFO: stopping \{"signal":"SIGINT"\}\r\n\[.*\] INFO: stopped\r\n$/m);
+  const others = shown
+    .split('\r\n')
+    .filter((line) => !/^(\^C)?\[\d\d:|^GopherPay |^ {2}\w+ {2}|^gopherpay listening/.test(line));
+  assert.deepEqual(others, [''], 'Each log record is one line.');
   assert.doesNotMatch(shown, /^\{/m, 'There is no JSON.');
 });
 
@@ -100,6 +108,19 @@ test('terminal: a load test asks before it moves money, and takes only yes for a
     assert.match(session.screen(), shown);
   }
   assert.equal((await books.query(`select from accounts where status = 'closed'`)).length, 2);
+});
+
+test('terminal: a table fits its width, and text of other people cannot control the terminal', async (t) => {
+  const books = await createDatabase(t);
+  const service = await startService(t, { database: books, env: { THREADS: '1' } });
+  const metadata = { note: 'x'.repeat(300) };
+  await request(service, 'POST', '/accounts', { account_number: 'ANN', name: 'Ann', balance: 500, metadata });
+  const list = await openTerminal(t, `transfers list --url=${service.url}`, books);
+  assert.equal(await list.exited, 0, list.screen());
+  assert.ok(list.screen().includes('\u001b[1mid\u001b[22m'), 'The head is bold.');
+  const lines = stripVTControlCharacters(list.screen()).trimEnd().split('\r\n');
+  assert.equal(lines.length, 2);
+  assert.match(String(lines[1]), /^[0-9a-f-]{36} {2}completed {2}@external {5}ANN {9}5\.00 USD$/);
 });
 
 /** Runs the command line on a terminal of its own, in an empty folder. */

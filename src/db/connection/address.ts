@@ -75,6 +75,12 @@ export function roleOf(settings: DatabaseSettings): string {
   return readAddress(settings).client.user;
 }
 
+/** Where the database is, without the user and the password. */
+export function placeOf(settings: DatabaseSettings): { readonly host: string; readonly name: string } {
+  const { host, port, database } = readAddress(settings).client;
+  return { host: host.startsWith('/') ? host : `${host}:${port}`, name: database };
+}
+
 function clientOf(config: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
   // Without a user, the user of this process, as in every other client of PostgreSQL.
   const user = config.user || userInfo().username;
