@@ -81,6 +81,7 @@ async function runExamples(t: TestContext, examples: readonly Example[]): Promis
       ...process.env,
       DATABASE_URL: database.url,
       DATABASE_OWNER_URL: database.ownerUrl,
+      GOPHERPAY_URL: service.url,
       PATH: `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH']}`,
     },
   });

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { toError } from '../db/connection/errors.ts';
 import { createSecret, recordsOf, renderMessage, signMessage, type WebhookMessage } from '../render/webhook.ts';
 import { mustBe } from '../validation.ts';
-import { interruptible, parseArguments } from './command.ts';
+import { CommandError, EXIT, interruptible, parseArguments } from './command.ts';
 import { reasonOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
 import { FILTER_ARGUMENTS, FILTER_OPTIONS, followFeed, readFeed } from './remote/feed.ts';

@@ -14,7 +14,7 @@ const CASES: { words: string[]; expected: string[] }[] = [
   { words: ['accounts', 'list', '--status', 'fr'], expected: ['frozen'] },
   { words: ['report', '--acc'], expected: ['--account'] },
   { words: ['keys', 'r'], expected: ['rotate', 'revoke'] },
-  { words: ['accounts', '--help', 'li'], expected: ['list'] },
+  { words: ['accounts', 'list', '--help'], expected: [] },
 ];
 
 test('complete: commands, options and values are completed', async (t) => {
