@@ -115,7 +115,7 @@ export interface paths {
         /**
          * Close an account; its history stays
          * @description Needs the scope `accounts:admin`.
-         *     Problems: `account_not_found` (404), `account_not_empty` (409).
+         *     Problems: `account_not_found` (404), `account_not_empty` (409), `precondition_failed` (412).
          */
         delete: operations["closeAccount"];
         options?: never;
@@ -123,7 +123,7 @@ export interface paths {
         /**
          * Change an account: anything but its balance and its currency
          * @description Needs the scope `accounts:write`.
-         *     Problems: `account_not_found` (404), `account_closed` (409), `personal_data_erased` (409), `immutable_field` (422), `overdraft_in_use` (409), `approval_required` (403).
+         *     Problems: `account_not_found` (404), `account_closed` (409), `personal_data_erased` (409), `immutable_field` (422), `overdraft_in_use` (409), `approval_required` (403), `precondition_failed` (412).
          */
         patch: operations["updateAccount"];
         trace?: never;
@@ -183,7 +183,7 @@ export interface paths {
         /**
          * Erase the personal data of an account, closed or not
          * @description Needs the scope `accounts:admin`.
-         *     Problems: `account_not_found` (404).
+         *     Problems: `account_not_found` (404), `precondition_failed` (412).
          */
         delete: operations["erasePersonalData"];
         options?: never;
@@ -208,7 +208,7 @@ export interface paths {
         /**
          * Create a transfer, or several at once
          * @description Needs the scope `transfers:write`.
-         *     Problems: `group_too_large` (422), `amount_not_positive` (422), `same_account` (422).
+         *     Problems: `group_too_large` (422), `amount_not_positive` (422), `amount_unresolved` (422), `same_account` (422).
          */
         post: operations["createTransfer"];
         delete?: never;
@@ -487,7 +487,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Webhooks, oldest first
+         * Webhooks, by default the newest first
          * @description Needs the scope `webhooks:read`.
          */
         get: operations["listWebhooks"];
@@ -495,7 +495,7 @@ export interface paths {
         /**
          * Register a URL to which the events of the ledger are sent
          * @description Needs the scope `webhooks:write`.
-         *     Problems: `url_not_allowed` (422), `too_many_webhooks` (409).
+         *     Problems: `url_not_allowed` (422), `too_many_webhooks` (409), `webhook_not_found` (404).
          */
         post: operations["createWebhook"];
         delete?: never;
@@ -564,7 +564,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The last deliveries of a webhook, newest first
+         * The last deliveries of a webhook, by default the newest first
          * @description Needs the scope `webhooks:read`.
          *     Problems: `webhook_not_found` (404).
          */
@@ -781,6 +781,8 @@ export interface components {
             /** @description The hold that it captures or ends, or the transfer that it reverses. */
             parent_id: string | null;
             group_id: string | null;
+            /** @description Both transfers of a conversion have its rate; others have null. */
+            conversion: components["schemas"]["Conversion"] | null;
             description: string | null;
             metadata: components["schemas"]["Metadata"] | null;
             request_id: string;
@@ -1064,7 +1066,7 @@ export interface components {
             next_attempt_at: string | null;
             /** @description Until then the secret before the last rotation signs too. */
             previous_secret_until: string | null;
-            /** @description Only in the answers that make one: keep it. */
+            /** @description Only in the answer to the request that made it, and in its replays until the next rotation: keep it. */
             secret?: string;
             /**
              * Format: date-time
@@ -1150,6 +1152,12 @@ export interface components {
             currency: string;
             change_number: number;
         };
+        Conversion: {
+            from_currency: string;
+            to_currency: string;
+            /** @description What one unit of from_currency costs in to_currency, in major units: a decimal number. */
+            rate: string;
+        };
         CurrencyTotals: {
             currency: string;
             /** @description Accounts that had entries, @external among them. */
@@ -1163,14 +1171,100 @@ export interface components {
         };
         /** @enum {string} */
         EventType: "transfer.completed" | "transfer.failed" | "hold.opened" | "hold.captured" | "hold.voided" | "hold.expired" | "account.opened" | "account.updated";
-        /** @enum {string} */
+        /**
+         * @description `hold_not_open`: the hold to be captured or voided has ended.
+         *     `hold_expired`: the hold to be captured has reached its expiry.
+         *     `exceeds_hold`: the capture is more than remains of the hold.
+         *     `not_reversible`: the transfer to be reversed has not completed, or is neither a transfer nor a capture.
+         *     `exceeds_original`: the reversal is more than remains to be reversed.
+         *     `source_not_found`: there is no account `from_account`.
+         *     `destination_not_found`: there is no account `to_account`.
+         *     `source_closed`: the account `from_account` is closed.
+         *     `destination_closed`: the account `to_account` is closed.
+         *     `source_frozen`: the account `from_account` may not send.
+         *     `destination_frozen`: the account `to_account` may not receive.
+         *     `currency_mismatch`: the accounts have different currencies, or not the one that was sent.
+         *     `entry_number_mismatch`: the last entry of `from_account` does not have the number that `if` names.
+         *     `insufficient_funds`: less than the amount is available on `from_account`.
+         *     `min_available_not_met`: less than `if` requires would be available on `from_account` afterwards.
+         *     `balance_out_of_bounds`: a balance would exceed ±9007199254740991.
+         *     `group_failed`: another member of the same atomic group was refused.
+         *     `cannot_be_settled`: the transfer broke settlement itself; the log names it, and an operator should look at it.
+         * @enum {string}
+         */
         FailureCode: "hold_not_open" | "hold_expired" | "exceeds_hold" | "not_reversible" | "exceeds_original" | "source_not_found" | "destination_not_found" | "source_closed" | "destination_closed" | "source_frozen" | "destination_frozen" | "currency_mismatch" | "entry_number_mismatch" | "insufficient_funds" | "min_available_not_met" | "balance_out_of_bounds" | "group_failed" | "cannot_be_settled";
         /** @description At most 50 keys, each with a text of at most 500 characters; keys and values together at most 8192 bytes of UTF-8. */
         Metadata: {
             [key: string]: string;
         };
-        /** @enum {string} */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        /**
+         * @description `malformed_json`: the body is not JSON, or not UTF-8. Next: correct the request.
+         *     `invalid_request`: a field, parameter, header or the path is missing, unknown, repeated or malformed. Next: correct what `errors` or `detail` names.
+         *     `malformed_http`: the request is not HTTP/1.1; the connection is closed. Next: look at the client or the proxy between.
+         *     `filter_too_wide`: the filters of a list have no index, so it may read the whole history. Next: add a filter that `detail` names.
+         *     `unauthorized`: the request names no valid key or token. Next: send `Authorization: Bearer gp_…` with a key that the operator made for you.
+         *     `insufficient_scope`: the key lacks the scope that `WWW-Authenticate` names. Next: have the operator make a key with this scope.
+         *     `not_allowed`: the key is for another ledger, for other accounts, or for smaller amounts; or it decides its own request. Next: use another key, or another account.
+         *     `daily_limit_reached`: the key has ordered as much as it may in one day (UTC). Next: try again tomorrow, or use another key.
+         *     `approval_required`: the amount needs the approval of a second key, and cannot wait as a part of this request. Next: send the amount in a request of its own, as `detail` says.
+         *     `foreign_origin`: a web page of another origin sent the request. Next: use the service from its own origin; behind a proxy, name its host in `ALLOWED_HOSTS`; for another site, `CORS_ORIGINS`.
+         *     `not_found`: there is no such path. Next: look at `/openapi.json`.
+         *     `account_not_found`: there is no account with this number, or not in this currency; or it is `@external`, which no caller may change. Next: check the number.
+         *     `ledger_not_found`: there is no ledger with the name in the path. Next: check the name, or create the ledger.
+         *     `transfer_not_found`: there is no transfer with this id. Next: check the id.
+         *     `hold_not_found`: there is no hold with this id, or it was refused. Next: check the id.
+         *     `approval_not_found`: no request for approval has this id. Next: read `GET /approvals`.
+         *     `webhook_not_found`: the ledger has no webhook with this id. Next: read `GET /webhooks`.
+         *     `delivery_not_found`: the webhook has no such delivery, or no longer. Next: read its deliveries.
+         *     `method_not_allowed`: the path has other methods; `Allow` names them. Next: use one of them.
+         *     `request_timeout`: the request did not arrive whole in time; nothing was stored. Next: send it again.
+         *     `account_exists`: the account number is taken, perhaps by a closed account. Next: choose another, or use that account.
+         *     `ledger_exists`: there is a ledger with this name. Next: use it, or choose another name.
+         *     `too_many_ledgers`: there are 100,000 ledgers, and none is ever deleted. Next: use one that exists.
+         *     `too_many_webhooks`: the ledger has 100 webhooks. Next: delete one.
+         *     `webhook_disabled`: a disabled webhook sends nothing. Next: enable it first.
+         *     `account_closed`: the account to be changed is closed. Next: nothing: a closed account cannot be changed.
+         *     `personal_data_erased`: the change names personal data, which was erased. Next: leave it out: name, email, phone and date of birth cannot be set again.
+         *     `precondition_failed`: the account was changed after the answer whose `ETag` is in `If-Match`. Next: read the account, and decide again.
+         *     `clock_is_real`: the ledger has the real clock, which no caller advances. Next: create a ledger with `clock: "manual"`.
+         *     `clock_is_earlier`: the test clock of the ledger is not past the instant. Next: advance it, or leave out `at`.
+         *     `clock_is_later`: the test clock of the ledger is past the instant, and only goes forward. Next: send a later time, or create another ledger.
+         *     `amount_unresolved`: an amount of a group does not follow from the others. Next: read `errors`, correct the [shares](MOVEMENTS.md#shares).
+         *     `account_not_empty`: the account to be closed has money, a debt or a hold on it. Next: settle these first.
+         *     `overdraft_in_use`: the account has drawn or holds more than the new limit. Next: choose a higher limit, or put money on it.
+         *     `not_settled`: the hold or the transfer is still pending. Next: request it with `Prefer: wait`, or try again in a moment.
+         *     `instant_not_closed`: transfers may still be settled at or before the instant: it is in the future, or has just passed. Next: try again after `Retry-After` seconds, or leave out `at`.
+         *     `approval_decided`: the request was approved or rejected before. Next: read it; send a new one if it was rejected.
+         *     `approval_expired`: the request was not approved in seven days. Next: send it again with a new key.
+         *     `body_too_large`: the body has more bytes than are allowed. Next: send less.
+         *     `unsupported_media_type`: the body is not declared as `application/json`, even if it is empty, or it is encoded. Next: set `Content-Type`.
+         *     `expectation_failed`: `Expect` requests something other than `100-continue`. Next: leave it out.
+         *     `host_not_allowed`: the request names an unknown host. Next: name it in `ALLOWED_HOSTS`, or use an address.
+         *     `amount_not_positive`: the amount is 0 or less. Next: send at least 1.
+         *     `same_account`: source and destination are one account. Next: name two.
+         *     `url_not_allowed`: webhooks cannot be sent to this URL: it is no `https` URL, has a password or a fragment, or leads to a private network. Next: use the URL of a public host.
+         *     `immutable_field`: the change names a field that cannot be changed. Next: leave it out; money moves by transfers.
+         *     `idempotency_key_reused`: the key was used for another request. Next: use a new key, or look at `transfer_id` (of a group: `GET /transfers?group_id=`).
+         *     `group_too_large`: the group has more transfers than the queue can ever hold (`MAX_QUEUE`). Next: send it in parts.
+         *     `rate_limited`: the key sends more requests per second than it may. Next: send it again after `Retry-After` seconds; `RateLimit-Policy` has the limit.
+         *     `queue_full`: too many transfers are on their way; nothing was stored. Next: send it again after `Retry-After` seconds.
+         *     `headers_too_large`: the head of the request has more than 16 KiB. Next: send less.
+         *     `internal_error`: an unexpected error in the service. Next: report the `request_id` to the operator.
+         *     `method_not_implemented`: there is no such method; the connection is closed. Next: use one that `Allow` names.
+         *     `database_unavailable`: the database is out of reach; nothing was stored. Next: send it again after `Retry-After` seconds.
+         *     `outcome_unknown`: the database went away before it answered: it may or may not have been stored. Next: after `Retry-After` seconds send it again with the same `Idempotency-Key`, or look for `transfer_id` (of a group: `GET /transfers?group_id=`); read an account that was to change.
+         *     `too_many_bodies`: arriving bodies use all of their memory (`BODY_BYTES_IN_FLIGHT_MAX`); nothing was stored; a body of up to 4 KiB is never refused. Next: send it again after `Retry-After` seconds.
+         *     `too_many_answers`: large answers use all of their memory (`ANSWER_BYTES_IN_FLIGHT_MAX`); only reads are refused. Next: try again after `Retry-After` seconds, perhaps with a smaller `limit`.
+         *     `issuer_unavailable`: the keys of the token issuer cannot be read. Next: try again after `Retry-After` seconds.
+         *     `not_ready`: parts of the service, named in `failing`, do not work. Next: try again after `Retry-After` seconds, and look at the log.
+         *     `too_busy`: all database connections for this kind of request are in use; nothing was stored. Next: send it again after `Retry-After` seconds.
+         *     `too_many_connections`: too many connections are open, in total or from your address; nothing was stored. Next: use fewer, or try again after `Retry-After` seconds.
+         *     `too_many_streams`: too many answers are being streamed, in total or to your address. Next: end one, or try again after `Retry-After` seconds.
+         *     `shutting_down`: the service is stopping; nothing was stored. Next: send it again after `Retry-After` seconds.
+         *     `query_too_slow`: the answer needs too many rows. Next: for a list, add `account`, a later `since` or `metadata=key:value`; otherwise try again after `Retry-After` seconds.
+         * @enum {string}
+         */
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -1188,6 +1282,8 @@ export interface components {
             /** @description The hold that it captures or ends, or the transfer that it reverses. */
             parent_id: string | null;
             group_id: string | null;
+            /** @description Both transfers of a conversion have its rate; others have null. */
+            conversion: components["schemas"]["Conversion"] | null;
             description: string | null;
             metadata: components["schemas"]["Metadata"] | null;
             request_id: string;
@@ -1239,7 +1335,7 @@ export interface components {
             email?: string | null;
             phone?: string | null;
             date_of_birth?: string | null;
-            /** @description Minor units (cents), an integer. */
+            /** @description Minor units: not less than is drawn or held. */
             overdraft_limit?: number;
             metadata?: components["schemas"]["Metadata"];
             /**
@@ -1247,6 +1343,24 @@ export interface components {
              * @enum {string}
              */
             status?: "open" | "receive_only" | "frozen";
+        };
+        AmountConversion: {
+            /** @description The index of the earlier member that is converted. Both must name their `currency`. */
+            of: number;
+            /** @description What one unit of its currency costs in this one, in major units. Both members keep it. */
+            rate: string;
+        };
+        AmountRemainder: {
+            /** @description The index of an earlier member, whose amount is the whole. By default the `total` of the group is. */
+            of?: number;
+        };
+        AmountShare: {
+            /** @description The index of an earlier member, whose amount is the whole. By default the `total` of the group is. */
+            of?: number;
+            /** @description Hundredths of a percent of the whole, rounded down to the minor unit. 0 by default. */
+            basis_points?: number;
+            /** @description Minor units, in addition. 0 by default. */
+            plus?: number;
         };
         ApprovalDecision: {
             /**
@@ -1265,7 +1379,7 @@ export interface components {
          */
         Currency: string;
         NewAccount: {
-            /** @description 1 to 34 of A-Z a-z 0-9 . _ -, neither . nor .. */
+            /** @description 1 to 34 of A-Z a-z 0-9 . _ -, neither . nor ..; by default the service makes one. */
             account_number?: string;
             name: string;
             email?: string | null;
@@ -1275,7 +1389,7 @@ export interface components {
             currency?: components["schemas"]["Currency"];
             /** @description Minor units: transferred from @external when the account is opened. 0 by default. */
             balance?: number;
-            /** @description Minor units (cents), an integer. 0 by default. */
+            /** @description Minor units: how far below zero the balance may go. 0 by default. */
             overdraft_limit?: number;
             /** @description {} by default. */
             metadata?: components["schemas"]["Metadata"];
@@ -1293,9 +1407,31 @@ export interface components {
             metadata?: components["schemas"]["Metadata"] | null;
         };
         NewGroup: {
-            transfers: components["schemas"]["NewTransfer"][];
+            transfers: components["schemas"]["NewGroupMember"][];
             /** @description Settle all or none. false by default. */
             atomic?: boolean;
+            /** @description Minor units: the sum of all members, except those that are parts of another. The group must be atomic. */
+            total?: number;
+        };
+        NewGroupMember: {
+            /** @description An account number, or @external, through which money enters and leaves. */
+            from_account: string;
+            /** @description An account number, or @external, through which money enters and leaves. */
+            to_account: string;
+            /** @description Minor units (cents), a positive integer. */
+            amount?: number;
+            /** @description ISO 4217; if present, both accounts must have it. */
+            currency?: components["schemas"]["Currency"];
+            description?: string | null;
+            metadata?: components["schemas"]["Metadata"] | null;
+            /** @description Conditions that must be met when the transfer is settled. */
+            if?: components["schemas"]["TransferConditions"];
+            /** @description Instead of `amount`: a part of a whole. The group must be atomic. */
+            share?: components["schemas"]["AmountShare"];
+            /** @description Instead of `amount`: what the other parts leave of a whole. */
+            remainder?: components["schemas"]["AmountRemainder"];
+            /** @description Another member in the currency of this one, rounded down. An `amount` beside it is checked. */
+            conversion?: components["schemas"]["AmountConversion"];
         };
         NewHold: {
             /** @description An account number, or @external, through which money enters and leaves. */
@@ -1310,7 +1446,7 @@ export interface components {
             metadata?: components["schemas"]["Metadata"] | null;
             /** @description Conditions that must be met when the transfer is settled. */
             if?: components["schemas"]["TransferConditions"];
-            /** @description Seconds until it expires; never by default. */
+            /** @description Seconds from created_at until it expires; never by default. */
             expires_in?: number;
         };
         NewLedger: {
@@ -1487,6 +1623,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `precondition_failed`: The account was changed in between. */
+        PreconditionFailed: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `body_too_large`: The body is too large. */
         PayloadTooLarge: {
             headers: {
@@ -1529,6 +1675,7 @@ export interface components {
         };
         /**
          * @description `amount_not_positive`: The amount must be positive.
+         *     `amount_unresolved`: An amount does not follow from the request.
          *     `same_account`: Source and destination are the same account.
          *     `url_not_allowed`: Webhooks cannot be sent to this URL.
          *     `immutable_field`: This field cannot be changed.
@@ -1611,6 +1758,8 @@ export interface components {
         "X-Request-ID": string;
         /** @description The path of what was created, with the prefix of the ledger that the request had. */
         Location: string;
+        /** @description The version of the account, for If-None-Match and If-Match. */
+        ETag: string;
         /** @description `true`: the idempotency key named this request before, and nothing was done again. */
         "Idempotency-Replayed": string;
         /** @description The applied wait, such as `wait=5`. */
@@ -1828,6 +1977,8 @@ export interface operations {
     listAccounts: {
         parameters: {
             query?: {
+                /** @description The beginnings of words of the name, in any order; case and accents do not matter. */
+                name?: string;
                 status?: "open" | "receive_only" | "frozen" | "closed";
                 currency?: components["schemas"]["Currency"];
                 /** @description key:value; a key alone is refused with filter_too_wide. */
@@ -1931,6 +2082,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: 304 if nothing that the answer would show has changed since. */
+                "If-None-Match"?: string;
             };
             path: {
                 /**
@@ -1947,6 +2100,7 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
@@ -1954,6 +2108,17 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Account"];
                 };
+            };
+            /** @description The caller has the current representation. */
+            304: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
@@ -1974,6 +2139,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: nothing is done if the account was changed since, except by transfers. */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -2002,6 +2169,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
@@ -2017,6 +2185,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: nothing is done if the account was changed since, except by transfers. */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -2037,6 +2207,7 @@ export interface operations {
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    ETag: components["headers"]["ETag"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
@@ -2074,6 +2245,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
@@ -2196,6 +2368,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description The ETag of the account: nothing is done if the account was changed since, except by transfers. */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -2223,6 +2397,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            412: components["responses"]["PreconditionFailed"];
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
@@ -2235,7 +2410,7 @@ export interface operations {
     listTransfers: {
         parameters: {
             query?: {
-                /** @description An account number, or @external, through which money enters and leaves. */
+                /** @description From or to this account, failed transfers that name it included. */
                 account?: string;
                 /** @description Needed with @external. Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
                 currency?: components["schemas"]["Currency"];
@@ -2250,6 +2425,7 @@ export interface operations {
                 amount_max?: number;
                 /** @description Exactly this text. Refused with filter_too_wide, except together with account, since, request_id, group_id, parent_id, status=pending or metadata=key:value. */
                 description?: string;
+                /** @description Accepted under this X-Request-ID. */
                 request_id?: string;
                 /** @description The transfers of one request. */
                 group_id?: string;
@@ -3157,6 +3333,8 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -3437,6 +3615,8 @@ export interface operations {
     listDeliveries: {
         parameters: {
             query?: {
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
                 /** @description The largest number of items: 1 to 1000, 50 by default. */
                 limit?: number;
                 /** @description The `next` of the previous page. */
@@ -3488,6 +3668,8 @@ export interface operations {
             header?: {
                 /** @description An id chosen by the caller; otherwise the service creates one. */
                 "X-Request-ID"?: string;
+                /** @description One key names one request, permanently. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The id in an earlier answer. */
@@ -3503,6 +3685,8 @@ export interface operations {
             202: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
@@ -3520,6 +3704,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
+            422: components["responses"]["UnprocessableEntity"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
             500: components["responses"]["InternalServerError"];

@@ -76,6 +76,22 @@ export const PROBLEM_ADVICE: { readonly [Code in ProblemCode]: Advice } = {
     when: 'the account was changed after the answer whose `ETag` is in `If-Match`',
     next: 'read the account, and decide again',
   },
+  clock_is_real: {
+    when: 'the ledger has the real clock, which no caller advances',
+    next: 'create a ledger with `clock: "manual"`',
+  },
+  clock_is_earlier: {
+    when: 'the test clock of the ledger is not past the instant',
+    next: 'advance it, or leave out `at`',
+  },
+  clock_is_later: {
+    when: 'the test clock of the ledger is past the instant, and only goes forward',
+    next: 'send a later time, or create another ledger',
+  },
+  amount_unresolved: {
+    when: 'an amount of a group does not follow from the others',
+    next: 'read `errors`, correct the [shares](MOVEMENTS.md#shares)',
+  },
   account_not_empty: { when: 'the account to be closed has money, a debt or a hold on it', next: 'settle these first' },
   overdraft_in_use: {
     when: 'the account has drawn or holds more than the new limit',
