@@ -76,6 +76,7 @@ const WRITTEN = [
   'claim keys',
   'insert accounts',
   'insert personal keys',
+  'insert account words',
   'update accounts',
   'update holds',
   'update reversed',
