@@ -123,6 +123,10 @@ test('resources: wrong arguments exit with 2 before anything is sent', async (t)
       ['accounts', 'open', '--name=A', '--balance=2.5', '--currency=USD'],
       /2\.5 does not have the 2 decimals of USD\.\n$/,
     ],
+    [
+      ['accounts', 'open', '--name=A', '--balance=9007199254740993'],
+      /must be at most 9007199254740991 minor units\.\n$/,
+    ],
     [['accounts', 'open', '--name=A', '--name=B'], /^The option --name is given twice\.\n$/],
     [['accounts', 'update', 'A'], /^There is nothing to change; see --help\.\n$/],
     [['transfers', 'show', '1'], /^The id is wrong: it must be an id such as /],

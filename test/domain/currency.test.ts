@@ -1,7 +1,7 @@
 // Money as people read it: the digits of ISO 4217, and the points and commas.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { minorDigitsOf, renderDecimal, renderMoney } from '../../src/domain/currency.ts';
+import { minorDigitsOf, parseDecimal, renderDecimal, renderMoney } from '../../src/domain/currency.ts';
 
 test('currency: has the minor-unit digits of ISO 4217, which are not those of Intl', () => {
   const expected = {
@@ -60,4 +60,18 @@ test('currency: an amount for programs has a point and a minus sign, and no grou
     [9_007_199_254_740_991n, 'EUR', '90071992547409.91'],
   ];
   for (const [amount, currency, text] of cases) assert.equal(renderDecimal(amount, currency), text);
+});
+
+test('currency: a decimal amount is parsed as it is rendered, and refused with other decimals', () => {
+  for (const [amount, currency] of [
+    [0n, 'USD'],
+    [2500n, 'USD'],
+    [2500n, 'JPY'],
+    [1234n, 'KWD'],
+  ] as const) {
+    assert.equal(parseDecimal(renderDecimal(amount, currency), currency), amount);
+  }
+  for (const text of ['25', '25.0', '25.000', '.25', '-25.00', '1,000.00', ''])
+    assert.equal(parseDecimal(text, 'USD'), null);
+  assert.equal(parseDecimal('25.00', 'JPY'), null);
 });

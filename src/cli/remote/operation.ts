@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type CommandDef, defineCommand } from 'citty';
 import { z } from 'zod';
 import { CURRENCY_FORM, minorDigitsOf, parseDecimal } from '../../domain/currency.ts';
+import { MONEY_MAX } from '../../domain/money.ts';
 import { CommandError, EXIT, interruptible } from '../command.ts';
 import { writeStandardOutput } from '../file.ts';
 import { argumentsOf, type Operation, parseOperation, type Parsed } from './arguments.ts';
@@ -170,16 +171,25 @@ async function membersOf(run: Run): Promise<Record<string, unknown>> {
   return members;
 }
 
-/** An amount with a point is in the units of its currency: 25.00 USD is 2500 minor units. */
+/** The minor units of an amount, all of whose digits JSON keeps. */
 async function minorUnitsOf(run: Run, name: string, text: string): Promise<number> {
-  if (!text.includes('.')) return Number(text);
+  const amount = text.includes('.') ? await decimalOf(run, name, text) : BigInt(text);
+  if (amount <= MONEY_MAX) return Number(amount);
+  throw new CommandError(
+    EXIT.wrongUsage,
+    `The option --${name} is wrong: it must be at most ${MONEY_MAX} minor units.`,
+  );
+}
+
+/** An amount with a point is in the units of its currency: 25.00 USD is 2500 minor units. */
+async function decimalOf(run: Run, name: string, text: string): Promise<bigint> {
   const path = run.operation.currencyAt?.(encodeURIComponent(run.subject));
   const currency = path === undefined ? run.values['currency'] : await readCurrency(run, path);
   if (typeof currency !== 'string' || !CURRENCY_FORM.test(currency)) {
     throw new CommandError(EXIT.wrongUsage, `The amount --${name}=${text} needs --currency, such as --currency=USD.`);
   }
   const amount = parseDecimal(text, currency);
-  if (amount !== null) return Number(amount);
+  if (amount !== null) return amount;
   throw new CommandError(
     EXIT.wrongUsage,
     `The option --${name} is wrong: ${text} does not have the ${minorDigitsOf(currency)} decimals of ${currency}.`,

@@ -36,7 +36,7 @@ export const CONNECTION_ARGUMENTS = {
   },
 } as const;
 
-type Options = z.output<z.ZodObject<typeof CONNECTION_OPTIONS>>;
+type Options = Partial<z.output<z.ZodObject<typeof CONNECTION_OPTIONS>>>;
 
 /** The service that the options name, or else the environment. */
 export async function serviceOf(options: Options): Promise<Service> {

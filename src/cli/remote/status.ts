@@ -9,7 +9,9 @@ import { notGopherPay } from './refusal.ts';
 import { renderDetails } from './table.ts';
 import { jsonLine } from './text.ts';
 
-const { ledger: _ledger, ...CONNECTION } = CONNECTION_ARGUMENTS;
+/** The status is that of no ledger. */
+const { ledger: _argument, ...CONNECTION } = CONNECTION_ARGUMENTS;
+const { ledger: _option, ...OPTIONS } = { ...CONNECTION_OPTIONS, json: z.boolean().default(false) };
 
 export const status = defineCommand({
   meta: {
@@ -18,7 +20,7 @@ export const status = defineCommand({
   },
   args: { json: { type: 'boolean', description: 'The result as JSON' }, ...CONNECTION },
   async run({ args }) {
-    const options = parseArguments({ ...CONNECTION_OPTIONS, json: z.boolean().default(false) }, args);
+    const options = parseArguments(OPTIONS, args);
     const service = await serviceOf(options);
     await interruptible(async (signal) => {
       const result = await readStatus(service, signal);
