@@ -166,3 +166,36 @@ test('post: an attempt that the service aborts throws, because it counts for not
   const { port } = await listen(t, () => stop.abort());
   await assert.rejects(open(t)(`http://127.0.0.1:${port}/`, MESSAGE, stop.signal), { name: 'AbortError' });
 });
+
+test('post: an answer is bounded with its interim answers and the extensions of its chunks', async (t) => {
+  const floods: [string, string][] = [
+    ['', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n'.repeat(1000)],
+    ['HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;', 'a'.repeat(64 * 1024)],
+  ];
+  for (const [head, text] of floods) {
+    const server = createPlainServer((socket: Socket) => {
+      socket.on('error', () => {});
+      const flood = (): void => {
+        while (!socket.destroyed && socket.write(text));
+        socket.once('drain', flood);
+      };
+      socket.once('data', () => {
+        socket.write(head);
+        flood();
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onEnd(t, () => void server.close());
+    const { error } = await open(t)(`http://127.0.0.1:${portOf(server.address())}/`, MESSAGE, never);
+    assert.equal(error, 'too_large');
+  }
+});
+
+test('post: a connection that is used again has no bound for all its answers together', async (t) => {
+  const { port } = await listen(t, (response) => void response.end('x'.repeat(60 * 1024)));
+  const post = open(t);
+  for (let index = 0; index < 10; index += 1) {
+    assert.deepEqual(await post(`http://127.0.0.1:${port}/`, MESSAGE, never), { status: 200, error: null });
+  }
+});

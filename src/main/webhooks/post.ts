@@ -1,9 +1,13 @@
 // Sends one message, and reads the answer: bounded in time and in size, without redirects, to checked addresses only.
-import { Agent, request } from 'undici';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
+import { Agent, buildConnector, request } from 'undici';
 import { checkHost, guardedLookup, TargetRefusedError, type TargetRules } from './target.ts';
 
 /** The answer counts, and not its body. This is room for a page of an error. */
 const ANSWER_BYTES_MAX = 64 * 1024;
+/** With the head, with interim answers without end, and with what chunks have besides their content. */
+const BYTES_MAX = ANSWER_BYTES_MAX + 128 * 1024;
 /** Of an idle connection. */
 const KEEP_ALIVE_MS = 4000;
 
@@ -28,10 +32,32 @@ export type Post = (
   stop: AbortSignal,
 ) => Promise<PostResult>;
 
+/** The channel on which undici says that it sends a request, and on which connection. */
+const REQUEST_SENT = 'undici:client:sendHeaders';
+
+class AnswerTooLargeError extends Error {}
+
 /** Makes the function that sends, with connections of its own. `close` ends them. */
 export function createPost(rules: TargetRules, timeoutMs: number): { post: Post; close: () => Promise<void> } {
+  const connect = buildConnector({ lookup: guardedLookup(rules), timeout: timeoutMs });
+  const bounds = new WeakMap<object, number>();
+  // A connection has several answers, one after the other: each request begins a new count.
+  const bound = (sent: unknown): void => {
+    if (typeof sent !== 'object' || sent === null || !('socket' in sent)) return;
+    const { socket } = sent;
+    if (isSocket(socket)) bounds.set(socket, socket.bytesRead + BYTES_MAX);
+  };
+  subscribe(REQUEST_SENT, bound);
   const agent = new Agent({
-    connect: { lookup: guardedLookup(rules), timeout: timeoutMs },
+    connect: (options, connected) => {
+      connect(options, (...result) => {
+        const [, socket] = result;
+        socket?.on('readable', () => {
+          if (socket.bytesRead > (bounds.get(socket) ?? BYTES_MAX)) socket.destroy(new AnswerTooLargeError());
+        });
+        connected(...result);
+      });
+    },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -62,10 +88,19 @@ export function createPost(rules: TargetRules, timeoutMs: number): { post: Post;
       return { status, error: late.aborted ? 'timeout' : errorOf(error) };
     }
   };
-  return { post, close: async () => await agent.destroy() };
+  const close = async (): Promise<void> => {
+    unsubscribe(REQUEST_SENT, bound);
+    await agent.destroy();
+  };
+  return { post, close };
+}
+
+function isSocket(value: unknown): value is Socket {
+  return typeof value === 'object' && value !== null && 'bytesRead' in value;
 }
 
 function errorOf(error: unknown): PostError {
+  if (error instanceof AnswerTooLargeError) return 'too_large';
   if (error instanceof TargetRefusedError) return 'refused';
   const code = error instanceof Error && 'code' in error ? error.code : '';
   return code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT'
