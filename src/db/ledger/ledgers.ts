@@ -54,7 +54,7 @@ export async function listLedgers(
   const result = await connection.query<LedgerRow>(
     `select name, created_at, clock
      from ledgers
-     join journal_head on ledger_id = id
+     left join journal_head on ledger_id = id
      where $1::text is null or name ${comparison} $1::text
      order by name ${direction}
      limit $2::integer`,
@@ -70,7 +70,7 @@ export async function loadLedgerRecord(connection: Queryable, name: string): Pro
     text: `
       select name, created_at, clock
       from ledgers
-      join journal_head on ledger_id = id
+      left join journal_head on ledger_id = id
       where name = $1::text`,
     values: [name],
   });
