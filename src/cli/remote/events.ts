@@ -33,7 +33,7 @@ export const events = defineCommand({
     follow: { type: 'boolean', description: 'Go on with the events to come, until Ctrl-C' },
     after: {
       type: 'string',
-      description: 'The event to start after: a number, or end (0, and end with --follow)',
+      description: 'The event to begin after: a number, or end (0, and end with --follow)',
       valueHint: '4711',
     },
     ...FILTER_ARGUMENTS,
