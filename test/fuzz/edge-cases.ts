@@ -70,7 +70,12 @@ export function text(schema: Schema): fc.Arbitrary<string> {
       )
       .filter((value) => value.length >= minLength && Array.from(value).length <= maxLength);
   }
-  return fc.stringMatching(new RegExp(pattern)).filter((value) => value.length <= maxLength);
+  const others = (schema.allOf ?? []).flatMap((each) =>
+    each.pattern === undefined ? [] : new RegExp(each.pattern, 'u'),
+  );
+  return fc
+    .stringMatching(new RegExp(pattern))
+    .filter((value) => value.length <= maxLength && others.every((other) => other.test(value)));
 }
 
 const account = fc.oneof(

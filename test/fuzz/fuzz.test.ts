@@ -28,9 +28,11 @@ for (const seed of [SEED, randomInt(2 ** 31)]) {
       ([, counts]) => !['200', '201', '202', '204'].some((status) => counts.has(status)),
     );
     assert.deepEqual(
-      unserved.map(([operation]) => operation).filter((operation) => !operation.includes('/approvals/{')),
+      unserved
+        .map(([operation]) => operation)
+        .filter((operation) => !operation.includes('/approvals/{') && operation !== 'POST /clock'),
       [],
-      'Without a rule there are no approvals; every other operation succeeds at times.',
+      'Without a rule there are no approvals, and real clocks are not advanced; every other operation succeeds at times.',
     );
   });
 }

@@ -232,7 +232,7 @@ function compare(
   operation: string,
   at: string,
 ): string[] {
-  const isMovement = !/\/(accounts|ledgers)$/.test(operation) && !operation.startsWith('PATCH');
+  const isMovement = !/\/(accounts|ledgers|clock)$/.test(operation) && !operation.startsWith('PATCH');
   const isOpening = operation === 'POST /accounts';
   const names = isMovement ? ECHOED_BY_MOVEMENTS : ECHOED;
   return [...names, ...(isOpening || isMovement ? ['currency'] : [])].flatMap((name) => {

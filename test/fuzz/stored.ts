@@ -108,6 +108,7 @@ export class Stored {
     if (received.dry_run === true || answer.headers.has('idempotency-replayed')) return;
     const key = headers.find(([name]) => name.toLowerCase() === 'idempotency-key')?.[1].trim();
     if (key !== undefined) this.#keys.add(nameIn(ledger, key));
+    if (operation.name === 'POST /clock') return;
     if (operation.name === 'POST /accounts') {
       for (const account of received.accounts ?? [received]) {
         this.#accounts.add(nameIn(ledger, account.account_number ?? ''));

@@ -6,7 +6,7 @@ import { withTransaction } from '../../../db/connection/transaction.ts';
 import { roundDown } from '../../../db/queries/instants.ts';
 import { isLedgerName } from '../../../domain/ledger.ts';
 import { ledgerNotFound, type LedgerRegistry } from '../ledgers.ts';
-import { Problem } from '../../http/problem.ts';
+import { Problem, toValidationError, withErrors } from '../../http/problem.ts';
 import type { Reads } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import { listLedgersSchema } from '../list-parameters.ts';
@@ -36,7 +36,7 @@ export function ledgerRoutes(parts: LedgerParts): Route[] {
       query: NO_PARAMETERS,
       body: createLedgerSchema,
       answers: { 201: 'Ledger' },
-      problems: ['ledger_exists', 'too_many_ledgers'],
+      problems: ['ledger_exists', 'too_many_ledgers', 'clock_is_real'],
       handle: async (context) => await create(parts, context),
     }),
     defineRoute({
@@ -92,6 +92,10 @@ async function create(
   { changes, ledgers }: LedgerParts,
   { body, headers, caller, principal }: RequestContext<unknown, z.output<typeof createLedgerSchema>>,
 ): Promise<Answer> {
+  if (body.clock === 'real' && body.now !== undefined) {
+    const problem = new Problem('clock_is_real', '`now` is the time of a test clock: send `clock: "manual"` with it.');
+    throw withErrors(problem, [toValidationError(['now'], 'must be absent, unless `clock` is manual')]);
+  }
   const idempotencyKey = parseIdempotencyKey(headers);
   const testClock = body.clock === 'manual' ? { start: body.now && roundDown(body.now) } : null;
   const created = await changes.run(
