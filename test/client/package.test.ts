@@ -2,9 +2,10 @@
 // its README are the program.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { stripTypeScriptTypes } from 'node:module';
+import { delimiter, dirname, join } from 'node:path';
 import { before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { z } from 'zod';
@@ -61,6 +62,11 @@ async function readProgram(): Promise<string> {
   return blocks.join('\n');
 }
 
+/** What the comments of a program say that it prints. */
+function printedBy(program: string): string[] {
+  return [...program.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, output = '']) => output);
+}
+
 test('client package: it has the compiled code with its types, README and license, and nothing else', () => {
   const modules = packed.filter((path) => path.startsWith('dist/'));
   assert.deepEqual(
@@ -75,21 +81,23 @@ test('client package: it has the compiled code with its types, README and licens
   assert.ok(names.includes('dist/index'));
 });
 
+const BROWSER = { lib: ['es2022', 'dom', 'dom.asynciterable', 'esnext.disposable'], types: [] };
+
 for (const [where, compilerOptions] of Object.entries({
-  'a browser': { lib: ['es2022', 'dom', 'dom.asynciterable', 'esnext.disposable'], types: [] },
-  Node: { lib: ['esnext'], types: ['node'] },
+  'a browser': { ...BROWSER, module: 'nodenext' },
+  Node: { lib: ['esnext'], types: ['node'], module: 'nodenext' },
+  'a bundler': { ...BROWSER, module: 'esnext', moduleResolution: 'bundler' },
 })) {
   test(`client package: a strict program for ${where} compiles`, { timeout: TIMEOUT_MS }, async () => {
     const strict = {
       ...compilerOptions,
       target: 'es2022',
-      module: 'nodenext',
       noEmit: true,
       strict: true,
       exactOptionalPropertyTypes: true,
       noUncheckedIndexedAccess: true,
     };
-    const config = join(consumer, `tsconfig.${compilerOptions.types.length}.json`);
+    const config = join(consumer, `tsconfig.${where.replace(' ', '-')}.json`);
     await writeFile(config, JSON.stringify({ compilerOptions: strict, files: ['readme.ts'] }));
     await run('tsc', ['-p', config], { cwd: consumer, env }).catch(({ message, stdout }) => {
       assert.fail(`${message}${stdout}`);
@@ -100,12 +108,31 @@ for (const [where, compilerOptions] of Object.entries({
 test('client package: every example of its README works as described', { timeout: TIMEOUT_MS }, async (t) => {
   const service = await startService(t, { database: await createDatabase(t) });
   const program = await readFile(join(consumer, 'readme.ts'), 'utf8');
-  const expected = [...program.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, output]) => output);
+  const expected = printedBy(program);
   assert.ok(expected.length > 5);
   await writeFile(join(consumer, 'run.ts'), program.replaceAll(ADDRESS, service.url));
   const { stdout } = await run(process.execPath, ['run.ts'], { cwd: consumer, timeout: TIMEOUT_MS });
   assert.deepEqual(stdout.trimEnd().split('\n'), expected);
 });
+
+test(
+  'client package: its examples run as JavaScript on the Node of the machine',
+  { timeout: TIMEOUT_MS },
+  async (t) => {
+    const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
+    const node = folders.map((folder) => join(folder, 'node')).find((path) => existsSync(path));
+    if (node === undefined) {
+      t.skip('there is no other Node');
+      return;
+    }
+    t.diagnostic((await run(node, ['--version'])).stdout.trim());
+    const service = await startService(t, { database: await createDatabase(t) });
+    const program = stripTypeScriptTypes(await readProgram()).replaceAll(ADDRESS, service.url);
+    await writeFile(join(consumer, 'run.js'), program);
+    const { stdout } = await run(node, ['run.js'], { cwd: consumer, timeout: TIMEOUT_MS });
+    assert.deepEqual(stdout.trimEnd().split('\n'), printedBy(program));
+  },
+);
 
 test('client package: its types are those of docs/openapi.json', async () => {
   const { scripts } = z
