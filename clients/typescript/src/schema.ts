@@ -20,7 +20,7 @@ export interface paths {
         /**
          * Create a ledger
          * @description Needs the scope `ledgers:admin`.
-         *     Problems: `ledger_exists` (409), `too_many_ledgers` (409).
+         *     Problems: `ledger_exists` (409), `too_many_ledgers` (409), `clock_is_real` (409).
          */
         post: operations["createLedger"];
         delete?: never;
@@ -1371,7 +1371,7 @@ export interface components {
         };
         ClockAdvance: {
             /** @description The new time, not before the present one. */
-            now: string & (unknown & unknown);
+            now: string & (unknown & unknown & unknown);
         };
         /**
          * Format: currency_code
@@ -1457,8 +1457,8 @@ export interface components {
              * @enum {string}
              */
             clock?: "real" | "manual";
-            /** @description The first time of a test clock; the real time by default. */
-            now?: string & (unknown & unknown);
+            /** @description The first time of a test clock; the real time by default. Refused with the real clock. */
+            now?: string & (unknown & unknown & unknown);
         };
         NewReversal: {
             /** @description Minor units; the remaining amount by default. */
