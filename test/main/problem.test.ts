@@ -71,9 +71,13 @@ test('openapi: optional bodies are not required, and each route lists its header
   );
   const others = new Set(['POST /approvals/{id}', 'POST /webhooks/{id}/rotate-secret']);
   const movements = [...optional.filter((route) => !others.has(route)), 'POST /holds', 'POST /transfers'];
-  const webhooks = ['POST /webhooks', 'POST /webhooks/{id}/rotate-secret'];
+  const webhooks = [
+    'POST /webhooks',
+    'POST /webhooks/{id}/deliveries/{number}/redeliver',
+    'POST /webhooks/{id}/rotate-secret',
+  ];
   const takers: Record<string, string[]> = {
-    'Idempotency-Key': ['POST /accounts', 'POST /ledgers', ...movements, ...webhooks],
+    'Idempotency-Key': ['POST /accounts', 'POST /clock', 'POST /ledgers', ...movements, ...webhooks],
     Prefer: [...movements, 'POST /approvals/{id}'],
   };
   for (const [name, taking] of Object.entries(takers)) {

@@ -1,6 +1,6 @@
 select name, created_at, clock
 from ledgers
-join journal_head on ledger_id = id
+left join journal_head on ledger_id = id
 where $1::text is null or name > $1::text
 order by name asc
 limit $2::integer
