@@ -34,7 +34,7 @@ import { renderEvent } from './api/views.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
 import { ListenerTls } from './http/tls.ts';
-import { WebhookSender } from './webhooks/sender.ts';
+import { CONNECTIONS_OF_PLACE, TURNS_MAX, WebhookSender } from './webhooks/sender.ts';
 import { resolveAnyName, resolvePublicName } from './webhooks/target.ts';
 
 /**
@@ -241,6 +241,7 @@ function createWebhookSender(
     logger,
     renderEvent,
     rules: { allowPrivate, resolve: allowPrivate ? resolveAnyName : resolvePublicName },
+    placesMax: webhookPlacesFor(openFilesMax()),
     claimMs: config.orphanedAfterMs,
     renewMs: config.heartbeatMs,
     onAttempt: metrics.webhookAttempt.bind(metrics),
@@ -356,11 +357,16 @@ async function untilLost({ recovery }: RunningEngine, orphanedAfterMs: number, s
   return false;
 }
 
+/** Receivers that do not answer hold connections, so webhooks have at most an eighth of the files. */
+function webhookPlacesFor(filesMax: number): number {
+  return Math.max(2, Math.min(TURNS_MAX, Math.floor(filesMax / 8 / CONNECTIONS_OF_PLACE)));
+}
+
 /** The limits of connections that the limit of open files allows. */
 function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logger): ConnectionLimits {
   const filesMax = openFilesMax();
-  const databaseConnections = DATABASE_CONNECTIONS_MAX + threads;
-  const limits = fitConnections(wanted, { filesMax, threads, databaseConnections });
+  const ownConnections = DATABASE_CONNECTIONS_MAX + threads + CONNECTIONS_OF_PLACE * webhookPlacesFor(filesMax);
+  const limits = fitConnections(wanted, { filesMax, threads, ownConnections });
   if (limits.connectionsMax < wanted) {
     logger.warn(
       {

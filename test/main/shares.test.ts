@@ -61,7 +61,7 @@ test('shares: a caller is an IPv4 address, or the first 64 bits of an IPv6 addre
 });
 
 test('connections: the limit of open files leaves room for the database, the threads and the reserve', () => {
-  const needs = { threads: 10, databaseConnections: 29 };
+  const needs = { threads: 10, ownConnections: 29 };
   assert.deepEqual(fitConnections(10_000, { filesMax: Infinity, ...needs }), { connectionsMax: 10_000, reserve: 64 });
   assert.deepEqual(fitConnections(100, { filesMax: 1024, ...needs }), { connectionsMax: 100, reserve: 64 });
   const { connectionsMax, reserve } = fitConnections(10_000, { filesMax: 200, ...needs });

@@ -101,6 +101,7 @@ async function start(
     logger,
     renderEvent,
     rules: { allowPrivate: true, resolve: async () => [] },
+    placesMax: TURNS_MAX,
     claimMs: 5000,
     renewMs: 1000,
     ...more,

@@ -59,12 +59,12 @@ export function openFilesMax(): number {
   return typeof soft === 'number' ? soft : Infinity;
 }
 
-/** The limits, lowered to the files that remain after the threads and the connections to the database. */
+/** The limits, lowered to the files that remain after the threads and the connections that the service opens itself. */
 export function fitConnections(
   wanted: number,
-  { filesMax, threads, databaseConnections }: { filesMax: number; threads: number; databaseConnections: number },
+  { filesMax, threads, ownConnections }: { filesMax: number; threads: number; ownConnections: number },
 ): ConnectionLimits {
-  const remaining = Math.max(2, filesMax - FILES_OF_PROCESS - FILES_OF_THREAD * threads - databaseConnections);
+  const remaining = Math.max(2, filesMax - FILES_OF_PROCESS - FILES_OF_THREAD * threads - ownConnections);
   const reserve = Math.min(RESERVE_MAX, Math.ceil(remaining / 3));
   return { connectionsMax: Math.min(wanted, remaining - reserve), reserve };
 }

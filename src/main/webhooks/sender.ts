@@ -23,9 +23,9 @@ import { Turn, type TurnParts } from './turn.ts';
  * places: more than it may have endpoints, so that slow receivers do not even delay the others of their ledger.
  */
 export const TURNS_MAX = 256;
+/** Its line has a connection, and so has one further message. */
+export const CONNECTIONS_OF_PLACE = 2;
 const LEDGER_SHARE_PERCENT = 50;
-/** Messages that all lines together send at once beyond one of each. */
-const EXTRA_MAX = 256;
 /** For one attempt, from its connection to the end of the answer. */
 const ATTEMPT_TIMEOUT_MS = 10_000;
 /** How often lines are looked for, and how often at most when transfers are settled all the time. */
@@ -45,6 +45,8 @@ export type WebhookOptions = Pick<TurnParts, 'renderEvent' | 'onAttempt'> & {
   readonly rules: TargetRules;
   /** `sending`: lines that this process works on. */
   readonly onState: (state: WebhookState & { readonly sending: number }) => void;
+  /** Lines that this process works on at once: at most TURNS_MAX. */
+  readonly placesMax: number;
   /** How long a claim lasts, and how often it is renewed. */
   readonly claimMs: number;
   readonly renewMs: number;
@@ -67,8 +69,9 @@ type Held = {
 export class WebhookSender {
   readonly #options: WebhookOptions;
   readonly #holder = randomUUID();
-  readonly #shares = new Shares({ total: TURNS_MAX, percent: LEDGER_SHARE_PERCENT });
-  readonly #extra = new Shares({ total: EXTRA_MAX, percent: LEDGER_SHARE_PERCENT });
+  readonly #shares: Shares;
+  /** Messages that all lines together send at once beyond one of each. */
+  readonly #extra: Shares;
   readonly #turns = new Map<Held, Promise<void>>();
   /** Aborts attempts that outlast the time to stop. */
   readonly #abort = new AbortController();
@@ -85,6 +88,9 @@ export class WebhookSender {
 
   constructor(options: WebhookOptions) {
     this.#options = options;
+    const total = options.placesMax;
+    this.#shares = new Shares({ total, percent: LEDGER_SHARE_PERCENT });
+    this.#extra = new Shares({ total, percent: LEDGER_SHARE_PERCENT });
   }
 
   start(): void {
@@ -146,7 +152,7 @@ export class WebhookSender {
   async #claim(): Promise<void> {
     const { pool, claimMs, now = () => new Date() } = this.#options;
     if (this.#shares.free === 0) return;
-    const due = await findDueLines(pool, { limit: TURNS_MAX, now: now() });
+    const due = await findDueLines(pool, { limit: this.#options.placesMax, now: now() });
     const chosen = due.filter(({ ledgerId }) => this.#shares.tryTake(String(ledgerId)));
     if (chosen.length === 0) return;
     let claimed: ClaimedLine[] = [];
