@@ -48,6 +48,28 @@ function clientOf(answers: readonly (() => Response | Error)[], options: Partial
   return { client, sent };
 }
 
+test('client: a change is conditional on the tag of the account that was read', async () => {
+  const account = { object: 'account', account_number: 'A' };
+  const { client, sent } = clientOf([
+    () => json(account, 200, { ETag: '"7-x"' }),
+    () => problem('precondition_failed', 412),
+    () => json(account, 200),
+  ]);
+  const { etag } = await client.accounts.getTagged('A');
+  assert.equal(etag, '"7-x"');
+  const failed = failureOf(client.accounts.update('A', { name: 'Ann' }, { ifMatch: '"7-x"' }));
+  assert.ok(isProblem(await failed, 'precondition_failed'));
+  assert.equal((await client.accounts.getTagged('A')).etag, null);
+  assert.deepEqual(
+    sent.map(({ method, headers }) => [method, headers.get('If-Match')]),
+    [
+      ['GET', null],
+      ['PATCH', '"7-x"'],
+      ['GET', null],
+    ],
+  );
+});
+
 test('client: requests name the ledger and the key, also behind a prefix', async () => {
   const { client, sent } = clientOf([() => json(TRANSFER)], { ledger: 'shop', key: 'gp_1_x' });
   await client.transfers.get('a/b');

@@ -16,6 +16,13 @@ import type {
   StatementQuery,
 } from './types.ts';
 
+/** `ifMatch`: the `etag` of the account that the caller has read. */
+export type ConditionalOptions = RequestOptions & { readonly ifMatch?: string };
+
+function headerOf(ifMatch: string | undefined): { 'If-Match'?: string } {
+  return ifMatch === undefined ? {} : { 'If-Match': ifMatch };
+}
+
 export class Accounts {
   readonly #http: Http;
 
@@ -46,6 +53,21 @@ export class Accounts {
     );
   }
 
+  /**
+   * The account with the `etag` of the answer, or null if it has none. As `ifMatch` of a change, the tag keeps the change
+   * from undoing that of another caller.
+   */
+  async getTagged(
+    accountNumber: string,
+    query: { currency?: string } = {},
+    options: RequestOptions = {},
+  ): Promise<{ account: Account; etag: string | null }> {
+    const params = { path: { account_number: accountNumber }, query };
+    const call = this.#http.api.GET('/accounts/{account_number}', { ...this.#http.repeatable(options), params });
+    const account = await dataOf(call);
+    return { account, etag: (await call).response.headers.get('ETag') };
+  }
+
   list(query: AccountsQuery = {}, options: RequestOptions = {}): List<Account> {
     return new List((after) =>
       dataOf(
@@ -59,12 +81,17 @@ export class Accounts {
 
   /**
    * Changes the members that are present. Null: the key may change accounts and not read them. A lost answer is not
-   * followed by another attempt, which could undo a later change of another caller.
+   * followed by another attempt, which could undo a later change of another caller. With `ifMatch`, it throws
+   * precondition_failed if the account was changed since.
    */
-  async update(accountNumber: string, change: AccountUpdate, options: RequestOptions = {}): Promise<Account | null> {
+  async update(
+    accountNumber: string,
+    change: AccountUpdate,
+    { ifMatch, ...options }: ConditionalOptions = {},
+  ): Promise<Account | null> {
     const { data = null } = await this.#http.api.PATCH('/accounts/{account_number}', {
       ...this.#http.once(options),
-      params: { path: { account_number: accountNumber } },
+      params: { path: { account_number: accountNumber }, header: headerOf(ifMatch) },
       body: change,
     });
     if (data?.object === 'approval') throw new ApprovalPendingError(data);
@@ -72,18 +99,21 @@ export class Accounts {
   }
 
   /** Closes an account; its history stays. */
-  async close(accountNumber: string, options: RequestOptions = {}): Promise<void> {
-    const params = { path: { account_number: accountNumber } };
-    await this.#http.api.DELETE('/accounts/{account_number}', { ...this.#http.repeatable(options), params });
+  async close(accountNumber: string, { ifMatch, ...options }: ConditionalOptions = {}): Promise<void> {
+    const params = { path: { account_number: accountNumber }, header: headerOf(ifMatch) };
+    await this.#http.api.DELETE('/accounts/{account_number}', { ...this.#removal(ifMatch, options), params });
   }
 
   /** Erases name, email, phone and date of birth, for ever. */
-  async erasePersonalData(accountNumber: string, options: RequestOptions = {}): Promise<void> {
-    const params = { path: { account_number: accountNumber } };
-    await this.#http.api.DELETE('/accounts/{account_number}/personal-data', {
-      ...this.#http.repeatable(options),
-      params,
-    });
+  async erasePersonalData(accountNumber: string, { ifMatch, ...options }: ConditionalOptions = {}): Promise<void> {
+    const params = { path: { account_number: accountNumber }, header: headerOf(ifMatch) };
+    const call = { ...this.#removal(ifMatch, options), params };
+    await this.#http.api.DELETE('/accounts/{account_number}/personal-data', call);
+  }
+
+  /** With a tag, another attempt would be refused if the first one succeeded. */
+  #removal(ifMatch: string | undefined, options: RequestOptions) {
+    return ifMatch === undefined ? this.#http.repeatable(options) : this.#http.once(options);
   }
 
   /** The entries of an account, the newest first unless `order` says otherwise. */

@@ -1,4 +1,5 @@
 // What the package exports.
+export type { ConditionalOptions } from './accounts.ts';
 export { GopherPay } from './client.ts';
 export * from './errors.ts';
 export type { EventFilter } from './events.ts';
