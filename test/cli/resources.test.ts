@@ -55,6 +55,21 @@ test('resources: accounts are opened, listed, changed and closed', async (t) => 
   assert.match(entries.stdout, /^entry_number +amount +balance .*\n +1 +10\.50 USD +10\.50 USD /);
 });
 
+test('resources: accounts are found by name', async (t) => {
+  await readJson(t, ['accounts', 'open', 'KAY', '--name=Kay McNulty']);
+  const { stdout } = await run(t, ['accounts', 'list', '--name=mcn', '--json']);
+  assert.deepEqual([JSON.parse(stdout).account_number, stdout.split('\n').length], ['KAY', 2]);
+});
+
+test('resources: the test clock of a ledger is advanced, the real one is not', async (t) => {
+  await readJson(t, ['ledgers', 'create', 'clocked', '--clock=manual', '--now=2026-01-01T00:00:00Z']);
+  const advanced = await readJson(t, ['ledgers', 'advance', 'clocked', '--now=2026-02-01T00:00:00Z']);
+  assert.deepEqual([advanced['clock'], advanced['now']], ['manual', '2026-02-01T00:00:00Z']);
+  const refused = await run(t, ['ledgers', 'advance', 'main', '--now=2026-02-01T00:00:00Z']);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /clock_is_real/);
+});
+
 test('resources: transfers and holds move money, and an amount is typed as it is printed', async (t) => {
   for (const name of ['PAYER', 'PAYEE']) {
     await readJson(t, ['accounts', 'open', name, `--name=${name}`, ...(name === 'PAYER' ? ['--balance=5000'] : [])]);
@@ -98,7 +113,7 @@ test('resources: lists follow cursors up to --limit, and say how to go on', asyn
   const none = await run(t, ['transfers', 'list', '--ledger=paged']);
   assert.deepEqual(none, { code: 0, stdout: '', stderr: 'There are none in the ledger paged.\n' });
   const ledgers = await run(t, ['ledgers', 'list']);
-  assert.match(ledgers.stdout, /\npaged +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n/);
+  assert.match(ledgers.stdout, /\npaged +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ +real +-\n/);
 });
 
 test('resources: wrong arguments exit with 2 before anything is sent', async (t) => {

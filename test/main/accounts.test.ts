@@ -104,6 +104,7 @@ test('accounts: an opening balance is a transfer from @external', async () => {
       request_id: '',
       ordered_by: null,
       approved_by: null,
+      conversion: null,
       created_at: '',
       completed_at: '',
       journal_number: 0,

@@ -209,7 +209,7 @@ test('lists: a value that no filter has is refused by its name', async () => {
   const cases = {
     '/transfers': ['kind=gift', 'failure_code=bad_luck', 'amount_min=-1', 'amount_max=1.5', 'amount_min=1e3'],
     '/transfers?account=@external': ['description=', 'order=asc', `description=${'x'.repeat(501)}`],
-    '/accounts': ['status=gone', 'currency=XXQ', 'order=newest', 'name=Ada'],
+    '/accounts': ['status=gone', 'currency=XXQ', 'order=newest', 'name=', 'name=--'],
     '/holds': ['state=done', 'account=*', 'order=up', 'limit=0', 'after=x'],
     '/ledgers': ['order=newest'],
     '/approvals': ['order=asc'],
@@ -219,8 +219,7 @@ test('lists: a value that no filter has is refused by its name', async () => {
   for (const [path, queries] of Object.entries(cases)) {
     for (const query of queries) {
       const problem = await refused('invalid_request', 'GET', `${path}${path.includes('?') ? '&' : '?'}${query}`);
-      const name = query.split('=')[0] === 'name' ? '' : `/${query.split('=')[0]}`;
-      assert.deepEqual(pointersOf(problem), [name], query);
+      assert.deepEqual(pointersOf(problem), [`/${query.split('=')[0]}`], query);
     }
   }
 });

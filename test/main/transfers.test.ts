@@ -55,6 +55,7 @@ test('transfers: a transfer is accepted as pending, found at its Location, and c
     request_id: id,
     ordered_by: null,
     approved_by: null,
+    conversion: null,
     created_at,
     completed_at: null,
     journal_number: null,

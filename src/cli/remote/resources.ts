@@ -16,7 +16,6 @@ const LEDGER: Subject = {
   name: 'name',
   schema: z.string().refine(isLedgerName, 'must be 1 to 63 of a-z 0-9 _ -, the first a letter or a digit'),
   description: 'The name of the ledger',
-  member: 'name',
 };
 
 /** `key:value` pairs with commas between them. */
@@ -69,6 +68,7 @@ const ACCOUNTS: Readonly<Record<string, Operation>> = {
     method: 'GET',
     path: () => '/accounts',
     options: {
+      name: text('Only of this name: beginnings of its words, in any order', 'ada'),
       status: { description: 'Only of this status', choices: ['open', 'receive_only', 'frozen', 'closed'] },
       currency: currency('Only of this currency'),
       metadata: text('Only with this metadata', 'shop:7'),
@@ -278,9 +278,27 @@ const LEDGERS: Readonly<Record<string, Operation>> = {
     global: true,
     path: () => '/ledgers',
     options: { order: order('asc', 'desc') },
-    list: { columns: ['name', 'created_at'] },
+    list: { columns: ['name', 'created_at', 'clock', 'now'] },
   },
-  create: { summary: 'Create a ledger.', method: 'POST', global: true, subject: LEDGER, path: () => '/ledgers' },
+  create: {
+    summary: 'Create a ledger.',
+    method: 'POST',
+    global: true,
+    subject: { ...LEDGER, member: 'name' },
+    path: () => '/ledgers',
+    options: {
+      clock: { description: 'manual: a test clock, for ever (real)', choices: ['real', 'manual'] },
+      now: { ...since, description: 'The first time of a test clock' },
+    },
+  },
+  advance: {
+    summary: 'Advance the test clock of a ledger.',
+    method: 'POST',
+    global: true,
+    subject: LEDGER,
+    path: (name) => `/ledgers/${name}/clock`,
+    options: { now: { ...since, description: 'The new time', required: true } },
+  },
 };
 
 function defineResource(name: string, summary: string, operations: Readonly<Record<string, Operation>>): CommandDef {
