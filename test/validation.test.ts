@@ -146,7 +146,11 @@ test('validation: no schema refuses any member in the words of the schema librar
 });
 
 const WRONG_OPTIONS = [
-  { name: 'url', value: 'localhost', expected: 'an http URL such as http://127.0.0.1:8080' },
+  {
+    name: 'url',
+    value: 'localhost',
+    expected: 'an http or https URL such as http://127.0.0.1:8080, without a user, a query or a fragment',
+  },
   { name: 'ledger', value: 'Shop', expected: 'the name of a ledger, such as main' },
   { name: 'yes', value: 'maybe', expected: 'true or false' },
   { name: 'rate', value: 'fast', expected: 'a number from 0.1 to 1000000' },
