@@ -164,7 +164,9 @@ export async function withConnection<Result>(
 
 /** Options that several commands have. */
 export const ledgerName = z.string({ error: mustBe('the name of a ledger, such as main') }).refine(isLedgerName);
-export const accountNumber = z.string({ error: mustBe('an account number') }).regex(ACCOUNT_FORM);
+export const accountNumber = z
+  .string({ error: mustBe('an account number: 1 to 34 of A-Z a-z 0-9 . _ -, or @external') })
+  .regex(ACCOUNT_FORM);
 export const currencyCode = z.string({ error: mustBe('a currency such as USD') }).regex(CURRENCY_FORM);
 
 /** How many ledgers the error about an unknown one lists. */

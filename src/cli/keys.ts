@@ -35,7 +35,7 @@ const duration = z
   .regex(DURATION)
   .transform(secondsOf)
   .refine((seconds) => seconds <= DURATION_MAX_SECONDS, 'must be at most ten years');
-const expiry = z.literal('never').or(duration);
+const expiry = z.union([z.literal('never'), duration], { error: mustBe('a duration such as 90d or 12h, or never') });
 const amount = z
   .string({ error: mustBe('a whole amount in minor units') })
   .regex(/^[1-9]\d{0,15}$/)

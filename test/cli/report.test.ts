@@ -334,7 +334,10 @@ test('report: --decimals shows amounts in major units of their currency', async 
 const misunderstood: { args: string[]; sentence: RegExp }[] = [
   { args: [], sentence: /^The option --account is missing; see --help\.$/ },
   { args: ['--account=ANN', '--user=BOB'], sentence: /^The options --account and --user have the same meaning/ },
-  { args: ['--account=../../etc/passwd'], sentence: /^The option --account is wrong: it must be an account number\.$/ },
+  {
+    args: ['--account=../../etc/passwd'],
+    sentence: /^The option --account is wrong: it must be an account number: 1 to 34 of /,
+  },
   { args: ['--account', 'ANN', 'extra'], sentence: /^"extra" is not an argument of this command; see --help\.$/ },
   { args: ['--account=ANN', '--outptu=x.csv'], sentence: /^There is no option --outptu; see --help\.$/ },
   { args: ['--account=ANN', '--dry-rnu'], sentence: /^There is no option --dry-rnu; see --help\.$/ },

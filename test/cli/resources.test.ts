@@ -124,7 +124,7 @@ test('resources: wrong arguments exit with 2 before anything is sent', async (t)
     [['accounts', 'show'], /^The account is missing; see --help\.\n$/],
     [['accounts', 'show', 'A', 'B'], /^"B" is not an argument of this command; see --help\.\n$/],
     [['accounts', 'show', 'A', '--account=B'], /^Give the account as a word or with --account, not both\.\n$/],
-    [['accounts', 'show', '../x'], /^The account is wrong: it must be an account number\.\n$/],
+    [['accounts', 'show', '../x'], /^The account is wrong: it must be an account number: 1 to 34 of /],
     [['accounts', 'list', '--stauts=open'], /^There is no option --stauts; see --help\.\n$/],
     [['accounts', 'list', '--status=opne'], /^The option --status is wrong: it must be open, /],
     [

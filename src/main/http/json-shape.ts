@@ -72,7 +72,10 @@ export function inspectJson(bytes: Buffer): { members: number; problem: Problem 
       level = levels.at(-1);
     } else if ((byte === POINT || (byte | LOWER_CASE) === E) && problem === null && isDigit(bytes[index - 1])) {
       const error = toValidationError(pathOf(bytes, levels), 'must be written as an integer');
-      problem = refusal('Numbers must be written as integers, without a fraction or an exponent.', error);
+      problem = refusal(
+        'Numbers must be written as integers, and amounts in minor units: 2550 instead of 25.50.',
+        error,
+      );
     }
   }
   return { members, problem };

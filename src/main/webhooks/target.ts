@@ -82,7 +82,8 @@ export function complainOfUrl(text: string, { allowPrivate }: Pick<TargetRules, 
   if (!url || !(url.protocol === 'https:' || (allowPrivate && url.protocol === 'http:'))) return `must be ${schemes}`;
   if (url.username !== '' || url.password !== '') return 'must not contain a user name or a password';
   if (url.hash !== '') return 'must not contain a fragment';
-  if (!allowPrivate && !mayBePublic(url.hostname)) return 'must not be an address of a private network';
+  if (!allowPrivate && !mayBePublic(url.hostname))
+    return 'must not be an address of a private network, unless the operator sets WEBHOOK_TARGETS=any';
   return null;
 }
 

@@ -72,7 +72,8 @@ async function showStatement(
   { ledger, parameters, query, headers, caller }: RequestContext<z.output<typeof statementSchema>, undefined>,
 ): Promise<Answer> {
   const [accountNumber, month = ''] = parameters;
-  if (!MONTH_FORM.test(month)) throw new Problem('invalid_request', 'The month must be such as 2026-11.');
+  if (!MONTH_FORM.test(month))
+    throw new Problem('invalid_request', 'The month must be written as YYYY-MM, such as 2026-11.');
   const account = await findAccount({ pool, ledger }, accountNumber, query.currency);
   let summary = await loadStatement(pool, ledger, account, month);
   // While the journal is idle, a month becomes final only when it is closed explicitly.
