@@ -98,7 +98,7 @@ const CASES: { what: string; schema: z.ZodType; input: unknown; errors: string[]
       '/group_id: `group_id` must be a UUID',
       '/since: `since` must be an instant such as 2026-01-31T12:00:00Z',
       '/limit: `limit` must be an integer from 1 to 1000',
-      ': unknown member: `page`',
+      ': unknown parameter: `page`',
     ],
   },
 ];
@@ -106,7 +106,7 @@ const CASES: { what: string; schema: z.ZodType; input: unknown; errors: string[]
 for (const { what, schema, input, errors } of CASES) {
   test(`validation: a problem names ${what} and what is expected`, () => {
     assert.deepEqual(
-      errorsOf(() => parseRequest(schema, input)),
+      errorsOf(() => parseRequest(schema, input, schema === listTransfersSchema ? 'parameter' : 'member')),
       errors,
     );
   });

@@ -82,7 +82,14 @@ test('keys: wrong options end with a sentence that says what is right', async (t
       '--name=a',
       '--scopes=money',
     ],
-    [/^The option --expires is wrong/m, 'keys', 'create', '--name=a', '--scopes=all', '--expires=soon'],
+    [
+      /^The option --expires is wrong: it must be a duration such as 90d or 12h, or never\.$/m,
+      'keys',
+      'create',
+      '--name=a',
+      '--scopes=all',
+      '--expires=soon',
+    ],
     [
       /^There is no ledger "nosuch"; the ledgers are main\.$/m,
       'keys',

@@ -69,7 +69,7 @@ export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
     ...rest,
     takesBody: !Object.is(route.body, NO_BODY),
     async handle({ readBody, ...context }) {
-      const query = parseRequest(route.query, context.query);
+      const query = parseRequest(route.query, context.query, 'parameter');
       const input = Object.is(route.body, NO_BODY)
         ? undefined
         : await readBody({ optional: route.bodyOptional ?? false });

@@ -353,15 +353,19 @@ export const decideApprovalSchema = z.strictObject({
 
 export const NO_PARAMETERS = z.strictObject({});
 
-/** Parses a body or query parameters. Throws invalid_request with every validation error. */
-export function parseRequest<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+/** Parses a body, or with `what` query parameters. Throws invalid_request with every validation error. */
+export function parseRequest<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+  what: 'member' | 'parameter' = 'member',
+): z.output<Schema> {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const errors = parsed.error.issues
     .slice(0, ERRORS_MAX)
     .map((issue) =>
       issue.code === 'unrecognized_keys'
-        ? unknownMembers(issue.path, issue.keys)
+        ? unknownMembers(issue.path, issue.keys, what)
         : toValidationError(issue.path, issue.message),
     );
   // Several checks of one schema may fail with the same message.

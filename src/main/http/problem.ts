@@ -119,10 +119,14 @@ export function toValidationError(path: readonly PropertyKey[], message: string)
   return { pointer: renderPointer(path), detail: `${nameOf(path)} ${message}`.slice(0, DETAIL_MAX) };
 }
 
-/** The validation error of members that the object at `path` does not have. */
-export function unknownMembers(path: readonly PropertyKey[], names: readonly string[]): ValidationError {
+/** The validation error of members that the object at `path` does not have; `what` is what its members are. */
+export function unknownMembers(
+  path: readonly PropertyKey[],
+  names: readonly string[],
+  what: 'member' | 'parameter',
+): ValidationError {
   const shown = names.map((name) => `\`${cut(name)}\``).join(', ');
-  const detail = `${names.length > 1 ? 'unknown members' : 'unknown member'}: ${shown}`;
+  const detail = `unknown ${what}${names.length > 1 ? 's' : ''}: ${shown}`;
   return { pointer: renderPointer(path), detail: detail.slice(0, DETAIL_MAX) };
 }
 
