@@ -128,8 +128,9 @@ function flawsOfParts(resolved: readonly Derived<MemberAmount>[], { amount, curr
     const part = resolved[index];
     if (!part) continue;
     const { form } = part.member;
-    if (part.currency !== currency && currency !== null) {
-      flaws.push({ index, member: 'currency', detail: `must be ${currency}, as that of the whole` });
+    if (part.currency !== currency) {
+      const detail = currency === null ? 'must be named by the whole too' : `must be ${currency}, as that of the whole`;
+      flaws.push({ index, member: 'currency', detail });
     }
     if (form === 'remainder') remainders += 1;
     else sum += part.amount;

@@ -63,6 +63,13 @@ test('amounts: a part has the currency of its whole', () => {
   assert.deepEqual(currenciesOf([amount(100n), amount(100n, 'EUR')], null), [null, 'EUR']);
 });
 
+test('amounts: a part of a member that names no currency may not name one', () => {
+  const members = [amount(1000n), { ...share(5000n, 0), currency: 'JPY' }, remainder(0)];
+  assert.deepEqual(resolveAmounts(members, null).flaws, [
+    { index: 1, member: 'currency', detail: 'must be named by the whole too' },
+  ]);
+});
+
 test('amounts: a conversion is rounded down to the minor unit of its currency, and both members have the rate', () => {
   const resolve = (...members: MemberAmount[]) => {
     const { resolved, flaws } = resolveAmounts(members, null);
