@@ -48,6 +48,8 @@ export function resolveAmounts<Member extends MemberAmount>(
   const named = (partsOf.get('total') ?? []).map((index) => members[index]?.currency ?? null);
   const currencyOfTotal = named.find((currency) => currency !== null) ?? null;
   const resolved: Derived<Member>[] = [];
+  // Each is computed once, because a group may name a thousand remainders of one whole before it is refused.
+  const remainders = new Map<number | 'total', bigint>();
   const wholeAt = (place: number | 'total'): Whole => {
     const parts = partsOf.get(place) ?? [];
     if (place === 'total') return { amount: total ?? 0n, currency: currencyOfTotal, parts };
@@ -56,8 +58,12 @@ export function resolveAmounts<Member extends MemberAmount>(
   for (const member of members) {
     const place = placeOf(member, total);
     const whole = place === 'none' ? null : wholeAt(place);
+    const known = member.form === 'remainder' && place !== 'none' ? remainders.get(place) : undefined;
     const amount =
-      member.form === 'conversion' ? convertedOf(member, resolved[member.of]) : amountOf(member, members, whole);
+      member.form === 'conversion'
+        ? convertedOf(member, resolved[member.of])
+        : (known ?? amountOf(member, members, whole));
+    if (member.form === 'remainder' && place !== 'none') remainders.set(place, amount);
     resolved.push({ member, amount, currency: member.currency ?? whole?.currency ?? null });
   }
   const places = [...partsOf.keys()].filter((place) => place !== 'none');

@@ -70,6 +70,21 @@ test('amounts: a part of a member that names no currency may not name one', () =
   ]);
 });
 
+test('amounts: a thousand remainders of one whole are refused in linear time', () => {
+  let reads = 0;
+  const counted = (member: MemberAmount): MemberAmount =>
+    new Proxy(member, {
+      get(target, name) {
+        reads += 1;
+        return Reflect.get(target, name);
+      },
+    });
+  const members = Array.from({ length: 1000 }, (_, index) => counted(index < 500 ? share(1n) : remainder()));
+  const { flaws } = resolveAmounts(members, 1000n);
+  assert.deepEqual(flaws, [{ index: 501, member: 'remainder', detail: 'must be the only one of its whole' }]);
+  assert.ok(reads < 100 * members.length, `${reads} reads`);
+});
+
 test('amounts: a conversion is rounded down to the minor unit of its currency, and both members have the rate', () => {
   const resolve = (...members: MemberAmount[]) => {
     const { resolved, flaws } = resolveAmounts(members, null);
