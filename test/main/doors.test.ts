@@ -239,6 +239,25 @@ test('doors: an overdraft limit, a status and a closing need accounts:admin', as
   assert.deepEqual([blind.status, blind.text], [204, ''], 'It shows nothing that the key may not read.');
 });
 
+test('doors: a replayed opening shows a key without accounts:read what it sent', async () => {
+  const writer = await freshKey({ scopes: ['accounts:write'] });
+  const body = { account_number: 'REPLAYED', name: 'Rae', metadata: { shop: '7' } };
+  for (const sent of [body, { accounts: [{ ...body, account_number: 'REPLAYED-2' }] }]) {
+    const headers = { 'idempotency-key': `open-${'accounts' in sent ? 'list' : 'one'}` };
+    const opened = await send(writer, 'POST', '/accounts', sent, headers);
+    const number = 'accounts' in sent ? 'REPLAYED-2' : 'REPLAYED';
+    const change = { email: 'rae@example.com', metadata: {}, status: 'receive_only' };
+    assert.equal((await send(admin, 'PATCH', `/accounts/${number}`, change)).status, 200);
+    const funding = { from_account: '@external', to_account: number, amount: 7 };
+    assert.equal((await send(admin, 'POST', '/transfers', funding, { prefer: 'wait=10' })).status, 200);
+    const replayed = await send(writer, 'POST', '/accounts', sent, headers);
+    assert.equal(replayed.headers['idempotency-replayed'], 'true');
+    assert.deepEqual(replayed.body, opened.body);
+    const shown = await send(admin, 'POST', '/accounts', sent, headers);
+    assert.match(shown.text, /"email":"rae@example.com".*"balance":7,/);
+  }
+});
+
 test('doors: a key of one ledger reaches that ledger only, and uses it by default', async () => {
   assert.equal((await send(admin, 'POST', '/ledgers', { name: 'acme' })).status, 201);
   const [acme] = await database.query<{ id: number; name: string }>(`select id, name from ledgers where name = 'acme'`);

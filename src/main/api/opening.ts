@@ -274,8 +274,34 @@ async function replayAccounts(
   const openingIds = wanted.accounts.map(({ accountNumber: number }) =>
     'accounts' in context.body ? (idByAccount.get(number) ?? null) : transferId,
   );
-  const answer = answerAccounts(context, accounts, openingIds);
+  const shown = accounts.map((account, index) => asReadable(context, account, index));
+  const answer = answerAccounts(context, shown, openingIds);
   return { ...answer, headers: { ...answer.headers, ...REPLAYED } };
+}
+
+/** An account for a replay. A caller that may not read accounts gets what it sent, not what happened since. */
+function asReadable(
+  { body, principal }: Pick<RequestContext<unknown, Body>, 'body' | 'principal'>,
+  account: PersonalAccount,
+  index: number,
+): PersonalAccount {
+  const sent = 'accounts' in body ? body.accounts[index] : body;
+  if (principal.scopes.has('accounts:read') || !sent) return account;
+  const { accountNumber, currency, createdAt } = account;
+  // Without entries, the opening transfer failed.
+  const balance = account.entryCount === 0n ? 0n : BigInt(sent.balance);
+  return {
+    accountNumber,
+    currency,
+    status: 'open',
+    balance,
+    held: 0n,
+    overdraftLimit: BigInt(sent.overdraft_limit),
+    entryCount: balance === 0n ? 0n : 1n,
+    metadata: sent.metadata,
+    createdAt,
+    personalData: account.personalData && toPersonalData(sent),
+  };
 }
 
 /**
