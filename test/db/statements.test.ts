@@ -107,6 +107,29 @@ for (const analyzed of [false, true]) {
   });
 }
 
+test('statements: the search for due holds does not read those of other ledgers for each test clock', async (t) => {
+  const database = await createDatabase(t);
+  const [LEDGERS, HOLDS] = [100, 5000];
+  await database.query(
+    `with made as (
+       insert into ledgers (id, name, clock_start)
+       select 1 + n, 'test-' || n, '2100-01-01' from generate_series(1, ${LEDGERS}) as n
+       returning id, clock_start
+     )
+     insert into journal_head (ledger_id, settled_at, clock) select id, clock_start, clock_start from made`,
+  );
+  await database.query(
+    `insert into holds (ledger_id, id, amount, created_at, expires_at, from_account, to_account, currency)
+     select 1, gen_random_uuid(), 1, now(), now() + interval '30 days', 'ANN', 'BOB', 'USD' from generate_series(1, ${HOLDS})`,
+  );
+  await database.query('vacuum analyze');
+  const [search] = [...recorded].find(([{ what }]) => what === 'expiries')?.[1] ?? [];
+  assert.ok(search);
+  const scans = listScans(await readPlan(await open(t, database, {}), search));
+  const read = scans.flatMap(({ table, rows }) => (table === 'holds' ? [rows] : []));
+  assert.ok(Math.max(...read) < 2 * HOLDS, `${read.join()} holds are read`);
+});
+
 test('statements: a sequential scan is found', async (t) => {
   const database = await createDatabase(t);
   await fillLedger(database);

@@ -5,8 +5,8 @@ from (
     from holds
     where expires_at <= now() and state = 'open' and holds.id <> all($2::uuid[]) and ledger_id <> all($3::integer[])
     and ledger_id || ' ' || from_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($4::text[])
-      -- A sub-select, which the planner cannot turn into a join with all heads.
-      and (select clock from journal_head where journal_head.ledger_id = holds.ledger_id) is null
+      -- A hash of the ledgers with a test clock, made once: their holds may be due by the real clock for ever.
+      and ledger_id not in (select journal_head.ledger_id from journal_head where clock is not null)
     order by expires_at
     limit $1::integer
   )
@@ -20,7 +20,9 @@ from (
       from holds
       where ledger_id = journal_head.ledger_id and expires_at <= journal_head.clock and state = 'open' and holds.id <> all($2::uuid[]) and ledger_id <> all($3::integer[])
     and ledger_id || ' ' || from_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($4::text[])
-      offset 0
+      -- In order of the index of open holds. By the index of expiries, each such ledger would read the holds of all.
+      order by from_account, holds.id
+      limit $1::integer
     ) as hold
     where clock is not null
     order by expires_at
