@@ -225,11 +225,15 @@ test('resources: a busy service is asked again after Retry-After, with the same 
     keys.push(headers['idempotency-key']);
     if (keys.length === 1) answer(response, 429, problemOf('queue_full'), { 'retry-after': '1' });
     else if (keys.length === 2) response.destroy();
-    else answer(response, 201, { object: 'ledger', name: 'x\u001b[2J\u009b', created_at: 'now' });
+    else answer(response, 201, { object: 'ledger', name: 'x\u001b[2J\u009b', 'y\u001b[2J': 1, created_at: 'now' });
   });
   const { code, stdout, stderr } = await run(t, ['ledgers', 'create', 'x'], { url });
   assert.equal(code, 0, stderr);
-  assert.equal(stdout, 'name        x\\u001b[2J\\u009b\ncreated_at  now\n', 'Control characters are shown, not sent.');
+  assert.equal(
+    stdout,
+    'name        x\\u001b[2J\\u009b\ny\\u001b[2J  1\ncreated_at  now\n',
+    'Control characters are shown, not sent.',
+  );
   assert.equal(keys.length, 3);
   assert.deepEqual(new Set(keys).size, 1, 'One key.');
   assert.match(String(keys[0]), /^[0-9a-f-]{36}$/);

@@ -40,7 +40,7 @@ export function renderDetails(item: Item): string {
   const isShown = (name: string) => name !== 'object' && item[name] !== null && JSON.stringify(item[name]) !== '{}';
   const members = Object.keys(item).filter(isShown);
   return draw(
-    members.map((name) => [styleText('bold', name), renderCell(name, item, null)]),
+    members.map((name) => [styleText('bold', plain(name)), renderCell(name, item, null)]),
     {},
   );
 }
