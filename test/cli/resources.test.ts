@@ -145,6 +145,7 @@ test('resources: wrong arguments exit with 2 before anything is sent', async (t)
     [['accounts', 'open', '--name=A', '--name=B'], /^The option --name is given twice\.\n$/],
     [['accounts', 'update', 'A'], /^There is nothing to change; see --help\.\n$/],
     [['transfers', 'show', '1'], /^The id is wrong: it must be an id such as /],
+    [['accounts', 'show', '..'], /the number of an account/],
     [['ledgers', 'list', '--ledger=main'], /^There is no option --ledger; see --help\.\n$/],
     [['status', '--url=ftp://x'], /^The option --url is wrong: it must be an http or https URL /],
     [['status', '--key=a', '--key-file=b'], /^Choose --key-file or --key, not both\.\n$/],

@@ -8,7 +8,12 @@ import type { Operation, Option, Subject } from './arguments.ts';
 import { defineOperation } from './operation.ts';
 import type { Columns } from './table.ts';
 
-const ACCOUNT: Subject = { name: 'account', schema: accountNumber, description: 'The account number' };
+const ACCOUNT: Subject = {
+  name: 'account',
+  // In a path, . and .. would name another route.
+  schema: accountNumber.refine((text) => !/^\.{1,2}$/.test(text), { error: mustBe('the number of an account') }),
+  description: 'The account number',
+};
 const ID_SCHEMA = z.uuid({ error: mustBe('an id such as 019ac3a4-8d1b-7c3e-9f6a-2b1c0d9e8f7a') });
 const TRANSFER: Subject = { name: 'id', schema: ID_SCHEMA, description: 'The id of the transfer' };
 const HOLD: Subject = { name: 'id', schema: ID_SCHEMA, description: 'The id of the hold' };
