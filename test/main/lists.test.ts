@@ -209,7 +209,7 @@ test('lists: a value that no filter has is refused by its name', async () => {
   const cases = {
     '/transfers': ['kind=gift', 'failure_code=bad_luck', 'amount_min=-1', 'amount_max=1.5', 'amount_min=1e3'],
     '/transfers?account=@external': ['description=', 'order=asc', `description=${'x'.repeat(501)}`],
-    '/accounts': ['status=gone', 'currency=XXQ', 'order=newest', 'name=', 'name=--'],
+    '/accounts': ['status=gone', 'currency=XXQ', 'order=newest', `name=${'x'.repeat(201)}`],
     '/holds': ['state=done', 'account=*', 'order=up', 'limit=0', 'after=x'],
     '/ledgers': ['order=newest'],
     '/approvals': ['order=asc'],

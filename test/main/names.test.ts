@@ -106,11 +106,12 @@ test('names: a key finds only accounts that it may read', async () => {
   assert.equal(status, 403);
 });
 
-test('names: one without letters and digits, or a very long one, is refused', async () => {
+test('names: text without letters and digits finds none, and a very long one is refused', async () => {
   for (const name of ['', ' ', '%', '🧀', '\u0000', 'x'.repeat(201)]) {
     const path = `/accounts?${new URLSearchParams({ name }).toString()}`;
     const { status, body } = await request(service, 'GET', path, undefined, key.headers);
-    assert.deepEqual([status, body['code']], [400, 'invalid_request'], name);
+    if (name.length > 200) assert.deepEqual([status, body['code']], [400, 'invalid_request']);
+    else assert.deepEqual([status, body['items']], [200, []], name);
   }
 });
 

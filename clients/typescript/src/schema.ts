@@ -1977,7 +1977,7 @@ export interface operations {
     listAccounts: {
         parameters: {
             query?: {
-                /** @description The beginnings of words of the name, in any order; case and accents do not matter. */
+                /** @description The beginnings of words of the name, in any order; case and accents do not matter. Text without a letter or digit finds none. */
                 name?: string;
                 status?: "open" | "receive_only" | "frozen" | "closed";
                 currency?: components["schemas"]["Currency"];

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { ACCOUNT_FORM, ACCOUNT_STATUSES, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
 import { HOLD_STATES } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
-import { wordsOf } from '../../domain/name-words.ts';
 import type { MetadataFilter } from '../../db/queries/metadata.ts';
 import { STATEMENT_FORMATS } from '../../render/statement.ts';
 import { FAILURE_CODES, TRANSFER_KINDS } from '../../domain/transfer.ts';
@@ -285,9 +284,10 @@ export const listAccountsSchema = z.strictObject({
   name: z
     .string()
     .max(200)
-    .refine((name) => wordsOf(name).length > 0, { error: mustBe('text with a letter or a digit') })
     .optional()
-    .describe('The beginnings of words of the name, in any order; case and accents do not matter.'),
+    .describe(
+      'The beginnings of words of the name, in any order; case and accents do not matter. Text without a letter or digit finds none.',
+    ),
   status: z.enum(ACCOUNT_STATUSES).optional(),
   currency: currency.optional(),
   metadata: metadataFilter.describe('key:value; a key alone is refused with filter_too_wide.'),

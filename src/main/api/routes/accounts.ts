@@ -196,7 +196,9 @@ async function showAccounts(
   const words = wordsOf(query.name ?? '');
   const filter = { prefix, words, status, currency: query.currency ?? null, metadata };
   const page = { limit: query.limit + 1, after, ascending: query.order === 'asc' };
-  const accounts = await listAccounts(books.pool, books.ledger, filter, page);
+  // No word would be no filter.
+  const findsNone = query.name !== undefined && words.length === 0;
+  const accounts = findsNone ? [] : await listAccounts(books.pool, books.ledger, filter, page);
   return {
     status: 200,
     ...renderRows(accounts, query.limit, renderAccount, (row) => `${row.accountNumber}:${row.currency}`),
