@@ -3,6 +3,7 @@
 import { type ArgsDef, type CommandDef, defineCommand } from 'citty';
 import { RootCommand, script } from '@bomb.sh/tab';
 import { CommandError, EXIT } from './command.ts';
+import { resolve } from './resolve.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish', 'powershell'];
 /** What the script of the shell reads at the end: that files are no completions. */
@@ -68,12 +69,4 @@ async function complete(gopherpay: CommandDef, words: readonly string[]): Promis
 
 function choicesOf(arg: ArgsDef[string] | undefined): readonly string[] {
   return arg !== undefined && 'options' in arg && Array.isArray(arg.options) ? arg.options.map(String) : [];
-}
-
-function isFunction<Value>(value: Value | (() => Value)): value is () => Value {
-  return typeof value === 'function';
-}
-
-async function resolve<Value>(value: Value | Promise<Value> | (() => Value | Promise<Value>)): Promise<Value> {
-  return isFunction(value) ? await value() : await value;
 }

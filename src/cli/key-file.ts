@@ -1,14 +1,20 @@
-// The key with which a command calls a service.
+// Secrets in files that options name, and the key with which a command calls a service.
 import { readFile } from 'node:fs/promises';
 import { toError } from '../db/connection/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
-/** The key in the file of --key-file, without the end of its line. */
-export async function readKey(path: string): Promise<string> {
+/** The text of the file that an option names, without the end of its line. */
+export async function readOptionFile(option: string, path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new CommandError(EXIT.wrongUsage, `The file of --key-file cannot be read: ${toError(error).message}.`);
+    throw new CommandError(EXIT.wrongUsage, `The file of --${option} cannot be read: ${toError(error).message}.`);
   });
-  return checkKey(text.trimEnd(), `${path} is not a key: --key-file names a file with one key, in one line.`);
+  return text.trimEnd();
+}
+
+/** The key in the file of --key-file. */
+export async function readKey(path: string): Promise<string> {
+  const key = await readOptionFile('key-file', path);
+  return checkKey(key, `${path} is not a key: --key-file names a file with one key, in one line.`);
 }
 
 /** Refuses a text that no header may have. The text is not shown: it may be another secret. */

@@ -1,6 +1,5 @@
 // gopherpay listen: webhooks for development. It follows the feed of a running service, and posts each event to a URL of
 // the developer's machine, which no service could reach. Messages and signatures are those of webhooks.
-import { readFile } from 'node:fs/promises';
 import { defineCommand } from 'citty';
 import { request } from 'undici';
 import { z } from 'zod';
@@ -10,6 +9,7 @@ import { mustBe } from '../validation.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from './command.ts';
 import { reasonOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
+import { readOptionFile } from './key-file.ts';
 import { FILTER_ARGUMENTS, FILTER_OPTIONS, followFeed, readFeed } from './remote/feed.ts';
 import { CONNECTION_ARGUMENTS, CONNECTION_OPTIONS, serviceOf } from './remote/options.ts';
 
@@ -66,10 +66,7 @@ export const listen = defineCommand({
 
 /** The secret in a file. A secret in an argument would be shown in the list of processes. */
 async function readSecret(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new CommandError(EXIT.wrongUsage, `The file of --secret-file cannot be read: ${toError(error).message}.`);
-  });
-  const secret = text.trimEnd();
+  const secret = await readOptionFile('secret-file', path);
   if (SECRET_FORM.test(secret)) return secret;
   throw new CommandError(
     EXIT.wrongUsage,

@@ -10,6 +10,7 @@ import { VERSION } from '../version.ts';
 import { EXIT, SIGNALLED } from './command.ts';
 import { exitOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
+import { resolve } from './resolve.ts';
 
 /** Each is loaded when it is called: a report needs neither the service nor the time that loading it takes. */
 const COMMANDS: SubCommandsDef = {
@@ -90,14 +91,6 @@ async function findCommand(words: readonly string[], parent: CommandDef = gopher
   const meta = await resolve(command.meta);
   const named = { ...command, meta: { ...meta, name: `${(await resolve(parent.meta))?.name} ${name}` } };
   return await findCommand(rest, named);
-}
-
-function isFunction<Value>(value: Value | (() => Value)): value is () => Value {
-  return typeof value === 'function';
-}
-
-async function resolve<Value>(value: Value | Promise<Value> | (() => Value | Promise<Value>)): Promise<Value> {
-  return isFunction(value) ? await value() : await value;
 }
 
 /** citty colors its usage for every reader; here only terminals get colors. It fills its lines with spaces. */

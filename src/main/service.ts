@@ -86,7 +86,7 @@ export async function startService(
   logger: ServiceLogger,
 ): Promise<Service> {
   const tls = config.tls && new ListenerTls(config.tls);
-  const connectionLimits = limitByFiles(config, logger);
+  const { webhookPlaces: placesMax, ...connectionLimits } = limitByFiles(config, logger);
   await prepareDatabase(databases, config.databaseTimeouts.connectTimeoutMs, logger);
   const database = databases.runtime;
   // If the start fails, the started parts are stopped.
@@ -97,7 +97,7 @@ export async function startService(
   const admission = new Admission(config.maxQueue, config.maxQueueBytes);
   const metrics = createMetrics(admission);
   const feed = new Feed({ pool: pools.feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
-  const webhooks = createWebhookSender(config, { pool: pools.webhookPool, metrics, logger });
+  const webhooks = createWebhookSender(config, { pool: pools.webhookPool, placesMax, metrics, logger });
   const onJournal = (ledger: Ledger, number: bigint): void => {
     feed.advance(ledger, number);
     webhooks.noteJournal();
@@ -233,7 +233,7 @@ function openPools(config: Config, database: DatabaseSettings, stack: AsyncDispo
 
 function createWebhookSender(
   config: Config,
-  { pool, metrics, logger }: { pool: ConnectionPool; metrics: Metrics; logger: Logger },
+  { pool, placesMax, metrics, logger }: { pool: ConnectionPool; placesMax: number; metrics: Metrics; logger: Logger },
 ): WebhookSender {
   const { webhooksAllowPrivate: allowPrivate } = config;
   return new WebhookSender({
@@ -241,7 +241,7 @@ function createWebhookSender(
     logger,
     renderEvent,
     rules: { allowPrivate, resolve: allowPrivate ? resolveAnyName : resolvePublicName },
-    placesMax: webhookPlacesFor(openFilesMax()),
+    placesMax,
     claimMs: config.orphanedAfterMs,
     renewMs: config.heartbeatMs,
     onAttempt: metrics.webhookAttempt.bind(metrics),
@@ -357,15 +357,15 @@ async function untilLost({ recovery }: RunningEngine, orphanedAfterMs: number, s
   return false;
 }
 
-/** Receivers that do not answer hold connections, so webhooks have at most an eighth of the files. */
-function webhookPlacesFor(filesMax: number): number {
-  return Math.max(2, Math.min(TURNS_MAX, Math.floor(filesMax / 8 / CONNECTIONS_OF_PLACE)));
-}
-
 /** The limits of connections that the limit of open files allows. */
-function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logger): ConnectionLimits {
+function limitByFiles(
+  { connectionsMax: wanted, threads }: Config,
+  logger: Logger,
+): ConnectionLimits & { readonly webhookPlaces: number } {
   const filesMax = openFilesMax();
-  const ownConnections = DATABASE_CONNECTIONS_MAX + threads + CONNECTIONS_OF_PLACE * webhookPlacesFor(filesMax);
+  // Receivers that do not answer hold connections, so webhooks have at most an eighth of the files.
+  const webhookPlaces = Math.max(2, Math.min(TURNS_MAX, Math.floor(filesMax / 8 / CONNECTIONS_OF_PLACE)));
+  const ownConnections = DATABASE_CONNECTIONS_MAX + threads + CONNECTIONS_OF_PLACE * webhookPlaces;
   const limits = fitConnections(wanted, { filesMax, threads, ownConnections });
   if (limits.connectionsMax < wanted) {
     logger.warn(
@@ -378,7 +378,7 @@ function limitByFiles({ connectionsMax: wanted, threads }: Config, logger: Logge
       'connection limit lowered',
     );
   }
-  return limits;
+  return { ...limits, webhookPlaces };
 }
 
 function urlOf(server: Server, host: string): string {

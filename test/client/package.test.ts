@@ -122,6 +122,7 @@ test(
     const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
     const node = folders.map((folder) => join(folder, 'node')).find((path) => existsSync(path));
     if (node === undefined) {
+      // The project brings its own Node, so a machine may have no other.
       t.skip('there is no other Node');
       return;
     }
