@@ -8,7 +8,8 @@ const MEASURE_MS = 250;
 export class Admission {
   /** How many transfers may be admitted and not yet final. */
   readonly maxQueue: number;
-  readonly #bytesMax: number;
+  /** How many bytes they may have together. */
+  readonly maxQueueBytes: number;
   readonly #now: () => number;
   #taken = 0;
   #bytes = 0;
@@ -21,7 +22,7 @@ export class Admission {
   /** `now` returns milliseconds of a monotonic clock. */
   constructor(maxQueue: number, bytesMax: number, now: () => number = () => performance.now()) {
     this.maxQueue = maxQueue;
-    this.#bytesMax = bytesMax;
+    this.maxQueueBytes = bytesMax;
     this.#now = now;
   }
 
@@ -30,15 +31,20 @@ export class Admission {
     return this.#taken;
   }
 
+  /** The bytes of these transfers. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get room(): number {
-    return this.#bytes >= this.#bytesMax ? 0 : Math.max(0, this.maxQueue - this.#taken);
+    return this.#bytes >= this.maxQueueBytes ? 0 : Math.max(0, this.maxQueue - this.#taken);
   }
 
   /** Admits `count` transfers of so many bytes together, or none and returns false. */
   tryAdmit(count: number, bytes: number): boolean {
     if (count > this.room) return false;
     // A request that does not fit is admitted to an empty queue: no request may be refused forever.
-    if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
+    if (this.#bytes > 0 && this.#bytes + bytes > this.maxQueueBytes) return false;
     this.admitRecovered(count, bytes);
     return true;
   }

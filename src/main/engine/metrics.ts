@@ -29,6 +29,30 @@ export type Metrics = {
   /** All webhooks together. `sending`: those to which this process is sending. */
   webhooks(state: WebhookState & { readonly sending: number }): void;
   render(): Promise<{ contentType: string; text: string }>;
+  /** The main figures as plain numbers. Cheap, for a reader that asks every second. */
+  snapshot(): MetricsSnapshot;
+};
+
+/** Totals since the start of the process, and the present state of the queue. */
+export type MetricsSnapshot = {
+  /** Answered requests, and those answered with 429. */
+  readonly requests: number;
+  readonly refused: number;
+  /** Transfers that became final. */
+  readonly settled: number;
+  readonly queue: {
+    readonly transfers: number;
+    readonly transfersMax: number;
+    readonly bytes: number;
+    readonly bytesMax: number;
+  };
+  /** The times from accepted to final. `counts[i]`: transfers that took at most `boundsSeconds[i]`. */
+  readonly settleTimes: {
+    readonly boundsSeconds: readonly number[];
+    readonly counts: readonly number[];
+    readonly count: number;
+    readonly sumSeconds: number;
+  };
 };
 
 export function createMetrics(admission: Admission): Metrics {
@@ -40,8 +64,12 @@ export function createMetrics(admission: Admission): Metrics {
     createWebhookInstruments(registry);
   const requestsOf = remembered((route, status) => requests.labels(route, String(status)));
   const settledOf = remembered((ending) => settledCount.labels(ending));
+  const totals = new Totals();
   return {
-    request: (route, status, durationMs) => requestsOf(route, status).observe(durationMs / 1000),
+    request(route, status, durationMs) {
+      requestsOf(route, status).observe(durationMs / 1000);
+      totals.request(status);
+    },
     stored(count, durationMs) {
       intakes.observe(count);
       intakeSeconds.observe(durationMs / 1000);
@@ -53,6 +81,7 @@ export function createMetrics(admission: Admission): Metrics {
     settled(ending, durationMs) {
       settledOf(ending ?? 'completed').inc();
       settledSeconds.observe(durationMs / 1000);
+      totals.settled(durationMs / 1000);
     },
     streaming: (route, change) => streams.labels(route).inc(change),
     refused: (resource) => refusals.labels(resource).inc(),
@@ -66,7 +95,45 @@ export function createMetrics(admission: Admission): Metrics {
       webhookLag.set(lagSeconds);
     },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    snapshot: () => totals.snapshot(admission),
   };
+}
+
+/** The figures of a snapshot. prom-client returns values only through promises, after it collected all of a metric. */
+class Totals {
+  readonly #settleCounts = SECONDS.map(() => 0);
+  #requests = 0;
+  #refused = 0;
+  #settled = 0;
+  #settleSeconds = 0;
+
+  request(status: number): void {
+    this.#requests += 1;
+    if (status === 429) this.#refused += 1;
+  }
+
+  settled(seconds: number): void {
+    this.#settled += 1;
+    this.#settleSeconds += seconds;
+    const index = SECONDS.findIndex((bound) => seconds <= bound);
+    if (index !== -1) this.#settleCounts[index] = (this.#settleCounts[index] ?? 0) + 1;
+  }
+
+  snapshot({ size, maxQueue, bytes, maxQueueBytes }: Admission): MetricsSnapshot {
+    let count = 0;
+    return {
+      requests: this.#requests,
+      refused: this.#refused,
+      settled: this.#settled,
+      queue: { transfers: size, transfersMax: maxQueue, bytes, bytesMax: maxQueueBytes },
+      settleTimes: {
+        boundsSeconds: SECONDS,
+        counts: this.#settleCounts.map((each) => (count += each)),
+        count: this.#settled,
+        sumSeconds: this.#settleSeconds,
+      },
+    };
+  }
 }
 
 function createInstruments(registry: Registry) {
