@@ -106,6 +106,8 @@ export type Config = {
   readonly streamTimeoutMs: number;
   /** Whether webhooks may be sent to private addresses, and without TLS. */
   readonly webhooksAllowPrivate: boolean;
+  /** Whether browsers get the console. */
+  readonly console: boolean;
   readonly databaseTimeouts: DatabaseTimeouts;
   /** The statement timeout of lists. */
   readonly scanTimeoutMs: number;
@@ -213,6 +215,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     statementStreamsMax: values.STATEMENT_STREAMS_MAX,
     streamTimeoutMs: values.STREAM_TIMEOUT_MS,
     webhooksAllowPrivate: values.WEBHOOK_TARGETS === 'any',
+    console: values.CONSOLE === 'on',
     databaseTimeouts: {
       connectTimeoutMs: values.DB_CONNECT_TIMEOUT_MS,
       statementTimeoutMs: values.DB_STATEMENT_TIMEOUT_MS,

@@ -187,6 +187,10 @@ export const environment = z.object({
   EVENT_STREAMS_MAX: whole(1, 10_000).default(100).describe('the most readers that follow the feed at once'),
   STATEMENT_STREAMS_MAX: whole(1, 1000).default(16).describe('the most statements that are written at once'),
   STREAM_TIMEOUT_MS: whole(100, 600_000).default(60_000).describe('how long the reader of an answer may take nothing'),
+  CONSOLE: z
+    .enum(['on', 'off'])
+    .default('on')
+    .describe('whether browsers get the console at `/`; it reads with the key that a person enters'),
   WEBHOOK_TARGETS: z
     .enum(['public', 'any'])
     .default('public')

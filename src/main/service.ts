@@ -16,8 +16,10 @@ import { ENGINE_CONNECTIONS, type RunningEngine, startEngine } from './engine/st
 import { toProblem } from './api/failures.ts';
 import { Feed } from './api/feed.ts';
 import { guardRoute, refuseUnreachable } from './api/guards.ts';
+import { accessRoutes } from './api/routes/access.ts';
 import { bookRoutes } from './api/routes/books.ts';
 import { operationRoutes } from './api/routes/operations.ts';
+import { consoleEndpoints } from './console/endpoints.ts';
 import type { KeyRing } from './access/key-ring.ts';
 import type { RefusalLog } from './api/refusal-log.ts';
 import { AllowedHosts } from './http/hosts.ts';
@@ -107,7 +109,6 @@ export async function startService(
   const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
   const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
   stack.defer(() => readProbe.stop());
-
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
   const access = await startAccess(
@@ -136,7 +137,8 @@ export async function startService(
   const serverOptions = serverOptionsOf(config, { connectionLimits, metrics, logger, access, tls, life });
   const guarded = (list: Route[]) => list.map((route) => access.doors.guard(route));
   await listenForOperators(config, serverOptions, { endpoints: guarded(operations), stack });
-  const server = createHttpServer({ ...serverOptions, endpoints: guarded(routes) });
+  const endpoints = [...guarded(routes), ...(config.console ? consoleEndpoints(access.doors) : [])];
+  const server = createHttpServer({ ...serverOptions, endpoints });
   const url = await listen(server, config, stack);
   if (access.isOpen()) warnOfOpenDoors(config, logger);
   webhooks.start();
@@ -301,7 +303,7 @@ function guardedRoutes(
     events: eventParts,
     webhooks: webhookParts,
   });
-  return routes.map((route) => guardRoute(route, { running, metrics, refusals }));
+  return [...routes.map((route) => guardRoute(route, { running, metrics, refusals })), ...accessRoutes({ metrics })];
 }
 
 /** Returns the URL at which the server listens. */

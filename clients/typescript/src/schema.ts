@@ -1118,6 +1118,56 @@ export interface components {
             /** @description Send it as `after` for the next page; null at the end. */
             next: string | null;
         };
+        Access: {
+            /** @constant */
+            object: "access";
+            /** @description The id of the key, or the subject of the token; null: the service has no keys. */
+            key: string | null;
+            /** @description The ledger to which the key belongs; null: it may use all. */
+            ledger: string | null;
+            scopes: ("accounts:read" | "accounts:write" | "accounts:admin" | "transfers:read" | "transfers:write" | "funding:write" | "holds:write" | "reversals:write" | "events:read" | "webhooks:read" | "webhooks:write" | "statements:read" | "ledgers:admin" | "metrics:read")[];
+            /** @description What the numbers of its accounts begin with; null: it may use all. */
+            account_prefix: string | null;
+            /** @description The version of the service. */
+            version: string;
+        };
+        Activity: {
+            /** @constant */
+            object: "activity";
+            /**
+             * Format: uuid
+             * @description Names the process. Compare totals only if it is the same.
+             */
+            process: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, microseconds.
+             */
+            at: string;
+            uptime_seconds: number;
+            queue: {
+                /** @description Transfers that are admitted and not yet final. */
+                transfers: number;
+                transfers_max: number;
+                /** @description Their text. */
+                bytes: number;
+                bytes_max: number;
+            };
+            /** @description Since the process started. */
+            totals: {
+                requests: number;
+                /** @description Transfers that became final. */
+                settled: number;
+                /** @description Requests that were answered 429. */
+                refused: number;
+            };
+            /** @description How many transfers became final within each bound, from accepted to final, since the process started. */
+            settle_seconds: {
+                /** @description In seconds; null: no bound. */
+                le: number | null;
+                count: number;
+            }[];
+        };
         Health: {
             status: string;
         };

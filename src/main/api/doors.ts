@@ -76,6 +76,11 @@ export class Doors {
     return this.#check(request, route, ledgerName);
   }
 
+  /** Admits every caller, to what shows no data. */
+  admitAnybody(request: IncomingMessage): Admitted<Ledger, Principal> | Promise<Admitted<Ledger, Principal>> {
+    return this.#enter(this.#anybody(request), null);
+  }
+
   /** Whether a caller that was admitted may still read a stream. */
   isAdmitted(principal: Principal): boolean {
     const { keys, tokens, isPrivate } = this.#parts;
@@ -147,7 +152,8 @@ export class Doors {
     if (principal.ledger !== null && (route.global ? !route.ofOwnLedger : isAnother(principal.ledger, ledgerName))) {
       throw notAllowed(`The key belongs to the ledger ${principal.ledger}.`);
     }
-    if (route.scope !== 'open' && !principal.scopes.has(route.scope)) throw insufficientScope(route.scope);
+    const { scope } = route;
+    if (scope !== 'any' && scope !== 'open' && !principal.scopes.has(scope)) throw insufficientScope(scope);
     const rate = this.#countRequest(found);
     this.#countConnection(request.socket, found);
     return this.#enter(found, ledgerName ?? principal.ledger, rate);

@@ -51,8 +51,9 @@ const DERIVED_PROBLEMS: readonly {
   { when: ({ takesBody }) => takesBody, codes: ['malformed_json', 'body_too_large', 'too_many_bodies'] },
   {
     when: ({ scope }) => scope !== 'open',
-    codes: ['unauthorized', 'insufficient_scope', 'not_allowed', 'rate_limited'],
+    codes: ['unauthorized', 'not_allowed', 'rate_limited'],
   },
+  { when: ({ scope }) => scope !== 'open' && scope !== 'any', codes: ['insufficient_scope'] },
   { when: ({ scope }) => scope !== 'open', codes: ['database_unavailable', 'issuer_unavailable', 'too_busy'] },
   { when: ({ global }) => global !== true, codes: ['ledger_not_found'] },
   { when: takesKey, codes: ['idempotency_key_reused'] },

@@ -114,7 +114,7 @@ function renderOperation(route: Route, { schemas, root }: { schemas: DocumentSch
     description: describe(route),
     security: route.scope === 'open' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })),
     // For programs. Linters accept scopes in `security` only for OAuth.
-    ...(route.scope !== 'open' && { 'x-scope': route.scope }),
+    ...(route.scope !== 'open' && route.scope !== 'any' && { 'x-scope': route.scope }),
     // A route without a ledger has no path under /ledgers/{ledger}.
     ...(route.global && { servers: [{ url: root }] }),
     parameters: [...pathParameters(route), ...queryParameters(route, schemas), ...headerParameters(route)],
@@ -138,9 +138,14 @@ function requestsOf({ operationId }: Route): Example[] {
   return EXAMPLES.filter((each) => each.operationId === operationId && each.status < 400);
 }
 
+function describeScope(scope: Route['scope']): string {
+  if (scope === 'open') return 'Needs no key.';
+  return scope === 'any' ? 'Needs a key, and no scope.' : `Needs the scope \`${scope}\`.`;
+}
+
 /** What a caller needs, and the codes that only this route has. */
 function describe({ scope, problems }: Route): string {
-  const needed = scope === 'open' ? 'Needs no key.' : `Needs the scope \`${scope}\`.`;
+  const needed = describeScope(scope);
   if (problems.length === 0) return needed;
   return `${needed}\nProblems: ${problems.map((code) => `\`${code}\` (${PROBLEMS[code].status})`).join(', ')}.`;
 }

@@ -30,9 +30,9 @@ export type Route = Omit<Endpoint<Ledger, Principal>, 'admit'> & {
   readonly tag: keyof typeof TAGS;
   /**
    * The scope that a caller needs. Handlers check further ones that depend on the body, such as funding:write. `open`:
-   * it is answered without authentication.
+   * it is answered without authentication. `any`: a caller needs a key, but no scope.
    */
-  readonly scope: Scope | 'open';
+  readonly scope: Scope | 'any' | 'open';
   /** Whether it shows all accounts of a ledger, so that a key for some accounts may not use it. */
   readonly wholeLedger?: boolean;
   /** Of a global route: whether a key that belongs to one ledger may use it. */

@@ -19,6 +19,7 @@ import { FAILURE_CODES } from '../../domain/transfer.ts';
 import { conversionView, eventType, instant, minorUnits, renderConversion, transferKind } from '../../render/json.ts';
 import { statementEntryView, statementView } from '../../render/statement.ts';
 import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
+import { ACCESS_VIEWS } from './access-views.ts';
 import { auditLogView } from './audit-log-view.ts';
 import { totalsView, trialBalanceView } from './trial-balance-view.ts';
 import { WEBHOOK_VIEWS } from './webhook-views.ts';
@@ -372,6 +373,7 @@ export const ANSWER_VIEWS = {
   Event: eventView,
   EventPage: pageOf(eventView).extend({ next: z.int().describe('Send it as `after` for the next page.') }),
   ...WEBHOOK_VIEWS,
+  ...ACCESS_VIEWS,
   Health: z.object({ status: z.string() }),
   Metrics: z.string(),
   OpenApi: z.looseObject({}),

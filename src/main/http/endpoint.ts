@@ -40,9 +40,9 @@ export type RawRequestContext<Ledger, Principal> = Omit<
 export type Answer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A JSON body, text of another type, or a streamed body; none for an empty answer. */
+  /** A JSON body, text of another type (perhaps encoded), or a streamed body; none for an empty answer. */
   readonly json?: object;
-  readonly text?: { readonly contentType: string; readonly text: string };
+  readonly text?: { readonly contentType: string; readonly text: string | Uint8Array };
   readonly stream?: Stream;
   /** Additional fields of the request's log line. No personal data. */
   readonly log?: LogFields;

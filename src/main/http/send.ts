@@ -128,7 +128,7 @@ function send(
   response: ServerResponse,
   status: number,
   contentType: string | null,
-  text: string,
+  text: string | Uint8Array,
   headers: Readonly<Record<string, string>> | undefined,
   requestId: string,
 ): void {

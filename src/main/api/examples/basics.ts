@@ -20,6 +20,8 @@ const OPERATION: readonly Example[] = [
   { operationId: 'getReadiness', name: 'ready', status: 200, answer: { status: 'ready' } },
   { operationId: 'getMetrics', name: 'metrics', status: 200 },
   { operationId: 'getOpenApi', name: 'document', status: 200 },
+  { operationId: 'getAccess', name: 'everything', status: 200 },
+  { operationId: 'getActivity', name: 'activity', status: 200 },
 ];
 
 const LEDGERS: readonly Example[] = [

@@ -1,0 +1,115 @@
+// Calls the interface of the service that sent the page, with the key that the person entered. Answers of other forms
+// than the documented ones are errors of the service, so they are not checked again here.
+import type { ProblemJson } from './wire.ts';
+
+/** A refusal of the service, or of the network: then the status is 0. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly requestId: string | null;
+
+  constructor(status: number, { code, title, detail, request_id: requestId }: ProblemJson) {
+    super(detail ?? title);
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId ?? null;
+  }
+}
+
+/** A value that a query parameter may have. Those without a value are left out. */
+export type Query = Readonly<Record<string, string | number | null | undefined>>;
+
+const UNREACHABLE: ProblemJson = {
+  code: 'unreachable',
+  title: 'The service does not answer.',
+  detail: 'The service does not answer. Check that it runs; the page tries again by itself.',
+};
+
+const NOT_UNDERSTOOD: ProblemJson = {
+  code: 'not_understood',
+  title: 'The answer is not from GopherPay.',
+  detail: 'The answer is not from GopherPay. A proxy in between may have sent it.',
+};
+
+export class Api {
+  readonly #key: string | null;
+  readonly #base: URL;
+
+  /** `key`: null sends none, which a service on this machine may allow. */
+  constructor(key: string | null, base: URL = new URL('.', document.baseURI)) {
+    this.#key = key;
+    this.#base = base;
+  }
+
+  /** Reads `/path`, or `/ledgers/LEDGER/path`. Throws an ApiError. */
+  async get<Answer>(
+    path: string,
+    { ledger = null, query = {}, signal }: { ledger?: string | null; query?: Query; signal?: AbortSignal } = {},
+  ): Promise<Answer> {
+    const response = await this.#send('GET', pathOf(path, ledger, query), { ...(signal && { signal }) });
+    return await readBody(response);
+  }
+
+  /** Sends a change. The idempotency key lets a person press a button twice. Throws an ApiError. */
+  async send<Answer>(
+    method: 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    { ledger = null, body, idempotencyKey }: { ledger?: string | null; body?: object; idempotencyKey?: string } = {},
+  ): Promise<Answer> {
+    const response = await this.#send(method, pathOf(path, ledger, {}), {
+      ...(body && { body: JSON.stringify(body) }),
+      headers: {
+        'Content-Type': 'application/json',
+        ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
+      },
+    });
+    return await readBody(response);
+  }
+
+  /** Reads a file, such as a statement, and gives it to the browser to save or show. Throws an ApiError. */
+  async file(path: string, { ledger, query = {} }: { ledger: string; query?: Query }): Promise<Blob> {
+    const response = await this.#send('GET', pathOf(path, ledger, query), {});
+    return await response.blob();
+  }
+
+  async #send(method: string, path: string, init: RequestInit): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (!headers.has('Accept')) headers.set('Accept', 'application/json');
+    if (this.#key !== null) headers.set('Authorization', `Bearer ${this.#key}`);
+    const request = { ...init, method, headers, cache: 'no-store', credentials: 'omit' } satisfies RequestInit;
+    const response = await fetch(new URL(path, this.#base), request).catch((error: unknown) => {
+      if (init.signal?.aborted) throw error;
+      throw new ApiError(0, UNREACHABLE);
+    });
+    if (response.ok) return response;
+    throw new ApiError(response.status, await readProblem(response));
+  }
+}
+
+/** The path relative to the page. */
+function pathOf(path: string, ledger: string | null, query: Query): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== '') search.set(name, String(value));
+  }
+  const prefix = ledger === null ? '.' : `./ledgers/${encodeURIComponent(ledger)}`;
+  return `${prefix}${path}${search.size === 0 ? '' : `?${search}`}`;
+}
+
+async function readBody<Answer>(response: Response): Promise<Answer> {
+  if (response.status === 204) return await Promise.resolve(JSON.parse('null'));
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(response.status, NOT_UNDERSTOOD);
+  }
+}
+
+async function readProblem(response: Response): Promise<ProblemJson> {
+  try {
+    const problem: ProblemJson = await response.json();
+    return typeof problem.code === 'string' ? problem : NOT_UNDERSTOOD;
+  } catch {
+    return NOT_UNDERSTOOD;
+  }
+}

@@ -1,0 +1,20 @@
+// The pages of the console, by the first segment of their place after the ledger.
+import type { ComponentType } from 'preact';
+import { Overview } from './pages/overview.ts';
+
+export type PageProps = {
+  /** The segments of the place after the page's name. */
+  readonly path: readonly string[];
+  readonly query: URLSearchParams;
+};
+
+export type PageEntry = {
+  readonly name: string;
+  /** Its name in the navigation; null: it is reached from other pages only. */
+  readonly title: string | null;
+  /** The scope without which it shows nothing; null: none. */
+  readonly scope: string | null;
+  readonly component: ComponentType<PageProps>;
+};
+
+export const PAGES: readonly PageEntry[] = [{ name: 'overview', title: 'Overview', scope: null, component: Overview }];

@@ -1,0 +1,126 @@
+// The overview: what the service does now. It is read once a second, so an overload is seen as it happens.
+import type { VNode } from 'preact';
+import { html } from 'htm/preact';
+import type { Sample } from '../activity.ts';
+import { Chart } from '../chart.ts';
+import { bytes, count, duration } from '../format.ts';
+import { useSession } from '../session.ts';
+import { TransferTable } from '../transfer-table.ts';
+import { Card, ErrorNote, Figure, Go, Loaded, PageHead } from '../ui.ts';
+import { useActivity } from '../use-activity.ts';
+import { useData } from '../use-data.ts';
+import type { Activity, Page, Transfer } from '../wire.ts';
+
+const LATEST_TRANSFERS = 10;
+const READ_MS = 1000;
+
+export function Overview(): VNode {
+  const { may, ledger } = useSession();
+  return html`<${PageHead}
+      title="Overview"
+      note=${`Ledger ${ledger}; the figures are of the whole process that answers.`}
+    />
+    ${may('metrics:read') ? html`<${Live} />` : html`<p class="empty">Live figures need a key with the scope metrics:read.</p>`}
+    ${may('transfers:read') && html`<${LatestTransfers} />`}`;
+}
+
+function Live(): VNode {
+  const { latest, samples, error } = useActivity();
+  return html`${error && html`<${ErrorNote} error=${error} />`}
+    ${latest && html`<${Load} latest=${latest} samples=${samples} />`} <${Charts} samples=${samples} />`;
+}
+
+/** The state in one sentence: what an operator asks first. */
+function Load({ latest, samples }: { latest: Activity; samples: readonly Sample[] }): VNode {
+  const { queue } = latest;
+  const sample = samples.at(-1);
+  const refused = sample?.refusedPerSecond ?? 0;
+  return html` ${refused > 0 && html`<p class="warning" role="status">Overload: ${count(refused)} requests a second are refused with 429. What was accepted is settled; callers should follow Retry-After.</p>`}
+    <dl class="figures">
+      <${Figure} name="Settled per second" value=${sample ? count(sample.settledPerSecond) : '–'} />
+      <${Figure}
+        name="Waiting"
+        value=${count(queue.transfers)}
+        note=${`of ${count(queue.transfers_max)}`}
+        fill=${queue.transfers / queue.transfers_max}
+      />
+      <${Figure}
+        name="Waiting, in bytes"
+        value=${bytes(queue.bytes)}
+        note=${`of ${bytes(queue.bytes_max)}`}
+        fill=${queue.bytes / queue.bytes_max}
+      />
+      <${Figure} name="Refused (429) per second" value=${count(refused)} />
+      <${Figure}
+        name="Time to final, p99"
+        value=${sample?.p99 ? duration(sample.p99) : '–'}
+        note=${sample?.p50 ? `median ${duration(sample.p50)}` : ''}
+      />
+      <${Figure}
+        name="Settled since the start"
+        value=${count(latest.totals.settled)}
+        note=${duration(latest.uptime_seconds)}
+      />
+    </dl>`;
+}
+
+function Charts({ samples }: { samples: readonly Sample[] }): VNode {
+  const times = samples.map(({ at }) => at);
+  return html`<div class="grid">
+    <${Card}
+      ><${Chart}
+        label="Settled and refused per second"
+        times=${times}
+        format=${count}
+        series=${[
+          { name: 'settled', color: '--series-1', values: samples.map(({ settledPerSecond }) => settledPerSecond) },
+          {
+            name: 'refused (429)',
+            color: '--series-4',
+            values: samples.map(({ refusedPerSecond }) => refusedPerSecond),
+          },
+        ]}
+    /><//>
+    <${Card}
+      ><${Chart}
+        label="Queue"
+        times=${times}
+        format=${count}
+        series=${[
+          { name: 'waiting', color: '--series-3', values: samples.map(({ queue }) => queue) },
+          { name: 'limit', color: '--series-4', isLimit: true, values: samples.map(({ queueMax }) => queueMax) },
+        ]}
+    /><//>
+    <${Card}
+      ><${Chart}
+        label="Time to final"
+        times=${times}
+        format=${duration}
+        series=${[
+          { name: 'median', color: '--series-1', values: samples.map(({ p50 }) => p50) },
+          { name: 'p99', color: '--series-2', values: samples.map(({ p99 }) => p99) },
+        ]}
+    /><//>
+    <${Card}
+      ><${Chart}
+        label="Requests per second"
+        times=${times}
+        format=${count}
+        series=${[
+          { name: 'requests', color: '--series-2', values: samples.map(({ requestsPerSecond }) => requestsPerSecond) },
+        ]}
+    /><//>
+  </div>`;
+}
+
+function LatestTransfers(): VNode {
+  const { api, ledger } = useSession();
+  const data = useData<Page<Transfer>>(
+    async (signal) => await api.get('/transfers', { ledger, query: { limit: LATEST_TRANSFERS }, signal }),
+    [ledger],
+    READ_MS,
+  );
+  return html`<${Card} title="Latest transfers" aside=${html`<${Go} to=${['transfers']}>All transfers<//>`}>
+    <${Loaded} data=${data}>${({ items }: Page<Transfer>) => html`<${TransferTable} transfers=${items} />`}<//>
+  <//>`;
+}

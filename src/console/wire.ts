@@ -1,0 +1,92 @@
+// The JSON of the interface, as far as the console shows it. test/console/wire.test.ts compares it with the views.
+
+export type Page<Item> = { readonly items: readonly Item[]; readonly next: string | null };
+
+export type Access = {
+  readonly key: string | null;
+  readonly ledger: string | null;
+  readonly scopes: readonly string[];
+  readonly account_prefix: string | null;
+  readonly version: string;
+};
+
+/** What the answering process does now, and has done since it started. */
+export type Activity = {
+  readonly process: string;
+  readonly at: string;
+  readonly uptime_seconds: number;
+  readonly queue: {
+    readonly transfers: number;
+    readonly transfers_max: number;
+    readonly bytes: number;
+    readonly bytes_max: number;
+  };
+  readonly totals: {
+    readonly requests: number;
+    readonly settled: number;
+    readonly refused: number;
+  };
+  /** How long transfers took to become final: how many took at most `le` seconds. The last bound is null: no bound. */
+  readonly settle_seconds: readonly { readonly le: number | null; readonly count: number }[];
+};
+
+export type Ledger = {
+  readonly name: string;
+  readonly created_at: string;
+  readonly clock: 'real' | 'manual';
+  readonly now: string | null;
+};
+
+export type Transfer = {
+  readonly id: string;
+  readonly kind: string;
+  readonly status: 'pending' | 'completed' | 'failed';
+  readonly failure_code: string | null;
+  readonly from_account: string;
+  readonly to_account: string;
+  readonly amount: number | null;
+  readonly currency: string | null;
+  readonly parent_id: string | null;
+  readonly group_id: string | null;
+  readonly conversion: { readonly from: string; readonly to: string; readonly rate: string } | null;
+  readonly description: string | null;
+  readonly metadata: Readonly<Record<string, string>> | null;
+  readonly request_id: string;
+  readonly ordered_by: string | null;
+  readonly approved_by: string | null;
+  readonly created_at: string;
+  readonly completed_at: string | null;
+  readonly journal_number: number | null;
+};
+
+export type SettledTransfer = Transfer & {
+  readonly type: string;
+  readonly from_entry_number: number | null;
+  readonly to_entry_number: number | null;
+};
+
+/** One row of the journal, with what it covers. */
+export type JournalEvent = {
+  readonly ledger: string;
+  readonly journal_number: number;
+  readonly settled_at: string;
+  readonly hash: string;
+  readonly previous_hash: string;
+  readonly digest: string;
+  readonly transfer_count: number;
+  readonly change_count: number;
+  readonly transfers: readonly SettledTransfer[];
+  readonly account_changes: readonly {
+    readonly type: string;
+    readonly account_number: string;
+    readonly currency: string;
+    readonly change_number: number;
+  }[];
+};
+
+export type ProblemJson = {
+  readonly code: string;
+  readonly title: string;
+  readonly detail?: string;
+  readonly request_id?: string;
+};
