@@ -33,6 +33,7 @@ import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
 import { renderEvent } from './api/views.ts';
+import { showService, showSlots } from './show-metrics.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
 import { ListenerTls } from './http/tls.ts';
@@ -101,6 +102,7 @@ export async function startService(
   const feed = new Feed({ pool: pools.feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
   const webhooks = createWebhookSender(config, { pool: pools.webhookPool, placesMax, metrics, logger });
   const onJournal = (ledger: Ledger, number: bigint): void => {
+    metrics.journal(ledger.name, number);
     feed.advance(ledger, number);
     webhooks.noteJournal();
   };
@@ -109,6 +111,7 @@ export async function startService(
   const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
   const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
   stack.defer(() => readProbe.stop());
+  showService(metrics, { pools, running, readProbe, webhookPlaces: placesMax, tls });
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
   const access = await startAccess(
@@ -179,6 +182,7 @@ function serverOptionsOf(
     origins: new AllowedOrigins(config.corsOrigins),
     proxies: access.proxies,
     tls,
+    listener: 'callers',
     stopping: () => life.phase === 'closing',
   };
 }
@@ -193,6 +197,7 @@ async function listenForOperators(
   const server = createHttpServer({
     ...options,
     origins: new AllowedOrigins([]),
+    listener: 'operators',
     connectionsMax: OPERATIONS_CONNECTIONS_MAX,
     endpoints,
   });
@@ -270,8 +275,11 @@ function guardedRoutes(
   const { callerSharePercent, databaseTimeouts } = config;
   const reads = (readPool: ConnectionPool, runningMax: number, advice: string | null = null): Reads =>
     new Reads({ pool: readPool, runningMax, waitTimeoutMs: databaseTimeouts.connectTimeoutMs, advice });
-  const streams = (max: number, resource: 'statement_streams' | 'event_streams'): StreamSlots =>
-    new StreamSlots({ max, callerSharePercent, onRefused: () => metrics.refused(resource) });
+  const streams = (max: number, resource: 'statement_streams' | 'event_streams'): StreamSlots => {
+    const slots = new StreamSlots({ max, callerSharePercent, onRefused: () => metrics.refused(resource) });
+    showSlots(metrics, resource, slots, max);
+    return slots;
+  };
   const services = {
     engine: running.engine,
     lookUps: reads(pool, POOL_CONNECTIONS_MAX),

@@ -7,14 +7,20 @@
  * caller.
  */
 export class Shares {
+  readonly #total: number;
   readonly #ratio: number;
   readonly #held = new Map<string, number>();
   #free: number;
 
   /** `total`: the size of the resource. `percent`: how much of it one caller may hold; 100 sets no limit. */
   constructor({ total, percent }: { total: number; percent: number }) {
+    this.#total = total;
     this.#free = total;
     this.#ratio = ratioOf(percent);
+  }
+
+  get used(): number {
+    return this.#total - this.#free;
   }
 
   get free(): number {

@@ -46,7 +46,7 @@ test('leases: two processes that adopt from each other do not deadlock, and one 
   const lost = ended.filter((result) => result instanceof LeaseLostError);
   assert.deepEqual(
     ended.filter((result) => !(result instanceof LeaseLostError)),
-    [null],
+    [{ closed: true, page: null }],
     String(ended),
   );
   assert.equal(lost.length, 1);
@@ -88,7 +88,7 @@ test('leases: a death counts for each remaining transfer, and a clean stop for n
   // Each check may be that of another process, long after the first.
   for (let look = 0; look < 2; look += 1) {
     for (const orphan of await observeLeases(pool, own.id, 60_000)) {
-      const page = await adoptPage(pool, own, orphan, { ...BOUNDS, countMax: 1 });
+      const { page } = await adoptPage(pool, own, orphan, { ...BOUNDS, countMax: 1 });
       adoptions.get(orphan.id)?.push(page?.[0]?.adoptions);
     }
   }
@@ -123,7 +123,7 @@ test('leases: only the death of a process that was trying a transfer alone count
   const adopt = async () => {
     const next = await openLease(pool, randomUUID());
     for (const orphan of await observeLeases(pool, next.id, 60_000)) {
-      const page = await adoptPage(pool, next, orphan, BOUNDS);
+      const { page } = await adoptPage(pool, next, orphan, BOUNDS);
       if (page) counted.push(page.map(({ adoptions, loneDeaths }) => [adoptions, loneDeaths]).flat());
     }
     holder = next;

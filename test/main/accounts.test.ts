@@ -462,7 +462,7 @@ test('operations: the metrics count the requests and transfers', async () => {
     return Number(line?.slice(name.length + 1) ?? 0);
   };
   const completed = 'gopherpay_transfers_settled_total{ending="completed"}';
-  const opened = 'gopherpay_request_seconds_count{route="/accounts",status="201"}';
+  const opened = 'gopherpay_request_seconds_count{method="POST",route="/accounts",status="201"}';
   const before = [await metric(completed), await metric(opened)] as const;
   await open({ balance: 1 });
   assert.deepEqual([await metric(completed), await metric(opened)], [before[0] + 1, before[1] + 1]);

@@ -141,15 +141,15 @@ export async function observeLeases(
 
 /**
  * Closes a lease if its heartbeat is still the observed one, and takes over a page of its pending transfers, oldest
- * first. Atomic groups come whole. Null: nothing remains, except in skipped ledgers. Throws LeaseLostError if `own` was
- * lost.
+ * first. Atomic groups come whole. A page that is null: nothing remains, except in skipped ledgers. `closed`: this call
+ * closed the lease. Throws LeaseLostError if `own` was lost.
  */
 export async function adoptPage(
   pool: ConnectionPool,
   own: HeldLease,
   orphan: ObservedLease,
   bounds: PageBounds,
-): Promise<PendingTransfer[] | null> {
+): Promise<{ closed: boolean; page: PendingTransfer[] | null }> {
   return await withTransaction(pool, async (connection) => {
     const lockOrphan = async () =>
       await connection.query('select from leases where id = $1::uuid for update', [orphan.id]);
@@ -157,7 +157,7 @@ export async function adoptPage(
     if (own.id < orphan.id) await lockOwn(connection, own);
     await lockOrphan();
     if (own.id > orphan.id) await lockOwn(connection, own);
-    await connection.query(
+    const closed = await connection.query(
       `update leases
        set closed = true
        where id = $1::uuid and not closed
@@ -173,7 +173,7 @@ export async function adoptPage(
         [orphan.id],
       );
     }
-    return page;
+    return { closed: closed.rowCount === 1, page };
   });
 }
 

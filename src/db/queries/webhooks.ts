@@ -149,13 +149,21 @@ export async function loadDelivery(
  * All endpoints of the database together, by why they are disabled. `lagSeconds`: the age of the oldest event that an
  * enabled one has not received, except in ledgers with a test clock: their events have no age.
  */
-export type WebhookState = Readonly<Record<'enabled' | DisabledReason | 'lagSeconds', number>>;
+export type WebhookState = Readonly<Record<'enabled' | DisabledReason | 'lagSeconds', number>> & {
+  /** The same age for each of the ledgers that are most behind. */
+  readonly lagByLedger: readonly (readonly [ledger: string, seconds: number])[];
+};
+
+/** Metrics have a series for each of these ledgers. */
+const LAGGING_LEDGERS_MAX = 20;
+
+type StateRow = Record<'enabled' | DisabledReason, number> & { ledgers: string[]; lags: number[] };
 
 export async function loadWebhookState(connection: Queryable): Promise<WebhookState> {
-  const found = await connection.query<Record<'enabled' | DisabledReason | 'lag_seconds', number>>({
+  const found = await connection.query<StateRow>({
     name: 'load webhook state',
     text: `
-      select endpoints.*, lag.seconds as lag_seconds
+      select endpoints.*, lag.ledgers, lag.seconds as lags
       from (
         select (count(*) filter (where disabled_reason is null))::integer as enabled,
           (count(*) filter (where disabled_reason = 'paused'))::integer as paused,
@@ -164,31 +172,40 @@ export async function loadWebhookState(connection: Queryable): Promise<WebhookSt
         from webhook_endpoints
       ) as endpoints
       cross join (
-        select greatest(coalesce(max(extract(epoch from now() - (
-          select settled_at
-          from journal
-          where journal.ledger_id = line.ledger_id and journal.number = line.journal_number + 1
-        ))), 0), 0)::float8 as seconds
+        select coalesce(array_agg(ledgers.name order by seconds desc), '{}') as ledgers,
+          coalesce(array_agg(seconds order by seconds desc), '{}') as seconds
         from (
-          select journal_head.ledger_id, oldest.journal_number
-          from journal_head
-          cross join lateral (
-            select min(journal_number) as journal_number
+          select ledger_id, greatest(max(extract(epoch from now() - (
+            select settled_at
+            from journal
+            where journal.ledger_id = line.ledger_id and journal.number = line.journal_number + 1
+          ))), 0)::float8 as seconds
+          from (
+            select journal_head.ledger_id, oldest.journal_number
+            from journal_head
+            cross join lateral (
+              select min(journal_number) as journal_number
+              from webhook_cursors
+              where webhook_cursors.ledger_id = journal_head.ledger_id and not disabled and failing_since is null
+            ) as oldest
+            where oldest.journal_number < journal_head.number and journal_head.clock is null
+            union all
+            select journal_head.ledger_id, journal_number
             from webhook_cursors
-            where webhook_cursors.ledger_id = journal_head.ledger_id and not disabled and failing_since is null
-          ) as oldest
-          where oldest.journal_number < journal_head.number and journal_head.clock is null
-          union all
-          select journal_head.ledger_id, journal_number
-          from webhook_cursors
-          join journal_head on journal_head.ledger_id = webhook_cursors.ledger_id
-          where not disabled and failing_since is not null and journal_head.clock is null
-        ) as line
+            join journal_head on journal_head.ledger_id = webhook_cursors.ledger_id
+            where not disabled and failing_since is not null and journal_head.clock is null
+          ) as line
+          group by ledger_id
+          order by seconds desc
+          limit $1::integer
+        ) as worst
+        join ledgers on ledgers.id = worst.ledger_id
       ) as lag`,
-    values: [],
+    values: [LAGGING_LEDGERS_MAX],
   });
-  const { enabled = 0, paused = 0, gone = 0, failing = 0, lag_seconds: lagSeconds = 0 } = found.rows[0] ?? {};
-  return { enabled, paused, gone, failing, lagSeconds };
+  const { enabled = 0, paused = 0, gone = 0, failing = 0, ledgers = [], lags = [] } = found.rows[0] ?? {};
+  const lagByLedger = ledgers.map((name, index) => [name, lags[index] ?? 0] as const);
+  return { enabled, paused, gone, failing, lagSeconds: lags[0] ?? 0, lagByLedger };
 }
 
 function toRecord(row: WebhookRow): WebhookRecord {

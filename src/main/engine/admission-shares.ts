@@ -57,6 +57,11 @@ export class AdmissionShares {
     else this.#held.delete(caller);
   }
 
+  /** How much each caller holds. */
+  held(): Iterable<readonly [caller: string, count: number]> {
+    return this.#held;
+  }
+
   #isAlone(caller: string): boolean {
     const now = this.#now();
     this.#asked.delete(caller);

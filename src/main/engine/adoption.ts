@@ -39,6 +39,17 @@ export class Adoption {
   readonly #orphanedAfterMs: number;
   readonly #backlog: Backlog;
   #sightings = new Map<string, Sighting>();
+  readonly figures = {
+    ownTransfers: 0,
+    ownUnits: 0,
+    orphanTransfers: 0,
+    orphanUnits: 0,
+    /** Leases that this process closed because their heartbeat stopped. */
+    takenOver: 0,
+    /** Of the last scan: leases of other processes, and those that are orphaned and not yet adopted. */
+    otherLeases: 0,
+    orphanedLeases: 0,
+  };
 
   constructor(options: {
     pool: ConnectionPool;
@@ -85,7 +96,7 @@ export class Adoption {
         const page = await loadPendingPage(this.#pool, id, { after, last }, bounds);
         if (page === null) return;
         const unknown = page.transfers.filter(({ transfer }) => !this.#intake.isStoring(transfer.id));
-        await this.#settle(id, unknown, 'own transfers found');
+        await this.#settle(id, unknown, 'own');
         after = page.lastId;
       }
     } catch (error) {
@@ -95,7 +106,10 @@ export class Adoption {
   }
 
   async #adopt(stopped: () => boolean): Promise<void> {
-    const orphaned = this.#judge(await observeLeases(this.#pool, this.#lease.held.id, this.#orphanedAfterMs));
+    const observed = await observeLeases(this.#pool, this.#lease.held.id, this.#orphanedAfterMs);
+    const orphaned = this.#judge(observed);
+    this.figures.otherLeases = observed.length - orphaned.length;
+    this.figures.orphanedLeases = orphaned.length;
     const failures: unknown[] = [];
     // A lease that cannot be locked at the moment must not delay the others.
     for (const orphan of orphaned) {
@@ -107,9 +121,14 @@ export class Adoption {
   async #adoptFrom(orphan: ObservedLease, stopped: () => boolean): Promise<void> {
     while (!stopped()) {
       const bounds = this.#boundsOf(orphan.id);
-      const page = await this.#suspecting(async () => await adoptPage(this.#pool, this.#lease.held, orphan, bounds));
-      if (page === null) return;
-      await this.#settle(orphan.id, page, 'orphans adopted');
+      const adopted = await this.#suspecting(async () => await adoptPage(this.#pool, this.#lease.held, orphan, bounds));
+      const { closed, page } = adopted;
+      if (closed) this.figures.takenOver += 1;
+      if (page === null) {
+        if (bounds.skippedLedgers.length === 0) this.figures.orphanedLeases -= 1;
+        return;
+      }
+      await this.#settle(orphan.id, page, 'orphan');
     }
   }
 
@@ -149,7 +168,7 @@ export class Adoption {
   }
 
   /** Hands a page of a lease to the dispatcher, and waits until it is settled or delayed. */
-  async #settle(leaseId: string, page: readonly PendingTransfer[], message: string): Promise<void> {
+  async #settle(leaseId: string, page: readonly PendingTransfer[], origin: 'own' | 'orphan'): Promise<void> {
     const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer));
     if (fresh.length === 0) return;
     const units = toStoredUnits(fresh);
@@ -159,7 +178,9 @@ export class Adoption {
     }
     const queued = this.#dispatcher.push(units);
     this.#backlog.add(leaseId, queued);
-    this.#logger.warn({ transfers: fresh.length }, message);
+    this.figures[`${origin}Transfers`] += fresh.length;
+    this.figures[`${origin}Units`] += units.length;
+    this.#logger.warn({ transfers: fresh.length }, origin === 'own' ? 'own transfers found' : 'orphans adopted');
     await Promise.all(queued.map(async (each) => await each.end(PAGE_WAIT_MS)));
   }
 }

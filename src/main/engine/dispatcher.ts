@@ -53,6 +53,7 @@ export class Dispatcher {
   readonly #trials: Trials;
   #onItsWay = 0;
   #running = 0;
+  #busyThreads = 0;
   /** Leaves threads to jobs during a flood of dry runs. */
   readonly #dryRuns: Semaphore;
   /** The usual time of a job, in milliseconds: a moving mean. */
@@ -135,6 +136,11 @@ export class Dispatcher {
   async dryRun(unit: Unit): Promise<JobReport> {
     const job = toJob([unit], { mode: 'dry run', mayBeSettled: false, retryMs: DRY_RUN_RETRY_MS });
     return await this.#dryRuns.run(async () => await this.#runInThread(job));
+  }
+
+  /** Threads that run a job or a dry run. */
+  get busyThreads(): number {
+    return this.#busyThreads;
   }
 
   /** Whether a stored transfer is in progress in this process. */
@@ -247,12 +253,15 @@ export class Dispatcher {
   }
 
   async #runInThread(job: Job): Promise<JobReport> {
-    return await this.#pool.run(job).catch((error: Error) =>
+    this.#busyThreads += 1;
+    const report = await this.#pool.run(job).catch((error: Error): JobReport =>
       isDeath(error)
         ? { result: 'died', reason: `A thread died: ${error.message}`, sqlState: null }
         : // The job does not cause any other rejection of the pool, such as its end.
           { result: 'unavailable', reason: error.message, sqlState: null, mayBeSettled: true, trouble: 'database' },
     );
+    this.#busyThreads -= 1;
+    return report;
   }
 
   #finish(units: readonly QueuedUnit[], report: SettledJob): void {
@@ -295,7 +304,7 @@ export class Dispatcher {
 
   #count(queued: QueuedUnit, endings: readonly OutcomeCode[]): void {
     const durationMs = performance.now() - queued.acceptedAt;
-    for (const ending of endings) this.#metrics.settled(ending, durationMs);
+    for (const ending of endings) this.#metrics.settled(queued.unit.ledger.name, ending, durationMs);
   }
 
   #announceIdle(): void {

@@ -16,6 +16,8 @@ export class Heart {
   #sentAt: number | null = null;
   /** Whether a heartbeat's connection fell silent, and none has been written since. */
   #fellSilent = false;
+  /** When the last written heartbeat was sent. */
+  #writtenAt = performance.now();
 
   constructor({ heartPool, lease, logger }: { heartPool: ConnectionPool; lease: Lease; logger: Logger }) {
     this.#pool = heartPool;
@@ -27,11 +29,17 @@ export class Heart {
     return this.#sentAt !== null && performance.now() - this.#sentAt > ms;
   }
 
+  get ageMs(): number {
+    return performance.now() - this.#writtenAt;
+  }
+
   /** Writes a heartbeat. Returns false if it cannot be written. */
   async beat(): Promise<boolean> {
-    this.#sentAt = performance.now();
+    const sentAt = performance.now();
+    this.#sentAt = sentAt;
     try {
       await this.#write();
+      this.#writtenAt = sentAt;
       if (!this.beating) this.#logger.info('database reachable again');
       this.beating = true;
       this.reachable = true;

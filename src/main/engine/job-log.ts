@@ -23,14 +23,15 @@ export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, 
     duration_ms: Math.round(durationMs * 1000) / 1000,
     result: report.result,
   };
+  metrics.job(report.result, transfers.length, durationMs);
   if (report.result === 'settled') {
     const { journalNumber, accountCount, attempts, endings } = report;
     const failed = endings.filter((ending) => ending !== null).length;
     const gone = report.units?.filter((ending) => ending === 'settled_elsewhere').length ?? 0;
     const number = journalNumber === null ? null : Number(journalNumber);
-    metrics.job(transfers.length, durationMs);
     logger.info({ ...common, journal_number: number, accounts: accountCount, failed, gone, attempts }, 'job settled');
     if (mode === 'quarantine') {
+      metrics.quarantined(transfers.length);
       const ids = transfers.map(({ id }) => id);
       logger.error({ ...common, transfer_ids: ids }, 'poison transfer quarantined');
     }

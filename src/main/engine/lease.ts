@@ -8,10 +8,16 @@ export class Lease {
   #renewing: Promise<void> | null = null;
   /** Whether transfers that this process does not know of may be pending under its lease. */
   #inDoubt = false;
+  #renewals = 0;
 
   /** The current lease. Its id changes when another process has closed it, its session with every renewal. */
   get held(): HeldLease {
     return this.#held;
+  }
+
+  /** How often it was renewed. */
+  get renewals(): number {
+    return this.#renewals;
   }
 
   async open(connection: Queryable): Promise<void> {
@@ -49,5 +55,6 @@ export class Lease {
 
   async #renew(connection: Queryable): Promise<void> {
     this.#held = (await renewLease(connection, this.#held.id)) ?? (await openLease(connection, randomUUIDv7()));
+    this.#renewals += 1;
   }
 }

@@ -12,6 +12,12 @@ import { Heart } from './heart.ts';
 import type { Intake } from './intake.ts';
 import type { Lease } from './lease.ts';
 
+export type RecoveryFigures = Adoption['figures'] & {
+  readonly heartbeatAgeMs: number;
+  readonly scansOk: number;
+  readonly scansFailed: number;
+};
+
 export type Recovery = {
   /**
    * Whether the last heartbeat was written, its answer came before other processes adopt, and the last adoption worked.
@@ -19,6 +25,8 @@ export type Recovery = {
   readonly healthy: boolean;
   /** Whether the heartbeat reaches the database, which may have other trouble, such as a full disk. */
   readonly reachable: boolean;
+  /** For the metrics. */
+  figures(): RecoveryFigures;
   /** Looks at once for transfers under the own lease that this process does not know of. */
   wake(): void;
   /** Stops adoption and expiry; the heartbeat continues. */
@@ -48,6 +56,7 @@ export function startRecovery(options: {
   let round = Promise.resolve();
   let adopting: Promise<void> | null = null;
   let adopted = true;
+  const scans = { scansOk: 0, scansFailed: 0 };
 
   async function runRound(): Promise<void> {
     if ((await heart.beat()) && !adoptionStopped) adopt();
@@ -64,9 +73,11 @@ export function startRecovery(options: {
       await adoption.run(() => adoptionStopped);
       await expiry.run(() => adoptionStopped);
       adopted = true;
+      scans.scansOk += 1;
     } catch (error) {
       if (adopted) logger.warn({ reason: toError(error).message }, 'orphan scan failed');
       adopted = false;
+      scans.scansFailed += 1;
     }
     adopting = null;
   }
@@ -87,6 +98,7 @@ export function startRecovery(options: {
     get reachable() {
       return heart.reachable && !heart.isOverdue(orphanedAfterMs);
     },
+    figures: () => ({ ...adoption.figures, ...scans, heartbeatAgeMs: heart.ageMs }),
     wake,
     async stopAdopting() {
       adoptionStopped = true;

@@ -93,6 +93,13 @@ export async function startEngine(
   stack.defer(async () => await recovery.stop());
   stack.defer(() => dispatcher.stop());
   wakeRecovery = () => recovery.wake();
+  metrics.showPool('recovery', recoveryPool);
+  metrics.showPool('heartbeat', heartPool);
+  metrics.show('gopherpay_threads_busy', () => dispatcher.busyThreads);
+  metrics.show('gopherpay_threads_busy_limit', () => threads);
+  metrics.show('gopherpay_lease_renewals_total', () => lease.renewals);
+  metrics.showLedgerQueues(() => ledgerShares.held());
+  showRecovery(metrics, recovery, orphanedAfterMs);
   const { waitTimeoutMs } = settings;
   const keys = new KeyLookup(pool);
   return {
@@ -100,6 +107,21 @@ export async function startEngine(
     recovery,
     databaseAnswers: () => now() - heardAt < timeouts.connectTimeoutMs,
   };
+}
+
+function showRecovery(metrics: Metrics, { figures }: Recovery, orphanedAfterMs: number): void {
+  metrics.show('gopherpay_heartbeat_age_seconds', () => figures().heartbeatAgeMs / 1000);
+  metrics.show('gopherpay_heartbeat_age_seconds_limit', () => orphanedAfterMs / 1000);
+  // The own lease is open as well.
+  metrics.show('gopherpay_leases', () => figures().otherLeases + 1, 'open');
+  metrics.show('gopherpay_leases', () => figures().orphanedLeases, 'orphaned');
+  metrics.show('gopherpay_leases_taken_over_total', () => figures().takenOver);
+  metrics.show('gopherpay_adopted_transfers_total', () => figures().orphanTransfers, 'orphan');
+  metrics.show('gopherpay_adopted_transfers_total', () => figures().ownTransfers, 'own');
+  metrics.show('gopherpay_adopted_units_total', () => figures().orphanUnits, 'orphan');
+  metrics.show('gopherpay_adopted_units_total', () => figures().ownUnits, 'own');
+  metrics.show('gopherpay_orphan_scans_total', () => figures().scansOk, 'ok');
+  metrics.show('gopherpay_orphan_scans_total', () => figures().scansFailed, 'failed');
 }
 
 /**

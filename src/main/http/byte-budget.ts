@@ -14,6 +14,7 @@ export type CallerBudget = {
 };
 
 export class ByteBudget {
+  readonly #bytesMax: number;
   readonly #code: ProblemCode;
   readonly #ratio: number;
   readonly #held = new Map<string, number>();
@@ -24,9 +25,15 @@ export class ByteBudget {
    * limit. A caller that holds nothing may take all that is free, so that one large request always fits.
    */
   constructor(bytesMax: number, code: ProblemCode, sharePercent = 100) {
+    this.#bytesMax = bytesMax;
     this.#free = bytesMax;
     this.#code = code;
     this.#ratio = ratioOf(sharePercent);
+  }
+
+  /** The bytes in memory; more than the budget after answers that could not be refused. */
+  get used(): number {
+    return this.#bytesMax - this.#free;
   }
 
   of(caller: string): CallerBudget {

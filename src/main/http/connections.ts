@@ -20,11 +20,11 @@ const RESERVE_LIFETIME_MS = 2000;
 const FILES_OF_PROCESS = 32;
 const FILES_OF_THREAD = 6;
 
-/** Accepts connections within the limits. Returns a function that tests whether a connection belongs to the reserve. */
+/** Accepts connections within the limits. `isInReserve` tests whether a connection belongs to the reserve. */
 export function limitConnections(
   server: Server,
   options: ConnectionLimits & { callerSharePercent: number; proxies: TrustedProxies; onRefused: () => void },
-): (socket: Duplex) => boolean {
+): { isInReserve: (socket: Duplex) => boolean; used: () => number } {
   const shares = new Shares({ total: options.connectionsMax, percent: options.callerSharePercent });
   /** In the order of their arrival. */
   const reserved = new Set<Duplex>();
@@ -47,7 +47,7 @@ export function limitConnections(
     const [oldest] = reserved;
     if (reserved.size > options.reserve) oldest?.destroy();
   });
-  return (socket) => reserved.has(transportOf(socket));
+  return { isInReserve: (socket) => reserved.has(transportOf(socket)), used: () => shares.used };
 }
 
 /**

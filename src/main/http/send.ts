@@ -37,13 +37,19 @@ export type SendOptions = {
 
 /** What the server counts. */
 export type HttpMetrics = {
-  /** One answered request; `route` is the pattern that matched. */
-  request(route: string, status: number, durationMs: number): void;
+  /** One answered request; `route` is the pattern that matched, and `ledger` the ledger that admitted it. */
+  request(method: string, route: string, status: number, durationMs: number, ledger?: string): void;
+  /** An answer that reports a problem. */
+  problem(code: string): void;
   /** One more or one less answer that is being streamed. */
   streaming(route: string, change: 1 | -1): void;
   /** A connection that was refused because its caller has its share, or because none is left. */
   refused(resource: 'connections'): void;
+  /** Exports a value, which is read whenever the metrics are rendered. */
+  show(name: `gopherpay_${Limited}` | `gopherpay_${Limited}_limit`, read: () => number, listener: string): void;
 };
+
+type Limited = 'connections' | 'body_bytes' | 'answer_bytes';
 
 /** Throws too_many_answers if the answer to a read is large and the budget has no room for it. */
 export function sendAnswer(

@@ -49,6 +49,8 @@ export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPri
   /** Turns an error of an endpoint into a problem, and logs the details that callers must not see. */
   toProblem: (error: unknown, requestId: string) => Problem;
   metrics: HttpMetrics;
+  /** Whom the server serves, as a label of the metrics. */
+  listener: 'callers' | 'operators';
   logger: ServiceLogger;
   hosts: AllowedHosts;
   /** Other origins whose pages may use the service. */
@@ -136,10 +138,11 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
   const server =
     options.tls?.createServer(httpOptions, options.headersTimeoutMs, answer) ?? createServer(httpOptions, answer);
   trackConnections(server);
-  const isInReserve = limitConnections(server, {
+  const { isInReserve, used } = limitConnections(server, {
     ...options,
     onRefused: () => options.metrics.refused('connections'),
   });
+  showUsage(options, budgets, used);
   // Without a listener, a connection that cannot be accepted because of the limit of open files would end the process.
   // Errors before 'listening' belong to the caller of listen().
   server.once('listening', () => {
@@ -159,6 +162,20 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
     else refuseInOrder(latest.get(socket), socket, toMalformed(error), options);
   });
   return server;
+}
+
+function showUsage<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
+  options: ServerOptions<Ledger, Principal>,
+  { bodies, answers }: Budgets,
+  connectionsUsed: () => number,
+): void {
+  const { metrics, listener } = options;
+  metrics.show('gopherpay_connections', connectionsUsed, listener);
+  metrics.show('gopherpay_connections_limit', () => options.connectionsMax, listener);
+  metrics.show('gopherpay_body_bytes', () => bodies.used, listener);
+  metrics.show('gopherpay_body_bytes_limit', () => options.bodyBytesInFlightMax, listener);
+  metrics.show('gopherpay_answer_bytes', () => answers.used, listener);
+  metrics.show('gopherpay_answer_bytes_limit', () => options.answerBytesInFlightMax, listener);
 }
 
 function trackConnections(server: Server): void {
@@ -208,6 +225,8 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   const facts: Facts = { pattern: 'none', ledger: undefined, key: undefined };
   let log: Answer['log'];
   let answeredMs: number | null = null;
+  const count = (status: number, durationMs: number): void =>
+    options.metrics.request(request.method ?? '', facts.pattern, status, durationMs, facts.ledger);
   try {
     if (arrival.inReserve) response.setHeader('Connection', 'close');
     const { answer, caller, isAdmitted } = await answerRequest(arrival, routers, options, facts);
@@ -216,20 +235,21 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
     if (answer.stream) {
       // The time of the whole stream depends on its reader, so only the time to its head is measured.
       answeredMs = performance.now() - startedAt;
-      options.metrics.request(facts.pattern, answer.status, answeredMs);
+      count(answer.status, answeredMs);
       const about = { pattern: facts.pattern, requestId, isAdmitted, options };
       log = { ...log, ...(await sendStream(response, answer, answer.stream, about)) };
     } else sendAnswer(response, answer, { requestId, caller, options });
   } catch (error) {
     const problem = options.toProblem(error, requestId);
     log = { code: problem.code };
+    options.metrics.problem(problem.code);
     if (problem.headers['Connection'] === 'close') closing.add(request.socket);
     closeIfStopping(response, options);
     sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
   }
   cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
-  if (answeredMs === null) options.metrics.request(facts.pattern, response.statusCode, durationMs);
+  if (answeredMs === null) count(response.statusCode, durationMs);
   options.logger.request({
     requestId,
     trace: readTrace(request.headers),

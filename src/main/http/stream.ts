@@ -124,6 +124,10 @@ export class StreamSlots {
     this.#onRefused = options.onRefused;
   }
 
+  get used(): number {
+    return this.#shares.used;
+  }
+
   /**
    * Takes a stream for a caller. Returns a function that releases it, once. Throws too_many_streams if none is free.
    */

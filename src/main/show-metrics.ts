@@ -1,0 +1,32 @@
+// Exports the state of the service's parts as metrics.
+import type { ConnectionPool } from '../db/connection/connect.ts';
+import type { Metrics } from './engine/metrics.ts';
+import type { RunningEngine } from './engine/start.ts';
+import type { StreamSlots } from './http/stream.ts';
+import type { ListenerTls } from './http/tls.ts';
+
+export function showService(
+  metrics: Metrics,
+  parts: {
+    pools: Readonly<Record<string, ConnectionPool>>;
+    running: RunningEngine;
+    readProbe: { readonly healthy: boolean };
+    webhookPlaces: number;
+    tls: ListenerTls | null;
+  },
+): void {
+  const { pools, running, readProbe, webhookPlaces, tls } = parts;
+  for (const [name, pool] of Object.entries(pools)) {
+    metrics.showPool(name === 'pool' ? 'lookup' : name.replace(/Pool$/, ''), pool);
+  }
+  metrics.show('gopherpay_healthy', () => Number(running.engine.intake.available), 'intake');
+  metrics.show('gopherpay_healthy', () => Number(running.recovery.healthy), 'heartbeat');
+  metrics.show('gopherpay_healthy', () => Number(readProbe.healthy), 'reads');
+  metrics.show('gopherpay_webhooks_sending_limit', () => webhookPlaces);
+  if (tls) metrics.show('gopherpay_certificate_expiry_timestamp_seconds', () => Date.parse(tls.expiresAt) / 1000);
+}
+
+export function showSlots(metrics: Metrics, resource: string, slots: StreamSlots, max: number): void {
+  metrics.show('gopherpay_stream_slots', () => slots.used, resource);
+  metrics.show('gopherpay_stream_slots_limit', () => max, resource);
+}
