@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// The file that npm starts: runs the command line with Node's compile cache, which covers the packages of main.ts too. This file is
-// JavaScript, because it runs before the cache is on, Node's type stripper alone takes 28 ms to load, and an older Node must run it.
+// The file that npm starts: runs the command line with Node's compile cache, which covers the packages of command-line.ts too.
+// This file is JavaScript, because it runs before the cache is on, Node's type stripper alone takes 28 ms to load, and an older
+// Node must run it.
 // Not by name: an older Node has no enableCompileCache, and would end in a SyntaxError.
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -21,5 +22,5 @@ async function run() {
   if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] = directory;
   // pg reads it while it is loaded, and would search for a package that is not installed.
   delete process.env['NODE_PG_FORCE_NATIVE'];
-  await import('./main.ts');
+  await import('./command-line.ts');
 }

@@ -108,7 +108,7 @@ test('install: an older Node runs every script of the project on the pinned one'
 // A Node that reads TypeScript and is too old may be missing here, so this one reports an older version.
 test('install: TypeScript started directly by an older Node prints what to do', () => {
   const pretend = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'24.0.0'})";
-  const { stderr, status } = spawnSync(process.execPath, ['--import', pretend, join(ROOT, 'src/cli/main.ts')]);
+  const { stderr, status } = spawnSync(process.execPath, ['--import', pretend, join(ROOT, 'src/cli/command-line.ts')]);
   assert.match(stderr.toString(), /^GopherPay needs Node 26, and this is v\d.*: use "npm test", .*\.\n$/);
   assert.equal(status, 1);
 });

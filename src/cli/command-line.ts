@@ -1,6 +1,4 @@
-#!/usr/bin/env node
-// The command line, started by main.js (and by old npx links): finds the command, runs it, and turns an error into a sentence and an
-// exit code.
+// The command line, started by main.js: finds the command, runs it, and turns an error into a sentence and an exit code.
 // oxlint-disable-next-line import/no-unassigned-import -- it ends the process on an older Node
 import './require-node.js';
 import { stripVTControlCharacters } from 'node:util';
