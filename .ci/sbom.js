@@ -2,22 +2,12 @@
 // installed packages. `npm sbom --omit=dev` leaves out each package that a development dependency needs as well, such as
 // undici. So npm reads a lock file without the development dependencies.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { readProduction } from './production.js';
 
-const read = (name) => JSON.parse(readFileSync(join(dirname(import.meta.dirname), name), 'utf8'));
-const manifest = read('package.json');
-const lock = read('package-lock.json');
-delete manifest.devDependencies;
-delete lock.packages[''].devDependencies;
-// The workspaces are the client, which is a package of its own, and tools of the tests.
-delete manifest.workspaces;
-delete lock.packages[''].workspaces;
-for (const [path, { dev, devOptional, link }] of Object.entries(lock.packages)) {
-  if (dev || devOptional || link || !/^(node_modules\/|$)/.test(path)) delete lock.packages[path];
-}
-
+const { manifest, lock } = readProduction();
 const parent = mkdtempSync(join(tmpdir(), 'gopherpay-sbom-'));
 try {
   // npm names the product after the folder.

@@ -61,6 +61,8 @@ export type ProgramOptions = {
   args?: string[];
   /** The folder it is started in: by default an empty one, so that no .env is read. */
   folder?: string;
+  /** The program to start: by default the one of the project. */
+  main?: string;
 };
 
 export type Answer<Body> = {
@@ -98,7 +100,7 @@ export async function startProgram(scope: Scope, options: ProgramOptions): Promi
   if (ownerUrl !== undefined && OF_OWNERS.has(options.args?.[0] ?? '')) env['DATABASE_OWNER_URL'] = ownerUrl;
   Object.assign(env, options.env);
 
-  const child = spawn(process.execPath, [MAIN, ...(options.args ?? [])], {
+  const child = spawn(process.execPath, [options.main ?? MAIN, ...(options.args ?? [])], {
     cwd: folder,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

