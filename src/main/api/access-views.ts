@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Principal, SCOPES } from '../../domain/access.ts';
 import { instant } from '../../render/json.ts';
 import { VERSION } from '../../version.ts';
-import type { MetricsSnapshot } from '../engine/metrics.ts';
+import type { MetricsSnapshot } from '../engine/metric-totals.ts';
 
 const accessView = z.object({
   object: z.literal('access'),
