@@ -13,7 +13,7 @@ const find = (...patterns: string[]): string[] =>
 
 /** A changelog names former files. */
 const DOCUMENTS = find('*.md', '{bench,clients,docs,reports,test}/**/*.md').filter((path) => path !== 'CHANGELOG.md');
-const FILES = find('*', '.*', '{.ci,.github,bench,clients,docs,migrations,reports,src,test}/**').map(
+const FILES = find('*', '.*', '{.ci,.github,bench,clients,deploy,docs,migrations,reports,src,test}/**').map(
   (path) => `/${path}`,
 );
 const TESTS = find('test/**/*.test.ts');

@@ -107,6 +107,19 @@ test('leases: a dead process is detected although the clock of the database went
   await database.query(`update heartbeats set written_at = clock_timestamp() + interval '1 hour'`);
   const second = await startService(t, { database, env });
   assert.equal((await awaitFinal(second, id))['status'], 'completed');
+  await until(
+    async () => {
+      const { text } = await request(second, 'GET', '/metrics');
+      return [
+        'gopherpay_leases{state="open"} 1',
+        'gopherpay_leases{state="orphaned"} 0',
+        'gopherpay_leases_taken_over_total 1',
+        'gopherpay_adopted_transfers_total{origin="orphan"} 1',
+        'gopherpay_adopted_units_total{origin="orphan"} 1',
+      ].every((line) => text.includes(`\n${line}\n`));
+    },
+    { what: 'the metrics of the adoption' },
+  );
   await checkPromises(database, { accepted: [id], nothingPending: true });
 });
 

@@ -74,6 +74,9 @@ test('poison: a transfer that cannot be written fails alone, with an alert, and 
     alarms.map(({ level, transfer_ids }) => ({ level, transfer_ids })),
     [{ level: 50, transfer_ids: [poison] }],
   );
+  const metrics = await request(service, 'GET', '/metrics');
+  assert.match(metrics.text, /^gopherpay_transfers_quarantined_total 1$/m);
+  assert.match(metrics.text, /^gopherpay_jobs_total\{result="poisoned"\} [1-9]/m);
   const balance = (await request(service, 'GET', '/accounts/BOB')).body['balance'];
   assert.equal(balance, ids.length - 1 + waiting.length);
   await assertWorks(service, order);
