@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { DatabaseSettings, DatabaseTimeouts } from './db/connection/connect.ts';
 import { readEnvFile, refuseMisspelled } from './env-file.ts';
 import { readSecrets } from './secret-file.ts';
-import { describeSettings, environment, namesOf } from './settings.ts';
+import { describeSettings, environment, namesOf, pairsOf } from './settings.ts';
 
 /** The names of all settings. */
 export const SETTING_NAMES: readonly string[] = Object.keys(environment.shape);
@@ -38,6 +38,16 @@ const NEEDED_BY_TLS = [
 const ANSWER_MARGIN_MS = 5000;
 
 export type LogLevel = z.infer<typeof environment>['LOG_LEVEL'];
+
+/** Where traces are sent, and which requests are traced. */
+export type TraceSettings = {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string | null;
+  readonly resourceAttributes: Readonly<Record<string, string>>;
+  readonly sampler: z.infer<typeof environment>['OTEL_TRACES_SAMPLER'];
+  readonly ratio: number;
+};
 
 export type Config = {
   readonly host: string;
@@ -116,6 +126,8 @@ export type Config = {
   readonly heartbeatMs: number;
   /** How old a heartbeat must be for its lease to count as orphaned. */
   readonly orphanedAfterMs: number;
+  /** Null: nothing is traced. */
+  readonly traces: TraceSettings | null;
   readonly logLevel: LogLevel;
 };
 
@@ -229,6 +241,7 @@ function toConfig(values: Settings & { readonly DB_ANSWER_TIMEOUT_MS: number }):
     readingTimeoutMs: values.DB_READING_TIMEOUT_MS,
     heartbeatMs: values.HEARTBEAT_MS,
     orphanedAfterMs: values.ORPHANED_AFTER_MS,
+    traces: tracesOf(values),
     logLevel: values.LOG_LEVEL,
   };
 }
@@ -286,6 +299,20 @@ function jwtOf(values: Settings): Config['jwt'] {
     algorithms: namesOf(values.JWT_ALGORITHMS),
     scopesClaim: values.JWT_SCOPES_CLAIM,
     ledgerClaim: values.JWT_LEDGER_CLAIM,
+  };
+}
+
+function tracesOf(values: Settings): TraceSettings | null {
+  const base = values.OTEL_EXPORTER_OTLP_ENDPOINT?.replace(/\/$/, '');
+  const url = values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base === undefined ? null : `${base}/v1/traces`);
+  if (url === null || values.OTEL_SDK_DISABLED === 'true' || values.OTEL_TRACES_EXPORTER === 'none') return null;
+  return {
+    url,
+    headers: pairsOf(values.OTEL_EXPORTER_OTLP_HEADERS) ?? {},
+    serviceName: values.OTEL_SERVICE_NAME ?? null,
+    resourceAttributes: pairsOf(values.OTEL_RESOURCE_ATTRIBUTES) ?? {},
+    sampler: values.OTEL_TRACES_SAMPLER,
+    ratio: Number(values.OTEL_TRACES_SAMPLER_ARG),
   };
 }
 

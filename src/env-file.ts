@@ -7,9 +7,9 @@ import { isPrivate } from './secret-file.ts';
 const UTF_16_MARK = /^(\xff\xfe|\xfe\xff)/;
 /**
  * Prefixes of our settings. In the environment, such names may belong to other programs: Kubernetes adds
- * DB_SERVICE_HOST.
+ * DB_SERVICE_HOST. Other variables of OpenTelemetry have no effect here.
  */
-const PREFIX = /^(DB|DATABASE|GOPHERPAY)_/i;
+const PREFIX = /^(DB|DATABASE|GOPHERPAY|OTEL)_/i;
 
 /** Reads the file, if there is one. It must be its owner's alone if it has one of `secrets`. */
 export function readEnvFile(settings: readonly string[], secrets: readonly string[]): Record<string, string> {

@@ -1,4 +1,5 @@
 // The settings as a schema: their names, forms and defaults. config.ts reads and checks them.
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { z } from 'zod';
 import { isNetwork, isOrigin, mustBe } from './validation.ts';
 
@@ -22,6 +23,41 @@ export const namesOf = (list: string): string[] => list.split(/[\s,]+/).filter((
 const path = () => z.string().min(1);
 /** The setting NAME_FILE of a secret setting NAME. Any setting that has such a companion is treated as a secret. */
 const fileOf = (name: string) => path().optional().describe(`a file that holds \`${name}\`, in its place`);
+const SAMPLERS = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const;
+const collectorUrl = () =>
+  z
+    .string({ error: mustBe('an http or https URL without a user, a query or a fragment') })
+    .regex(/^https?:\/\/[^\s?#@/]+(\/[^\s?#@]*)?$/)
+    .refine((text) => URL.canParse(text))
+    .optional();
+/** Pairs as the variables of OpenTelemetry have them: `name=value,name=value`, percent-encoded. Null: another form. */
+export function pairsOf(list = ''): Readonly<Record<string, string>> | null {
+  const pairs = list.split(',').filter((pair) => pair.trim() !== '');
+  if (!pairs.every((pair) => /^\s*[^\s=]+\s*=/.test(pair))) return null;
+  try {
+    return Object.fromEntries(
+      pairs.map((pair) => pair.split(/=(.*)/s, 2).map((part) => decodeURIComponent(part.trim()))),
+    );
+  } catch {
+    return null;
+  }
+}
+function isHeader([name, value]: readonly [string, string]): boolean {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return true;
+  } catch {
+    return false;
+  }
+}
 const databaseUrl = z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://');
 
 /** `npm run settings` writes docs/SETTINGS.md from this schema. A name carries its unit. */
@@ -224,6 +260,40 @@ export const environment = z.object({
   ORPHANED_AFTER_MS: whole(200, 600_000)
     .default(5000)
     .describe('the silence after which another process takes over; at least three times `HEARTBEAT_MS`'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: collectorUrl().describe(
+    'the base URL of a collector of OpenTelemetry, such as `http://localhost:4318`, which gets traces at its path `/v1/traces`; without it, and without the next setting, there are no traces',
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: collectorUrl().describe('the whole URL for traces, in place of the former'),
+  OTEL_EXPORTER_OTLP_HEADERS: z
+    .string({ error: mustBe('pairs such as name=value separated by commas, percent-encoded, with names of headers') })
+    .refine((text) => Object.entries(pairsOf(text) ?? { '': '' }).every(isHeader))
+    .optional()
+    .describe('headers for the collector, such as `authorization=Bearer%20…`, separated by commas'),
+  OTEL_EXPORTER_OTLP_HEADERS_FILE: fileOf('OTEL_EXPORTER_OTLP_HEADERS'),
+  OTEL_EXPORTER_OTLP_PROTOCOL: z
+    .enum(['http/protobuf'])
+    .default('http/protobuf')
+    .describe('the protocol of the collector; gRPC is not supported'),
+  OTEL_TRACES_EXPORTER: z.enum(['otlp', 'none']).default('otlp').describe('`none` switches traces off'),
+  OTEL_SDK_DISABLED: z.enum(['true', 'false']).default('false').describe('`true` switches traces off'),
+  OTEL_SERVICE_NAME: z
+    .string()
+    .optional()
+    .describe('the name of the service in traces; without it `service.name` of the next setting, or `gopherpay`'),
+  OTEL_RESOURCE_ATTRIBUTES: z
+    .string({ error: mustBe('pairs such as name=value separated by commas, percent-encoded') })
+    .refine((text) => pairsOf(text) !== null)
+    .optional()
+    .describe('attributes of all spans, such as `deployment.environment.name=test`, separated by commas'),
+  OTEL_TRACES_SAMPLER: z
+    .enum(SAMPLERS)
+    .default('parentbased_always_on')
+    .describe('which requests are traced; `parentbased_…` follows a caller that sends `traceparent`'),
+  OTEL_TRACES_SAMPLER_ARG: z
+    .string({ error: mustBe('a number from 0 to 1') })
+    .regex(/^(0|1|0?\.\d+|1\.0+)$/)
+    .default('1')
+    .describe('the share of requests that `traceidratio` and `parentbased_traceidratio` trace, from 0 to 1'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

@@ -87,6 +87,19 @@ export type Job = {
    * a caller's wait: the caller gets another answer then.
    */
   readonly retryMs: number;
+  /** Whether the thread measures what it does, for the span of the job. */
+  readonly traced: boolean;
+};
+
+/** What a thread did in a job, and when, on the clock of performance.now(): a statement, or its decision. */
+export type Timing = {
+  /** The name of a statement, or `decide`. */
+  readonly name: string;
+  readonly isStatement: boolean;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  /** The SQLSTATE with which a statement failed, or another code; null: it did not fail. */
+  readonly failure: string | null;
 };
 
 /** How a unit of a job ended. */
@@ -133,7 +146,12 @@ export type SettledJob = {
 /** What a temporary error concerns: one job, such as a lock; all writes; or every statement. */
 export type Trouble = 'job' | 'database' | 'out of reach';
 
-export type JobReport =
+export type JobReport = JobResult & {
+  /** What a traced job did. */
+  readonly timings?: readonly Timing[];
+};
+
+type JobResult =
   | SettledJob
   /** The database is unreachable or too busy; the same job may be run again later. */
   | {

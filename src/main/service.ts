@@ -29,6 +29,7 @@ import { createMetrics, type Metrics } from './engine/metrics.ts';
 import { prepareDatabase, type ServiceDatabases } from './prepare-database.ts';
 import { renderOpenApi } from './api/openapi.ts';
 import { startAccess, type StartedAccess } from './start-access.ts';
+import { startTracing } from './start-tracing.ts';
 import { startReadProbe } from './api/read-probe.ts';
 import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
@@ -36,6 +37,7 @@ import { renderEvent } from './api/views.ts';
 import { showService, showSlots } from './show-metrics.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
 import { StreamSlots } from './http/stream.ts';
+import type { Tracer } from './tracer.ts';
 import { ListenerTls } from './http/tls.ts';
 import { CONNECTIONS_OF_PLACE, TURNS_MAX, WebhookSender } from './webhooks/sender.ts';
 import { resolveAnyName, resolvePublicName } from './webhooks/target.ts';
@@ -94,6 +96,7 @@ export async function startService(
   const database = databases.runtime;
   // If the start fails, the started parts are stopped.
   await using stack = new AsyncDisposableStack();
+  const tracer = await startTracing(config, logger, stack);
   const pools = openPools(config, database, stack);
   const { pool } = pools;
   const summary = await summarizeBooks(pool);
@@ -106,8 +109,7 @@ export async function startService(
     feed.advance(ledger, number);
     webhooks.noteJournal();
   };
-  const engineParts = { database, pool, admission, metrics, logger, onJournal };
-  const running = await startEngine(config, engineParts, stack);
+  const running = await startEngine(config, { database, pool, admission, metrics, logger, tracer, onJournal }, stack);
   const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
   const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
   stack.defer(() => readProbe.stop());
@@ -137,7 +139,7 @@ export async function startService(
   });
   // With a listener for operators, callers cannot read metrics.
   const routes = [...books, ...operations.filter(({ pattern }) => !config.operations || pattern !== '/metrics')];
-  const serverOptions = serverOptionsOf(config, { connectionLimits, metrics, logger, access, tls, life });
+  const serverOptions = serverOptionsOf(config, { connectionLimits, metrics, logger, tracer, access, tls, life });
   const guarded = (list: Route[]) => list.map((route) => access.doors.guard(route));
   await listenForOperators(config, serverOptions, { endpoints: guarded(operations), stack });
   const endpoints = [...guarded(routes), ...(config.console ? consoleEndpoints(access.doors) : [])];
@@ -165,17 +167,19 @@ function serverOptionsOf(
     connectionLimits: ConnectionLimits;
     metrics: Metrics;
     logger: ServiceLogger;
+    tracer: Tracer | null;
     access: StartedAccess;
     tls: ListenerTls | null;
     life: Life;
   },
 ): Omit<ServerOptions<Ledger, Principal>, 'endpoints'> {
-  const { connectionLimits, metrics, logger, access, tls, life } = parts;
+  const { connectionLimits, metrics, logger, tracer, access, tls, life } = parts;
   return {
     ...config,
     ...connectionLimits,
     metrics,
     logger,
+    tracer,
     toProblem: (error, requestId) => toProblem(error, logger, requestId),
     isAdmitted: access.doors.isAdmitted.bind(access.doors),
     hosts: new AllowedHosts(config.host, config.allowedHosts),

@@ -9,6 +9,7 @@ import {
   type DatabaseSettings,
   type DatabaseTimeouts,
   disconnect,
+  type Queryable,
 } from '../db/connection/connect.ts';
 import {
   constraintOf,
@@ -21,6 +22,7 @@ import {
 import { type LockedJob, lockJob } from '../db/ledger/locked-job.ts';
 import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/ledger/settlement.ts';
 import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/connection/transaction.ts';
+import { timed } from '../db/connection/timed.ts';
 import { renderColumns } from '../db/queries/transfer-columns.ts';
 import { type Account, EXTERNAL, type NewAccount, newExternal } from '../domain/account.ts';
 import { type Decision, decide } from '../domain/decide.ts';
@@ -32,6 +34,7 @@ import {
   type LockedTransfer,
   selectColumns,
   type SettledJob,
+  type Timing,
   type UnitOutcome,
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
@@ -55,6 +58,13 @@ let connection: Connection | undefined;
 process.report.excludeEnv = true;
 
 export default async function settleJob(job: Job): Promise<JobReport> {
+  if (!job.traced) return await settle(job, null);
+  const timings: Timing[] = [];
+  return { ...(await settle(job, timings)), timings };
+}
+
+/** `timings`: where what the job does is noted; null: nowhere. */
+async function settle(job: Job, timings: Timing[] | null): Promise<JobReport> {
   if (job.units.length === 0) return reportNothing(job, null, 0n, { attempts: 0, answerLost: false, lockMs: 0 });
   let { mayBeSettled } = job;
   const startedAt = performance.now();
@@ -64,7 +74,7 @@ export default async function settleJob(job: Job): Promise<JobReport> {
     try {
       connection ??= await openConnection();
       isConnected = true;
-      return await attemptJob(connection, { ...job, mayBeSettled }, { attempts: attempt, answerLost });
+      return await attemptJob(connection, { ...job, mayBeSettled }, { attempts: attempt, answerLost, timings });
     } catch (error) {
       const isStale = error instanceof StaleDecisionError;
       if (isStale && attempt === 1) continue;
@@ -89,9 +99,13 @@ export default async function settleJob(job: Job): Promise<JobReport> {
   }
 }
 
-async function attemptJob(connection: Connection, job: Job, counted: Omit<Attempt, 'lockMs'>): Promise<JobReport> {
+async function attemptJob(
+  connection: Connection,
+  job: Job,
+  { timings, ...counted }: Omit<Attempt, 'lockMs'> & { timings: Timing[] | null },
+): Promise<JobReport> {
   const startedAt = performance.now();
-  const locking = lockJob(connection, job).catch(async (error: unknown) => {
+  const locking = lockJob(timings ? noting(connection, timings) : connection, job).catch(async (error: unknown) => {
     if (error instanceof BeginFailedError) await dropConnection();
     throw error;
   });
@@ -101,7 +115,7 @@ async function attemptJob(connection: Connection, job: Job, counted: Omit<Attemp
   const attempt = { ...counted, lockMs: performance.now() - startedAt };
   let committed = false;
   try {
-    const report = await settleIn(transaction, job, { locked, columns, attempt });
+    const report = await settleIn(transaction, job, { locked, columns, attempt, timings });
     committed = job.mode !== 'dry run' && report.journalNumber !== null;
     return report;
   } finally {
@@ -115,9 +129,15 @@ type Attempt = Pick<SettledJob, 'attempts' | 'answerLost' | 'lockMs'>;
 async function settleIn(
   transaction: Transaction,
   job: Job,
-  { locked, columns: rendered, attempt }: { locked: LockedJob; columns: readonly (string | null)[]; attempt: Attempt },
+  {
+    locked,
+    columns: rendered,
+    attempt,
+    timings,
+  }: { locked: LockedJob; columns: readonly (string | null)[]; attempt: Attempt; timings: Timing[] | null },
 ): Promise<SettledJob> {
   const { jobMicros } = locked;
+  const decidingAt = performance.now();
   const units = judgeUnits(job, locked);
   if (units?.every((ending) => ending !== 'settled')) return reportNothing(job, units, jobMicros, attempt);
   const isKept = (unit: number) => units === null || units[unit] === 'settled';
@@ -130,6 +150,13 @@ async function settleIn(
     accounts: [...locked.books.accounts, ...openings.map(({ account }) => toNewState(account))],
   };
   const { outcomes, changed } = job.mode === 'quarantine' ? quarantine(transfers) : decide(transfers, books);
+  timings?.push({
+    name: 'decide',
+    isStatement: false,
+    startedAt: decidingAt,
+    endedAt: performance.now(),
+    failure: null,
+  });
   if (outcomes.length !== transfers.length) throw new TypeError('A decision has an outcome for each transfer.');
   const states = new Map(changed.accounts.map((account) => [keyOf(account), account]));
   const opened = openings.map(({ account, by }) => ({
@@ -340,6 +367,10 @@ function reportNothing(job: Job, units: UnitOutcome[] | null, jobMicros: bigint,
     accountCount: 0,
     ...attempt,
   };
+}
+
+function noting(connection: Connection, timings: Timing[]): Queryable {
+  return timed(connection, (timing) => timings.push({ ...timing, isStatement: true }));
 }
 
 async function openConnection(): Promise<Connection> {

@@ -68,6 +68,7 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     fingerprinted: [content],
     ledger: MAIN_LEDGER,
     principal: ANYBODY,
+    span: null,
   };
   const engine = {
     pool,

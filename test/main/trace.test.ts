@@ -20,7 +20,11 @@ for (const text of [
   `cc-${TRACE}-${SPAN}-00`,
 ]) {
   test(`trace: ${text} is valid`, () => {
-    assert.deepEqual(readTrace({ traceparent: text }), { traceId: TRACE, spanId: SPAN });
+    assert.deepEqual(readTrace({ traceparent: text }), {
+      traceId: TRACE,
+      spanId: SPAN,
+      sampled: !text.endsWith('-00'),
+    });
   });
 }
 

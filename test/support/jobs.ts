@@ -69,6 +69,7 @@ export function newJob(fields: Partial<Job> = {}): Job {
     mode: 'settle',
     mayBeSettled: false,
     retryMs: Infinity,
+    traced: false,
     ...fields,
   };
 }

@@ -48,7 +48,7 @@ export async function createAccounts(
   context: RequestContext<unknown, Body>,
 ): Promise<Answer> {
   const { engine } = services;
-  const { body, ledger, principal, caller, headers } = context;
+  const { body, ledger, principal, caller, headers, span, requestId } = context;
   const bodies = 'accounts' in body ? body.accounts : [body];
   const shared = bodies.map(withoutPersonalData);
   const fingerprinted = ['accounts', 'accounts' in body ? { accounts: shared } : shared[0]];
@@ -69,7 +69,7 @@ export async function createAccounts(
   const idempotency = named && { ...named, personalFingerprint: fingerprintPersonalData(keys, people) };
   const by = { orderedBy: principal.id, approvedBy: null };
   const reserved = await reserveDaily(engine, { principal }, { ledger, transfers: wanted.transfers, idempotency });
-  const result = await open(engine, { ...wanted, ledger, by, caller, idempotency, requestId: context.requestId });
+  const result = await open(engine, { ...wanted, ledger, by, caller, span, idempotency, requestId });
   const isOrdered = 'refused' in result ? result.refused === 'outcome_unknown' : !('replayed' in result);
   if (reserved !== null && !isOrdered) await releaseUsage(engine.pool, reserved);
   if ('refused' in result) throw await toOpeningProblem(engine, result, { ...wanted, ledger, principal, body });

@@ -25,7 +25,7 @@ export type TransferFields = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'am
 
 export type TransferRequest = Pick<
   RequestContext<{ dry_run?: 'true' | 'false' | undefined }, unknown>,
-  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'principal' | 'ledger'
+  'requestId' | 'requestIdGiven' | 'headers' | 'query' | 'caller' | 'principal' | 'ledger' | 'span'
 > & {
   /** The content of the request, for the fingerprint of its idempotency key: its target and its body. */
   readonly fingerprinted: readonly unknown[];
@@ -164,10 +164,10 @@ async function submitTransfers(
   request: TransferRequest,
   transfers: readonly NewTransfer[],
 ): Promise<Submitted> {
-  const { ledger, caller } = request;
+  const { ledger, caller, span } = request;
   const idempotency = toIdempotency(request);
   const waitMs = parseWait(request.headers, engine.waitTimeoutMs);
-  const submission: Submission = { ledger, caller, idempotency, transfers, waitMs };
+  const submission: Submission = { ledger, caller, span, idempotency, transfers, waitMs };
   if (request.query.dry_run === 'true') {
     const tried = await tryOut(engine, submission);
     if ('refused' in tried) throw toProblem(tried, { ...submission, principal: request.principal });

@@ -12,15 +12,17 @@ import { sqlStateOf, toError } from '../../db/connection/errors.ts';
 import type { OutcomeCode, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import type { Tracer } from '../tracer.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { type Batch, Bisection, toBatch, type Trials } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
+import { traceEnd, traceJob, traceRun } from './job-trace.ts';
 import { Lanes } from './lanes.ts';
 import { Semaphore } from './semaphore.ts';
 import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';
-import { isStored, nameOf, sizeOf, toJob, type Unit } from './unit.ts';
+import { isStored, isTraced, nameOf, sizeOf, toJob, type Unit } from './unit.ts';
 
 /** The names by which a stored transfer is found. */
 type StoredName = { readonly id: string; readonly group: { readonly id: string } | null };
@@ -41,6 +43,7 @@ export class Dispatcher {
   readonly #admission: Admission;
   readonly #metrics: Metrics;
   readonly #logger: Logger;
+  readonly #tracer: Tracer | null;
   readonly #threads: number;
   readonly #jobSizeMax: number;
   readonly #onJournal: (ledger: Ledger, number: bigint) => void;
@@ -67,6 +70,8 @@ export class Dispatcher {
     admission: Admission;
     metrics: Metrics;
     logger: Logger;
+    /** Null, or absent: no job is traced. */
+    tracer?: Tracer | null;
     threads: number;
     jobSizeMax: number;
     trials: Trials;
@@ -79,6 +84,7 @@ export class Dispatcher {
     this.#admission = options.admission;
     this.#metrics = options.metrics;
     this.#logger = options.logger;
+    this.#tracer = options.tracer ?? null;
     this.#threads = options.threads;
     this.#lanes = new Lanes(options.threads);
     this.#bisection = new Bisection(options.jobSizeMax, () => this.#pump());
@@ -125,6 +131,7 @@ export class Dispatcher {
   withdraw(queued: QueuedUnit): boolean {
     if (queued.state !== 'queued' || queued.mayBeSettled) return false;
     queued.state = 'withdrawn';
+    traceEnd(queued, queued.state);
     this.#onItsWay -= 1;
     this.#lanes.leave(queued);
     this.#lanes.drop(queued.unit.ledger);
@@ -134,8 +141,14 @@ export class Dispatcher {
 
   /** Settles a unit in a transaction that is rolled back. It is admitted already, and is not released here. */
   async dryRun(unit: Unit): Promise<JobReport> {
-    const job = toJob([unit], { mode: 'dry run', mayBeSettled: false, retryMs: DRY_RUN_RETRY_MS });
-    return await this.#dryRuns.run(async () => await this.#runInThread(job));
+    const traced = isTraced(unit);
+    const job = toJob([unit], { mode: 'dry run', mayBeSettled: false, retryMs: DRY_RUN_RETRY_MS, traced });
+    return await this.#dryRuns.run(async () => {
+      const startedAt = performance.now();
+      const report = await this.#runInThread(job);
+      traceJob(this.#tracer, [unit], { mode: job.mode, report, startedAt, endedAt: performance.now() });
+      return report;
+    });
   }
 
   /** Threads that run a job or a dry run. */
@@ -218,7 +231,8 @@ export class Dispatcher {
     // A suspect that waits for a lock delays the other suspects of its ledger, so it is tried once.
     const patience = batch.suspect ? 0 : Infinity;
     const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), patience);
-    const job = toJob(units, { mode: batch.mode, mayBeSettled, retryMs });
+    const traced = this.#tracer !== null && units.some(isTraced);
+    const job = toJob(units, { mode: batch.mode, mayBeSettled, retryMs, traced });
     const report = this.#bisection.isTrial(batch) ? await this.#try(units, job) : await this.#runInThread(job);
     const durationMs = performance.now() - startedAt;
     clearTimeout(timer);
@@ -227,7 +241,9 @@ export class Dispatcher {
     this.#running -= 1;
     this.#bisection.ended(batch);
     if (this.#stopped && report.result !== 'settled') return;
-    logJob(this.#logger, this.#metrics, { ...batch, report, durationMs });
+    const run = { mode: batch.mode, report, startedAt, endedAt: startedAt + durationMs };
+    const trace = traced ? traceRun(this.#tracer, batch.units, run) : null;
+    logJob(this.#logger, this.#metrics, { ...batch, report, durationMs, trace });
     if (report.result === 'settled') {
       lane.concurrency.observe(others, report.lockMs / durationMs);
       this.#pauseMs = 0;
@@ -279,7 +295,7 @@ export class Dispatcher {
       if (state === 'settled') this.#count(queued, report.endings.slice(range.transfer, transfer));
       if (state !== 'settled') this.#end(queued, { state });
       // No caller waits for a stored unit; its rows have the outcome.
-      else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range));
+      else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range), state);
     }
     if (settled > 0) this.#admission.releaseSettled(settled);
     const [first] = units;
@@ -291,9 +307,10 @@ export class Dispatcher {
    * Ends a unit. Its bytes leave the queue; the transfers of a settled unit are released together with those of its
    * job.
    */
-  #end(queued: QueuedUnit, result: UnitResult): void {
+  #end(queued: QueuedUnit, result: UnitResult, tracedAs = result.state): void {
     queued.state = 'ended';
     queued.result = result;
+    traceEnd(queued, tracedAs);
     this.#onItsWay -= 1;
     if (isStored(queued.unit)) this.#stored.delete(nameOf(queued.unit));
     const isSettled = result.state === 'settled' || result.state === 'settled_elsewhere';

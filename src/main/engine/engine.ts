@@ -12,6 +12,7 @@ import type { Account, NewAccount } from '../../domain/account.ts';
 import { renderInstant } from '../../domain/instant.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey, NewTransfer, Orderer } from '../../domain/transfer.ts';
+import type { RequestSpan } from '../tracer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -40,6 +41,8 @@ export type Source = {
   readonly ledger: Ledger;
   readonly caller: string;
   readonly idempotency: IdempotencyKey | null;
+  /** The span of its request; null: it is not traced. */
+  readonly span?: RequestSpan | null;
 };
 
 /** A request to settle one transfer, or a group. */
@@ -71,8 +74,8 @@ export type Submitted = {
 
 /** Submits transfers. They are pending or final; they are final if the caller waits, unless the wait ends first. */
 export async function submit(engine: Engine, submission: Submission): Promise<Submitted | Refusal> {
-  const { ledger, transfers, idempotency, waitMs } = submission;
-  const unit = { ...toWaitingUnit(ledger, transfers, idempotency), caller: submission.caller };
+  const { ledger, transfers, idempotency, waitMs, caller, span = null } = submission;
+  const unit = { ...toWaitingUnit(ledger, transfers, idempotency), caller, span };
   const refusal = admit(engine, unit);
   if (refusal) return await replayRefused(engine, submission, refusal);
   const waitsUntil = performance.now() + (waitMs ?? 0);
@@ -104,8 +107,8 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
 
 /** Settles transfers in a transaction that is rolled back, and returns their outcomes. */
 export async function tryOut(engine: Engine, submission: Submission): Promise<{ transfers: Transfer[] } | Refusal> {
-  const { transfers } = submission;
-  const unit = { ...toWaitingUnit(submission.ledger, transfers, null), caller: submission.caller };
+  const { ledger, transfers, caller, span = null } = submission;
+  const unit = { ...toWaitingUnit(ledger, transfers, null), caller, span };
   const refusal = admit(engine, unit);
   if (refusal) return refusal;
   const report = await engine.dispatcher.dryRun(unit).finally(() => {
@@ -139,8 +142,8 @@ export type OpeningResult =
 /** Opens accounts. They exist when this returns. */
 export async function open(engine: Engine, opening: Opening): Promise<OpeningResult> {
   const { ledger, accounts, transfers, idempotency } = opening;
-  const { requestId, by, caller } = opening;
-  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, { accounts, by }), requestId, caller };
+  const { requestId, by, caller, span = null } = opening;
+  const unit = { ...toWaitingUnit(ledger, transfers, idempotency, { accounts, by }), requestId, caller, span };
   const refusal = admit(engine, unit);
   if (refusal) {
     // A full queue must not hide the answer to a request that was accepted before.
@@ -234,7 +237,14 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
   const { ledger, transfers, idempotency } = submission;
   const namedId = namedIdOf(transfers);
   const request: StoredRequest = { transfers, namedId, idempotency };
+  const startedAt = performance.now();
   const accepted: Accepted = await engine.intake.accept(ledger, request);
+  unit.span?.traceIntake({
+    startedAt,
+    endedAt: performance.now(),
+    result: accepted.result,
+    insert: accepted.result === 'stored' ? accepted.insert : null,
+  });
   if (accepted.result !== 'stored') release(engine, unit);
   // The wait is over, or there was none: a replay is answered with its current state.
   const waitsUntil = performance.now();

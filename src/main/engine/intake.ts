@@ -27,6 +27,8 @@ export type Accepted =
       readonly createdAt: string;
       readonly createdAtMicros: bigint;
       readonly late: boolean;
+      /** The statement that stored it together with other requests, on the clock of performance.now(). */
+      readonly insert: { readonly startedAt: number; readonly endedAt: number; readonly requests: number };
     }
   /** An earlier attempt, whose answer was lost, has stored it. It may have been settled since. */
   | { readonly result: 'stored_before' }
@@ -235,13 +237,14 @@ export class Intake {
       return await this.#insert(connection, batch, sending);
     }
     sending.stored = true;
+    const insert = { startedAt, endedAt: performance.now(), requests: requests.length };
     const keys = requests.flatMap(({ idempotency }) => idempotency?.key ?? []);
     const holders = keys.length === 0 ? [] : await loadKeyHolders(connection, ledger, keys);
     const count = requests.reduce((sum, { transfers }) => sum + transfers.length, 0);
     this.#metrics.stored(count, performance.now() - startedAt);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
     const late = performance.now() - startedAt > this.#lateMs;
-    return requests.map((request) => acceptedOf(request, byKey, { ...stored, late }));
+    return requests.map((request) => acceptedOf(request, byKey, { ...stored, late, insert }));
   }
 
   /** Reconnects. An answer on the previous connection may be lost, so the lease is renewed. */
@@ -309,7 +312,7 @@ export class Intake {
 function acceptedOf(
   { idempotency, namedId }: StoredRequest,
   byKey: ReadonlyMap<string, KeyHolder>,
-  stored: { createdAt: string; createdAtMicros: bigint; late: boolean },
+  stored: Omit<Extract<Accepted, { result: 'stored' }>, 'result'>,
 ): Accepted {
   if (!idempotency) return { result: 'stored', ...stored };
   const holder = byKey.get(idempotency.key);

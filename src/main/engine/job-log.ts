@@ -1,6 +1,7 @@
 // The log line of a job, and its metrics.
 import type { JobReport } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
+import type { Trace } from '../tracer.ts';
 import type { Metrics } from './metrics.ts';
 import type { Unit } from './unit.ts';
 
@@ -10,9 +11,11 @@ type EndedJob = {
   readonly mode: 'settle' | 'quarantine';
   readonly report: JobReport;
   readonly durationMs: number;
+  /** Its span; null: it is not traced. */
+  readonly trace: Trace | null;
 };
 
-export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, durationMs }: EndedJob): void {
+export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, durationMs, trace }: EndedJob): void {
   const transfers = units.flatMap(({ unit }) => unit.transfers.map(({ transfer }) => transfer));
   const accounts = units.reduce((sum, { unit }) => sum + unit.accounts.length, 0);
   const common = {
@@ -22,6 +25,7 @@ export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, 
     request_ids: [...requestIdsOf(units)],
     duration_ms: Math.round(durationMs * 1000) / 1000,
     result: report.result,
+    ...(trace && { trace_id: trace.traceId, span_id: trace.spanId }),
   };
   metrics.job(report.result, transfers.length, durationMs);
   if (report.result === 'settled') {

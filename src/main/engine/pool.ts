@@ -20,6 +20,7 @@ const NOTHING: Job = {
   mode: 'settle',
   mayBeSettled: false,
   retryMs: 0,
+  traced: false,
 };
 
 export type ThreadPool = {

@@ -1,6 +1,7 @@
 // A unit in progress in the dispatcher, and its result.
 import type { Account } from '../../domain/account.ts';
 import type { OutcomeCode, SettledJob, UnitOutcome } from '../../domain/job.ts';
+import type { Trace } from '../tracer.ts';
 import { sizeOf, type Unit } from './unit.ts';
 
 /** The result of a unit. */
@@ -29,6 +30,8 @@ export type SettledUnit = {
   readonly settledAt: string;
 };
 
+const NO_JOBS: readonly Trace[] = [];
+
 export class QueuedUnit {
   readonly unit: Unit;
   readonly size: number;
@@ -43,6 +46,8 @@ export class QueuedUnit {
   /** The same, while the database is out of reach: its caller should not wait for the answer. */
   isLost = false;
   result: UnitResult | null = null;
+  /** The spans of the latest jobs that carried it, if its request is traced. */
+  jobs: readonly Trace[] = NO_JOBS;
   /** Called when it ends, or leaves a job for another. */
   #listeners: Set<() => void> | null = null;
 

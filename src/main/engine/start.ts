@@ -9,6 +9,7 @@ import { beginTrial, endTrial } from '../../db/ledger/trials.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import type { Logger } from '../../logger.ts';
+import type { Tracer } from '../tracer.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { AdmissionShares, LEDGER_COMPETES_MS } from './admission-shares.ts';
@@ -55,6 +56,7 @@ export async function startEngine(
     admission: Admission;
     metrics: Metrics;
     logger: Logger;
+    tracer: Tracer | null;
     /** Called with the number of each row that this process adds to a journal, once it is committed. */
     onJournal: (ledger: Ledger, number: bigint) => void;
   },

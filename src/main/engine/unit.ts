@@ -7,6 +7,7 @@ import { type Claim, type Job, type QueuedTransfer, toColumns } from '../../doma
 import type { PendingTransfer } from '../../db/ledger/leases.ts';
 import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import type { RequestSpan } from '../tracer.ts';
 import { BY_SERVICE, type IdempotencyKey, type NewTransfer, type Orderer } from '../../domain/transfer.ts';
 
 export type Unit = {
@@ -18,6 +19,8 @@ export type Unit = {
   readonly by: Orderer;
   /** The caller that submitted it, for its share of admission; unknown for adopted transfers. */
   readonly caller?: string;
+  /** The span of its request; absent or null: it is not traced. */
+  readonly span?: RequestSpan | null;
   /** The request id, if the request opens accounts; its transfers, if any, have it too. */
   readonly requestId?: string;
   /** The key that its job claims; null if there is none, or if it was claimed when the transfers were stored. */
@@ -115,13 +118,21 @@ export function isStored({ transfers }: Unit): boolean {
   return transfers[0] !== undefined && transfers[0].storedAtMicros !== null;
 }
 
+/** Whether the request of a unit is traced. */
+export function isTraced({ span = null }: Unit): boolean {
+  return span !== null;
+}
+
 /** What an idempotency key names: the transfer, or the group it is a member of. */
 export function namedBy(transfer: Pick<NewTransfer, 'id' | 'group'>): string {
   return transfer.group?.id ?? transfer.id;
 }
 
 /** A job of units of one ledger. */
-export function toJob(units: readonly Unit[], options: Pick<Job, 'mode' | 'mayBeSettled' | 'retryMs'>): Job {
+export function toJob(
+  units: readonly Unit[],
+  options: Pick<Job, 'mode' | 'mayBeSettled' | 'retryMs'> & { traced?: boolean },
+): Job {
   const [first] = units;
   if (!first) throw new TypeError('A job has a unit.');
   return {
@@ -130,6 +141,7 @@ export function toJob(units: readonly Unit[], options: Pick<Job, 'mode' | 'mayBe
     transfers: toColumns(units.flatMap(({ transfers }) => transfers)),
     claims: units.flatMap((unit, index) => claimOf(unit, index)),
     openings: units.flatMap(({ accounts, by }, unit) => accounts.map((account) => ({ unit, account, by }))),
+    traced: false,
     ...options,
   };
 }

@@ -1,6 +1,7 @@
 // An endpoint: how a request reaches its handler, and the form of an answer. It knows no schemas; see api/route.ts.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { LogFields } from '../../request-line.ts';
+import type { RequestSpan } from '../tracer.ts';
 import type { Stream } from './stream.ts';
 
 /** The ledger that a path names. The server needs its name only; endpoints may need more. */
@@ -26,6 +27,8 @@ export type RequestContext<Ledger, Principal, Query, Body> = {
   readonly parameters: readonly string[];
   readonly query: Query;
   readonly body: Body;
+  /** The span of the request; null: it is not traced. */
+  readonly span: RequestSpan | null;
 };
 
 /** A request as it arrived: its query as text, its body not yet read. */

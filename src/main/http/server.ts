@@ -13,6 +13,8 @@ import {
 import { Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ServiceLogger } from '../../logger.ts';
+import type { RequestLine } from '../../request-line.ts';
+import type { RequestSpan, Tracer } from '../tracer.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { readHead, REQUEST_ID_FORM } from './head.ts';
@@ -52,6 +54,8 @@ export type ServerOptions<Ledger extends NamedLedger, Principal extends NamedPri
   /** Whom the server serves, as a label of the metrics. */
   listener: 'callers' | 'operators';
   logger: ServiceLogger;
+  /** Null: no request is traced. */
+  tracer: Tracer | null;
   hosts: AllowedHosts;
   /** Other origins whose pages may use the service. */
   origins: AllowedOrigins;
@@ -222,11 +226,15 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
 ): Promise<void> {
   const { request, response, requestId } = arrival;
   const startedAt = performance.now();
-  const facts: Facts = { pattern: 'none', ledger: undefined, key: undefined };
+  const { method = '' } = request;
+  const continued = readTrace(request.headers);
+  const scheme = options.tls ? 'https' : 'http';
+  const span = options.tracer?.beginRequest({ method, scheme, continued, startedAt }) ?? null;
+  const facts: Facts = { pattern: 'none', ledger: undefined, key: undefined, span };
   let log: Answer['log'];
   let answeredMs: number | null = null;
   const count = (status: number, durationMs: number): void =>
-    options.metrics.request(request.method ?? '', facts.pattern, status, durationMs, facts.ledger);
+    options.metrics.request(method, facts.pattern, status, durationMs, facts.ledger);
   try {
     if (arrival.inReserve) response.setHeader('Connection', 'close');
     const { answer, caller, isAdmitted } = await answerRequest(arrival, routers, options, facts);
@@ -250,10 +258,10 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
   if (answeredMs === null) count(response.statusCode, durationMs);
-  options.logger.request({
+  const line: RequestLine = {
     requestId,
-    trace: readTrace(request.headers),
-    method: request.method ?? '',
+    trace: facts.span?.trace ?? continued,
+    method,
     route: facts.pattern,
     ledger: facts.ledger,
     key: facts.key,
@@ -261,11 +269,18 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
     requestBytes: Number(request.headers['content-length'] ?? 0),
     durationMs,
     log,
-  });
+  };
+  options.logger.request(line);
+  facts.span?.end(line);
 }
 
-/** What is known of a request, for its log line and the metrics. */
-type Facts = { pattern: string; ledger: string | undefined; key: string | undefined };
+/** What is known of a request, for its log line, its span and the metrics. */
+type Facts = {
+  pattern: string;
+  ledger: string | undefined;
+  key: string | undefined;
+  span: RequestSpan | null;
+};
 
 async function answerRequest<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
   { request, requestId, requestIdGiven, inReserve }: Arrival,
@@ -288,6 +303,8 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   }
   const { route, parameters } = router.find(method, path);
   facts.pattern = route.pattern;
+  // Probes and scrapes would fill the collector.
+  if (route.operational) facts.span = null;
   if (inReserve && !route.operational) throw tooManyConnectionsProblem();
   const admitting = route.admit(request, prefix === '' ? null : ledgerName);
   // Most callers are known, and are not awaited: a turn of the event loop costs more than the check.
@@ -304,7 +321,8 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
   // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
   if (!route.takesBody && hasBody(headers)) request.resume();
-  const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody });
+  const { span } = facts;
+  const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody, span });
   // A job answers up to two thousand callers at once.
   const sending = takeTurn();
   if (sending) await sending;

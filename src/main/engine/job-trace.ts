@@ -1,0 +1,55 @@
+// Reports jobs, and the way of each unit through the queue and its jobs, to the tracer.
+import type { Job, JobReport } from '../../domain/job.ts';
+import type { Trace, Tracer } from '../tracer.ts';
+import type { QueuedUnit } from './queued-unit.ts';
+import { isTraced, type Unit } from './unit.ts';
+
+/** How many jobs the span of a unit names: one, except when a job is run again. */
+const JOBS_MAX = 16;
+
+type TracedRun = {
+  readonly mode: Job['mode'];
+  readonly report: JobReport;
+  readonly startedAt: number;
+  readonly endedAt: number;
+};
+
+/** Makes the span of a job. Null: none of its requests is traced. */
+export function traceJob(tracer: Tracer | null, units: readonly Unit[], run: TracedRun): Trace | null {
+  const spans = units.flatMap(({ span }) => span ?? []);
+  const [first] = units;
+  if (!tracer || !first || spans.length === 0) return null;
+  const { mode, report, startedAt, endedAt } = run;
+  const isSettled = report.result === 'settled';
+  return tracer.traceJob(spans, {
+    startedAt,
+    endedAt,
+    ledger: first.ledger.name,
+    mode,
+    result: report.result,
+    sqlState: isSettled ? null : report.sqlState,
+    units: units.length,
+    transfers: units.reduce((sum, { transfers }) => sum + transfers.length, 0),
+    openings: units.reduce((sum, { accounts }) => sum + accounts.length, 0),
+    failed: isSettled ? report.endings.filter((ending) => ending !== null).length : 0,
+    attempts: isSettled ? report.attempts : null,
+    // Journal numbers belong to committed rows.
+    journalNumber:
+      isSettled && report.journalNumber !== null && mode !== 'dry run' ? Number(report.journalNumber) : null,
+    timings: report.timings ?? [],
+  });
+}
+
+/** The same for a job of units in progress, each of which keeps its span. */
+export function traceRun(tracer: Tracer | null, queued: readonly QueuedUnit[], run: TracedRun): Trace | null {
+  const units = queued.map(({ unit }) => unit);
+  const job = traceJob(tracer, units, run);
+  if (!job) return null;
+  for (const each of queued) if (isTraced(each.unit)) each.jobs = [...each.jobs.slice(1 - JOBS_MAX), job];
+  return job;
+}
+
+/** Makes the span of a unit that ends in the dispatcher. */
+export function traceEnd({ unit, acceptedAt, jobs }: QueuedUnit, result: string): void {
+  unit.span?.traceSettling({ startedAt: acceptedAt, endedAt: performance.now(), result, jobs });
+}

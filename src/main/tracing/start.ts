@@ -1,0 +1,84 @@
+// Starts the SDK of OpenTelemetry. service.ts loads this room only if the settings name a collector. Everything that the
+// SDK would read from the environment is passed to it, so that config.ts alone decides.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  ParentBasedSampler,
+  type Sampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
+import type { TraceSettings } from '../../config.ts';
+import type { Logger } from '../../logger.ts';
+import { VERSION } from '../../version.ts';
+import type { Tracer } from '../tracer.ts';
+import { countLosses, createProcessor } from './export.ts';
+import { createTracer } from './spans.ts';
+
+/** How long the collector may take to answer, attempts included. */
+const EXPORT_TIMEOUT_MS = 5000;
+/** How long the stop of the service waits for the collector. */
+const FLUSH_TIMEOUT_MS = 3000;
+const NAME = 'gopherpay';
+
+export type Tracing = {
+  readonly tracer: Tracer;
+  /** Sends the remaining spans, for a limited time. Never rejects. */
+  stop(): Promise<void>;
+};
+
+export function startTracing(settings: TraceSettings, logger: Logger): Tracing {
+  const { url, headers, serviceName, resourceAttributes } = settings;
+  const losses = countLosses(logger);
+  const exporter = new OTLPTraceExporter({
+    url,
+    headers,
+    timeoutMillis: EXPORT_TIMEOUT_MS,
+    httpAgentOptions: { keepAlive: true },
+  });
+  const resource = defaultResource().merge(
+    resourceFromAttributes({
+      [ATTR_SERVICE_NAME]: NAME,
+      [ATTR_SERVICE_VERSION]: VERSION,
+      ...resourceAttributes,
+      ...(serviceName !== null && { [ATTR_SERVICE_NAME]: serviceName }),
+    }),
+  );
+  const { processor, giveUp } = createProcessor(exporter, losses);
+  const common = { resource, spanProcessors: [processor] };
+  const requests = new TracerProvider({ ...common, sampler: samplerOf(settings) });
+  const jobs = new TracerProvider({ ...common, sampler: new AlwaysOnSampler() });
+  return {
+    tracer: createTracer({ requests: requests.getTracer(NAME, VERSION), jobs: jobs.getTracer(NAME, VERSION) }),
+    async stop() {
+      // Both providers have this processor. What it loses is counted, so an error needs no other report.
+      const flushed = processor.shutdown().catch(() => {});
+      await Promise.race([flushed, sleep(FLUSH_TIMEOUT_MS, undefined, { ref: false })]);
+      giveUp();
+      losses.report();
+    },
+  };
+}
+
+function samplerOf({ sampler, ratio }: TraceSettings): Sampler {
+  const root = rootSamplerOf(sampler, ratio);
+  return sampler.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
+}
+
+function rootSamplerOf(sampler: TraceSettings['sampler'], ratio: number): Sampler {
+  switch (sampler) {
+    case 'always_on':
+    case 'parentbased_always_on':
+      return new AlwaysOnSampler();
+    case 'always_off':
+    case 'parentbased_always_off':
+      return new AlwaysOffSampler();
+    case 'traceidratio':
+    case 'parentbased_traceidratio':
+      return new TraceIdRatioBasedSampler(ratio);
+  }
+}
