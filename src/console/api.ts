@@ -1,18 +1,21 @@
 // Calls the interface of the service that sent the page, with the key that the person entered. Answers of other forms
 // than the documented ones are errors of the service, so they are not checked again here.
-import type { ProblemJson } from './wire.ts';
+import type { Account, ProblemJson } from './wire.ts';
 
 /** A refusal of the service, or of the network: then the status is 0. */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
   readonly requestId: string | null;
+  /** What is wrong with each member or parameter. */
+  readonly flaws: readonly string[];
 
-  constructor(status: number, { code, title, detail, request_id: requestId }: ProblemJson) {
+  constructor(status: number, { code, title, detail, request_id: requestId, errors = [] }: ProblemJson) {
     super(detail ?? title);
     this.status = status;
     this.code = code;
     this.requestId = requestId ?? null;
+    this.flaws = errors.map(({ detail }) => detail);
   }
 }
 
@@ -50,16 +53,33 @@ export class Api {
     return await readBody(response);
   }
 
+  /** Reads an account with its entity tag, for a change that must not overwrite another. Throws an ApiError. */
+  async getAccount(number: string, { ledger }: { ledger: string }): Promise<{ account: Account; tag: string }> {
+    const response = await this.#send('GET', pathOf(`/accounts/${encodeURIComponent(number)}`, ledger, {}), {});
+    return { account: await readBody(response), tag: response.headers.get('ETag') ?? '*' };
+  }
+
   /** Sends a change. The idempotency key lets a person press a button twice. Throws an ApiError. */
   async send<Answer>(
     method: 'POST' | 'PATCH' | 'DELETE',
     path: string,
-    { ledger = null, body, idempotencyKey }: { ledger?: string | null; body?: object; idempotencyKey?: string } = {},
+    {
+      ledger = null,
+      body,
+      idempotencyKey,
+      headers = {},
+    }: {
+      ledger?: string | null;
+      body?: object;
+      idempotencyKey?: string;
+      headers?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<Answer> {
     const response = await this.#send(method, pathOf(path, ledger, {}), {
       ...(body && { body: JSON.stringify(body) }),
       headers: {
         'Content-Type': 'application/json',
+        ...headers,
         ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
       },
     });

@@ -21,19 +21,23 @@ export type ChartProps = {
   readonly times: readonly number[];
   readonly series: readonly Series[];
   readonly format: (value: number) => string;
+  /** For the ticks of the axis, which have little room; `format` by default. */
+  readonly formatAxis?: (value: number) => string;
   readonly height?: number;
 };
 
-export function Chart({ label, times, series, format, height = 180 }: ChartProps): VNode {
+export function Chart({ label, times, series, format, formatAxis = format, height = 180 }: ChartProps): VNode {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const names = series.map(({ name }) => name).join('\u0000');
+  const latest = useRef(dataOf(times, series));
+  latest.current = dataOf(times, series);
   useEffect(() => {
     const element = box.current;
     if (!element) return;
     const draw = (): void => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf(element, { series, format, height }), dataOf(times, series), element);
+      plot.current = new uPlot(optionsOf(element, { series, format: formatAxis, height }), latest.current, element);
     };
     draw();
     const resized = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
@@ -51,7 +55,7 @@ export function Chart({ label, times, series, format, height = 180 }: ChartProps
       plot.current = null;
     };
   }, [names, height]);
-  useEffect(() => plot.current?.setData(dataOf(times, series)), [times, series]);
+  useEffect(() => plot.current?.setData(latest.current), [times, series]);
   return html`<figure class="chart">
     <figcaption>
       ${label}
@@ -96,12 +100,10 @@ function optionsOf(
     cursor: { y: false, points: { size: 6 } },
     padding: [8, 8, 0, 0],
     scales: {
-      y: {
-        range: (_plot, min, max) => [Math.min(0, min), max <= 0 && min >= 0 ? 1 : max + (max - Math.min(0, min)) * 0.1],
-      },
+      y: { range: (_plot, min, max) => rangeWithZero(min, max) },
     },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 70, values: TIME_LABELS },
       { ...axis, size: 64, values: (_plot, ticks) => ticks.map((tick) => format(tick)) },
     ],
     series: [
@@ -117,6 +119,23 @@ function optionsOf(
       })),
     ],
   };
+}
+
+/** Labels of the time axis, by the seconds between two of them: the label, and a second line where a day or year begins. */
+const TIME_LABELS: uPlot.Axis.Values = [
+  [31_536_000, '{YYYY}', null, null, null, null, null, null, 1],
+  [86_400, '{MM}-{DD}', '\n{YYYY}', null, null, null, null, null, 1],
+  [60, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
+];
+
+/** From zero, which a balance may be on either side of, to a little beyond the values. */
+function rangeWithZero(min: number, max: number): [number, number] {
+  const low = Math.min(0, min);
+  const high = Math.max(0, max);
+  if (low === high) return [0, 1];
+  const room = (high - low) * 0.1;
+  return [low === 0 ? 0 : low - room, high === 0 ? 0 : high + room];
 }
 
 /** The color that a custom property means in the present theme. A canvas does not understand light-dark(). */

@@ -1,10 +1,39 @@
 // Values as people read them. Amounts are minor units; how many decimals a currency has is a rule of the domain.
-import { renderMoney } from '../domain/currency.ts';
+import { CURRENCY_FORM, minorDigitsOf, parseDecimal, renderDecimal, renderMoney } from '../domain/currency.ts';
 
 /** Renders an amount with its currency: 123456 US cents are "1,234.56 USD". */
 export function money(amount: number | null, currency: string | null): string {
   if (amount === null || currency === null) return '–';
   return `${renderMoney(BigInt(amount), currency)} ${currency}`;
+}
+
+/** As `money`, of a sum that may be larger than 2^53. */
+export function moneyOfSum(amount: bigint, currency: string): string {
+  return `${renderMoney(amount, currency)} ${currency}`;
+}
+
+const COMPACT = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 2 });
+
+/** Renders an amount for the axis of a chart: 123456 US cents are "1.23K". */
+export function compactMoney(amount: number, currency: string): string {
+  return COMPACT.format(amount / 10 ** minorDigitsOf(currency));
+}
+
+/** An amount as a person may type it again: 123456 US cents are "1234.56". */
+export function plainAmount(amount: number, currency: string): string {
+  return renderDecimal(BigInt(amount), currency);
+}
+
+/**
+ * The minor units of an amount that a person typed: "12.5" US dollars are 1250 cents. Null: it is no amount above zero, or
+ * has more decimals than the currency. A comma is refused: it separates decimals in some countries, thousands in others.
+ */
+export function parseAmount(text: string, currency: string): number | null {
+  const [, whole = '', decimals = ''] = /^(\d{1,16})(?:\.(\d+))?$/.exec(text.trim()) ?? [];
+  const digits = minorDigitsOf(currency);
+  if (whole === '' || decimals.length > digits || !CURRENCY_FORM.test(currency)) return null;
+  const amount = Number(parseDecimal(digits === 0 ? whole : `${whole}.${decimals.padEnd(digits, '0')}`, currency));
+  return Number.isSafeInteger(amount) && amount > 0 ? amount : null;
 }
 
 const NUMBERS = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
@@ -39,6 +68,17 @@ export function time(instant: string | null): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** An instant as an input of the type datetime-local has it: in the person's own time zone, without one. */
+export function localInput(instant: string): string {
+  return Number.isNaN(Date.parse(instant)) ? '' : time(instant).replace(' ', 'T');
+}
+
+/** The instant that such an input means; null: it is empty, or no instant. */
+export function instantOfInput(text: string): string | null {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? null : date.toISOString();
 }
 
 /** The milliseconds from one instant to another, with the microseconds that `Date` drops. */

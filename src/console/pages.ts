@@ -1,6 +1,8 @@
 // The pages of the console, by the first segment of their place after the ledger.
 import type { ComponentType } from 'preact';
+import { Accounts } from './pages/accounts.ts';
 import { Overview } from './pages/overview.ts';
+import { Transfers } from './pages/transfers.ts';
 
 export type PageProps = {
   /** The segments of the place after the page's name. */
@@ -17,4 +19,8 @@ export type PageEntry = {
   readonly component: ComponentType<PageProps>;
 };
 
-export const PAGES: readonly PageEntry[] = [{ name: 'overview', title: 'Overview', scope: null, component: Overview }];
+export const PAGES: readonly PageEntry[] = [
+  { name: 'overview', title: 'Overview', scope: null, component: Overview },
+  { name: 'accounts', title: 'Accounts', scope: 'accounts:read', component: Accounts },
+  { name: 'transfers', title: 'Transfers', scope: 'transfers:read', component: Transfers },
+];

@@ -89,6 +89,8 @@ const TONES: Readonly<Record<string, string>> = {
   delivered: 'good',
   captured: 'good',
   approved: 'good',
+  balanced: 'good',
+  'not balanced': 'bad',
   failed: 'bad',
   failing: 'bad',
   gone: 'bad',
@@ -97,6 +99,7 @@ const TONES: Readonly<Record<string, string>> = {
   refused: 'bad',
   pending: 'busy',
   frozen: 'busy',
+  receive_only: 'busy',
   paused: 'busy',
 };
 
@@ -193,6 +196,7 @@ export function Facts({ facts }: { facts: readonly (readonly [name: string, valu
 export function ErrorNote({ error }: { error: ApiError }): VNode {
   return html`<div class="error" role="alert">
     <strong>${error.message}</strong>
+    ${error.flaws.map((flaw) => html`<span key=${flaw}>${flaw}</span>`)}
     <span class="note"
       ><code>${error.code}</code>${error.requestId && html` · request <code>${error.requestId}</code>`}</span
     >
@@ -208,9 +212,11 @@ export function Loaded<Answer>({
   children: (value: Answer) => ComponentChildren;
 }): VNode {
   const { value, error } = data;
+  // Spaces around it in a template make it one of several children.
+  const [render = children] = [children].flat().filter((child) => typeof child === 'function');
   return html`
     ${error && html`<${ErrorNote} error=${error} />`}
-    ${value !== null ? children(value) : !error && html`<p class="empty" role="status">Loading …</p>`}
+    ${value !== null ? render(value) : !error && html`<p class="empty" role="status">Loading …</p>`}
   `;
 }
 

@@ -12,6 +12,16 @@ export type Data<Answer> = {
 
 const RETRY_MS = 2000;
 
+/** Reads again whenever `value` changes, while the page shows what was read before. */
+export function useReloadOn(value: number | string, reload: () => void): void {
+  const seen = useRef(value);
+  useEffect(() => {
+    if (seen.current === value) return;
+    seen.current = value;
+    reload();
+  }, [value]);
+}
+
 /**
  * Reads when the page opens and whenever `dependencies` change; every `refreshMs` if that is given, while the tab is
  * visible; and again after a while if the service did not answer.
@@ -45,7 +55,8 @@ export function useData<Answer>(
         const known = error instanceof ApiError ? error : new ApiError(0, { code: 'error', title: String(error) });
         setState((state) => ({ ...state, error: known, loading: false }));
         if (known.status === 0 || known.status >= 500) again(RETRY_MS);
-        else if (refreshMs !== null) again(refreshMs);
+        // Any other refusal would be the same again.
+        else if (refreshMs !== null && known.status === 429) again(Math.max(refreshMs, RETRY_MS));
       }
     };
     setState((state) => ({ ...state, loading: true }));

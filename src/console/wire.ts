@@ -37,6 +37,49 @@ export type Ledger = {
   readonly now: string | null;
 };
 
+export type Account = {
+  readonly account_number: string;
+  readonly name: string | null;
+  readonly email: string | null;
+  readonly phone: string | null;
+  readonly date_of_birth: string | null;
+  readonly personal_data_erased?: true | undefined;
+  readonly currency: string;
+  readonly status: 'open' | 'receive_only' | 'frozen' | 'closed';
+  readonly balance: number;
+  readonly held: number;
+  readonly overdraft_limit: number;
+  /** Null for @external, which may send without limit. */
+  readonly available: number | null;
+  readonly entry_count: number;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly created_at: string;
+};
+
+export type Entry = {
+  readonly entry_number: number;
+  readonly transfer_id: string;
+  readonly amount: number;
+  readonly balance: number;
+  readonly journal_number: number;
+  readonly settled_at: string;
+};
+
+export type Hold = {
+  readonly id: string;
+  readonly state: 'pending' | 'failed' | 'open' | 'captured' | 'voided' | 'expired';
+  readonly failure_code: string | null;
+  readonly from_account: string;
+  readonly to_account: string;
+  readonly currency: string | null;
+  readonly amount: number;
+  readonly captured: number;
+  readonly released: number;
+  readonly remaining: number;
+  readonly created_at: string;
+  readonly expires_at: string | null;
+};
+
 export type Transfer = {
   readonly id: string;
   readonly kind: string;
@@ -48,7 +91,11 @@ export type Transfer = {
   readonly currency: string | null;
   readonly parent_id: string | null;
   readonly group_id: string | null;
-  readonly conversion: { readonly from: string; readonly to: string; readonly rate: string } | null;
+  readonly conversion: {
+    readonly from_currency: string;
+    readonly to_currency: string;
+    readonly rate: string;
+  } | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly request_id: string;
@@ -84,9 +131,13 @@ export type JournalEvent = {
   }[];
 };
 
+/** What a request gets that waits for the approval of a second key. */
+export type Approval = { readonly approval_id: string; readonly state: string };
+
 export type ProblemJson = {
   readonly code: string;
   readonly title: string;
   readonly detail?: string;
   readonly request_id?: string;
+  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[];
 };
