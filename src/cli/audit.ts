@@ -68,27 +68,37 @@ export const audit = defineCommand({
   },
   async run({ args }) {
     const wanted = await parseOptions(args);
-    const { json, since } = wanted;
     const config = readConfig();
     const timeouts = readingTimeouts(config.readingTimeoutMs);
-    const ended: { verdict?: Verdict } = {};
     await interruptible(async (signal) => {
       await withDatabase(config, 'reader', async (database) => {
-        const ledger = await findAudited(database, wanted.ledger, { timeouts, signal });
-        await withAudit(database, { ...wanted, ledger }, { timeouts, signal }, async (events) => {
-          const observed = observe(events, ended, process.stderr.isTTY && !(json && process.stdout.isTTY));
-          const texts = json ? renderJson(observed, wanted) : renderText(observed, since);
-          await writeStandardOutput(texts, signal);
-        });
+        await printAudit(database, wanted, { timeouts, signal });
       });
     });
-    const { verdict } = ended;
-    if (!verdict) throw new Error('The audit ended without a verdict.');
-    if (verdict.discrepancies > 0) {
-      throw new CommandError(EXIT.discrepancy, `The books are not whole: ${countOf(verdict.discrepancies)}.`);
-    }
   },
 });
+
+/** Audits the books, and prints what it finds. Throws a CommandError if they are not whole. */
+export async function printAudit(
+  database: DatabaseSettings,
+  wanted: Wanted,
+  options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
+): Promise<Verdict> {
+  const { json, since } = wanted;
+  const ended: { verdict?: Verdict } = {};
+  const ledger = await findAudited(database, wanted.ledger, options);
+  await withAudit(database, { ...wanted, ledger }, options, async (events) => {
+    const observed = observe(events, ended, process.stderr.isTTY && !(json && process.stdout.isTTY));
+    const texts = json ? renderJson(observed, wanted) : renderText(observed, since);
+    await writeStandardOutput(texts, options.signal);
+  });
+  const { verdict } = ended;
+  if (!verdict) throw new Error('The audit ended without a verdict.');
+  if (verdict.discrepancies > 0) {
+    throw new CommandError(EXIT.discrepancy, `The books are not whole: ${countOf(verdict.discrepancies)}.`);
+  }
+  return verdict;
+}
 
 async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wanted> {
   const parsed = parseArguments(
@@ -132,7 +142,7 @@ function wrongExpectation(why: string): CommandError {
  * The checkpoints of the option --expect. `audited`: the name of the audited ledger; null if all are audited. `publicKey`: the
  * file of the key that must have signed them; null if none must.
  */
-async function parseExpected(
+export async function parseExpected(
   text: string,
   audited: string | null,
   publicKey: string | null,

@@ -15,7 +15,11 @@ export function folderOf(ledger: string): string {
 }
 
 /** Writes the texts to `output`, a path or `-` for standard output, until `signal` is aborted. */
-export async function writeOutput(output: string, texts: AsyncIterable<string>, signal: AbortSignal): Promise<void> {
+export async function writeOutput(
+  output: string,
+  texts: AsyncIterable<string | Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
   const source = Readable.from(texts, { highWaterMark: 1 });
   if (output === '-') {
     await writeStandardOutput(source, signal);
@@ -29,7 +33,7 @@ export async function writeOutput(output: string, texts: AsyncIterable<string>, 
  * the command ends silently, with the exit code that other tools have in that case.
  */
 export async function writeStandardOutput(
-  texts: AsyncIterable<string> | Iterable<string>,
+  texts: AsyncIterable<string | Uint8Array> | Iterable<string>,
   signal = new AbortController().signal,
 ): Promise<void> {
   let lost: Error | undefined;

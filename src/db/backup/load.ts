@@ -1,0 +1,136 @@
+// Loads a backup into an empty database: all of it, or nothing.
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { from as copyFrom } from 'pg-copy-streams';
+import {
+  connect,
+  type Connection,
+  type DatabaseSettings,
+  type DatabaseTimeouts,
+  disconnect,
+} from '../connection/connect.ts';
+import { TABLE_RIGHTS } from '../ledger/grants.ts';
+import { BackupError, BackupReader, type Header, type Section } from './format.ts';
+
+/** The rows that the migrations write. The backup has them, too. */
+const SEEDED = ['access_state', 'journal_head', 'ledgers'];
+
+export type LoadOptions = {
+  /** Webhooks are paused, so that a copy of the books sends nothing. */
+  readonly pauseWebhooks: boolean;
+  readonly onRows: (rows: number) => void;
+};
+
+/** A database that has books already. */
+export class TargetError extends Error {}
+
+/** Throws a TargetError if the database has books with any row in them. */
+export async function refuseBooks(owner: DatabaseSettings, timeouts: DatabaseTimeouts): Promise<void> {
+  const connection = await connect(owner, timeouts, { applicationName: 'gopherpay restore' });
+  try {
+    const tables = await listTables(connection);
+    if (tables.length > 0) await refuseRows(connection, tables);
+  } finally {
+    await disconnect(connection);
+  }
+}
+
+/**
+ * Loads the backup into the tables that its migrations made, in one transaction. Throws a TargetError if they have rows,
+ * and a BackupError if the backup is not whole. Nothing is loaded then.
+ */
+export async function loadBooks(
+  owner: DatabaseSettings,
+  chunks: AsyncIterable<Buffer>,
+  options: LoadOptions,
+  { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
+): Promise<void> {
+  const connection = await connect(owner, timeouts, { applicationName: 'gopherpay restore' });
+  const close = () => void disconnect(connection);
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    signal.throwIfAborted();
+    await connection.query('begin');
+    const tables = await listTables(connection);
+    // A service that starts now waits, and then finds the restored books.
+    await connection.query(`lock table ${tables.join(', ')} in access exclusive mode`);
+    await refuseRows(connection, tables);
+    await removeSeeds(connection);
+    const loaded = new Set<string>();
+    const load = async (section: Section, rows: AsyncGenerator<Buffer>): Promise<void> => {
+      if (!tables.includes(section.table)) throw new BackupError(`has an unknown table ${section.table}`);
+      loaded.add(section.table);
+      await copy(connection, section, rows, options.onRows);
+    };
+    await new BackupReader(chunks).read(load);
+    const [missing] = tables.filter((table) => !loaded.has(table));
+    if (missing !== undefined) throw new BackupError(`lacks the table ${missing}: use another backup`);
+    if (options.pauseWebhooks) await pauseWebhooks(connection);
+    await connection.query('commit');
+    // Without statistics, the first plans of the service would be those of empty tables.
+    await connection.query(`analyze ${tables.join(', ')}`);
+  } finally {
+    signal.removeEventListener('abort', close);
+    await disconnect(connection);
+  }
+}
+
+/** Reads the whole backup, and loads nothing. Throws a BackupError if it is not whole. */
+export async function verifyBackup(chunks: AsyncIterable<Buffer>): Promise<{ header: Header; rows: number }> {
+  const { header, tables } = await new BackupReader(chunks).read(async (_, rows) => {
+    for await (const _rows of rows);
+  });
+  return { header, rows: Object.values(tables).reduce((sum, table) => sum + table.rows, 0) };
+}
+
+/** The tables of the books, in order of name; empty if the database has none. */
+async function listTables(connection: Connection): Promise<readonly string[]> {
+  const { rows } = await connection.query<{ name: string }>(
+    `select relname::text as name
+     from pg_class
+     where relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal_head')) and relkind = 'r'
+       and relname = any($1::text[])
+     order by relname`,
+    [Object.keys(TABLE_RIGHTS).filter((table) => table !== 'migrations')],
+  );
+  return rows.map((row) => row.name);
+}
+
+async function refuseRows(connection: Connection, tables: readonly string[]): Promise<void> {
+  const filled = tables.map((table) => {
+    const seeds = SEEDED.includes(table) ? 'offset 1' : '';
+    return `select '${table}' as name where exists (select from ${table} ${seeds})`;
+  });
+  filled.push(`select 'journal_head' as name where exists (select from journal_head where number > 0)`);
+  const { rows } = await connection.query<{ name: string }>(filled.join(' union all '));
+  const [first] = rows;
+  if (first) {
+    throw new TargetError(
+      `The database has books already (in the table ${first.name}), and a restore never replaces any: name an empty database with DATABASE_URL, or a new folder with DATA_DIR.`,
+    );
+  }
+}
+
+/** Deletes the rows of the migrations. No role may delete from these tables, so the owner has the right for a moment. */
+async function removeSeeds(connection: Connection): Promise<void> {
+  for (const table of SEEDED) await connection.query(`delete from ${table}`);
+}
+
+async function copy(
+  connection: Connection,
+  { table, columns }: Section,
+  rows: AsyncGenerator<Buffer>,
+  onRows: LoadOptions['onRows'],
+): Promise<void> {
+  const list = columns.map((column) => connection.escapeIdentifier(column)).join(', ');
+  const target = connection.query(copyFrom(`copy ${connection.escapeIdentifier(table)} (${list}) from stdin`));
+  await pipeline(Readable.from(rows, { objectMode: false }), target);
+  onRows(target.rowCount);
+}
+
+async function pauseWebhooks(connection: Connection): Promise<void> {
+  await connection.query(
+    `update webhook_endpoints set disabled_reason = 'paused', disabled_at = now() where disabled_reason is null`,
+  );
+  await connection.query('update webhook_cursors set disabled = true');
+}
