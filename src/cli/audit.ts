@@ -18,6 +18,7 @@ import {
   parseArguments,
   withDatabase,
 } from './command.ts';
+import { writeAuditMetrics } from './audit-metrics.ts';
 import { writeStandardOutput } from './file.ts';
 import { parseCheckpoints, readPublicKey, readVerified, type SignedCheckpoint } from './signature.ts';
 
@@ -35,6 +36,8 @@ type Wanted = {
   readonly since: bigint | null;
   readonly expect: readonly Checkpoint[];
   readonly discrepanciesMax: number;
+  /** The file for the metrics; null: none. */
+  readonly metricsFile: string | null;
 };
 
 /** The parts of an audit's summary, its last line of JSON, that a later audit reads. */
@@ -65,6 +68,11 @@ export const audit = defineCommand({
       valueHint: 'FILE',
     },
     limit: { type: 'string', description: 'Discrepancies to list for each check (100)' },
+    'metrics-file': {
+      type: 'string',
+      description: 'Write the result as metrics, for the textfile collector of Prometheus',
+      valueHint: 'FILE',
+    },
   },
   async run({ args }) {
     const wanted = await parseOptions(args);
@@ -84,7 +92,8 @@ export async function printAudit(
   wanted: Wanted,
   options: { timeouts: DatabaseTimeouts; signal: AbortSignal },
 ): Promise<Verdict> {
-  const { json, since } = wanted;
+  const { json, since, metricsFile } = wanted;
+  const startedAt = performance.now();
   const ended: { verdict?: Verdict } = {};
   const ledger = await findAudited(database, wanted.ledger, options);
   await withAudit(database, { ...wanted, ledger }, options, async (events) => {
@@ -94,6 +103,7 @@ export async function printAudit(
   });
   const { verdict } = ended;
   if (!verdict) throw new Error('The audit ended without a verdict.');
+  if (metricsFile !== null) await writeAuditMetrics(metricsFile, verdict, performance.now() - startedAt);
   if (verdict.discrepancies > 0) {
     throw new CommandError(EXIT.discrepancy, `The books are not whole: ${countOf(verdict.discrepancies)}.`);
   }
@@ -117,6 +127,7 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
         .regex(/^\d{1,5}$/, 'must be a whole number up to 99999')
         .transform(Number)
         .default(100),
+      'metrics-file': z.string().min(1, 'must be a file').optional(),
     },
     args,
   );
@@ -131,7 +142,8 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
   if (since !== null && expect.some(({ number }) => number < since)) {
     throw wrongExpectation('its row must not come before that of --since');
   }
-  return { json: parsed.json, ledger, since, expect, discrepanciesMax: parsed.limit };
+  const metricsFile = parsed['metrics-file'] ?? null;
+  return { json: parsed.json, ledger, since, expect, discrepanciesMax: parsed.limit, metricsFile };
 }
 
 function wrongExpectation(why: string): CommandError {

@@ -28,6 +28,11 @@ export async function writeOutput(
   await writeWhole(resolve(output), async (file) => await pipeline(source, file, { signal }));
 }
 
+/** Replaces a file that programs of other users read. */
+export async function writePublicFile(path: string, text: string): Promise<void> {
+  await writeWhole(path, async (file) => await pipeline([text], file), { mode: 0o644, orElse: '' });
+}
+
 /**
  * Writes to standard output, which stays open, and resolves when all text has been written. If the reader closes the pipe (`| head`),
  * the command ends silently, with the exit code that other tools have in that case.
@@ -76,14 +81,18 @@ function isBrokenPipe(error: unknown): boolean {
  * write to the folder. So the name cannot be predicted, and exclusive creation follows no link. The rename replaces a link instead of
  * following it.
  */
-async function writeWhole(path: string, write: (file: Writable) => Promise<void>): Promise<void> {
-  await refuseOther(path);
+async function writeWhole(
+  path: string,
+  write: (file: Writable) => Promise<void>,
+  { mode, orElse } = { mode: 0o600, orElse: ', or use --output=- and redirect' },
+): Promise<void> {
+  await refuseOther(path, orElse);
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
   const partial = join(folder, `.gopherpay-${randomBytes(12).toString('hex')}.partial`);
   try {
     // By path. With the stream of a FileHandle, one of 60 reports that got SIGTERM ended with 13, an unsettled await.
-    await write(createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true }));
+    await write(createWriteStream(partial, { flags: 'wx', mode, flush: true }));
     await rename(partial, path);
   } finally {
     await rm(partial, { force: true });
@@ -91,17 +100,11 @@ async function writeWhole(path: string, write: (file: Writable) => Promise<void>
 }
 
 /** Refuses a path that names something other than a file, which the rename would replace: a link, a device, a pipe. */
-async function refuseOther(path: string): Promise<void> {
+async function refuseOther(path: string, orElse: string): Promise<void> {
   const former = await lstat(path).catch(() => null);
   if (former === null || former.isFile()) return;
   if (former.isSymbolicLink()) {
-    throw new CommandError(
-      EXIT.failed,
-      `${path} is a symbolic link, which is not followed: name its target, or use --output=- and redirect.`,
-    );
+    throw new CommandError(EXIT.failed, `${path} is a symbolic link, which is not followed: name its target${orElse}.`);
   }
-  throw new CommandError(
-    EXIT.failed,
-    `${path} exists and is not a file: choose another path, or use --output=- and redirect.`,
-  );
+  throw new CommandError(EXIT.failed, `${path} exists and is not a file: choose another path${orElse}.`);
 }

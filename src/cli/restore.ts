@@ -195,7 +195,14 @@ async function prove(
   }: { config: Config; header: Header; expected: readonly Checkpoint[]; signal: AbortSignal },
 ): Promise<void> {
   const timeouts = readingTimeouts(config.readingTimeoutMs);
-  const wanted = { json: false, ledger: null, since: null, expect: expected, discrepanciesMax: DISCREPANCIES_MAX };
+  const wanted = {
+    json: false,
+    ledger: null,
+    since: null,
+    expect: expected,
+    discrepanciesMax: DISCREPANCIES_MAX,
+    metricsFile: null,
+  };
   const { journals } = await printAudit(databaseAs(databases, 'reader'), wanted, { timeouts, signal });
   for (const { ledger, journal_number: number, journal_hash: hash } of header.heads) {
     const end = journals.find((journal) => journal.ledger === ledger);

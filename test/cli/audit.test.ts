@@ -1,9 +1,10 @@
 // gopherpay audit: its output, its exit codes, and the hash that one audit passes to the next.
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { z } from 'zod';
+import { renderAuditMetrics } from '../../src/cli/audit-metrics.ts';
 import type { Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { makeFolder, startProgram } from '../support/service.ts';
@@ -299,4 +300,41 @@ test('audit: an unreachable database exits with 4, and one without a ledger with
   assert.equal(away.code, 4, away.stderr);
   assert.equal(bare.code, 1, bare.stderr);
   assert.match(bare.stderr, /^The database has no ledger: start the service once/);
+});
+
+test('audit: --metrics-file has the result for Prometheus, and keeps the time of the last success', async (t) => {
+  const folder = await makeFolder(t);
+  const file = join(folder, 'textfile/gopherpay_audit.prom');
+  assert.equal((await audit(t, whole, `--metrics-file=${file}`)).code, 0);
+  const succeeded = await readFile(file, 'utf8');
+  const valueOf = (text: string, name: string): number | undefined =>
+    Number(new RegExp(`^gopherpay_audit_${name}\\{ledger="main"\\} (\\S+)$`, 'm').exec(text)?.[1]);
+  assert.equal(valueOf(succeeded, 'discrepancies'), 0);
+  assert.equal(valueOf(succeeded, 'journal_number'), JOURNAL_ROWS);
+  assert.equal((await stat(file)).mode & 0o777, 0o644, 'The collector runs as another user.');
+
+  assert.equal((await audit(t, wrong, `--metrics-file=${file}`)).code, 3);
+  const failed = await readFile(file, 'utf8');
+  assert.ok(Number(valueOf(failed, 'discrepancies')) > 0);
+  const success = 'last_success_timestamp_seconds';
+  assert.equal(valueOf(failed, success), valueOf(succeeded, success));
+  assert.ok(Number(valueOf(failed, 'last_run_timestamp_seconds')) > Number(valueOf(failed, success)));
+
+  await audit(t, { url: 'postgres://gopherpay@127.0.0.1:1/nothing' }, `--metrics-file=${file}`);
+  assert.equal(await readFile(file, 'utf8'), failed, 'An audit that cannot run changes nothing.');
+});
+
+test('audit: metrics of many ledgers have a bounded number of series', () => {
+  const journals = Array.from({ length: 250 }, (_, index) => {
+    const discrepancies = index === 200 ? 3 : 0;
+    return { ledger: `ledger-${String(index).padStart(3, '0')}`, number: '7', hash: null, discrepancies };
+  });
+  const verdict = { journals, at: '', discrepancies: 4 };
+  const text = renderAuditMetrics(verdict, { former: '', durationMs: 1500, now: 1000 });
+  const found = [...text.matchAll(/^gopherpay_audit_discrepancies\{ledger="(.*)"\} (\d+)$/gm)];
+  assert.equal(found.length, 101);
+  // One concerns no ledger, and so all.
+  assert.deepEqual(found.at(0)?.slice(1), ['ledger-000', '1']);
+  assert.deepEqual(found.at(-1)?.slice(1), ['_other', '4']);
+  assert.doesNotMatch(text, /last_success.*\{/);
 });
