@@ -228,6 +228,8 @@ test('webhooks: metrics count attempts by their result, and webhooks by their st
     what: 'the failure',
   });
   await until(async () => await metric(/^gopherpay_webhook_lag_seconds [0-9.]*[1-9]/m), { what: 'the lag' });
+  const ofLedger = /^gopherpay_ledger_webhook_lag_seconds\{ledger="main"\} [0-9.]*[1-9]/m;
+  assert.ok(await metric(ofLedger), 'The lag of the ledger is read together with that of all.');
   await call('PATCH', `/webhooks/${id}`, { status: 'disabled' });
   await until(async () => await metric(/^gopherpay_webhooks{status="paused"} 1$/m), { what: 'the webhook' });
   await until(async () => await metric(/^gopherpay_webhook_attempt_seconds_count [1-9]/m), { what: 'the time' });
