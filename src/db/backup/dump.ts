@@ -8,7 +8,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { TABLE_RIGHTS } from '../ledger/grants.ts';
-import { FORMAT, type Header, renderEndOfRows, Tally, type Trailer } from './format.ts';
+import { END_OF_ROWS, FORMAT, type Header, Tally } from './format.ts';
 
 /** Written by the migrations, which a restore applies itself. */
 const MIGRATIONS = 'migrations';
@@ -33,7 +33,7 @@ export async function withDump<Result>(
   database: DatabaseSettings,
   options: DumpOptions,
   { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
-  work: (texts: AsyncGenerator<string | Buffer, Trailer['tables']>) => Promise<Result>,
+  work: (texts: AsyncGenerator<string | Buffer>) => Promise<Result>,
 ): Promise<Result> {
   const connection = await connect(database, timeouts, { applicationName: 'gopherpay backup', readOnly: true });
   const close = () => void disconnect(connection);
@@ -48,10 +48,7 @@ export async function withDump<Result>(
   }
 }
 
-async function* dumpBooks(
-  connection: Connection,
-  { version, onEvent }: DumpOptions,
-): AsyncGenerator<string | Buffer, Trailer['tables']> {
+async function* dumpBooks(connection: Connection, { version, onEvent }: DumpOptions): AsyncGenerator<string | Buffer> {
   const schema = await findSchema(connection);
   const tables = await listTables(connection, schema);
   onEvent({ type: 'plan', rows: tables.reduce((sum, { rows }) => sum + rows, 0) });
@@ -75,11 +72,9 @@ async function* dumpBooks(
       yield chunk;
     }
     tally.endTable(name);
-    yield renderEndOfRows();
+    yield END_OF_ROWS;
   }
-  const trailer = tally.end();
-  yield `${JSON.stringify(trailer)}\n`;
-  return trailer.tables;
+  yield `${JSON.stringify(tally.end())}\n`;
 }
 
 /** The schema of the books. */

@@ -7,12 +7,12 @@
 //   {"tables":{"accounts":{"rows":1,…},…},"sha256":"…"} the trailer: what each table must have
 //
 // A file without its trailer is incomplete.
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
 export const FORMAT = 1;
 /** The end of the rows of a table. A row never begins like this: COPY doubles each backslash of a value. */
-const END_OF_ROWS = Buffer.from('\\.\n');
+export const END_OF_ROWS = Buffer.from('\\.\n');
 const LINE_FEED = 0x0a;
 const LINE_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -37,7 +37,7 @@ const trailerSchema = z.object({
 export type Header = z.infer<typeof headerSchema>;
 export type Section = z.infer<typeof sectionSchema>;
 export type Trailer = z.infer<typeof trailerSchema>;
-export type Manifest = { readonly header: Header; readonly tables: Trailer['tables'] };
+type Manifest = { readonly header: Header; readonly tables: Trailer['tables'] };
 
 /** A backup that cannot be restored; the message completes the sentence "The backup FILE …". */
 export class BackupError extends Error {}
@@ -73,7 +73,7 @@ export class Tally {
   }
 
   end(): Trailer {
-    const hash: Hash = this.#lines.copy().update(JSON.stringify(this.#tables));
+    const hash = this.#lines.copy().update(JSON.stringify(this.#tables));
     return { tables: this.#tables, sha256: hash.digest('hex') };
   }
 }
@@ -98,12 +98,8 @@ export class BackupReader {
    * Reads the whole backup. `load` gets the rows of each table, in whole lines, and must take all of them. Throws a
    * BackupError if the backup is not whole.
    */
-  async read(
-    load: (section: Section, rows: AsyncGenerator<Buffer>) => Promise<void>,
-    onHeader: (header: Header) => Promise<void> | void = () => {},
-  ): Promise<Manifest> {
+  async read(load: (section: Section, rows: AsyncGenerator<Buffer>) => Promise<void>): Promise<Manifest> {
     const header = parseHeader(await this.#hashedLine());
-    await onHeader(header);
     const tables: Trailer['tables'] = {};
     for (;;) {
       const line = await this.#line();
@@ -180,10 +176,6 @@ function endOfRows(text: Buffer): number | null {
   if (text.subarray(0, END_OF_ROWS.length).equals(END_OF_ROWS)) return 0;
   const found = text.indexOf('\n\\.\n');
   return found === -1 ? null : found + 1;
-}
-
-export function renderEndOfRows(): Buffer {
-  return END_OF_ROWS;
 }
 
 function parseHeader(line: string): Header {

@@ -21,10 +21,7 @@ export type LoadOptions = {
   readonly onRows: (rows: number) => void;
 };
 
-/** A database that has books already. */
-export class TargetError extends Error {}
-
-/** Throws a TargetError if the database has books with any row in them. */
+/** Throws an error of one sentence if the database has books with any row in them. */
 export async function refuseBooks(owner: DatabaseSettings, timeouts: DatabaseTimeouts): Promise<void> {
   const connection = await connect(owner, timeouts, { applicationName: 'gopherpay restore' });
   try {
@@ -36,8 +33,8 @@ export async function refuseBooks(owner: DatabaseSettings, timeouts: DatabaseTim
 }
 
 /**
- * Loads the backup into the tables that its migrations made, in one transaction. Throws a TargetError if they have rows,
- * and a BackupError if the backup is not whole. Nothing is loaded then.
+ * Loads the backup into the tables that its migrations made, in one transaction. Throws an error if they have rows, and
+ * a BackupError if the backup is not whole. Nothing is loaded then.
  */
 export async function loadBooks(
   owner: DatabaseSettings,
@@ -105,7 +102,7 @@ async function refuseRows(connection: Connection, tables: readonly string[]): Pr
   const { rows } = await connection.query<{ name: string }>(filled.join(' union all '));
   const [first] = rows;
   if (first) {
-    throw new TargetError(
+    throw new Error(
       `The database has books already (in the table ${first.name}), and a restore never replaces any: name an empty database with DATABASE_URL, or a new folder with DATA_DIR.`,
     );
   }
