@@ -27,6 +27,7 @@ const DOCUMENTS = [
   'docs/AUDIT.md',
   'docs/COMMANDS.md',
   'docs/MOVEMENTS.md',
+  'docs/OPERATIONS.md',
   'docs/READING.md',
   'docs/WEBHOOKS.md',
 ];

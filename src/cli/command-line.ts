@@ -20,6 +20,7 @@ const COMMANDS: SubCommandsDef = {
   checkpoint: async () => (await import('./checkpoint.ts')).checkpoint,
   backup: async () => (await import('./backup.ts')).backup,
   restore: async () => (await import('./restore.ts')).restore,
+  doctor: async () => (await import('./doctor/doctor.ts')).doctor,
   keys: async () => (await import('./keys.ts')).keys,
   'audit-log': async () => (await import('./audit-log.ts')).auditLog,
   'approval-rule': async () => (await import('./approval-rule.ts')).approvalRule,

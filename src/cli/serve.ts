@@ -3,11 +3,13 @@ import closeWithGrace from 'close-with-grace';
 import { defineCommand } from 'citty';
 import { announceStart } from '../banner.ts';
 import { type Config, readConfig } from '../config.ts';
+import type { DatabaseSettings } from '../db/connection/connect.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { LogDestination } from '../log-destination.ts';
 import { createLogger, type ServiceLogger } from '../logger.ts';
 import type { Service } from '../main/service.ts';
 import { CommandError, databaseAs, EXIT, namedDatabases, parseArguments } from './command.ts';
+import { warnOfStart } from './doctor/start.ts';
 import { renderSettings } from './settings-help.ts';
 import { onStopSignal } from './signals.ts';
 
@@ -30,8 +32,8 @@ const command = defineCommand({
       stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
       try {
         // After the start of the database, the service is stopped as soon as it is ready.
-        const service = await starting.catch(() => null);
-        await service?.stop();
+        const started = await starting.catch(() => null);
+        await started?.service.stop();
         logger.info('stopped');
       } catch (error) {
         logger.fatal({ err: error }, 'stop failed');
@@ -40,18 +42,20 @@ const command = defineCommand({
         await flush();
       }
     });
-    const reload = () => void starting.then((service) => service.reloadTls?.()).catch(() => {});
+    const reload = () => void starting.then(({ service }) => service.reloadTls?.()).catch(() => {});
     const uninstall = onStopSignal((signal) => {
       logger.info({ signal }, 'stopping');
       grace.close();
     }, config.tls && reload);
     try {
-      const { url, database } = await starting;
-      if (!stopping.signal.aborted) announceStart(log, database);
+      const { service, database } = await starting;
+      const { url } = service;
+      if (!stopping.signal.aborted) announceStart(log, service, config);
       // Not process.stdout.write, which blocks while a terminal is paused.
       const output = new LogDestination(1, () => {});
       output.write(`gopherpay listening on ${url}\n`);
       void output.flush(1000);
+      await warnOfStart(config, database, { logger, signal: stopping.signal });
     } catch (error) {
       // The process exits as soon as the stop is done.
       if (stopping.signal.aborted) return;
@@ -66,13 +70,16 @@ const command = defineCommand({
 /** The help of this command has the settings, too. */
 export const serve = { ...command, appendix: renderSettings };
 
+type Started = { readonly service: Service; readonly database: DatabaseSettings };
+
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
-async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Service> {
+async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Started> {
   const load = async () => await import('../main/service.ts');
   const named = namedDatabases(config);
   if (named) {
     const databases = { ...named, owner: databaseAs(named, 'owner'), runtime: databaseAs(named, 'runtime') };
-    return await (await load()).startService(config, databases, logger);
+    const service = await (await load()).startService(config, databases, logger);
+    return { service, database: databases.runtime };
   }
   // Loaded while the database starts, which takes as long. Not before: loading would delay the launch.
   const embedded = await openEmbeddedServer(config.dataDir, {
@@ -90,7 +97,7 @@ async function start(config: Config, logger: ServiceLogger, signal: AbortSignal)
         await embedded.release();
       }
     };
-    return { ...service, stop };
+    return { service: { ...service, stop }, database: embedded.roles.runtime };
   } catch (error) {
     await embedded.release();
     throw error;

@@ -10,9 +10,19 @@ import { type BooksSummary, summarizeBooks } from '../db/queries/books.ts';
 import type { Principal } from '../domain/access.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import type { Logger, ServiceLogger } from '../logger.ts';
-import { type ConnectionLimits, fitConnections, openFilesMax } from './http/connections.ts';
+import { type ConnectionLimits, fitConnections } from './http/connections.ts';
 import { Admission } from './engine/admission.ts';
-import { ENGINE_CONNECTIONS, type RunningEngine, startEngine } from './engine/start.ts';
+import { type RunningEngine, startEngine } from './engine/start.ts';
+import {
+  ACCESS_CONNECTIONS_MAX,
+  CHANGE_CONNECTIONS_MAX,
+  databaseConnectionsOf,
+  FEED_CONNECTIONS_MAX,
+  POOL_CONNECTIONS_MAX,
+  READING_CONNECTIONS_MAX,
+  SCAN_CONNECTIONS_MAX,
+  WEBHOOK_CONNECTIONS_MAX,
+} from './database-connections.ts';
 import { toProblem } from './api/failures.ts';
 import { Feed } from './api/feed.ts';
 import { guardRoute, refuseUnreachable } from './api/guards.ts';
@@ -26,6 +36,7 @@ import { AllowedHosts } from './http/hosts.ts';
 import { AllowedOrigins } from './http/origins.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
 import { createMetrics, type Metrics } from './engine/metrics.ts';
+import { openFilesMax } from '../open-files.ts';
 import { prepareDatabase, type ServiceDatabases } from './prepare-database.ts';
 import { renderOpenApi } from './api/openapi.ts';
 import { startAccess, type StartedAccess } from './start-access.ts';
@@ -42,28 +53,6 @@ import { ListenerTls } from './http/tls.ts';
 import { CONNECTIONS_OF_PLACE, TURNS_MAX, WebhookSender } from './webhooks/sender.ts';
 import { resolveAnyName, resolvePublicName } from './webhooks/target.ts';
 
-/**
- * For short reads. Longer ones have connections of their own, opened when first used, so that they do not delay short
- * ones.
- */
-const POOL_CONNECTIONS_MAX = 5;
-const CHANGE_CONNECTIONS_MAX = 3;
-const SCAN_CONNECTIONS_MAX = 3;
-const READING_CONNECTIONS_MAX = 3;
-const FEED_CONNECTIONS_MAX = 2;
-const WEBHOOK_CONNECTIONS_MAX = 2;
-/** For the keys, which must be read in time, and for the log of refusals. */
-const ACCESS_CONNECTIONS_MAX = 2;
-/** Connections of the main process. */
-const DATABASE_CONNECTIONS_MAX =
-  POOL_CONNECTIONS_MAX +
-  CHANGE_CONNECTIONS_MAX +
-  SCAN_CONNECTIONS_MAX +
-  READING_CONNECTIONS_MAX +
-  FEED_CONNECTIONS_MAX +
-  WEBHOOK_CONNECTIONS_MAX +
-  ACCESS_CONNECTIONS_MAX +
-  ENGINE_CONNECTIONS;
 const BOOKS_ADVICE = 'Try again when the database is less busy, or have the operator raise DB_STATEMENT_TIMEOUT_MS.';
 /** Connections of the listener for operators, if there is one. */
 const OPERATIONS_CONNECTIONS_MAX = 100;
@@ -73,6 +62,8 @@ const LOST_POLL_MS = 100;
 export type Service = {
   readonly url: string;
   readonly database: BooksSummary & { readonly host: string; readonly name: string };
+  /** Whether every caller is served, because there are no keys. */
+  readonly isOpen: boolean;
   /** Refuses new requests, answers those in flight, settles accepted transfers, and ends. */
   stop(): Promise<void>;
   /** Reads the files of TLS again, for new connections. Null: the service has no TLS. */
@@ -151,6 +142,7 @@ export async function startService(
   return {
     url,
     database: { ...placeOf(database), ...summary },
+    isOpen: access.isOpen(),
     stop: async () => {
       const sent = webhooks.stop(config.drainTimeoutMs);
       await leave(config, { life, server, feed, running, logger });
@@ -379,7 +371,7 @@ function limitByFiles(
   const filesMax = openFilesMax();
   // Receivers that do not answer hold connections, so webhooks have at most an eighth of the files.
   const webhookPlaces = Math.max(2, Math.min(TURNS_MAX, Math.floor(filesMax / 8 / CONNECTIONS_OF_PLACE)));
-  const ownConnections = DATABASE_CONNECTIONS_MAX + threads + CONNECTIONS_OF_PLACE * webhookPlaces;
+  const ownConnections = databaseConnectionsOf(threads) + CONNECTIONS_OF_PLACE * webhookPlaces;
   const limits = fitConnections(wanted, { filesMax, threads, ownConnections });
   if (limits.connectionsMax < wanted) {
     logger.warn(

@@ -22,11 +22,6 @@ import { createThreadPool } from './pool.ts';
 import { type Recovery, startRecovery } from './recovery.ts';
 import type { Unit } from './unit.ts';
 
-/**
- * Connections of the engine besides its pool for look-ups: intake, heartbeat and recovery. Each thread has one more.
- */
-export const ENGINE_CONNECTIONS = 3;
-
 /** The settings of the engine; see config.ts. */
 export type EngineSettings = {
   readonly threads: number;

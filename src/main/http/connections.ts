@@ -50,15 +50,6 @@ export function limitConnections(
   return { isInReserve: (socket) => reserved.has(transportOf(socket)), used: () => shares.used };
 }
 
-/**
- * How many files this process may have open; Infinity if no limit is known. Node raises its limit to the hard one when
- * it starts.
- */
-export function openFilesMax(): number {
-  const soft = readPath(process.report.getReport(), ['userLimits', 'open_files', 'soft']);
-  return typeof soft === 'number' ? soft : Infinity;
-}
-
 /** The limits, lowered to the files that remain after the threads and the connections that the service opens itself. */
 export function fitConnections(
   wanted: number,
@@ -67,13 +58,4 @@ export function fitConnections(
   const remaining = Math.max(2, filesMax - FILES_OF_PROCESS - FILES_OF_THREAD * threads - ownConnections);
   const reserve = Math.min(RESERVE_MAX, Math.ceil(remaining / 3));
   return { connectionsMax: Math.min(wanted, remaining - reserve), reserve };
-}
-
-function readPath(value: unknown, path: readonly string[]): unknown {
-  let found = value;
-  for (const name of path) {
-    if (typeof found !== 'object' || found === null) return undefined;
-    found = Object.getOwnPropertyDescriptor(found, name)?.value;
-  }
-  return found;
 }
