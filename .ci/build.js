@@ -1,29 +1,28 @@
-// Builds the package that is published: node .ci/build.js [FOLDER]. FOLDER is dist/ by default, and is made anew. It has JavaScript,
-// because Node strips no types under node_modules, in the folders of the sources, so that all paths between files stay as they are.
-import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+// Builds the package that is published: node .ci/build.js [FOLDER]. FOLDER is dist/ by default, and is made anew. It needs no
+// installed packages. Node strips no types under node_modules, so the package has JavaScript: what Node itself makes of the
+// sources, so that what was tested is what runs, and a stack trace names the lines of the sources. All files stay in their folders.
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
 import { readProduction, ROOT } from './production.js';
 
 /** Copied as they are. The console is served to browsers, and the service strips its types itself. */
-const COPIED = ['migrations', 'src/console', 'deploy', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
+const COPIED = ['migrations', 'deploy', 'src/console', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'];
+/** A path to another source, such as that of an import or of a thread. */
+const SOURCE_PATH = /(?<=['"`])(\.\.?\/[^'"`\n]*)\.ts(?=['"`])/g;
 
 const folder = resolve(process.argv[2] ?? join(ROOT, 'dist'));
 rmSync(folder, { recursive: true, force: true });
-const tsc = spawnSync(
-  process.execPath,
-  ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', folder],
-  {
-    cwd: ROOT,
-    stdio: 'inherit',
-  },
-);
-if (tsc.status !== 0) process.exit(1);
+for (const path of globSync('src/**/*.{ts,js}', { cwd: ROOT, exclude: ['src/console'] })) {
+  const text = readFileSync(join(ROOT, path), 'utf8');
+  const target = join(folder, path.replace(/\.ts$/, '.js'));
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, (path.endsWith('.ts') ? stripTypeScriptTypes(text) : text).replaceAll(SOURCE_PATH, '$1.js'));
+}
 for (const path of COPIED) {
   const source = join(ROOT, path);
-  if (existsSync(source)) {
-    cpSync(source, join(folder, path), { recursive: true, filter: (file) => !file.endsWith('tsconfig.json') });
-  }
+  const filter = (file) => !file.endsWith('tsconfig.json');
+  if (existsSync(source)) cpSync(source, join(folder, path), { recursive: true, filter });
 }
 
 const { manifest, lock } = readProduction();
@@ -35,5 +34,5 @@ delete manifest.allowScripts;
 Object.assign(manifest, { files: ['src', ...COPIED.filter((path) => !path.startsWith('src/'))], exports: {} });
 const write = (name, content) => writeFileSync(join(folder, name), `${JSON.stringify(content, null, 2)}\n`);
 write('package.json', manifest);
-// npm does not pack it. It is for `npm ci` in the folder, by which the image gets exactly the packages that were tested.
+// npm does not pack it. It is for `npm ci` in the folder, by which the image gets the packages that were tested.
 write('package-lock.json', lock);

@@ -1,6 +1,5 @@
 // The threads. They run on piscina, with every option stated, because several of its defaults are traps for a job that
 // moves money. No other file imports piscina.
-import { extname } from 'node:path';
 import { Piscina } from 'piscina';
 import type { DatabaseSettings, DatabaseTimeouts } from '../../db/connection/connect.ts';
 import { type Job, type JobReport, toColumns } from '../../domain/job.ts';
@@ -38,8 +37,7 @@ export function createThreadPool(options: {
   onError: (error: Error) => void;
 }): ThreadPool {
   const pool = new Piscina<Job, JobReport>({
-    // The package has JavaScript.
-    filename: new URL(`../../threads/settle${extname(import.meta.url)}`, import.meta.url).href,
+    filename: new URL('../../threads/settle.ts', import.meta.url).href,
     // The others start when they are first needed, which is when jobs wait for locks. Most are never needed, and would
     // cost 110 MB.
     minThreads: Math.min(THREADS_MIN, options.threads),
