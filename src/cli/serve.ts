@@ -22,12 +22,8 @@ const command = defineCommand({
     const { logger, flush } = log;
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
-    // The delay, then twice the drain timeout: once for requests in flight, once for accepted transfers. Then the last heartbeat and
-    // the end of the lease, which a silent database may not answer, and some time to stop an embedded database.
-    const { answerTimeoutMs, connectTimeoutMs } = config.databaseTimeouts;
-    const delay =
-      config.shutdownDelayMs + 2 * config.drainTimeoutMs + 2 * (answerTimeoutMs + connectTimeoutMs) + 25_000;
-    const grace = closeWithGrace({ delay, logger: false, skip: ['SIGINT', 'SIGTERM', 'SIGHUP'] }, async ({ err }) => {
+    const options = { delay: stopTimeoutMs(config), logger: false, skip: ['SIGINT', 'SIGTERM', 'SIGHUP'] } as const;
+    const grace = closeWithGrace(options, async ({ err }) => {
       if (err) logger.fatal({ err }, 'uncaught error');
       stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
       try {
@@ -66,6 +62,15 @@ const command = defineCommand({
     }
   },
 });
+
+/**
+ * How long a stop can take. The delay, then twice the drain timeout: once for requests in flight, once for accepted transfers. Then
+ * the last heartbeat and the end of the lease, which a silent database may not answer, and some time to stop an embedded database.
+ */
+export function stopTimeoutMs({ shutdownDelayMs, drainTimeoutMs, databaseTimeouts }: Config): number {
+  const { answerTimeoutMs, connectTimeoutMs } = databaseTimeouts;
+  return shutdownDelayMs + 2 * drainTimeoutMs + 2 * (answerTimeoutMs + connectTimeoutMs) + 25_000;
+}
 
 /** The help of this command has the settings, too. */
 export const serve = { ...command, appendix: renderSettings };
