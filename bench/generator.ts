@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { Caller, type PlannedTransfer } from '../src/load/caller.ts';
 import { createPicker, seeded } from '../src/load/random.ts';
 import { closedLoop, openLoop } from '../src/load/schedule.ts';
+import type { Stage } from '../src/load/stages.ts';
 import { Tally } from '../src/load/tally.ts';
 
 const balances = z.object({ currencies: z.array(z.object({ currency: z.string(), sum: z.int() })) });
@@ -25,12 +26,12 @@ class WindowTally extends Tally {
     return intendedAt >= this.from && intendedAt < this.to;
   }
 
-  override answered(outcome: 'accepted' | 'refused' | 'failed', transfers: number, latencyMs: number, code?: string) {
-    if (this.counts(performance.now() - latencyMs)) super.answered(outcome, transfers, latencyMs, code);
+  override answered(outcome: 'accepted' | 'refused' | 'failed', transfers: number, latencyMs: number, answer: string) {
+    if (this.counts(performance.now() - latencyMs)) super.answered(outcome, transfers, latencyMs, answer);
   }
 
-  override final(latencyMs: number) {
-    if (this.counts(performance.now() - latencyMs)) super.final(latencyMs);
+  override final(latencyMs: number, status?: string) {
+    if (this.counts(performance.now() - latencyMs)) super.final(latencyMs, status);
   }
 }
 
@@ -69,13 +70,19 @@ setTimeout(() => process.stdout.write('measured\n'), tally.to - performance.now(
 if (rate > 0) {
   // Start at half the rate. A backlog from the cold start would not drain at a rate near capacity, and would dominate
   // the measurement.
-  await openLoop({ connections, rate: rate / 2, endsAt: from - FULL_BEFORE_MS }, startOne, leaveOut);
-  await openLoop({ connections, rate, endsAt: stopAt }, startOne, leaveOut);
-} else await closedLoop({ connections, endsAt: stopAt }, startOne);
+  await openLoop({ connections, ...steady(rate / 2, from - FULL_BEFORE_MS) }, startOne, leaveOut);
+  await openLoop({ connections, ...steady(rate, stopAt) }, startOne, leaveOut);
+} else await closedLoop(steady(connections, stopAt), startOne);
 const { currencies } = balances.parse(await (await fetch(`${url}/balances`)).json());
 const unbalanced = currencies.filter(({ sum }) => sum !== 0).map(({ currency }) => currency);
 await caller.close();
 process.stdout.write(`${JSON.stringify({ ...tally.summarize(), unbalanced })}\n`);
+
+/** One stage, from now until then. */
+function steady(load: number, until: number): { stages: readonly Stage[]; startedAt: number } {
+  const startedAt = performance.now();
+  return { stages: [{ seconds: (until - startedAt) / 1000, from: load, to: load }], startedAt };
+}
 
 /**
  * One request in this many waits for its outcome. This measures the time to final at less cost than following all

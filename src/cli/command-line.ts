@@ -64,7 +64,8 @@ async function main(words: readonly string[]): Promise<number> {
     process.stderr.write(forStream(process.stderr, `${complaint}\n${await renderUsage(parent)}`));
     return EXIT.wrongUsage;
   }
-  await runCommand(command, { rawArgs: [...rest] });
+  // Its subcommands are found above; citty would take the value of `--duration 1` for the name of one.
+  await runCommand({ ...command, subCommands: {} }, { rawArgs: [...rest] });
   return EXIT.ok;
 }
 
@@ -88,6 +89,9 @@ async function findCommand(words: readonly string[], parent: CommandDef = gopher
   const commands = (await resolve(parent.subCommands)) ?? {};
   const command = Object.hasOwn(commands, name) ? await resolve(commands[name]) : undefined;
   if (command?.subCommands === undefined) return { command, parent, rest: command ? rest : words };
+  // A command of its own that has subcommands too: `load`, and `load compare`.
+  const subCommands = (await resolve(command.subCommands)) ?? {};
+  if (command.run && !Object.hasOwn(subCommands, rest[0] ?? '')) return { command, parent, rest };
   // citty shows the name of the parent before that of the command.
   const meta = await resolve(command.meta);
   const named = { ...command, meta: { ...meta, name: `${(await resolve(parent.meta))?.name} ${name}` } };

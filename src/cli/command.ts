@@ -26,6 +26,9 @@ export const EXIT = {
   outOfReach: 4,
 } as const;
 
+/** The exit code of a load test, or of a comparison of two, if a threshold was not met. */
+export const EXIT_THRESHOLD = 99;
+
 /** Added to the number of the signal that ended a command, as shells do. */
 export const SIGNALLED = 128;
 

@@ -100,7 +100,7 @@ async function writeWhole(
 }
 
 /** Refuses a path that names something other than a file, which the rename would replace: a link, a device, a pipe. */
-async function refuseOther(path: string, orElse: string): Promise<void> {
+export async function refuseOther(path: string, orElse = ''): Promise<void> {
   const former = await lstat(path).catch(() => null);
   if (former === null || former.isFile()) return;
   if (former.isSymbolicLink()) {

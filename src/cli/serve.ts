@@ -13,6 +13,9 @@ import { warnOfStart } from './doctor/start.ts';
 import { renderSettings } from './settings-help.ts';
 import { onStopSignal } from './signals.ts';
 
+/** Signals that signals.ts handles. */
+const OWN_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 const command = defineCommand({
   meta: { name: 'serve', description: 'Run the service. Settings come from the environment and from .env.' },
   async run({ args }) {
@@ -22,8 +25,7 @@ const command = defineCommand({
     const { logger, flush } = log;
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
-    const options = { delay: stopTimeoutMs(config), logger: false, skip: ['SIGINT', 'SIGTERM', 'SIGHUP'] } as const;
-    const grace = closeWithGrace(options, async ({ err }) => {
+    const grace = closeWithGrace({ delay: stopTimeoutMs(config), logger: false, skip: [...OWN_SIGNALS] }, async ({ err }) => {
       if (err) logger.fatal({ err }, 'uncaught error');
       stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
       try {

@@ -15,7 +15,7 @@ const answer = z.object({
 });
 const problem = z.object({ code: z.string() });
 const page = z.object({
-  items: z.array(z.object({ transfers: z.array(z.object({ id: z.string() })) })),
+  items: z.array(z.object({ transfers: z.array(z.object({ id: z.string(), status: z.string().optional() })) })),
   next: z.int().nullable(),
 });
 
@@ -33,7 +33,7 @@ export class Caller {
   /** The intended start of the request of each transfer that is not known to be final. */
   readonly #unsettled = new Map<string, number>();
   /** Transfers that were seen to be final before the answer to their request was read. */
-  readonly #early = new Map<string, number>();
+  readonly #early = new Map<string, { readonly at: number; readonly status: string | undefined }>();
 
   /** `prefix`: the beginning of the numbers of the test's accounts. */
   constructor(options: ConnectionOptions & { connections: number; prefix: string; tally: Tally }) {
@@ -66,10 +66,11 @@ export class Caller {
       const [status, text] = await this.#post('/transfers', body, wait ? { prefer: 'wait=30' } : {});
       const latencyMs = performance.now() - intendedAt;
       if (status === 200 || status === 202) {
-        this.#tally.answered('accepted', planned.length, latencyMs);
-        this.#noteAccepted(text, intendedAt);
+        const accepted = acceptedOf(text);
+        this.#tally.answered('accepted', planned.length, latencyMs, String(status));
+        this.#noteAccepted(accepted, intendedAt);
       } else {
-        const { code } = problem.parse(JSON.parse(text));
+        const code = this.#tally.codeOf(codeOf(status, text));
         this.#tally.answered(status === 429 ? 'refused' : 'failed', planned.length, latencyMs, code);
       }
     } catch (error) {
@@ -88,7 +89,7 @@ export class Caller {
     while (!signal.aborted) {
       const { items, next } = await this.#readFeed(after).catch(() => ({ items: [], next: null }));
       const now = performance.now();
-      for (const { transfers } of items) for (const { id } of transfers) this.#noteFinal(id, now);
+      for (const { transfers } of items) for (const { id, status } of transfers) this.#noteFinal(id, now, status);
       if (next !== null) after = next;
       if (items.length === 0) await sleep(FEED_PAUSE_MS);
     }
@@ -104,36 +105,50 @@ export class Caller {
     return page.parse(await body.json());
   }
 
-  #noteAccepted(text: string, intendedAt: number): void {
-    const { id, status, transfers } = answer.parse(JSON.parse(text));
-    const accepted = transfers ?? (id === undefined ? [] : [{ id, status: status ?? 'pending' }]);
+  #noteAccepted(accepted: readonly AcceptedTransfer[], intendedAt: number): void {
     if (!this.#following) {
       const now = performance.now();
-      for (const transfer of accepted) if (transfer.status !== 'pending') this.#tally.final(now - intendedAt);
+      for (const { status } of accepted) if (status !== 'pending') this.#tally.final(now - intendedAt, status);
       return;
     }
     for (const transfer of accepted) {
-      const finalAt = this.#early.get(transfer.id);
-      if (finalAt === undefined) {
+      const final = this.#early.get(transfer.id);
+      if (final === undefined) {
         this.#unsettled.set(transfer.id, intendedAt);
         continue;
       }
       this.#early.delete(transfer.id);
-      this.#tally.final(finalAt - intendedAt);
+      this.#tally.final(final.at - intendedAt, final.status);
     }
   }
 
-  #noteFinal(id: string, now: number): void {
+  #noteFinal(id: string, now: number, status: string | undefined): void {
     const intendedAt = this.#unsettled.get(id);
     if (intendedAt === undefined) {
-      this.#early.set(id, now);
+      this.#early.set(id, { at: now, status });
       return;
     }
     this.#unsettled.delete(id);
-    this.#tally.final(now - intendedAt);
+    this.#tally.final(now - intendedAt, status);
   }
 
   async #post(path: string, body: unknown, headers: Record<string, string>): Promise<[status: number, text: string]> {
     return await this.#connections.post(path, headers, JSON.stringify(body));
+  }
+}
+
+type AcceptedTransfer = { readonly id: string; readonly status: string };
+
+function acceptedOf(text: string): readonly AcceptedTransfer[] {
+  const { id, status, transfers } = answer.parse(JSON.parse(text));
+  return transfers ?? (id === undefined ? [] : [{ id, status: status ?? 'pending' }]);
+}
+
+/** The code of the problem; a proxy's answer has none. */
+function codeOf(status: number, text: string): string {
+  try {
+    return problem.parse(JSON.parse(text)).code;
+  } catch {
+    return `http_${status}`;
   }
 }

@@ -24,6 +24,8 @@ export type Summary = {
   readonly failed: number;
   /** Accepted transfers that were seen to be final. */
   readonly settled: number;
+  /** Of these, the ones that are final because they failed, such as for want of money. */
+  readonly settledAsFailed: number;
   readonly acceptedPerSecond: number;
   /** From the start of the first one to the last one that was seen to be final. */
   readonly settledPerSecond: number;
@@ -37,40 +39,54 @@ export type Summary = {
   readonly errors: Readonly<Record<string, number>>;
 };
 
+/** A service may answer with any code. */
+const CODES_MAX = 50;
+const CODE_LENGTH_MAX = 60;
+
 export class Tally {
-  readonly #startedAt = performance.now();
+  readonly startedAt = performance.now();
   readonly #accept = createHistogram();
   readonly #refuse = createHistogram();
   readonly #final = createHistogram();
   readonly #errors = new Map<string, number>();
-  #finalAt = this.#startedAt;
+  #finalAt = this.startedAt;
   offered = 0;
   accepted = 0;
   refused = 0;
   failed = 0;
   settled = 0;
+  settledAsFailed = 0;
 
   /** Milliseconds since the beginning. */
   get elapsedMs(): number {
-    return performance.now() - this.#startedAt;
+    return performance.now() - this.startedAt;
   }
 
-  answered(outcome: 'accepted' | 'refused' | 'failed', transfers: number, latencyMs: number, code?: string): void {
+  /** `answer`: the status of an accepted request, otherwise the code of its problem or of the network's error. */
+  answered(outcome: 'accepted' | 'refused' | 'failed', transfers: number, latencyMs: number, answer: string): void {
     this[outcome] += transfers;
     if (outcome === 'accepted') record(this.#accept, latencyMs);
+    else this.#errors.set(answer, (this.#errors.get(answer) ?? 0) + 1);
     if (outcome === 'refused') record(this.#refuse, latencyMs);
-    if (code !== undefined) this.#errors.set(code, (this.#errors.get(code) ?? 0) + 1);
   }
 
-  final(latencyMs: number): void {
+  /** The code to count a problem by: a service may answer with any text, and with ever new ones. */
+  codeOf(code: string): string {
+    const short = code.slice(0, CODE_LENGTH_MAX);
+    return this.#errors.size < CODES_MAX || this.#errors.has(short) ? short : 'other';
+  }
+
+  /** `status`: as which the transfer is final, if that is known. */
+  final(latencyMs: number, status?: string): void {
     this.settled += 1;
+    if (status === 'failed') this.settledAsFailed += 1;
     this.#finalAt = performance.now();
     record(this.#final, latencyMs);
   }
 
   summarize(): Summary {
     const seconds = this.elapsedMs / 1000;
-    const settlingSeconds = (this.#finalAt - this.#startedAt) / 1000;
+    const settlingSeconds = (this.#finalAt - this.startedAt) / 1000;
     return {
       seconds: round(seconds),
       offered: this.offered,
@@ -78,6 +94,7 @@ export class Tally {
       refused: this.refused,
       failed: this.failed,
       settled: this.settled,
+      settledAsFailed: this.settledAsFailed,
       acceptedPerSecond: Math.round(this.accepted / seconds),
       settledPerSecond: settlingSeconds > 0 ? Math.round(this.settled / settlingSeconds) : 0,
       acceptMs: percentilesOf(this.#accept),

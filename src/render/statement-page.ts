@@ -167,10 +167,10 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** A caller's text. It may run from right to left, so it is isolated from the text around it. */
-function isolate(text: string): string {
+export function isolate(text: string): string {
   return `<bdi>${escapeText(text)}</bdi>`;
 }
 
-function escapeText(text: string): string {
+export function escapeText(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
 }

@@ -65,6 +65,7 @@ test('load: the table keeps names and values apart, however long a name is', () 
     refused: 0,
     failed: 2,
     settled: 7,
+    settledAsFailed: 0,
     acceptedPerSecond: 7,
     settledPerSecond: 7,
   };
@@ -100,7 +101,7 @@ test('load: opens its own accounts, sweeps their money and closes them', async (
 test('load: a run stopped by Ctrl-C shows its summary and sweeps the money', async (t) => {
   const { database, url } = await startBooks(t);
   const program = await startLoad(t, url, ['--yes', '--duration=600', '--accounts=20']);
-  await until(() => /\n1 s .*accepted [1-9]/.test(program.output()), { what: 'the first second of the load' });
+  await until(() => /\n3 s .*accepted [1-9]/.test(program.output()), { what: 'the first line about the load' });
   process.kill(program.pid, 'SIGINT');
   assert.deepEqual(await program.exited, { code: 130, signal: null }, program.output());
   assert.match(program.stdout(), /^offered +\d+ transfers in .*\naccepted +[1-9]/);

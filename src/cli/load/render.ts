@@ -1,14 +1,8 @@
-// The output of a load test: a line per second while it runs, and a table at its end.
+// The output of a load test at its end.
 import { renderMoney } from '../../domain/currency.ts';
 import type { Swept } from './accounts.ts';
-import type { Percentiles, Summary, Tally } from '../../load/tally.ts';
-
-/** The progress so far. */
-export function renderLine(tally: Tally, unsettled: number): string {
-  const seconds = Math.round(tally.elapsedMs / 1000);
-  const { offered, accepted, refused, failed, settled } = tally;
-  return `${seconds} s  offered ${offered}  accepted ${accepted}  429 ${refused}  failed ${failed}  settled ${settled}  on their way ${unsettled}\n`;
-}
+import type { Percentiles, Summary } from '../../load/tally.ts';
+import { plain } from '../remote/text.ts';
 
 /** Renders the result of the sweep. Accounts are opened in USD by default. */
 export function renderSwept({ amount, closed, remaining }: Swept): string {
@@ -18,19 +12,22 @@ export function renderSwept({ amount, closed, remaining }: Swept): string {
   return `${done}; ${remaining.length} still have money or are open (${named}): move it to @external and close them.`;
 }
 
+type Pair = [name: string, value: string];
+
 /** The result for people. Times are milliseconds. */
 export function renderTable(summary: Summary): string {
   const { seconds, offered, accepted, refused, failed, settled } = summary;
-  const rows: [string, string][] = [
+  const rows: Pair[] = [
     ['offered', `${offered} transfers in ${seconds} s`],
     ['accepted', `${accepted}  (${summary.acceptedPerSecond} per second)`],
     ['refused with 429', `${refused}`],
     ['failed', `${failed}`],
     ['settled', `${settled}  (${summary.settledPerSecond} per second)`],
+    ...(summary.settledAsFailed > 0 ? [['settled as failed', `${summary.settledAsFailed}`] satisfies Pair] : []),
     ['time to accepted', renderPercentiles(summary.acceptMs)],
     ['time to 429', renderPercentiles(summary.refuseMs)],
     ['time to final', renderPercentiles(summary.finalMs)],
-    ...Object.entries(summary.errors).map(([code, count]): [string, string] => [code, `${count} requests`]),
+    ...Object.entries(summary.errors).map(([code, count]): Pair => [plain(code), `${count} requests`]),
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;
   return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join('');

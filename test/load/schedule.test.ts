@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { closedLoop, openLoop } from '../../src/load/schedule.ts';
+import type { Stage } from '../../src/load/stages.ts';
 
 const RATE = 1000;
 const DURATION_MS = 50;
+
+function steady(load: number, seconds = DURATION_MS / 1000): Stage[] {
+  return [{ seconds, from: load, to: load }];
+}
 
 /** Runs an open loop with requests of this duration. Returns the due times of the sent and of the skipped requests. */
 async function runOpen(options: { connections: number; takesMs: number; lateMaxMs?: number }) {
@@ -20,9 +25,7 @@ async function runOpen(options: { connections: number; takesMs: number; lateMaxM
     atOnce -= 1;
   };
   const startedAt = performance.now();
-  await openLoop({ ...loop, rate: RATE, endsAt: startedAt + DURATION_MS }, start, (intendedAt) =>
-    notSent.push(intendedAt),
-  );
+  await openLoop({ ...loop, stages: steady(RATE), startedAt }, start, (intendedAt) => notSent.push(intendedAt));
   return { startedAt, sent, notSent, atOnceMax };
 }
 
@@ -30,11 +33,9 @@ test('load: an open loop keeps its schedule with a slow service', async () => {
   const { startedAt, sent, notSent, atOnceMax } = await runOpen({ connections: 2, takesMs: 10 });
   assert.equal(atOnceMax, 2, 'no more at once than there are connections');
   assert.deepEqual(notSent, []);
-  const first = sent[0] ?? 0;
-  assert.ok(first - startedAt < DURATION_MS);
   // All due requests, including those without a free connection in time, each with its due time.
-  assert.equal(sent.length, Math.ceil((startedAt + DURATION_MS - first) / (1000 / RATE)));
-  for (const [index, intendedAt] of sent.entries()) assert.ok(Math.abs(intendedAt - first - index) < 0.001);
+  assert.equal(sent.length, (RATE * DURATION_MS) / 1000);
+  for (const [index, intendedAt] of sent.entries()) assert.ok(Math.abs(intendedAt - startedAt - index) < 0.001);
 });
 
 test('load: an open loop skips and reports requests that are too late', async () => {
@@ -45,9 +46,10 @@ test('load: an open loop skips and reports requests that are too late', async ()
 });
 
 test('load: a closed loop has one request at a time on each connection, until its end', async () => {
-  const endsAt = performance.now() + DURATION_MS;
+  const startedAt = performance.now();
+  const endsAt = startedAt + DURATION_MS;
   let [atOnce, atOnceMax] = [0, 0];
-  await closedLoop({ connections: 3, endsAt }, async (intendedAt) => {
+  await closedLoop({ stages: steady(3), startedAt }, async (intendedAt) => {
     assert.ok(intendedAt < endsAt);
     atOnce += 1;
     atOnceMax = Math.max(atOnceMax, atOnce);
@@ -56,6 +58,23 @@ test('load: a closed loop has one request at a time on each connection, until it
   });
   assert.equal(atOnceMax, 3);
   assert.ok(performance.now() >= endsAt);
+});
+
+test('load: a closed loop uses as many connections as its stage wants', async () => {
+  const stages = [...steady(1), ...steady(3, Infinity)];
+  const startedAt = performance.now();
+  const stopped = new AbortController();
+  let atOnce = 0;
+  const seen = [0, 0];
+  await closedLoop({ stages, startedAt, signal: stopped.signal }, async (intendedAt) => {
+    const stage = intendedAt - startedAt < DURATION_MS ? 0 : 1;
+    atOnce += 1;
+    seen[stage] = Math.max(seen[stage] ?? 0, atOnce);
+    if (seen[1] === 3) stopped.abort();
+    await sleep(5);
+    atOnce -= 1;
+  });
+  assert.deepEqual(seen, [1, 3]);
 });
 
 test('load: both loops stop on request and await requests in flight', async () => {
@@ -67,10 +86,10 @@ test('load: both loops stop on request and await requests in flight', async () =
     stopped.abort();
     done += 1;
   };
-  const endless = { connections: 3, endsAt: Infinity, signal: stopped.signal };
-  await closedLoop(endless, start);
+  const endless = { startedAt: performance.now(), signal: stopped.signal };
+  await closedLoop({ ...endless, stages: steady(3, Infinity) }, start);
   assert.deepEqual([started, done], [3, 3]);
   // Its next request is due in a thousand seconds.
-  await openLoop({ ...endless, rate: 0.001 }, start, () => {});
+  await openLoop({ ...endless, connections: 3, stages: steady(0.001, 1e9) }, start, () => {});
   assert.deepEqual([started, done], [3, 3]);
 });
