@@ -52,7 +52,7 @@ function renderCharts(result: LoadResult): string {
   });
   const final = renderChart({
     title: 'Time to final',
-    about: 'Milliseconds from the time at which a request was due to the settled transfer.',
+    about: 'Milliseconds from the time at which a request was due to its transfer in the feed.',
     isLatency: true,
     seconds,
     lines: percentileLines(series.map(({ final_ms }) => final_ms)),
