@@ -137,7 +137,7 @@ export type Approval = { readonly approval_id: string; readonly state: string };
 export type ProblemJson = {
   readonly code: string;
   readonly title: string;
-  readonly detail?: string;
-  readonly request_id?: string;
-  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[];
+  readonly detail?: string | undefined;
+  readonly request_id?: string | undefined;
+  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[] | undefined;
 };
