@@ -320,7 +320,7 @@ async function* renderText(events: Printed, since: bigint | null): AsyncGenerato
   }
 }
 
-function renderTable(checks: readonly CheckResult[]): string {
+export function renderTable(checks: readonly CheckResult[]): string {
   const rows = checks.map(({ check, rows, discrepancies, skipped }) => ({
     cells: [check, skipped ? 'skipped' : grouped(rows), skipped ? '' : grouped(discrepancies)],
     color: skipped ? ('dim' as const) : discrepancies === 0 ? ('green' as const) : ('red' as const),
@@ -393,6 +393,6 @@ function grouped(count: number): string {
 }
 
 /** Text from the books must not control the terminal of the auditor. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }

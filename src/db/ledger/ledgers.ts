@@ -86,9 +86,7 @@ export async function createLedger(
   connection: Queryable,
   { name, testClock, idempotencyKey }: LedgerRequest,
 ): Promise<LedgerCreation> {
-  // The lock serializes creations, so that two of them do not take the same id. A row lock would need the right to
-  // update ledgers, which the role of the service does not have.
-  await connection.query('select pg_advisory_xact_lock($1::bigint)', [CREATE_LOCK_ID]);
+  await lockCreation(connection);
   const found = await connection.query<LedgerRow & { id: number; idempotency_key: string | null; is_same: boolean }>(
     `select id, name, created_at, clock, idempotency_key,
        name = $1::text and clock_start is not distinct from ${CLOCK_START('$3', '$4', 'created_at')} as is_same
@@ -120,6 +118,14 @@ export async function createLedger(
     [row.id, row.clock],
   );
   return { result: 'created', ledger: toLedger(row.id, name, row.clock !== null), record: toRecord(row) };
+}
+
+/**
+ * Serializes creations until the end of the transaction, so that two of them do not take the same id. A row lock would need
+ * the right to update ledgers, which the role of the service does not have.
+ */
+export async function lockCreation(connection: Queryable): Promise<void> {
+  await connection.query('select pg_advisory_xact_lock($1::bigint)', [CREATE_LOCK_ID]);
 }
 
 function toLedger(id: number, name: string, hasTestClock: boolean): Ledger {
