@@ -41,7 +41,7 @@ export function announceStart(
     `  webhooks  ${webhooks === 0 ? 'none' : `${webhooks} enabled`}`,
     `  limits    ${count(threads, 'thread')}, ${count(maxQueue, 'transfer')} or ${Math.round(maxQueueBytes / 1024 ** 2)} MB in the queue`,
     `  settings  ${changed.length === 0 ? 'the defaults' : changed.join(' ')}`,
-    '  Ctrl-C answers what is in flight, settles what is accepted, and ends.',
+    '  stop      Ctrl-C, which settles what is accepted first',
   ];
   print(`${rows.join('\n')}\n`);
 }

@@ -254,7 +254,7 @@ export const environment = z.object({
   DB_READING_TIMEOUT_MS: whole(100, 86_400_000)
     .default(600_000)
     .describe(
-      'the silence in an answer after which `report`, `statement` and `audit` end; a large audit may be silent for minutes',
+      'the silence in an answer after which `report`, `statement`, `audit`, `backup` and `restore` end; a large audit may be silent for minutes',
     ),
   HEARTBEAT_MS: whole(50, 60_000).default(1000).describe('how often a process writes its heartbeat'),
   ORPHANED_AFTER_MS: whole(200, 600_000)

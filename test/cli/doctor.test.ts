@@ -9,10 +9,13 @@ import { judgeTables } from '../../src/cli/doctor/judge-books.ts';
 import { judgeDisk, judgeMemory, judgeTls } from '../../src/cli/doctor/judge-machine.ts';
 import { readHolders } from '../../src/db/doctor/server.ts';
 import { databaseConnectionsOf } from '../../src/main/database-connections.ts';
+import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { makeKey } from '../support/keys.ts';
 import { OWNER, type Postgres, RUNTIME, startPostgres } from '../support/postgres.ts';
-import { withAdmin } from '../support/server.ts';
+import { findInstalled } from '../support/installed.ts';
+import { hasPooler, startPooler } from '../support/pooler.ts';
+import { startServer, withAdmin } from '../support/server.ts';
 import { makeFolder, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -183,7 +186,7 @@ test('doctor: finds missing migrations, those of a newer version, and no books a
   assert.equal(empty.findings.get('books.migrations')?.found, 'no books');
 });
 
-test('doctor: an old snapshot, a prepared transaction and an idle slot hold back pruning', async (t) => {
+test('doctor: finds an old snapshot and an idle replication slot, which hold back pruning', async (t) => {
   const database = await createDatabase(t);
   const session = await database.connect();
   await session.query('begin isolation level repeatable read; select from ledgers');
@@ -251,11 +254,27 @@ test('doctor: counts the processes that serve the books', async (t) => {
   assert.equal(findings.get('books.queue')?.found, '0 pending, 1 process serves the books');
 });
 
-test('doctor: a pooler that assigns servers by transaction, and an old server, are one problem with its sentence', async (t) => {
+test('doctor: a session that would be refused is one problem, with the sentence of the refusal', async (t) => {
   const { code, findings } = await examine(t, { DATABASE_URL: `${url}&options=-c%20work_mem%3Dnonsense` });
   assert.equal(code, 3);
   assert.equal(findings.get('server.session')?.status, 'problem');
   assert.match(findings.get('server.session')?.advice ?? '', /The server refuses a setting of the session/);
+});
+
+test('doctor: finds what stock settings leave to be done, and a pooler that assigns servers by transaction', async (t) => {
+  if ((await findInstalled()) === null) return t.skip('PostgreSQL is not installed on this machine.');
+  const stock = await startServer('installed', '');
+  onEnd(t, () => stock.stop());
+  const database = await createDatabase(t, stock);
+  const { code, findings } = await examine(t, { DATABASE_URL: database.url });
+  assert.equal(code, 0);
+  for (const name of ['shared_buffers', 'max_wal_size']) {
+    assert.equal(findings.get(`settings.${name}`)?.status, 'warning', name);
+  }
+  if (!hasPooler()) return t.diagnostic('PgBouncer is not installed on this machine.');
+  const pooled = await examine(t, { DATABASE_URL: await startPooler(t, database, ['pool_mode = transaction']) });
+  assert.equal(pooled.code, 3);
+  assert.match(pooled.findings.get('server.session')?.advice ?? '', /set pool_mode=session for this database/);
 });
 
 test('doctor: a database out of reach ends it with code 4, and a wrong option with 2', async (t) => {

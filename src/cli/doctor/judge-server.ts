@@ -182,9 +182,9 @@ function judgeHolder({ kind, name, owner, seconds, transactions, bytes, idle }: 
 
 const ADVICE_OF: Readonly<Record<Holder['kind'], (name: string) => string>> = {
   session: (name) =>
-    `Rows that every job updates grow while it is open: let it end, or end it with "select pg_terminate_backend(${name})".`,
-  'prepared transaction': (name) =>
-    `It holds locks and back pruning until it ends, even after a restart: commit it, or run "rollback prepared '${name}'".`,
+    `Rows that every job updates grow while it is open: let it end, or end it by pg_terminate_backend(${name}).`,
+  'prepared transaction': () =>
+    `It holds locks and back pruning until it ends, even after a restart: commit it, or roll it back, by its name.`,
   'replication slot': (name) =>
-    `The server keeps what its reader has not taken until the disk is full: start the reader, or run "select pg_drop_replication_slot('${name}')".`,
+    `The server keeps what its reader has not taken until the disk is full: start the reader, or call pg_drop_replication_slot('${name}').`,
 };

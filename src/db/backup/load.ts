@@ -12,7 +12,10 @@ import {
 import { TABLE_RIGHTS } from '../ledger/grants.ts';
 import { BackupError, BackupReader, type Header, type Section } from './format.ts';
 
-/** The rows that the migrations write. The backup has them, too. */
+/**
+ * Tables with rows that the migrations wrote. The backup has them, too. No service can start or write while these are
+ * locked. The owner has no right to lock final tables, before PostgreSQL 17.
+ */
 const SEEDED = ['access_state', 'journal_head', 'ledgers'];
 
 export type LoadOptions = {
@@ -49,8 +52,7 @@ export async function loadBooks(
     signal.throwIfAborted();
     await connection.query('begin');
     const tables = await listTables(connection);
-    // A service that starts now waits, and then finds the restored books.
-    await connection.query(`lock table ${tables.join(', ')} in access exclusive mode`);
+    await connection.query(`lock table ${SEEDED.join(', ')} in access exclusive mode`);
     await refuseRows(connection, tables);
     await removeSeeds(connection);
     const loaded = new Set<string>();
