@@ -53,6 +53,7 @@ test('config: every setting has a default', () => {
     statementStreamsMax: 16,
     streamTimeoutMs: 60_000,
     webhooksAllowPrivate: false,
+    traces: null,
     logLevel: 'info',
   });
 });
@@ -113,6 +114,12 @@ test('config: every setting is taken from the environment', () => {
     STATEMENT_STREAMS_MAX: '9',
     STREAM_TIMEOUT_MS: '106',
     WEBHOOK_TARGETS: 'any',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector:4318/',
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20abc, x-tenant = one',
+    OTEL_SERVICE_NAME: 'payments',
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test%20bed,a=b=c',
+    OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+    OTEL_TRACES_SAMPLER_ARG: '0.25',
     LOG_LEVEL: 'silent',
     // The environment has unrelated variables.
     PATH: '/bin',
@@ -184,6 +191,14 @@ test('config: every setting is taken from the environment', () => {
     statementStreamsMax: 9,
     streamTimeoutMs: 106,
     webhooksAllowPrivate: true,
+    traces: {
+      url: 'https://collector:4318/v1/traces',
+      headers: { authorization: 'Bearer abc', 'x-tenant': 'one' },
+      serviceName: 'payments',
+      resourceAttributes: { 'deployment.environment.name': 'test bed', a: 'b=c' },
+      sampler: 'parentbased_traceidratio',
+      ratio: 0.25,
+    },
     logLevel: 'silent',
   });
 });
@@ -312,6 +327,34 @@ const WRONG: { name: string; value: string; message: RegExp }[] = [
     message:
       /is wrong: it must be origins such as https:\/\/app\.example\.com separated by commas, .* without a path\.$/,
   })),
+  ...['localhost:4318', 'grpc://collector:4317', 'http://user:hidden@collector', 'http://collector/?key=hidden'].map(
+    (value) => ({
+      name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+      value,
+      message: /is wrong: it must be an http or https URL without a user, a query or a fragment\.$/,
+    }),
+  ),
+  ...['authorization', '=Bearer', 'a b=c', 'a=%0a', 'a=%zz'].map((value) => ({
+    name: 'OTEL_EXPORTER_OTLP_HEADERS',
+    value,
+    message: /HEADERS is wrong: it must be pairs such as name=value separated by commas, .* names of headers\.$/,
+  })),
+  ...['test', 'a=%ff'].map((value) => ({
+    name: 'OTEL_RESOURCE_ATTRIBUTES',
+    value,
+    message: /is wrong: it must be pairs such as name=value separated by commas, percent-encoded\.$/,
+  })),
+  ...['2', '-0.5', '1.5', 'all'].map((value) => ({
+    name: 'OTEL_TRACES_SAMPLER_ARG',
+    value,
+    message: /is wrong: it must be a number from 0 to 1\.$/,
+  })),
+  { name: 'OTEL_EXPORTER_OTLP_PROTOCOL', value: 'grpc', message: /"grpc" is wrong: it must be http\/protobuf\.$/ },
+  {
+    name: 'OTEL_TRACES_SAMPLER',
+    value: 'jaeger_remote',
+    message: /it must be always_on, .* parentbased_traceidratio\.$/,
+  },
   { name: 'DB_SSL_MODE', value: 'prefer', message: /it must be disable, no-verify, .* or verify-full\.$/ },
   {
     name: 'LOG_LEVEL',
@@ -396,6 +439,23 @@ test('config: an issuer of tokens and an audience need each other', () => {
   });
 });
 
+test('config: traces are off without a collector, and where a standard variable switches them off', () => {
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' };
+  assert.equal(parseConfig({ OTEL_SERVICE_NAME: 'payments' }).traces, null);
+  assert.equal(parseConfig({ ...endpoint, OTEL_SDK_DISABLED: 'true' }).traces, null);
+  assert.equal(parseConfig({ ...endpoint, OTEL_TRACES_EXPORTER: 'none' }).traces, null);
+  assert.deepEqual(parseConfig(endpoint).traces, {
+    url: 'http://localhost:4318/v1/traces',
+    headers: {},
+    serviceName: null,
+    resourceAttributes: {},
+    sampler: 'parentbased_always_on',
+    ratio: 1,
+  });
+  const own = parseConfig({ ...endpoint, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://traces.internal/in' });
+  assert.equal(own.traces?.url, 'http://traces.internal/in');
+});
+
 test('config: DB_ANSWER_TIMEOUT_MS must exceed the statement timeout', () => {
   assert.throws(() => parseConfig({ DB_STATEMENT_TIMEOUT_MS: '2000', DB_ANSWER_TIMEOUT_MS: '2000' }), {
     message: 'The setting DB_ANSWER_TIMEOUT_MS is wrong: it must be more than DB_STATEMENT_TIMEOUT_MS.',
@@ -458,6 +518,8 @@ for (const [name, meant] of Object.entries(MISSPELLED)) {
 test('config: names of other programs are accepted, in the environment and in .env', () => {
   const others = ['PATH', 'HOSTNAME', 'POST', 'PWD', 'http_proxy', 'PGHOST', 'LOGNAME', 'DEBUG'];
   parseConfig(Object.fromEntries(others.map((name) => [name, '1'])));
+  parseConfig({ OTEL_METRICS_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'x', OTEL_LOGS_EXPORTER: 'otlp' });
+  parseConfig({ OTEL_BSP_MAX_QUEUE_SIZE: '1', OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'x', OTEL_PROPAGATORS: 'b3' });
   parseConfig({ DB_SERVICE_HOST: '10.0.0.1', GOPHERPAY_PORT_80_TCP: 'tcp://10.0.0.1' });
   parseEnvFile(Buffer.from(others.map((name) => `${name}=1\n`).join('')), SETTING_NAMES);
 });
@@ -493,6 +555,11 @@ const UNREADABLE: { what: string; bytes: Buffer; message: RegExp }[] = [
     bytes: Buffer.from('DB_DATABASE=books\n'),
     message: /no setting DB_DATABASE, .* remove it\.$/,
   },
+  {
+    what: 'an unknown OTEL_ name',
+    bytes: Buffer.from('OTEL_BSP_MAX_QUEUE_SIZE=1\n'),
+    message: /no setting OTEL_BSP_MAX_QUEUE_SIZE, .* remove it\.$/,
+  },
 ];
 
 for (const { what, bytes, message } of UNREADABLE) {
@@ -508,8 +575,14 @@ test('config: settings that differ from their defaults are listed without secret
     LOG_LEVEL: '',
     DB_PASSWORD: 'Geheim',
     DATABASE_URL_FILE: '/run/url',
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Geheim',
     OTHER: 'x',
   };
-  assert.deepEqual(changedSettings(env), { DATABASE_URL_FILE: '/run/url', DB_PASSWORD: '(secret)', THREADS: '3' });
+  assert.deepEqual(changedSettings(env), {
+    DATABASE_URL_FILE: '/run/url',
+    DB_PASSWORD: '(secret)',
+    OTEL_EXPORTER_OTLP_HEADERS: '(secret)',
+    THREADS: '3',
+  });
   assert.deepEqual(changedSettings({}), {});
 });

@@ -18,7 +18,7 @@ import type { Admission } from './admission.ts';
 import { type Batch, Bisection, toBatch, type Trials } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
 import { logJob } from './job-log.ts';
-import { traceEnd, traceJob, traceRun } from './job-trace.ts';
+import { traceEnd, traceJob, traceRun } from './tracing.ts';
 import { Lanes } from './lanes.ts';
 import { Semaphore } from './semaphore.ts';
 import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';

@@ -19,6 +19,7 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { Accepted, Intake } from './intake.ts';
 import type { KeyLookup } from './keys.ts';
 import { loadStored } from './stored.ts';
+import { traceIntake } from './tracing.ts';
 import { onlyResultOf, type SettledUnit, type QueuedUnit, type UnitResult } from './queued-unit.ts';
 import { namedBy, sizeOf, toStoredUnit, toWaitingUnit, type Unit } from './unit.ts';
 
@@ -237,14 +238,8 @@ async function store(engine: Engine, submission: Submission, unit: Unit): Promis
   const { ledger, transfers, idempotency } = submission;
   const namedId = namedIdOf(transfers);
   const request: StoredRequest = { transfers, namedId, idempotency };
-  const startedAt = performance.now();
-  const accepted: Accepted = await engine.intake.accept(ledger, request);
-  unit.span?.traceIntake({
-    startedAt,
-    endedAt: performance.now(),
-    result: accepted.result,
-    insert: accepted.result === 'stored' ? accepted.insert : null,
-  });
+  const accept = (): Promise<Accepted> => engine.intake.accept(ledger, request);
+  const accepted = await (unit.span ? traceIntake(unit.span, accept) : accept());
   if (accepted.result !== 'stored') release(engine, unit);
   // The wait is over, or there was none: a replay is answered with its current state.
   const waitsUntil = performance.now();

@@ -32,6 +32,7 @@ const METHODS = new Set('CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TR
 const OTHER_METHOD = '_OTHER';
 /** How many of the requests that a job carries are linked. The others are only counted. */
 export const LINKS_MAX = 64;
+const CLOCKS_DIFFER_MS = 100;
 
 /** `requests` samples; `jobs` makes every span, because a job is traced if one of its requests is. */
 export function createTracer({ requests, jobs }: { requests: Spans; jobs: Spans }): Tracer {
@@ -40,7 +41,7 @@ export function createTracer({ requests, jobs }: { requests: Spans; jobs: Spans 
       const method = METHODS.has(received) ? received : OTHER_METHOD;
       const options = {
         kind: SpanKind.SERVER,
-        startTime: startedAt,
+        startTime: toWallTime(startedAt),
         attributes: { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_URL_SCHEME]: scheme },
       };
       const span = requests.startSpan(nameOf(method), options, continued ? toContext(continued) : ROOT_CONTEXT);
@@ -86,14 +87,14 @@ function endRequest(
     ...(log?.transfers !== undefined && { 'gopherpay.transfers': log.transfers }),
   });
   if (isError) span.setStatus({ code: SpanStatusCode.ERROR });
-  span.end(startedAt + durationMs);
+  span.end(toWallTime(startedAt + durationMs));
 }
 
 function traceIntake(spans: Spans, parent: Context, intake: TracedIntake): void {
   const { startedAt, endedAt, result, insert } = intake;
   const failure = result === 'unavailable' || result === 'poisoned' ? result : null;
   const attributes = { 'gopherpay.result': result, ...(insert && { 'gopherpay.intake.requests': insert.requests }) };
-  const span = spans.startSpan('intake', { startTime: startedAt, attributes }, parent);
+  const span = spans.startSpan('intake', { startTime: toWallTime(startedAt), attributes }, parent);
   if (insert)
     traceStatement(spans, api.setSpan(ROOT_CONTEXT, span), { ...insert, name: 'insert pending', failure: null });
   end(span, endedAt, failure);
@@ -101,7 +102,11 @@ function traceIntake(spans: Spans, parent: Context, intake: TracedIntake): void 
 
 function traceSettling(spans: Spans, parent: Context, { startedAt, endedAt, result, jobs }: TracedSettling): void {
   const failure = result === 'unavailable' || result === 'poisoned' ? result : null;
-  const options = { startTime: startedAt, attributes: { 'gopherpay.result': result }, links: jobs.map(toLink) };
+  const options = {
+    startTime: toWallTime(startedAt),
+    attributes: { 'gopherpay.result': result },
+    links: jobs.map(toLink),
+  };
   end(spans.startSpan('settle', options, parent), endedAt, failure);
 }
 
@@ -120,11 +125,16 @@ function traceJob(spans: Spans, job: TracedJob, links: Link[]): Trace {
     ...(job.journalNumber !== null && { 'gopherpay.journal_number': job.journalNumber }),
     ...(sqlState !== null && { [ATTR_DB_RESPONSE_STATUS_CODE]: sqlState }),
   };
-  const span = spans.startSpan('job', { startTime: startedAt, attributes, links }, ROOT_CONTEXT);
+  const span = spans.startSpan('job', { startTime: toWallTime(startedAt), attributes, links }, ROOT_CONTEXT);
   const context = api.setSpan(ROOT_CONTEXT, span);
   for (const timing of timings) {
     if (timing.isStatement) traceStatement(spans, context, timing);
-    else end(spans.startSpan(timing.name, { startTime: timing.startedAt }, context), timing.endedAt, timing.failure);
+    else
+      end(
+        spans.startSpan(timing.name, { startTime: toWallTime(timing.startedAt) }, context),
+        timing.endedAt,
+        timing.failure,
+      );
   }
   end(span, endedAt, isSettled ? null : (sqlState ?? result));
   const { traceId, spanId } = span.spanContext();
@@ -138,7 +148,11 @@ function traceStatement(spans: Spans, parent: Context, timing: Omit<Timing, 'isS
     [ATTR_DB_QUERY_SUMMARY]: name,
     ...(failure !== null && { [ATTR_DB_RESPONSE_STATUS_CODE]: failure }),
   };
-  end(spans.startSpan(name, { kind: SpanKind.CLIENT, startTime: startedAt, attributes }, parent), endedAt, failure);
+  end(
+    spans.startSpan(name, { kind: SpanKind.CLIENT, startTime: toWallTime(startedAt), attributes }, parent),
+    endedAt,
+    failure,
+  );
 }
 
 function end(span: Span, endedAt: number, failure: string | null): void {
@@ -146,7 +160,20 @@ function end(span: Span, endedAt: number, failure: string | null): void {
     span.setAttribute(ATTR_ERROR_TYPE, failure);
     span.setStatus({ code: SpanStatusCode.ERROR });
   }
-  span.end(endedAt);
+  span.end(toWallTime(endedAt));
+}
+
+/** The wall clock at the zero of performance.now(). */
+let origin = performance.timeOrigin;
+
+/**
+ * The SDK would convert times as well, but for each span anew and from whole milliseconds, so that a part could begin
+ * before its whole. The two clocks differ after the machine was suspended, or its clock was set.
+ */
+function toWallTime(at: number): number {
+  const difference = Date.now() - performance.now() - origin;
+  if (Math.abs(difference) > CLOCKS_DIFFER_MS) origin += difference;
+  return origin + at;
 }
 
 /** The conventions demand this name if the method is none of theirs. */

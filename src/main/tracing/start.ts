@@ -1,5 +1,5 @@
-// Starts the SDK of OpenTelemetry. service.ts loads this room only if the settings name a collector. Everything that the
-// SDK would read from the environment is passed to it, so that config.ts alone decides.
+// Starts the SDK of OpenTelemetry. This room is loaded only if the settings name a collector. All settings come from
+// config.ts, except for two that only the exporter reads; see docs/TRACES.md.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';

@@ -1,6 +1,7 @@
-// Reports jobs, and the way of each unit through the queue and its jobs, to the tracer.
+// Reports to the tracer: the intake of requests, jobs, and the way of each unit through the queue and its jobs.
 import type { Job, JobReport } from '../../domain/job.ts';
-import type { Trace, Tracer } from '../tracer.ts';
+import type { RequestSpan, Trace, Tracer } from '../tracer.ts';
+import type { Accepted } from './intake.ts';
 import type { QueuedUnit } from './queued-unit.ts';
 import { isTraced, type Unit } from './unit.ts';
 
@@ -14,9 +15,23 @@ type TracedRun = {
   readonly endedAt: number;
 };
 
+/** Makes the span of an intake when it has ended. */
+export async function traceIntake(span: RequestSpan, accept: () => Promise<Accepted>): Promise<Accepted> {
+  const startedAt = performance.now();
+  const accepted = await accept();
+  span.traceIntake({
+    startedAt,
+    endedAt: performance.now(),
+    result: accepted.result,
+    insert: accepted.result === 'stored' ? accepted.insert : null,
+  });
+  return accepted;
+}
+
 /** Makes the span of a job. Null: none of its requests is traced. */
 export function traceJob(tracer: Tracer | null, units: readonly Unit[], run: TracedRun): Trace | null {
-  const spans = units.flatMap(({ span }) => span ?? []);
+  // The parts of a request that was split have the same span.
+  const spans = [...new Set(units.flatMap(({ span }) => span ?? []))];
   const [first] = units;
   if (!tracer || !first || spans.length === 0) return null;
   const { mode, report, startedAt, endedAt } = run;
