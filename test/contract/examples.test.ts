@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { EXAMPLES } from '../../src/main/api/examples/all.ts';
-import type { Example } from '../../src/main/api/examples/parts.ts';
+import { type Example, KEY } from '../../src/main/api/examples/parts.ts';
 import { DESCRIBED_HEADERS, flawOf, type Interface, type Operation, parseInterface } from '../support/interface.ts';
 import { createDatabase } from '../support/database.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
@@ -13,6 +13,7 @@ import { type Answer, awaitFinal, request, type Service, startProgram, startServ
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/;
+const MICROSECONDS = /^\d{16}$/;
 const HASH = /^[0-9a-f]{64}$/;
 /** Members that name a key. */
 const OF_KEYS = new Set(['ordered_by', 'approved_by', 'requested_by', 'decided_by', 'actor']);
@@ -116,13 +117,14 @@ function assertLike(actual: unknown, expected: unknown, at: string): void {
     for (const [member, value] of Object.entries(expected)) assertLike(members.get(member), value, `${at}/${member}`);
     return;
   }
-  if (typeof expected === 'string' && (UUID.test(expected) || OF_KEYS.has(name))) {
+  if (typeof expected === 'string' && (UUID.test(expected) || OF_KEYS.has(name) || expected === KEY)) {
     assert.ok(typeof actual === 'string', at);
     assert.equal(ids.get(expected) ?? actual, actual, `${at} is another id than before`);
     ids.set(expected, actual);
   } else if (typeof expected === 'string' && INSTANT.test(expected)) {
     assert.match(String(actual), INSTANT, at);
   } else if (typeof expected === 'string' && HASH.test(expected)) assert.match(String(actual), HASH, at);
+  else if (typeof expected === 'string' && MICROSECONDS.test(expected)) assert.match(String(actual), MICROSECONDS, at);
   else if (name === 'journal_number' && expected !== null) assert.ok(Number.isInteger(actual), at);
   else if (name === 'secret') assert.match(String(actual), /^whsec_[A-Za-z0-9+/]{32}$/);
   else if (name === 'month') assert.equal(actual, MONTH);

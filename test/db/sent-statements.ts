@@ -19,6 +19,7 @@ import { hasDueHolds, loadDueHolds } from '../../src/db/ledger/expiries.ts';
 import { listEntries, loadBalanceAt } from '../../src/db/queries/entries.ts';
 import { loadEvents, loadJournalNumber } from '../../src/db/queries/feed.ts';
 import { type HoldFilter, listHolds, loadHold } from '../../src/db/queries/holds.ts';
+import { listJournal, loadJournalRow, loadRecords } from '../../src/db/queries/journal.ts';
 import { closeInstant } from '../../src/db/queries/instants.ts';
 import { insertPending, loadKeyHolders } from '../../src/db/ledger/intake.ts';
 import * as leases from '../../src/db/ledger/leases.ts';
@@ -258,6 +259,18 @@ export const SENDERS: readonly Sender[] = [
   {
     what: 'feed',
     send: async (connection) => await loadEvents(connection, MAIN, 500n, { rowsMax: 10, recordsMax: 100 }),
+  },
+  {
+    what: 'list journal',
+    send: async (connection) => await listJournal(connection, MAIN, { ...PAGE, after: 500n }),
+  },
+  {
+    what: 'journal row',
+    readsWhole: { audit_log: 'it has one row here' },
+    send: async (connection) => {
+      await loadJournalRow(connection, MAIN, 500n);
+      await loadRecords(connection, MAIN, { number: 500n, after: 0, limit: 100 });
+    },
   },
   // Only its id shows that a pending transfer belongs to a group.
   { what: 'group', readsWhole: QUEUE, send: async (connection) => await loadGroup(connection, MAIN, idOf(HOLD)) },

@@ -136,6 +136,7 @@ const CURSORS: Readonly<Record<string, readonly string[]>> = {
   '/accounts': ['F0:EUR', '@external:EUR', 'x:USD'],
   '/approvals': [NOWHERE_ID],
   '/holds': [NOWHERE_ID],
+  '/journal': ['1', '9'],
   '/audit-log': [NOWHERE_ID],
   '/webhooks': [NOWHERE_ID],
   '/transfers': ['settled', 'pending'].map((stage) =>

@@ -2,6 +2,7 @@
 // clients; a test compares them.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { renderOpenApi } from '../../src/main/api/openapi.ts';
+import { accessRoutes } from '../../src/main/api/routes/access.ts';
 import { bookRoutes } from '../../src/main/api/routes/books.ts';
 import type { Route } from '../../src/main/api/route.ts';
 import { operationRoutes } from '../../src/main/api/routes/operations.ts';
@@ -35,7 +36,7 @@ function listRoutes(): Route[] {
     events: unused,
     webhooks: unused,
   };
-  return [...bookRoutes(parts), ...operationRoutes(unused)];
+  return [...bookRoutes(parts), ...accessRoutes(unused), ...operationRoutes(unused)];
 }
 
 function writeOpenApiDocument(mayBreak: boolean): void {

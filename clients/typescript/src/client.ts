@@ -2,6 +2,7 @@
 import { Accounts, Statements } from './accounts.ts';
 import { Approvals, AuditLog, Balances, Clock, Ledgers } from './books.ts';
 import { Events } from './events.ts';
+import { Journal } from './journal.ts';
 import { type ClientOptions, Http } from './http.ts';
 import { Holds, Transfers } from './transfers.ts';
 import { Webhooks } from './webhooks.ts';
@@ -11,6 +12,7 @@ export class GopherPay {
   readonly transfers: Transfers;
   readonly holds: Holds;
   readonly events: Events;
+  readonly journal: Journal;
   readonly statements: Statements;
   readonly balances: Balances;
   readonly approvals: Approvals;
@@ -26,6 +28,7 @@ export class GopherPay {
     this.transfers = new Transfers(http);
     this.holds = new Holds(http);
     this.events = new Events(http);
+    this.journal = new Journal(http);
     this.statements = new Statements(http);
     this.balances = new Balances(http);
     this.approvals = new Approvals(http);

@@ -33,6 +33,7 @@ export const PROBLEMS: { readonly [Code in ProblemCode]: Retry } = {
   transfer_not_found: 'never',
   hold_not_found: 'never',
   approval_not_found: 'never',
+  journal_row_not_found: 'never',
   webhook_not_found: 'never',
   delivery_not_found: 'never',
   method_not_allowed: 'never',

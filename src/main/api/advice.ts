@@ -55,6 +55,7 @@ export const PROBLEM_ADVICE: { readonly [Code in ProblemCode]: Advice } = {
   transfer_not_found: { when: 'there is no transfer with this id', next: 'check the id' },
   hold_not_found: { when: 'there is no hold with this id, or it was refused', next: 'check the id' },
   approval_not_found: { when: 'no request for approval has this id', next: 'read `GET /approvals`' },
+  journal_row_not_found: { when: 'the journal has no row with this number', next: 'read `GET /journal`' },
   webhook_not_found: { when: 'the ledger has no webhook with this id', next: 'read `GET /webhooks`' },
   delivery_not_found: { when: 'the webhook has no such delivery, or no longer', next: 'read its deliveries' },
   method_not_allowed: { when: 'the path has other methods; `Allow` names them', next: 'use one of them' },

@@ -35,6 +35,15 @@ export const listApprovalsSchema = z.strictObject({
   after,
 });
 
+export const listJournalSchema = z.strictObject({ order, limit, after });
+
+export const journalRowSchema = z.strictObject({
+  after_record: queryInteger(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe('The `next_record` of the previous answer: only the records that follow.'),
+  limit: limit.describe(`The largest number of records: 1 to ${LIMIT_MAX}, 50 by default.`),
+});
+
 export const auditLogSchema = z.strictObject({
   refused: z.enum(['true', 'false']).optional().describe('true: only refusals; false: only administration.'),
   order,

@@ -23,7 +23,7 @@ const PATH_PARAMETERS: Readonly<Record<string, { schema: Json; description: stri
   id: { schema: { type: 'string', format: 'uuid' }, description: 'The id in an earlier answer.' },
   month: { schema: { type: 'string', pattern: String.raw`^\d{4}-\d{2}$` }, description: 'Such as 2026-11, in UTC.' },
   ledger: { schema: { type: 'string' }, description: 'The name of a ledger.' },
-  number: { schema: { type: 'integer' }, description: 'The number of a delivery.' },
+  number: { schema: { type: 'integer' }, description: 'The number of a delivery, or of a row of the journal.' },
 };
 
 /** The routes that change an account as a caller knows it. */

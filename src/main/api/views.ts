@@ -21,6 +21,7 @@ import { statementEntryView, statementView } from '../../render/statement.ts';
 import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
 import { ACCESS_VIEWS } from './access-views.ts';
 import { auditLogView } from './audit-log-view.ts';
+import { hash, JOURNAL_VIEWS, journalRecordView } from './journal-views.ts';
 import { totalsView, trialBalanceView } from './trial-balance-view.ts';
 import { WEBHOOK_VIEWS } from './webhook-views.ts';
 
@@ -266,8 +267,6 @@ export function renderHold(hold: HoldRecord): z.input<typeof holdView> {
   };
 }
 
-const hash = z.string().describe('SHA-256, in lower-case hexadecimal.');
-
 const settledTransferView = transferView.extend({
   type: eventType,
   from_entry_number: z.int().nullable().describe("The source's entry; null where no money moved."),
@@ -372,6 +371,8 @@ export const ANSWER_VIEWS = {
   Statement: statementView,
   Event: eventView,
   EventPage: pageOf(eventView).extend({ next: z.int().describe('Send it as `after` for the next page.') }),
+  ...JOURNAL_VIEWS,
+  JournalPage: pageOf(JOURNAL_VIEWS.JournalRow),
   ...WEBHOOK_VIEWS,
   ...ACCESS_VIEWS,
   Health: z.object({ status: z.string() }),
@@ -387,6 +388,7 @@ export const MEMBER_VIEWS = {
   CurrencyTotals: totalsView,
   EventType: eventType,
   FailureCode: failureCode,
+  JournalRecord: journalRecordView,
   Metadata: metadata,
   ProblemCode: problemCode,
   SettledTransfer: settledTransferView,

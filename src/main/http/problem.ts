@@ -19,6 +19,7 @@ export const PROBLEMS = {
   transfer_not_found: { status: 404, title: 'There is no such transfer' },
   hold_not_found: { status: 404, title: 'There is no such hold' },
   approval_not_found: { status: 404, title: 'There is no such request for approval' },
+  journal_row_not_found: { status: 404, title: 'There is no such row of the journal' },
   webhook_not_found: { status: 404, title: 'There is no such webhook' },
   delivery_not_found: { status: 404, title: 'There is no such delivery' },
   method_not_allowed: { status: 405, title: 'This path does not have this method' },

@@ -214,6 +214,49 @@ const HISTORY: readonly Example[] = [
   },
 ];
 
+const ROW = {
+  ledger: 'main',
+  number: 2,
+  settled_at: AT,
+  hash: '9f'.repeat(32),
+  previous_hash: '5c'.repeat(32),
+  digest: 'e1'.repeat(32),
+  transfer_count: 1,
+  change_count: 2,
+};
+
+const JOURNAL: readonly Example[] = [
+  {
+    operationId: 'listJournal',
+    name: 'oldest',
+    parameters: { order: 'oldest', after: '1', limit: '1' },
+    status: 200,
+    answer: list([{ object: 'journal_row' as const, ...ROW }], '2'),
+  },
+  {
+    operationId: 'getJournalRow',
+    name: 'opening',
+    parameters: { number: '2' },
+    status: 200,
+    answer: {
+      object: 'journal_detail',
+      ...ROW,
+      records: [
+        { kind: 'account_change', fields: [EXTERNAL, 'USD', '1', 'a7'.repeat(32), '', ''] },
+        { kind: 'account_change', fields: ['ACC1001', 'USD', '1', '3d'.repeat(32), KEY, ''] },
+        {
+          kind: 'transfer',
+          fields: [
+            ...[id(10), EXTERNAL, 'ACC1001', '10000', 'USD', 'completed', '', id(9), 'Opening balance', ''],
+            ...['1795348801250000', '1', '-10000', '1', '10000', 'transfer', '', '', '', '', '', '', '', '', KEY, ''],
+          ],
+        },
+      ],
+      next_record: null,
+    },
+  },
+];
+
 const APPROVALS: readonly Example[] = [
   {
     operationId: 'createTransfer',
@@ -277,4 +320,4 @@ const APPROVALS: readonly Example[] = [
   },
 ];
 
-export const BOOK_EXAMPLES: readonly Example[] = [...CHANGES, ...HISTORY, ...APPROVALS];
+export const BOOK_EXAMPLES: readonly Example[] = [...CHANGES, ...HISTORY, ...JOURNAL, ...APPROVALS];

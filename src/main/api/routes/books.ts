@@ -9,6 +9,7 @@ import { auditLogRoutes } from './audit-log.ts';
 import { clockRoutes } from './clock.ts';
 import { eventRoutes } from './events.ts';
 import { holdRoutes } from './holds.ts';
+import { journalRoutes } from './journal.ts';
 import { ledgerRoutes } from './ledgers.ts';
 import { statementRoutes } from './statements.ts';
 import { transferRoutes } from './transfers.ts';
@@ -34,6 +35,7 @@ export function bookRoutes(parts: {
     ...auditLogRoutes(services),
     ...statementRoutes(statements),
     ...eventRoutes(events),
+    ...journalRoutes(services),
     ...webhookRoutes(webhooks),
   ];
 }
