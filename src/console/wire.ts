@@ -112,6 +112,29 @@ export type SettledTransfer = Transfer & {
   readonly to_entry_number: number | null;
 };
 
+/** One row of the journal. */
+export type JournalRow = {
+  readonly ledger: string;
+  readonly number: number;
+  readonly settled_at: string;
+  readonly hash: string;
+  readonly previous_hash: string;
+  readonly digest: string;
+  readonly transfer_count: number;
+  readonly change_count: number;
+};
+
+/** What the digest of a row covers. */
+export type JournalRecord = {
+  readonly kind: 'account_change' | 'administration' | 'transfer';
+  readonly fields: readonly string[];
+};
+
+export type JournalDetail = JournalRow & {
+  readonly records: readonly JournalRecord[];
+  readonly next_record: number | null;
+};
+
 /** One row of the journal, with what it covers. */
 export type JournalEvent = {
   readonly ledger: string;
