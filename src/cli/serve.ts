@@ -25,21 +25,24 @@ const command = defineCommand({
     const { logger, flush } = log;
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
-    const grace = closeWithGrace({ delay: stopTimeoutMs(config), logger: false, skip: [...OWN_SIGNALS] }, async ({ err }) => {
-      if (err) logger.fatal({ err }, 'uncaught error');
-      stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
-      try {
-        // After the start of the database, the service is stopped as soon as it is ready.
-        const started = await starting.catch(() => null);
-        await started?.service.stop();
-        logger.info('stopped');
-      } catch (error) {
-        logger.fatal({ err: error }, 'stop failed');
-        throw error;
-      } finally {
-        await flush();
-      }
-    });
+    const grace = closeWithGrace(
+      { delay: stopTimeoutMs(config), logger: false, skip: [...OWN_SIGNALS] },
+      async ({ err }) => {
+        if (err) logger.fatal({ err }, 'uncaught error');
+        stopping.abort(new CommandError(EXIT.ok, 'Stopped while starting.'));
+        try {
+          // After the start of the database, the service is stopped as soon as it is ready.
+          const started = await starting.catch(() => null);
+          await started?.service.stop();
+          logger.info('stopped');
+        } catch (error) {
+          logger.fatal({ err: error }, 'stop failed');
+          throw error;
+        } finally {
+          await flush();
+        }
+      },
+    );
     const reload = () => void starting.then(({ service }) => service.reloadTls?.()).catch(() => {});
     const uninstall = onStopSignal((signal) => {
       logger.info({ signal }, 'stopping');

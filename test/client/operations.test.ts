@@ -10,7 +10,14 @@ const SOURCES = globSync('clients/typescript/src/*.ts', { cwd: ROOT, exclude: ['
   readFileSync(join(ROOT, path), 'utf8'),
 );
 /** For probes and monitors, which are no programs that use the books. */
-const OF_OPERATORS = ['GET /access', 'GET /activity', 'GET /healthz', 'GET /metrics', 'GET /openapi.json', 'GET /readyz'];
+const OF_OPERATORS = [
+  'GET /access',
+  'GET /activity',
+  'GET /healthz',
+  'GET /metrics',
+  'GET /openapi.json',
+  'GET /readyz',
+];
 
 test('client: every operation has a method, except those of operators', () => {
   const { paths } = z

@@ -357,7 +357,10 @@ test('embedded: a folder that cannot be opened is refused with advice', async (t
   await (await openEmbeddedServer(dataDir)).release();
   const versionFile = join(dataDir, 'postgres', 'PG_VERSION');
   await writeFile(versionFile, '17\n');
-  await assert.rejects(openEmbeddedServer(dataDir), /by another version, PostgreSQL 17: make a backup with the version of GopherPay that used it/);
+  await assert.rejects(
+    openEmbeddedServer(dataDir),
+    /by another version, PostgreSQL 17: make a backup with the version of GopherPay that used it/,
+  );
   await rm(versionFile);
   await assert.rejects(openEmbeddedServer(dataDir), /is not a database \(it has no PG_VERSION\): restore/);
   await writeFile(versionFile, '18\n');

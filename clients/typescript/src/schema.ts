@@ -479,6 +479,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rows of the journal, the chain of hashes that proves the ledger
+         * @description Needs the scope `statements:read`.
+         */
+        get: operations["listJournal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/journal/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One row of the journal, with the records over which its digest is made
+         * @description Needs the scope `statements:read`.
+         *     Problems: `journal_row_not_found` (404).
+         */
+        get: operations["getJournalRow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/webhooks": {
         parameters: {
             query?: never;
@@ -592,6 +633,46 @@ export interface paths {
          *     Problems: `webhook_not_found` (404), `delivery_not_found` (404), `webhook_disabled` (409).
          */
         post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the key of the request may do
+         * @description Needs a key, and no scope.
+         */
+        get: operations["getAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the answering process does now: its queue, its totals, and the times to final
+         * @description Needs the scope `metrics:read`.
+         */
+        get: operations["getActivity"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1044,6 +1125,62 @@ export interface components {
             /** @description Send it as `after` for the next page. */
             next: number;
         };
+        JournalRow: {
+            /** @constant */
+            object: "journal_row";
+            /** @description The name of the ledger. */
+            ledger: string;
+            /** @description 1, 2, 3 … without gaps, in commit order. */
+            number: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, microseconds.
+             */
+            settled_at: string;
+            /** @description SHA-256, in lower-case hexadecimal, over the bytes of `previous_hash`, the text `ledger|number|settled_at|transfer_count|change_count`, with `settled_at` in microseconds since 1970, and the bytes of `digest`. */
+            hash: string;
+            /** @description The `hash` of the row before; 64 zeros for the first. */
+            previous_hash: string;
+            /** @description SHA-256, in lower-case hexadecimal, over the records of the row. */
+            digest: string;
+            /** @description How many transfers the row covers. */
+            transfer_count: number;
+            /** @description How many account changes the row covers, or 1 for an administrative act. */
+            change_count: number;
+        };
+        JournalDetail: {
+            /** @constant */
+            object: "journal_detail";
+            /** @description The name of the ledger. */
+            ledger: string;
+            /** @description 1, 2, 3 … without gaps, in commit order. */
+            number: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339, UTC, microseconds.
+             */
+            settled_at: string;
+            /** @description SHA-256, in lower-case hexadecimal, over the bytes of `previous_hash`, the text `ledger|number|settled_at|transfer_count|change_count`, with `settled_at` in microseconds since 1970, and the bytes of `digest`. */
+            hash: string;
+            /** @description The `hash` of the row before; 64 zeros for the first. */
+            previous_hash: string;
+            /** @description SHA-256, in lower-case hexadecimal, over the records of the row. */
+            digest: string;
+            /** @description How many transfers the row covers. */
+            transfer_count: number;
+            /** @description How many account changes the row covers, or 1 for an administrative act. */
+            change_count: number;
+            records: components["schemas"]["JournalRecord"][];
+            /** @description Send it as `after_record` for the next records; null at the end. */
+            next_record: number | null;
+        };
+        JournalPage: {
+            /** @constant */
+            object: "list";
+            items: components["schemas"]["JournalRow"][];
+            /** @description Send it as `after` for the next page; null at the end. */
+            next: string | null;
+        };
         Webhook: {
             /** @constant */
             object: "webhook";
@@ -1243,6 +1380,12 @@ export interface components {
          * @enum {string}
          */
         FailureCode: "hold_not_open" | "hold_expired" | "exceeds_hold" | "not_reversible" | "exceeds_original" | "source_not_found" | "destination_not_found" | "source_closed" | "destination_closed" | "source_frozen" | "destination_frozen" | "currency_mismatch" | "entry_number_mismatch" | "insufficient_funds" | "min_available_not_met" | "balance_out_of_bounds" | "group_failed" | "cannot_be_settled";
+        JournalRecord: {
+            /** @enum {string} */
+            kind: "account_change" | "administration" | "transfer";
+            /** @description The fields as text, in the order of the record form; absent ones are empty. The digest is made over all records of the row, in their order: of each its fields, joined by U+001F, and then U+001E. */
+            fields: string[];
+        };
         /** @description At most 50 keys, each with a text of at most 500 characters; keys and values together at most 8192 bytes of UTF-8. */
         Metadata: {
             [key: string]: string;
@@ -1264,6 +1407,7 @@ export interface components {
          *     `transfer_not_found`: there is no transfer with this id. Next: check the id.
          *     `hold_not_found`: there is no hold with this id, or it was refused. Next: check the id.
          *     `approval_not_found`: no request for approval has this id. Next: read `GET /approvals`.
+         *     `journal_row_not_found`: the journal has no row with this number. Next: read `GET /journal`.
          *     `webhook_not_found`: the ledger has no webhook with this id. Next: read `GET /webhooks`.
          *     `delivery_not_found`: the webhook has no such delivery, or no longer. Next: read its deliveries.
          *     `method_not_allowed`: the path has other methods; `Allow` names them. Next: use one of them.
@@ -1314,7 +1458,7 @@ export interface components {
          *     `query_too_slow`: the answer needs too many rows. Next: for a list, add `account`, a later `since` or `metadata=key:value`; otherwise try again after `Retry-After` seconds.
          * @enum {string}
          */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "journal_row_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -1623,6 +1767,7 @@ export interface components {
          *     `transfer_not_found`: There is no such transfer.
          *     `hold_not_found`: There is no such hold.
          *     `approval_not_found`: There is no such request for approval.
+         *     `journal_row_not_found`: There is no such row of the journal.
          *     `webhook_not_found`: There is no such webhook.
          *     `delivery_not_found`: There is no such delivery.
          */
@@ -3380,6 +3525,98 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listJournal: {
+        parameters: {
+            query?: {
+                /** @description Which comes first. */
+                order?: "newest" | "oldest";
+                /** @description The largest number of items: 1 to 1000, 50 by default. */
+                limit?: number;
+                /** @description The `next` of the previous page. */
+                after?: string;
+            };
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: JournalPage. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JournalPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getJournalRow: {
+        parameters: {
+            query?: {
+                /** @description The `next_record` of the previous answer: only the records that follow. */
+                after_record?: number;
+                /** @description The largest number of records: 1 to 1000, 50 by default. */
+                limit?: number;
+            };
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path: {
+                /**
+                 * @description The number of a delivery, or of a row of the journal.
+                 * @example 2
+                 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: JournalDetail. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JournalDetail"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
     listWebhooks: {
         parameters: {
             query?: {
@@ -3724,7 +3961,7 @@ export interface operations {
             path: {
                 /** @description The id in an earlier answer. */
                 id: string;
-                /** @description The number of a delivery. */
+                /** @description The number of a delivery, or of a row of the journal. */
                 number: number;
             };
             cookie?: never;
@@ -3755,6 +3992,78 @@ export interface operations {
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             422: components["responses"]["UnprocessableEntity"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getAccess: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: Access. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Access"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            500: components["responses"]["InternalServerError"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getActivity: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description An id chosen by the caller; otherwise the service creates one. */
+                "X-Request-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK: Activity. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Activity"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["RequestTimeout"];
+            417: components["responses"]["ExpectationFailed"];
+            421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["RequestHeaderFieldsTooLarge"];
             500: components["responses"]["InternalServerError"];
