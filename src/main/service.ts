@@ -5,7 +5,7 @@ import { Server as HttpsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { placeOf } from '../db/connection/address.ts';
-import { type ConnectionPool, createPool, type DatabaseSettings } from '../db/connection/connect.ts';
+import type { ConnectionPool } from '../db/connection/connect.ts';
 import { type BooksSummary, summarizeBooks } from '../db/queries/books.ts';
 import type { Principal } from '../domain/access.ts';
 import type { Ledger } from '../domain/ledger.ts';
@@ -13,25 +13,11 @@ import type { Logger, ServiceLogger } from '../logger.ts';
 import { type ConnectionLimits, fitConnections } from './http/connections.ts';
 import { Admission } from './engine/admission.ts';
 import { type RunningEngine, startEngine } from './engine/start.ts';
-import {
-  ACCESS_CONNECTIONS_MAX,
-  CHANGE_CONNECTIONS_MAX,
-  databaseConnectionsOf,
-  FEED_CONNECTIONS_MAX,
-  POOL_CONNECTIONS_MAX,
-  READING_CONNECTIONS_MAX,
-  SCAN_CONNECTIONS_MAX,
-  WEBHOOK_CONNECTIONS_MAX,
-} from './database-connections.ts';
+import { databaseConnectionsOf } from './database-connections.ts';
 import { toProblem } from './api/failures.ts';
 import { Feed } from './api/feed.ts';
-import { guardRoute, refuseUnreachable } from './api/guards.ts';
-import { accessRoutes } from './api/routes/access.ts';
-import { bookRoutes } from './api/routes/books.ts';
 import { operationRoutes } from './api/routes/operations.ts';
 import { consoleEndpoints } from './console/endpoints.ts';
-import type { KeyRing } from './access/key-ring.ts';
-import type { RefusalLog } from './api/refusal-log.ts';
 import { AllowedHosts } from './http/hosts.ts';
 import { AllowedOrigins } from './http/origins.ts';
 import { LedgerRegistry } from './api/ledgers.ts';
@@ -42,18 +28,17 @@ import { renderOpenApi } from './api/openapi.ts';
 import { startAccess, type StartedAccess } from './start-access.ts';
 import { startTracing } from './start-tracing.ts';
 import { startReadProbe } from './api/read-probe.ts';
-import { FILTER_ADVICE, Reads } from './api/reads.ts';
 import type { Route } from './api/route.ts';
 import { renderEvent } from './api/views.ts';
-import { showService, showSlots } from './show-metrics.ts';
+import { openPools } from './pools.ts';
+import { guardedRoutes } from './routes.ts';
+import { showService } from './show-metrics.ts';
 import { closeGently, createHttpServer, type ServerOptions } from './http/server.ts';
-import { StreamSlots } from './http/stream.ts';
 import type { Tracer } from './tracer.ts';
 import { ListenerTls } from './http/tls.ts';
 import { CONNECTIONS_OF_PLACE, TURNS_MAX, WebhookSender } from './webhooks/sender.ts';
 import { resolveAnyName, resolvePublicName } from './webhooks/target.ts';
 
-const BOOKS_ADVICE = 'Try again when the database is less busy, or have the operator raise DB_STATEMENT_TIMEOUT_MS.';
 /** Connections of the listener for operators, if there is one. */
 const OPERATIONS_CONNECTIONS_MAX = 100;
 
@@ -72,8 +57,6 @@ export type Service = {
 
 /** `leaving`: requests are still served, but `/readyz` says 503. `closing`: requests are refused. */
 type Life = { phase: 'serving' | 'leaving' | 'closing' };
-type PoolName = 'pool' | 'accessPool' | 'changePool' | 'scanPool' | 'readingPool' | 'feedPool' | 'webhookPool';
-type Pools = Record<PoolName, ConnectionPool>;
 
 /** Starts the service on a database. Throws if the database or the port is not available. */
 export async function startService(
@@ -107,18 +90,9 @@ export async function startService(
   showService(metrics, { pools, running, readProbe, webhookPlaces: placesMax, tls });
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
-  const access = await startAccess(
-    config,
-    {
-      pool: pools.accessPool,
-      logger,
-      ledgers,
-      findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
-      isReachable: () => running.recovery.reachable,
-      connectionsMax: connectionLimits.connectionsMax,
-    },
-    stack,
-  );
+  const { connectionsMax } = connectionLimits;
+  const accessParts = { pool: pools.accessPool, logger, ledgers, running, connectionsMax };
+  const access = await startAccess(config, accessParts, stack);
   const books = guardedRoutes(config, { pools, running, metrics, feed, webhooks, ledgers, ...access });
   const operations = operationRoutes({
     intake: running.engine.intake,
@@ -215,25 +189,6 @@ function reloadTls(tls: ListenerTls, logger: Logger): void {
   }
 }
 
-function openPools(config: Config, database: DatabaseSettings, stack: AsyncDisposableStack): Pools {
-  const { databaseTimeouts: timeouts } = config;
-  const scanTimeouts = { ...timeouts, statementTimeoutMs: config.scanTimeoutMs };
-  const open = (connectionsMax: number, poolTimeouts = timeouts): ConnectionPool => {
-    const pool = createPool(database, poolTimeouts, connectionsMax);
-    stack.defer(async () => await pool.end());
-    return pool;
-  };
-  return {
-    pool: open(POOL_CONNECTIONS_MAX),
-    accessPool: open(ACCESS_CONNECTIONS_MAX),
-    changePool: open(CHANGE_CONNECTIONS_MAX),
-    scanPool: open(SCAN_CONNECTIONS_MAX, scanTimeouts),
-    readingPool: open(READING_CONNECTIONS_MAX),
-    feedPool: open(FEED_CONNECTIONS_MAX),
-    webhookPool: open(WEBHOOK_CONNECTIONS_MAX),
-  };
-}
-
 function createWebhookSender(
   config: Config,
   { pool, placesMax, metrics, logger }: { pool: ConnectionPool; placesMax: number; metrics: Metrics; logger: Logger },
@@ -250,64 +205,6 @@ function createWebhookSender(
     onAttempt: metrics.webhookAttempt.bind(metrics),
     onState: metrics.webhooks.bind(metrics),
   });
-}
-
-/** The routes that read or change the books, guarded. */
-function guardedRoutes(
-  config: Config,
-  parts: {
-    pools: Pools;
-    running: RunningEngine;
-    metrics: Metrics;
-    feed: Feed;
-    webhooks: WebhookSender;
-    ledgers: LedgerRegistry;
-    keys: KeyRing;
-    refusals: RefusalLog;
-  },
-): Route[] {
-  const { pools, running, metrics, feed, webhooks, ledgers, keys, refusals } = parts;
-  const { pool, changePool, scanPool, readingPool, feedPool } = pools;
-  const { callerSharePercent, databaseTimeouts } = config;
-  const reads = (readPool: ConnectionPool, runningMax: number, advice: string | null = null): Reads =>
-    new Reads({ pool: readPool, runningMax, waitTimeoutMs: databaseTimeouts.connectTimeoutMs, advice });
-  const streams = (max: number, resource: 'statement_streams' | 'event_streams'): StreamSlots => {
-    const slots = new StreamSlots({ max, callerSharePercent, onRefused: () => metrics.refused(resource) });
-    showSlots(metrics, resource, slots, max);
-    return slots;
-  };
-  const services = {
-    engine: running.engine,
-    lookUps: reads(pool, POOL_CONNECTIONS_MAX),
-    scans: reads(scanPool, SCAN_CONNECTIONS_MAX, FILTER_ADVICE),
-    changes: reads(changePool, CHANGE_CONNECTIONS_MAX),
-    approvalAbove: keys.approvalAbove.bind(keys),
-  };
-  // One connection fewer than the pool has: statements that are being written continue beside new reads.
-  const statementParts = {
-    pool: readingPool,
-    streams: streams(config.statementStreamsMax, 'statement_streams'),
-    books: reads(readingPool, READING_CONNECTIONS_MAX - 1, BOOKS_ADVICE),
-  };
-  const eventParts = {
-    feed,
-    streams: streams(config.eventStreamsMax, 'event_streams'),
-    pages: reads(feedPool, FEED_CONNECTIONS_MAX - 1),
-  };
-  const webhookParts = {
-    ...services,
-    allowPrivate: config.webhooksAllowPrivate,
-    onChange: webhooks.noteChange.bind(webhooks),
-  };
-  const routes = bookRoutes({
-    services,
-    ledgers,
-    expireHolds: running.recovery.wake.bind(running.recovery),
-    statements: statementParts,
-    events: eventParts,
-    webhooks: webhookParts,
-  });
-  return [...routes.map((route) => guardRoute(route, { running, metrics, refusals })), ...accessRoutes({ metrics })];
 }
 
 /** Returns the URL at which the server listens. */

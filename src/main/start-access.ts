@@ -1,14 +1,15 @@
 // Starts what decides who may use the service: keys, tokens, rates, and the log of refusals.
 import type { Config } from '../config.ts';
 import type { ConnectionPool } from '../db/connection/connect.ts';
-import type { Ledger } from '../domain/ledger.ts';
 import type { Logger } from '../logger.ts';
 import type { JwtSettings, JwtVerifier } from './access/jwt.ts';
 import { KeyRing } from './access/key-ring.ts';
 import { RateLimits } from './access/rates.ts';
 import { Doors } from './api/doors.ts';
 import type { LedgerRegistry } from './api/ledgers.ts';
+import { refuseUnreachable } from './api/guards.ts';
 import { RefusalLog } from './api/refusal-log.ts';
+import type { RunningEngine } from './engine/start.ts';
 import { isLoopback } from './http/hosts.ts';
 import { AllowedOrigins } from './http/origins.ts';
 import { TrustedProxies } from './http/proxies.ts';
@@ -27,15 +28,14 @@ type AccessParts = {
   readonly pool: ConnectionPool;
   readonly logger: Logger;
   readonly ledgers: LedgerRegistry;
-  readonly findLedger: (name: string) => Promise<Ledger>;
-  readonly isReachable: () => boolean;
+  readonly running: RunningEngine;
   readonly connectionsMax: number;
 };
 
 /** Throws an error of one sentence if machines other than this one could do anything. */
 export async function startAccess(
   config: Config,
-  { pool, logger, ledgers, findLedger, isReachable, connectionsMax }: AccessParts,
+  { pool, logger, ledgers, running, connectionsMax }: AccessParts,
   stack: AsyncDisposableStack,
 ): Promise<StartedAccess> {
   const keys = new KeyRing({ pool, logger });
@@ -59,12 +59,12 @@ export async function startAccess(
     rates: new RateLimits(),
     refusals,
     ledgers,
-    findLedger,
+    findLedger: async (name) => await refuseUnreachable(running, async () => await ledgers.find(name)),
     connections: new Shares({ total: connectionsMax, percent: config.callerSharePercent }),
     isPrivate: opening === null,
     proxies,
     origins: new AllowedOrigins(config.corsOrigins),
-    isReachable,
+    isReachable: () => running.recovery.reachable,
   });
   return { keys, refusals, doors, proxies, isOpen: () => !keys.hasKeys && !tokens };
 }
