@@ -1,4 +1,5 @@
 // Exports the state of the service's parts as metrics.
+import { VERSION } from '../version.ts';
 import type { ConnectionPool } from '../db/connection/connect.ts';
 import type { Metrics } from './engine/metrics.ts';
 import type { RunningEngine } from './engine/start.ts';
@@ -16,6 +17,7 @@ export function showService(
   },
 ): void {
   const { pools, running, readProbe, webhookPlaces, tls } = parts;
+  metrics.show('gopherpay_build_info', () => 1, VERSION, process.versions.node);
   for (const [name, pool] of Object.entries(pools)) {
     metrics.showPool(name === 'pool' ? 'lookup' : name.replace(/Pool$/, ''), pool);
   }

@@ -73,13 +73,32 @@ const micros = (column: string) =>
   `case when isfinite(${column}) then (extract(epoch from ${column}) * 1000000)::bigint::text else ${column}::text end`;
 
 const TRANSFER_FIELDS = [
-  ...['id', 'from_account', 'to_account', 'amount', 'currency', 'status', 'failure_code', 'request_id'],
-  ...['description', 'metadata', micros('created_at'), 'from_entry_number'],
+  'id',
+  'from_account',
+  'to_account',
+  'amount',
+  'currency',
+  'status',
+  'failure_code',
+  'request_id',
+  'description',
+  'metadata',
+  micros('created_at'),
+  'from_entry_number',
   balanceAfter('from'),
   'to_entry_number',
   balanceAfter('to'),
-  ...['kind', 'parent_id', 'group_id', 'group_position', 'atomic', 'final_capture', 'expires_in'],
-  ...['if_from_entry_number', 'if_min_available_after', 'ordered_by', 'approved_by'],
+  'kind',
+  'parent_id',
+  'group_id',
+  'group_position',
+  'atomic',
+  'final_capture',
+  'expires_in',
+  'if_from_entry_number',
+  'if_min_available_after',
+  'ordered_by',
+  'approved_by',
 ];
 
 const CHANGE_FIELDS = [

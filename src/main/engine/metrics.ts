@@ -5,7 +5,6 @@ import type { ConnectionPool } from '../../db/connection/connect.ts';
 import type { WebhookState } from '../../db/queries/webhooks.ts';
 import type { JobReport, OutcomeCode } from '../../domain/job.ts';
 import { droppedLogLines } from '../../log-destination.ts';
-import { VERSION } from '../../version.ts';
 import type { Admission } from './admission.ts';
 import { FiguresByLedger } from './ledger-figures.ts';
 import type { ValueName } from './metric-definitions.ts';
@@ -76,7 +75,6 @@ export function createMetrics(admission: Admission): Metrics {
   collectDefaultMetrics({ register: registry });
   showQueue(values, admission);
   showLedgers(values, ledgers);
-  values.show('gopherpay_build_info', () => 1, VERSION, process.versions.node);
   values.show('gopherpay_log_lines_dropped_total', droppedLogLines);
   values.show('gopherpay_transfers_quarantined_total', () => quarantinedCount);
   showWebhooks(values, () => webhooks);

@@ -34,18 +34,20 @@ export type Recovery = {
   stop(): Promise<void>;
 };
 
-export function startRecovery(options: {
-  heartPool: ConnectionPool;
-  pool: ConnectionPool;
-  lease: Lease;
-  intake: Intake;
-  admission: Admission;
-  ledgerShares: AdmissionShares;
-  dispatcher: Dispatcher;
-  logger: Logger;
-  heartbeatMs: number;
-  orphanedAfterMs: number;
-}): Recovery {
+type RecoveryOptions = {
+  readonly heartPool: ConnectionPool;
+  readonly pool: ConnectionPool;
+  readonly lease: Lease;
+  readonly intake: Intake;
+  readonly admission: Admission;
+  readonly ledgerShares: AdmissionShares;
+  readonly dispatcher: Dispatcher;
+  readonly logger: Logger;
+  readonly heartbeatMs: number;
+  readonly orphanedAfterMs: number;
+};
+
+export function startRecovery(options: RecoveryOptions): Recovery {
   const { logger, heartbeatMs, orphanedAfterMs } = options;
   const heart = new Heart(options);
   const adoption = new Adoption({ ...options, onRoom: wake });
