@@ -66,7 +66,7 @@ test('console: the search goes straight to an account', NEEDS_CHROMIUM, async (t
 });
 
 test('console: a number without an account says so', NEEDS_CHROMIUM, async (t) => {
-  const { page } = await open(t, 'accounts/NOBODY');
+  const { page } = await open(t, 'accounts/NONE');
   await page.getByRole('alert').getByText('account_not_found').waitFor();
 });
 

@@ -117,7 +117,7 @@ function Shown({
     <${AccountCurve} account=${account} />
     <${About} account=${account} />
     <${Entries} account=${account} query=${query} />
-    ${may('transfers:read') && html`<${Holds} account=${account} />`}
+    ${may('transfers:read') && !isExternal && html`<${Holds} account=${account} />`}
     ${may('statements:read') && html`<${StatementCard} number=${number} currency=${currency} />`}`;
 }
 

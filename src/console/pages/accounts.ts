@@ -30,9 +30,11 @@ export function Accounts({ path, query }: PageProps): VNode {
 }
 
 function AccountList({ query }: { query: URLSearchParams }): VNode {
-  const { ledger, may } = useSession();
+  const { ledger, access, may } = useSession();
+  // The totals are of all accounts, which a key for some of them may not see.
+  const seesTotals = may('statements:read') && access.account_prefix === null;
   return html`<${PageHead} title="Accounts" note=${`Ledger ${ledger}`}><${NumberSearch} /><//>
-    ${may('statements:read') && html`<${TrialBalance} />`} <${List} query=${query} />`;
+    ${seesTotals && html`<${TrialBalance} />`} <${List} query=${query} />`;
 }
 
 /** Goes straight to an account, without the list. */

@@ -12,7 +12,7 @@ import { useSession } from '../session.ts';
 import { TransferTable } from '../transfer-table.ts';
 import { Badge, Card, Copy, Facts, Go, Loaded, PageHead, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
-import type { Approval, Entry, Hold, JournalEvent, Page, Transfer as TransferJson } from '../wire.ts';
+import type { Approval, Entry, Hold, JournalEvent, Page, SettledTransfer, Transfer as TransferJson } from '../wire.ts';
 
 /** How often a transfer that may still change is read again. */
 const READ_MS = 1000;
@@ -23,10 +23,11 @@ const EXTERNAL = '@external';
 /** The journal's part of the story: null where the key may not read it, or the row is not there. */
 type Settling = {
   readonly event: JournalEvent | null;
+  readonly settled: SettledTransfer | null;
   readonly from: Entry | null;
   readonly to: Entry | null;
 };
-const NOT_READ: Settling = { event: null, from: null, to: null };
+const NOT_READ: Settling = { event: null, settled: null, from: null, to: null };
 
 export function Transfer({ id }: { id: string }): VNode {
   const { api, ledger } = useSession();
@@ -92,7 +93,7 @@ function useSettling({
       const settled = event?.transfers.find((transfer) => transfer.id === id) ?? null;
       const entries = [entryOf(from, settled?.from_entry_number), entryOf(to, settled?.to_entry_number)] as const;
       const [fromEntry, toEntry] = await Promise.all(entries);
-      return { event, from: fromEntry, to: toEntry };
+      return { event, settled, from: fromEntry, to: toEntry };
     },
     [ledger, id, row],
   );
@@ -213,7 +214,7 @@ function Way({ transfer, settling }: { transfer: TransferJson; settling: Settlin
 /** The job that settled the transfer, which is one row of the journal. */
 function Settled({
   transfer: { journal_number: row, completed_at: completed, status },
-  settling: { event, from, to },
+  settling: { event, settled },
   after,
 }: {
   transfer: TransferJson;
@@ -238,11 +239,16 @@ function Settled({
       </p>`
     }
     ${
-      from &&
-      to &&
-      html`<p class="note">Entry ${from.entry_number} of the sender and entry ${to.entry_number} of the recipient.</p>`
+      settled &&
+      status === 'completed' &&
+      html`<p class="note">
+        ${
+          settled.from_entry_number === null
+            ? 'No money moved, so there are no entries.'
+            : `Entry ${settled.from_entry_number} of the sender and entry ${settled.to_entry_number} of the recipient.`
+        }
+      </p>`
     }
-    ${status === 'completed' && event && !from && !to && html`<p class="note">No money moved, so there are no entries to show.</p>`}
     ${!may('events:read') && html`<p class="note">Its hash and entries need a key with the scope events:read.</p>`}
   <//>`;
 }
