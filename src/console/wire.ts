@@ -154,8 +154,62 @@ export type JournalEvent = {
   }[];
 };
 
-/** What a request gets that waits for the approval of a second key. */
-export type Approval = { readonly approval_id: string; readonly state: string };
+/** A request that waits for the approval of a second key, or waited for it. */
+export type Approval = {
+  readonly approval_id: string;
+  readonly kind: 'transfers' | 'account';
+  readonly state: 'pending' | 'approved' | 'rejected' | 'expired';
+  readonly requested_by: string;
+  readonly decided_by: string | null;
+  readonly created_at: string;
+  readonly expires_at: string;
+  readonly decided_at: string | null;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly transfers: readonly Transfer[] | null;
+};
+
+export type AuditLogEntry = {
+  readonly id: string;
+  readonly at: string;
+  readonly action: string;
+  readonly actor: string | null;
+  readonly subject: string | null;
+  readonly address: string | null;
+  readonly count: number;
+  readonly journal_number: number | null;
+  readonly details: Readonly<Record<string, unknown>>;
+};
+
+export type Webhook = {
+  readonly id: string;
+  readonly url: string;
+  readonly description: string | null;
+  readonly types: readonly string[] | null;
+  readonly account: string | null;
+  readonly kind: string | null;
+  readonly status: 'enabled' | 'disabled';
+  readonly disabled_reason: 'paused' | 'gone' | 'failing' | null;
+  readonly disabled_at: string | null;
+  readonly journal_number: number;
+  readonly failing_since: string | null;
+  readonly next_attempt_at: string | null;
+  readonly previous_secret_until: string | null;
+  readonly secret?: string;
+  readonly created_at: string;
+};
+
+export type Delivery = {
+  readonly number: number;
+  readonly event_id: string;
+  readonly type: string;
+  readonly journal_number: number;
+  readonly state: 'pending' | 'delivered';
+  readonly attempts: number;
+  readonly attempted_at: string;
+  readonly answer_status: number | null;
+  readonly error: 'status' | 'timeout' | 'connection' | 'too_large' | 'refused' | null;
+  readonly created_at: string;
+};
 
 export type ProblemJson = {
   readonly code: string;

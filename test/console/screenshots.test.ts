@@ -24,6 +24,9 @@ const PAGES: Readonly<Record<string, { place: string; shows: string; scheme?: 'd
   journal: { place: '/journal', shows: 'verified' },
   ledgers: { place: '/ledgers', shows: 'manual' },
   webhooks: { place: '/webhooks', shows: 'enabled' },
+  approvals: { place: '/approvals', shows: 'No request' },
+  'audit-log': { place: '/audit-log', shows: 'clock_advanced' },
+  'journal-row': { place: '/journal/40', shows: 'Recomputed' },
 };
 
 let service: Service;

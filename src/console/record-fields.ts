@@ -1,0 +1,25 @@
+// The names of the fields of records, in the order of docs/decisions/0013-journal.md.
+import type { JournalRecord } from './wire.ts';
+
+const NAMES: Readonly<Record<JournalRecord['kind'], readonly string[]>> = {
+  transfer: [
+    ...['id', 'from_account', 'to_account', 'amount', 'currency', 'status', 'failure_code', 'request_id'],
+    ...['description', 'metadata', 'created_at', 'from_entry_number', 'from_balance', 'to_entry_number', 'to_balance'],
+    ...['kind', 'parent_id', 'group_id', 'group_position', 'atomic', 'final_capture', 'expires_in'],
+    ...['if_from_entry_number', 'if_min_available_after', 'ordered_by', 'approved_by', 'rate'],
+  ],
+  account_change: ['account_number', 'currency', 'change_number', 'seal', 'ordered_by', 'approved_by'],
+  administration: ['id', 'action', 'actor', 'subject', 'details', 'at'],
+};
+
+/** The fields of a record that are not empty, by their names. */
+export function namedFields({ kind, fields }: JournalRecord): (readonly [name: string, value: string])[] {
+  return fields
+    .map((value, index) => [NAMES[kind][index] ?? `field ${index + 1}`, value] as const)
+    .filter(([, value]) => value !== '');
+}
+
+/** A field by its name; empty if the record has none. */
+export function fieldOf({ kind, fields }: JournalRecord, name: string): string {
+  return fields[NAMES[kind].indexOf(name)] ?? '';
+}
