@@ -106,7 +106,8 @@ export async function startEngine(
   };
 }
 
-function showRecovery(metrics: Metrics, { figures }: Recovery, orphanedAfterMs: number): void {
+function showRecovery(metrics: Metrics, recovery: Recovery, orphanedAfterMs: number): void {
+  const figures = recovery.figures.bind(recovery);
   metrics.show('gopherpay_heartbeat_age_seconds', () => figures().heartbeatAgeMs / 1000);
   metrics.show('gopherpay_heartbeat_age_seconds_limit', () => orphanedAfterMs / 1000);
   // The own lease is open as well.
