@@ -170,6 +170,7 @@ async function load(file: string, databases: Databases, loading: Loading): Promi
         format: '{bar} {percentage} % | {value} of {total} rows',
         stream: process.stderr,
         hideCursor: true,
+        clearOnComplete: true,
       })
     : null;
   bar?.start(rows, 0);

@@ -320,6 +320,12 @@ const FORGERIES: readonly { what: string; forge: (text: string) => string; code:
     sentence: /lacks the table entries: use another backup/,
   },
   {
+    what: 'whose journal ends elsewhere',
+    forge: (text) => text.replace(/"journal_hash":"[0-9a-f]{8}/, '"journal_hash":"00000000'),
+    code: 3,
+    sentence: /The journal of the ledger main does not end as in the backup: expected row \d+ with 0{8}/,
+  },
+  {
     what: 'with another balance',
     forge: (text) => text.replace(/(\{"table":"entries".*?\n\d+\t)(-?\d)/s, '$19'),
     code: 3,

@@ -18,14 +18,16 @@ const LINE_BYTES_MAX = 64 * 1024 * 1024;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().regex(/^[a-z_][a-z0-9_]*$/);
+// These are shown on terminals.
+const word = z.string().regex(/^[\w.:+-]{1,100}$/);
 const headerSchema = z.object({
   format: z.literal(FORMAT),
-  created_at: z.string(),
-  gopherpay_version: z.string(),
-  server_version: z.string(),
+  created_at: word,
+  gopherpay_version: word,
+  server_version: word,
   /** In the order in which they were applied. */
-  migrations: z.array(z.string()),
-  heads: z.array(z.object({ ledger: z.string(), journal_number: z.int().min(0), journal_hash: sha256 })),
+  migrations: z.array(word),
+  heads: z.array(z.object({ ledger: word, journal_number: z.int().min(0), journal_hash: sha256 })),
 });
 const sectionSchema = z.object({ table: name, columns: z.array(name).min(1) });
 const trailerSchema = z.object({
