@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { type Config, readConfig } from '../../config.ts';
 import { placeOf, readAddress, roleOf } from '../../db/connection/address.ts';
 import type { DatabaseSettings, Queryable } from '../../db/connection/connect.ts';
-import { SessionError, toError } from '../../db/connection/errors.ts';
+import { INSUFFICIENT_PRIVILEGE, SessionError, sqlStateOf, toError } from '../../db/connection/errors.ts';
 import { readBooks, readKeys, readTables, readWaiting, readWebhooks } from '../../db/doctor/books.ts';
 import { readClock, readHolders, readServer, type ServerFacts } from '../../db/doctor/server.ts';
 import { listMigrations } from '../../db/ledger/migrate.ts';
@@ -150,11 +150,16 @@ async function examineTables(
   return [...found, await judgeDisk(config.dataDir, transfers < TRANSFERS_MIN ? null : databaseBytes / transfers)];
 }
 
+/** An error of the server as a finding. Any other one, such as a lost connection, ends the command. */
 function unreadable(name: string, error: unknown): Finding {
+  const state = sqlStateOf(error);
+  if (state === null) throw error;
   return problem(
     name,
     `cannot be read (${toError(error).message})`,
-    'The service could not read it either: run "gopherpay migrate" as the owner of the tables, which grants the rights.',
+    state === INSUFFICIENT_PRIVILEGE
+      ? 'The service could not read it either: run "gopherpay migrate" as the owner of the tables, which grants the rights.'
+      : 'The server refused or ended the statement: look at its log, and run the doctor again.',
   );
 }
 

@@ -46,7 +46,6 @@ export async function judgeDisk(folder: string, bytesOfTransfer: number | null):
   const advice =
     'Without room the service accepts nothing (503) until there is some: free space, or move to a larger disk.';
   const isBelow = ({ share, bytes }: typeof DISK_WARNING): boolean => free < bytes || free < share * total;
-  if (free < DISK_PROBLEM.bytes) return problem('machine.disk', found, advice);
   if (isBelow(DISK_PROBLEM)) return problem('machine.disk', found, advice);
   return isBelow(DISK_WARNING) ? warning('machine.disk', found, advice) : ok('machine.disk', found);
 }
@@ -90,12 +89,21 @@ export async function judgeTls(
         )
       : ok('tls.callers', open ? 'that of a proxy' : 'none, and only this machine can connect');
   }
-  const pem = await readFile(certificate).catch(() => null);
-  if (pem === null)
+  const seconds = await readFile(certificate).then(secondsLeft, () => null);
+  if (seconds === null) {
     return problem('tls.callers', `${certificate} cannot be read`, 'The service does not start: correct TLS_CERT.');
-  const seconds = (new X509Certificate(pem).validToDate.getTime() - Date.now()) / 1000;
+  }
   const advice = 'Callers refuse an expired certificate: renew it, and send SIGHUP to the service.';
   if (seconds < 0) return problem('tls.callers', `expired ${renderSeconds(-seconds)} ago`, advice);
   const found = `valid for ${renderSeconds(seconds)}`;
   return seconds < CERTIFICATE_SECONDS_MIN ? warning('tls.callers', found, advice) : ok('tls.callers', found);
+}
+
+/** For how long a certificate is valid; null: it is none. */
+function secondsLeft(pem: Buffer): number | null {
+  try {
+    return (new X509Certificate(pem).validToDate.getTime() - Date.now()) / 1000;
+  } catch {
+    return null;
+  }
 }

@@ -23,15 +23,15 @@ export function judgeServer(facts: ServerFacts, connectionsNeeded: number): Find
   ];
 }
 
-/** The settings that can lose what was answered. They also concern a start of the service. */
-export function judgeDurability({ settings }: Pick<ServerFacts, 'settings'>): Finding[] {
+/** The settings that can lose what was answered. */
+function judgeDurability({ settings }: ServerFacts): Finding[] {
   const { fsync, full_page_writes: fullPages, synchronous_commit: commit, data_checksums: checksums } = settings;
   return [
     fsync === 'off'
       ? problem(
           'settings.fsync',
           'off',
-          'A crash of the machine can lose or destroy accepted transfers: set fsync = on and restart the server.',
+          'A crash of the machine can lose or destroy accepted transfers: set fsync = on and reload the server.',
         )
       : ok('settings.fsync', 'on'),
     fullPages === 'off'
