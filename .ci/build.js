@@ -6,8 +6,20 @@ import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { readProduction, ROOT } from './production.js';
 
-/** Copied as they are. The console is served to browsers, and the service strips its types itself. */
-const COPIED = ['migrations', 'deploy', 'src/console', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'];
+/**
+ * Copied as they are. Of the sources, these are what browsers get: the service itself strips their types. A rule of the domain that
+ * the console shares is in the package twice.
+ */
+const COPIED = [
+  'migrations',
+  'deploy',
+  'src/console',
+  'src/domain/currency.ts',
+  'CHANGELOG.md',
+  'LICENSE',
+  'README.md',
+  'SECURITY.md',
+];
 /** A path to another source, such as that of an import or of a thread. */
 const SOURCE_PATH = /(?<=['"`])(\.\.?\/[^'"`\n]*)\.ts(?=['"`])/g;
 

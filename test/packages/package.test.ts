@@ -70,6 +70,7 @@ test('package: it has the compiled code, the console, migrations and documents, 
     'README.md',
     'SECURITY.md',
     'package.json',
+    'src/domain/currency.ts',
     ...globSync('{migrations,deploy,src/console}/**/*.*', { cwd: ROOT, exclude: ['**/tsconfig.json'] }),
     ...sources.map((path) => path.replace(/\.ts$/, '.js')),
   ];
@@ -106,6 +107,18 @@ test(
     assert.deepEqual(await service.stop(), { code: 0, signal: null }, service.output());
   },
 );
+
+test('package: it serves the console with all its files', { timeout: TIMEOUT_MS }, async (t) => {
+  const service = await startService(t, { main: await install(t), database: await createDatabase(t) });
+  const page = await request(service, 'GET', '/', undefined, { accept: 'text/html' });
+  assert.equal(page.status, 200, page.text);
+  const paths = new Set([...page.text.matchAll(/"(?:\.\/)?(assets\/[^"]+\.\w+)"/g)].map(([, path = '']) => path));
+  assert.ok(paths.size > 10, page.text);
+  for (const path of paths) {
+    const { status } = await request(service, 'GET', `/${path}`);
+    if (!path.endsWith('.ts')) assert.equal(status, 200, path);
+  }
+});
 
 test('package: npx runs it, and completion calls it', { timeout: TIMEOUT_MS }, async (t) => {
   const main = await install(t);
