@@ -25,6 +25,7 @@ const DOCUMENTS = [
   'docs/ACCESS.md',
   'docs/API.md',
   'docs/AUDIT.md',
+  'docs/BOOKS.md',
   'docs/COMMANDS.md',
   'docs/MOVEMENTS.md',
   'docs/OPERATIONS.md',

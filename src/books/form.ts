@@ -85,6 +85,7 @@ export const FORMS = {
     ledger_created_at: micros,
     clock_start: optional(micros),
     approval_above: optional(count),
+    closed_until: optional(micros),
     currencies,
     since: count,
     until: count,
@@ -179,7 +180,6 @@ export const FORMS = {
     accounts: count,
     number: count,
     hash,
-    closed_until: optional(micros),
     sha256: hash,
   },
 } as const;

@@ -91,7 +91,6 @@ export async function* writeBooks(content: Content, written: Written): AsyncGene
     ...Object.values(written).map(String),
     String(last.number),
     last.hash,
-    about.closedUntil,
     hash.digest('hex'),
   ]);
 }
@@ -106,6 +105,7 @@ function headerOf({ ledger, since, about, madeAt, software }: Content): string {
     ledger_created_at: Number(about.createdAt),
     clock_start: about.clockStart === null ? undefined : Number(about.clockStart),
     approval_above: about.approvalAbove === null ? undefined : Number(about.approvalAbove),
+    closed_until: about.closedUntil === null ? undefined : Number(about.closedUntil),
     currencies: about.currencies,
     since: Number(since),
     until: Number(about.until),

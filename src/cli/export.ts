@@ -19,6 +19,7 @@ import {
   parseArguments,
   withDatabase,
 } from './command.ts';
+import { writeTables } from './export-tables.ts';
 import { writeOutput } from './file.ts';
 import { type Progress, startProgress } from './progress.ts';
 
@@ -59,8 +60,10 @@ export const exportBooks = defineCommand({
           const total = Number(books.head.until - options.since);
           const progress = startProgress(total, 'journal rows');
           try {
-            if (options.format === 'parquet') await writeTables(books, options.output, signal);
-            else await writeFile(books, { ...options, ledger, progress, signal });
+            if (options.format === 'parquet') {
+              let rows = 0;
+              await writeTables(books, options.output, { onRow: () => progress.update((rows += 1)), signal });
+            } else await writeFile(books, { ...options, ledger, progress, signal });
             if (keysFile !== undefined) await writeOutput(keysFile, personalKeysOf(books), signal);
           } finally {
             progress.stop();
@@ -169,10 +172,6 @@ async function* personalKeysOf(books: BooksSource): AsyncGenerator<string> {
       .map(([number, currency, key]) => `${JSON.stringify({ account_number: number, currency, key })}\n`)
       .join('');
   }
-}
-
-async function writeTables(books: BooksSource, folder: string, signal: AbortSignal): Promise<void> {
-  throw new Error(`${folder} ${books.head.hash} ${signal.aborted}`);
 }
 
 /** What the books do not have is settled only by the service from which they come. */

@@ -1,6 +1,7 @@
 // gopherpay import: rebuilds a ledger from portable books, with the same hashes, in one transaction. The books are verified while
 // they are read, and the ledger is audited before the commit.
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { Findings } from '../books/findings.ts';
@@ -9,7 +10,7 @@ import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
 import { readConfig } from '../config.ts';
 import { auditBooks } from '../db/audit/audit.ts';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../db/connection/connect.ts';
-import { toError } from '../db/connection/errors.ts';
+import { sqlStateOf } from '../db/connection/errors.ts';
 import { Transaction } from '../db/connection/transaction.ts';
 import {
   countUnreadable,
@@ -20,6 +21,7 @@ import {
   insertLines,
   insertPersonalKeys,
   openImport,
+  type PersonalKey,
 } from '../db/ledger/books-import.ts';
 import { bumpAccessVersion } from '../db/ledger/keys.ts';
 import type { Ledger } from '../domain/ledger.ts';
@@ -70,7 +72,7 @@ export const importBooks = defineCommand({
       files,
       keysFile: options['personal-keys'] ?? null,
       erases: options['erase-personal-data'],
-      expect: await readExpected(options.expect, options['public-key']),
+      expect: await readExpected(files[0] ?? '', options.expect, options['public-key']),
     };
     await interruptible(async (signal) => {
       await withDatabase(readConfig(), 'owner', async (database) => {
@@ -148,7 +150,14 @@ async function runImport(connection: Connection, wanted: Wanted, signal: AbortSi
   reportEnd(end, erased);
 }
 
+/** A line that its table refuses: of invalid data (22), or against a constraint (23). */
+const REFUSED_LINE = /^2[23]/;
+
 function explain(error: unknown): unknown {
+  if (error instanceof Error && REFUSED_LINE.test(sqlStateOf(error) ?? '')) {
+    const sentence = `Nothing is imported, because the database refuses a record: ${error.message}.`;
+    return new CommandError(EXIT.discrepancy, sentence, { cause: error });
+  }
   if (!(error instanceof ImportRefusedError)) return error;
   return new CommandError(EXIT.failed, `Nothing is imported: ${error.message}.`, { cause: error });
 }
@@ -172,6 +181,7 @@ class ImportedRows {
     switch (line.type) {
       case 'header':
         this.#header ??= line;
+        this.closedUntil = line.closed_until ?? null;
         break;
       case 'change':
       case 'act':
@@ -197,7 +207,6 @@ class ImportedRows {
         if (line.status !== undefined) this.#texts.account.push(text);
         break;
       case 'trailer':
-        this.closedUntil = line.closed_until ?? null;
     }
   }
 
@@ -239,17 +248,7 @@ const personalKey = z.strictObject({
 /** Makes the personal data readable, or erases it. Returns how many accounts were erased. */
 async function openPersonalData(connection: Connection, ledger: Ledger, { keysFile, erases }: Wanted): Promise<number> {
   if (keysFile !== null) {
-    const text = await readFile(keysFile, 'utf8').catch((error: unknown) => {
-      throw new CommandError(EXIT.wrongUsage, `${keysFile} cannot be read (${toError(error).message}).`);
-    });
-    const parsed = z.array(personalKey).safeParse(
-      text
-        .split('\n')
-        .filter((line) => line !== '')
-        .map(parseJson),
-    );
-    if (!parsed.success) throw new CommandError(EXIT.wrongUsage, `${keysFile} is not a file of personal keys.`);
-    await insertPersonalKeys(connection, ledger, parsed.data);
+    for await (const keys of readKeys(keysFile)) await insertPersonalKeys(connection, ledger, keys);
   }
   const unreadable = await countUnreadable(connection, ledger);
   if (unreadable === 0) return 0;
@@ -258,6 +257,25 @@ async function openPersonalData(connection: Connection, ledger: Ledger, { keysFi
     EXIT.failed,
     `Nothing is imported: ${unreadable} accounts have personal data, and the books have no keys to read it. Add --personal-keys=FILE, from gopherpay export --personal-keys, or --erase-personal-data.`,
   );
+}
+
+const KEYS_OF_BATCH = 1000;
+
+async function* readKeys(file: string): AsyncGenerator<readonly PersonalKey[]> {
+  let batch: PersonalKey[] = [];
+  try {
+    for await (const line of createInterface({ input: createReadStream(file) })) {
+      const parsed = personalKey.safeParse(parseJson(line));
+      if (!parsed.success) throw new CommandError(EXIT.wrongUsage, `${file} is not a file of personal keys.`);
+      batch.push(parsed.data);
+      if (batch.length < KEYS_OF_BATCH) continue;
+      yield batch;
+      batch = [];
+    }
+  } catch (error) {
+    throw unreadable(error, file);
+  }
+  yield batch;
 }
 
 function parseJson(text: string): unknown {

@@ -2,9 +2,10 @@
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { type Discrepancy, Findings } from '../books/findings.ts';
+import { FormError, parseLine } from '../books/form.ts';
+import { readLines } from '../books/read-lines.ts';
 import { readAgain } from '../books/second-reading.ts';
 import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
-import { FormError } from '../books/form.ts';
 import { parseExpected, printable, renderTable } from './audit.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from './command.ts';
 import { writeStandardOutput } from './file.ts';
@@ -48,7 +49,7 @@ export const verify = defineCommand({
     );
     const discrepancies: Discrepancy[] = [];
     const findings = new Findings(options.limit, (discrepancy) => discrepancies.push(discrepancy));
-    const expect = await readExpected(options.expect, options['public-key']);
+    const expect = await readExpected(files[0] ?? '', options.expect, options['public-key']);
     await interruptible(async (signal) => {
       const end = await verifyFiles(files, { findings, expect, signal });
       const texts = options.json ? renderJson(findings, discrepancies, end) : renderText(findings, discrepancies, end);
@@ -74,15 +75,29 @@ export function withoutFiles(args: Readonly<Record<string, unknown>>): Readonly<
   return Object.fromEntries(Object.entries(args).filter(([name]) => name !== '_' && name !== 'file'));
 }
 
-/** The rows of --expect. A file may have those of other ledgers, too. */
+/** The rows of --expect for the ledger of the file. */
 export async function readExpected(
+  file: string,
   text: string | undefined,
   publicKey: string | undefined,
 ): Promise<readonly Expected[]> {
   if (publicKey !== undefined && !text?.startsWith('@')) {
     throw new CommandError(EXIT.wrongUsage, 'The option --public-key needs --expect=@FILE.');
   }
-  return text === undefined ? [] : await parseExpected(text, null, publicKey ?? null);
+  return text === undefined ? [] : await parseExpected(text, await readLedger(file), publicKey ?? null);
+}
+
+/** The ledger that the header of a file names; null if it has none, which the verification reports. */
+async function readLedger(file: string): Promise<string | null> {
+  try {
+    for await (const { lines } of readLines(file, new AbortController().signal)) {
+      const header = parseLine(lines[0] ?? '');
+      return header.type === 'header' ? header.ledger : null;
+    }
+  } catch (error) {
+    if (!(error instanceof FormError)) throw unreadable(error, file);
+  }
+  return null;
 }
 
 /** Reads the files twice; null if they are no books. */

@@ -43,11 +43,11 @@ const UNCOVERED = new Set([
   'header.ledger_created_at',
   'header.clock_start',
   'header.approval_above',
+  'header.closed_until',
   'header.made_at',
   'header.software',
   'journal.intake_count',
   ...Object.keys(FORMS.key).map((name) => `key.${name}`),
-  'trailer.closed_until',
 ]);
 
 type Mutation = { readonly what: string; readonly index: number; readonly line: string };
@@ -294,6 +294,8 @@ test('verify: the command reports like the audit, needs no database, and exits w
   const saved = join(folder, 'summary.json');
   await writeFile(saved, sound.stdout);
   assert.equal((await run(t, database, ['audit', `--expect=@${saved}`])).code, 0);
+  const foreign = await run(t, nowhere, ['verify', file, `--expect=shop:9:${'ab'.repeat(32)}`]);
+  assert.deepEqual([foreign.code, foreign.stdout], [2, '']);
   const wrong = join(folder, 'wrong.ndjson');
   await writeFile(wrong, resealed(lines.map((line) => line.replace('"amount":250,', '"amount":251,'))));
   const found = await run(t, nowhere, ['verify', wrong]);

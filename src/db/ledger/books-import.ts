@@ -1,12 +1,10 @@
 // The statements that rebuild a ledger from portable books, in one transaction. What the books do not have is derived from
 // their records: entries, holds, and what was reversed.
 import { randomUUIDv7 } from 'node:crypto';
-import { EXTERNAL } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import { wordsOf } from '../../domain/name-words.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { readPersonalData } from '../queries/personal-data.ts';
-import { replaceWords } from './account-words.ts';
 import { appendToJournal } from './journal.ts';
 import { lockCreation } from './ledgers.ts';
 
@@ -299,12 +297,19 @@ export async function insertPersonalKeys(
      select account_number, currency, personal_data, key from line`,
     [ledger.id, JSON.stringify(keys)],
   );
-  for (const row of added.rows) {
-    const personalData = readPersonalData(ledger.id, row);
-    if (personalData && row.account_number !== EXTERNAL) {
-      await replaceWords(connection, ledger, row.account_number, wordsOf(personalData.name));
-    }
-  }
+  const words = added.rows.flatMap((row) =>
+    wordsOf(readPersonalData(ledger.id, row)?.name ?? '').map((word) => ({ number: row.account_number, word })),
+  );
+  await connection.query(
+    'delete from account_words where ledger_id = $1::integer and account_number = any($2::text[])',
+    [ledger.id, added.rows.map((row) => row.account_number)],
+  );
+  await connection.query(
+    `insert into account_words (ledger_id, account_number, word)
+     select $1::integer, added.*
+     from unnest($2::text[], $3::text[]) as added`,
+    [ledger.id, words.map(({ number }) => number), words.map(({ word }) => word)],
+  );
 }
 
 /** How many accounts have personal data that no key can read. */
