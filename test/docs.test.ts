@@ -27,6 +27,7 @@ const DOCUMENTS = [
   'docs/AUDIT.md',
   'docs/BOOKS.md',
   'docs/COMMANDS.md',
+  'docs/LOAD.md',
   'docs/MOVEMENTS.md',
   'docs/OPERATIONS.md',
   'docs/READING.md',

@@ -14,10 +14,15 @@ const answer = z.object({
   transfers: z.array(z.object({ id: z.string(), status: z.string() })).optional(),
 });
 const problem = z.object({ code: z.string() });
-const page = z.object({
-  items: z.array(z.object({ transfers: z.array(z.object({ id: z.string(), status: z.string().optional() })) })),
-  next: z.int().nullable(),
+const event = z.object({
+  journal_number: z.int(),
+  transfers: z.array(z.object({ id: z.string(), status: z.string().optional() })),
 });
+const page = z.object({ items: z.array(event) });
+
+/** The feed as a stream, or page by page. */
+const STREAM = 'text/event-stream';
+const PAGES = 'application/json';
 
 export type PlannedTransfer = { readonly from: number; readonly to: number; readonly amount: number };
 
@@ -80,18 +85,25 @@ export class Caller {
   }
 
   /**
-   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. If the
-   * service is unreachable for a while, it is followed again afterwards.
+   * Follows the feed from a journal number on until `signal` aborts, and notes which transfers are final. It is followed as a
+   * stream: a page has 128 transfers, and under load each would wait behind all other requests. A service that refuses one more
+   * stream is read page by page. If it is unreachable for a while, it is followed again afterwards.
    */
   async follow(start: number, signal: AbortSignal): Promise<void> {
     this.#following = true;
-    let after = start;
+    let [after, accept] = [start, STREAM];
     while (!signal.aborted) {
-      const { items, next } = await this.#readFeed(after).catch(() => ({ items: [], next: null }));
-      const now = performance.now();
-      for (const { transfers } of items) for (const { id, status } of transfers) this.#noteFinal(id, now, status);
-      if (next !== null) after = next;
-      if (items.length === 0) await sleep(FEED_PAUSE_MS);
+      const before = after;
+      try {
+        for await (const { journal_number: number, transfers } of this.#readFeed(after, accept, signal)) {
+          const now = performance.now();
+          for (const { id, status } of transfers) this.#noteFinal(id, now, status);
+          after = number;
+        }
+      } catch {
+        accept = accept === STREAM ? PAGES : STREAM;
+      }
+      if (after === before) await sleep(FEED_PAUSE_MS);
     }
   }
 
@@ -99,10 +111,19 @@ export class Caller {
     await this.#connections.close();
   }
 
-  async #readFeed(after: number): Promise<z.output<typeof page>> {
+  async *#readFeed(after: number, accept: string, signal: AbortSignal): AsyncGenerator<z.output<typeof event>> {
     const path = `${prefixOf(this.#ledger)}/events?after=${after}&limit=1000`;
-    const { body } = await request(`${this.#url}${path}`, { headers: this.#headers });
-    return page.parse(await body.json());
+    const { headers, body } = await request(`${this.#url}${path}`, { headers: { ...this.#headers, accept }, signal });
+    if (!String(headers['content-type']).startsWith(STREAM)) {
+      yield* page.parse(await body.json()).items;
+      return;
+    }
+    let rest = '';
+    for await (const chunk of body.setEncoding('utf8')) {
+      const lines = `${rest}${String(chunk)}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) if (line.startsWith('data: ')) yield event.parse(JSON.parse(line.slice(6)));
+    }
   }
 
   #noteAccepted(accepted: readonly AcceptedTransfer[], intendedAt: number): void {

@@ -6,6 +6,9 @@ import { loadAt, type Plan, secondsOf } from './stages.ts';
 /** A longer run has longer intervals, which bounds memory and files. */
 const INTERVALS_MAX = 3600;
 
+/** A request that is due when an interval begins belongs to it, also if the subtraction of two times is not exact. */
+const ROUNDING_MS = 1e-6;
+
 type Spread = { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number };
 
 /** One interval. Except for `wanted`, numbers are of transfers. */
@@ -97,7 +100,7 @@ export class Series extends Tally {
 
   /** The interval of a time, and all before it. Those that are over had as many requests in flight as there are now. */
   #intervalAt(time: number): Interval {
-    const index = Math.max(0, Math.floor((time - this.startedAt) / 1000 / this.intervalSeconds));
+    const index = Math.max(0, Math.floor((time - this.startedAt + ROUNDING_MS) / 1000 / this.intervalSeconds));
     for (let last = this.#intervals.at(-1); this.#intervals.length <= index; last = this.#intervals.at(-1)) {
       if (last) last.inFlight = this.#inFlight;
       this.#intervals.push(new Interval());

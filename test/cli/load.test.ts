@@ -39,7 +39,7 @@ test('load: a broken feed is followed again, and transfers settled meanwhile are
       const after = Number(searchParams.get('after'));
       const settled = ids.slice(after).map((id) => ({ id }));
       send(response, 200, {
-        items: settled.length === 0 ? [] : [{ transfers: settled }],
+        items: settled.length === 0 ? [] : [{ journal_number: after + settled.length, transfers: settled }],
         next: after + settled.length,
       });
     }

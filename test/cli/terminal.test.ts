@@ -110,6 +110,28 @@ test('terminal: a load test asks before it moves money, and takes only yes for a
   assert.equal((await books.query(`select from accounts where status = 'closed'`)).length, 2);
 });
 
+test('terminal: a load test draws one block again and again, and Ctrl-C ends it with its result', async (t) => {
+  const books = await createDatabase(t);
+  const { url } = await startService(t, { database: books, env: { THREADS: '2' } });
+  const words = `load --url=${url} --yes --stages=10m:1..50/s --accounts=2`;
+  for (const { settings, isColored } of [
+    { settings: {}, isColored: true },
+    { settings: { NO_COLOR: '1' }, isColored: false },
+  ]) {
+    const session = await openTerminal(t, words, books, settings);
+    await until(() => session.screen().split('settled/s').length > 4, { what: 'some blocks' });
+    session.press(CTRL_C);
+    assert.equal(await session.exited, 130, session.screen());
+    const screen = session.screen();
+    assert.match(screen, /\u001b\[\d+A/, 'The cursor moves up.');
+    assert.equal(screen.includes(CYAN), isColored);
+    const shown = stripVTControlCharacters(screen);
+    assert.match(shown, /stage {6}1 of 1: 1\.\.50\/s {2}\d+ of 600 s/);
+    assert.match(shown, /2 accounts closed\r\noffered +[1-9]/);
+    assert.match(shown, /Stopped by SIGINT\.\r\n$/);
+  }
+});
+
 test('terminal: a table leaves out columns that its width does not hold', async (t) => {
   const books = await createDatabase(t);
   const service = await startService(t, { database: books, env: { THREADS: '1' } });
@@ -123,12 +145,17 @@ test('terminal: a table leaves out columns that its width does not hold', async 
 });
 
 /** Runs the command line on a terminal of its own, in an empty folder. */
-async function openTerminal(scope: Scope, words: string, books: TestDatabase): Promise<Session> {
+async function openTerminal(
+  scope: Scope,
+  words: string,
+  books: TestDatabase,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Session> {
   const folder = await makeFolder(scope);
   const program = `exec '${process.execPath}' '${MAIN}' ${words}`;
   const child = spawn('script', ['--quiet', '--return', '--flush', '--command', program, '/dev/null'], {
     cwd: folder,
-    env: { PATH: process.env['PATH'], TERM: 'xterm', DATABASE_URL: books.url, PORT: '0', THREADS: '2' },
+    env: { PATH: process.env['PATH'], TERM: 'xterm', DATABASE_URL: books.url, PORT: '0', THREADS: '2', ...settings },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   // With its terminal gone, the program gets SIGHUP, and ends.

@@ -178,7 +178,9 @@ async function startFake(
     else if (pathname === '/events') {
       const after = Number(searchParams.get('after'));
       const transfers = ids.slice(after).map((id) => ({ id, status: 'completed' }));
-      send(response, 200, { items: transfers.length === 0 ? [] : [{ transfers }], next: after + transfers.length });
+      send(response, 200, {
+        items: transfers.length === 0 ? [] : [{ journal_number: after + transfers.length, transfers }],
+      });
     } else if (pathname === '/transfers') {
       onTransfer((status, body) => {
         if (body.id !== undefined) ids.push(body.id);
