@@ -120,8 +120,10 @@ async function readBody<Answer>(response: Response): Promise<Answer> {
   if (response.status === 204) return await Promise.resolve(JSON.parse('null'));
   try {
     return await response.json();
-  } catch {
-    throw new ApiError(response.status, NOT_UNDERSTOOD);
+  } catch (error) {
+    // The connection may also end within the answer.
+    if (error instanceof SyntaxError) throw new ApiError(response.status, NOT_UNDERSTOOD);
+    throw new ApiError(0, UNREACHABLE);
   }
 }
 
