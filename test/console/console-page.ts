@@ -50,3 +50,14 @@ export async function openConsole(
     },
   };
 }
+
+/** Looks at an open page in each size and color scheme. */
+export async function forEachLook(page: Page, look: () => Promise<void>): Promise<void> {
+  for (const width of WIDTHS) {
+    for (const colorScheme of SCHEMES) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme });
+      await look();
+    }
+  }
+}
