@@ -28,7 +28,7 @@ export function NoCrypto(): VNode {
   </p>`;
 }
 
-/** Blocks that are linked, from left to right; `flaws`: null while they are not verified. */
+/** Blocks that are linked, the newest at the right, where a narrow screen begins; `flaws`: null while they are not verified. */
 export function Chain({
   rows,
   flaws,

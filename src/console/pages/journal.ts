@@ -78,11 +78,7 @@ function Rows({
     ${
       rows.length > 0 &&
       html`<${Card} title=${after === null ? 'The end of the chain' : 'The chain of these rows'}>
-        <${Chain}
-          rows=${rows.slice(0, BLOCKS_SHOWN).toReversed()}
-          flaws=${shown}
-          label="The chain, the newest row last"
-        />
+        <${Chain} rows=${rows.slice(0, BLOCKS_SHOWN)} flaws=${shown} label="The chain, the newest row first" />
       <//>`
     }
     <${Card}

@@ -42,7 +42,7 @@ export function Ledgers({ query }: PageProps): VNode {
       isHead: true,
       cell: ({ name }) =>
         html`<a href=${hrefOf(name, [])} aria-current=${name === ledger ? 'true' : undefined}>${name}</a>${
-            name === ledger && html` <span class="note">shown now</span>`
+            name === ledger && html`${' '}<span class="note">shown now</span>`
           }`,
     },
     { name: 'Clock', cell: ({ clock }) => html`<${Badge} state=${clock} />` },

@@ -21,6 +21,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'htm/preact': import.meta.resolve('htm/preact'),
   uplot: new URL('uPlot.esm.js', import.meta.resolve('uplot')).href,
 };
+const SWAGGER = import.meta.resolve('swagger-ui-dist/package.json');
+/** The reference page's own, which no other page loads. */
+const OF_REFERENCE = ['reference.ts', 'reference.css'];
 const STYLE_OF_CHARTS = new URL('uPlot.min.css', import.meta.resolve('uplot')).href;
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -46,22 +49,13 @@ export type Assets = {
 
 /** Reads all files. Takes some 100 ms, so it is done when a browser asks for the first time. */
 export async function loadAssets(): Promise<Assets> {
-  const own = await Promise.all((await listFiles(SOURCES)).map(async (name) => await readSource(SOURCES, name, name)));
+  const own = await Promise.all((await listOwn()).map(async (name) => await readSource(SOURCES, name, name)));
   const shared = await Promise.all(SHARED.map(async (name) => await readSource(DOMAIN, name, `domain/${name}`)));
   const packages = await Promise.all(
     Object.entries(PACKAGES).map(async ([name, url]) => ({ name, extension: '.js', text: await readText(url) })),
   );
   const charts = { name: 'uplot.css', extension: '.css', text: await readText(STYLE_OF_CHARTS) };
-  const files = new Map<string, Asset>();
-  const paths = new Map<string, string>();
-  const zip = promisify(gzip);
-  for (const { name, extension, text } of [...own, ...shared, ...packages, charts]) {
-    const bytes = Buffer.from(text);
-    const path = `${stemOf(name)}.${hash('sha256', bytes).slice(0, 16)}${extension}`;
-    const contentType = TYPES[extension] ?? 'application/octet-stream';
-    files.set(path, { contentType, bytes, zipped: await zip(bytes) });
-    paths.set(name, `assets/${path}`);
-  }
+  const { files, paths } = await makeFiles([...own, ...shared, ...packages, charts]);
   const imports = Object.fromEntries([
     ...[...own, ...shared]
       .filter(({ extension }) => extension === '.js')
@@ -72,12 +66,45 @@ export async function loadAssets(): Promise<Assets> {
   return { files, paths, importMap: JSON.stringify({ imports }) };
 }
 
+/**
+ * Reads the files of the reference page: Swagger UI, which is 1.7 MB, and what starts it. Only a browser that opens that
+ * page needs them.
+ */
+export async function loadReferenceAssets(): Promise<Omit<Assets, 'importMap'>> {
+  const swagger = ['swagger-ui-bundle.js', 'swagger-ui.css'].map(async (name): Promise<Source> => {
+    const text = await readText(new URL(name, SWAGGER).href);
+    return { name, extension: extname(name), text: text.replace(/\n\/\*# sourceMappingURL=.*\*\/\s*$/, '\n') };
+  });
+  const own = [...OF_REFERENCE, 'icon.svg'].map(async (name) => await readSource(SOURCES, name, name));
+  return await makeFiles(await Promise.all([...swagger, ...own]));
+}
+
+/** Names files by the hashes of their contents. */
+async function makeFiles(sources: readonly Source[]): Promise<Omit<Assets, 'importMap'>> {
+  const files = new Map<string, Asset>();
+  const paths = new Map<string, string>();
+  const zip = promisify(gzip);
+  for (const { name, extension, text } of sources) {
+    const bytes = Buffer.from(text);
+    const path = `${stemOf(name)}.${hash('sha256', bytes).slice(0, 16)}${extension}`;
+    const contentType = TYPES[extension] ?? 'application/octet-stream';
+    files.set(path, { contentType, bytes, zipped: await zip(bytes) });
+    paths.set(name, `assets/${path}`);
+  }
+  return { files, paths };
+}
+
 type Source = { readonly name: string; readonly extension: string; readonly text: string };
 
 async function readSource(folder: string, file: string, name: string): Promise<Source> {
   const text = await readFile(join(folder, file), 'utf8');
   const extension = extname(file);
   return extension === '.ts' ? { name, extension: '.js', text: stripTypeScriptTypes(text) } : { name, extension, text };
+}
+
+async function listOwn(): Promise<string[]> {
+  const files = await listFiles(SOURCES);
+  return files.filter((name) => !OF_REFERENCE.includes(name));
 }
 
 async function listFiles(folder: string): Promise<string[]> {
@@ -96,6 +123,6 @@ async function readText(url: string): Promise<string> {
 
 /** A path has at most one folder, because the routes of assets have two segments at most. */
 function stemOf(name: string): string {
-  const [folder = '', ...rest] = name.replace(/\.(ts|css|svg)$/, '').split('/');
+  const [folder = '', ...rest] = name.replace(/\.(ts|js|css|svg)$/, '').split('/');
   return rest.length === 0 ? folder : `${folder}/${rest.join('-')}`;
 }

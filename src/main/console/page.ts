@@ -29,19 +29,49 @@ ${modules.map((path) => `<link rel="modulepreload" href="${path}">`).join('\n')}
 </html>
 `;
   const digest = createHash('sha256').update(importMap).digest('base64');
+  return { text, headers: headersOf(policyOf(`'self' 'sha256-${digest}'`)) };
+}
+
+/**
+ * Renders the reference page. Swagger UI draws it from openapi.json. It renders descriptions by innerHTML, after DOMPurify
+ * cleaned them, so this page cannot require trusted types.
+ */
+export function renderReferencePage({ paths }: Pick<Assets, 'paths'>): Page {
+  const pathOf = (name: string): string => paths.get(name) ?? name;
+  const text = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Interface – GopherPay</title>
+<link rel="icon" type="image/svg+xml" href="${pathOf('icon.svg')}">
+<link rel="stylesheet" href="${pathOf('swagger-ui.css')}">
+<link rel="stylesheet" href="${pathOf('reference.css')}">
+<script defer src="${pathOf('swagger-ui-bundle.js')}"></script>
+<script type="module" src="${pathOf('reference.ts')}"></script>
+</head>
+<body>
+<header class="top"><a href="./">GopherPay: back to the console</a></header>
+<main id="reference"><p>Loading …</p></main>
+<noscript><p>This page needs JavaScript: <a href="openapi.json">openapi.json</a> has all that it shows.</p></noscript>
+</body>
+</html>
+`;
+  return { text, headers: headersOf(policyOf("'self'", { trustedTypes: false })) };
+}
+
+function headersOf(policy: string): Record<string, string> {
   return {
-    text,
-    headers: {
-      // The page is for everyone, but it names files of this version only.
-      'Cache-Control': 'no-cache',
-      'Content-Security-Policy': policyOf(`'self' 'sha256-${digest}'`),
-      Vary: 'Accept',
-    },
+    // The page is for everyone, but it names files of this version only.
+    'Cache-Control': 'no-cache',
+    'Content-Security-Policy': policy,
+    Vary: 'Accept',
   };
 }
 
 /** Scripts, styles and requests of this origin only. Styles that scripts set on elements need no permission. */
-export function policyOf(scripts: string): string {
+export function policyOf(scripts: string, { trustedTypes = true } = {}): string {
   return [
     "default-src 'none'",
     `script-src ${scripts}`,
@@ -51,6 +81,6 @@ export function policyOf(scripts: string): string {
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
+    ...(trustedTypes ? ["require-trusted-types-for 'script'"] : []),
   ].join('; ');
 }

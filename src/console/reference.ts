@@ -1,0 +1,46 @@
+// Starts Swagger UI on the page /docs. It imports nothing: the page loads Swagger UI before it.
+type Swagger = { readonly preauthorizeApiKey: (scheme: string, key: string) => void };
+type SwaggerOptions = {
+  readonly url: string;
+  readonly dom_id: string;
+  readonly deepLinking: boolean;
+  readonly docExpansion: 'none' | 'list';
+  readonly defaultModelsExpandDepth: number;
+  readonly filter: boolean;
+  readonly tryItOutEnabled: boolean;
+  /** Null: the document is sent to nobody for validation. */
+  readonly validatorUrl: null;
+  readonly syntaxHighlight: boolean;
+  readonly onComplete: () => void;
+};
+
+declare const SwaggerUIBundle: (options: SwaggerOptions) => Swagger;
+
+const dark = matchMedia('(prefers-color-scheme: dark)');
+
+/** The theme that the person chose in the console, or that of the system. */
+function applyTheme(): void {
+  const chosen = localStorage.getItem('gopherpay.theme');
+  const isDark = chosen === 'dark' || (chosen !== 'light' && dark.matches);
+  document.documentElement.classList.toggle('dark-mode', isDark);
+}
+
+applyTheme();
+dark.addEventListener('change', applyTheme);
+
+const swagger = SwaggerUIBundle({
+  url: new URL('openapi.json', document.baseURI).href,
+  dom_id: '#reference',
+  deepLinking: true,
+  docExpansion: 'list',
+  defaultModelsExpandDepth: 0,
+  filter: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+  syntaxHighlight: false,
+  onComplete: () => {
+    // The key of the console in this tab. Swagger UI keeps it in memory only.
+    const key = sessionStorage.getItem('gopherpay.key');
+    if (key !== null) swagger.preauthorizeApiKey('key', key);
+  },
+});
