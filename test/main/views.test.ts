@@ -6,11 +6,10 @@ import type { StatementEntry, StatementSummary } from '../../src/db/queries/stat
 import type { Transfer } from '../../src/db/queries/transfers.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { Problem, problemView } from '../../src/main/http/problem.ts';
+import { renderBalance, renderEntry } from '../../src/main/api/entry-views.ts';
 import {
   ANSWER_VIEWS,
   renderAccount,
-  renderBalance,
-  renderEntry,
   renderEvent,
   renderGroup,
   renderHold,

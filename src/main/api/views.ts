@@ -4,8 +4,7 @@
 import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
 import { renderKept } from './kept-transfers.ts';
 import { z } from 'zod';
-import type { AccountRecord, PersonalAccount } from '../../db/ledger/accounts.ts';
-import type { Entry } from '../../db/queries/entries.ts';
+import type { PersonalAccount } from '../../db/ledger/accounts.ts';
 import type { FeedEvent, SettledTransfer } from '../../db/queries/feed.ts';
 import type { HoldRecord } from '../../db/queries/holds.ts';
 import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
@@ -20,6 +19,7 @@ import { conversionView, eventType, instant, minorUnits, renderConversion, trans
 import { statementEntryView, statementView } from '../../render/statement.ts';
 import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
 import { ACCESS_VIEWS } from './access-views.ts';
+import { balanceView, entryView } from './entry-views.ts';
 import { auditLogView } from './audit-log-view.ts';
 import { hash, JOURNAL_VIEWS, journalRecordView } from './journal-views.ts';
 import { totalsView, trialBalanceView } from './trial-balance-view.ts';
@@ -86,53 +86,6 @@ export function renderAccount(account: PersonalAccount): z.input<typeof accountV
     entry_count: Number(account.entryCount),
     metadata: account.metadata,
     created_at: account.createdAt,
-  };
-}
-
-const entryView = z.object({
-  object: z.literal('entry'),
-  entry_number: z.int(),
-  transfer_id: z.uuid(),
-  amount: minorUnits,
-  balance: minorUnits.describe('The balance after this entry.'),
-  journal_number: z.int(),
-  settled_at: instant,
-});
-
-export function renderEntry(entry: Entry): z.input<typeof entryView> {
-  return {
-    object: 'entry',
-    entry_number: Number(entry.entryNumber),
-    transfer_id: entry.transferId,
-    amount: Number(entry.amount),
-    balance: Number(entry.balance),
-    journal_number: Number(entry.journalNumber),
-    settled_at: entry.settledAt,
-  };
-}
-
-const balanceView = z.object({
-  object: z.literal('balance'),
-  account_number: z.string(),
-  currency: z.string(),
-  at: z.string().nullable(),
-  balance: minorUnits,
-  entry_number: z.int().describe('The last entry up to then; 0 if there was none.'),
-});
-
-/** The balance of an account at an instant, or now if `at` is null. */
-export function renderBalance(
-  account: Pick<AccountRecord, 'accountNumber' | 'currency'>,
-  at: string | null,
-  { balance, entryNumber }: { balance: bigint; entryNumber: bigint },
-): z.input<typeof balanceView> {
-  return {
-    object: 'balance',
-    account_number: account.accountNumber,
-    currency: account.currency,
-    at,
-    balance: Number(balance),
-    entry_number: Number(entryNumber),
   };
 }
 

@@ -17,6 +17,7 @@ import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { type Batch, Bisection, toBatch, type Trials } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
+import { isDeath } from './thread-death.ts';
 import { logJob } from './job-log.ts';
 import { traceEnd, traceJob, traceRun } from './tracing.ts';
 import { Lanes } from './lanes.ts';
@@ -398,9 +399,4 @@ export class Dispatcher {
       this.#pauseMs * (0.5 + Math.random()),
     );
   }
-}
-
-/** Whether a thread ended while it ran the job, even by an error of its own. Otherwise the pool is full, or ends. */
-function isDeath(error: Error): boolean {
-  return !/task queue is at|terminating worker thread|pool is (being )?clos/i.test(error.message);
 }

@@ -37,7 +37,8 @@ import {
   updateAccountSchema,
 } from '../schemas.ts';
 import { invalidCursor, renderRows } from '../pages.ts';
-import { renderAccount, renderBalance, renderEntry } from '../views.ts';
+import { renderBalance, renderEntry } from '../entry-views.ts';
+import { renderAccount } from '../views.ts';
 import type { Services } from '../reads.ts';
 import { awaitClosed } from './instants.ts';
 
