@@ -10,7 +10,7 @@ import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
 import { readConfig } from '../config.ts';
 import { auditBooks } from '../db/audit/audit.ts';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../db/connection/connect.ts';
-import { sqlStateOf } from '../db/connection/errors.ts';
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from '../db/connection/errors.ts';
 import { Transaction } from '../db/connection/transaction.ts';
 import {
   countUnreadable,
@@ -157,6 +157,10 @@ function explain(error: unknown): unknown {
   if (error instanceof Error && REFUSED_LINE.test(sqlStateOf(error) ?? '')) {
     const sentence = `Nothing is imported, because the database refuses a record: ${error.message}.`;
     return new CommandError(EXIT.discrepancy, sentence, { cause: error });
+  }
+  if (sqlStateOf(error) === INSUFFICIENT_PRIVILEGE) {
+    const sentence = 'Only the owner of the tables may import: set DATABASE_OWNER_URL to the database as its owner.';
+    return new CommandError(EXIT.failed, sentence, { cause: error });
   }
   if (!(error instanceof ImportRefusedError)) return error;
   return new CommandError(EXIT.failed, `Nothing is imported: ${error.message}.`, { cause: error });

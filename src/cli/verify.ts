@@ -132,9 +132,12 @@ async function verifyFiles(
   return end;
 }
 
-/** A file that cannot be opened. */
+/** Errors of files, and not of a connection to a database. */
+const OF_FILES = /^E(NOENT|ACCES|PERM|ISDIR|NOTDIR|LOOP|IO)$/;
+
+/** The error of a file that cannot be read, as the end of a command; any other error as it is. */
 export function unreadable(error: unknown, file: string): unknown {
-  if (!(error instanceof Error) || !('syscall' in error)) return error;
+  if (!(error instanceof Error) || !('code' in error) || !OF_FILES.test(String(error.code))) return error;
   return new CommandError(EXIT.wrongUsage, `${file} cannot be read (${error.message}).`);
 }
 

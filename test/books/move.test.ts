@@ -11,7 +11,7 @@ import { findAll } from '../support/audit.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { drawFor } from '../support/random.ts';
 import { rewriteShop, SHOP, writeLedger } from '../support/sample-ledgers.ts';
-import { makeFolder, request, startService } from '../support/service.ts';
+import { makeFolder, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { linesOf, recordLines, run, succeed, verifyFiles, writeRandomBooks } from './books.ts';
 
@@ -229,6 +229,34 @@ test('import: books that do not prove themselves, and a wrong checkpoint, leave 
   await succeed(t, database, ['export', '--ledger=shop', `--output=${wrong}`]);
   assert.deepEqual((await verifyFiles([wrong])).discrepancies, []);
   assert.equal((await run(t, database, ['verify', wrong, `--expect=@${saved}`])).code, 3);
+});
+
+test('import: one that is killed before its commit leaves nothing, and can be run again', async (t) => {
+  const database = await createDatabase(t);
+  await writeLedger(await database.connect());
+  const { file, keys } = await exportMain(t, database);
+  const other = await createDatabase(t);
+  const blocker = await other.connect();
+  await blocker.query('begin; lock table leases in access exclusive mode');
+  const args = ['import', file, `--personal-keys=${keys}`];
+  const program = await startProgram(t, { database: other, args });
+  const waiting = `select from pg_stat_activity where datname = current_database() and application_name = 'gopherpay import' and wait_event_type = 'Lock'`;
+  await until(async () => (await other.query(waiting)).length === 1, { what: 'the lease of the import' });
+  await program.kill();
+  await blocker.query('rollback');
+  const gone = `select from pg_stat_activity where datname = current_database() and application_name = 'gopherpay import'`;
+  await until(async () => (await other.query(gone)).length === 0, { what: 'the end of its session' });
+  for (const table of ['accounts', 'transfers', 'journal'])
+    assert.deepEqual(await other.query(`select from ${table}`), []);
+  await succeed(t, other, args);
+  await audit(other);
+});
+
+test('import: only the owner of the tables may', async (t) => {
+  const database = await createDatabase(t);
+  const { file } = await exportMain(t, database);
+  const { code, stderr } = await run(t, { url: database.url }, ['import', file]);
+  assert.deepEqual([code, stderr.split(':')[0]], [1, 'Only the owner of the tables may import']);
 });
 
 test('export: books that are damaged are not written', async (t) => {
