@@ -11,6 +11,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { renderAuditMetrics } from '../../src/cli/audit-metrics.ts';
 import { METRICS } from '../../src/main/engine/metric-definitions.ts';
+import { VERSION } from '../../src/version.ts';
 import { createDatabase } from '../support/database.ts';
 import { readMetricsPage, renderMetricsPage } from '../support/metrics-page.ts';
 import { makeFolder, request, startService } from '../support/service.ts';
@@ -92,6 +93,7 @@ test('metrics: a service exports exactly the defined metrics, and those of its p
   assert.deepEqual(own.toSorted(), Object.keys(METRICS).toSorted());
   assert.match(text, /^gopherpay_ledger_transfers_settled_total\{ledger="main",result="failed"\} 1$/m);
   assert.match(text, /^gopherpay_ledger_journal_number\{ledger="main"\} [1-9]/m);
+  assert.ok(text.includes(`\ngopherpay_build_info{version="${VERSION}",node="${process.versions.node}"} 1\n`));
   assert.match(text, /^nodejs_eventloop_lag_p99_seconds /m);
 });
 

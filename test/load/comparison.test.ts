@@ -44,7 +44,7 @@ for (const rampTo of [1, 20]) {
   });
 }
 
-test('comparison: a difference is told, and equal measures are told as no difference beyond the noise', () => {
+test('comparison: reports a difference, and reports equal measures as within the noise', () => {
   const comparison = compareRuns(makeRun({ seed: 1 }), makeRun({ seed: 2, settled: 1120, p99: 32 }));
   const verdicts = verdictsOf(comparison);
   assert.match(verdicts[0] ?? '', /^B accepts 1\.1\d times as many transfers per second as A\.$/);

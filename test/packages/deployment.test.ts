@@ -274,8 +274,9 @@ test('kubernetes: each manifest is of the schema', async (t) => {
   );
   await writeFile(file, documents.join('\n---\n'));
   const { status, stdout, stderr } = spawnSync(python, ['-m', 'kubernetes_validate', '--strict', file]);
-  assert.equal(status, 0, `${stdout}${stderr}`);
-  assert.equal(`${stdout}${stderr}`.match(/ passed /g)?.length, 10);
+  const printed = [stdout, stderr].map(String).join('');
+  assert.equal(status, 0, printed);
+  assert.equal(printed.match(/ passed /g)?.length, 10);
 });
 
 test('kubernetes: the kustomization lists each object of the running service', () => {

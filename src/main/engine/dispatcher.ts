@@ -391,12 +391,10 @@ export class Dispatcher {
     if (this.#paused) return;
     this.#paused = true;
     this.#pauseMs = Math.min(PAUSE_MS_MAX, Math.max(PAUSE_MS_MIN, this.#pauseMs * 2));
-    setTimeout(
-      () => {
-        this.#paused = false;
-        this.#pump();
-      },
-      this.#pauseMs * (0.5 + Math.random()),
-    );
+    const ms = this.#pauseMs * (0.5 + Math.random());
+    setTimeout(() => {
+      this.#paused = false;
+      this.#pump();
+    }, ms);
   }
 }
