@@ -123,7 +123,7 @@ test('terminal: a load test draws one block again and again, and Ctrl-C ends it 
     session.press(CTRL_C);
     assert.equal(await session.exited, 130, session.screen());
     const screen = session.screen();
-    assert.match(screen, /\u001b\[\d+A/, 'The cursor moves up.');
+    assert.match(screen, new RegExp(String.raw`\x1b\[\d+A`), 'The cursor moves up.');
     assert.equal(screen.includes(CYAN), isColored);
     const shown = stripVTControlCharacters(screen);
     assert.match(shown, /stage {6}1 of 1: 1\.\.50\/s {2}\d+ of 600 s/);

@@ -44,7 +44,7 @@ for (const rampTo of [1, 20]) {
   });
 }
 
-test('comparison: reports a difference, and reports equal measures as within the noise', () => {
+test('comparison: a difference is stated, and equal measures have no difference beyond the noise', () => {
   const comparison = compareRuns(makeRun({ seed: 1 }), makeRun({ seed: 2, settled: 1120, p99: 32 }));
   const verdicts = verdictsOf(comparison);
   assert.match(verdicts[0] ?? '', /^B accepts 1\.1\d times as many transfers per second as A\.$/);
@@ -69,7 +69,7 @@ test('comparison: a run that is too short says so, and claims nothing', () => {
   assert.match(verdictsOf(comparison)[0] ?? '', /^Fewer than 20 seconds can be compared: accepted; settled;/);
 });
 
-test('comparison: different stages are told, and the time after the load is not compared', () => {
+test('comparison: different stages are stated, and the time after the load is not compared', () => {
   const a = makeRun({ seed: 1 });
   const b = { ...makeRun({ seed: 2 }), stages: [{ seconds: 60, from: 1, to: 1 }] };
   assert.match(verdictsOf(compareRuns(a, b))[0] ?? '', /^The loads were different/);

@@ -119,7 +119,7 @@ test('load report: texts of a service and of a command line stay text', NEEDS_CH
   assert.equal(await comparison.page.locator('img').count(), 0);
 });
 
-test('load report: accepted transfers that are not final are told first', async () => {
+test('load report: accepted transfers that are not final come first', async () => {
   const missing = await renderReport({ ...exampleResult, settled: exampleResult.accepted - 2 });
   assert.match(
     missing,
