@@ -273,10 +273,11 @@ test('kubernetes: each manifest is of the schema', async (t) => {
     read(join('deploy/kubernetes', name)).replace(/generateName: [\w-]+-/, 'name: generated'),
   );
   await writeFile(file, documents.join('\n---\n'));
-  const { status, stdout, stderr } = spawnSync(python, ['-m', 'kubernetes_validate', '--strict', file]);
-  const printed = [stdout, stderr].map(String).join('');
-  assert.equal(status, 0, printed);
-  assert.equal(printed.match(/ passed /g)?.length, 10);
+  const { status, stdout, stderr } = spawnSync(python, ['-m', 'kubernetes_validate', '--strict', file], {
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, `${stdout}${stderr}`);
+  assert.equal(`${stdout}${stderr}`.match(/ passed /g)?.length, 10);
 });
 
 test('kubernetes: the kustomization lists each object of the running service', () => {
