@@ -6,7 +6,7 @@ import { type Config, readConfig } from '../config.ts';
 import type { DatabaseSettings } from '../db/connection/connect.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { LogDestination } from '../log-destination.ts';
-import { createLogger, type ServiceLogger } from '../logger.ts';
+import { createLogger, type Logger, type ServiceLogger } from '../logger.ts';
 import type { Service } from '../main/service.ts';
 import { CommandError, databaseAs, EXIT, namedDatabases, parseArguments } from './command.ts';
 import { warnOfStart } from './doctor/start.ts';
@@ -23,6 +23,7 @@ const command = defineCommand({
     const config = readConfig();
     const log = await createLogger(config.logLevel);
     const { logger, flush } = log;
+    logWarnings(logger);
     const stopping = new AbortController();
     const starting = start(config, logger, stopping.signal);
     const grace = closeWithGrace(
@@ -81,6 +82,14 @@ export function stopTimeoutMs({ shutdownDelayMs, drainTimeoutMs, databaseTimeout
 export const serve = { ...command, appendix: renderSettings };
 
 type Started = { readonly service: Service; readonly database: DatabaseSettings };
+
+/** Writes the warnings of Node to the log, as lines like all others. What is experimental in Node is no operator's concern. */
+function logWarnings(logger: Logger): void {
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message: reason }) => {
+    logger[name === 'ExperimentalWarning' ? 'debug' : 'warn']({ name, reason }, 'node warning');
+  });
+}
 
 /** Starts the service on the database of the settings, or on the embedded one, which then stops with it. */
 async function start(config: Config, logger: ServiceLogger, signal: AbortSignal): Promise<Started> {

@@ -3,11 +3,11 @@ import type { JournalRecord } from './wire.ts';
 
 const NAMES: Readonly<Record<JournalRecord['kind'], readonly string[]>> = {
   transfer: [
-    ...['id', 'from_account', 'to_account', 'amount', 'currency', 'status', 'failure_code', 'request_id'],
-    ...['description', 'metadata', 'created_at', 'from_entry_number', 'from_balance', 'to_entry_number', 'to_balance'],
-    ...['kind', 'parent_id', 'group_id', 'group_position', 'atomic', 'final_capture', 'expires_in'],
-    ...['if_from_entry_number', 'if_min_available_after', 'ordered_by', 'approved_by', 'rate'],
-  ],
+    ['id', 'from_account', 'to_account', 'amount', 'currency', 'status', 'failure_code', 'request_id'],
+    ['description', 'metadata', 'created_at', 'from_entry_number', 'from_balance', 'to_entry_number', 'to_balance'],
+    ['kind', 'parent_id', 'group_id', 'group_position', 'atomic', 'final_capture', 'expires_in'],
+    ['if_from_entry_number', 'if_min_available_after', 'ordered_by', 'approved_by', 'rate'],
+  ].flat(),
   account_change: ['account_number', 'currency', 'change_number', 'seal', 'ordered_by', 'approved_by'],
   administration: ['id', 'action', 'actor', 'subject', 'details', 'at'],
 };

@@ -41,8 +41,8 @@ async function post(path: string, body: object): Promise<Record<string, unknown>
   return answer.body;
 }
 
-const open = async (place: string, { width = 1280, scheme = 'light' as 'light' | 'dark', of = key.text } = {}) =>
-  await openConsole(browser, `${service.url}/#/${place}`, { width, scheme, key: of });
+const open = async (place: string, { width = 1280, scheme }: { width?: number; scheme?: 'dark' } = {}) =>
+  await openConsole(browser, `${service.url}/#/${place}`, { width, ...(scheme && { scheme }), key: key.text });
 
 // Light ones are judged where their pictures are made.
 for (const width of WIDTHS) {

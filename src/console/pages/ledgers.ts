@@ -36,7 +36,33 @@ export function Ledgers({ query }: PageProps): VNode {
     },
     [ledger, after, isAdmin],
   );
-  const columns: readonly Column<Shown>[] = [
+  const columns = useColumns(data.reload);
+  return html`<${PageHead}
+      title="Ledgers"
+      note="Each ledger is a set of books of its own: its accounts, its journal, its webhooks."
+    >
+      ${isAdmin && html`<${CreateLedger} onDone=${data.reload} />`}
+    <//>
+    <${Card}>
+      ${
+        mayRead
+          ? html`<${Loaded} data=${data}
+              >${({ items, next }: Page<Shown>) =>
+                html`<${Table} label="Ledgers" columns=${columns} rows=${items} keyOf=${({ name }: Shown) => name} />
+                  <${Pager}
+                    after=${after}
+                    next=${next}
+                    onGo=${(next: string | null) => go(hrefOf(ledger, ['ledgers'], { after: next }))}
+                  />`}<//
+            >`
+          : html`<p class="empty">To see ledgers, use a key with the scope accounts:read or ledgers:admin.</p>`
+      }
+    <//>`;
+}
+
+function useColumns(onDone: () => void): readonly Column<Shown>[] {
+  const { ledger, may } = useSession();
+  return [
     {
       name: 'Ledger',
       isHead: true,
@@ -62,31 +88,10 @@ export function Ledgers({ query }: PageProps): VNode {
       name: 'Actions',
       cell: (each) =>
         may('ledgers:admin') && each.clock === 'manual'
-          ? html`<${AdvanceClock} ledger=${each} onDone=${data.reload} />`
+          ? html`<${AdvanceClock} ledger=${each} onDone=${onDone} />`
           : '',
     },
   ];
-  return html`<${PageHead}
-      title="Ledgers"
-      note="Each ledger is a set of books of its own: its accounts, its journal, its webhooks."
-    >
-      ${isAdmin && html`<${CreateLedger} onDone=${data.reload} />`}
-    <//>
-    <${Card}>
-      ${
-        mayRead
-          ? html`<${Loaded} data=${data}
-              >${({ items, next }: Page<Shown>) =>
-                html`<${Table} label="Ledgers" columns=${columns} rows=${items} keyOf=${({ name }: Shown) => name} />
-                  <${Pager}
-                    after=${after}
-                    next=${next}
-                    onGo=${(next: string | null) => go(hrefOf(ledger, ['ledgers'], { after: next }))}
-                  />`}<//
-            >`
-          : html`<p class="empty">To see ledgers, use a key with the scope accounts:read or ledgers:admin.</p>`
-      }
-    <//>`;
 }
 
 /** The last row of a ledger's journal; null: it has none. */

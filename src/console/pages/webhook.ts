@@ -9,7 +9,7 @@ import { useSession } from '../session.ts';
 import { Badge, Card, type Column, Copy, Facts, Go, Loaded, PageHead, Pager, Table, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
 import type { Delivery, Page, Webhook as WebhookJson } from '../wire.ts';
-import { lagOf, readEnd, stateOf } from './webhooks.ts';
+import { lagOf, readEnd, stateOf } from '../webhook-state.ts';
 
 const READ_MS = 2000;
 
@@ -136,7 +136,7 @@ function Deliveries({
   query: URLSearchParams;
   isEnabled: boolean;
 }): VNode {
-  const { api, ledger, may } = useSession();
+  const { api, ledger } = useSession();
   const after = query.get('after');
   const [onlyFailed, setOnlyFailed] = useState(false);
   const data = useData<Page<Delivery>>(
@@ -144,35 +144,7 @@ function Deliveries({
     [ledger, id, after],
     after === null ? READ_MS : null,
   );
-  const redeliver = async ({ number }: Delivery, idempotencyKey: string): Promise<Outcome> => {
-    await api.send<Delivery>('POST', `${path}/deliveries/${number}/redeliver`, { ledger, idempotencyKey });
-    return { isGood: true, text: 'It is sent once more, beside the line of the webhook.' };
-  };
-  const columns: readonly Column<Delivery>[] = [
-    { name: 'Delivery', isHead: true, cell: ({ number, type }) => html`<span>${number} ${type}</span>` },
-    { name: 'State', cell: ({ state, error }) => html`<${Badge} state=${error === null ? state : 'failed'} />` },
-    { name: 'Answer', cell: describeAnswer },
-    { name: 'Attempts', numeric: true, cell: ({ attempts }) => attempts },
-    { name: 'Last attempt', cell: ({ attempted_at: at }) => html`<${Time} at=${at} />` },
-    {
-      name: 'Journal row',
-      cell: ({ journal_number: row }) => html`<${Go} to=${['journal', String(row)]}>${row}<//>`,
-    },
-    {
-      name: 'Actions',
-      cell: (delivery) =>
-        may('webhooks:write') &&
-        html`<${Action}
-          label="Send again"
-          title=${`Send delivery ${delivery.number} again?`}
-          isOffered=${isEnabled}
-          run=${async (_form: FormData, key: string) => await redeliver(delivery, key)}
-          onDone=${data.reload}
-        >
-          <p>The receiver gets the event ${delivery.event_id} once more. Receivers must expect an event twice.</p>
-        <//>`,
-    },
-  ];
+  const columns = useColumns(path, isEnabled, data.reload);
   return html`<${Card}
     title="Deliveries"
     aside=${html`<button
@@ -200,6 +172,39 @@ function Deliveries({
           />`}<//
     >
   <//>`;
+}
+
+function useColumns(path: string, isEnabled: boolean, onDone: () => void): readonly Column<Delivery>[] {
+  const { api, ledger, may } = useSession();
+  const redeliver = async ({ number }: Delivery, idempotencyKey: string): Promise<Outcome> => {
+    await api.send<Delivery>('POST', `${path}/deliveries/${number}/redeliver`, { ledger, idempotencyKey });
+    return { isGood: true, text: 'It is sent once more, beside the line of the webhook.' };
+  };
+  return [
+    { name: 'Delivery', isHead: true, cell: ({ number, type }) => html`<span>${number} ${type}</span>` },
+    { name: 'State', cell: ({ state, error }) => html`<${Badge} state=${error === null ? state : 'failed'} />` },
+    { name: 'Answer', cell: describeAnswer },
+    { name: 'Attempts', numeric: true, cell: ({ attempts }) => attempts },
+    { name: 'Last attempt', cell: ({ attempted_at: at }) => html`<${Time} at=${at} />` },
+    {
+      name: 'Journal row',
+      cell: ({ journal_number: row }) => html`<${Go} to=${['journal', String(row)]}>${row}<//>`,
+    },
+    {
+      name: 'Actions',
+      cell: (delivery) =>
+        may('webhooks:write') &&
+        html`<${Action}
+          label="Send again"
+          title=${`Send delivery ${delivery.number} again?`}
+          isOffered=${isEnabled}
+          run=${async (_form: FormData, key: string) => await redeliver(delivery, key)}
+          onDone=${onDone}
+        >
+          <p>The receiver gets the event ${delivery.event_id} once more. Receivers must expect an event twice.</p>
+        <//>`,
+    },
+  ];
 }
 
 function describeAnswer({ answer_status: status, error }: Delivery): string {

@@ -1,8 +1,6 @@
 // The webhooks of the ledger: how far each is, and whether it fails.
 import type { VNode } from 'preact';
 import { html } from 'htm/preact';
-import type { Api } from '../api.ts';
-import { count } from '../format.ts';
 import type { PageProps } from '../pages.ts';
 import { hrefOf } from '../place.ts';
 import { go } from '../router.ts';
@@ -10,6 +8,7 @@ import { useSession } from '../session.ts';
 import { Badge, Card, type Column, Go, Loaded, PageHead, Pager, Table, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
 import type { Page, Webhook as WebhookJson } from '../wire.ts';
+import { lagOf, readEnd, stateOf } from '../webhook-state.ts';
 import { Webhook } from './webhook.ts';
 
 const READ_MS = 3000;
@@ -60,13 +59,6 @@ function WebhookList({ query }: { query: URLSearchParams }): VNode {
     <//>`;
 }
 
-/** The number of the last row of the journal. */
-export async function readEnd(api: Api, { ledger, signal }: { ledger: string; signal: AbortSignal }): Promise<number> {
-  const query = { after: 'end', limit: 1 };
-  const { next } = await api.get<{ readonly next: number }>('/events', { ledger, query, signal });
-  return next;
-}
-
 function columnsOf(end: number | null): readonly Column<WebhookJson>[] {
   return [
     { name: 'URL', isHead: true, cell: ({ id, url }) => html`<${Go} to=${['webhooks', id]}>${url}<//>` },
@@ -76,16 +68,4 @@ function columnsOf(end: number | null): readonly Column<WebhookJson>[] {
     { name: 'Failing since', cell: ({ failing_since: at }) => html`<${Time} at=${at} />` },
     { name: 'Next attempt', cell: ({ next_attempt_at: at }) => html`<${Time} at=${at} />` },
   ];
-}
-
-/** Its state in one word. An enabled webhook whose event fails is tried again. */
-export function stateOf({ status, disabled_reason: reason, failing_since: since }: WebhookJson): string {
-  if (reason !== null) return reason;
-  return since === null ? status : 'retrying';
-}
-
-/** How many rows of the journal it has not done. `end`: null if the key may not know. */
-export function lagOf({ journal_number: done }: WebhookJson, end: number | null): string {
-  if (end === null) return `done up to row ${count(done)}`;
-  return end <= done ? 'nothing' : `${count(end - done)} rows`;
 }
