@@ -8,7 +8,7 @@ type SwaggerOptions = {
   readonly defaultModelsExpandDepth: number;
   readonly filter: boolean;
   readonly tryItOutEnabled: boolean;
-  /** Null: the document is sent to nobody for validation. */
+  /** Null: no other service gets the document for validation. */
   readonly validatorUrl: null;
   readonly syntaxHighlight: boolean;
   readonly onComplete: () => void;

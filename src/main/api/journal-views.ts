@@ -40,8 +40,17 @@ const journalDetailView = z.object({
   next_record: z.int().nullable().describe('Send it as `after_record` for the next records; null at the end.'),
 });
 
-/** `JournalPage` is in views.ts, with the other pages. */
-export const JOURNAL_VIEWS = { JournalRow: journalRowView, JournalDetail: journalDetailView };
+const journalPageView = z.object({
+  object: z.literal('list'),
+  items: z.array(journalRowView),
+  next: z.string().nullable().describe('Send it as `after` for the next page; null at the end.'),
+});
+
+export const JOURNAL_VIEWS = {
+  JournalRow: journalRowView,
+  JournalPage: journalPageView,
+  JournalDetail: journalDetailView,
+};
 
 export function renderJournalRow(ledger: Ledger, row: JournalRow): z.input<typeof journalRowView> {
   return {

@@ -325,7 +325,6 @@ export const ANSWER_VIEWS = {
   Event: eventView,
   EventPage: pageOf(eventView).extend({ next: z.int().describe('Send it as `after` for the next page.') }),
   ...JOURNAL_VIEWS,
-  JournalPage: pageOf(JOURNAL_VIEWS.JournalRow),
   ...WEBHOOK_VIEWS,
   ...ACCESS_VIEWS,
   Health: z.object({ status: z.string() }),
