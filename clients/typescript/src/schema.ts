@@ -1148,6 +1148,13 @@ export interface components {
             /** @description How many account changes the row covers, or 1 for an administrative act. */
             change_count: number;
         };
+        JournalPage: {
+            /** @constant */
+            object: "list";
+            items: components["schemas"]["JournalRow"][];
+            /** @description Send it as `after` for the next page; null at the end. */
+            next: string | null;
+        };
         JournalDetail: {
             /** @constant */
             object: "journal_detail";
@@ -1173,13 +1180,6 @@ export interface components {
             records: components["schemas"]["JournalRecord"][];
             /** @description Send it as `after_record` for the next records; null at the end. */
             next_record: number | null;
-        };
-        JournalPage: {
-            /** @constant */
-            object: "list";
-            items: components["schemas"]["JournalRow"][];
-            /** @description Send it as `after` for the next page; null at the end. */
-            next: string | null;
         };
         Webhook: {
             /** @constant */
