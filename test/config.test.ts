@@ -53,6 +53,7 @@ test('config: every setting has a default', () => {
     statementStreamsMax: 16,
     streamTimeoutMs: 60_000,
     webhooksAllowPrivate: false,
+    console: true,
     traces: null,
     logLevel: 'info',
   });
@@ -114,6 +115,7 @@ test('config: every setting is taken from the environment', () => {
     STATEMENT_STREAMS_MAX: '9',
     STREAM_TIMEOUT_MS: '106',
     WEBHOOK_TARGETS: 'any',
+    CONSOLE: 'off',
     OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector:4318/',
     OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20abc, x-tenant = one',
     OTEL_SERVICE_NAME: 'payments',
@@ -191,6 +193,7 @@ test('config: every setting is taken from the environment', () => {
     statementStreamsMax: 9,
     streamTimeoutMs: 106,
     webhooksAllowPrivate: true,
+    console: false,
     traces: {
       url: 'https://collector:4318/v1/traces',
       headers: { authorization: 'Bearer abc', 'x-tenant': 'one' },
