@@ -1,18 +1,27 @@
 // Makes a picture of each page of the console at the width of a phone and of a screen, from the books of demo.ts.
 // `npm run screenshots` writes those of docs/images again; otherwise they go to a folder of the system, to be looked at.
 import assert from 'node:assert/strict';
-import { readFileSync, globSync } from 'node:fs';
-import { join } from 'node:path';
+import { globSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import type { Browser } from 'playwright-core';
+import { renderReport } from '../../src/cli/load/report.ts';
+import { exampleResult } from '../load/example.ts';
 import { NEEDS_CHROMIUM, openBrowser, screenshot } from '../support/browser.ts';
 import { createDatabase } from '../support/database.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { request, type Service, startService } from '../support/service.ts';
+import { makeFolder, request, type Service, startService } from '../support/service.ts';
 import { openConsole, WIDTHS } from './console-page.ts';
 import { DEMO_LEDGER, makeDemo } from './demo.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+const IMAGES = join(ROOT, 'docs/images');
+/** Whether the pictures of the documents are to be made again. */
+const UPDATES = process.env['UPDATE_SCREENSHOTS'] === '1';
+/** How long transfers are ordered while the overview is open, so that its charts have something to show. */
+const LOAD_MS = 8000;
 
 /** The pages, by the name of their picture: the place, and a text that shows once the page is whole. */
 const PAGES: Readonly<Record<string, { place: string; shows: string; scheme?: 'dark' }>> = {
@@ -47,25 +56,49 @@ for (const [name, { place, shows, scheme = 'light' }] of Object.entries(PAGES)) 
   for (const width of WIDTHS) {
     test(`console: the page ${name} is drawn at ${width} px`, NEEDS_CHROMIUM, async () => {
       const where = place.replace('CUSTOMER', demo.customer).replace('TRANSFER', demo.transferId);
-      const { page, assertClean } = await openConsole(browser, `${service.url}/#/${DEMO_LEDGER}${where}`, {
-        width,
-        scheme,
-      });
+      const at = `${service.url}/#/${DEMO_LEDGER}${where}`;
+      const { page, assertClean } = await openConsole(browser, at, { width, scheme });
       await page.getByText(shows).first().waitFor();
+      if (UPDATES && name === 'overview') await orderTransfers();
       await screenshot(page, `console-${name}-${width}`);
+      const picture = join(IMAGES, `console-${name}-${width}.png`);
+      if (UPDATES && shownPictures().has(relative(ROOT, picture))) await page.screenshot({ path: picture });
       await assertClean();
     });
   }
 }
 
-test('docs: each picture is of a page of the console, or of a report', () => {
-  const named = new Set(globSync('docs/images/*.png', { cwd: ROOT }));
-  const shown = new Set(
-    ['README.md', ...globSync('docs/*.md', { cwd: ROOT })].flatMap((file) =>
-      [...readFileSync(join(ROOT, file), 'utf8').matchAll(/!\[[^\]]+\]\((?:docs\/)?(images\/[\w-]+\.png)\)/g)].map(
-        ([, path]) => `docs/${path}`,
-      ),
+test('load: the report of a run is drawn', NEEDS_CHROMIUM, async (t) => {
+  const path = join(await makeFolder(t), 'report.html');
+  await writeFile(path, await renderReport(exampleResult));
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  await page.goto(pathToFileURL(path).href);
+  await page.locator('canvas').first().waitFor();
+  await screenshot(page, 'load-report-1280');
+  if (UPDATES) await page.screenshot({ path: join(IMAGES, 'load-report-1280.png') });
+});
+
+test('docs: each picture is shown by a document', () => {
+  const made = globSync('docs/images/*.png', { cwd: ROOT });
+  assert.deepEqual(made.toSorted(), [...shownPictures()].toSorted());
+});
+
+/** The paths of the pictures that documents show. */
+function shownPictures(): Set<string> {
+  const documents = ['README.md', ...globSync('docs/*.md', { cwd: ROOT })];
+  const paths = documents.flatMap((file) =>
+    [...readFileSync(join(ROOT, file), 'utf8').matchAll(/!\[[^\]]+\]\((?:docs\/)?(images\/[\w-]+\.png)\)/g)].map(
+      ([, path = '']) => `docs/${path}`,
     ),
   );
-  assert.deepEqual([...named].toSorted(), [...shown].toSorted(), 'pictures, and what the documents show');
-});
+  return new Set(paths);
+}
+
+async function orderTransfers(): Promise<void> {
+  const body = { from_account: '@external', to_account: 'SHOP-EUR', amount: 1250, currency: 'EUR' };
+  const end = performance.now() + LOAD_MS;
+  for (let count = 20; performance.now() < end; count = (count * 7) % 60) {
+    const path = `/ledgers/${DEMO_LEDGER}/transfers`;
+    await Promise.all(Array.from({ length: 10 + count }, () => request(service, 'POST', path, body)));
+  }
+}

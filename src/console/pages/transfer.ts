@@ -188,7 +188,7 @@ function Way({ transfer, settling }: { transfer: TransferJson; settling: Settlin
           ><p>By the key <code>${transfer.approved_by}</code></p><//
         >`
       }
-      <${Step} name="Accepted" at=${created}><p>Stored, and lost by no crash from here on.</p><//>
+      <${Step} name="Accepted" at=${created}><p>It ends completed or failed, whatever crashes.</p><//>
       ${
         completed === null
           ? html`<${Step} name="Waiting" isBusy><p>A job settles it next. This page shows it when it is final.</p><//>`
