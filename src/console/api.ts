@@ -25,7 +25,7 @@ export type Query = Readonly<Record<string, string | number | null | undefined>>
 const UNREACHABLE: ProblemJson = {
   code: 'unreachable',
   title: 'The service does not answer.',
-  detail: 'The service does not answer. Check that it runs; the page tries again by itself.',
+  detail: 'The service does not answer. Check that it runs, and that this machine reaches it.',
 };
 
 const NOT_UNDERSTOOD: ProblemJson = {

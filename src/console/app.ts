@@ -25,6 +25,9 @@ export function App(): VNode {
     rememberKey(entered);
     setKey(entered);
   };
+  useEffect(() => {
+    if (error?.status === 401) rememberKey(null);
+  }, [error]);
   if (error?.status === 401 && !loading) return html`<${SignIn} wrong=${key !== null} onEnter=${enter} />`;
   if (access) return html`<${Frame} api=${api} access=${access} onLeave=${key === null ? null : () => enter(null)} />`;
   return html`<main class="alone">

@@ -33,13 +33,15 @@ export type ActionProps = {
 export function Action({ isOffered = true, ...props }: ActionProps): VNode {
   // What the dialog was opened with: the page below may be read again meanwhile, and change.
   const [opened, setOpened] = useState<ActionProps | null>(null);
+  // It stays until the outcome is known, also if the dialog is closed meanwhile.
+  const key = useRef(newKey());
   return html`${
     isOffered &&
     html`<button type="button" class=${props.isDanger ? 'quiet' : ''} onClick=${() => setOpened(props)}>
       ${props.label} …
     </button>`
   }
-  ${opened && html`<${ActionDialog} ...${opened} onClose=${() => setOpened(null)} />`}`;
+  ${opened && html`<${ActionDialog} ...${opened} idempotencyKey=${key} onClose=${() => setOpened(null)} />`}`;
 }
 
 function ActionDialog({
@@ -50,11 +52,11 @@ function ActionDialog({
   run,
   check,
   onDone,
+  idempotencyKey: key,
   onClose,
-}: ActionProps & { onClose: () => void }): VNode {
+}: ActionProps & { idempotencyKey: { current: string }; onClose: () => void }): VNode {
   const box = useRef<HTMLDialogElement>(null);
   const form = useRef<HTMLFormElement>(null);
-  const key = useRef(newKey());
   const id = useId();
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
@@ -69,6 +71,7 @@ function ActionDialog({
     try {
       setOutcome(await work(new FormData(form.current)));
       if (isFinal) {
+        key.current = newKey();
         setDone(true);
         onDone?.();
       }
@@ -83,7 +86,17 @@ function ActionDialog({
     void attempt(async (form) => await run(form, key.current), true);
   };
   const close = (): void => box.current?.close();
-  return html`<dialog ref=${box} aria-labelledby=${id} onClose=${onClose}>
+  // What was sent cannot be taken back, so the dialog stays until it is answered.
+  const keepWhileBusy = (event: Event): void => {
+    if (isBusy) event.preventDefault();
+  };
+  return html`<dialog
+    ref=${box}
+    aria-labelledby=${id}
+    closedby=${isBusy ? 'none' : 'closerequest'}
+    onCancel=${keepWhileBusy}
+    onClose=${onClose}
+  >
     <form ref=${form} class="dialog" onSubmit=${submit}>
       <h2 id=${id} tabindex="-1" autofocus>${title}</h2>
       <fieldset class="stack" disabled=${isBusy || isDone}>${children}</fieldset>
@@ -97,17 +110,29 @@ function ActionDialog({
         }
       </div>
       ${error && html`<${ErrorNote} error=${error} />`}
+      ${
+        error &&
+        isUnknown(error) &&
+        html`<p class="warning">
+          It is not known whether this was done. Press the button again: it is not done twice.
+        </p>`
+      }
       <div class="actions">
         ${
           isDone
             ? html`<button type="button" onClick=${close}>Close</button>`
             : html`<button type="submit" class=${isDanger ? 'danger' : ''} disabled=${isBusy}>${label}</button>
                 ${check && html`<button type="button" class="quiet" disabled=${isBusy} onClick=${() => void attempt(check, false)}>Try without doing it</button>`}
-                <button type="button" class="quiet" onClick=${close}>Cancel</button>`
+                <button type="button" class="quiet" disabled=${isBusy} onClick=${close}>Cancel</button>`
         }
       </div>
     </form>
   </dialog>`;
+}
+
+/** Whether the request may have been done although it was not answered. */
+function isUnknown({ status }: ApiError): boolean {
+  return status === 0 || status >= 500;
 }
 
 /** crypto.randomUUID needs https, which a service in a private network may not have. */

@@ -28,7 +28,7 @@ export const PAGES: readonly PageEntry[] = [
   { name: 'overview', title: 'Overview', scope: null, component: Overview },
   { name: 'accounts', title: 'Accounts', scope: 'accounts:read', component: Accounts },
   { name: 'transfers', title: 'Transfers', scope: 'transfers:read', component: Transfers },
-  { name: 'journal', title: 'Journal', scope: 'statements:read', component: Journal },
+  { name: 'journal', title: 'Journal', scope: 'events:read', component: Journal },
   { name: 'ledgers', title: 'Ledgers', scope: null, component: Ledgers },
   { name: 'webhooks', title: 'Webhooks', scope: 'webhooks:read', component: Webhooks },
   { name: 'approvals', title: 'Approvals', scope: 'transfers:read', component: Approvals },

@@ -4,7 +4,8 @@ import { useContext } from 'preact/hooks';
 import type { Api } from './api.ts';
 import type { Access } from './wire.ts';
 
-const KEY = 'gopherpay.key';
+/** Services behind one origin differ by the folder of the page, and none may get the key of another. */
+const KEY = `gopherpay.key:${new URL('.', document.baseURI).pathname}`;
 
 export type Session = {
   readonly api: Api;

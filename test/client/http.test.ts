@@ -248,6 +248,7 @@ test('client: for await reads every page of every list, and pages end where next
     (client) => client.approvals.list(),
     (client) => client.auditLog.list({ refused: 'true' }),
     (client) => client.holds.list(),
+    (client) => client.journal.list(),
     (client) => client.ledgers.list(),
     (client) => client.webhooks.list(),
     (client) => client.webhooks.deliveries('W1'),

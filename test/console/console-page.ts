@@ -38,7 +38,7 @@ export async function openConsole(
   page.on('console', (message) => {
     if (/content security policy|trusted ?type/i.test(message.text())) flaws.push(message.text());
   });
-  if (key !== null) await page.addInitScript(`sessionStorage.setItem('gopherpay.key', ${JSON.stringify(key)})`);
+  if (key !== null) await page.addInitScript(`sessionStorage.setItem('gopherpay.key:/', ${JSON.stringify(key)})`);
   await page.goto(url);
   return {
     page,

@@ -206,8 +206,8 @@ test('journal: a row that does not exist is not found', async () => {
   }
 });
 
-test('journal: a key without statements:read, or for some accounts only, may not read it', async () => {
-  const poor = await makeKey(database, { scopes: ['accounts:read', 'transfers:read', 'events:read'] });
+test('journal: a key without events:read, or for some accounts only, may not read it', async () => {
+  const poor = await makeKey(database, { scopes: ['accounts:read', 'transfers:read', 'statements:read'] });
   const narrow = await makeKey(database, { limits: { accountPrefix: 'ANN' } });
   for (const { headers } of [poor, narrow]) {
     await untilKnown(headers);

@@ -488,7 +488,7 @@ export interface paths {
         };
         /**
          * The rows of the journal, the chain of hashes that proves the ledger
-         * @description Needs the scope `statements:read`.
+         * @description Needs the scope `events:read`.
          */
         get: operations["listJournal"];
         put?: never;
@@ -508,7 +508,7 @@ export interface paths {
         };
         /**
          * One row of the journal, with the records over which its digest is made
-         * @description Needs the scope `statements:read`.
+         * @description Needs the scope `events:read`.
          *     Problems: `journal_row_not_found` (404).
          */
         get: operations["getJournalRow"];

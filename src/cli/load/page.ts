@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { escapeText, isolate } from '../../render/statement-page.ts';
 import { STYLE } from './page-style.ts';
 
@@ -29,7 +30,7 @@ export async function renderPage(title: string, body: string): Promise<string> {
   const style = `${await read(require.resolve('uplot/dist/uPlot.min.css'))}\n${STYLE}`;
   const scripts = [
     await read(require.resolve('uplot/dist/uPlot.iife.min.js')),
-    `{\n${await read(new URL('charts.js', import.meta.url).pathname)}\n}`,
+    `{\n${await read(fileURLToPath(new URL('charts.js', import.meta.url)))}\n}`,
   ];
   const policy = [
     "default-src 'none'",

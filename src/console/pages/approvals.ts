@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { html } from 'htm/preact';
 import { Action, type Outcome } from '../dialog.ts';
 import { type Filter, FilterForm, filtersIn } from '../filters.ts';
-import { money } from '../format.ts';
+import { count, money } from '../format.ts';
 import type { PageProps } from '../pages.ts';
 import { hrefOf } from '../place.ts';
 import { go } from '../router.ts';
@@ -82,11 +82,16 @@ function textOf(value: unknown): string {
 }
 
 function amountOf({ amount, currency }: Member): string {
-  return money(typeof amount === 'number' ? amount : null, typeof currency === 'string' ? currency : null);
+  if (typeof amount !== 'number') return '–';
+  // A request need not name the currency: that of its accounts counts then.
+  return typeof currency === 'string' ? money(amount, currency) : `${count(amount)} minor units`;
 }
 
 function summaryOf(approval: Approval): string {
-  if (approval.kind === 'account') return `overdraft limit of ${textOf(approval.request['account_number'])}`;
+  if (approval.kind === 'account') {
+    const { account_number: number, overdraft_limit: limit } = approval.request;
+    return `an overdraft limit of ${typeof limit === 'number' ? count(limit) : '–'} minor units for ${textOf(number)}`;
+  }
   const [first, ...rest] = membersOf(approval);
   if (!first) return 'transfers';
   return rest.length === 0 ? `${textOf(first['kind'])} of ${amountOf(first)}` : `${rest.length + 1} transfers`;

@@ -114,11 +114,19 @@ function useFlaws({ row, neighbors, records, isWhole }: RowData): readonly Flaw[
     if (!CAN_VERIFY) return;
     const verify = async (): Promise<void> => {
       const ofChain = await verifyRows(neighbors, null);
-      setFlaws([...ofChain, ...(isWhole ? await verifyRecords(row, records) : [])]);
+      const first = neighbors[0]?.number;
+      // The row itself may be the first of them only if it is the first of all.
+      const missing = row.number > 1 && first === row.number ? [missingBefore(row.number)] : [];
+      setFlaws([...missing, ...ofChain, ...(isWhole ? await verifyRecords(row, records) : [])]);
     };
     void verify();
   }, [row, neighbors, records, isWhole]);
   return flaws;
+}
+
+/** The flaw of a row whose predecessor is gone. */
+function missingBefore(number: number): Flaw {
+  return { number, what: 'number', expected: `row ${number - 1} before it`, found: 'no such row' };
 }
 
 function Checks({ value, flaws }: { value: RowData; flaws: readonly Flaw[] }): VNode {

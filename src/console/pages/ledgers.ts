@@ -21,7 +21,7 @@ export function Ledgers({ query }: PageProps): VNode {
   const { api, ledger, access, may } = useSession();
   const isAdmin = access.ledger === null && may('ledgers:admin');
   const mayRead = isAdmin || may('accounts:read');
-  const mayReadEnds = may('statements:read') && access.account_prefix === null;
+  const mayReadEnds = may('events:read') && access.account_prefix === null;
   const after = query.get('after');
   const data = useData<Page<Shown>>(
     async (signal) => {

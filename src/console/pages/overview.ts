@@ -15,12 +15,12 @@ const LATEST_TRANSFERS = 10;
 const READ_MS = 1000;
 
 export function Overview(): VNode {
-  const { may, ledger } = useSession();
+  const { may, ledger, access } = useSession();
   return html`<${PageHead}
       title="Overview"
       note=${`Ledger ${ledger}; the figures are of the whole process that answers.`}
     />
-    ${may('metrics:read') ? html`<${Live} />` : html`<p class="empty">Live figures need a key with the scope metrics:read.</p>`}
+    ${may('metrics:read') && access.ledger === null ? html`<${Live} />` : html`<p class="empty">Live figures are of all ledgers: they need a key for all of them, with the scope metrics:read.</p>`}
     ${may('transfers:read') && html`<${LatestTransfers} />`}`;
 }
 

@@ -154,7 +154,8 @@ function pathParameters(route: Route): Json[] {
   return [...route.pattern.matchAll(/:(\w+)/g)].map(([, name = '']) => {
     const [example] = requestsOf(route).flatMap(({ parameters }) => parameters?.[name] ?? []);
     const known = PATH_PARAMETERS[name] ?? { schema: { type: 'string' } };
-    return { name, in: 'path', required: true, ...known, ...(example !== undefined && { example }) };
+    const value = known.schema.type === 'integer' ? Number(example) : example;
+    return { name, in: 'path', required: true, ...known, ...(example !== undefined && { example: value }) };
   });
 }
 

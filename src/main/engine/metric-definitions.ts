@@ -91,7 +91,10 @@ export const VALUES = {
   gopherpay_queue_transfers_limit: { type: 'gauge', help: 'MAX_QUEUE.' },
   gopherpay_queue_bytes: { type: 'gauge', help: 'The bytes of text of these transfers.' },
   gopherpay_queue_bytes_limit: { type: 'gauge', help: 'MAX_QUEUE_BYTES.' },
-  gopherpay_threads_busy: { type: 'gauge', help: 'Threads that run a job or a dry run.' },
+  gopherpay_threads_busy: {
+    type: 'gauge',
+    help: 'Jobs and dry runs that threads have, those that wait for a thread included.',
+  },
   gopherpay_threads_busy_limit: { type: 'gauge', help: 'THREADS.' },
 
   gopherpay_problems_total: {

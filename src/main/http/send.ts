@@ -65,18 +65,24 @@ export function sendAnswer(
     send(response, answer.status, text === '' ? null : contentType, text, answer.headers, requestId);
     return;
   }
-  const bytes = Buffer.from(text);
+  const bytes = typeof text === 'string' ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.length);
   const headers = { ...answer.headers, 'Content-Length': String(bytes.length) };
   if (response.req.method === 'HEAD') {
     writeHead(response, { ...answer, headers }, contentType, requestId);
     response.end();
     return;
   }
+  const stream: Stream = { contentType, write: async (writer) => await writer.send(bytes) };
+  // A file is in memory once, for all its readers.
+  if (typeof text !== 'string') {
+    writeHead(response, { ...answer, headers }, contentType, requestId);
+    void writeStream(response, stream, options.streamTimeoutMs);
+    return;
+  }
   const answers = options.budgets.answers.of(caller);
   if (response.req.method === 'GET') answers.take(bytes.length);
   else answers.takeAnyway(bytes.length);
   writeHead(response, { ...answer, headers }, contentType, requestId);
-  const stream: Stream = { contentType, write: async (writer) => await writer.send(bytes) };
   void writeStream(response, stream, options.streamTimeoutMs).finally(() => answers.release(bytes.length));
 }
 

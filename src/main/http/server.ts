@@ -13,7 +13,7 @@ import {
 import type { Duplex } from 'node:stream';
 import type { ServiceLogger } from '../../logger.ts';
 import type { RequestLine } from '../../request-line.ts';
-import type { RequestSpan, Tracer } from '../tracer.ts';
+import type { CallerTrace, RequestSpan, Tracer } from '../tracer.ts';
 import { readJson, refuseOtherTypes } from './body.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { trackConnections } from './close.ts';
@@ -205,8 +205,17 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
   const { method = '' } = request;
   const continued = readTrace(request.headers);
   const scheme = options.tls ? 'https' : 'http';
-  const span = options.tracer?.beginRequest({ method, scheme, continued, startedAt }) ?? null;
-  const facts: Facts = { pattern: 'none', ledger: undefined, key: undefined, span };
+  const begin = (trace: CallerTrace | undefined): void => {
+    facts.span = options.tracer?.beginRequest({ method, scheme, continued: trace, startedAt }) ?? null;
+  };
+  // Only a caller that was admitted may have its request sampled; a span that was not begun by then is one of its own.
+  const facts: Facts = {
+    pattern: 'none',
+    ledger: undefined,
+    key: undefined,
+    span: null,
+    onAdmitted: () => begin(continued),
+  };
   let log: Answer['log'];
   let answeredMs: number | null = null;
   const count = (status: number, durationMs: number): void =>
@@ -231,6 +240,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
     closeIfStopping(response, options);
     sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });
   }
+  if (facts.onAdmitted !== null) begin(undefined);
   cutIfStalled(response, options.streamTimeoutMs);
   const durationMs = performance.now() - startedAt;
   if (answeredMs === null) count(response.statusCode, durationMs);
@@ -256,6 +266,8 @@ type Facts = {
   ledger: string | undefined;
   key: string | undefined;
   span: RequestSpan | null;
+  /** Begins the span with the trace of the caller; null: it was begun. */
+  onAdmitted: (() => void) | null;
 };
 
 async function answerRequest<Ledger extends NamedLedger, Principal extends NamedPrincipal>(
@@ -280,12 +292,17 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   const { route, parameters } = router.find(method, path);
   facts.pattern = route.pattern;
   // Probes and scrapes would fill the collector.
-  if (route.operational) facts.span = null;
+  if (route.operational) facts.onAdmitted = null;
   if (inReserve && !route.operational) throw tooManyConnectionsProblem();
   const admitting = route.admit(request, prefix === '' ? null : ledgerName);
   // Most callers are known, and are not awaited: a turn of the event loop costs more than the check.
   const { answerHeaders, ...who } = admitting instanceof Promise ? await admitting : admitting;
   const { principal, ledger } = who;
+  // Open endpoints admit everyone.
+  if (options.isAdmitted(principal)) {
+    facts.onAdmitted?.();
+    facts.onAdmitted = null;
+  }
   facts.key = principal.id ?? undefined;
   if (!route.global) facts.ledger = ledger.name;
   if (route.method !== 'GET') refuseOtherTypes(headers);

@@ -254,7 +254,7 @@ const JOURNAL: readonly Example[] = [
             'USD',
             'completed',
             '',
-            id(9),
+            '',
             'Opening balance',
             '',
             '1795348801250000',

@@ -31,7 +31,6 @@ export function accessRoutes({ metrics }: { metrics: Metrics }): Route[] {
       pattern: '/activity',
       scope: 'metrics:read',
       global: true,
-      ofOwnLedger: true,
       operational: true,
       summary: 'What the answering process does now: its queue, its totals, and the times to final',
       query: NO_PARAMETERS,

@@ -9,7 +9,7 @@ import { defineRoute, NO_BODY, type Route } from '../route.ts';
 
 const NUMBER_FORM = /^\d{1,15}$/;
 
-export function journalRoutes({ lookUps }: Services): Route[] {
+export function journalRoutes({ lookUps, scans }: Services): Route[] {
   return [
     defineRoute({
       operationId: 'listJournal',
@@ -17,7 +17,7 @@ export function journalRoutes({ lookUps }: Services): Route[] {
       method: 'GET',
       pattern: '/journal',
       wholeLedger: true,
-      scope: 'statements:read',
+      scope: 'events:read',
       summary: 'The rows of the journal, the chain of hashes that proves the ledger',
       query: listJournalSchema,
       body: NO_BODY,
@@ -42,7 +42,7 @@ export function journalRoutes({ lookUps }: Services): Route[] {
       method: 'GET',
       pattern: '/journal/:number',
       wholeLedger: true,
-      scope: 'statements:read',
+      scope: 'events:read',
       summary: 'One row of the journal, with the records over which its digest is made',
       query: journalRowSchema,
       body: NO_BODY,
@@ -52,7 +52,7 @@ export function journalRoutes({ lookUps }: Services): Route[] {
         if (!NUMBER_FORM.test(text)) throw notFound();
         const number = BigInt(text);
         const { limit, after_record: after } = query;
-        return await lookUps.run(caller, async (pool) => {
+        return await scans.run(caller, async (pool) => {
           const row = await loadJournalRow(pool, ledger, number);
           if (!row) throw notFound();
           const found = await loadRecords(pool, ledger, { number, after, limit: limit + 1 });
