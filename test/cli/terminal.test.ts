@@ -79,7 +79,7 @@ test('terminal: the log is readable and colored to its last line, and Ctrl-C sto
   const shown = stripVTControlCharacters(session.screen());
   assert.match(
     shown,
-    /^GopherPay \d+\.\d+\.\d+\r\n {2}database {2}\S+ on \S+, PostgreSQL \d+\.\d+\r\n {2}ledgers {3}1\r\n/m,
+    /^GopherPay \d+\.\d+\.\d+\r\n(?: {2}\w+ +.*\r\n)* {2}database {2}\S+ on \S+, PostgreSQL \d+\.\d+\r\n {2}books {5}1 ledger, /m,
   );
   assert.match(shown, /^ {2}settings {2}PORT=0 DATABASE_URL=\(secret\) THREADS=2\r\n/m);
   assert.match(shown, /^\[\d\d:\d\d:\d\d\.\d{3}\] INFO: request \{.*"route":"\/healthz".*\}\r\n/m);
