@@ -134,20 +134,25 @@ async function runImport(connection: Connection, wanted: Wanted, signal: AbortSi
   }
   const end = verification.end();
   refuse();
-  const { ledger, since, closedUntil } = rows;
-  if (!end || !ledger) throw new CommandError(EXIT.failed, 'The files have no books.');
+  const { ledger, header, closedUntil } = rows;
+  if (!end || !ledger || !header) throw new CommandError(EXIT.failed, 'The files have no books.');
   if (end.unknownFields > 0) {
     throw new CommandError(
       EXIT.failed,
       `Nothing is imported: ${end.unknownFields} accounts changed after journal row ${end.number}, so the files do not have their fields. Import the files that follow at once with these, or export without --until.`,
     );
   }
-  await finishImport(connection, ledger, since, { number: end.number, closedUntil });
-  const erased = await openPersonalData(connection, ledger, wanted);
+  let erased: number;
+  try {
+    await finishImport(connection, ledger, header.since, { number: end.number, closedUntil });
+    erased = await openPersonalData(connection, ledger, wanted);
+  } catch (error) {
+    throw explain(error);
+  }
   await bumpAccessVersion(connection);
-  await auditImport(connection, ledger, since);
+  await auditImport(connection, ledger, header.since);
   await transaction.commit();
-  reportEnd(end, erased);
+  reportEnd(end, header, erased);
 }
 
 /** A line that its table refuses: of invalid data (22), or against a constraint (23). */
@@ -169,10 +174,10 @@ function explain(error: unknown): unknown {
 /** The lines that wait to be inserted, and the ledger to which they belong. */
 class ImportedRows {
   ledger: Ledger | null = null;
-  since = 0;
+  /** That of the first file. */
+  header: Line<'header'> | null = null;
   closedUntil: number | null = null;
   readonly #connection: Connection;
-  #header: Line<'header'> | null = null;
   #texts = newTexts();
   /** The records of a row of the journal whose own line has not come yet. */
   #records: { readonly type: 'change' | 'act' | 'transfer'; readonly text: string }[] = [];
@@ -184,7 +189,7 @@ class ImportedRows {
   take(line: AnyLine, text: string): void {
     switch (line.type) {
       case 'header':
-        this.#header ??= line;
+        this.header ??= line;
         this.closedUntil = line.closed_until ?? null;
         break;
       case 'change':
@@ -216,15 +221,14 @@ class ImportedRows {
 
   /** Inserts what has come so far, up to the last whole row of the journal. */
   async write(): Promise<void> {
-    if (!this.#header) return;
-    this.ledger ??= await this.#open(this.#header);
+    if (!this.header) return;
+    this.ledger ??= await this.#open(this.header);
     const texts = this.#texts;
     this.#texts = newTexts();
     for (const type of TYPES) await insertLines(this.#connection, this.ledger, type, texts[type]);
   }
 
   async #open(header: Line<'header'>): Promise<Ledger> {
-    this.since = header.since;
     return await openImport(this.#connection, {
       name: header.ledger,
       id: header.ledger_id,
@@ -304,10 +308,13 @@ async function auditImport(connection: Connection, ledger: Ledger, since: number
   }
 }
 
-function reportEnd(end: BooksEnd, erased: number): void {
+function reportEnd(end: BooksEnd, header: Line<'header'>, erased: number): void {
   process.stderr.write(
     `ledger ${end.ledger}, journal ${end.number} sha256:${end.hash} imported and audited: ${end.transfers} transfers, ${end.accounts} accounts\n`,
   );
+  const rule = header.approval_above === undefined ? 'no approval rule' : `approval above ${header.approval_above}`;
+  const clock = header.clock_start === undefined ? 'the real clock' : 'a test clock';
+  process.stderr.write(`No hash covers these, so compare them with the original: ${rule}, ${clock}\n`);
   if (erased > 0)
     process.stderr.write(`The personal data of ${erased} accounts was erased; the journal goes on with that.\n`);
 }

@@ -13,7 +13,7 @@ import { drawFor } from '../support/random.ts';
 import { rewriteShop, SHOP, writeLedger } from '../support/sample-ledgers.ts';
 import { makeFolder, request, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { linesOf, recordLines, run, succeed, verifyFiles, writeRandomBooks } from './books.ts';
+import { linesOf, recordLines, resealed, run, succeed, verifyFiles, writeRandomBooks } from './books.ts';
 
 async function audit({ reader }: TestDatabase): Promise<void> {
   const connection = await connect(reader, READING_TIMEOUTS, { applicationName: 'test', readOnly: true });
@@ -176,6 +176,44 @@ test('import: a ledger with a test clock keeps its time', async (t) => {
   await audit(other);
   const successor = await startService(t, { database: other });
   assert.equal((await request(successor, 'GET', '/ledgers/trial')).body['now'], '2099-01-01T00:00:00Z');
+});
+
+test('import: refuses times in the future and an id beyond the last, which no hash covers', async (t) => {
+  const database = await createDatabase(t);
+  const client = await database.connect();
+  await writeLedger(client);
+  await writeLedger(client, SHOP);
+  await client.query(`update ledgers set approval_above = 500 where name = 'shop'`);
+  const { file, text: whole } = await exportMain(t, database, '--ledger=shop');
+  const other = await createDatabase(t);
+  const future = 9_000_000_000_000_000;
+  const forgeries: [RegExp, string, RegExp][] = [
+    [
+      /,"currencies"/,
+      `,"closed_until":${future},"currencies"`,
+      /they have the time 2255-\S+ \S+, which is in the future\.$/m,
+    ],
+    [/(?<="ledger_created_at":)\d+/, String(future), /they have the time 2255-\S+ \S+, which is in the future\.$/m],
+    [
+      /(?<="ledger_id":)\d+/,
+      String(2 ** 31 - 1),
+      /its id would be 2147483647, and there are at most 100000 ledgers\.$/m,
+    ],
+  ];
+  for (const [member, forged, sentence] of forgeries) {
+    const changed = whole.replace(/,"closed_until":\d+/, '').replace(member, forged);
+    await writeFile(file, resealed(linesOf(changed)));
+    const { code, stderr } = await run(t, other, ['import', file, '--erase-personal-data']);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, sentence);
+  }
+  await writeFile(file, whole);
+  const { code, stderr } = await run(t, other, ['import', file, '--erase-personal-data']);
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stderr,
+    /^No hash covers these, so compare them with the original: approval above 500, the real clock$/m,
+  );
 });
 
 test('import: without keys, personal data is refused or erased', async (t) => {

@@ -6,7 +6,7 @@ import { wordsOf } from '../../domain/name-words.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { readPersonalData } from '../queries/personal-data.ts';
 import { appendToJournal } from './journal.ts';
-import { lockCreation } from './ledgers.ts';
+import { LEDGERS_MAX, lockCreation } from './ledgers.ts';
 
 /** The books to import. Times are microseconds since 1970, hashes are hexadecimal. */
 export type ImportedLedger = {
@@ -72,6 +72,9 @@ async function createImported(connection: Queryable, books: ImportedLedger): Pro
     [books.id, books.name, books.createdAt, books.clockStart, books.approvalAbove],
   );
   const id = inserted.rows[0]?.id ?? books.id;
+  // No ledger could be created after it.
+  if (id > LEDGERS_MAX)
+    throw new ImportRefusedError(`its id would be ${id}, and there are at most ${LEDGERS_MAX} ledgers`);
   await connection.query(
     `insert into journal_head (ledger_id, settled_at, clock)
      select id, coalesce(clock_start, created_at), clock_start from ledgers where id = $1::integer`,
@@ -220,6 +223,14 @@ const REVERSED = `
   group by original.id, original.amount
   on conflict (ledger_id, transfer_id) do update set reversed = excluded.reversed`;
 
+// No hash covers two of these times. The ledger's time is never before them, so that one far ahead would date all that follows.
+const LATEST = `
+  select greatest(created_at, settled_at, ${at('$3::bigint')})::text as latest
+  from ledgers
+  left join journal on ledger_id = id and number = $2::bigint
+  where id = $1::integer and clock_start is null
+    and greatest(created_at, settled_at, ${at('$3::bigint')}) > clock_timestamp()`;
+
 // A test clock stands where its journal ends. A trigger refuses any change of the real one.
 const HEAD = (hasTestClock: boolean) => `
   update journal_head
@@ -247,6 +258,9 @@ export async function finishImport(
   since: number,
   { number, closedUntil }: ImportedEnd,
 ): Promise<void> {
+  const future = await connection.query<{ latest: string }>(LATEST, [ledger.id, number, closedUntil]);
+  if (future.rows[0])
+    throw new ImportRefusedError(`they have the time ${future.rows[0].latest}, which is in the future`);
   await connection.query(HOLDS, [ledger.id, since]);
   await connection.query(REVERSED, [ledger.id, since]);
   if (number > since) await connection.query(HEAD(ledger.hasTestClock === true), [ledger.id, number, closedUntil]);
