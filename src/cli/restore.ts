@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { type Config, readConfig } from '../config.ts';
 import type { Checkpoint } from '../db/audit/chain.ts';
 import { BackupError, type Header } from '../db/backup/format.ts';
-import { loadBooks, refuseBooks, verifyBackup } from '../db/backup/load.ts';
+import { analyzeBooks, loadBooks, refuseTarget, verifyBackup } from '../db/backup/load.ts';
 import { readingTimeouts } from '../db/connection/connect.ts';
 import { toError } from '../db/connection/errors.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
@@ -26,6 +26,7 @@ import {
   namedDatabases,
   parseArguments,
 } from './command.ts';
+import { exitOf } from './exit.ts';
 
 const DISCREPANCIES_MAX = 100;
 
@@ -70,7 +71,13 @@ export const restore = defineCommand({
       const config = readConfig();
       await withTarget(config, signal, async (databases) => {
         await load(file, databases, { config, header: found.header, rows: found.rows, pauseWebhooks, signal });
-        await prove(databases, { config, header: found.header, expected, signal });
+        process.stderr.write('The books are loaded; do not start a service on them before they are proved\n');
+        try {
+          await complete(databases, config);
+          await prove(databases, { config, header: found.header, expected, signal });
+        } catch (error) {
+          throw explainUnproved(error);
+        }
       });
     });
   },
@@ -112,6 +119,16 @@ function explain(file: string, thrown: unknown): unknown {
   return new CommandError(
     EXIT.failed,
     `The backup ${file} is damaged, or not a backup of GopherPay (${error.message}): use another one.`,
+  );
+}
+
+/** An error after the books were loaded. */
+function explainUnproved(error: unknown): unknown {
+  if (error instanceof CommandError && error.exitCode === EXIT.discrepancy) return error;
+  return new CommandError(
+    EXIT.discrepancy,
+    `${exitOf(error).sentence}\nThe books are loaded, and not proved: run gopherpay migrate and gopherpay audit before a service uses them.`,
+    { cause: error },
   );
 }
 
@@ -158,12 +175,12 @@ type Loading = {
   readonly signal: AbortSignal;
 };
 
-/** Makes the schema of the backup, loads its rows, and then brings the schema to this version. */
+/** Makes the schema of the backup, and loads its rows. */
 async function load(file: string, databases: Databases, loading: Loading): Promise<void> {
   const { config, header, rows, pauseWebhooks, signal } = loading;
   const owner = databaseAs(databases, 'owner');
   const timeouts = readingTimeouts(config.readingTimeoutMs);
-  await refuseBooks(owner, timeouts);
+  await refuseTarget(owner, limitedRolesOf({ ...databases, owner }), timeouts);
   await migrate(owner, { only: header.migrations });
   const bar = process.stderr.isTTY
     ? new SingleBar({
@@ -182,6 +199,12 @@ async function load(file: string, databases: Databases, loading: Loading): Promi
   } finally {
     bar?.stop();
   }
+}
+
+/** Brings the schema to this version, and grants the roles their rights. */
+async function complete(databases: Databases, config: Config): Promise<void> {
+  const owner = databaseAs(databases, 'owner');
+  await analyzeBooks(owner, readingTimeouts(config.readingTimeoutMs));
   await migrate(owner, { roles: limitedRolesOf({ ...databases, owner }) });
 }
 

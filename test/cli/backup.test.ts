@@ -250,6 +250,24 @@ test('restore: refuses a database that has books, and changes nothing in it', as
   assert.deepEqual(await contentOf(database.admin, tables), content);
 });
 
+test('restore: refuses a role that is missing, and loads nothing', async (t) => {
+  const target = await makeTarget(t);
+  const absent = (target.env['DATABASE_READER_URL'] ?? '').replace(/\/\/[^:@]+/, '//absent');
+  const { code, stderr } = await run(t, ['restore', file], { ...target.env, DATABASE_READER_URL: absent });
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /The database server has no role "absent": run "create role/);
+  await assert.rejects(contentOf(target.admin, ['ledgers']), { code: '42P01' });
+});
+
+test('restore: an error after the load ends with 3, and says that the books are not proved', async (t) => {
+  const target = await makeTarget(t);
+  const reader = new URL(target.env['DATABASE_READER_URL'] ?? '');
+  reader.pathname = 'absent';
+  const { code, stderr } = await run(t, ['restore', file], { ...target.env, DATABASE_READER_URL: reader.href });
+  assert.equal(code, 3, stderr);
+  assert.match(stderr, /"absent" does not exist[^]*\nThe books are loaded, and not proved: run gopherpay migrate and/);
+});
+
 /** Ways to spoil the text of a backup, and what the refusal says. */
 const DAMAGES: readonly { what: string; spoil: (text: string) => string; sentence: RegExp }[] = [
   { what: 'without its end', spoil: (text) => text.slice(0, -400), sentence: /is damaged, its end is missing/ },

@@ -102,7 +102,7 @@ test('migrate: a role that does not exist is named, with the statement that crea
   const program = await startProgram(t, { args: ['migrate', '--runtime-role=no such'], env });
   assert.equal(
     await sentenceOf(program),
-    `The database server has no role "no such": run "create role "no such" login password '…'" as its administrator, and then "gopherpay migrate" again.\n`,
+    `The database server has no role "no such": run "create role "no such" login password '…'" as its administrator, and then this command again.\n`,
   );
 });
 

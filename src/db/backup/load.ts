@@ -9,7 +9,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../connection/connect.ts';
-import { TABLE_RIGHTS } from '../ledger/grants.ts';
+import { type LimitedRoles, refuseMissing, TABLE_RIGHTS } from '../ledger/grants.ts';
 import { BackupError, BackupReader, type Header, type Section } from './format.ts';
 
 /**
@@ -24,10 +24,15 @@ export type LoadOptions = {
   readonly onRows: (rows: number) => void;
 };
 
-/** Throws an error of one sentence if the database has books with any row in them. */
-export async function refuseBooks(owner: DatabaseSettings, timeouts: DatabaseTimeouts): Promise<void> {
+/** Throws an error of one sentence if the database has books with any row in them, or its server lacks a role. */
+export async function refuseTarget(
+  owner: DatabaseSettings,
+  roles: LimitedRoles,
+  timeouts: DatabaseTimeouts,
+): Promise<void> {
   const connection = await connect(owner, timeouts, { applicationName: 'gopherpay restore' });
   try {
+    await refuseMissing(connection, roles);
     const tables = await listTables(connection);
     if (tables.length > 0) await refuseRows(connection, tables);
   } finally {
@@ -66,10 +71,18 @@ export async function loadBooks(
     if (missing !== undefined) throw new BackupError(`lacks the table ${missing}: use another backup`);
     if (options.pauseWebhooks) await pauseWebhooks(connection);
     await connection.query('commit');
-    // Without statistics, the first plans of the service would be those of empty tables.
-    await connection.query(`analyze ${tables.join(', ')}`);
   } finally {
     signal.removeEventListener('abort', close);
+    await disconnect(connection);
+  }
+}
+
+/** Without statistics, the first plans of the service would be those of empty tables. */
+export async function analyzeBooks(owner: DatabaseSettings, timeouts: DatabaseTimeouts): Promise<void> {
+  const connection = await connect(owner, timeouts, { applicationName: 'gopherpay restore' });
+  try {
+    await connection.query(`analyze ${(await listTables(connection)).join(', ')}`);
+  } finally {
     await disconnect(connection);
   }
 }

@@ -100,6 +100,14 @@ export async function grantRights(connection: Connection, schema: string, roles:
   await connection.query('commit');
 }
 
+/** Throws an error of one sentence if the server lacks a role. */
+export async function refuseMissing(connection: Connection, { runtime, reader }: LimitedRoles): Promise<void> {
+  await findDatabase(
+    connection,
+    [runtime, reader].filter((name) => name !== null),
+  );
+}
+
 /** The name of the database. Throws if a role is missing. */
 async function findDatabase(connection: Connection, names: readonly string[]): Promise<string> {
   const { rows } = await connection.query<{ database: string; missing: string[] }>(
@@ -110,7 +118,7 @@ async function findDatabase(connection: Connection, names: readonly string[]): P
   const [missing] = rows[0]?.missing ?? [];
   if (missing === undefined) return rows[0]?.database ?? '';
   throw new Error(
-    `The database server has no role "${missing}": run "create role ${connection.escapeIdentifier(missing)} login password '…'" as its administrator, and then "gopherpay migrate" again.`,
+    `The database server has no role "${missing}": run "create role ${connection.escapeIdentifier(missing)} login password '…'" as its administrator, and then this command again.`,
   );
 }
 
