@@ -288,6 +288,11 @@ const DAMAGES: readonly { what: string; spoil: (text: string) => string; sentenc
     sentence: /is damaged, its description was changed/,
   },
   {
+    what: 'with a row of 40 MiB',
+    spoil: (text) => text.replace(/(?<=\{"table":"entries".*?\n)/s, '9'.repeat(40 * 1024 * 1024)),
+    sentence: /is damaged, it has a line that is too long/,
+  },
+  {
     what: 'of a newer form',
     spoil: (text) => text.replace('"format":1', '"format":2'),
     sentence: /has the form 2, and this version of GopherPay reads up to 1: restore it with the newer version/,

@@ -14,7 +14,12 @@ export const FORMAT = 1;
 /** The end of the rows of a table. A row never begins like this: COPY doubles each backslash of a value. */
 export const END_OF_ROWS = Buffer.from('\\.\n');
 const LINE_FEED = 0x0a;
-const LINE_BYTES_MAX = 64 * 1024 * 1024;
+/**
+ * Of a line of the description, and of a row. A header has at most 100,000 heads of 200 bytes. No request becomes a row of more
+ * than 100 KiB, and a line of portable books has at most 1 MiB. Without a limit, a small file of one endless row would
+ * fill the memory.
+ */
+const LINE_BYTES_MAX = 32 * 1024 * 1024;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const name = z.string().regex(/^[a-z_][a-z0-9_]*$/);
@@ -141,8 +146,7 @@ export class BackupReader {
   async #line(): Promise<string> {
     let end: number;
     while ((end = this.#rest.indexOf(LINE_FEED)) === -1) {
-      if (this.#rest.length > LINE_BYTES_MAX || !(await this.#fill()))
-        throw damaged('its end is missing or unreadable');
+      if (!(await this.#fill())) throw damaged('its end is missing or unreadable');
     }
     const line = this.#rest.toString('utf8', 0, end + 1);
     this.#rest = this.#rest.subarray(end + 1);
@@ -165,11 +169,19 @@ export class BackupReader {
     }
   }
 
+  /** Reads on, up to a chunk with a line feed. False: there is none. */
   async #fill(): Promise<boolean> {
-    const { done, value } = await this.#chunks.next();
-    if (done) return false;
-    this.#rest = this.#rest.length === 0 ? value : Buffer.concat([this.#rest, value]);
-    return true;
+    const parts = [this.#rest];
+    for (let bytes = this.#rest.length; bytes <= LINE_BYTES_MAX;) {
+      const { done, value } = await this.#chunks.next();
+      if (done) return false;
+      parts.push(value);
+      bytes += value.length;
+      if (!value.includes(LINE_FEED)) continue;
+      this.#rest = Buffer.concat(parts);
+      return true;
+    }
+    throw damaged('it has a line that is too long');
   }
 }
 
