@@ -386,6 +386,19 @@ test('restore: refuses a file with a flipped bit, a shortened file and another f
   }
 });
 
+test('backup: refuses a schema that this version does not know', async (t) => {
+  const source = await createDatabase(t);
+  await source.query(`insert into migrations (name, run_on) values ('9999_later', now())`);
+  const cwd = await makeFolder(t);
+  const { code, stderr } = await run(t, ['backup', 'books.backup'], { DATABASE_URL: source.ownerUrl }, cwd);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /has the migration "9999_later", which this version of GopherPay does not know: make the backup/,
+  );
+  assert.deepEqual(await readdir(cwd), []);
+});
+
 test('backup: one that is interrupted leaves no file', async (t) => {
   const blocker = await database.connect();
   await blocker.query('begin; lock table transfers in access exclusive mode');

@@ -8,6 +8,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { TABLE_RIGHTS } from '../ledger/grants.ts';
+import { listMigrations } from '../ledger/migrate.ts';
 import { END_OF_ROWS, FORMAT, type Header, Tally } from './format.ts';
 
 /** Written by the migrations, which a restore applies itself. */
@@ -117,6 +118,14 @@ async function describe(connection: Connection, schema: string, version: string)
      join ledgers on id = ledger_id
      order by ledgers.name`,
   );
+  const names = migrations.rows.map((row) => row.name);
+  // Its tables would be missing in the backup.
+  const [unknown] = new Set(names).difference(new Set(await listMigrations()));
+  if (unknown !== undefined) {
+    throw new Error(
+      `The database has the migration "${unknown}", which this version of GopherPay does not know: make the backup with the version of the service.`,
+    );
+  }
   const facts = await connection.query<{ created_at: string; server_version: string }>(
     `select now() as created_at, split_part(current_setting('server_version'), ' ', 1) as server_version`,
   );
@@ -126,7 +135,7 @@ async function describe(connection: Connection, schema: string, version: string)
     created_at,
     gopherpay_version: version,
     server_version,
-    migrations: migrations.rows.map((row) => row.name),
+    migrations: names,
     heads: heads.rows.map(({ ledger, number, hash }) => ({
       ledger,
       journal_number: Number(number),
