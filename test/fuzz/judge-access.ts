@@ -1,6 +1,6 @@
 // Judges whether a caller was served, or refused with 401 or 403, as its key and the description of the operation say.
 import { z } from 'zod';
-import type { Operation } from '../support/interface.ts';
+import { ANY_KEY, type Operation } from '../support/interface.ts';
 import { type Access, parse, pathOf, type Sent } from './sent.ts';
 import type { Answer } from './wire.ts';
 
@@ -34,7 +34,7 @@ export function judgeServed(sent: Sent, answer: Answer, operation: Operation, ac
   if (operation.scope === null) return [];
   if (access === null) return [`${answer.status} without a valid key`];
   const wrong = [operation.scope, ...scopesOf(sent, operation)]
-    .filter((scope) => !access.scopes.has(scope))
+    .filter((scope) => scope !== ANY_KEY && !access.scopes.has(scope))
     .map((scope) => `${answer.status}, and the key lacks the scope ${scope}`);
   const path = pathOf(sent.target);
   const [, named] = /^\/ledgers\/([^/]+)/.exec(path) ?? [];

@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 import { Issuer } from '../support/issuer.ts';
 
 /** The scope of each route; open: none is needed. */
-const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
+const SCOPE_OF: Readonly<Record<string, Scope | 'any' | 'open'>> = {
   'POST /accounts': 'accounts:write',
   'GET /accounts': 'accounts:read',
   'GET /accounts/{account_number}': 'accounts:read',
@@ -51,6 +51,10 @@ const SCOPE_OF: Readonly<Record<string, Scope | 'open'>> = {
   'GET /ledgers/{ledger}': 'accounts:read',
   'POST /clock': 'ledgers:admin',
   'GET /metrics': 'metrics:read',
+  'GET /journal': 'events:read',
+  'GET /journal/{number}': 'events:read',
+  'GET /activity': 'metrics:read',
+  'GET /access': 'any',
   'GET /healthz': 'open',
   'GET /readyz': 'open',
   'GET /openapi.json': 'open',
@@ -111,8 +115,9 @@ test('doors: every route needs the scope of the table, and the table has every r
   const described = Object.fromEntries(
     Object.entries(body.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, { security, 'x-scope': scope }]) => {
-        assert.deepEqual(security, scope === undefined ? [] : [{ key: [] }, { basic: [] }]);
-        return [`${method.toUpperCase()} ${path}`, scope ?? 'open'];
+        const needed = scope ?? (security.length > 0 ? 'any' : 'open');
+        assert.deepEqual(security, needed === 'open' ? [] : [{ key: [] }, { basic: [] }]);
+        return [`${method.toUpperCase()} ${path}`, needed];
       }),
     ),
   );
@@ -134,6 +139,10 @@ test('doors: a key with exactly the scope of a route may use it, one with all ot
       continue;
     }
     assert.equal(codeOf(anonymous), '401 unauthorized', route);
+    if (scope === 'any') {
+      for (const key of only.values()) assert.equal((await send(key, method, path, body)).status, 200, route);
+      continue;
+    }
     const [having, lacking] = [only.get(scope), without.get(scope)];
     assert.ok(having && lacking);
     const allowed = await send(having, method, path, body);

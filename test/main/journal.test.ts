@@ -217,3 +217,17 @@ test('journal: a key without events:read, or for some accounts only, may not rea
     }
   }
 });
+
+test('journal: the rows of one ledger are not in another', async () => {
+  const headers = key.headers;
+  assert.equal((await request(service, 'POST', '/ledgers', { name: 'bare' }, headers)).status, 201);
+  assert.equal((await request(service, 'GET', '/journal/1', undefined, headers)).status, 200);
+  const rows = await request(service, 'GET', '/ledgers/bare/journal?order=oldest', undefined, headers);
+  // A ledger that a key created has the record of that.
+  assert.deepEqual(
+    [rows.body['items']].flat().map((row) => z.object({ ledger: z.string() }).parse(row).ledger),
+    ['bare'],
+  );
+  const missing = await request(service, 'GET', '/ledgers/bare/journal/2', undefined, headers);
+  assert.deepEqual([missing.status, missing.body['code']], [404, 'journal_row_not_found']);
+});

@@ -86,6 +86,7 @@ const READS: Record<string, readonly string[]> = {
   'GET /approvals/{id}': [`/approvals/${idOf(950)}`],
   'GET /audit-log': ['/audit-log', '/audit-log?refused=false&limit=1'],
   'GET /events': ['/events?limit=1000', '/events?after=8&limit=3'],
+  'GET /journal': ['/journal?limit=1000', '/journal?order=oldest&limit=3'],
 };
 /** Routes that write to a ledger. */
 const WRITES = [
@@ -113,6 +114,8 @@ const WEBHOOKS = [
 ];
 /** clock.test.ts shows that it keeps to its ledger. */
 const CLOCK = ['POST /clock'];
+/** Its records have amounts as text, so journal.test.ts shows that it keeps to its ledger. */
+const RECORDS = ['GET /journal/{number}'];
 /** Routes outside ledgers. */
 const GLOBAL = [
   'GET /ledgers',
@@ -121,6 +124,8 @@ const GLOBAL = [
   'GET /healthz',
   'GET /readyz',
   'GET /metrics',
+  'GET /access',
+  'GET /activity',
   'GET /openapi.json',
 ];
 
@@ -151,7 +156,10 @@ test('ledgers: these tests classify every route as reading a ledger, writing to 
   const routes = Object.entries(body.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
-  assert.deepEqual(routes.toSorted(), [...Object.keys(READS), ...WRITES, ...WEBHOOKS, ...CLOCK, ...GLOBAL].toSorted());
+  assert.deepEqual(
+    routes.toSorted(),
+    [...Object.keys(READS), ...WRITES, ...WEBHOOKS, ...CLOCK, ...RECORDS, ...GLOBAL].toSorted(),
+  );
 });
 
 for (const [route, paths] of Object.entries(READS)) {

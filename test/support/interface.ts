@@ -58,6 +58,7 @@ const documentForm = z.object({
       z.object({
         operationId: z.string(),
         'x-scope': z.string().optional(),
+        security: z.array(z.unknown()),
         parameters: z.array(
           z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']), schema: schemaForm }),
         ),
@@ -73,6 +74,9 @@ const documentForm = z.object({
   }),
 });
 
+/** In place of a scope: a key is needed, whatever its scopes. */
+export const ANY_KEY = 'any';
+
 export type Schema = z.infer<typeof schemaForm>;
 export type Schemas = Readonly<Record<string, Schema>>;
 
@@ -87,7 +91,7 @@ export type Operation = {
   readonly path: string;
   readonly parameters: readonly Parameter[];
   readonly body: Schema | null;
-  /** The scope that its caller needs; null: none, and no key either. */
+  /** The scope that its caller needs, or ANY_KEY; null: none, and no key either. */
   readonly scope: string | null;
   /** Whether it also has a path under /ledgers/{ledger}: one that names no servers of its own has those of the document. */
   readonly isOfLedger: boolean;
@@ -136,7 +140,7 @@ export function parseInterface(text: string): Interface {
         path,
         parameters: parameters.map((each) => ({ ...each, schema: resolve(each.schema, components.schemas) })),
         body: requestBody?.content['application/json']?.schema ?? null,
-        scope: operation['x-scope'] ?? null,
+        scope: operation['x-scope'] ?? (operation.security.length > 0 ? ANY_KEY : null),
         isOfLedger: servers === undefined,
         answers: new Map(answers),
       };
