@@ -1,7 +1,6 @@
 // gopherpay restore: loads a backup into an empty database, and proves the restored books.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
 import { defineCommand } from 'citty';
@@ -62,6 +61,16 @@ export const restore = defineCommand({
       { ...args, _: args._.slice(1) },
     );
     const { file, check, expect, 'public-key': publicKey = null, 'pause-webhooks': pauseWebhooks } = options;
+    // The heads in the file are no proof: only an audit computes them.
+    if (check && (expect !== undefined || publicKey !== null)) {
+      throw new CommandError(
+        EXIT.wrongUsage,
+        'The options --expect and --public-key need the restored books: omit --check.',
+      );
+    }
+    if (publicKey !== null && !expect?.startsWith('@')) {
+      throw new CommandError(EXIT.wrongUsage, 'The option --public-key needs --expect=@FILE.');
+    }
     const expected = expect === undefined ? [] : await parseExpected(expect, null, publicKey);
     await interruptible(async (signal) => {
       const found = await readBackup(file, signal, verifyBackup);
@@ -94,7 +103,7 @@ async function readBackup<Result>(
   });
   if (!found.isFile()) throw new CommandError(EXIT.wrongUsage, `The backup ${file} is not a file.`);
   const ended: { result?: Result } = {};
-  const text: Transform = createZstdDecompress();
+  const text = createZstdDecompress();
   try {
     await pipeline(
       createReadStream(file),
@@ -106,10 +115,16 @@ async function readBackup<Result>(
     );
   } catch (error) {
     signal.throwIfAborted();
-    throw explain(file, error);
+    // The end of the frame ends the pipeline, whatever follows.
+    throw explain(file, toError(error).name === 'AbortError' ? trailing() : error);
   }
+  if (text.bytesWritten < found.size) throw explain(file, trailing());
   if (!('result' in ended)) throw new Error('The backup was not read.');
   return ended.result;
+}
+
+function trailing(): BackupError {
+  return new BackupError('is damaged, something follows its end: use another backup');
 }
 
 function explain(file: string, thrown: unknown): unknown {

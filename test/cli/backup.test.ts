@@ -376,6 +376,9 @@ test('restore: refuses a file with a flipped bit, a shortened file and another f
     short: whole.subarray(0, -100),
     text: Buffer.from('{"type":"transfer"}\n'),
     empty: Buffer.alloc(0),
+    'longer-by-a-byte': Buffer.concat([whole, Buffer.alloc(1)]),
+    'longer-by-many': Buffer.concat([whole, Buffer.alloc(1_000_000)]),
+    'followed-by-another': Buffer.concat([whole, zstdCompressSync('more')]),
   };
   for (const [name, content] of Object.entries(others)) {
     const path = join(await makeFolder(t), name);
@@ -423,8 +426,14 @@ test('restore: a backup of the embedded database goes into a new folder, and the
   assert.equal(backup.code, 0, backup.stderr);
 });
 
+const HASH = `1:${'ab'.repeat(32)}`;
+const WRONG = [
+  ['restore', 'a', '--check', `--expect=${HASH}`],
+  ['restore', 'a', `--expect=${HASH}`, '--public-key=b'],
+];
+
 test('backup: wrong arguments end with code 2', async (t) => {
-  for (const args of [['backup'], ['backup', 'a', 'b'], ['restore'], ['restore', 'a', '--chek']]) {
+  for (const args of [['backup'], ['backup', 'a', 'b'], ['restore'], ['restore', 'a', '--chek'], ...WRONG]) {
     const { code } = await run(t, args, { DATABASE_URL: database.url });
     assert.equal(code, 2, args.join(' '));
   }
