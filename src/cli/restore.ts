@@ -87,6 +87,8 @@ export const restore = defineCommand({
         } catch (error) {
           throw explainUnproved(error);
         }
+        const counts = Object.entries(found.uncovered).map(([table, rows]) => `${table.replaceAll('_', ' ')} ${rows}`);
+        process.stderr.write(`The audit and checkpoints do not cover these rows: ${counts.join(', ')}\n`);
       });
     });
   },
