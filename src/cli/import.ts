@@ -13,16 +13,18 @@ import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../db/co
 import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from '../db/connection/errors.ts';
 import { Transaction } from '../db/connection/transaction.ts';
 import {
-  countUnreadable,
-  eraseUnreadable,
   finishImport,
   type ImportedType,
   ImportRefusedError,
   insertLines,
-  insertPersonalKeys,
   openImport,
-  type PersonalKey,
 } from '../db/ledger/books-import.ts';
+import {
+  countUnreadable,
+  eraseUnreadable,
+  insertPersonalKeys,
+  type PersonalKey,
+} from '../db/ledger/books-import-personal.ts';
 import { bumpAccessVersion } from '../db/ledger/keys.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';

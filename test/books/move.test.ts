@@ -104,6 +104,16 @@ test('import: a copy follows its original, until it goes its own way', async (t)
   await pay(2);
   await request(service, 'POST', '/accounts', { account_number: 'BOB', name: 'Bob', currency: 'USD' });
   const second = await exportMain(t, database, `--since=${first.end?.number}`);
+  // What a statement of a service on the copy does.
+  const follower = await other.connect();
+  await follower.query(`update journal_head set closed_until = clock_timestamp()`);
+  const reopening = await run(t, other, ['import', second.file, `--personal-keys=${second.keys}`]);
+  assert.equal(reopening.code, 1, reopening.stderr);
+  assert.match(
+    reopening.stderr,
+    /^Nothing is imported: a service on this copy answered that its books are closed until/m,
+  );
+  await follower.query(`update journal_head set closed_until = '-infinity'`);
   await succeed(t, other, ['import', second.file, `--personal-keys=${second.keys}`]);
   await audit(other);
   const found = await other.query(`select account_number, word from account_words order by word`);
