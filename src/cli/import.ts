@@ -151,8 +151,9 @@ async function runImport(connection: Connection, wanted: Wanted, signal: AbortSi
   } catch (error) {
     throw explain(error);
   }
-  await bumpAccessVersion(connection);
   await auditImport(connection, ledger, header.since);
+  // Last, because it locks a row that changes of keys need.
+  await bumpAccessVersion(connection);
   await transaction.commit();
   reportEnd(end, header, erased);
 }

@@ -299,6 +299,22 @@ test('import: one that is killed before its commit leaves nothing, and can be ru
   await audit(other);
 });
 
+test('import: keys can be changed while it audits', async (t) => {
+  const database = await createDatabase(t);
+  await writeLedger(await database.connect());
+  const { file, keys } = await exportMain(t, database);
+  const other = await createDatabase(t);
+  const blocker = await other.connect();
+  // The audit reads them, and no step before it.
+  await blocker.query('begin; lock table pending_transfers in access exclusive mode');
+  const program = await startProgram(t, { database: other, args: ['import', file, `--personal-keys=${keys}`] });
+  const waiting = `select query from pg_stat_activity where datname = current_database() and application_name = 'gopherpay import' and wait_event_type = 'Lock'`;
+  await until(async () => (await other.query(waiting)).length === 1, { what: 'the audit of the import' });
+  await blocker.query('select from access_state for update nowait');
+  await blocker.query('rollback');
+  assert.equal((await program.exited).code, 0, program.output());
+});
+
 test('import: only the owner of the tables may', async (t) => {
   const database = await createDatabase(t);
   const { file } = await exportMain(t, database);
