@@ -20,6 +20,7 @@ import {
 } from './command.ts';
 import { writeAuditMetrics } from './audit-metrics.ts';
 import { writeStandardOutput } from './file.ts';
+import { printable } from './printable.ts';
 import { parseCheckpoints, readPublicKey, readVerified, type SignedCheckpoint } from './signature.ts';
 
 type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
@@ -390,9 +391,4 @@ function countOf(discrepancies: number): string {
 
 function grouped(count: number): string {
   return count.toLocaleString('en');
-}
-
-/** Text from the books must not control the terminal of the auditor. */
-export function printable(text: string): string {
-  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }

@@ -8,6 +8,7 @@ import { VERSION } from '../version.ts';
 import { EXIT, SIGNALLED } from './command.ts';
 import { exitOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
+import { printable } from './printable.ts';
 import { resolve } from './resolve.ts';
 
 /** Each is loaded when it is called: a report needs neither the service nor the time that loading it takes. */
@@ -118,7 +119,8 @@ try {
   if (sentence !== '') {
     // Not process.stderr.write: unread text would keep the process alive if the reader stalls.
     const output = new LogDestination(2, () => {});
-    output.write(`${sentence}\n`);
+    // It may quote a file or the database.
+    output.write(`${sentence.split('\n').map(printable).join('\n')}\n`);
     await output.flush(1000);
   }
   process.exitCode = exitCode;

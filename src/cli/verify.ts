@@ -6,9 +6,10 @@ import { FormError, parseLine } from '../books/form.ts';
 import { readLines } from '../books/read-lines.ts';
 import { readAgain } from '../books/second-reading.ts';
 import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
-import { parseExpected, printable, renderTable } from './audit.ts';
+import { parseExpected, renderTable } from './audit.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from './command.ts';
 import { writeStandardOutput } from './file.ts';
+import { printable } from './printable.ts';
 import { startProgress } from './progress.ts';
 
 export const verify = defineCommand({

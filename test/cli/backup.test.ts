@@ -351,6 +351,12 @@ const FORGERIES: readonly { what: string; forge: (text: string) => string; code:
     sentence: /The journal of the ledger main does not end as in the backup: expected row \d+ with 0{8}/,
   },
   {
+    what: 'with control characters in a number',
+    forge: (text) => text.replace(/(\{"table":"entries".*?\n\d+\t)(-?\d)/s, '$1\u001b[31m'),
+    code: 1,
+    sentence: /invalid input syntax for type bigint: "\\u\{1b\}\[31m/,
+  },
+  {
     what: 'with another balance',
     forge: (text) => text.replace(/(\{"table":"entries".*?\n\d+\t)(-?\d)/s, '$19'),
     code: 3,

@@ -23,6 +23,7 @@ import {
   withDatabases,
 } from '../command.ts';
 import { writeStandardOutput } from '../file.ts';
+import { printable } from '../printable.ts';
 import { type Finding, ok, problem, warning } from './finding.ts';
 import { judgeKeys, judgeSchema, judgeTables, judgeWaiting, judgeWebhooks, KEY_SECONDS_MIN } from './judge-books.ts';
 import { judgeClock, judgeDisk, judgeFiles, judgeMemory, judgeTls } from './judge-machine.ts';
@@ -224,9 +225,4 @@ function renderText(findings: readonly Finding[]): string {
       return advice === null ? line : `${line}${' '.repeat('problem'.length + 2)}${printable(advice)}\n`;
     })
     .join('');
-}
-
-/** Names of roles, sessions and keys must not control the terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
