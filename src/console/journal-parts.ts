@@ -28,21 +28,24 @@ export function NoCrypto(): VNode {
   </p>`;
 }
 
-/** Blocks that are linked, the newest at the right, where a narrow screen begins; `flaws`: null while they are not verified. */
+/** What is known of rows: the numbers of those that were verified, and their flaws. */
+export type Verified = { readonly numbers: ReadonlySet<number>; readonly flaws: readonly Flaw[] };
+
+/** Rows as linked blocks; `verified`: null while none is. */
 export function Chain({
   rows,
-  flaws,
+  verified,
   label,
 }: {
   rows: readonly JournalRow[];
-  flaws: readonly Flaw[] | null;
+  verified: Verified | null;
   label: string;
 }): VNode {
   return html`<ol class="chain" aria-label=${label} tabindex="0">
     ${rows.map((row) => {
-      const own = flaws?.filter(({ number }) => number === row.number) ?? [];
+      const own = verified?.flaws.filter(({ number }) => number === row.number) ?? [];
       const isLoose = own.some(({ what }) => what === 'link' || what === 'number');
-      const state = stateOf(flaws, row.number);
+      const state = stateOf(verified, row.number);
       return html`<li key=${row.number} class="${state} ${isLoose ? 'loose' : ''}">
         <${Go} to=${['journal', String(row.number)]}>Row ${row.number}<//>
         <code title=${row.hash}>${short(row.hash, HASH_SHOWN)}</code>
@@ -54,9 +57,9 @@ export function Chain({
 
 const MARKS = { verified: '✓', broken: '✗', unverified: '…' } as const;
 
-export function stateOf(flaws: readonly Flaw[] | null, number: number): keyof typeof MARKS {
-  if (flaws === null) return 'unverified';
-  return flaws.some((flaw) => flaw.number === number) ? 'broken' : 'verified';
+export function stateOf(verified: Verified | null, number: number): keyof typeof MARKS {
+  if (!verified?.numbers.has(number)) return 'unverified';
+  return verified.flaws.some((flaw) => flaw.number === number) ? 'broken' : 'verified';
 }
 
 /** What is wrong, and what to do. */

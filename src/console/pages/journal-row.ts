@@ -70,7 +70,10 @@ function Detail({ value }: { value: RowData }): VNode {
   const shown = isLong ? records : records.slice(0, RECORDS_SHOWN);
   return html`${!CAN_VERIFY && html`<${NoCrypto} />`} <${Flaws} flaws=${flaws ?? []} />
     <${Card} title="Its place in the chain"
-      ><${Chain} rows=${neighbors.toReversed()} flaws=${flaws} label="The row and its neighbors"
+      ><${Chain}
+        rows=${neighbors.toReversed()}
+        verified=${flaws && { numbers: new Set(neighbors.map(({ number }) => number)), flaws }}
+        label="The row and its neighbors"
     /><//>
     <${Card} title="Facts">
       <${Facts}

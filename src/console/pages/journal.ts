@@ -4,7 +4,7 @@ import { html } from 'htm/preact';
 import { useEffect, useState } from 'preact/hooks';
 import { rememberedPosition, rememberPosition } from '../checkpoint.ts';
 import { count, short } from '../format.ts';
-import { CAN_VERIFY, Chain, Flaws, NoCrypto, stateOf } from '../journal-parts.ts';
+import { CAN_VERIFY, Chain, Flaws, NoCrypto, stateOf, type Verified } from '../journal-parts.ts';
 import type { PageProps } from '../pages.ts';
 import { hrefOf } from '../place.ts';
 import { go } from '../router.ts';
@@ -36,7 +36,7 @@ function JournalList({ query }: { query: URLSearchParams }): VNode {
     after === null ? READ_MS : null,
   );
   const read = data.value?.items ?? null;
-  const flaws = useFlaws(read);
+  const verified = useVerified(read);
   const turn = (next: string | null): void => go(hrefOf(ledger, ['journal'], { after: next }));
   return html`<${PageHead}
       title="Journal"
@@ -44,41 +44,41 @@ function JournalList({ query }: { query: URLSearchParams }): VNode {
     />
     ${CAN_VERIFY ? html`<${Whole} head=${after === null ? (read?.[0]?.number ?? null) : null} />` : html`<${NoCrypto} />`}
     <${Loaded} data=${data}
-      >${(page: Page<JournalRow>) => html`<${Rows} page=${page} flaws=${flaws} after=${after} onGo=${turn} />`}<//
+      >${(page: Page<JournalRow>) => html`<${Rows} page=${page} verified=${verified} after=${after} onGo=${turn} />`}<//
     >`;
 }
 
 function Rows({
   page: { items },
-  flaws,
+  verified,
   after,
   onGo,
 }: {
   page: Page<JournalRow>;
-  flaws: readonly Flaw[] | null;
+  verified: Verified | null;
   after: string | null;
   onGo: (after: string | null) => void;
 }): VNode {
   const rows = items.slice(0, ROWS_SHOWN);
   const next = items.length > ROWS_SHOWN ? String(rows.at(-1)?.number) : null;
-  const shown = flaws?.filter(({ number }) => rows.some((row) => row.number === number)) ?? null;
+  const shown = verified?.flaws.filter(({ number }) => rows.some((row) => row.number === number)) ?? [];
   const columns: Column<JournalRow>[] = [
     {
       name: 'Row',
       isHead: true,
       cell: ({ number }) => html`<${Go} to=${['journal', String(number)]}>${number}<//>`,
     },
-    { name: 'Chain', cell: ({ number }) => html`<${Badge} state=${stateOf(shown, number)} />` },
+    { name: 'Chain', cell: ({ number }) => html`<${Badge} state=${stateOf(verified, number)} />` },
     { name: 'Settled', cell: ({ settled_at: at }) => html`<${Time} at=${at} />` },
     { name: 'Transfers', numeric: true, cell: ({ transfer_count: transfers }) => count(transfers) },
     { name: 'Changes', numeric: true, cell: ({ change_count: changes }) => count(changes) },
     { name: 'Hash', cell: ({ hash }) => html`<code title=${hash}>${short(hash, 16)}</code>` },
   ];
-  return html`<${Flaws} flaws=${shown ?? []} />
+  return html`<${Flaws} flaws=${shown} />
     ${
       rows.length > 0 &&
       html`<${Card} title=${after === null ? 'The end of the chain' : 'The chain of these rows'}>
-        <${Chain} rows=${rows.slice(0, BLOCKS_SHOWN)} flaws=${shown} label="The chain, the newest row first" />
+        <${Chain} rows=${rows.slice(0, BLOCKS_SHOWN)} verified=${verified} label="The chain, the newest row first" />
       <//>`
     }
     <${Card}
@@ -96,15 +96,18 @@ function Rows({
     <//>`;
 }
 
-/** The flaws of the shown rows; null while they are not verified. */
-function useFlaws(rows: readonly JournalRow[] | null): readonly Flaw[] | null {
-  const [verified, setVerified] = useState<{ rows: readonly JournalRow[]; flaws: readonly Flaw[] } | null>(null);
+/** What is known of the shown rows. Those that arrive now are not verified until their hashes are computed. */
+function useVerified(rows: readonly JournalRow[] | null): Verified | null {
+  const [verified, setVerified] = useState<Verified | null>(null);
   useEffect(() => {
     if (rows === null || !CAN_VERIFY) return;
-    void verifyRows(rows.toReversed(), null).then((flaws) => setVerified({ rows, flaws }));
+    const verify = async (): Promise<void> => {
+      const flaws = await verifyRows(rows.toReversed(), null);
+      setVerified({ numbers: new Set(rows.map(({ number }) => number)), flaws });
+    };
+    verify().catch(() => setVerified(null));
   }, [rows]);
-  // Rows that arrive now are shown with what is known of the others.
-  return verified !== null && rows !== null ? verified.flaws : null;
+  return verified;
 }
 
 /** The verification of all rows, and the checkpoint that this browser keeps. */
