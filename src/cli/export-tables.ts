@@ -1,11 +1,12 @@
 // The tables of gopherpay export --format=parquet: accounts, transfers, entries, journal.
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FORMS } from '../books/form.ts';
 import { fieldsOf } from '../books/record.ts';
 import type { BooksSource } from '../db/queries/portable-books.ts';
 import { type Column, ParquetTable } from '../render/parquet.ts';
 import { VERSION } from '../version.ts';
+import { refuseOther } from './file.ts';
 
 /** Personal data is noise without its keys, and a change number belongs to the proof. */
 const NOT_OF_ACCOUNTS = new Set(['personal_data', 'change_number']);
@@ -56,10 +57,14 @@ export async function writeTables(
   folder: string,
   { onRow, signal }: { onRow: () => void; signal: AbortSignal },
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const partial = (name: string) => join(folder, `.${name}.parquet.partial`);
-  const open = (name: keyof typeof TABLES) => new ParquetTable(partial(name), TABLES[name], `gopherpay ${VERSION}`);
   const names = ['accounts', 'transfers', 'entries', 'journal'] as const;
+  const target = (name: string) => join(folder, `${name}.parquet`);
+  for (const name of names) await refuseOther(target(name));
+  await mkdir(folder, { recursive: true });
+  // Of this export and this user alone: the writer opens its files by name, and would follow a link or append to a file.
+  const temporary = await mkdtemp(join(folder, '.gopherpay-'));
+  const partial = (name: string) => join(temporary, `${name}.parquet`);
+  const open = (name: keyof typeof TABLES) => new ParquetTable(partial(name), TABLES[name], `gopherpay ${VERSION}`);
   try {
     const tables = {
       accounts: open('accounts'),
@@ -81,9 +86,10 @@ export async function writeTables(
       }
     }
     for (const name of names) await tables[name].finish();
-    for (const name of names) await rename(partial(name), join(folder, `${name}.parquet`));
+    for (const name of names) await chmod(partial(name), 0o600);
+    for (const name of names) await rename(partial(name), target(name));
   } finally {
-    for (const name of names) await rm(partial(name), { force: true });
+    await rm(temporary, { recursive: true, force: true });
   }
 }
 

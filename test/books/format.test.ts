@@ -1,7 +1,7 @@
 // The format of portable books, as docs/BOOKS.md and docs/books.schema.json describe it: for readers that are not GopherPay.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -10,7 +10,7 @@ import { readBooksSchema, renderBooksSchema } from '../support/books-schema.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { writeLedger } from '../support/sample-ledgers.ts';
 import { makeFolder } from '../support/service.ts';
-import { linesOf, resealed, succeed, verifyText } from './books.ts';
+import { linesOf, resealed, run, succeed, verifyText } from './books.ts';
 
 let database: TestDatabase;
 let page: string;
@@ -108,4 +108,22 @@ test('books: Parquet tables have the rows of the database, with exact numbers an
   );
   assert.ok(!Object.hasOwn(accounts.types, 'personal_data'));
   assert.equal((await read('journal')).rows.length, 21);
+});
+
+test('books: Parquet tables are for their owner alone, and no link leads them elsewhere', async (t) => {
+  const folder = await makeFolder(t);
+  const victim = join(await makeFolder(t), 'victim');
+  await writeFile(victim, 'kept');
+  await symlink(victim, join(folder, '.accounts.parquet.partial'));
+  const args = ['export', '--format=parquet', `--output=${folder}`];
+  await succeed(t, database, args);
+  const names = ['accounts', 'entries', 'journal', 'transfers'].map((name) => `${name}.parquet`);
+  assert.deepEqual((await readdir(folder)).toSorted(), ['.accounts.parquet.partial', ...names]);
+  for (const name of names) assert.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name);
+  await rm(join(folder, 'journal.parquet'));
+  await symlink(victim, join(folder, 'journal.parquet'));
+  const refused = await run(t, database, args);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /journal\.parquet is a symbolic link, which is not followed/);
+  assert.equal(await readFile(victim, 'utf8'), 'kept');
 });
