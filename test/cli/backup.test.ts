@@ -410,6 +410,24 @@ test('backup: refuses a schema that this version does not know', async (t) => {
   assert.deepEqual(await readdir(cwd), []);
 });
 
+test('backup: its snapshot is from after the locks that keep migrations away', async (t) => {
+  const source = await createDatabase(t);
+  const blocker = await source.connect();
+  await blocker.query('begin; lock table transfers in access exclusive mode');
+  const cwd = await makeFolder(t);
+  const args = ['backup', 'books.backup'];
+  const program = await startProgram(t, { args, env: { DATABASE_URL: source.ownerUrl }, folder: cwd });
+  const waiting = `select from pg_stat_activity where datname = current_database()
+    and application_name = 'gopherpay backup' and wait_event_type = 'Lock'`;
+  await until(async () => (await source.query(waiting)).length === 1, { what: 'the backup to wait for the lock' });
+  await blocker.query(`update ledgers set approval_above = 4711; commit`);
+  assert.equal((await program.exited).code, 0, program.output());
+  assert.match(
+    zstdDecompressSync(await readFile(join(cwd, 'books.backup'))).toString(),
+    /\{"table":"ledgers".*\n.*\b4711\b/,
+  );
+});
+
 test('backup: one that is interrupted leaves no file', async (t) => {
   const blocker = await database.connect();
   await blocker.query('begin; lock table transfers in access exclusive mode');

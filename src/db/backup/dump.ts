@@ -41,7 +41,15 @@ export async function withDump<Result>(
   signal.addEventListener('abort', close, { once: true });
   try {
     signal.throwIfAborted();
+    const schema = await findSchema(connection);
+    const tables = await listTables(connection, schema);
     await connection.query('begin transaction isolation level repeatable read, read only');
+    // Before the first query, which takes the snapshot: a migration between the two could rewrite a table, and the snapshot
+    // would find it empty.
+    const names = tables.map(
+      ({ name }) => `${connection.escapeIdentifier(schema)}.${connection.escapeIdentifier(name)}`,
+    );
+    await connection.query(`lock table ${names.join(', ')} in access share mode`);
     return await work(dumpBooks(connection, options));
   } finally {
     signal.removeEventListener('abort', close);
