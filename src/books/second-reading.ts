@@ -9,7 +9,10 @@ import type { Reversal } from './verify.ts';
 const PREFIX = '{"type":"transfer","id":"';
 const ID_LENGTH = 36;
 
-type Original = { readonly line: Line<'transfer'>; readonly place: number };
+/** Without its texts, of which there may be 8 KB. */
+type Original = Pick<Line<'transfer'>, 'from_account' | 'to_account' | 'amount' | 'currency' | 'status' | 'kind'> & {
+  readonly place: number;
+};
 
 /** What the first reading found. */
 export type FirstReading = {
@@ -44,7 +47,7 @@ export async function* readAgain(
           const id = text.slice(PREFIX.length, PREFIX.length + ID_LENGTH);
           if (part === 0) findings.count('once.settled');
           if (ids.add(id) === 'known') findings.add('once.settled', { transfer: id }, 'times that it is there', 1, 2);
-          if (part === 0 && wanted.has(id)) originals.set(id, { line: readTransfer(text), place });
+          if (part === 0 && wanted.has(id)) originals.set(id, readOriginal(text, place));
         }
         yield place;
       }
@@ -53,10 +56,11 @@ export async function* readAgain(
   compareReversals(reversals, originals, { findings, whole });
 }
 
-function readTransfer(text: string): Line<'transfer'> {
+function readOriginal(text: string, place: number): Original {
   const line = parseLine(text);
   if (line.type !== 'transfer') throw new FormError('is not a transfer');
-  return line;
+  const { from_account, to_account, amount, currency, status, kind } = line;
+  return { from_account, to_account, amount, currency, status, kind, place };
 }
 
 function compareReversals(
@@ -73,19 +77,18 @@ function compareReversals(
     findings.line = line;
     findings.count('reversals.amounts');
     findings.count('transfers.parents');
-    const found = originals.get(parent);
-    if (!found) {
+    const original = originals.get(parent);
+    if (!original) {
       if (whole) findings.add('transfers.parents', about, 'what it reverses', 'a settled transfer', parent);
       continue;
     }
-    const original = found.line;
     const state = `${original.status} ${original.kind}`;
     const isReversible = state === 'completed transfer' || state === 'completed capture';
     findings.must('transfers.parents', about, 'original', isReversible, 'a completed transfer or capture', state);
     const expected = `${original.to_account} to ${original.from_account} in ${original.currency}`;
     const accounts = `${transfer.from_account} to ${transfer.to_account} in ${currency}`;
     findings.equal('transfers.parents', about, 'accounts', expected, accounts);
-    findings.must('transfers.parents', about, 'place', found.place < place, 'after its original', 'before it');
+    findings.must('transfers.parents', about, 'place', original.place < place, 'after its original', 'before it');
     const sum = (reversed.get(parent) ?? 0) + amount;
     reversed.set(parent, sum);
     const most = original.amount ?? 0;

@@ -73,7 +73,7 @@ export class AtomicGroups {
       if (completed === 0) continue;
       const about = { transfer: id };
       findings.equal('once.groups', about, 'members of an atomic group that completed', size, completed);
-      const gapless = positions.size === size && Math.max(...positions) === size - 1;
+      const gapless = positions.size === size && positions.values().every((position) => position < size);
       findings.must(
         'once.groups',
         about,

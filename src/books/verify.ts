@@ -13,7 +13,7 @@ export type Expected = { readonly ledger: string; readonly number: bigint; reado
 
 /** A completed reversal, whose original the second reading looks up. `place`: that of the transfer among all, from 1. */
 export type Reversal = {
-  readonly transfer: Line<'transfer'>;
+  readonly transfer: Pick<Line<'transfer'>, 'id' | 'parent_id' | 'from_account' | 'to_account' | 'amount' | 'currency'>;
   readonly place: number;
   readonly file: string;
   readonly line: number;
@@ -214,7 +214,9 @@ export class Verification {
     this.#accounts?.settle(line);
     if (line.kind !== 'reversal') return;
     const { file, line: at } = this.findings;
-    this.reversals.push({ transfer: line, place: this.#transfers, file, line: at ?? 0 });
+    const { id, parent_id, from_account, to_account, amount, currency } = line;
+    const transfer = { id, parent_id, from_account, to_account, amount, currency };
+    this.reversals.push({ transfer, place: this.#transfers, file, line: at ?? 0 });
   }
 
   #takeRow(line: Line<'journal'>): void {

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { FORMS, parseLine } from '../../src/books/form.ts';
+import { Findings } from '../../src/books/findings.ts';
 import { IdSet } from '../../src/books/id-set.ts';
+import { AtomicGroups } from '../../src/books/transfers.ts';
+import { Verification } from '../../src/books/verify.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { JOURNAL_ROWS, writeLedger } from '../support/sample-ledgers.ts';
 import { makeFolder, startProgram } from '../support/service.ts';
@@ -309,4 +312,25 @@ test('verify: the command reports like the audit, needs no database, and exits w
   assert.equal((await run(t, nowhere, ['verify'])).code, 2);
   assert.equal((await run(t, nowhere, ['verify', join(folder, 'none')])).code, 2);
   assert.equal((await run(t, nowhere, ['verify', file, '--expekt=1'])).code, 2);
+});
+
+test('verify: an atomic group may be larger than the arguments of a call', () => {
+  const line = parseLine(lines.find((each) => each.includes('"group_id"')) ?? '');
+  assert.ok(line.type === 'transfer');
+  const groups = new AtomicGroups();
+  for (let position = 0; position < 200_000; position += 1) {
+    groups.add({ ...line, status: 'completed', atomic: true, group_position: position });
+  }
+  const findings = new Findings(1, () => {});
+  groups.endRow(findings);
+  assert.equal(findings.total, 0);
+});
+
+test('verify: of a reversal, its texts are not kept', async () => {
+  const verification = new Verification(new Findings(1, () => {}), []);
+  for await (const _ of verification.verifyFile(file, new AbortController().signal));
+  const [reversal] = verification.reversals;
+  assert.ok(reversal);
+  const kept = ['id', 'parent_id', 'from_account', 'to_account', 'amount', 'currency'];
+  assert.deepEqual(Object.keys(reversal.transfer), kept);
 });
