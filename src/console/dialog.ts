@@ -100,23 +100,7 @@ function ActionDialog({
     <form ref=${form} class="dialog" onSubmit=${submit}>
       <h2 id=${id} tabindex="-1" autofocus>${title}</h2>
       <fieldset class="stack" disabled=${isBusy || isDone}>${children}</fieldset>
-      <div role="status">
-        ${
-          outcome &&
-          html`<p class=${outcome.isGood ? 'success' : 'warning'}>
-            ${outcome.text}
-            ${outcome.transferId !== undefined && html` <${Go} to=${['transfers', outcome.transferId]}>See its story<//>`}
-          </p>`
-        }
-      </div>
-      ${error && html`<${ErrorNote} error=${error} />`}
-      ${
-        error &&
-        isUnknown(error) &&
-        html`<p class="warning">
-          It is not known whether this was done. Press the button again: it is not done twice.
-        </p>`
-      }
+      <${Result} outcome=${outcome} error=${error} />
       <div class="actions">
         ${
           isDone
@@ -128,6 +112,25 @@ function ActionDialog({
       </div>
     </form>
   </dialog>`;
+}
+
+/** What came of it, or why it was refused. */
+function Result({ outcome, error }: { outcome: Outcome | null; error: ApiError | null }): VNode {
+  return html`<div role="status">
+      ${
+        outcome &&
+        html`<p class=${outcome.isGood ? 'success' : 'warning'}>
+          ${outcome.text}
+          ${outcome.transferId !== undefined && html` <${Go} to=${['transfers', outcome.transferId]}>See its story<//>`}
+        </p>`
+      }
+    </div>
+    ${error && html`<${ErrorNote} error=${error} />`}
+    ${
+      error &&
+      isUnknown(error) &&
+      html`<p class="warning">It is not known whether this was done. Press the button again: it is not done twice.</p>`
+    }`;
 }
 
 /** Whether the request may have been done although it was not answered. */

@@ -2,17 +2,13 @@
 // `npm run screenshots` writes those of docs/images again; otherwise they go to a folder of the system, to be looked at.
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import type { Browser } from 'playwright-core';
-import { renderReport } from '../../src/cli/load/report.ts';
-import { exampleResult } from '../load/example.ts';
 import { NEEDS_CHROMIUM, openBrowser, screenshot } from '../support/browser.ts';
 import { createDatabase } from '../support/database.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { makeFolder, request, type Service, startService } from '../support/service.ts';
+import { request, type Service, startService } from '../support/service.ts';
 import { openConsole, WIDTHS } from './console-page.ts';
 import { DEMO_LEDGER, makeDemo } from './demo.ts';
 
@@ -67,16 +63,6 @@ for (const [name, { place, shows, scheme = 'light' }] of Object.entries(PAGES)) 
     });
   }
 }
-
-test('load: the report of a run is drawn', NEEDS_CHROMIUM, async (t) => {
-  const path = join(await makeFolder(t), 'report.html');
-  await writeFile(path, await renderReport(exampleResult));
-  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  await page.goto(pathToFileURL(path).href);
-  await page.locator('canvas').first().waitFor();
-  await screenshot(page, 'load-report-1280');
-  if (UPDATES) await page.screenshot({ path: join(IMAGES, 'load-report-1280.png') });
-});
 
 test('docs: each picture is shown by a document', () => {
   const made = globSync('docs/images/*.png', { cwd: ROOT });

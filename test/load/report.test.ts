@@ -1,5 +1,6 @@
 // The HTML reports in Chromium: they load nothing, run only their own scripts, draw their charts and are accessible.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -129,4 +130,11 @@ test('load report: accepted transfers that are not final come first', async () =
     await renderReport(exampleResult),
     /<div class="verdict good"><p>Verified: all [\d,]+ accepted transfers/,
   );
+});
+
+test('reports: the picture of the documents is made again if that is asked for', NEEDS_CHROMIUM, async (t) => {
+  const { page } = await openReport(t, await openBrowser(t), await renderReport(exampleResult));
+  const path = join(import.meta.dirname, '../../docs/images/load-report-1280.png');
+  if (process.env['UPDATE_SCREENSHOTS'] === '1') await page.screenshot({ path });
+  assert.ok(existsSync(path));
 });
