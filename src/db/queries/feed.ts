@@ -5,6 +5,7 @@
 import type { Ledger } from '../../domain/ledger.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
 import type { Queryable } from '../connection/connect.ts';
+import type { JournalColumns } from './journal.ts';
 import { SETTLED_COLUMNS, type Transfer, type TransferRow, toTransfer } from './transfers.ts';
 
 /** A transfer with the numbers of its two entries; null where it moved no money. */
@@ -39,16 +40,6 @@ export type FeedEvent = {
   readonly accountChanges: readonly AccountChangeRecord[];
 };
 
-type JournalRow = {
-  number: bigint;
-  settled_at: string;
-  hash: string;
-  previous_hash: string;
-  digest: string;
-  transfer_count: number;
-  change_count: number;
-};
-
 /** The number of the last journal row of a ledger; 0 if it has none. */
 export async function loadJournalNumber(connection: Queryable, ledger: Ledger): Promise<bigint> {
   const numbers = await loadJournalNumbers(connection, [ledger.id]);
@@ -81,7 +72,7 @@ export async function loadEvents(
   after: bigint,
   bounds: { rowsMax: number; recordsMax: number },
 ): Promise<FeedEvent[]> {
-  const { rows } = await connection.query<JournalRow>({
+  const { rows } = await connection.query<JournalColumns>({
     name: 'load journal rows',
     text: `
       select number, settled_at, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as previous_hash,

@@ -2,6 +2,7 @@
 // is in docs/decisions/0013-journal.md.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { actFields, CHANGE_FIELDS, transferFields } from './record-fields.ts';
 
 export type JournalRow = {
   readonly number: bigint;
@@ -27,7 +28,7 @@ export type JournalRecord = {
 const ROW_COLUMNS = `number, settled_at, encode(hash, 'hex') as hash, encode(previous_hash, 'hex') as previous_hash,
   encode(digest, 'hex') as digest, transfer_count, change_count`;
 
-type RowColumns = {
+export type JournalColumns = {
   number: bigint;
   settled_at: string;
   hash: string;
@@ -44,7 +45,7 @@ export async function listJournal(
   { limit, after, newestFirst }: { limit: number; after: bigint | null; newestFirst: boolean },
 ): Promise<JournalRow[]> {
   const [comparison, direction] = newestFirst ? ['<', 'desc'] : ['>', 'asc'];
-  const { rows } = await connection.query<RowColumns>(
+  const { rows } = await connection.query<JournalColumns>(
     `select ${ROW_COLUMNS}
      from journal
      where ledger_id = $1::integer${after === null ? '' : ` and number ${comparison} $3::bigint`}
@@ -60,7 +61,7 @@ export async function loadJournalRow(
   ledger: Ledger,
   number: bigint,
 ): Promise<JournalRow | undefined> {
-  const { rows } = await connection.query<RowColumns>({
+  const { rows } = await connection.query<JournalColumns>({
     name: 'load journal row',
     text: `select ${ROW_COLUMNS} from journal where ledger_id = $1::integer and number = $2::bigint`,
     values: [ledger.id, number],
@@ -72,45 +73,13 @@ export async function loadJournalRow(
 const micros = (column: string) =>
   `case when isfinite(${column}) then (extract(epoch from ${column}) * 1000000)::bigint::text else ${column}::text end`;
 
-const TRANSFER_FIELDS = [
-  'id',
-  'from_account',
-  'to_account',
-  'amount',
-  'currency',
-  'status',
-  'failure_code',
-  'request_id',
-  'description',
-  'metadata',
-  micros('created_at'),
-  'from_entry_number',
-  balanceAfter('from'),
-  'to_entry_number',
-  balanceAfter('to'),
-  'kind',
-  'parent_id',
-  'group_id',
-  'group_position',
-  'atomic',
-  'final_capture',
-  'expires_in',
-  'if_from_entry_number',
-  'if_min_available_after',
-  'ordered_by',
-  'approved_by',
-];
+const TRANSFER_FIELDS = transferFields({
+  createdAt: micros('created_at'),
+  fromBalance: balanceAfter('from'),
+  toBalance: balanceAfter('to'),
+});
 
-const CHANGE_FIELDS = [
-  'account_number',
-  'currency',
-  'change_number',
-  `encode(seal, 'hex')`,
-  'ordered_by',
-  'approved_by',
-];
-
-const ACT_FIELDS = ['id', 'action', 'actor', 'subject', 'details', micros('at')];
+const ACT_FIELDS = actFields(micros('at'));
 
 // The changes are few, and numbered here; a transfer has its place among the transfers.
 const RECORDS = `
@@ -172,7 +141,7 @@ function arrayOf(fields: readonly string[]): string {
   return `array[${fields.map((field) => `coalesce((${field})::text, '')`).join(', ')}]`;
 }
 
-function toRow(row: RowColumns): JournalRow {
+function toRow(row: JournalColumns): JournalRow {
   return {
     number: row.number,
     settledAt: row.settled_at,

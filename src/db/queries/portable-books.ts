@@ -10,6 +10,7 @@ import {
   disconnect,
   readRows,
 } from '../connection/connect.ts';
+import { actFields, CHANGE_FIELDS, transferFields } from './record-fields.ts';
 
 /** The rows of the journal to read: after `since`, up to `until`; null: to its end. */
 export type BooksRange = { readonly ledger: Ledger; readonly since: bigint; readonly until: bigint | null };
@@ -99,45 +100,22 @@ const ROWS = `
   limit ${PAGE_ROWS}`;
 
 const CHANGES = `
-  select journal_number, ${record(['account_number', 'currency', 'change_number', hex('seal'), 'ordered_by', 'approved_by'])}
+  select journal_number, ${record(CHANGE_FIELDS)}
   from account_changes
   where ledger_id = $1::integer and journal_number > $2::bigint and journal_number <= $3::bigint
   order by journal_number, account_number, currency, change_number`;
 
 const ACTS = `
-  select journal_number, ${record(['id', 'action', 'actor', 'subject', 'details', micros('at')])}
+  select journal_number, ${record(actFields(micros('at')))}
   from audit_log
   where ledger_id = $1::integer and journal_number > $2::bigint and journal_number <= $3::bigint
   order by journal_number, id`;
 
-const RECORD_FIELDS = [
-  'id',
-  'from_account',
-  'to_account',
-  'amount',
-  'currency',
-  'status',
-  'failure_code',
-  'request_id',
-  'description',
-  'metadata',
-  micros('created_at'),
-  'from_entry_number',
-  'from_balance',
-  'to_entry_number',
-  'to_balance',
-  'kind',
-  'parent_id',
-  'group_id',
-  'group_position',
-  'atomic',
-  'final_capture',
-  'expires_in',
-  'if_from_entry_number',
-  'if_min_available_after',
-  'ordered_by',
-  'approved_by',
-];
+const RECORD_FIELDS = transferFields({
+  createdAt: micros('created_at'),
+  fromBalance: 'from_balance',
+  toBalance: 'to_balance',
+});
 
 // Each entry is a look-up by key: a plan that joins whole tables would read them once for each page.
 const balanceAfter = (side: string) => `(
