@@ -132,11 +132,25 @@ function withoutNames(detail: string): string {
   return detail.replaceAll(/"[^"]*("|$)/g, '');
 }
 
+/** Paths outside the interface that answer browsers: the console, and the reference page. */
+const PAGES = new Set(['/', '/docs']);
+
+/** Only a browser, which names the type, gets a page, and its policy comes with it. */
+function judgePage(sent: Sent, { status, headers }: Answer): string[] {
+  const accepted = sent.case.headers.filter(([name]) => name.toLowerCase() === 'accept').map(([, value]) => value);
+  const isOfBrowser = accepted.some((value) => value.includes('text/html'));
+  if (!PAGES.has(pathOf(sent.target)) || !isOfBrowser) return [`${status}, and there is no such operation`];
+  const wrong: string[] = [];
+  if (status !== 200 || headers.get('content-type') !== 'text/html; charset=utf-8') wrong.push('a page is no HTML');
+  if (!headers.has('content-security-policy')) wrong.push('a page without a policy');
+  return wrong;
+}
+
 function judgeSuccess(sent: Sent, answer: Answer, described: Interface): string[] {
   const { method } = sent.case;
   if (method === 'OPTIONS') return answer.headers.has('allow') ? [] : ['the answer to OPTIONS has no Allow'];
   const operation = meantBy(method, sent.target, described);
-  if (!operation) return [`${answer.status}, and there is no such operation`];
+  if (!operation) return judgePage(sent, answer);
   const wrong = judgeHead(answer, operation);
   const types = operation.answers.get(answer.status)?.types ?? new Map<string, Schema>();
   if (sent.access !== undefined) wrong.push(...judgeServed(sent, answer, operation, sent.access));
