@@ -35,14 +35,17 @@ export function http(bench: Bench, { name, what, load }: Pick<Subject, 'name' | 
   };
 }
 
-/** The database with our rows, without HTTP, threads or intake. */
-export function sql(bench: Bench, { name, tree }: { name: string; tree: string }): Subject {
+/** The database with our rows, without HTTP, threads or intake, in jobs of `jobSize` transfers. */
+export function sql(
+  bench: Bench,
+  { name, tree, jobSize = 1024 }: { name: string; tree: string; jobSize?: number },
+): Subject {
   const database = databaseOf(name);
   return {
     name,
     unit: 'transfers/s',
     what:
-      'Jobs of 1,024 settled straight through one pg client, pipelined, two round trips a job: the accounts locked in order, decided by src/domain, ' +
+      `Jobs of ${jobSize.toLocaleString('en-US')} settled straight through one pg client, pipelined, two round trips a job: the accounts locked in order, decided by src/domain, ` +
       'then accounts, journal, transfers and entries written from arrays. The same tables and rows as ours. No HTTP, no threads, no pending rows, no callers.',
     needs: [],
     prepare: async () => await makeLedger(bench, tree, database, { accounts: ACCOUNTS, transfers: 0 }),
@@ -51,7 +54,7 @@ export function sql(bench: Bench, { name, tree }: { name: string; tree: string }
       const options = {
         prefix: PREFIX,
         accounts: ACCOUNTS,
-        'job-size': 1024,
+        'job-size': jobSize,
         'warm-up': WARM_UP_SECONDS,
         seconds,
       };

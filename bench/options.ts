@@ -31,6 +31,7 @@ Subjects of each checkout:
   ledgers-1, ledgers-8    jobs per second of one and of eight ledgers, 10 ms more per sync (wrk, cc, stock PostgreSQL)
   slow-2, slow-10         two threads and ten, 10 ms more per sync (wrk, cc, stock PostgreSQL)
   sql                     the rows of the service by one database client: the limit of bulk
+  sql-1, sql-16, sql-128  the same in small jobs; the simulation fits its costs to them
 
 Subjects measured once:
   bare-http, http         a bare node:http server, at 256 connections (wrk) and at 128 (load generator in Node)

@@ -70,6 +70,7 @@ function listOfTree(bench: Bench, sizes: Sizes, { suffix, path }: { suffix: stri
   const single256 = `single-256${suffix}`;
   return [
     sql(bench, { name: `sql${suffix}`, tree: path }),
+    ...[1, 16, 128].map((jobSize) => sql(bench, { name: `sql-${jobSize}${suffix}`, tree: path, jobSize })),
     service({
       name: 'single',
       what: `Ours: one transfer per request, ${CONNECTIONS} connections, closed loop, 10,000 accounts, uniform.`,
