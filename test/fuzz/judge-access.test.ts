@@ -64,6 +64,8 @@ test('fuzz: the judge of keys accepts what a key allows', () => {
   assert.deepEqual(judgeServed(paid, answer({ from_account: 'F1', to_account: 'X' }), PAY, own), []);
   assert.deepEqual(judgeServed({ ...paid, target: '/ledgers/%73hop/transfers' }, answer(), PAY, own), []);
   assert.deepEqual(judgeServed(paid, answer(), { ...PAY, scope: null }, null), []);
+  const itself = { ...METRICS, name: 'GET /access', path: '/access', scope: 'any' };
+  assert.deepEqual(judgeServed(sent('/access'), answer(), itself, own), []);
 });
 
 const BEYOND: readonly { what: string; request: Sent; operation?: Operation; access: Access; shown?: unknown }[] = [
