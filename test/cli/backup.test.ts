@@ -5,9 +5,13 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
+import { PG_MIGRATE_LOCK_ID } from 'node-pg-migrate';
 import { z } from 'zod';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { withDump } from '../../src/db/backup/dump.ts';
 import { Tally } from '../../src/db/backup/format.ts';
+import { readingTimeouts } from '../../src/db/connection/connect.ts';
+import { migrate } from '../../src/db/ledger/migrate.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { makeKey } from '../support/keys.ts';
@@ -426,6 +430,48 @@ test('backup: its snapshot is from after the locks that keep migrations away', a
     zstdDecompressSync(await readFile(join(cwd, 'books.backup'))).toString(),
     /\{"table":"ledgers".*\n.*\b4711\b/,
   );
+});
+
+test('backup: waits for a migration, and a migration waits until its tables are locked', async (t) => {
+  const source = await createDatabase(t);
+  const migrating = await source.connect();
+  await migrating.query('select pg_advisory_lock($1::bigint)', [PG_MIGRATE_LOCK_ID]);
+  const blocker = await source.connect();
+  await blocker.query('begin; lock table transfers in access exclusive mode');
+  const cwd = await makeFolder(t);
+  const args = ['backup', 'books.backup'];
+  const program = await startProgram(t, { args, env: { DATABASE_URL: source.ownerUrl }, folder: cwd });
+  const waitsFor = (lock: string) =>
+    `select from pg_stat_activity where datname = current_database() and application_name = 'gopherpay backup'
+     and wait_event = '${lock}'`;
+  await until(async () => (await source.query(waitsFor('advisory'))).length === 1, {
+    what: 'the wait for the migration',
+  });
+  await migrating.query(
+    `alter table approvals add column later text; select pg_advisory_unlock(${PG_MIGRATE_LOCK_ID})`,
+  );
+  await until(async () => (await source.query(waitsFor('relation'))).length === 1, { what: 'the wait for a table' });
+  const roles = { runtime: source.settings.user ?? null, reader: null };
+  await assert.rejects(migrate(source.owner, { roles, lockTimeoutMs: 200 }), /Another process has been migrating/);
+  await blocker.query('commit');
+  assert.equal((await program.exited).code, 0, program.output());
+  assert.match(
+    zstdDecompressSync(await readFile(join(cwd, 'books.backup'))).toString(),
+    /\{"table":"approvals","columns":\[.*"later"/,
+  );
+});
+
+test('backup: lets migrations begin while it writes', async (t) => {
+  const source = await createDatabase(t);
+  await writeLedger(await source.connect());
+  const roles = { runtime: source.settings.user ?? null, reader: null };
+  const timeouts = readingTimeouts(10_000);
+  const options = { version: 'test', onEvent: () => {} };
+  await withDump(source.owner, options, { timeouts, signal: t.signal }, async (texts) => {
+    await texts.next();
+    await migrate(source.owner, { roles, lockTimeoutMs: 200 });
+    for await (const _ of texts);
+  });
 });
 
 test('backup: one that is interrupted leaves no file', async (t) => {

@@ -8,7 +8,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { TABLE_RIGHTS } from '../ledger/grants.ts';
-import { listMigrations } from '../ledger/migrate.ts';
+import { listMigrations, MIGRATE_LOCK_ID } from '../ledger/migrate.ts';
 import { END_OF_ROWS, FORMAT, type Header, Tally } from './format.ts';
 
 /** Written by the migrations, which a restore applies itself. */
@@ -41,20 +41,28 @@ export async function withDump<Result>(
   signal.addEventListener('abort', close, { once: true });
   try {
     signal.throwIfAborted();
-    const schema = await findSchema(connection);
-    const tables = await listTables(connection, schema);
-    await connection.query('begin transaction isolation level repeatable read, read only');
-    // Before the first query, which takes the snapshot: a migration between the two could rewrite a table, and the snapshot
-    // would find it empty.
-    const names = tables.map(
-      ({ name }) => `${connection.escapeIdentifier(schema)}.${connection.escapeIdentifier(name)}`,
-    );
-    await connection.query(`lock table ${names.join(', ')} in access share mode`);
+    await openSnapshot(connection);
     return await work(dumpBooks(connection, options));
   } finally {
     signal.removeEventListener('abort', close);
     await disconnect(connection);
   }
+}
+
+/**
+ * Begins the transaction of the backup. It waits for a migration, and a migration waits until the tables are locked. From then on
+ * a migration cannot change a table of the snapshot. The lock of migrations is not kept: each start of a service may take it.
+ */
+async function openSnapshot(connection: Connection): Promise<void> {
+  await connection.query('select pg_advisory_lock_shared($1::bigint)', [MIGRATE_LOCK_ID]);
+  const schema = await findSchema(connection);
+  const tables = await listTables(connection, schema);
+  await connection.query('begin transaction isolation level repeatable read, read only');
+  // Before the first query, which takes the snapshot: a migration between the two could rewrite a table, and the snapshot
+  // would find it empty.
+  const names = tables.map(({ name }) => `${connection.escapeIdentifier(schema)}.${connection.escapeIdentifier(name)}`);
+  await connection.query(`lock table ${names.join(', ')} in access share mode`);
+  await connection.query('select pg_advisory_unlock_shared($1::bigint)', [MIGRATE_LOCK_ID]);
 }
 
 async function* dumpBooks(connection: Connection, { version, onEvent }: DumpOptions): AsyncGenerator<string | Buffer> {

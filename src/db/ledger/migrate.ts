@@ -16,7 +16,7 @@ const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url)
  * node-pg-migrate's PG_MIGRATE_LOCK_ID, repeated here so that the package is loaded only if there is something to
  * migrate.
  */
-const MIGRATE_LOCK_ID = 7241865325823964n;
+export const MIGRATE_LOCK_ID = 7241865325823964n;
 /** Migrations may rewrite tables, and wait for another process that is migrating. */
 const TIMEOUTS: DatabaseTimeouts = {
   connectTimeoutMs: 10_000,
