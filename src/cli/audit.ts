@@ -1,5 +1,4 @@
 // gopherpay audit: proves the promises from the stored rows, and prints the last journal row that it verified.
-import { readFile } from 'node:fs/promises';
 import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
 import { SingleBar } from 'cli-progress';
@@ -8,7 +7,7 @@ import { readConfig } from '../config.ts';
 import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connection/connect.ts';
 import { type AuditEvent, type CheckResult, type Discrepancy, type JournalEnd, withAudit } from '../db/audit/audit.ts';
 import type { Checkpoint } from '../db/audit/chain.ts';
-import { isLedgerName, MAIN_LEDGER } from '../domain/ledger.ts';
+import { MAIN_LEDGER } from '../domain/ledger.ts';
 import {
   CommandError,
   EXIT,
@@ -19,16 +18,13 @@ import {
   withDatabase,
 } from './command.ts';
 import { writeAuditMetrics } from './audit-metrics.ts';
+import { EXPECT_ARGS, expectOptions, LIMIT_ARGS, limitOption, readExpected, wrongExpectation } from './expected.ts';
 import { writeStandardOutput } from './file.ts';
 import { printable } from './printable.ts';
-import { parseCheckpoints, readPublicKey, readVerified, type SignedCheckpoint } from './signature.ts';
 
 type Verdict = Extract<AuditEvent, { type: 'verdict' }>;
 
 const JOURNAL_NUMBER = /^\d{1,18}$/;
-/** A checkpoint. Without a ledger, it belongs to the audited ledger, or to the main one. */
-const EXPECTED = /^(?:([^:]+):)?(\d{1,18}):(?:sha256:)?([0-9a-fA-F]{64})$/;
-const EXPECTED_FORM = 'it must be the number of a row, a colon and 64 hexadecimal digits, or @ and a file';
 
 type Wanted = {
   readonly json: boolean;
@@ -41,13 +37,6 @@ type Wanted = {
   readonly metricsFile: string | null;
 };
 
-/** The parts of an audit's summary, its last line of JSON, that a later audit reads. */
-const savedSummary = z.object({
-  journals: z.array(
-    z.object({ ledger: z.string(), journal_number: z.int().min(0), journal_hash: z.string().nullable() }),
-  ),
-});
-
 export const audit = defineCommand({
   meta: {
     name: 'audit',
@@ -57,18 +46,8 @@ export const audit = defineCommand({
     json: { type: 'boolean', description: 'One JSON object a line: discrepancies, checks, and a summary as the last' },
     ledger: { type: 'string', description: 'Audit only this ledger', valueHint: 'NAME' },
     since: { type: 'string', description: 'Audit only what came after this row of the journal', valueHint: 'NUMBER' },
-    expect: {
-      type: 'string',
-      description:
-        'Hashes that rows must have: [LEDGER:]NUMBER:HASH, several with commas, or @ and a file with a summary or checkpoints',
-      valueHint: 'NUMBER:HASH',
-    },
-    'public-key': {
-      type: 'string',
-      description: 'With --expect=@FILE: the key with which the checkpoints in the file must be signed, PEM',
-      valueHint: 'FILE',
-    },
-    limit: { type: 'string', description: 'Discrepancies to list for each check (100)' },
+    ...EXPECT_ARGS,
+    ...LIMIT_ARGS,
     'metrics-file': {
       type: 'string',
       description: 'Write the result as metrics, for the textfile collector of Prometheus',
@@ -121,13 +100,8 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
         .regex(JOURNAL_NUMBER, 'must be the number of a row of the journal')
         .transform(BigInt)
         .optional(),
-      expect: z.string().optional(),
-      'public-key': z.string().min(1, 'must be a file').optional(),
-      limit: z
-        .string()
-        .regex(/^\d{1,5}$/, 'must be a whole number up to 99999')
-        .transform(Number)
-        .default(100),
+      ...expectOptions,
+      ...limitOption,
       'metrics-file': z.string().min(1, 'must be a file').optional(),
     },
     args,
@@ -135,77 +109,12 @@ async function parseOptions(args: Readonly<Record<string, unknown>>): Promise<Wa
   const since = parsed.since ?? null;
   // Each ledger has its own journal, so a row number needs a ledger.
   const ledger = parsed.ledger ?? (since === null || since === 0n ? null : MAIN_LEDGER.name);
-  const publicKey = parsed['public-key'] ?? null;
-  if (publicKey !== null && !parsed.expect?.startsWith('@')) {
-    throw new CommandError(EXIT.wrongUsage, 'The option --public-key needs --expect=@FILE.');
-  }
-  const expect = parsed.expect === undefined ? [] : await parseExpected(parsed.expect, ledger, publicKey);
+  const expect = await readExpected(parsed, () => ledger);
   if (since !== null && expect.some(({ number }) => number < since)) {
     throw wrongExpectation('its row must not come before that of --since');
   }
   const metricsFile = parsed['metrics-file'] ?? null;
   return { json: parsed.json, ledger, since, expect, discrepanciesMax: parsed.limit, metricsFile };
-}
-
-function wrongExpectation(why: string): CommandError {
-  return new CommandError(EXIT.wrongUsage, `The option --expect is wrong: ${why}.`);
-}
-
-/**
- * The checkpoints of the option --expect. `audited`: the name of the audited ledger; null if all are audited. `publicKey`: the
- * file of the key that must have signed them; null if none must.
- */
-export async function parseExpected(
-  text: string,
-  audited: string | null,
-  publicKey: string | null,
-): Promise<readonly Checkpoint[]> {
-  if (text.startsWith('@')) {
-    const file = text.slice(1);
-    const saved =
-      publicKey === null
-        ? await readSaved(file)
-        : (await readVerified(file, await readPublicKey(publicKey))).map(toExpected);
-    const expect = saved.filter(({ ledger }) => audited === null || ledger === audited);
-    if (expect.length === 0)
-      throw wrongExpectation(`${text.slice(1)} has no entry for the ledger ${audited ?? 'main'}`);
-    return expect;
-  }
-  return text.split(',').map((part) => {
-    const [, ledger = audited ?? MAIN_LEDGER.name, number = '', hash = ''] = EXPECTED.exec(part) ?? [];
-    if (hash === '' || !isLedgerName(ledger)) throw wrongExpectation(EXPECTED_FORM);
-    if (audited !== null && ledger !== audited) throw wrongExpectation(`only the ledger ${audited} is audited`);
-    return { ledger, number: BigInt(number), hash: hash.toLowerCase() };
-  });
-}
-
-/** The ends of the journals from a file with checkpoints, or with the JSON of an audit, or its last line. */
-async function readSaved(path: string): Promise<readonly Checkpoint[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw wrongExpectation(`${path} cannot be read (${error instanceof Error ? error.message : String(error)})`);
-  });
-  const checkpoints = parseCheckpoints(text).flatMap((checkpoint) => checkpoint ?? []);
-  const lines = text.trimEnd().split('\n');
-  if (checkpoints.length === lines.length) return checkpoints.map(toExpected);
-  const last = lines.at(-1) ?? '';
-  const summary = savedSummary.safeParse(parseJson(last));
-  if (!summary.success)
-    throw wrongExpectation(`${path} does not end with the summary of an audit (--json), and has no checkpoints`);
-  return summary.data.journals.flatMap(({ ledger, journal_number: number, journal_hash: hash }) =>
-    hash === null ? [] : [{ ledger, number: BigInt(number), hash }],
-  );
-}
-
-function toExpected({ ledger, journal_number: number, journal_hash: hash }: SignedCheckpoint): Checkpoint {
-  return { ledger, number: BigInt(number), hash };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /** The id of the ledger to audit; null: all. */

@@ -28,8 +28,9 @@ import {
 import { bumpAccessVersion } from '../db/ledger/keys.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import { CommandError, EXIT, interruptible, parseArguments, withDatabase } from './command.ts';
+import { EXPECT_ARGS, expectOptions, readExpected } from './expected.ts';
 import { startProgress } from './progress.ts';
-import { filesOf, readExpected, renderDiscrepancy, unreadable, withoutFiles } from './verify.ts';
+import { filesOf, readLedger, renderDiscrepancy, unreadable, withoutFiles } from './verify.ts';
 
 /** How many discrepancies the error names. */
 const DISCREPANCIES_NAMED = 5;
@@ -47,17 +48,7 @@ export const importBooks = defineCommand({
       valueHint: 'FILE',
     },
     'erase-personal-data': { type: 'boolean', description: 'Erase the personal data that has no key' },
-    expect: {
-      type: 'string',
-      description:
-        'Hashes that rows must have: NUMBER:HASH, several with commas, or @ and a file, as of gopherpay audit',
-      valueHint: 'NUMBER:HASH',
-    },
-    'public-key': {
-      type: 'string',
-      description: 'With --expect=@FILE: the key with which the checkpoints in the file must be signed, PEM',
-      valueHint: 'FILE',
-    },
+    ...EXPECT_ARGS,
   },
   async run({ args }) {
     const files = filesOf(args);
@@ -65,8 +56,7 @@ export const importBooks = defineCommand({
       {
         'personal-keys': z.string().min(1, 'must be a file').optional(),
         'erase-personal-data': z.boolean().default(false),
-        expect: z.string().optional(),
-        'public-key': z.string().min(1, 'must be a file').optional(),
+        ...expectOptions,
       },
       withoutFiles(args),
     );
@@ -74,7 +64,7 @@ export const importBooks = defineCommand({
       files,
       keysFile: options['personal-keys'] ?? null,
       erases: options['erase-personal-data'],
-      expect: await readExpected(files[0] ?? '', options.expect, options['public-key']),
+      expect: await readExpected(options, async () => await readLedger(files[0] ?? '')),
     };
     await interruptible(async (signal) => {
       await withDatabase(readConfig(), 'owner', async (database) => {

@@ -15,7 +15,7 @@ import { toError } from '../db/connection/errors.ts';
 import { openEmbeddedServer } from '../db/embedded/server.ts';
 import { limitedRolesOf } from '../db/ledger/grants.ts';
 import { listMigrations, migrate } from '../db/ledger/migrate.ts';
-import { parseExpected, printAudit } from './audit.ts';
+import { printAudit } from './audit.ts';
 import {
   CommandError,
   databaseAs,
@@ -26,6 +26,7 @@ import {
   parseArguments,
 } from './command.ts';
 import { exitOf } from './exit.ts';
+import { EXPECT_ARGS, expectOptions, readExpected } from './expected.ts';
 
 const DISCREPANCIES_MAX = 100;
 
@@ -37,16 +38,7 @@ export const restore = defineCommand({
   args: {
     file: { type: 'positional', required: true, description: 'The file that gopherpay backup wrote' },
     check: { type: 'boolean', description: 'Only verify that the file is whole; no database is needed' },
-    expect: {
-      type: 'string',
-      description: 'Hashes that the restored journals must have, as for audit: [LEDGER:]NUMBER:HASH, or @ and a file',
-      valueHint: 'NUMBER:HASH',
-    },
-    'public-key': {
-      type: 'string',
-      description: 'With --expect=@FILE: the key with which the checkpoints in the file must be signed, PEM',
-      valueHint: 'FILE',
-    },
+    ...EXPECT_ARGS,
     'pause-webhooks': { type: 'boolean', description: 'Pause all webhooks: for a copy beside the original books' },
   },
   async run({ args }) {
@@ -54,24 +46,20 @@ export const restore = defineCommand({
       {
         file: z.string().min(1),
         check: z.boolean().default(false),
-        expect: z.string().optional(),
-        'public-key': z.string().min(1, 'must be a file').optional(),
+        ...expectOptions,
         'pause-webhooks': z.boolean().default(false),
       },
       { ...args, _: args._.slice(1) },
     );
-    const { file, check, expect, 'public-key': publicKey = null, 'pause-webhooks': pauseWebhooks } = options;
+    const { file, check, 'pause-webhooks': pauseWebhooks } = options;
     // The heads in the file are no proof: only an audit computes them.
-    if (check && (expect !== undefined || publicKey !== null)) {
+    if (check && (options.expect !== undefined || options['public-key'] !== undefined)) {
       throw new CommandError(
         EXIT.wrongUsage,
         'The options --expect and --public-key need the restored books: omit --check.',
       );
     }
-    if (publicKey !== null && !expect?.startsWith('@')) {
-      throw new CommandError(EXIT.wrongUsage, 'The option --public-key needs --expect=@FILE.');
-    }
-    const expected = expect === undefined ? [] : await parseExpected(expect, null, publicKey);
+    const expected = await readExpected(options, () => null);
     await interruptible(async (signal) => {
       const found = await readBackup(file, signal, verifyBackup);
       await refuseNewer(file, found.header);

@@ -6,8 +6,9 @@ import { FormError, parseLine } from '../books/form.ts';
 import { readLines } from '../books/read-lines.ts';
 import { readAgain } from '../books/second-reading.ts';
 import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
-import { parseExpected, renderTable } from './audit.ts';
+import { renderTable } from './audit.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from './command.ts';
+import { EXPECT_ARGS, expectOptions, LIMIT_ARGS, limitOption, readExpected } from './expected.ts';
 import { writeStandardOutput } from './file.ts';
 import { printable } from './printable.ts';
 import { startProgress } from './progress.ts';
@@ -20,37 +21,22 @@ export const verify = defineCommand({
   args: {
     file: { type: 'positional', required: false, description: 'The files; each continues the one before' },
     json: { type: 'boolean', description: 'One JSON object a line: discrepancies, checks, and a summary as the last' },
-    expect: {
-      type: 'string',
-      description:
-        'Hashes that rows must have: NUMBER:HASH, several with commas, or @ and a file, as of gopherpay audit',
-      valueHint: 'NUMBER:HASH',
-    },
-    'public-key': {
-      type: 'string',
-      description: 'With --expect=@FILE: the key with which the checkpoints in the file must be signed, PEM',
-      valueHint: 'FILE',
-    },
-    limit: { type: 'string', description: 'Discrepancies to list for each check (100)' },
+    ...EXPECT_ARGS,
+    ...LIMIT_ARGS,
   },
   async run({ args }) {
     const files = filesOf(args);
     const options = parseArguments(
       {
         json: z.boolean().default(false),
-        expect: z.string().optional(),
-        'public-key': z.string().min(1, 'must be a file').optional(),
-        limit: z
-          .string()
-          .regex(/^\d{1,5}$/, 'must be a whole number up to 99999')
-          .transform(Number)
-          .default(100),
+        ...expectOptions,
+        ...limitOption,
       },
       withoutFiles(args),
     );
     const discrepancies: Discrepancy[] = [];
     const findings = new Findings(options.limit, (discrepancy) => discrepancies.push(discrepancy));
-    const expect = await readExpected(files[0] ?? '', options.expect, options['public-key']);
+    const expect = await readExpected(options, async () => await readLedger(files[0] ?? ''));
     await interruptible(async (signal) => {
       const end = await verifyFiles(files, { findings, expect, signal });
       const texts = options.json ? renderJson(findings, discrepancies, end) : renderText(findings, discrepancies, end);
@@ -76,20 +62,8 @@ export function withoutFiles(args: Readonly<Record<string, unknown>>): Readonly<
   return Object.fromEntries(Object.entries(args).filter(([name]) => name !== '_' && name !== 'file'));
 }
 
-/** The rows of --expect for the ledger of the file. */
-export async function readExpected(
-  file: string,
-  text: string | undefined,
-  publicKey: string | undefined,
-): Promise<readonly Expected[]> {
-  if (publicKey !== undefined && !text?.startsWith('@')) {
-    throw new CommandError(EXIT.wrongUsage, 'The option --public-key needs --expect=@FILE.');
-  }
-  return text === undefined ? [] : await parseExpected(text, await readLedger(file), publicKey ?? null);
-}
-
 /** The ledger that the header of a file names; null if it has none, which the verification reports. */
-async function readLedger(file: string): Promise<string | null> {
+export async function readLedger(file: string): Promise<string | null> {
   try {
     for await (const { lines } of readLines(file, new AbortController().signal)) {
       const header = parseLine(lines[0] ?? '');
