@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  constraintOf,
   DamagedBooksError,
   isCommitAnswerLost,
   isFaultOfTheData,
@@ -110,8 +111,78 @@ test('errors: a server failure during a commit leaves its outcome unknown', () =
   }
 });
 
-function fromServer(code: string): Error {
-  return Object.assign(new Error('as the server puts it'), { code, severity: 'ERROR' });
+/** Errors of a node of Citus, as the coordinator passes them on. */
+const OF_NODES = [
+  {
+    error: fromNode('23505', 'duplicate key value violates unique constraint "transfers_pkey_102262"'),
+    expected: { sqlState: '23505', constraint: 'transfers_pkey', retry: 'never', data: true, trouble: 'job' },
+  },
+  {
+    error: fromNode('XX000', 'duplicate key value violates unique constraint "transfers_pkey_102262"'),
+    expected: { sqlState: '23505', constraint: 'transfers_pkey', retry: 'never', data: true, trouble: 'job' },
+  },
+  {
+    error: fromNode(
+      'XX000',
+      'new row for relation "accounts_102041" violates check constraint "accounts_no_overdraft"',
+    ),
+    expected: { sqlState: '23514', constraint: 'accounts_no_overdraft', retry: 'never', data: true, trouble: 'job' },
+  },
+  {
+    error: fromNode('22003', 'bigint out of range'),
+    expected: { sqlState: '22003', constraint: null, retry: 'never', data: true, trouble: 'job' },
+  },
+  {
+    error: fromNode('XX000', 'bigint out of range'),
+    expected: { sqlState: '22003', constraint: null, retry: 'never', data: true, trouble: 'job' },
+  },
+  {
+    error: fromServer(
+      '08006',
+      'connection to the remote node gopherpay@node-1:5432 failed with the following error: server closed the connection unexpectedly',
+    ),
+    expected: { sqlState: '08006', constraint: null, retry: 'new connection', data: false, trouble: 'job' },
+  },
+  {
+    error: fromServer('XX000', 'failure on connection marked as essential: node-1:5432'),
+    expected: { sqlState: 'XX000', constraint: null, retry: 'new connection', data: false, trouble: 'job' },
+  },
+  {
+    error: fromNode('57P01', 'terminating connection due to administrator command'),
+    expected: { sqlState: '57P01', constraint: null, retry: 'new connection', data: false, trouble: 'job' },
+  },
+  {
+    error: fromNode('XX000', 'cache lookup failed for relation 16412'),
+    expected: { sqlState: 'XX000', constraint: null, retry: 'new connection', data: false, trouble: 'job' },
+  },
+];
+
+test('errors: those of a node of Citus are classified as elsewhere, and concern their job only', () => {
+  for (const { error, expected } of OF_NODES) {
+    const found = {
+      sqlState: sqlStateOf(error),
+      constraint: constraintOf(error),
+      retry: retryPolicyOf(error),
+      data: isFaultOfTheData(error),
+      trouble: troubleOf(error),
+    };
+    assert.deepEqual(found, expected, error.message);
+  }
+  assert.equal(isCommitAnswerLost(fromServer('XX000', 'could not commit transaction for shard 102262')), true);
+});
+
+test('errors: a constraint is named by the server, and no other text is taken for one', () => {
+  assert.equal(constraintOf(Object.assign(fromServer('23505'), { constraint: 'accounts_pkey' })), 'accounts_pkey');
+  for (const error of [fromServer('23505'), fromServer('P0001', 'of constraint "accounts_pkey"'), new Error('x'), null])
+    assert.equal(constraintOf(error), null);
+});
+
+function fromNode(code: string, message: string): Error {
+  return Object.assign(fromServer(code, message), { where: 'while executing command on node-1:5432' });
+}
+
+function fromServer(code: string, message = 'as the server puts it'): Error {
+  return Object.assign(new Error(message), { code, severity: 'ERROR' });
 }
 
 function fromSystem(code: string): Error {

@@ -73,13 +73,16 @@ const OUT_OF_REACH = /^(08...|57P0[123])$/;
 /** Whether the database cannot be reached at all, for any statement. */
 export function isOutOfReach(error: unknown): boolean {
   const sqlState = sqlStateOf(error);
-  return sqlState === null ? !isOurs(error) : OUT_OF_REACH.test(sqlState);
+  return sqlState === null ? !isOurs(error) : OUT_OF_REACH.test(sqlState) && !isOfNode(error);
 }
 
-/** What a temporary error concerns. A lock that another session holds, or a timeout, concerns its own job. */
+/**
+ * What a temporary error concerns. A lock that another session holds, or a timeout, concerns its own job. So does a node
+ * of Citus: the ledgers on other nodes can be served.
+ */
 export function troubleOf(error: unknown): 'job' | 'database' | 'out of reach' {
   if (isOutOfReach(error)) return 'out of reach';
-  const isOfOneConnection = OF_ONE_CONNECTION.has(sqlStateOf(error) ?? '');
+  const isOfOneConnection = OF_ONE_CONNECTION.has(sqlStateOf(error) ?? '') || isOfNode(error);
   return retryPolicyOf(error) === 'new connection' && !isOfOneConnection ? 'database' : 'job';
 }
 
@@ -113,14 +116,48 @@ export function isFaultOfTheData(error: unknown): boolean {
 export function sqlStateOf(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error)) return null;
   // Node's own codes look like ECONNRESET or ERR_…; the server's are five characters of digits and upper case.
-  return typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code) && 'severity' in error ? error.code : null;
+  if (typeof error.code !== 'string' || !/^[0-9A-Z]{5}$/.test(error.code) || !('severity' in error)) return null;
+  const [, known] = (error.code === INTERNAL && LOST_STATES.find(([message]) => message.test(error.message))) || [];
+  return known ?? error.code;
 }
 
-/** The constraint that an error of the server names, or null. */
+const INTERNAL = 'XX000';
+
+/** Errors of a node of Citus that arrive as internal ones, without the SQLSTATE that they had there. */
+const LOST_STATES: readonly (readonly [RegExp, string])[] = [
+  [/^duplicate key value violates unique constraint "/, '23505'],
+  [/^new row for relation "[^"]*" violates check constraint "/, '23514'],
+  [/^value for domain .* violates check constraint "/, '23514'],
+  [/^null value in column "[^"]*" of relation "[^"]*" violates not-null constraint/, '23502'],
+  [/^(?:\w+ out of range|value "[^"]*" is out of range for type )/, '22003'],
+  [/^invalid (?:input syntax for|byte sequence for encoding)/, '22P02'],
+  [/^(?:index row (?:size|requires)|row is too big)/, '54000'],
+];
+
+/** Whether an error is that of a node of Citus, or of the way there. */
+function isOfNode(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const context = 'where' in error && typeof error.where === 'string' ? error.where : '';
+  return OF_NODE.test(error.message) || context.includes('while executing command on ');
+}
+
+const OF_NODE =
+  /^(?:connection to the remote node |failure on connection marked as essential: |could not commit transaction for shard )/;
+
+/**
+ * The constraint that an error of the server names, or null. A node of Citus names it in the message only, with the
+ * number of its shard.
+ */
 export function constraintOf(error: unknown): string | null {
-  return error instanceof Error && 'constraint' in error && typeof error.constraint === 'string'
-    ? error.constraint
-    : null;
+  if (!(error instanceof Error) || sqlStateOf(error)?.startsWith('23') !== true) return null;
+  if ('constraint' in error && typeof error.constraint === 'string') return withoutShard(error.constraint);
+  const [, named] = / constraint "([^"]+)"$/.exec(error.message) ?? [];
+  return named === undefined ? null : withoutShard(named);
+}
+
+/** Citus numbers its shards from 102008, and none of our constraints ends in a number. */
+function withoutShard(constraint: string): string {
+  return constraint.replace(/_\d{6,}$/, '');
 }
 
 function isOurs(error: unknown): boolean {
