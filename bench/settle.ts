@@ -189,6 +189,7 @@ function makeOrder(): Order {
     conditions: null,
     finalCapture: false,
     expiresIn: null,
+    remoteAccount: null,
   };
 }
 

@@ -21,6 +21,8 @@ type Account = {
 type Hold = { readonly account: string; readonly to: string; readonly currency: string; rest: number };
 
 const EXTERNAL = '@external';
+/** The account that stands for another ledger has its name after this text. */
+const LEDGER_PREFIX = '@ledger:';
 
 export class Accounts {
   readonly #accounts = new Map<string, Account>();
@@ -124,7 +126,7 @@ export class Accounts {
         balance,
       );
     }
-    if (account.number === EXTERNAL) return;
+    if (account.number === EXTERNAL || account.number.startsWith(LEDGER_PREFIX)) return;
     findings.count('overdraft.available');
     const available = BigInt(balance) - BigInt(held) + BigInt(limit ?? 0);
     const what = 'available, which is balance - held + overdraft limit';

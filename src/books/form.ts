@@ -66,9 +66,10 @@ const currencies: Member<readonly string[]> = {
 const uuid = text(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 const hash = text(/^[0-9a-f]{64}$/);
 const hex = text(/^([0-9a-f]{2})+$/);
-const account = text(/^([A-Za-z0-9._-]{1,34}|@external)$/);
+const account = text(/^([A-Za-z0-9._-]{1,34}|@external|@ledger:[a-z0-9][a-z0-9_-]{0,62})$/);
 const currency = text(/^[A-Z]{3}$/);
 const rate = text(/^[A-Z]{3}\/[A-Z]{3} \d{1,9}(\.\d{1,12})?$/);
+const remoteAccount = text(/^[A-Za-z0-9._-]{1,34}$/);
 const instant = text(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 /** Microseconds since 1970, in UTC. */
 const micros = integer();
@@ -138,6 +139,7 @@ export const FORMS = {
     ordered_by: optional(text()),
     approved_by: optional(text()),
     rate: optional(rate),
+    remote_account: optional(remoteAccount),
   },
   journal: {
     number,

@@ -14,9 +14,12 @@ export type RecordType = 'change' | 'act' | 'transfer';
 
 const CHANGE = namesOf('change');
 const ACT = namesOf('act');
-const LAST = 'rate';
-const TRANSFER = namesOf('transfer').filter((name) => name !== LAST);
+const LAST: readonly string[] = ['rate', 'remote_account'];
+const TRANSFER = namesOf('transfer').filter((name) => !LAST.includes(name));
 const SEALED = ['account_number', 'currency', 'status', 'personal_data', 'overdraft_limit', 'metadata', 'created_at'];
+
+/** The field of a transfer between ledgers. A rate begins with a currency. */
+const REMOTE = /^remote:(.+)$/;
 
 type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -28,14 +31,17 @@ function join(fields: Fields, names: readonly string[]): string {
 export function recordOf(line: Line<RecordType>): string {
   if (line.type === 'change') return join(line, CHANGE) + RECORD_END;
   if (line.type === 'act') return join(line, ACT) + RECORD_END;
-  // Only the transfers of a conversion have this field.
+  // Only the transfers of a conversion have the first of these fields, and only those between ledgers the second.
   const rate = line.rate === undefined ? '' : FIELD_END + line.rate;
-  return join(line, TRANSFER) + rate + RECORD_END;
+  const remote = line.remote_account === undefined ? '' : `${FIELD_END}remote:${line.remote_account}`;
+  return join(line, TRANSFER) + rate + remote + RECORD_END;
 }
 
 /** The fields of a record, in the order of the members of its line; absent ones are empty. */
 export function fieldsOf(record: string): readonly string[] {
-  return record.slice(0, -RECORD_END.length).split(FIELD_END);
+  const fields = record.slice(0, -RECORD_END.length).split(FIELD_END);
+  const remote = fields.length > TRANSFER.length ? REMOTE.exec(fields.at(-1) ?? '')?.[1] : undefined;
+  return remote === undefined ? fields : [...fields.slice(0, TRANSFER.length), '', remote];
 }
 
 /** What the last change of an account has as its seal. */

@@ -3,6 +3,8 @@ import type { Findings } from './findings.ts';
 import type { Line } from './form.ts';
 
 const MOVES_MONEY: ReadonlySet<string> = new Set(['transfer', 'capture', 'reversal']);
+/** The account that stands for another ledger has its name after this text. */
+const LEDGER_PREFIX = '@ledger:';
 const BY_ITSELF: ReadonlySet<string> = new Set(['transfer', 'hold']);
 
 /** Compares a transfer with the constraints of its table, which its books may never have had. */
@@ -41,6 +43,15 @@ export function checkTransfer(line: Line<'transfer'>, findings: Findings): void 
     line.final_capture,
   );
   must('expires_in', expiresIn === undefined || kind === 'hold', 'only of a hold', expiresIn);
+  const { remote_account: remote } = line;
+  const sides = [line.from_account, line.to_account].map((number) => number.startsWith(LEDGER_PREFIX));
+  const side = kind === 'transfer' ? 0 : ['hold', 'capture', 'void'].includes(kind) ? 1 : null;
+  must(
+    'remote_account',
+    remote === undefined ? !sides.includes(true) : side !== null && sides[side] === true && sides[1 - side] === false,
+    'exactly that of a step between ledgers',
+    remote,
+  );
   if (rate === undefined) return;
   const pair = rate.slice(0, 7).split('/');
   must(

@@ -12,10 +12,17 @@ const NAMES: Readonly<Record<JournalRecord['kind'], readonly string[]>> = {
   administration: ['id', 'action', 'actor', 'subject', 'details', 'at'],
 };
 
+/** A transfer between ledgers has the account there, and never a rate, in the last field. */
+const REMOTE = 'remote:';
+
 /** The fields of a record that are not empty, by their names. */
 export function namedFields({ kind, fields }: JournalRecord): (readonly [name: string, value: string])[] {
   return fields
-    .map((value, index) => [NAMES[kind][index] ?? `field ${index + 1}`, value] as const)
+    .map((value, index) => {
+      const name = NAMES[kind][index] ?? `field ${index + 1}`;
+      const isRemote = name === 'rate' && value.startsWith(REMOTE);
+      return isRemote ? (['remote_account', value.slice(REMOTE.length)] as const) : ([name, value] as const);
+    })
     .filter(([, value]) => value !== '');
 }
 

@@ -1,6 +1,7 @@
 // The books of one job while it is decided: the accounts, holds and reversible transfers that its transfers name. All
 // changes go through this class, so that those of a failed atomic group can be undone.
-import { type Account, EXTERNAL } from './account.ts';
+import type { Account } from './account.ts';
+import { isOwnedByService } from './between-ledgers.ts';
 import type { Hold, ReversibleTransfer } from './hold.ts';
 
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] };
@@ -16,7 +17,8 @@ export type BooksContent = {
 
 export class Books {
   readonly #byNumber = new Map<string, MutableAccount>();
-  readonly #externalByCurrency = new Map<string, MutableAccount>();
+  /** @external and the accounts of other ledgers, by number and currency. */
+  readonly #ownedByService = new Map<string, MutableAccount>();
   readonly #holds = new Map<string, MutableHold>();
   readonly #originals = new Map<string, MutableReversible>();
   readonly #changed = new Set<MutableAccount | MutableHold | MutableReversible>();
@@ -24,18 +26,19 @@ export class Books {
 
   constructor(content: BooksContent) {
     for (const account of content.accounts) {
-      if (account.accountNumber === EXTERNAL) this.#externalByCurrency.set(account.currency, { ...account });
-      else this.#byNumber.set(account.accountNumber, { ...account });
+      const { accountNumber, currency } = account;
+      if (isOwnedByService(accountNumber)) this.#ownedByService.set(`${accountNumber} ${currency}`, { ...account });
+      else this.#byNumber.set(accountNumber, { ...account });
     }
     for (const hold of content.holds) this.#holds.set(hold.id, { ...hold });
     for (const original of content.originals) this.#originals.set(original.id, { ...original });
   }
 
-  /** An account. @external has one per currency: the currency of the account on the other side selects it. */
+  /** An account. @external and other ledgers have one per currency: that of the account on the other side selects it. */
   account(accountNumber: string, otherSide: string): MutableAccount | undefined {
-    if (accountNumber !== EXTERNAL) return this.#byNumber.get(accountNumber);
+    if (!isOwnedByService(accountNumber)) return this.#byNumber.get(accountNumber);
     const other = this.#byNumber.get(otherSide);
-    return other && this.#externalByCurrency.get(other.currency);
+    return other && this.#ownedByService.get(`${accountNumber} ${other.currency}`);
   }
 
   hold(id: string | null): MutableHold | undefined {

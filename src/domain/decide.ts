@@ -1,6 +1,7 @@
 // Decides a job: derives the outcome of each transfer from the locked records that the transfers need. Pure: no reads,
 // no writes, and the same arguments always give the same decision.
-import { availableOf, EXTERNAL } from './account.ts';
+import { availableOf } from './account.ts';
+import { hasHeadroom, isContra, isOwnedByService } from './between-ledgers.ts';
 import { Books, type BooksContent, type MutableAccount, type MutableHold } from './books.ts';
 import { remainingOf } from './hold.ts';
 import { isExact } from './money.ts';
@@ -72,22 +73,28 @@ function settle(order: Order, books: Books): Outcome {
   const reverses = order.kind === 'reversal';
 
   if ((captures || releases) && (!hold || hold.state !== 'open')) return refuse('hold_not_open');
+  // Only the courier ends a transfer between ledgers, and its steps name the account there. Callers were refused earlier.
+  const isRemote = isContra(order.toAccount) || isContra(order.fromAccount);
+  if ((captures || releases) && isRemote && order.remoteAccount === null) return refuse('hold_not_open');
   if (captures && hold?.due) return refuse('hold_expired');
-  if (reverses && !original) return refuse('not_reversible');
+  if (reverses && (!original || isRemote)) return refuse('not_reversible');
   const remaining = hold ? remainingOf(hold) : original ? original.amount - original.reversed : 0n;
   const amount = order.amount ?? remaining;
   if (captures && amount > remaining) return refuse('exceeds_hold');
   if (reverses && (amount > remaining || amount === 0n)) return refuse('exceeds_original');
-  // Without a destination, @external has no currency and is not found either, but the missing account is the
-  // destination.
-  if (!destination && (source || order.fromAccount === EXTERNAL)) return refuse('destination_not_found');
+  // Without a destination, @external and other ledgers have no currency and are not found either, but the missing account
+  // is the destination.
+  if (!destination && (source || isOwnedByService(order.fromAccount))) return refuse('destination_not_found');
   if (!source || !destination) return refuse('source_not_found');
   if (releases && hold && currency !== null) {
     release(books, source, hold, order.kind === 'void' ? 'voided' : 'expired');
     return { ok: true, currency, amount, entries: null };
   }
+  // The money of a transfer between ledgers has arrived, so its capture ignores what has happened to its account since.
+  const mustSucceed = captures && order.remoteAccount !== null;
   const refusal =
-    refuseAccounts(order, source, destination, currency) ?? refuseMoney(order, source, destination, amount);
+    (mustSucceed ? null : refuseAccounts(order, source, destination, currency)) ??
+    refuseMoney(order, source, destination, amount);
   if (refusal) return refuse(refusal);
 
   // From here on the transfer must succeed.
@@ -141,10 +148,13 @@ function refuseMoney(
   // A capture moves held money, so it does not reduce the available money.
   const taken = order.kind === 'capture' ? 0n : amount;
   const availableAfter = availableOf(source) - taken;
-  if (source.accountNumber !== EXTERNAL && availableAfter < 0n) return 'insufficient_funds';
+  if (!isOwnedByService(source.accountNumber) && availableAfter < 0n) return 'insufficient_funds';
   const { minAvailableAfter = null } = order.conditions ?? {};
   if (minAvailableAfter !== null && availableAfter < minAvailableAfter) return 'min_available_not_met';
-  if (order.kind === 'hold') return isExact(source.held + amount) ? null : 'balance_out_of_bounds';
+  if (order.kind === 'hold') {
+    const hasRoom = !isContra(order.toAccount) || hasHeadroom(destination.balance, amount);
+    return hasRoom && isExact(source.held + amount) ? null : 'balance_out_of_bounds';
+  }
   if (!isExact(source.balance - amount)) return 'balance_out_of_bounds';
   if (!isExact(destination.balance + amount)) return 'balance_out_of_bounds';
   return null;

@@ -48,6 +48,7 @@ export type TransferColumns = {
   readonly orderedBy: Column<string>;
   readonly approvedBy: Column<string>;
   readonly rate: Column<string>;
+  readonly remoteAccount: Column<string>;
   readonly description: Column<string>;
   readonly metadataText: Column<string>;
   readonly storedAtMicros: Column<bigint>;
@@ -199,6 +200,7 @@ export function toColumns(queued: readonly QueuedTransfer[]): TransferColumns {
     orderedBy: column(({ by }) => by.orderedBy),
     approvedBy: column(({ by }) => by.approvedBy),
     rate: column(({ rate }) => rate),
+    remoteAccount: column(({ remoteAccount }) => remoteAccount),
     description: column(({ description }) => description),
     metadataText: column(({ metadata }) => metadata && renderJsonb(metadata)),
     storedAtMicros: storedAtMicros.every((micros) => micros === null) ? null : storedAtMicros,
@@ -235,6 +237,7 @@ export function fromColumns(columns: TransferColumns, jobMicros: bigint): Locked
       requestId: columns.requestId?.[index] ?? null,
       by: { orderedBy: columns.orderedBy?.[index] ?? null, approvedBy: columns.approvedBy?.[index] ?? null },
       rate: columns.rate?.[index] ?? null,
+      remoteAccount: columns.remoteAccount?.[index] ?? null,
       description: columns.description?.[index] ?? null,
       metadataText: columns.metadataText?.[index] ?? null,
       createdAtMicros: columns.storedAtMicros?.[index] ?? jobMicros,
@@ -265,6 +268,7 @@ export function selectColumns(columns: TransferColumns, isKept: (index: number) 
     orderedBy: keepColumn(columns.orderedBy),
     approvedBy: keepColumn(columns.approvedBy),
     rate: keepColumn(columns.rate),
+    remoteAccount: keepColumn(columns.remoteAccount),
     description: keepColumn(columns.description),
     metadataText: keepColumn(columns.metadataText),
     storedAtMicros: keepColumn(columns.storedAtMicros),

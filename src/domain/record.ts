@@ -9,8 +9,8 @@ const RECORD_SEPARATOR = '\u001e';
 
 /**
  * One transfer as the journal covers it: 26 fields joined by U+001F and ended by U+001E. An absent field is empty,
- * which is unambiguous, because no text may be empty or contain a control character. Only a transfer with a rate has a
- * field more.
+ * which is unambiguous, because no text may be empty or contain a control character. Only a transfer with a rate, or with
+ * an account in another ledger, has a field more. The latter begins with `remote:`, so it is never a rate.
  */
 export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string {
   const entries = outcome.ok ? outcome.entries : null;
@@ -44,6 +44,7 @@ export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string
       transfer.by.orderedBy ?? '',
       transfer.by.approvedBy ?? '',
       ...(transfer.rate === null ? [] : [transfer.rate]),
+      ...(transfer.remoteAccount === null ? [] : [`remote:${transfer.remoteAccount}`]),
     ].join(UNIT_SEPARATOR) + RECORD_SEPARATOR
   );
 }

@@ -46,6 +46,11 @@ export type Order = {
   readonly finalCapture: boolean;
   /** Seconds from acceptance until a hold expires; null: never. */
   readonly expiresIn: number | null;
+  /**
+   * Of a step of a transfer between ledgers: the account in the other ledger. Captures and voids that callers order never
+   * have one.
+   */
+  readonly remoteAccount: string | null;
 };
 
 /** Who ordered a transfer or a change of an account, and who approved it: ids of keys. */

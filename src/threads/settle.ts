@@ -24,7 +24,7 @@ import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../d
 import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/connection/transaction.ts';
 import { timed } from '../db/connection/timed.ts';
 import { renderColumns } from '../db/queries/transfer-columns.ts';
-import { type Account, EXTERNAL, type NewAccount, newExternal } from '../domain/account.ts';
+import type { Account, NewAccount } from '../domain/account.ts';
 import { type Decision, decide } from '../domain/decide.ts';
 import {
   type Claim,
@@ -38,7 +38,8 @@ import {
   type UnitOutcome,
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
-import { BY_SERVICE, type Orderer, type Outcome } from '../domain/transfer.ts';
+import type { Outcome } from '../domain/transfer.ts';
+import { keyOf, type Opening, openingsOf } from './openings.ts';
 
 /** The data that the main process passes to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
@@ -144,7 +145,7 @@ async function settleIn(
   const unitOf = units && unitOfEach(job.units);
   const kept = unitOf ? selectColumns(job.transfers, (index) => isKept(unitOf[index] ?? -1)) : job.transfers;
   const transfers = fromColumns(kept, jobMicros);
-  const openings = openingsOf(job, locked, isKept);
+  const openings = openingsOf(job, { locked, transfers, isKept });
   const books = {
     ...locked.books,
     accounts: [...locked.books.accounts, ...openings.map(({ account }) => toNewState(account))],
@@ -241,26 +242,6 @@ function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number>
 /** For each transfer of a job, the index of its unit. `units`: how many transfers each has. */
 function unitOfEach(units: readonly number[]): number[] {
   return units.flatMap((count, unit) => Array.from({ length: count }, () => unit));
-}
-
-type Opening = { readonly account: NewAccount; readonly by: Orderer };
-
-/** The accounts that the kept units open, with @external in each currency that is new. */
-function openingsOf(job: Job, locked: LockedJob, isKept: (unit: number) => boolean): Opening[] {
-  const openings = job.openings.filter(({ unit }) => isKept(unit));
-  const existing = new Set(
-    locked.books.accounts.flatMap(({ accountNumber, currency }) => (accountNumber === EXTERNAL ? [currency] : [])),
-  );
-  const currencies = new Set(
-    openings.map(({ account }) => account.currency).filter((currency) => !existing.has(currency)),
-  );
-  // In order of the key: of the locks, and of the records of the digest.
-  const externals = [...currencies].map((currency) => ({ account: newExternal(currency), by: BY_SERVICE }));
-  return [...openings, ...externals].sort((a, b) => (keyOf(a.account) < keyOf(b.account) ? -1 : 1));
-}
-
-function keyOf({ accountNumber, currency }: Pick<Account, 'accountNumber' | 'currency'>): string {
-  return `${accountNumber}\u001f${currency}`;
 }
 
 function toNewState({ accountNumber, currency, overdraftLimit }: NewAccount): Account {

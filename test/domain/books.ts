@@ -68,6 +68,7 @@ export function order(fields: Partial<Order> = {}): Order {
     conditions: null,
     finalCapture: false,
     expiresIn: null,
+    remoteAccount: null,
     ...fields,
   };
 }

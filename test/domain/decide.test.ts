@@ -557,6 +557,7 @@ function order(input: { from: string; to: string; amount?: bigint; currency?: st
     conditions: null,
     finalCapture: false,
     expiresIn: null,
+    remoteAccount: null,
   };
 }
 

@@ -34,6 +34,7 @@ const transfer: fc.Arbitrary<NewTransfer> = fc
     finalCapture: fc.boolean(),
     expiresIn: perhaps(fc.nat()),
     requestId: perhaps(text),
+    remoteAccount: perhaps(text),
     description: perhaps(text),
     metadata: perhaps(fc.dictionary(text, text, { maxKeys: 3, noNullPrototype: true })),
   })

@@ -20,6 +20,7 @@ const TRANSFER: LockedTransfer = {
   conditions: null,
   finalCapture: false,
   expiresIn: null,
+  remoteAccount: null,
   requestId: 'request-1',
   by: { orderedBy: 'key1', approvedBy: 'key2' },
   rate: null,
@@ -97,6 +98,11 @@ test('record: the last fields describe captures, groups, holds, conditions and k
 test('record: only a transfer with a rate has a field more', () => {
   const record = renderRecord({ ...TRANSFER, rate: 'EUR/USD 1.0825' }, COMPLETED);
   assert.equal(record, renderRecord(TRANSFER, COMPLETED).replace('\u001e', '\u001fEUR/USD 1.0825\u001e'));
+});
+
+test('record: only a step of a transfer between ledgers has the account there, which is never a rate', () => {
+  const record = renderRecord({ ...TRANSFER, remoteAccount: 'EUR' }, COMPLETED);
+  assert.equal(record, renderRecord(TRANSFER, COMPLETED).replace('\u001e', '\u001fremote:EUR\u001e'));
 });
 
 test('record: the currency is that of the outcome, not of the request', () => {

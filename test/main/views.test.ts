@@ -39,6 +39,7 @@ const TRANSFER: Transfer = {
   requestId: 'r-1',
   by: { orderedBy: 'k7', approvedBy: null },
   rate: null,
+  remoteAccount: null,
   description: null,
   metadata: { order: '7' },
   createdAt: AT,

@@ -24,6 +24,7 @@ export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
     requestId: null,
     by: BY_SERVICE,
     rate: null,
+    remoteAccount: null,
     description: null,
     metadata: null,
     ...fields,

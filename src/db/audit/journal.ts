@@ -72,13 +72,16 @@ const ACCOUNT_FIELDS = [
   micros('created_at'),
 ];
 
+/** Only conversions have a rate, and only transfers between ledgers an account there. */
+const LAST_FIELDS = ['t.rate', `'remote:' || t.remote_account`];
+
 /**
- * The fields of a record, as text. One call, because each || would copy all earlier fields. `last`: a field that only
+ * The fields of a record, as text. One call, because each || would copy all earlier fields. `last`: fields that only
  * some records have.
  */
-const joined = (fields: readonly string[], last: string | null = null) => {
+const joined = (fields: readonly string[], last: readonly string[] = []) => {
   const present = fields.map((field) => `coalesce((${field})::text, '')`);
-  return `concat_ws(chr(31), ${[...present, ...(last === null ? [] : [last])].join(', ')})`;
+  return `concat_ws(chr(31), ${[...present, ...last].join(', ')})`;
 };
 
 /**
@@ -110,7 +113,7 @@ export function journalStatement(scope: Scope): string {
       ) as change
       group by ledger_id, journal_number
       union all
-      select t.ledger_id, t.journal_number, t.journal_position, null, ${joined(RECORD_FIELDS, 't.rate')} || chr(30)
+      select t.ledger_id, t.journal_number, t.journal_position, null, ${joined(RECORD_FIELDS, LAST_FIELDS)} || chr(30)
       from ${transfersIn(scope)} as t
       ${entry('f', 'from')}
       ${entry('g', 'to')}

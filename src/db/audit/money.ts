@@ -168,7 +168,7 @@ function availableOfAccounts(scope: Scope): string {
   return compare({
     from: `${rowsIn(scope, 'accounts')} as accounts`,
     ledger: 'ledger_id',
-    where: `account_number <> '@external'`,
+    where: `account_number not like '@%'`,
     account: 'account_number',
     currency: 'currency',
     facts: [

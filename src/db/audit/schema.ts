@@ -29,6 +29,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
     'parent_named',
     'accounts_differ',
     'rate_form',
+    'remote_form',
   ],
   transfers: [
     'pkey',
@@ -39,6 +40,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
     'status_known',
     'status_explained',
     'rate_form',
+    'remote_form',
   ],
   entries: ['pkey', 'number_positive', 'amount_not_zero', 'balance_exact'],
   holds: ['pkey', 'state_known', 'amount_positive', 'parts_positive', 'within_amount', 'state_explained'],
@@ -83,6 +85,7 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
     'ordered_by',
     'approved_by',
     'rate',
+    'remote_account',
     'description',
     'metadata',
   ],

@@ -16,7 +16,7 @@ import {
   transfersIn,
 } from './rules.ts';
 
-const NUMBER_FORM = `'^([A-Za-z0-9._-]{1,34}|@external)$'`;
+const NUMBER_FORM = `'^([A-Za-z0-9._-]{1,34}|@external|@ledger:[a-z0-9][a-z0-9_-]{0,62})$'`;
 const CURRENCY_FORM = `'^[A-Z]{3}$'`;
 const RATE_FORM = String.raw`'^[A-Z]{3}/[A-Z]{3} \d{1,9}(\.\d{1,12})?$'`;
 
@@ -56,7 +56,7 @@ function statesOfAccounts(scope: Scope): string[] {
         ),
         must(
           'personal_data',
-          `personal_data is null or (octet_length(personal_data) > 28 and account_number <> '@external')`,
+          `personal_data is null or (octet_length(personal_data) > 28 and account_number not like '@%')`,
           'a nonce, a ciphertext and a tag; null if erased, and of the world outside',
           `octet_length(personal_data) || ' bytes'`,
         ),
@@ -67,7 +67,7 @@ function statesOfAccounts(scope: Scope): string[] {
         select ledger_id, account_number, count(*) as total
         from ${rowsIn(scope, 'accounts')} as accounts
         -- The world outside has one account per currency; any other number names one account.
-        group by ledger_id, account_number, case when account_number = '@external' then currency end
+        group by ledger_id, account_number, case when account_number like '@%' then currency end
       ) as numbers`,
       ledger: 'ledger_id',
       account: 'account_number',

@@ -105,18 +105,18 @@ const INSERTS = {
         metadata text, created_at bigint, from_entry_number bigint, from_balance bigint, to_entry_number bigint,
         to_balance bigint, kind text, parent_id uuid, group_id uuid, group_position integer, atomic boolean,
         final_capture boolean, expires_in integer, if_from_entry_number bigint, if_min_available_after bigint,
-        ordered_by text, approved_by text, rate text`)}
+        ordered_by text, approved_by text, rate text, remote_account text`)}
     ), inserted as (
       insert into transfers (
         ledger_id, created_at, completed_at, metadata, id, from_account, to_account, amount, currency, status, failure_code,
         request_id, description, journal_number, journal_position, from_entry_number, to_entry_number, kind, parent_id,
         group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after,
-        ordered_by, approved_by, rate
+        ordered_by, approved_by, rate, remote_account
       )
       select $1::integer, ${at('created_at')}, ${at('settled_at')}, metadata::jsonb, id, from_account, to_account, amount,
         currency, status, failure_code, request_id, description, journal_number, journal_position, from_entry_number,
         to_entry_number, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in,
-        if_from_entry_number, if_min_available_after, ordered_by, approved_by, rate
+        if_from_entry_number, if_min_available_after, ordered_by, approved_by, rate, remote_account
       from line
     )
     insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)

@@ -288,6 +288,7 @@ const PAGE = (source: string) => `
 const PENDING_COLUMNS = `
   ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
   group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate,
+  remote_account,
   description, metadata,
   adoptions, lone_deaths, ${micros('pending_transfers.created_at')} as stored_at_micros`;
 
@@ -312,6 +313,7 @@ type PendingRow = {
   ordered_by: string | null;
   approved_by: string | null;
   rate: string | null;
+  remote_account: string | null;
   description: string | null;
   metadata: Record<string, string> | null;
   adoptions: number;
@@ -348,6 +350,7 @@ function toPending(rows: PendingRow[]): PendingTransfer[] {
           requestId: row.request_id,
           by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
           rate: row.rate,
+          remoteAccount: row.remote_account,
           description: row.description,
           metadata: row.metadata,
         },

@@ -104,6 +104,7 @@ const RECORDS = `
   union all (
     select changes + journal_position, 'transfer',
       ${arrayOf(TRANSFER_FIELDS)} || case when rate is null then '{}' else array[rate] end
+        || case when remote_account is null then '{}' else array['remote:' || remote_account] end
     from transfers
     cross join counted
     where ledger_id = $1::integer and journal_number = $2::bigint and journal_position > $3::bigint - changes

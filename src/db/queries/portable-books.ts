@@ -66,12 +66,9 @@ const types = { getTypeParser: () => String };
 const micros = (instant: string) => `(extract(epoch from ${instant}) * 1000000)::bigint`;
 const hex = (bytes: string) => `encode(${bytes}, 'hex')`;
 
-/** The fields of a record, in the record form. */
-const record = (fields: readonly string[], last?: string) =>
-  `concat_ws(chr(31), ${[
-    ...fields.map((field) => `coalesce((${field})::text, '')`),
-    ...(last === undefined ? [] : [last]),
-  ].join(', ')}) || chr(30)`;
+/** The fields of a record, in the record form. Those of `last` that are null have no field. */
+const record = (fields: readonly string[], last: readonly string[] = []) =>
+  `concat_ws(chr(31), ${[...fields.map((field) => `coalesce((${field})::text, '')`), ...last].join(', ')}) || chr(30)`;
 
 const HEAD = `
   select ledgers.id, ${micros('ledgers.created_at')}, ${micros('clock_start')}, approval_above, head.number,
@@ -126,7 +123,7 @@ const balanceAfter = (side: string) => `(
     ) as ${side}_balance`;
 
 const TRANSFERS = `
-  select journal_number, ${record(RECORD_FIELDS, 'rate')}
+  select journal_number, ${record(RECORD_FIELDS, ['rate', `'remote:' || remote_account`])}
   from (
     select *, ${balanceAfter('from')}, ${balanceAfter('to')}
     from transfers

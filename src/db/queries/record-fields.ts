@@ -16,7 +16,7 @@ export function actFields(at: string): readonly string[] {
   return ['id', 'action', 'actor', 'subject', 'details', at];
 }
 
-/** Of a transfer, without the rate of a conversion. */
+/** Of a transfer, without the rate of a conversion, and without the account in another ledger. */
 export function transferFields({
   createdAt,
   fromBalance,

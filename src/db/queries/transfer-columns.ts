@@ -24,6 +24,7 @@ const COLUMNS: readonly { name: string; type: string; field: keyof TransferColum
   { name: 'ordered_by', type: 'text', field: 'orderedBy' },
   { name: 'approved_by', type: 'text', field: 'approvedBy' },
   { name: 'rate', type: 'text', field: 'rate' },
+  { name: 'remote_account', type: 'text', field: 'remoteAccount' },
   { name: 'description', type: 'text', field: 'description' },
   { name: 'metadata', type: 'jsonb', field: 'metadataText' },
 ];

@@ -22,6 +22,8 @@ export type Transfer = {
   readonly by: Orderer;
   /** Of the two transfers of a conversion: its rate, as `renderConversion` renders it. */
   readonly rate: string | null;
+  /** Of a step of a transfer between ledgers: the account in the other ledger. */
+  readonly remoteAccount: string | null;
   readonly description: string | null;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly createdAt: string;
@@ -31,12 +33,12 @@ export type Transfer = {
 
 export const PENDING_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
-  ${REQUEST_ID} as request_id, ordered_by, approved_by, rate, description, metadata, created_at, null::timestamptz as completed_at,
+  ${REQUEST_ID} as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, null::timestamptz as completed_at,
   null::bigint as journal_number, null::integer as journal_position`;
 
 export const SETTLED_COLUMNS = `
   id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-  ${REQUEST_ID} as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
+  ${REQUEST_ID} as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
   journal_number, journal_position`;
 
 export type TransferRow = {
@@ -55,6 +57,7 @@ export type TransferRow = {
   ordered_by: string | null;
   approved_by: string | null;
   rate: string | null;
+  remote_account: string | null;
   description: string | null;
   metadata: Record<string, string> | null;
   created_at: string;
@@ -118,6 +121,7 @@ export function toTransfer(row: TransferRow): Transfer {
     requestId: row.request_id,
     by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
     rate: row.rate,
+    remoteAccount: row.remote_account,
     description: row.description,
     metadata: row.metadata,
     createdAt: row.created_at,

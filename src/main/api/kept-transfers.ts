@@ -25,6 +25,7 @@ const member = z.object({
   finalCapture: z.boolean().default(false),
   expiresIn: z.int().nullable().default(null),
   rate: z.string().nullable().default(null),
+  remoteAccount: z.string().nullable().default(null),
   description: z.string().nullable().default(null),
   metadata: texts.nullable().default(null),
 });

@@ -316,6 +316,7 @@ export function toNewTransfer(
     finalCapture: false,
     expiresIn: null,
     rate: null,
+    remoteAccount: null,
     description: null,
     metadata: null,
     ...fields,

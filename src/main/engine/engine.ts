@@ -333,6 +333,7 @@ function toPending(transfer: NewTransfer, createdAt: string): Transfer {
     requestId: transfer.requestId ?? group?.id ?? id,
     by: transfer.by,
     rate: transfer.rate,
+    remoteAccount: transfer.remoteAccount,
     createdAt,
     completedAt: null,
     journalNumber: null,

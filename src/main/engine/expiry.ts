@@ -142,6 +142,7 @@ function toExpiry({ id, fromAccount, toAccount, currency }: DueHold): NewTransfe
     requestId: null,
     by: BY_SERVICE,
     rate: null,
+    remoteAccount: null,
     description: 'Hold expired',
     metadata: null,
   };

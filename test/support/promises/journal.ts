@@ -37,8 +37,8 @@ const TRANSFER = record(
     't.ordered_by',
     't.approved_by',
   ],
-  // Only conversions have a rate, and the field.
-  `coalesce(chr(31) || t.rate, '') || chr(30)`,
+  // Only conversions have a rate, only transfers between ledgers an account there, and these fields.
+  `coalesce(chr(31) || t.rate, '') || coalesce(chr(31) || 'remote:' || t.remote_account, '') || chr(30)`,
 );
 
 const SEAL = `
@@ -173,13 +173,13 @@ export const JOURNAL_RULES: readonly Rule[] = [
   {
     // An erased account has lost both, in one commit.
     promise: 7,
-    rule: 'an account has personal data if and only if it has a key, and @external has neither',
+    rule: 'an account has personal data if and only if it has a key, and those of the service have neither',
     sql: `
       select ledger_id, account_number, currency, octet_length(a.personal_data) as bytes, octet_length(k.key) as key_bytes
       from accounts as a
       full join personal_keys as k using (ledger_id, account_number, currency)
-      where case account_number
-        when '@external' then num_nonnulls(a.personal_data, k.key) > 0
+      where case
+        when account_number like '@%' then num_nonnulls(a.personal_data, k.key) > 0
         else a.created_at is null or num_nonnulls(a.personal_data, k.key) = 1
           or octet_length(a.personal_data) <= 12 + 16 or octet_length(k.key) <> 32
       end`,

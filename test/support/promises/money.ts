@@ -61,7 +61,7 @@ export const MONEY_RULES: readonly Rule[] = [
     sql: `
       select account_number, currency, balance, held, overdraft_limit
       from accounts
-      where account_number <> '@external' and balance - held + overdraft_limit < 0`,
+      where account_number not like '@%' and balance - held + overdraft_limit < 0`,
   },
   {
     promise: 3,
@@ -91,5 +91,5 @@ export const NEVER_OVERDRAWN: Rule = {
   sql: `
     select e.account_number, e.entry_number, e.balance, a.overdraft_limit
     from entries as e join accounts as a using (ledger_id, account_number, currency)
-    where e.account_number <> '@external' and e.balance + a.overdraft_limit < 0`,
+    where e.account_number not like '@%' and e.balance + a.overdraft_limit < 0`,
 };

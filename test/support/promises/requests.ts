@@ -95,7 +95,7 @@ export const REQUEST_RULES: readonly Rule[] = [
       from transfers as t
       join account_changes as c
         on c.ledger_id = t.ledger_id and c.account_number in (t.from_account, t.to_account)
-        and c.account_number <> '@external' and c.journal_number < t.journal_number and c.change_number = 1
+        and c.account_number not like '@%' and c.journal_number < t.journal_number and c.change_number = 1
       where t.currency is null and t.failure_code is distinct from 'cannot_be_settled'`,
   },
   {

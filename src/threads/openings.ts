@@ -1,0 +1,50 @@
+// The accounts that a job opens: those of its requests, and those that the service owns and that are new.
+import { type Account, type NewAccount, newExternal } from '../domain/account.ts';
+import { isContra, newContra } from '../domain/between-ledgers.ts';
+import type { LockedJob } from '../db/ledger/locked-job.ts';
+import type { Job, LockedTransfer } from '../domain/job.ts';
+import { BY_SERVICE, type Orderer } from '../domain/transfer.ts';
+
+export type Opening = { readonly account: NewAccount; readonly by: Orderer };
+
+/**
+ * The accounts that the kept units open, with @external in each currency that is new, and those of other ledgers in the
+ * currencies of the accounts that send to them or receive from them.
+ */
+export function openingsOf(
+  job: Job,
+  parts: {
+    readonly locked: LockedJob;
+    readonly transfers: readonly LockedTransfer[];
+    readonly isKept: (unit: number) => boolean;
+  },
+): Opening[] {
+  const { locked, transfers, isKept } = parts;
+  if (job.openings.length === 0 && job.transfers.remoteAccount === null) return [];
+  const { accounts } = locked.books;
+  const openings = job.openings.filter(({ unit }) => isKept(unit));
+  const opened = openings.map(({ account }) => account);
+  const existing = new Set(accounts.map(keyOf));
+  const wanted = new Map<string, NewAccount>();
+  const want = (account: NewAccount): void => {
+    if (!existing.has(keyOf(account))) wanted.set(keyOf(account), account);
+  };
+  for (const { currency } of opened) want(newExternal(currency));
+  if (job.transfers.remoteAccount !== null && job.mode !== 'quarantine') {
+    const currencies = new Map([...accounts, ...opened].map((each) => [each.accountNumber, each.currency]));
+    for (const { fromAccount, toAccount, remoteAccount } of transfers) {
+      if (remoteAccount === null) continue;
+      const [contra, other] = isContra(toAccount) ? [toAccount, fromAccount] : [fromAccount, toAccount];
+      const currency = currencies.get(other);
+      if (currency !== undefined) want(newContra(contra, currency));
+    }
+  }
+  const owned = [...wanted.values()].map((account) => ({ account, by: BY_SERVICE }));
+  // In order of the key: of the locks, and of the records of the digest.
+  return [...openings, ...owned].sort((a, b) => (keyOf(a.account) < keyOf(b.account) ? -1 : 1));
+}
+
+/** Unique in a ledger, and in the order of the primary key. */
+export function keyOf({ accountNumber, currency }: Pick<Account, 'accountNumber' | 'currency'>): string {
+  return `${accountNumber}\u001f${currency}`;
+}
