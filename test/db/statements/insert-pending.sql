@@ -13,10 +13,10 @@ with lease as materialized (
   on conflict (ledger_id, key) do nothing
   returning transfer_id
 ), inserted as (
-  insert into pending_transfers (ledger_id, lease_id, amount, currency, id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, description, metadata)
-  select $1::integer, lease_id, amount, currency, id, from_account, to_account, coalesce(kind, 'transfer'), parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, description, metadata
-  from unnest($7::uuid[], $8::bigint[], $9::text[], $10::uuid[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::uuid[], $16::integer[], $17::boolean[], $18::boolean[], $19::integer[], $20::bigint[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[], $27::jsonb[])
-    as sent (keyed_id, amount, currency, id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, description, metadata)
+  insert into pending_transfers (ledger_id, lease_id, amount, currency, id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata)
+  select $1::integer, lease_id, amount, currency, id, from_account, to_account, coalesce(kind, 'transfer'), parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata
+  from unnest($7::uuid[], $8::bigint[], $9::text[], $10::uuid[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::uuid[], $16::integer[], $17::boolean[], $18::boolean[], $19::integer[], $20::bigint[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::jsonb[])
+    as sent (keyed_id, amount, currency, id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata)
   cross join lease
   where keyed_id is null or keyed_id in (select transfer_id from keyed)
   returning id

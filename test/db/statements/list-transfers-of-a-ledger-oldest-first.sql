@@ -1,11 +1,11 @@
 select *, (select number from journal_head where ledger_id = $1::integer) as head
    from ((select 1 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, null::timestamptz as completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, null::timestamptz as completed_at,
 null::bigint as journal_number, null::integer as journal_position from pending_transfers where ledger_id = $1::integer order by id asc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
   where true and ledger_id = $1::integer and (journal_number, journal_position) > ($3::bigint, $4::integer)

@@ -1,11 +1,11 @@
 select *, (select number from journal_head where ledger_id = $1::integer) as head
    from ((select 1 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, null::timestamptz as completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, null::timestamptz as completed_at,
 null::bigint as journal_number, null::integer as journal_position from pending_transfers where ledger_id = $1::integer and amount >= $3::bigint and amount <= $4::bigint and description = $5::text and (from_account = $6::text or to_account = $6::text) order by id desc limit $2::integer) union all (
   select 2 as section, entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from (
     select entry_number, transfer_id
@@ -21,14 +21,14 @@ journal_number, journal_position
   order by entry_number desc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
   where from_entry_number is null and from_account = $10::text and true and ledger_id = $1::integer and amount >= $7::bigint and amount <= $8::bigint and description = $9::text
   order by journal_number desc, journal_position desc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
   where from_entry_number is null and to_account = $10::text and true and ledger_id = $1::integer and amount >= $7::bigint and amount <= $8::bigint and description = $9::text

@@ -2,7 +2,7 @@ select *, (select number from journal_head where ledger_id = $1::integer) as hea
    from ((
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
-coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, description, metadata, created_at, completed_at,
+coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
   where true and ledger_id = $1::integer and status = $3::text

@@ -25,21 +25,21 @@ advanced as (
   select *
   from unnest(
     $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-    $16::uuid[], $17::text[], $18::text[], $19::text[], $20::uuid[], $21::uuid[], $22::integer[], $23::boolean[], $24::boolean[], $25::integer[], $26::bigint[], $27::bigint[], $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::jsonb[]
+    $16::uuid[], $17::text[], $18::text[], $19::text[], $20::uuid[], $21::uuid[], $22::integer[], $23::boolean[], $24::boolean[], $25::integer[], $26::bigint[], $27::bigint[], $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::jsonb[]
   ) with ordinality as ended (
     amount, currency, failure_code, from_entry_number, from_balance, to_entry_number, to_balance, stored_at_micros,
-    id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, description, metadata, position
+    id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata, position
   )
 ), inserted as (
   insert into transfers (
     ledger_id, amount, currency, status, failure_code, from_entry_number, to_entry_number, created_at, completed_at,
-    journal_number, journal_position, id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, description, metadata
+    journal_number, journal_position, id, from_account, to_account, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata
   )
   select
     $1::integer, amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
     from_entry_number, to_entry_number,
     timestamptz 'epoch' + coalesce(stored_at_micros, $3::bigint) * interval '1 microsecond',
-    (select settled_at from journaled), (select number from journaled), position, id, from_account, to_account, coalesce(kind, 'transfer'), parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, description, metadata
+    (select settled_at from journaled), (select number from journaled), position, id, from_account, to_account, coalesce(kind, 'transfer'), parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata
   from ended
 ), entered as (
   insert into entries (

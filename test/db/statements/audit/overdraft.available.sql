@@ -8,7 +8,7 @@ cross join lateral (
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((balance - held + overdraft_limit >= 0) is true) is not true
   and not fact.holds
-  and (account_number <> '@external') order by ledger nulls first, journal nulls first, account, currency, transfer, what;
+  and (account_number not like '@%') order by ledger nulls first, journal nulls first, account, currency, transfer, what;
 
 -- one ledger, after a row of its journal
 select ledger_id::bigint as ledger, account_number::text as account, currency::text as currency,
@@ -20,4 +20,4 @@ cross join lateral (
 -- All facts at once first: nearly every row passes, and is not examined further.
 where ((balance - held + overdraft_limit >= 0) is true) is not true
   and not fact.holds
-  and (account_number <> '@external') order by ledger nulls first, journal nulls first, account, currency, transfer, what
+  and (account_number not like '@%') order by ledger nulls first, journal nulls first, account, currency, transfer, what
