@@ -12,6 +12,7 @@ import {
 import { holdsCluster, openEmbeddedServer } from '../db/embedded/server.ts';
 import { listLedgers, loadLedgers } from '../db/ledger/ledgers.ts';
 import { ACCOUNT_FORM } from '../domain/account.ts';
+import { CONTRA_FORM } from '../domain/between-ledgers.ts';
 import { CURRENCY_FORM } from '../domain/currency.ts';
 import { isLedgerName, type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
 import { mustBe } from '../validation.ts';
@@ -168,8 +169,8 @@ export async function withConnection<Result>(
 /** Options that several commands have. */
 export const ledgerName = z.string({ error: mustBe('the name of a ledger, such as main') }).refine(isLedgerName);
 export const accountNumber = z
-  .string({ error: mustBe('an account number: 1 to 34 of A-Z a-z 0-9 . _ -, or @external') })
-  .regex(ACCOUNT_FORM);
+  .string({ error: mustBe('an account number: 1 to 34 of A-Z a-z 0-9 . _ -, @external, or @ledger:NAME') })
+  .refine((text) => ACCOUNT_FORM.test(text) || CONTRA_FORM.test(text));
 export const currencyCode = z.string({ error: mustBe('a currency such as USD') }).regex(CURRENCY_FORM);
 
 /** How many ledgers the error about an unknown one lists. */

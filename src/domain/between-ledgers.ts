@@ -34,6 +34,9 @@ export function ledgerOf(accountNumber: string): string | null {
   return isContra(accountNumber) ? accountNumber.slice(LEDGER_PREFIX.length) : null;
 }
 
+/** The number of an account that stands for a ledger. Requests may read it, and nothing else. */
+export const CONTRA_FORM = /^@ledger:[a-z0-9][a-z0-9_-]{0,62}$/;
+
 /** Whether an account exists once per currency, and without an overdraft limit: @external, or another ledger. */
 export function isOwnedByService(accountNumber: string): boolean {
   return accountNumber === EXTERNAL || isContra(accountNumber);

@@ -1,11 +1,12 @@
 // Events: what one record of the journal means to a reader. Only what the record itself holds decides the type, so an
 // event reads the same for ever.
+import { isContra } from './between-ledgers.ts';
 import type { TransferKind } from './transfer.ts';
 
 export const EVENT_TYPES = [
-  /** A transfer or a reversal moved money. */
+  /** A transfer or a reversal moved money; a transfer to another ledger has ended there. */
   'transfer.completed',
-  /** A transfer of any kind was refused. */
+  /** A transfer of any kind was refused, also by another ledger. */
   'transfer.failed',
   'hold.opened',
   /** A part of a hold, or all of it, was moved. */
@@ -49,8 +50,16 @@ const TYPE_OF_COMPLETED: Readonly<Record<TransferKind, EventType>> = {
   expiry: 'hold.expired',
 };
 
-export function typeOfTransfer({ kind, status }: Pick<SettledTransfer, 'kind' | 'status'>): EventType {
-  return status === 'completed' ? TYPE_OF_COMPLETED[kind] : 'transfer.failed';
+export function typeOfTransfer({
+  kind,
+  status,
+  toAccount,
+}: Pick<SettledTransfer, 'kind' | 'status' | 'toAccount'>): EventType {
+  if (status !== 'completed') return 'transfer.failed';
+  // The end of a transfer to another ledger, whose id is the parent's.
+  if (isContra(toAccount) && kind === 'capture') return 'transfer.completed';
+  if (isContra(toAccount) && kind === 'void') return 'transfer.failed';
+  return TYPE_OF_COMPLETED[kind];
 }
 
 export function typeOfChange({ changeNumber }: Pick<AccountChange, 'changeNumber'>): EventType {

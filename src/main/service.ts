@@ -243,7 +243,10 @@ async function leave(
   await recovery.stopAdopting();
   const draining = new AbortController();
   const lost = untilLost(running, config.orphanedAfterMs, draining.signal);
-  const drained = await Promise.race([engine.dispatcher.drain(config.drainTimeoutMs), lost]);
+  const { courier, dispatcher } = engine;
+  const all = Promise.all([dispatcher.drain(config.drainTimeoutMs), courier.drain(config.drainTimeoutMs)]);
+  // What the courier leaves is durable, and its open holds are found by others.
+  const drained = await Promise.race([all.then(([isIdle]) => isIdle), lost]);
   draining.abort();
   if (!drained) logger.error({ transfers: engine.admission.size }, 'drain incomplete');
 }

@@ -1,6 +1,7 @@
 // CSV for spreadsheets, which must not read a caller's text as a formula.
 import { stringify } from 'csv-stringify/sync';
 import { EXTERNAL } from '../domain/account.ts';
+import { CONTRA_FORM } from '../domain/between-ledgers.ts';
 
 /** How a CSV is written. `decimals`: amounts in major units instead of minor ones. */
 export type CsvStyle = { readonly byteOrderMark: boolean; readonly decimals: boolean };
@@ -23,15 +24,19 @@ const NOT_PLAIN = /^\s*[=+\-@＝＋－＠]|[;\t][\s"]*[=+\-@＝＋－＠]|[",\r\
 
 /**
  * A cell with a caller's text: an apostrophe precedes every sign that could start a formula. Spreadsheets show the
- * apostrophe, so `@external`, which is not a formula, gets none.
+ * apostrophe, so `@external` and `@ledger:NAME`, which are not formulas, get none.
  */
 export function neutralize(text: string | null): string | null {
-  return text === null || text === EXTERNAL ? text : text.replaceAll(FORMULA, "$1$2'$3");
+  return text === null || isOwned(text) ? text : text.replaceAll(FORMULA, "$1$2'$3");
 }
 
 /** Whether a cell can be written to a line of CSV unchanged: it neither looks like a formula nor needs quotes. */
 export function isPlain(text: string | null): boolean {
-  return text === null || text === EXTERNAL || !NOT_PLAIN.test(text);
+  return text === null || !NOT_PLAIN.test(text) || isOwned(text);
+}
+
+function isOwned(text: string): boolean {
+  return text.startsWith('@') && (text === EXTERNAL || CONTRA_FORM.test(text));
 }
 
 /** Characters that need quotes, or may need them. */

@@ -1,5 +1,6 @@
 // What the JSON of several answers shares: integers of any size, amounts and instants.
 import { z } from 'zod';
+import { sidesOf } from '../domain/between-ledgers.ts';
 import { parseConversion } from '../domain/conversion.ts';
 import { EVENT_TYPES } from '../domain/event.ts';
 import { TRANSFER_KINDS } from '../domain/transfer.ts';
@@ -37,6 +38,24 @@ export const conversionView = z.object({
   to_currency: z.string(),
   rate: z.string().describe('What one unit of from_currency costs in to_currency, in major units: a decimal number.'),
 });
+
+/** The accounts of a transfer. One between ledgers names the other ledger, and the account there. */
+export const partiesView = {
+  from_account: z.string(),
+  to_account: z.string(),
+  from_ledger: z.string().optional().describe('Only if from_account is in another ledger: its name.'),
+  to_ledger: z.string().optional().describe('Only if to_account is in another ledger: its name.'),
+};
+
+export function renderParties(transfer: Parameters<typeof sidesOf>[0]): z.input<z.ZodObject<typeof partiesView>> {
+  const { from, to, fromLedger, toLedger } = sidesOf(transfer);
+  return {
+    from_account: from,
+    to_account: to,
+    ...(fromLedger !== null && { from_ledger: fromLedger }),
+    ...(toLedger !== null && { to_ledger: toLedger }),
+  };
+}
 
 export function renderConversion(text: string): z.input<typeof conversionView> {
   const { from, to, rate } = parseConversion(text);

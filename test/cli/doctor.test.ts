@@ -180,7 +180,9 @@ test('doctor: finds missing migrations, those of a newer version, and no books a
   const found = async () => (await examine(t, { DATABASE_URL: database.url })).findings.get('books.migrations');
   await database.query(`delete from migrations where name = '0009_between_ledgers'`);
   assert.equal((await found())?.status, 'warning');
-  await database.query(`insert into migrations (name, run_on) values ('0009_between_ledgers', now()), ('9999_later', now())`);
+  await database.query(
+    `insert into migrations (name, run_on) values ('0009_between_ledgers', now()), ('9999_later', now())`,
+  );
   assert.equal((await found())?.status, 'problem');
   const empty = await examine(t, { DATABASE_URL: url.replace('/gopherpay?', '/postgres?') });
   assert.equal(empty.findings.get('books.migrations')?.found, 'no books');

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import type { Job, JobReport } from '../../src/domain/job.ts';
 import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
+import { Courier } from '../../src/main/engine/courier.ts';
 import { Intake } from '../../src/main/engine/intake.ts';
 import { Lease } from '../../src/main/engine/lease.ts';
 import { startRecovery } from '../../src/main/engine/recovery.ts';
@@ -34,14 +35,17 @@ async function startOn(t: TestContext, database: TestDatabase) {
     orphanedAfterMs: 60_000,
     onSuspicion() {},
   });
+  const ledgerShares = new AdmissionShares(admission, 100);
+  const courier = new Courier({ roundPool: pool, pool, admission, ledgerShares, dispatcher, logger });
   const recovery = startRecovery({
     heartPool,
     pool,
     lease,
     intake,
     admission,
-    ledgerShares: new AdmissionShares(admission, 100),
+    ledgerShares,
     dispatcher,
+    courier,
     logger,
     heartbeatMs: 50,
     orphanedAfterMs: 60_000,

@@ -5,6 +5,7 @@ import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { createLogger } from '../../src/logger.ts';
 import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
+import { Courier } from '../../src/main/engine/courier.ts';
 import { Admission } from '../../src/main/engine/admission.ts';
 import { Dispatcher } from '../../src/main/engine/dispatcher.ts';
 import { Intake } from '../../src/main/engine/intake.ts';
@@ -70,14 +71,16 @@ test('submission: the fingerprint of a key is made once for a request of many tr
     principal: ANYBODY,
     span: null,
   };
+  const ledgerShares = new AdmissionShares(admission, 50);
   const engine = {
     pool,
     intake,
     keys: new KeyLookup(pool),
     admission,
     callerShares: new AdmissionShares(admission, 50),
-    ledgerShares: new AdmissionShares(admission, 50),
+    ledgerShares,
     dispatcher,
+    courier: new Courier({ roundPool: pool, pool, admission, ledgerShares, dispatcher, logger }),
     waitTimeoutMs: 1000,
   };
   const submitted = submitGroup({ engine, changes, approvalAbove: () => null }, submission, members, false);

@@ -1,6 +1,7 @@
 // The engine on a real database, with threads that the test simulates.
 import { createPool, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { AdmissionShares } from '../../src/main/engine/admission-shares.ts';
+import { Courier } from '../../src/main/engine/courier.ts';
 import type { Engine } from '../../src/main/engine/engine.ts';
 import { Intake } from '../../src/main/engine/intake.ts';
 import { KeyLookup } from '../../src/main/engine/keys.ts';
@@ -43,14 +44,16 @@ export async function startEngine(
   onEnd(scope, async () => await intake.close());
   const pool = createPool(database.settings, TIMEOUTS, 4);
   onEnd(scope, async () => await pool.end());
+  const ledgerShares = new AdmissionShares(admission, 100);
   const engine: Engine = {
     pool,
     intake,
     keys: new KeyLookup(pool),
     admission,
     callerShares: new AdmissionShares(admission, 100),
-    ledgerShares: new AdmissionShares(admission, 100),
+    ledgerShares,
     dispatcher,
+    courier: new Courier({ roundPool: pool, pool, admission, ledgerShares, dispatcher, logger }),
     waitTimeoutMs,
   };
   return { engine, pool: threads, proxy };

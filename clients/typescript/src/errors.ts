@@ -62,6 +62,7 @@ export const PROBLEMS: { readonly [Code in ProblemCode]: Retry } = {
   amount_not_positive: 'never',
   amount_unresolved: 'never',
   same_account: 'never',
+  between_ledgers: 'never',
   immutable_field: 'never',
   idempotency_key_reused: 'never',
   group_too_large: 'never',

@@ -208,7 +208,7 @@ export interface paths {
         /**
          * Create a transfer, or several at once
          * @description Needs the scope `transfers:write`.
-         *     Problems: `group_too_large` (422), `amount_not_positive` (422), `amount_unresolved` (422), `same_account` (422).
+         *     Problems: `group_too_large` (422), `amount_not_positive` (422), `amount_unresolved` (422), `same_account` (422), `between_ledgers` (422).
          */
         post: operations["createTransfer"];
         delete?: never;
@@ -229,7 +229,7 @@ export interface paths {
         /**
          * Reverse a transfer, whole or in part
          * @description Needs the scope `reversals:write`.
-         *     Problems: `amount_not_positive` (422), `transfer_not_found` (404), `not_settled` (409).
+         *     Problems: `amount_not_positive` (422), `transfer_not_found` (404), `not_settled` (409), `between_ledgers` (422).
          */
         post: operations["reverseTransfer"];
         delete?: never;
@@ -318,7 +318,7 @@ export interface paths {
         /**
          * Move held money: the remaining amount or a part of it
          * @description Needs the scope `holds:write`.
-         *     Problems: `amount_not_positive` (422), `hold_not_found` (404), `not_settled` (409).
+         *     Problems: `amount_not_positive` (422), `hold_not_found` (404), `not_settled` (409), `between_ledgers` (422).
          */
         post: operations["captureHold"];
         delete?: never;
@@ -339,7 +339,7 @@ export interface paths {
         /**
          * Release the remaining amount of a hold
          * @description Needs the scope `holds:write`.
-         *     Problems: `hold_not_found` (404), `not_settled` (409).
+         *     Problems: `hold_not_found` (404), `not_settled` (409), `between_ledgers` (422).
          */
         post: operations["voidHold"];
         delete?: never;
@@ -814,7 +814,7 @@ export interface components {
             held: number;
             /** @description Minor units (cents), an integer. */
             overdraft_limit: number;
-            /** @description balance − held + overdraft_limit, at most 9007199254740991; null for @external. */
+            /** @description balance − held + overdraft_limit, at most 9007199254740991; null for @external and @ledger:NAME. */
             available: number | null;
             entry_count: number;
             metadata: components["schemas"]["Metadata"];
@@ -856,6 +856,10 @@ export interface components {
             failure_code: (components["schemas"]["FailureCode"] | string) | null;
             from_account: string;
             to_account: string;
+            /** @description Only if from_account is in another ledger: its name. */
+            from_ledger?: string;
+            /** @description Only if to_account is in another ledger: its name. */
+            to_ledger?: string;
             /** @description Null while the remaining amount of the parent is not known. */
             amount: number | null;
             currency: string | null;
@@ -1436,6 +1440,7 @@ export interface components {
          *     `host_not_allowed`: the request names an unknown host. Next: name it in `ALLOWED_HOSTS`, or use an address.
          *     `amount_not_positive`: the amount is 0 or less. Next: send at least 1.
          *     `same_account`: source and destination are one account. Next: name two.
+         *     `between_ledgers`: a transfer to another ledger names the own ledger, one that does not exist or `@external`, is a dry run or in an atomic group; or a part of such a transfer is captured, voided or reversed. Next: read `errors`; [send money back](MOVEMENTS.md#between-ledgers) with a transfer of its own.
          *     `url_not_allowed`: webhooks cannot be sent to this URL: it is no `https` URL, has a password or a fragment, or leads to a private network. Next: use the URL of a public host.
          *     `immutable_field`: the change names a field that cannot be changed. Next: leave it out; money moves by transfers.
          *     `idempotency_key_reused`: the key was used for another request. Next: use a new key, or look at `transfer_id` (of a group: `GET /transfers?group_id=`).
@@ -1458,7 +1463,7 @@ export interface components {
          *     `query_too_slow`: the answer needs too many rows. Next: for a list, add `account`, a later `since` or `metadata=key:value`; otherwise try again after `Retry-After` seconds.
          * @enum {string}
          */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "journal_row_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "journal_row_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "between_ledgers" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -1470,6 +1475,10 @@ export interface components {
             failure_code: (components["schemas"]["FailureCode"] | string) | null;
             from_account: string;
             to_account: string;
+            /** @description Only if from_account is in another ledger: its name. */
+            from_ledger?: string;
+            /** @description Only if to_account is in another ledger: its name. */
+            to_ledger?: string;
             /** @description Null while the remaining amount of the parent is not known. */
             amount: number | null;
             currency: string | null;
@@ -1612,6 +1621,8 @@ export interface components {
             from_account: string;
             /** @description An account number, or @external, through which money enters and leaves. */
             to_account: string;
+            /** @description Another ledger, in which to_account is. The transfer is pending until both ledgers have settled it. */
+            to_ledger?: string;
             /** @description Minor units (cents), a positive integer. */
             amount?: number;
             /** @description ISO 4217; if present, both accounts must have it. */
@@ -1665,6 +1676,8 @@ export interface components {
             from_account: string;
             /** @description An account number, or @external, through which money enters and leaves. */
             to_account: string;
+            /** @description Another ledger, in which to_account is. The transfer is pending until both ledgers have settled it. */
+            to_ledger?: string;
             /** @description Minor units (cents), a positive integer. */
             amount: number;
             /** @description ISO 4217; if present, both accounts must have it. */
@@ -1872,6 +1885,7 @@ export interface components {
          * @description `amount_not_positive`: The amount must be positive.
          *     `amount_unresolved`: An amount does not follow from the request.
          *     `same_account`: Source and destination are the same account.
+         *     `between_ledgers`: This is not possible between ledgers.
          *     `url_not_allowed`: Webhooks cannot be sent to this URL.
          *     `immutable_field`: This field cannot be changed.
          *     `idempotency_key_reused`: The idempotency key was used for another request.

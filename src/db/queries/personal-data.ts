@@ -3,6 +3,7 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { EXTERNAL, EXTERNAL_NAME, type PersonalData } from '../../domain/account.ts';
+import { ledgerOf } from '../../domain/between-ledgers.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
 
 /** The account to which personal data belongs. A ciphertext that is moved to another account cannot be decrypted. */
@@ -53,7 +54,11 @@ export function encryptPersonalData(owner: Owner, personalData: PersonalData, ke
 /** The personal data of an account; null if it was erased. */
 export function readPersonalData(ledgerId: number, row: PersonalRow): PersonalData | null {
   const { account_number: accountNumber, currency, personal_data: encrypted, key } = row;
-  if (accountNumber === EXTERNAL) return { name: EXTERNAL_NAME, email: null, phone: null, dateOfBirth: null };
+  const other = ledgerOf(accountNumber);
+  if (accountNumber === EXTERNAL || other !== null) {
+    const name = other === null ? EXTERNAL_NAME : `The ledger ${other}`;
+    return { name, email: null, phone: null, dateOfBirth: null };
+  }
   if (encrypted === null) return null;
   try {
     if (key === null) throw new DamagedBooksError('The key is missing.');

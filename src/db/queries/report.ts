@@ -104,7 +104,7 @@ const KNOWN = `
   select (
       select currency
       from accounts
-      where ledger_id = $2::integer and account_number = $1::text and account_number <> '@external'
+      where ledger_id = $2::integer and account_number = $1::text and account_number not like '@%'
     ) as currency,
     exists (select from accounts where ledger_id = $2::integer and account_number = $1::text)
     or exists (

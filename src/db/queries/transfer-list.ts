@@ -1,10 +1,10 @@
 // Lists transfers, pending or settled: one page of those that match a filter, in either direction.
-import { EXTERNAL } from '../../domain/account.ts';
 import type { FailureCode, TransferKind } from '../../domain/transfer.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { type JournalRange, loadJournalRange, UNTIMELY } from './acceptance-window.ts';
 import { roundUp } from './instants.ts';
+import { BEGAN, beganAndIs, withEnds } from './ends-between-ledgers.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
 import { PENDING_COLUMNS, SETTLED_COLUMNS, toTransfer, type Transfer, type TransferRow } from './transfers.ts';
 
@@ -80,7 +80,7 @@ export async function listTransfers(
   const shown = result.rows.slice(0, limit);
   const last = shown.at(-1);
   return {
-    transfers: shown.map(toTransfer),
+    transfers: await withEnds(connection, ledger, shown.map(toTransfer)),
     next: result.rows.length > limit && last ? cursorAt(last, shown, after) : null,
   };
 }
@@ -126,12 +126,16 @@ function unsettledSection({ filter, after: cursor, direction }: List, bind: Bind
   const ofAccounts = `
     select currency
     from accounts
-    where ledger_id = ${LEDGER} and account_number = case from_account when '${EXTERNAL}' then to_account else from_account end
+    where ledger_id = ${LEDGER} and account_number = case when from_account like '@%' then to_account else from_account end
     limit 1`;
   const statements: string[] = [];
   // A pending transfer has not failed.
   if ((filter.status ?? 'pending') === 'pending' && filter.failureCode === undefined) {
     statements.push(statementOf('pending_transfers', PENDING_COLUMNS, `coalesce(currency, (${ofAccounts}))`, []));
+    // Without this filter, a transfer to another ledger is listed where its hold was settled.
+    if (filter.status === 'pending') {
+      statements.push(statementOf('transfers', SETTLED_COLUMNS, 'currency', [isOneOf('open')]));
+    }
   }
   if (after && filter.status !== 'pending') {
     const conditions = [`journal_number > ${bind(after.head)}::bigint`];
@@ -141,10 +145,25 @@ function unsettledSection({ filter, after: cursor, direction }: List, bind: Bind
   return statements;
 }
 
+/** SQL: whether a row began a transfer to another ledger that is in this state. Few are, and an index has them. */
+function isOneOf(state: 'open' | 'voided'): string {
+  return `${BEGAN} and id in (
+      select holds.id
+      from holds
+      where holds.ledger_id = ${LEDGER} and state = '${state}' and to_account like '@ledger:%'
+    )`;
+}
+
 /** Conditions on columns that pending transfers do not have. */
 function settledConditions({ status, failureCode }: TransferFilter, bind: Bind): string[] {
+  const ofStatus = {
+    // No settled row is: section 1 has those that have begun.
+    pending: 'false',
+    completed: `status = 'completed' and (not ${BEGAN} or ${beganAndIs('captured')})`,
+    failed: `(status = 'failed' or ${beganAndIs('voided')})`,
+  };
   return [
-    ...(status === undefined ? [] : [`status = ${bind(status)}::text`]),
+    ...(status === undefined ? [] : [ofStatus[status]]),
     ...(failureCode === undefined ? [] : [`failure_code = ${bind(failureCode)}::text`]),
   ];
 }
@@ -165,7 +184,11 @@ function settledSection(list: List, bind: Bind): string[] {
   if (filter.account !== undefined) {
     where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
   }
-  return window.conditions.map((condition) => inJournalOrder(condition, where, direction));
+  // Each branch has an index of its own: that of failed rows, and that of voided holds.
+  const kinds = filter.status === 'failed' ? [`status = 'failed'`, isOneOf('voided')] : ['true'];
+  return window.conditions.flatMap((condition) =>
+    kinds.map((kind) => inJournalOrder(`${condition} and ${kind}`, where, direction)),
+  );
 }
 
 /** A statement that lists settled transfers by the journal alone. */

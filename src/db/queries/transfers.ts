@@ -2,6 +2,7 @@
 import type { FailureCode, Orderer, TransferKind } from '../../domain/transfer.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { withEnds } from './ends-between-ledgers.ts';
 import { REQUEST_ID } from './transfer-columns.ts';
 
 export type Transfer = {
@@ -84,7 +85,7 @@ export async function loadTransfers(
       where ledger_id = $2::integer and id = any($1::uuid[])`,
     values: [ids, ledger.id],
   });
-  return result.rows.map(toTransfer);
+  return await withEnds(connection, ledger, result.rows.map(toTransfer));
 }
 
 /** The members of a group, in their order; none if there is no such group. */
@@ -102,7 +103,7 @@ export async function loadGroup(connection: Queryable, ledger: Ledger, groupId: 
       order by group_position`,
     values: [groupId, ledger.id],
   });
-  return result.rows.map(toTransfer);
+  return await withEnds(connection, ledger, result.rows.map(toTransfer));
 }
 
 export function toTransfer(row: TransferRow): Transfer {

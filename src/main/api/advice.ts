@@ -123,6 +123,10 @@ export const PROBLEM_ADVICE: { readonly [Code in ProblemCode]: Advice } = {
   },
   amount_not_positive: { when: 'the amount is 0 or less', next: 'send at least 1' },
   same_account: { when: 'source and destination are one account', next: 'name two' },
+  between_ledgers: {
+    when: 'a transfer to another ledger names the own ledger, one that does not exist or `@external`, is a dry run or in an atomic group; or a part of such a transfer is captured, voided or reversed',
+    next: 'read `errors`; [send money back](MOVEMENTS.md#between-ledgers) with a transfer of its own',
+  },
   url_not_allowed: {
     when: 'webhooks cannot be sent to this URL: it is no `https` URL, has a password or a fragment, or leads to a private network',
     next: 'use the URL of a public host',

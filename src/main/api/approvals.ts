@@ -1,4 +1,5 @@
-// Four eyes: above the amount that a ledger's rule names, funding and overdraft limits wait for a second key.
+// Four eyes: above the amount that a ledger's rule names, funding, transfers to other ledgers and overdraft limits wait for
+// a second key.
 import { randomUUID, randomUUIDv7 } from 'node:crypto';
 import { withTransaction } from '../../db/connection/transaction.ts';
 import { recordAdministration } from '../../db/ledger/administration.ts';
@@ -7,7 +8,7 @@ import { reserveUsage } from '../../db/ledger/key-usage.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey } from '../../domain/transfer.ts';
 import { Problem, toValidationError, withErrors } from '../http/problem.ts';
-import { dailyLimitReached, isFunding, notAllowed, type Ordered } from './permissions.ts';
+import { dailyLimitReached, isFunding, leavesLedger, notAllowed, type Ordered } from './permissions.ts';
 import type { Services } from './reads.ts';
 import type { Answer, RequestContext } from './route.ts';
 import { renderApproval } from './views.ts';
@@ -39,7 +40,7 @@ export function needsApproval(
   amountAtMost: bigint | null,
 ): boolean {
   const amounts = transfers
-    .filter((transfer) => isFunding(transfer) && transfer.kind !== 'capture')
+    .filter((transfer) => (isFunding(transfer) && transfer.kind !== 'capture') || leavesLedger(transfer))
     .map(({ amount }) => amount ?? amountAtMost);
   return amounts.length > 0 && exceedsRule(services, asking, totalOf(amounts));
 }

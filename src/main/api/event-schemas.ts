@@ -5,7 +5,7 @@ import { TRANSFER_KINDS } from '../../domain/transfer.ts';
 import { mustBe } from '../../validation.ts';
 import { URL_LENGTH_MAX } from '../webhooks/target.ts';
 import { after, limit, order } from './list-parameters.ts';
-import { party, text } from './schemas.ts';
+import { anyAccount, text } from './schemas.ts';
 
 const TYPES = EVENT_TYPES.join('|').replaceAll('.', '\\.');
 
@@ -21,7 +21,9 @@ export const eventsSchema = z.strictObject({
     .transform((list) => list.split(',').filter(isEventType))
     .optional()
     .describe(`Only events of these types, separated by commas: ${EVENT_TYPES.join(', ')}.`),
-  account: party.optional().describe('Only events of this account: its transfers in both directions, and its changes.'),
+  account: anyAccount
+    .optional()
+    .describe('Only events of this account: its transfers in both directions, and its changes.'),
   kind: z.enum(TRANSFER_KINDS).optional().describe('Only transfers of this kind.'),
   limit,
 });
@@ -37,7 +39,7 @@ const filter = {
     .nullable()
     .optional()
     .describe('Only events of these types; null, the default: all.'),
-  account: party.nullable().optional().describe('Only events of this account; null, the default: all.'),
+  account: anyAccount.nullable().optional().describe('Only events of this account; null, the default: all.'),
   kind: z
     .enum(TRANSFER_KINDS)
     .nullable()

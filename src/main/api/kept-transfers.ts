@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { ApprovalRecord } from '../../db/ledger/approvals.ts';
 import { TRANSFER_KINDS } from '../../domain/transfer.ts';
-import { renderConversion } from '../../render/json.ts';
+import { renderConversion, renderParties } from '../../render/json.ts';
 import type { TransferFields } from './submission.ts';
 
 const digits = z
@@ -72,8 +72,7 @@ export function renderKept(record: ApprovalRecord): Record<string, unknown> {
   const { members, atomic, amountAtMost } = readTransfers(record);
   const transfers = members.map((each) => ({
     kind: each.kind,
-    from_account: each.fromAccount,
-    to_account: each.toAccount,
+    ...renderParties(each),
     amount: Number(each.amount ?? amountAtMost),
     currency: each.currency,
     parent_id: each.parentId,

@@ -1,6 +1,7 @@
 // What a caller may do beyond the scope of the route: rules that depend on the content of a request.
 import { NO_LIMITS, type Principal, type Scope, SCOPES } from '../../domain/access.ts';
 import { EXTERNAL } from '../../domain/account.ts';
+import { isContra } from '../../domain/between-ledgers.ts';
 import type { NewTransfer } from '../../domain/transfer.ts';
 import { Problem, refuseFlaws, toValidationError } from '../http/problem.ts';
 
@@ -8,7 +9,8 @@ import { Problem, refuseFlaws, toValidationError } from '../http/problem.ts';
 export const ANYBODY: Principal = { id: null, ledger: null, scopes: new Set(SCOPES), limits: NO_LIMITS };
 
 /** What the rules look at in a transfer. Without a kind, it is a plain one. */
-export type Ordered = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount'> & Partial<Pick<NewTransfer, 'kind'>>;
+export type Ordered = Pick<NewTransfer, 'fromAccount' | 'toAccount' | 'amount'> &
+  Partial<Pick<NewTransfer, 'kind' | 'remoteAccount'>>;
 
 export function unauthorized(detail: string, isTokenWrong: boolean): Problem {
   const error = isTokenWrong ? ', error="invalid_token"' : '';
@@ -98,7 +100,8 @@ function flawsOfTransfer(
   }
   const parties = [
     { account: transfer.fromAccount, member: 'from_account' },
-    { account: transfer.toAccount, member: 'to_account' },
+    // Of a transfer to another ledger, the account there.
+    { account: transfer.remoteAccount ?? transfer.toAccount, member: 'to_account' },
   ] as const;
   for (const { account, member } of parties) {
     if (account === EXTERNAL || mayUseAccount(principal, account)) continue;
@@ -112,7 +115,12 @@ function flawsOfTransfer(
   return flaws;
 }
 
-/** Whether a transfer moves money into or out of the ledger. A void only releases it. */
+/** Whether a transfer moves money to another ledger. */
+export function leavesLedger({ toAccount }: Pick<Ordered, 'toAccount'>): boolean {
+  return isContra(toAccount);
+}
+
+/** Whether a transfer moves money from or to @external. A void only releases it. */
 export function isFunding({ kind, fromAccount, toAccount }: Omit<Ordered, 'amount'>): boolean {
   return kind !== 'void' && (fromAccount === EXTERNAL || toAccount === EXTERNAL);
 }

@@ -1,6 +1,8 @@
 // The schemas of requests. They parse bodies and query parameters, and the OpenAPI document is made from them.
 import { z } from 'zod';
 import { ACCOUNT_FORM, ACCOUNT_STATUSES, EXTERNAL, NEW_ACCOUNT_FORM } from '../../domain/account.ts';
+import { CONTRA_FORM, LEDGER_PREFIX } from '../../domain/between-ledgers.ts';
+import { LEDGER_NAME_FORM } from '../../domain/ledger.ts';
 import { HOLD_STATES } from '../../domain/hold.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import type { MetadataFilter } from '../../db/queries/metadata.ts';
@@ -57,6 +59,12 @@ export const party = z
   .string({ error: mustBe(`1 to 34 of A-Z a-z 0-9 . _ -, or ${EXTERNAL}`) })
   .regex(ACCOUNT_FORM)
   .describe(`An account number, or ${EXTERNAL}, through which money enters and leaves.`);
+
+/** Any account that has entries: callers may read those of other ledgers, too. */
+export const anyAccount = z
+  .string({ error: mustBe(`an account number, ${EXTERNAL}, or ${LEDGER_PREFIX} and the name of a ledger`) })
+  .regex(new RegExp(`${ACCOUNT_FORM.source}|${CONTRA_FORM.source}`))
+  .describe(`An account number, ${EXTERNAL}, or ${LEDGER_PREFIX}NAME, which stands for another ledger.`);
 
 export const currency = z.currencyCode().describe('ISO 4217, three capital letters.');
 
@@ -218,6 +226,11 @@ const note = {
 export const createTransferSchema = z.strictObject({
   from_account: party,
   to_account: party,
+  to_ledger: z
+    .string({ error: mustBe('the name of a ledger') })
+    .regex(LEDGER_NAME_FORM)
+    .optional()
+    .describe('Another ledger, in which to_account is. The transfer is pending until both ledgers have settled it.'),
   amount: amount.describe('Minor units (cents), a positive integer.'),
   currency: currency.optional().describe('ISO 4217; if present, both accounts must have it.'),
   ...note,
@@ -228,7 +241,7 @@ const partOfParent = amount.optional().describe('Minor units; the remaining amou
 
 export const reverseTransferSchema = z.strictObject({ amount: partOfParent, ...note });
 
-export const createHoldSchema = createTransferSchema.extend({
+export const createHoldSchema = createTransferSchema.omit({ to_ledger: true }).extend({
   expires_in: z
     .int({ error: mustBe(`a whole number of seconds, from 1 to ${EXPIRES_IN_MAX}`) })
     .min(1)
@@ -246,7 +259,7 @@ export const captureHoldSchema = z.strictObject({
 export const voidHoldSchema = z.strictObject(note);
 
 export const listHoldsSchema = z.strictObject({
-  account: party.optional().describe('The account whose money is reserved.'),
+  account: anyAccount.optional().describe('The account whose money is reserved.'),
   state: z
     .enum(['pending', 'failed', ...HOLD_STATES])
     .optional()
@@ -315,7 +328,7 @@ export const balanceSchema = z.strictObject({
 });
 
 export const listTransfersSchema = z.strictObject({
-  account: party.optional().describe('From or to this account, failed transfers that name it included.'),
+  account: anyAccount.optional().describe('From or to this account, failed transfers that name it included.'),
   currency: currency.optional().describe(`Needed with ${EXTERNAL}. ${NEEDS_ANOTHER_FILTER}`),
   kind: z.enum(TRANSFER_KINDS).optional().describe(`hold, capture: ${NEEDS_ANOTHER_FILTER}`),
   status: z.enum(['pending', 'completed', 'failed']).optional(),

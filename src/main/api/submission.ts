@@ -55,7 +55,8 @@ export async function submitOne(
   const [transfer] = submitted.transfers;
   if (!transfer) throw new TypeError('A request for a transfer has one.');
   if (submitted.isDryRun) return { status: 200, json: { ...renderTransfer(transfer), dry_run: true } };
-  const path = fields.kind === 'hold' ? '/holds/' : '/transfers/';
+  const isHold = fields.kind === 'hold' && (fields.remoteAccount ?? null) === null;
+  const path = isHold ? '/holds/' : '/transfers/';
   return {
     status: transfer.status === 'pending' ? 202 : 200,
     headers: { ...submitted.headers, Location: `${path}${submitted.namedId}` },

@@ -9,13 +9,23 @@ import type { FeedEvent, SettledTransfer } from '../../db/queries/feed.ts';
 import type { HoldRecord } from '../../db/queries/holds.ts';
 import type { LedgerRecord } from '../../db/ledger/ledgers.ts';
 import type { Transfer } from '../../db/queries/transfers.ts';
-import { ACCOUNT_STATUSES, availableOf, EXTERNAL } from '../../domain/account.ts';
+import { ACCOUNT_STATUSES, availableOf } from '../../domain/account.ts';
+import { isOwnedByService } from '../../domain/between-ledgers.ts';
 import { typeOfChange, typeOfTransfer } from '../../domain/event.ts';
 import { HOLD_STATES, remainingOf } from '../../domain/hold.ts';
 import { CLOCKS } from '../../domain/ledger.ts';
 import { MONEY_MAX } from '../../domain/money.ts';
 import { FAILURE_CODES } from '../../domain/transfer.ts';
-import { conversionView, eventType, instant, minorUnits, renderConversion, transferKind } from '../../render/json.ts';
+import {
+  conversionView,
+  eventType,
+  instant,
+  minorUnits,
+  partiesView,
+  renderConversion,
+  renderParties,
+  transferKind,
+} from '../../render/json.ts';
 import { statementEntryView, statementView } from '../../render/statement.ts';
 import { problemCode, problemView, validationErrorView } from '../http/problem.ts';
 import { ACCESS_VIEWS } from './access-views.ts';
@@ -57,7 +67,7 @@ const accountView = z.object({
   overdraft_limit: minorUnits,
   available: minorUnits
     .nullable()
-    .describe('balance − held + overdraft_limit, at most 9007199254740991; null for @external.'),
+    .describe('balance − held + overdraft_limit, at most 9007199254740991; null for @external and @ledger:NAME.'),
   entry_count: z.int(),
   metadata,
   created_at: instant,
@@ -81,8 +91,8 @@ export function renderAccount(account: PersonalAccount): z.input<typeof accountV
     balance: Number(account.balance),
     held: Number(account.held),
     overdraft_limit: Number(account.overdraftLimit),
-    // @external may send without limit.
-    available: account.accountNumber === EXTERNAL ? null : Number(available),
+    // @external and other ledgers may send without limit.
+    available: isOwnedByService(account.accountNumber) ? null : Number(available),
     entry_count: Number(account.entryCount),
     metadata: account.metadata,
     created_at: account.createdAt,
@@ -95,8 +105,7 @@ const transferView = z.object({
   kind: transferKind,
   status: z.enum(['pending', 'completed', 'failed']),
   failure_code: failureCode.nullable(),
-  from_account: z.string(),
-  to_account: z.string(),
+  ...partiesView,
   amount: minorUnits.nullable().describe('Null while the remaining amount of the parent is not known.'),
   currency: z.string().nullable(),
   parent_id: z.uuid().nullable().describe('The hold that it captures or ends, or the transfer that it reverses.'),
@@ -120,8 +129,7 @@ export function renderTransfer(transfer: Transfer): z.input<typeof transferView>
     kind: transfer.kind,
     status: transfer.status,
     failure_code: transfer.failureCode,
-    from_account: transfer.fromAccount,
-    to_account: transfer.toAccount,
+    ...renderParties(transfer),
     amount: transfer.amount === null ? null : Number(transfer.amount),
     currency: transfer.currency,
     parent_id: transfer.parentId,

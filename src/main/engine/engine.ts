@@ -15,6 +15,7 @@ import type { IdempotencyKey, NewTransfer, Orderer } from '../../domain/transfer
 import type { RequestSpan } from '../tracer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
+import type { Courier } from './courier.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Accepted, Intake } from './intake.ts';
 import type { KeyLookup } from './keys.ts';
@@ -33,6 +34,7 @@ export type Engine = {
   readonly callerShares: AdmissionShares;
   readonly ledgerShares: AdmissionShares;
   readonly dispatcher: Dispatcher;
+  readonly courier: Courier;
   /** How long the opening of an account, and the replay of an earlier request, may wait, in milliseconds. */
   readonly waitTimeoutMs: number;
 };
@@ -86,8 +88,12 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
   if (result === 'withdrawn') return await store(engine, submission, unit);
   if (result === 'unknown') return { refused: 'outcome_unknown', namedId: namedIdOf(transfers) };
   switch (result.state) {
-    case 'settled':
-      return { transfers: toTransfers(transfers, result), namedId: namedIdOf(transfers), replayed: false };
+    case 'settled': {
+      const namedId = namedIdOf(transfers);
+      // A transfer to another ledger has only begun.
+      if (hasBegun(transfers, result)) return await load(engine, submission, { namedId, replayed: false, waitsUntil });
+      return { transfers: toTransfers(transfers, result), namedId, replayed: false };
+    }
     case 'settled_elsewhere':
       return await load(engine, submission, { namedId: namedIdOf(transfers), replayed: false, waitsUntil });
     case 'replayed': {
@@ -295,6 +301,14 @@ async function load(
 
 function namedIdOf([first]: readonly NewTransfer[]): string {
   return first ? namedBy(first) : '';
+}
+
+/** Whether the hold of a transfer to another ledger is open. */
+function hasBegun(transfers: readonly NewTransfer[], settled: SettledUnit): boolean {
+  return transfers.some(
+    ({ kind, remoteAccount }, index) =>
+      remoteAccount !== null && kind === 'hold' && settled.transfers[index]?.ending === null,
+  );
 }
 
 /** Transfers that one job created and settled. */

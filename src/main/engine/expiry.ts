@@ -6,6 +6,7 @@ import { accountKeysOf, type DueHold, loadDueHolds, type Skipped } from '../../d
 import { BY_SERVICE, type NewTransfer } from '../../domain/transfer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
+import { Counts } from './counts.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { QueuedUnit } from './queued-unit.ts';
 import { toWaitingUnit } from './unit.ts';
@@ -105,24 +106,6 @@ export class Expiry {
     else this.#expiring.delete(hold.id);
     this.#ofLedger.add(hold.ledger.id, change);
     for (const key of accountKeysOf(hold)) this.#ofAccount.add(key, change);
-  }
-}
-
-class Counts<Key> {
-  readonly #counts = new Map<Key, number>();
-
-  of(key: Key): number {
-    return this.#counts.get(key) ?? 0;
-  }
-
-  add(key: Key, change: number): void {
-    const count = this.of(key) + change;
-    if (count === 0) this.#counts.delete(key);
-    else this.#counts.set(key, count);
-  }
-
-  atLeast(least: number): Key[] {
-    return [...this.#counts].flatMap(([key, count]) => (count >= least ? [key] : []));
   }
 }
 

@@ -185,6 +185,24 @@ export const VALUES = {
     labels: ['result'],
   },
 
+  gopherpay_courier_open_transfers: {
+    type: 'gauge',
+    help: 'Transfers to other ledgers, of all ledgers and processes, that have not ended; at most 10,000 are counted.',
+  },
+  gopherpay_courier_oldest_open_age_seconds: {
+    type: 'gauge',
+    help: 'The time since the oldest of them was settled in its own ledger; those of test clocks do not count.',
+  },
+  gopherpay_courier_ended_total: {
+    type: 'counter',
+    help: 'Transfers to other ledgers that this process ended, by outcome: delivered, or refused by the other ledger.',
+    labels: ['outcome'],
+  },
+  gopherpay_courier_failed_steps_total: {
+    type: 'counter',
+    help: 'Steps of such transfers that this process will order again.',
+  },
+
   gopherpay_webhook_attempts_total: {
     type: 'counter',
     help: 'Attempts to deliver an event to a webhook, by their result.',

@@ -1,11 +1,12 @@
-// Recovery: writes the heartbeat of this process's lease, adopts the transfers of leases whose holders stopped, and
-// ends due holds. Every process does all of it; the database ensures that each takes effect once.
+// Recovery: writes the heartbeat of this process's lease, adopts the transfers of leases whose holders stopped, ends due
+// holds, and wakes the courier. Every process does all of it; the database ensures that each takes effect once.
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { toError } from '../../db/connection/errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import { Adoption } from './adoption.ts';
+import type { Courier } from './courier.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Expiry } from './expiry.ts';
 import { Heart } from './heart.ts';
@@ -29,7 +30,7 @@ export type Recovery = {
   figures(): RecoveryFigures;
   /** Looks at once for transfers under the own lease that this process does not know of. */
   wake(): void;
-  /** Stops adoption and expiry; the heartbeat continues. */
+  /** Stops adoption and expiry, and the rounds of the courier; the heartbeat continues. */
   stopAdopting(): Promise<void>;
   stop(): Promise<void>;
 };
@@ -42,13 +43,14 @@ type RecoveryOptions = {
   readonly admission: Admission;
   readonly ledgerShares: AdmissionShares;
   readonly dispatcher: Dispatcher;
+  readonly courier: Courier;
   readonly logger: Logger;
   readonly heartbeatMs: number;
   readonly orphanedAfterMs: number;
 };
 
 export function startRecovery(options: RecoveryOptions): Recovery {
-  const { logger, heartbeatMs, orphanedAfterMs } = options;
+  const { courier, logger, heartbeatMs, orphanedAfterMs } = options;
   const heart = new Heart(options);
   const adoption = new Adoption({ ...options, onRoom: wake });
   const expiry = new Expiry(options);
@@ -61,7 +63,11 @@ export function startRecovery(options: RecoveryOptions): Recovery {
   const scans = { scansOk: 0, scansFailed: 0 };
 
   async function runRound(): Promise<void> {
-    if ((await heart.beat()) && !adoptionStopped) adopt();
+    if ((await heart.beat()) && !adoptionStopped) {
+      adopt();
+      // Beside the adoption, which may wait for locks.
+      courier.wake();
+    }
     if (!stopped) timer = setTimeout(start, heartbeatMs);
   }
 
@@ -104,6 +110,7 @@ export function startRecovery(options: RecoveryOptions): Recovery {
     wake,
     async stopAdopting() {
       adoptionStopped = true;
+      await courier.stop();
       await adopting;
     },
     async stop() {
@@ -111,6 +118,7 @@ export function startRecovery(options: RecoveryOptions): Recovery {
       adoptionStopped = true;
       clearTimeout(timer);
       await round;
+      await courier.stop();
       await adopting;
     },
   };

@@ -13,6 +13,7 @@ import type { Tracer } from '../tracer.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { AdmissionShares, LEDGER_COMPETES_MS } from './admission-shares.ts';
+import { Courier } from './courier.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { type Engine, releaseShares } from './engine.ts';
 import { Intake } from './intake.ts';
@@ -79,14 +80,20 @@ export async function startEngine(
   heartPool.on('release', (error) => {
     if (!error) heardAt = now();
   });
-  const onReleased = releaseShares.bind(null, { callerShares, ledgerShares });
+  let courier: Courier | null = null;
+  const onReleased = (unit: Unit): void => {
+    releaseShares({ callerShares, ledgerShares }, unit);
+    courier?.notice(unit);
+  };
   const trials = {
     begin: async (unit: Unit) => await beginTrial(pool, unit.ledger, transfersOf(unit)),
     end: async (unit: Unit) => await endTrial(pool, unit.ledger, transfersOf(unit)),
   };
   const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased });
   const pools = { heartPool, pool: recoveryPool };
-  const recovery = startRecovery({ ...settings, ...pools, lease, intake, admission, ledgerShares, dispatcher, logger });
+  courier = new Courier({ roundPool: recoveryPool, pool, admission, ledgerShares, dispatcher, logger });
+  const recoveryParts = { lease, intake, admission, ledgerShares, dispatcher, courier, logger };
+  const recovery = startRecovery({ ...settings, ...pools, ...recoveryParts });
   stack.defer(async () => await recovery.stop());
   stack.defer(() => dispatcher.stop());
   wakeRecovery = () => recovery.wake();
@@ -97,10 +104,11 @@ export async function startEngine(
   metrics.show('gopherpay_lease_renewals_total', () => lease.renewals);
   metrics.showLedgerQueues(() => ledgerShares.held());
   showRecovery(metrics, recovery, orphanedAfterMs);
+  showCourier(metrics, courier);
   const { waitTimeoutMs } = settings;
   const keys = new KeyLookup(pool);
   return {
-    engine: { pool, intake, keys, admission, callerShares, ledgerShares, dispatcher, waitTimeoutMs },
+    engine: { pool, intake, keys, admission, callerShares, ledgerShares, dispatcher, courier, waitTimeoutMs },
     recovery,
     databaseAnswers: () => now() - heardAt < timeouts.connectTimeoutMs,
   };
@@ -120,6 +128,14 @@ function showRecovery(metrics: Metrics, recovery: Recovery, orphanedAfterMs: num
   metrics.show('gopherpay_adopted_units_total', () => figures().ownUnits, 'own');
   metrics.show('gopherpay_orphan_scans_total', () => figures().scansOk, 'ok');
   metrics.show('gopherpay_orphan_scans_total', () => figures().scansFailed, 'failed');
+}
+
+function showCourier(metrics: Metrics, { figures }: Courier): void {
+  metrics.show('gopherpay_courier_open_transfers', () => figures.open);
+  metrics.show('gopherpay_courier_oldest_open_age_seconds', () => figures.oldestOpenSeconds);
+  metrics.show('gopherpay_courier_ended_total', () => figures.delivered, 'delivered');
+  metrics.show('gopherpay_courier_ended_total', () => figures.refused, 'refused');
+  metrics.show('gopherpay_courier_failed_steps_total', () => figures.failedSteps);
 }
 
 /**

@@ -4,6 +4,7 @@ import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { retryPolicyOf } from '../../db/connection/errors.ts';
 import { loadGroup, loadTransfers, type Transfer } from '../../db/queries/transfers.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import type { Courier } from './courier.ts';
 import type { Dispatcher } from './dispatcher.ts';
 
 /** How often a waiting replay checks whether another process has settled its transfers: less and less often. */
@@ -18,7 +19,7 @@ export type Named = { readonly ledger: Ledger; readonly namedId: string; readonl
  * read: they exist, so the outcome is unknown then.
  */
 export async function loadStored(
-  { pool, dispatcher }: { pool: ConnectionPool; dispatcher: Dispatcher },
+  { pool, dispatcher, courier }: { pool: ConnectionPool; dispatcher: Dispatcher; courier: Courier },
   named: Named,
   waitMs: number,
 ): Promise<readonly Transfer[] | null> {
@@ -32,6 +33,7 @@ export async function loadStored(
     // The end of transfers in progress here is announced; those in progress in another process must be polled.
     const onItsWay = pending && { id: pending.id, group: pending.groupId === null ? null : { id: pending.groupId } };
     if (onItsWay && dispatcher.has(onItsWay)) await dispatcher.waitFor([onItsWay], leftMs);
+    else if (onItsWay && courier.has(named.ledger, onItsWay.id)) await courier.end(named.ledger, onItsWay.id, leftMs);
     else await sleep(Math.min(pauseMs, leftMs));
   }
 }

@@ -48,6 +48,7 @@ export const PROBLEMS = {
   amount_not_positive: { status: 422, title: 'The amount must be positive' },
   amount_unresolved: { status: 422, title: 'An amount does not follow from the request' },
   same_account: { status: 422, title: 'Source and destination are the same account' },
+  between_ledgers: { status: 422, title: 'This is not possible between ledgers' },
   url_not_allowed: { status: 422, title: 'Webhooks cannot be sent to this URL' },
   immutable_field: { status: 422, title: 'This field cannot be changed' },
   idempotency_key_reused: { status: 422, title: 'The idempotency key was used for another request' },

@@ -13,7 +13,7 @@ import { listEntries, loadBalanceAt } from '../../../db/queries/entries.ts';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { constraintOf } from '../../../db/connection/errors.ts';
 import { withTransaction } from '../../../db/connection/transaction.ts';
-import { ACCOUNT_FORM, EXTERNAL } from '../../../domain/account.ts';
+import { isOwnedByService } from '../../../domain/between-ledgers.ts';
 import { CURRENCY_FORM } from '../../../domain/currency.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import { wordsOf } from '../../../domain/name-words.ts';
@@ -25,6 +25,7 @@ import { isKnown, renderTag, requireUnchanged } from '../preconditions.ts';
 import { Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
+  anyAccount,
   balanceSchema,
   createAccountSchema,
   createAccountsSchema,
@@ -189,8 +190,9 @@ async function showAccounts(
   prefix: string | null,
 ): Promise<Answer> {
   // The cursor is the number and the currency of the last account of the page.
-  const [accountNumber = '', currency = '', ...rest] = query.after?.split(':') ?? [];
-  const isCursor = ACCOUNT_FORM.test(accountNumber) && CURRENCY_FORM.test(currency) && rest.length === 0;
+  const [currency = '', ...number] = query.after?.split(':').reverse() ?? [];
+  const accountNumber = number.reverse().join(':');
+  const isCursor = anyAccount.safeParse(accountNumber).success && CURRENCY_FORM.test(currency);
   if (query.after !== undefined && !isCursor) throw invalidCursor();
   const after = query.after === undefined ? null : { accountNumber, currency };
   const { status = null, metadata = null } = query;
@@ -320,12 +322,12 @@ async function showBalance(
   return { status: 200, json: renderBalance(account, at, balance) };
 }
 
-/** The account that a path names, if a caller may change it: any but @external. */
+/** The account that a path names, if a caller may change it: any but @external and those of other ledgers. */
 export async function findOwn(
   services: Services,
   { ledger, caller, parameters: [accountNumber] }: RequestContext<unknown, unknown>,
 ): Promise<AccountRecord> {
-  if (accountNumber === EXTERNAL) throw accountNotFound();
+  if (accountNumber !== undefined && isOwnedByService(accountNumber)) throw accountNotFound();
   return await services.lookUps.run(caller, async (pool) => await findAccount({ pool, ledger }, accountNumber));
 }
 
@@ -357,7 +359,7 @@ function selectAccount<Found extends AccountRecord>(accounts: readonly Found[], 
   const [account, another] = matching;
   if (!account) throw accountNotFound();
   if (another) {
-    const detail = `${EXTERNAL} has one account per currency: choose one with \`currency\`.`;
+    const detail = `${account.accountNumber} has one account per currency: choose one with \`currency\`.`;
     throw withErrors(new Problem('invalid_request', detail), [toValidationError(['currency'], 'is missing')]);
   }
   return account;

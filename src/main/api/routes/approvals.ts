@@ -10,9 +10,10 @@ import { isUuid } from '../../../validation.ts';
 import type { z } from 'zod';
 import { Problem } from '../../http/problem.ts';
 import { approvalExpired } from '../approvals.ts';
+import { refuseBoundKey } from '../between-ledgers.ts';
 import { readAccount, readTransfers } from '../kept-transfers.ts';
 import { invalidCursor, renderRows } from '../pages.ts';
-import { notAllowed, refuseTransfers, requireScope } from '../permissions.ts';
+import { leavesLedger, notAllowed, refuseTransfers, requireScope } from '../permissions.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, NO_BODY, type RequestContext, type Route } from '../route.ts';
 import { listApprovalsSchema } from '../list-parameters.ts';
@@ -112,6 +113,7 @@ async function decide(services: Services, context: Context): Promise<Answer> {
   if (state === 'approved' && record.kind === 'transfers') {
     // Before the decision is written: a refused approver has decided nothing.
     const { members, amountAtMost } = readTransfers(record);
+    if (members.some(leavesLedger)) refuseBoundKey(principal);
     refuseTransfers(principal, members, { amountAtMost, locate: () => null });
   }
   if (record.state === 'pending') await write(services, context, { record, state });

@@ -29,7 +29,7 @@ export function bookRoutes(parts: {
     ...clockRoutes({ ...services, expireHolds }),
     ...accountRoutes(services),
     ...accountEndingRoutes(services),
-    ...transferRoutes(services),
+    ...transferRoutes({ ...services, ledgers }),
     ...holdRoutes(services),
     ...approvalRoutes(services),
     ...auditLogRoutes(services),

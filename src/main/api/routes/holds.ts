@@ -5,6 +5,7 @@ import { type HoldRecord, listHolds, loadHold } from '../../../db/queries/holds.
 import type { Ledger } from '../../../domain/ledger.ts';
 import { isUuid } from '../../../validation.ts';
 import { Problem, refuseFlaws } from '../../http/problem.ts';
+import { refusePart } from '../between-ledgers.ts';
 import type { Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
@@ -73,7 +74,7 @@ export function holdRoutes(services: Services): Route[] {
       body: captureHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
-      problems: ['amount_not_positive', 'hold_not_found', 'not_settled'],
+      problems: ['amount_not_positive', 'hold_not_found', 'not_settled', 'between_ledgers'],
       handle: async (context) => await captureHold(services, context),
     }),
     defineRoute({
@@ -88,7 +89,7 @@ export function holdRoutes(services: Services): Route[] {
       body: voidHoldSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
-      problems: ['hold_not_found', 'not_settled'],
+      problems: ['hold_not_found', 'not_settled', 'between_ledgers'],
       handle: async (context) => await voidHold(services, context),
     }),
   ];
@@ -210,6 +211,7 @@ async function findOpened(
 ): Promise<HoldRecord> {
   const { caller, parameters } = context;
   const hold = await lookUps.run(caller, async (pool) => await findHold(pool, context, parameters[0]));
+  refusePart(hold);
   if (hold.state === 'failed') throw new Problem('hold_not_found', 'The hold was refused, so it does not exist.');
   if (hold.state !== 'pending') return hold;
   throw new Problem(

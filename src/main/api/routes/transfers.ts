@@ -2,12 +2,14 @@
 import { z } from 'zod';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { listTransfers, type TransferCursor } from '../../../db/queries/transfer-list.ts';
-import { EXTERNAL } from '../../../domain/account.ts';
+import { isOwnedByService } from '../../../domain/between-ledgers.ts';
 import type { Ledger } from '../../../domain/ledger.ts';
 import type { Conditions } from '../../../domain/transfer.ts';
 import { isUuid } from '../../../validation.ts';
 import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
 import { createGroupSchema } from '../group-schemas.ts';
+import { refuseBetweenLedgers, refusePart, toParties } from '../between-ledgers.ts';
+import type { LedgerRegistry } from '../ledgers.ts';
 import { FILTER_ADVICE, type Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
 import {
@@ -39,11 +41,13 @@ const cursorSchema = z.discriminatedUnion('stage', [
   }),
 ]);
 
-export function transferRoutes(services: Services): Route[] {
+type TransferServices = Services & { readonly ledgers: LedgerRegistry };
+
+export function transferRoutes(services: TransferServices): Route[] {
   return [...submissionRoutes(services), ...readRoutes(services)];
 }
 
-function submissionRoutes(services: Services): Route[] {
+function submissionRoutes(services: TransferServices): Route[] {
   return [
     defineRoute({
       operationId: 'createTransfer',
@@ -60,7 +64,7 @@ function submissionRoutes(services: Services): Route[] {
           ? createGroupSchema
           : createTransferSchema,
       answers: { 200: 'TransferOrGroup', 202: 'TransferOrGroupOrApproval' },
-      problems: ['group_too_large', 'amount_not_positive', 'amount_unresolved', 'same_account'],
+      problems: ['group_too_large', 'amount_not_positive', 'amount_unresolved', 'same_account', 'between_ledgers'],
       handle: async (context) => await createTransfers(services, context),
     }),
     defineRoute({
@@ -75,7 +79,7 @@ function submissionRoutes(services: Services): Route[] {
       body: reverseTransferSchema,
       bodyOptional: true,
       answers: { 200: 'Transfer', 202: 'TransferOrApproval' },
-      problems: ['amount_not_positive', 'transfer_not_found', 'not_settled'],
+      problems: ['amount_not_positive', 'transfer_not_found', 'not_settled', 'between_ledgers'],
       handle: async (context) => await reverseTransfer(services, context),
     }),
   ];
@@ -126,7 +130,7 @@ function readRoutes(services: Services): Route[] {
 }
 
 async function createTransfers(
-  services: Services,
+  services: TransferServices,
   context: RequestContext<TransferQuery, z.output<typeof createTransferSchema> | z.output<typeof createGroupSchema>>,
 ): Promise<Answer> {
   const { body } = context;
@@ -134,12 +138,16 @@ async function createTransfers(
   if ('transfers' in body) {
     const flaws = body.transfers.flatMap((member, index) => flawsOf(member, ['transfers', index]));
     refuseFlaws([...flaws, ...flawsOfForms(body)]);
+    const { transfers, atomic } = body;
+    const pathOf = (index: number) => ['transfers', index];
+    await refuseBetweenLedgers(services.ledgers, context, { members: transfers, atomic, pathOf });
     const resolved = resolveMembers(body);
     const members = resolved.map(({ member, ...amount }) => ({ ...toTerms(member.sent), ...amount }));
     const amountMembers = resolved.map(({ member }) => (member.sent.amount === undefined ? member.form : 'amount'));
     return await submitGroup(services, { ...submission, amountMembers }, members, body.atomic);
   }
   refuseFlaws(flawsOf(body));
+  await refuseBetweenLedgers(services.ledgers, context, { members: [body], atomic: false, pathOf: () => [] });
   return await submitOne(services, submission, toFields(body));
 }
 
@@ -152,6 +160,7 @@ async function reverseTransfer(
     context.caller,
     async (pool) => await findTransfer(pool, context, context.parameters[0]),
   );
+  refusePart(original);
   if (original.status === 'pending') {
     throw new Problem('not_settled', 'The transfer is still pending; only a completed one can be reversed.');
   }
@@ -173,15 +182,16 @@ async function reverseTransfer(
 }
 
 /** The fields of a transfer between two accounts, from a body. */
-export function toFields(body: z.output<typeof createTransferSchema>): TransferFields {
+export function toFields(body: Terms & { readonly amount: number }): TransferFields {
   return { ...toTerms(body), amount: BigInt(body.amount) };
 }
 
+type Terms = Omit<z.output<typeof createTransferSchema>, 'amount' | 'to_ledger'> & { to_ledger?: string | undefined };
+
 /** The same fields without the amount. */
-function toTerms(body: Omit<z.output<typeof createTransferSchema>, 'amount'>): Omit<TransferFields, 'amount'> {
+function toTerms(body: Terms): Omit<TransferFields, 'amount'> {
   return {
-    fromAccount: body.from_account,
-    toAccount: body.to_account,
+    ...toParties(body),
     currency: body.currency ?? null,
     description: body.description ?? null,
     metadata: body.metadata ?? null,
@@ -194,7 +204,12 @@ function toTerms(body: Omit<z.output<typeof createTransferSchema>, 'amount'>): O
  * absent amount is valid.
  */
 export function flawsOf(
-  body: { amount?: number | undefined; from_account?: string; to_account?: string },
+  body: {
+    amount?: number | undefined;
+    from_account?: string;
+    to_account?: string;
+    to_ledger?: string | undefined;
+  },
   path: readonly PropertyKey[] = [],
 ): Flaw[] {
   const flaws: Flaw[] = [];
@@ -204,7 +219,8 @@ export function flawsOf(
       error: toValidationError([...path, 'amount'], 'must be at least 1'),
     });
   }
-  if (body.from_account !== undefined && body.from_account === body.to_account) {
+  const isWithin = body.to_ledger === undefined;
+  if (isWithin && body.from_account !== undefined && body.from_account === body.to_account) {
     flaws.push({
       problem: new Problem('same_account', 'A transfer needs two different accounts.'),
       error: toValidationError([...path, 'to_account'], 'must be another account than `from_account`'),
@@ -259,8 +275,8 @@ async function showTransfers(
   query: z.output<typeof listTransfersSchema>,
 ): Promise<Answer> {
   const { account, currency, status, request_id: requestId, since, until, limit } = query;
-  if (account === EXTERNAL && currency === undefined) {
-    const detail = `${EXTERNAL} has one account per currency: choose one with \`currency\`.`;
+  if (account !== undefined && isOwnedByService(account) && currency === undefined) {
+    const detail = `${account} has one account per currency: choose one with \`currency\`.`;
     throw withErrors(new Problem('invalid_request', detail), [toValidationError(['currency'], 'is missing')]);
   }
   const { group_id: groupId, parent_id: parentId, metadata, kind, description } = query;

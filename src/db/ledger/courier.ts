@@ -1,0 +1,188 @@
+// Finds the transfers between ledgers that have not ended: open holds for other ledgers, and their credits there.
+import { contraOf, LEDGER_PREFIX } from '../../domain/between-ledgers.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import { FAILURE_CODES, type FailureCode, type Orderer } from '../../domain/transfer.ts';
+import type { Queryable } from '../connection/connect.ts';
+
+/** A transfer to another ledger whose hold is open. */
+export type OpenTransfer = {
+  readonly id: string;
+  readonly source: Ledger;
+  readonly target: Ledger;
+  readonly fromAccount: string;
+  /** The account in the other ledger. */
+  readonly toAccount: string;
+  /** Minor units. */
+  readonly amount: bigint;
+  readonly currency: string;
+  /** Null: its own id. */
+  readonly requestId: string | null;
+  readonly by: Orderer;
+  readonly description: string | null;
+  readonly metadata: Readonly<Record<string, string>> | null;
+};
+
+/** How a credit ended: null is completed. */
+export type CreditOutcome = FailureCode | null;
+
+/** A hold by its ledger and its id. */
+export type HoldName = { readonly ledgerId: number; readonly id: string };
+
+/** Exclusions: holds by their keys, ledgers that send, and accounts of ledgers that receive. */
+export type Skipped = {
+  readonly holdKeys: readonly string[];
+  readonly sourceIds: readonly number[];
+  readonly contras: readonly string[];
+};
+
+/** The credit of a transfer is not what the transfer ordered: another ledger of this name ordered it. */
+export class ForeignCreditError extends Error {}
+
+/** The key of a hold, unique over all ledgers. */
+export function holdKeyOf({ ledgerId, id }: HoldName): string {
+  return `${ledgerId} ${id}`;
+}
+
+const IS_OPEN = `state = 'open' and to_account like '${LEDGER_PREFIX}%'`;
+
+const COLUMNS = `
+      select hold.ledger_id, source.name as ledger, target.id as target_id, target.name as target, hold.id,
+        hold.from_account, transfers.remote_account, hold.amount, hold.currency,
+        coalesce(request_id, group_id::text, transfers.id::text) as request_id, ordered_by,
+        approved_by, description, metadata`;
+
+const JOINED = `
+      join transfers on transfers.ledger_id = hold.ledger_id and transfers.id = hold.id
+      join ledgers as source on source.id = hold.ledger_id
+      join ledgers as target on target.name = substr(hold.to_account, ${LEDGER_PREFIX.length + 1})`;
+
+type Row = {
+  ledger_id: number;
+  ledger: string;
+  target_id: number;
+  target: string;
+  id: string;
+  from_account: string;
+  remote_account: string;
+  amount: bigint;
+  currency: string;
+  request_id: string;
+  ordered_by: string | null;
+  approved_by: string | null;
+  description: string | null;
+  metadata: Record<string, string> | null;
+};
+
+/** Open transfers, the oldest first. */
+export async function loadOpenTransfers(
+  connection: Queryable,
+  limit: number,
+  { holdKeys, sourceIds, contras }: Skipped,
+): Promise<OpenTransfer[]> {
+  const { rows } = await connection.query<Row>({
+    name: 'load open transfers',
+    text: `${COLUMNS}
+      from (
+        select ledger_id, holds.id, from_account, to_account, amount, currency, created_at
+        from holds
+        where ${IS_OPEN} and ledger_id || ' ' || holds.id <> all($2::text[]) and ledger_id <> all($3::integer[])
+          and to_account <> all($4::text[])
+        order by created_at
+        limit $1::integer
+      ) as hold${JOINED}
+      order by hold.created_at`,
+    values: [limit, holdKeys, sourceIds, contras],
+  });
+  return rows.map(toOpenTransfer);
+}
+
+/** Those of these holds that are open, in no order. */
+export async function loadNamedTransfers(connection: Queryable, holds: readonly HoldName[]): Promise<OpenTransfer[]> {
+  const { rows } = await connection.query<Row>({
+    name: 'load named transfers',
+    text: `${COLUMNS}
+      from unnest($1::integer[], $2::uuid[]) as named (ledger_id, id)
+      cross join lateral (
+        select ledger_id, holds.id, from_account, to_account, amount, currency
+        from holds
+        where ledger_id = named.ledger_id and holds.id = named.id and ${IS_OPEN}
+        offset 0
+      ) as hold${JOINED}`,
+    values: [holds.map(({ ledgerId }) => ledgerId), holds.map(({ id }) => id)],
+  });
+  return rows.map(toOpenTransfer);
+}
+
+/** How the credits of these transfers in one ledger ended; those that do not exist are absent. */
+export async function loadCredits(
+  connection: Queryable,
+  target: Ledger,
+  transfers: readonly OpenTransfer[],
+): Promise<Map<string, CreditOutcome>> {
+  const { rows } = await connection.query<{ id: string; from_account: string; failure_code: string | null }>({
+    name: 'load credits',
+    text: `
+      select credit.*
+      from unnest($2::uuid[]) as named (id)
+      cross join lateral (
+        select id, from_account, failure_code
+        from transfers
+        where ledger_id = $1::integer and id = named.id
+        offset 0
+      ) as credit`,
+    values: [target.id, transfers.map(({ id }) => id)],
+  });
+  const sources = new Map(transfers.map(({ id, source }) => [id, contraOf(source.name)]));
+  return new Map(
+    rows.map(({ id, from_account: from, failure_code: code }) => {
+      if (from !== sources.get(id)) throw new ForeignCreditError(`Transfer ${id} of ${target.name} is not a credit.`);
+      return [id, code === null ? null : toFailureCode(code)];
+    }),
+  );
+}
+
+/** How many transfers between ledgers are open, at most `countMax`, and the seconds since the oldest was ordered. */
+export async function countOpenTransfers(
+  connection: Queryable,
+  countMax: number,
+): Promise<{ readonly open: number; readonly oldestSeconds: number }> {
+  const { rows } = await connection.query<{ open: bigint; oldest: number | null }>({
+    name: 'count open transfers',
+    text: `
+      select count(*) as open,
+        -- A test clock says nothing about how long a transfer has been open.
+        greatest(0, extract(epoch from clock_timestamp() - min(created_at) filter (where not is_test)))::float8 as oldest
+      from (
+        select created_at, ledger_id in (select journal_head.ledger_id from journal_head where clock is not null) as is_test
+        from holds
+        where ${IS_OPEN}
+        order by created_at
+        limit $1::integer
+      ) as counted`,
+    values: [countMax],
+  });
+  const [row] = rows;
+  return { open: Number(row?.open ?? 0), oldestSeconds: row?.oldest ?? 0 };
+}
+
+function toOpenTransfer(row: Row): OpenTransfer {
+  return {
+    id: row.id,
+    source: { id: row.ledger_id, name: row.ledger },
+    target: { id: row.target_id, name: row.target },
+    fromAccount: row.from_account,
+    toAccount: row.remote_account,
+    amount: row.amount,
+    currency: row.currency,
+    requestId: row.request_id === row.id ? null : row.request_id,
+    by: { orderedBy: row.ordered_by, approvedBy: row.approved_by },
+    description: row.description,
+    metadata: row.metadata,
+  };
+}
+
+function toFailureCode(text: string): FailureCode {
+  const code = FAILURE_CODES.find((known) => known === text);
+  if (code === undefined) throw new TypeError(`${text} is not a failure code.`);
+  return code;
+}

@@ -1,0 +1,377 @@
+// The courier: brings transfers to other ledgers to their end. Every process does so, and needs no claim: each step has an
+// id that follows from that of the transfer, so it takes effect once, however often it is ordered.
+//
+//   open hold ──▶ credit in the other ledger ─ completed ─▶ capture ─▶ ended
+//                                            └ refused ───▶ void ────▶ ended
+//
+// A transfer whose hold this process settles is taken at once. All others are found by rounds, which begin with every
+// heartbeat: those of other processes, of a process that stopped, and those whose step failed.
+import { createHash } from 'node:crypto';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import { toError } from '../../db/connection/errors.ts';
+import {
+  countOpenTransfers,
+  type CreditOutcome,
+  type HoldName,
+  holdKeyOf,
+  loadCredits,
+  loadNamedTransfers,
+  loadOpenTransfers,
+  type OpenTransfer,
+  type Skipped,
+} from '../../db/ledger/courier.ts';
+import { contraOf, type EndingStep, stepText, toStepId } from '../../domain/between-ledgers.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import { BY_SERVICE, type NewTransfer } from '../../domain/transfer.ts';
+import type { Logger } from '../../logger.ts';
+import type { Admission } from './admission.ts';
+import type { AdmissionShares } from './admission-shares.ts';
+import { Counts } from './counts.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { UnitResult } from './queued-unit.ts';
+import { toWaitingUnit, type Unit } from './unit.ts';
+
+const PAGE_MAX = 250;
+/** How long the next page waits for one that is delayed, for example by a lock. */
+const PAGE_WAIT_MS = 1000;
+/** How many transfers may be in progress from a ledger and to a ledger, so that a slow one delays only its own. */
+const LEDGER_MAX = 250;
+/** How many may be in progress together: the bound of memory. */
+const TOTAL_MAX = 4000;
+/** How long a transfer is skipped after a step failed: each time longer. */
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 300_000;
+const FAILED_MAX = 10_000;
+/** The open transfers of the metrics are counted up to this number. */
+const COUNT_MAX = 10_000;
+
+/** For the metrics. */
+export type CourierFigures = {
+  /** Transfers whose credit completed, and whose credit was refused: those that this process ended. */
+  delivered: number;
+  refused: number;
+  failedSteps: number;
+  /** In all ledgers, as of the last round. */
+  open: number;
+  oldestOpenSeconds: number;
+};
+
+type Delivery = { readonly sourceId: number; readonly contra: string; readonly ended: Promise<void> };
+
+export class Courier {
+  readonly figures: CourierFigures = { delivered: 0, refused: 0, failedSteps: 0, open: 0, oldestOpenSeconds: 0 };
+  readonly #roundPool: ConnectionPool;
+  readonly #pool: ConnectionPool;
+  readonly #admission: Admission;
+  readonly #ledgerShares: AdmissionShares;
+  readonly #dispatcher: Dispatcher;
+  readonly #logger: Logger;
+  /** By the keys of their holds. */
+  readonly #deliveries = new Map<string, Delivery>();
+  readonly #ofSource = new Counts<number>();
+  readonly #ofTarget = new Counts<string>();
+  /** Transfers of which a step failed, and when they are retried. */
+  readonly #failed = new Map<string, { retryAt: number; delayMs: number }>();
+  /** Holds that this process has settled, and that were not read yet. */
+  #noticed: { readonly hold: HoldName; readonly found: (transfer: OpenTransfer | null) => void }[] = [];
+  #reading = false;
+  #round: Promise<void> | null = null;
+  #readFailed = false;
+  #stopped = false;
+
+  /** `roundPool`: for rounds, which then do not wait for the look-ups of callers. `pool`: for what was just settled. */
+  constructor(options: {
+    roundPool: ConnectionPool;
+    pool: ConnectionPool;
+    admission: Admission;
+    ledgerShares: AdmissionShares;
+    dispatcher: Dispatcher;
+    logger: Logger;
+  }) {
+    this.#roundPool = options.roundPool;
+    this.#pool = options.pool;
+    this.#admission = options.admission;
+    this.#ledgerShares = options.ledgerShares;
+    this.#dispatcher = options.dispatcher;
+    this.#logger = options.logger;
+  }
+
+  /** Takes the transfers to other ledgers of a unit that has ended. If there is no room, a later round finds them. */
+  notice({ ledger, transfers }: Unit): void {
+    for (const { transfer } of transfers) {
+      if (transfer.remoteAccount === null || transfer.kind !== 'hold') continue;
+      const hold = { ledgerId: ledger.id, id: transfer.id };
+      if (!this.#mayBegin(hold, transfer.toAccount)) continue;
+      const { promise, resolve } = Promise.withResolvers<OpenTransfer | null>();
+      this.#noticed.push({ hold, found: resolve });
+      void this.#begin(hold, transfer.toAccount, async () => {
+        const found = await promise;
+        if (found) await this.#deliver(found, undefined);
+      });
+    }
+    if (this.#noticed.length > 0 && !this.#reading) void this.#readNoticed();
+  }
+
+  /** Whether a transfer is in progress here. */
+  has(ledger: Ledger, id: string): boolean {
+    return this.#deliveries.has(holdKeyOf({ ledgerId: ledger.id, id }));
+  }
+
+  /** Resolves when a transfer that is in progress here has ended, or its step has failed, or after `timeoutMs`. */
+  async end(ledger: Ledger, id: string, timeoutMs: number): Promise<void> {
+    const delivery = this.#deliveries.get(holdKeyOf({ ledgerId: ledger.id, id }));
+    if (delivery) await within(delivery.ended, timeoutMs);
+  }
+
+  /** Begins a round, unless one is running. */
+  wake(): void {
+    if (this.#stopped || this.#round) return;
+    this.#round = this.#runRound().finally(() => {
+      this.#round = null;
+    });
+  }
+
+  /** Takes no more transfers. Those in progress go on. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#round;
+  }
+
+  /** Resolves with true when none is in progress, or with false after `timeoutMs`. Others end what remains. */
+  async drain(timeoutMs: number): Promise<boolean> {
+    const all = Promise.all([...this.#deliveries.values()].map(async ({ ended }) => await ended));
+    await within(all, timeoutMs);
+    return this.#deliveries.size === 0;
+  }
+
+  async #runRound(): Promise<void> {
+    try {
+      const { open, oldestSeconds } = await countOpenTransfers(this.#roundPool, COUNT_MAX);
+      this.figures.open = open;
+      this.figures.oldestOpenSeconds = oldestSeconds;
+      if (open > 0) await this.#takePages();
+      this.#readFailed = false;
+    } catch (error) {
+      this.#warn(error);
+    }
+  }
+
+  #warn(error: unknown): void {
+    if (!this.#readFailed) this.#logger.warn({ reason: toError(error).message }, 'courier scan failed');
+    this.#readFailed = true;
+  }
+
+  async #takePages(): Promise<void> {
+    while (!this.#stopped && this.#deliveries.size < TOTAL_MAX) {
+      const page = await loadOpenTransfers(this.#roundPool, PAGE_MAX, this.#skipped());
+      const fresh = page.filter((each) => this.#mayBegin(nameOf(each), contraOf(each.target.name)));
+      if (fresh.length === 0) return;
+      // Most have no credit yet. To order one again costs the others of its job a second attempt.
+      const credits = new Map<string, CreditOutcome>();
+      for (const [target, transfers] of byTarget(fresh)) {
+        for (const [id, outcome] of await loadCredits(this.#roundPool, target, transfers)) {
+          credits.set(`${target.id} ${id}`, outcome);
+        }
+      }
+      const begun = fresh.flatMap((transfer) => {
+        const hold = nameOf(transfer);
+        // It may have been noticed, or the ledger may have been filled, since.
+        if (!this.#mayBegin(hold, contraOf(transfer.target.name))) return [];
+        const credit = credits.get(`${transfer.target.id} ${transfer.id}`);
+        return [this.#begin(hold, contraOf(transfer.target.name), async () => await this.#deliver(transfer, credit))];
+      });
+      await within(Promise.all(begun), PAGE_WAIT_MS);
+    }
+  }
+
+  #skipped(): Skipped {
+    const now = performance.now();
+    const delayed: string[] = [];
+    for (const [key, { retryAt }] of this.#failed) {
+      if (retryAt > now) delayed.push(key);
+      // It is no longer open: another process has ended it.
+      else if (retryAt + RETRY_MS_MAX < now) this.#failed.delete(key);
+    }
+    return {
+      holdKeys: [...this.#deliveries.keys(), ...delayed],
+      sourceIds: this.#ofSource.atLeast(LEDGER_MAX),
+      contras: this.#ofTarget.atLeast(LEDGER_MAX),
+    };
+  }
+
+  #mayBegin(hold: HoldName, contra: string): boolean {
+    return (
+      !this.#stopped &&
+      this.#deliveries.size < TOTAL_MAX &&
+      !this.#deliveries.has(holdKeyOf(hold)) &&
+      this.#ofSource.of(hold.ledgerId) < LEDGER_MAX &&
+      this.#ofTarget.of(contra) < LEDGER_MAX
+    );
+  }
+
+  /** Runs `work` as the delivery of a hold. Never rejects. */
+  async #begin(hold: HoldName, contra: string, work: () => Promise<void>): Promise<void> {
+    const key = holdKeyOf(hold);
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    this.#deliveries.set(key, { sourceId: hold.ledgerId, contra, ended });
+    this.#ofSource.add(hold.ledgerId, 1);
+    this.#ofTarget.add(contra, 1);
+    try {
+      await work();
+      this.#failed.delete(key);
+    } catch (error) {
+      this.#fail(hold, toError(error));
+    }
+    this.#deliveries.delete(key);
+    this.#ofSource.add(hold.ledgerId, -1);
+    this.#ofTarget.add(contra, -1);
+    resolve();
+  }
+
+  #fail(hold: HoldName, error: Error): void {
+    const key = holdKeyOf(hold);
+    this.figures.failedSteps += 1;
+    const delayMs = Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, 2 * (this.#failed.get(key)?.delayMs ?? 0)));
+    if (this.#failed.has(key) || this.#failed.size < FAILED_MAX) {
+      this.#failed.set(key, { retryAt: performance.now() + delayMs, delayMs });
+    }
+    // While the database is away, every transfer fails, and other log lines say why.
+    if (error instanceof StepUnavailableError) return;
+    const level = error instanceof StepRefusedError ? 'error' : 'warn';
+    this.#logger[level](
+      { transfer_id: hold.id, ledger_id: hold.ledgerId, reason: error.message },
+      'courier step failed',
+    );
+  }
+
+  async #readNoticed(): Promise<void> {
+    this.#reading = true;
+    while (this.#noticed.length > 0) {
+      const noticed = this.#noticed;
+      this.#noticed = [];
+      const read = loadNamedTransfers(
+        this.#pool,
+        noticed.map(({ hold }) => hold),
+      );
+      // A round finds them, if the database cannot be reached now.
+      const open = await read.catch((error: unknown): OpenTransfer[] => {
+        this.#warn(error);
+        return [];
+      });
+      const found = new Map(open.map((transfer) => [holdKeyOf(nameOf(transfer)), transfer]));
+      for (const each of noticed) each.found(found.get(holdKeyOf(each.hold)) ?? null);
+    }
+    this.#reading = false;
+  }
+
+  /** Orders the steps that remain. `credit`: how it ended, if that is known. */
+  async #deliver(transfer: OpenTransfer, credit: CreditOutcome | undefined): Promise<void> {
+    const code = credit === undefined ? await this.#credit(transfer) : credit;
+    const step = code === null ? 'capture' : 'void';
+    const result = await this.#order(transfer.source, toEnd(transfer, step, code));
+    if (result.state === 'settled_elsewhere') return;
+    const refusal = result.state === 'settled' ? result.transfers[0]?.ending : result.state;
+    if (refusal !== null && refusal !== undefined) throw new StepRefusedError(`The ${step} was refused: ${refusal}`);
+    this.figures[code === null ? 'delivered' : 'refused'] += 1;
+  }
+
+  /** Credits the account in the other ledger; returns how that ended. */
+  async #credit(transfer: OpenTransfer): Promise<CreditOutcome> {
+    const result = await this.#order(transfer.target, toCredit(transfer));
+    if (result.state === 'settled') return result.transfers[0]?.ending ?? null;
+    const credits = await loadCredits(this.#pool, transfer.target, [transfer]);
+    const code = credits.get(transfer.id);
+    if (code === undefined) throw new StepUnavailableError('The credit was not found.');
+    return code;
+  }
+
+  async #order(ledger: Ledger, transfer: NewTransfer): Promise<UnitResult> {
+    const unit = toWaitingUnit(ledger, [transfer], null);
+    this.#admission.admitRecovered(1, unit.bytes);
+    this.#ledgerShares.taken(ledger.name, 1);
+    const queued = this.#dispatcher.submit(unit);
+    await queued.end(Infinity);
+    const { result } = queued;
+    if (result === null || result.state === 'unavailable') throw new StepUnavailableError('The database is away.');
+    if (result.state === 'poisoned') throw new Error(`The ${transfer.kind} breaks its job.`);
+    return result;
+  }
+}
+
+/** The step may be ordered again, and nothing is wrong with it. */
+class StepUnavailableError extends Error {}
+
+/** A capture or void was refused, so the transfer can never end by itself. It is a defect, or a forgery. */
+class StepRefusedError extends Error {}
+
+/** Resolves when `work` has, or after `timeoutMs`. */
+async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([work, timeout]);
+  clearTimeout(timer);
+}
+
+function nameOf({ source, id }: OpenTransfer): HoldName {
+  return { ledgerId: source.id, id };
+}
+
+function byTarget(transfers: readonly OpenTransfer[]): [Ledger, OpenTransfer[]][] {
+  return [...Map.groupBy(transfers, ({ target }) => target.id).values()].flatMap((group) =>
+    group.slice(0, 1).map(({ target }): [Ledger, OpenTransfer[]] => [target, group]),
+  );
+}
+
+function toStep(fields: Partial<NewTransfer> & Pick<NewTransfer, 'id' | 'kind' | 'fromAccount' | 'toAccount'>) {
+  return {
+    amount: null,
+    currency: null,
+    parentId: null,
+    group: null,
+    conditions: null,
+    finalCapture: false,
+    expiresIn: null,
+    requestId: null,
+    by: BY_SERVICE,
+    rate: null,
+    remoteAccount: null,
+    description: null,
+    metadata: null,
+    ...fields,
+  };
+}
+
+function toCredit(transfer: OpenTransfer): NewTransfer {
+  const { id, source, fromAccount, toAccount, amount, currency, requestId, by, description, metadata } = transfer;
+  const from = contraOf(source.name);
+  return toStep({
+    id,
+    kind: 'transfer',
+    fromAccount: from,
+    toAccount,
+    remoteAccount: fromAccount,
+    amount,
+    currency,
+    requestId,
+    by,
+    description,
+    metadata,
+  });
+}
+
+/** The end of a transfer. A void keeps the code of the credit, so that its ledger says alone why nothing was moved. */
+function toEnd(transfer: OpenTransfer, kind: EndingStep, code: CreditOutcome): NewTransfer {
+  const { id, target, fromAccount, toAccount, currency, description } = transfer;
+  return toStep({
+    id: toStepId(createHash('sha256').update(stepText(id, kind)).digest()),
+    kind,
+    parentId: id,
+    fromAccount,
+    toAccount: contraOf(target.name),
+    remoteAccount: toAccount,
+    currency,
+    description: code ?? description,
+  });
+}
