@@ -69,6 +69,33 @@ test('console: the whole journal is verified, and the row is remembered', NEEDS_
   await assertClean();
 });
 
+test(
+  'console: the picture of the chain begins at the newest row, also where it must be scrolled',
+  NEEDS_CHROMIUM,
+  async () => {
+    const { page } = await open('main/journal', { width: 390 });
+    const chain = page.getByRole('list', { name: 'The chain, the newest row first' });
+    const [newest, oldest] = [chain.getByRole('listitem').first(), chain.getByRole('listitem').last()];
+    await newest.waitFor();
+    const isSeen = async (row: typeof newest): Promise<boolean> => {
+      const [box, view] = [await row.boundingBox(), await chain.boundingBox()];
+      assert.ok(box && view);
+      return box.x >= view.x - 1 && box.x + box.width <= view.x + view.width + 1;
+    };
+    assert.equal(await isSeen(newest), true);
+    assert.equal(await isSeen(oldest), false);
+    await oldest.scrollIntoViewIfNeeded();
+    assert.equal(await isSeen(oldest), true);
+    // A chain that fits begins at the left of its card.
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.goto(`${service.url}/#/main/journal/1`);
+    const short = page.getByRole('list', { name: 'The row and its neighbors' });
+    const row = await short.getByRole('listitem').last().boundingBox();
+    const list = await short.boundingBox();
+    assert.ok(row && list && row.x - list.x < 10, `${row?.x} is near ${list?.x}`);
+  },
+);
+
 test('console: a ledger is chosen, and its test clock advanced', NEEDS_CHROMIUM, async () => {
   const { page, assertClean } = await open('main/ledgers');
   await page.getByRole('button', { name: 'Advance the clock' }).click();
