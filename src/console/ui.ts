@@ -1,7 +1,7 @@
 // The pieces that pages are made of.
 import type { ComponentChildren, VNode } from 'preact';
 import { html } from 'htm/preact';
-import { useEffect, useId, useState } from 'preact/hooks';
+import { useEffect, useId } from 'preact/hooks';
 import type { ApiError } from './api.ts';
 import { time } from './format.ts';
 import { hrefOf } from './place.ts';
@@ -221,22 +221,6 @@ export function Loaded<Answer>({
     ${error && html`<${ErrorNote} error=${error} />`}
     ${value !== null ? render(value) : !error && html`<p class="empty" role="status">Loading …</p>`}
   `;
-}
-
-/** How long a button says that it copied. */
-const COPIED_MS = 1500;
-
-/** A button that copies a text, such as an id. */
-export function Copy({ text, name }: { text: string; name: string }): VNode {
-  const [copied, setCopied] = useState(false);
-  const copy = async (): Promise<void> => {
-    await navigator.clipboard?.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), COPIED_MS);
-  };
-  return html`<button type="button" class="quiet" onClick=${() => void copy()} aria-label=${`Copy ${name}`}>
-    ${copied ? 'Copied' : 'Copy'}
-  </button>`;
 }
 
 /** The buttons below a list: back to its beginning, and the next page. `after` is the cursor of the shown page. */

@@ -137,15 +137,6 @@ test('console: a key sees only what it may', NEEDS_CHROMIUM, async () => {
   assert.deepEqual(names, ['Overview', 'Accounts', 'Ledgers', 'Interface']);
 });
 
-test('console: the reference page sends requests with the key of the tab', NEEDS_CHROMIUM, async () => {
-  const { page } = await openConsole(browser, `${service.url}/docs`, { width: 390, key: key.text });
-  const operation = page.locator('#operations-Operation-getAccess');
-  await operation.locator('.opblock-summary-control').click();
-  await operation.locator('.execute').click();
-  await operation.locator('.live-responses-table').getByText(key.id).waitFor();
-  assert.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'));
-});
-
 // The last one, because it breaks the books.
 test(
   'console: rewritten rows are shown as broken, and by a browser that verified them before',

@@ -19,8 +19,8 @@ const UPDATES = process.env['UPDATE_SCREENSHOTS'] === '1';
 /** How long transfers are ordered while the overview is open, so that its charts have something to show. */
 const LOAD_MS = 8000;
 
-/** The pages, by the name of their picture: the place, and a text that shows once the page is whole. */
-const PAGES: Readonly<Record<string, { place: string; shows: string; scheme?: 'dark' }>> = {
+/** The pages, by the name of their picture: the place or the path, and a text that shows once the page is whole. */
+const PAGES: Readonly<Record<string, { place?: string; path?: string; shows: string; scheme?: 'dark' }>> = {
   overview: { place: '', shows: 'Settled since the start', scheme: 'dark' },
   accounts: { place: '/accounts', shows: 'CUST-1001' },
   account: { place: '/accounts/CUSTOMER?currency=EUR', shows: 'Balance' },
@@ -31,6 +31,7 @@ const PAGES: Readonly<Record<string, { place: string; shows: string; scheme?: 'd
   webhooks: { place: '/webhooks', shows: 'enabled' },
   approvals: { place: '/approvals', shows: 'No request' },
   'audit-log': { place: '/audit-log', shows: 'clock_advanced' },
+  interface: { path: '/docs#createTransfer', shows: 'Create a transfer' },
   'journal-row': { place: '/journal/40', shows: 'Recomputed' },
 };
 
@@ -48,11 +49,11 @@ before(async (t) => {
   assert.equal(hook.status, 201, hook.text);
 });
 
-for (const [name, { place, shows, scheme = 'light' }] of Object.entries(PAGES)) {
+for (const [name, { place = '', path, shows, scheme = 'light' }] of Object.entries(PAGES)) {
   for (const width of WIDTHS) {
     test(`console: the page ${name} is drawn at ${width} px`, NEEDS_CHROMIUM, async () => {
       const where = place.replace('CUSTOMER', demo.customer).replace('TRANSFER', demo.transferId);
-      const at = `${service.url}/#/${DEMO_LEDGER}${where}`;
+      const at = `${service.url}${path ?? `/#/${DEMO_LEDGER}${where}`}`;
       const { page, assertClean } = await openConsole(browser, at, { width, scheme });
       await page.getByText(shows).first().waitFor();
       if (UPDATES && name === 'overview') await orderTransfers();

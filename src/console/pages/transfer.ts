@@ -3,6 +3,7 @@ import type { ComponentChildren, VNode } from 'preact';
 import { html } from 'htm/preact';
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError } from '../api.ts';
+import { Copy } from '../copy.ts';
 import { Action, outcomeOf, type Outcome } from '../dialog.ts';
 import { explainFailure } from '../failures.ts';
 import { duration, millisBetween, money, short } from '../format.ts';
@@ -10,7 +11,7 @@ import { AmountField, amountOf, HoldActions } from '../hold-actions.ts';
 import { MetadataList } from '../metadata.ts';
 import { useSession } from '../session.ts';
 import { TransferTable } from '../transfer-table.ts';
-import { Badge, Card, Copy, Facts, Go, Loaded, PageHead, Time } from '../ui.ts';
+import { Badge, Card, Facts, Go, Loaded, PageHead, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
 import type { Approval, Entry, Hold, JournalEvent, Page, SettledTransfer, Transfer as TransferJson } from '../wire.ts';
 

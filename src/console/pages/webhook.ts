@@ -2,11 +2,12 @@
 import type { VNode } from 'preact';
 import { html } from 'htm/preact';
 import { useState } from 'preact/hooks';
+import { Copy } from '../copy.ts';
 import { Action, type Outcome } from '../dialog.ts';
 import { hrefOf } from '../place.ts';
 import { go } from '../router.ts';
 import { useSession } from '../session.ts';
-import { Badge, Card, type Column, Copy, Facts, Go, Loaded, PageHead, Pager, Table, Time } from '../ui.ts';
+import { Badge, Card, type Column, Facts, Go, Loaded, PageHead, Pager, Table, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
 import type { Delivery, Page, Webhook as WebhookJson } from '../wire.ts';
 import { lagOf, readEnd, stateOf } from '../webhook-state.ts';

@@ -21,9 +21,6 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'htm/preact': import.meta.resolve('htm/preact'),
   uplot: new URL('uPlot.esm.js', import.meta.resolve('uplot')).href,
 };
-const SWAGGER = import.meta.resolve('swagger-ui-dist/package.json');
-/** The reference page's own, which no other page loads. */
-const OF_REFERENCE = ['reference.ts', 'reference.css'];
 const STYLE_OF_CHARTS = new URL('uPlot.min.css', import.meta.resolve('uplot')).href;
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -34,8 +31,8 @@ const TYPES: Readonly<Record<string, string>> = {
 
 export type Asset = {
   readonly contentType: string;
-  readonly bytes: Uint8Array;
-  readonly zipped: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly zipped: Uint8Array<ArrayBuffer>;
 };
 
 /** The files by their paths, and the paths by the names that the page and the modules know. */
@@ -47,9 +44,9 @@ export type Assets = {
   readonly importMap: string;
 };
 
-/** Reads all files. Takes some 100 ms, so it is done when a browser asks for the first time. */
+/** Reads all files. It takes some 0.2 s of a processor, so not in the thread that answers requests. */
 export async function loadAssets(): Promise<Assets> {
-  const own = await Promise.all((await listOwn()).map(async (name) => await readSource(SOURCES, name, name)));
+  const own = await Promise.all((await listFiles(SOURCES)).map(async (name) => await readSource(SOURCES, name, name)));
   const shared = await Promise.all(SHARED.map(async (name) => await readSource(DOMAIN, name, `domain/${name}`)));
   const packages = await Promise.all(
     Object.entries(PACKAGES).map(async ([name, url]) => ({ name, extension: '.js', text: await readText(url) })),
@@ -66,19 +63,6 @@ export async function loadAssets(): Promise<Assets> {
   return { files, paths, importMap: JSON.stringify({ imports }) };
 }
 
-/**
- * Reads the files of the reference page: Swagger UI, which is 1.7 MB, and what starts it. Only a browser that opens that
- * page needs them.
- */
-export async function loadReferenceAssets(): Promise<Omit<Assets, 'importMap'>> {
-  const swagger = ['swagger-ui-bundle.js', 'swagger-ui.css'].map(async (name): Promise<Source> => {
-    const text = await readText(new URL(name, SWAGGER).href);
-    return { name, extension: extname(name), text: text.replace(/\n\/\*# sourceMappingURL=.*\*\/\s*$/, '\n') };
-  });
-  const own = [...OF_REFERENCE, 'icon.svg'].map(async (name) => await readSource(SOURCES, name, name));
-  return await makeFiles(await Promise.all([...swagger, ...own]));
-}
-
 /** Names files by the hashes of their contents. */
 async function makeFiles(sources: readonly Source[]): Promise<Omit<Assets, 'importMap'>> {
   const files = new Map<string, Asset>();
@@ -88,7 +72,8 @@ async function makeFiles(sources: readonly Source[]): Promise<Omit<Assets, 'impo
     const bytes = Buffer.from(text);
     const path = `${stemOf(name)}.${hash('sha256', bytes).slice(0, 16)}${extension}`;
     const contentType = TYPES[extension] ?? 'application/octet-stream';
-    files.set(path, { contentType, bytes, zipped: await zip(bytes) });
+    // Each has memory of its own, so that it can be handed over without a copy.
+    files.set(path, { contentType, bytes: new Uint8Array(bytes), zipped: new Uint8Array(await zip(bytes)) });
     paths.set(name, `assets/${path}`);
   }
   return { files, paths };
@@ -100,11 +85,6 @@ async function readSource(folder: string, file: string, name: string): Promise<S
   const text = await readFile(join(folder, file), 'utf8');
   const extension = extname(file);
   return extension === '.ts' ? { name, extension: '.js', text: stripTypeScriptTypes(text) } : { name, extension, text };
-}
-
-async function listOwn(): Promise<string[]> {
-  const files = await listFiles(SOURCES);
-  return files.filter((name) => !OF_REFERENCE.includes(name));
 }
 
 async function listFiles(folder: string): Promise<string[]> {
