@@ -1,6 +1,6 @@
 // The files of the console: the browser's modules in src/console, with their types stripped, and the packages that they
 // import. Each has the hash of its content in its name, so browsers keep it for ever. An import map leads from the names
-// that the modules import to these files, so no module is rewritten.
+// that the modules import to these files, so no module is rewritten. A thread makes them: assets-thread.ts.
 import { hash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';

@@ -3,7 +3,8 @@
 import { Problem } from '../http/problem.ts';
 import { chooseType } from '../http/negotiate.ts';
 import type { Answer, Endpoint, NamedLedger, NamedPrincipal, RawRequestContext } from '../http/endpoint.ts';
-import { type Asset, loadAssets } from './assets.ts';
+import type { Asset } from './assets.ts';
+import { loadInThread } from './loading.ts';
 import { type Page, renderConsolePage, renderReferencePage } from './page.ts';
 
 const FOR_EVER = 'public, max-age=31536000, immutable';
@@ -17,7 +18,7 @@ export function consoleEndpoints<Ledger extends NamedLedger, Principal extends N
   const admit = doors.admitAnybody.bind(doors);
   // It is loaded when a browser asks for a page first.
   const load = once(async () => {
-    const assets = await loadAssets();
+    const assets = await loadInThread();
     return { files: assets.files, console: renderConsolePage(assets), reference: renderReferencePage(assets) };
   });
   const get = (
