@@ -92,6 +92,36 @@ export class Api {
     return await response.blob();
   }
 
+  /**
+   * Reads a text that may be long, such as a statement: at most about `charactersMax` of it, and whether that is all.
+   * Throws an ApiError.
+   */
+  async text(
+    path: string,
+    {
+      ledger,
+      query = {},
+      charactersMax,
+      signal,
+    }: { ledger: string; query?: Query; charactersMax: number; signal: AbortSignal },
+  ): Promise<{ text: string; isWhole: boolean }> {
+    const response = await this.#send('GET', pathOf(path, ledger, query), { signal });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    try {
+      for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
+        text += piece.value;
+        if (text.length <= charactersMax) continue;
+        await reader?.cancel();
+        return { text, isWhole: false };
+      }
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw new ApiError(0, UNREACHABLE);
+    }
+    return { text, isWhole: true };
+  }
+
   async #send(method: string, path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     if (!headers.has('Accept')) headers.set('Accept', 'application/json');

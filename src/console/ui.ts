@@ -93,6 +93,7 @@ const TONES: Readonly<Record<string, string>> = {
   'not balanced': 'bad',
   verified: 'good',
   unchanged: 'good',
+  final: 'good',
   broken: 'bad',
   failed: 'bad',
   failing: 'bad',

@@ -105,6 +105,47 @@ test('console: a statement is saved in each form', NEEDS_CHROMIUM, async (t) => 
   }
 });
 
+test('console: a statement is shown for a month, and its address is kept', NEEDS_CHROMIUM, async (t) => {
+  const { page, assertClean } = await open(t, 'accounts/YEN');
+  const month = new Date().toISOString().slice(0, 7);
+  await page.getByRole('button', { name: 'Show', exact: true }).click();
+  await page.waitForURL(new RegExp(`accounts/YEN\\?currency=JPY&statement=${month}$`));
+  const table = page.getByRole('table', { name: /Entries of the statement/ });
+  const heads = table.getByRole('rowheader');
+  await heads.first().waitFor();
+  assert.deepEqual(await heads.allInnerTexts(), ['Opening balance', '1', 'Closing balance']);
+  assert.deepEqual(
+    (await table.getByRole('row').allInnerTexts()).slice(1).map((text) => text.split('\t').at(-1)),
+    ['0 JPY', '5,000 JPY', '5,000 JPY'],
+  );
+  const figures = page.locator('.figures').last();
+  assert.match((await figures.innerText()).replaceAll('\n', ' '), /Opening balance 0 JPY.* In 5,000 JPY.* Out 0 JPY/);
+  await page.getByText('not final').waitFor();
+  await page.reload();
+  await forEachLook(page, async () => {
+    await table.waitFor();
+    await assertClean();
+  });
+  await table.getByRole('link', { name: '@external' }).click();
+  await page.getByRole('heading', { level: 1, name: '@external' }).waitFor();
+  await page.goBack();
+  await table.getByRole('link', { name: /^transfer/ }).click();
+  await page.getByRole('heading', { level: 1, name: 'Transfer of 5,000 JPY' }).waitFor();
+});
+
+test(
+  'console: a statement of a month before the account is empty, and one of the future says so',
+  NEEDS_CHROMIUM,
+  async (t) => {
+    const { page } = await open(t, 'accounts/ANN?currency=EUR&statement=2020-01');
+    const table = page.getByRole('table', { name: /Entries of the statement/ });
+    await table.waitFor();
+    assert.deepEqual(await table.getByRole('rowheader').allInnerTexts(), ['Opening balance', 'Closing balance']);
+    await page.goto(`${service.url}/#/main/accounts/ANN?currency=EUR&statement=2999-01`);
+    await page.getByRole('alert').getByText('The month 2999-01 has not begun').waitFor();
+  },
+);
+
 test('console: an account is frozen and opened again', NEEDS_CHROMIUM, async (t) => {
   await post('/accounts', { account_number: 'ICE', name: 'Ice', currency: 'EUR' });
   const { page } = await open(t, 'accounts/ICE');

@@ -14,6 +14,7 @@ import {
   plainAmount,
 } from '../../src/console/format.ts';
 import { hrefOf, parsePlace } from '../../src/console/place.ts';
+import { monthsBetween, parseStatement } from '../../src/console/statement.ts';
 import { parseTrialBalance } from '../../src/console/trial-balance.ts';
 import { FAILURE_CODES } from '../../src/domain/transfer.ts';
 
@@ -90,6 +91,29 @@ test('trial balance: sums beyond 2^53 are exact', () => {
   const positive = 2n ** 60n + 1n;
   const text = `{"object":"trial_balance","at":null,"journal_number":7,"currencies":[{"currency":"JPY","account_count":3,"positive":${positive},"negative":${-positive},"sum":0}]}`;
   assert.deepEqual(parseTrialBalance(text), [{ currency: 'JPY', accounts: 3, positive, negative: -positive, sum: 0n }]);
+});
+
+const HEAD =
+  '{"object":"statement","account_number":"ANN","name":"\\",\\"entries\\":[ \\"total_in\\":7","currency":"JPY","month":"2026-11","begins":"2026-11-01T00:00:00Z","ends":"2026-12-01T00:00:00Z","final":true,"entry_count":2,"opening_balance":10';
+
+test('statement: totals beyond 2^53 are exact, whatever the name of the account is', () => {
+  const total = 2n ** 60n + 1n;
+  const text = `${HEAD},"total_in":${total},"total_out":${total - 5n},"entries":[],"closing_balance":15}`;
+  const { totalIn, totalOut, closing, entries, opening_balance: opening } = parseStatement(text, true);
+  assert.deepEqual([totalIn, totalOut, closing, entries, opening], [total, total - 5n, 15n, [], 10]);
+});
+
+test('statement: one that was read in part has its balances and no entries', () => {
+  const text = `${HEAD},"total_in":5,"total_out":0,"entries":[{"entry_number":1,"settled`;
+  const { closing, entries } = parseStatement(text, false);
+  assert.deepEqual([closing, entries], [15n, null]);
+  assert.throws(() => parseStatement(text, true), SyntaxError);
+  assert.throws(() => parseStatement(HEAD, false), SyntaxError);
+});
+
+test('statement: the months are those from the opening of the account to the present', () => {
+  assert.deepEqual(monthsBetween('2025-11-30T23:59:59Z', '2026-01-01T00:00:00Z'), ['2026-01', '2025-12', '2025-11']);
+  assert.deepEqual(monthsBetween('2026-11-26T00:00:00Z', '2026-11-26T00:00:01Z'), ['2026-11']);
 });
 
 test('failures: each code of the domain has words', () => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { z } from 'zod';
+import type { StatementEntry, StatementJson } from '../../src/console/statement.ts';
 import type {
   Access,
   Account,
@@ -35,6 +36,7 @@ type Wire = {
   Event: JournalEvent;
   Ledger: Ledger;
   LedgerPage: Page<Ledger>;
+  Statement: Omit<StatementJson, 'total_in' | 'total_out'>;
   Transfer: Transfer;
   TransferPage: Page<Transfer>;
 };
@@ -130,6 +132,32 @@ const ACTIVITY: Members<Activity> = {
 const ACCESS: Members<Access> = { key: true, ledger: true, scopes: true, account_prefix: true, version: true };
 const LEDGER: Members<Ledger> = { name: true, created_at: true, clock: true, now: true };
 
+const STATEMENT: Members<StatementJson> = {
+  account_number: true,
+  currency: true,
+  month: true,
+  begins: true,
+  ends: true,
+  final: true,
+  entry_count: true,
+  opening_balance: true,
+  total_in: true,
+  total_out: true,
+  entries: true,
+  closing_balance: true,
+};
+const STATEMENT_ENTRY: Members<StatementEntry> = {
+  entry_number: true,
+  settled_at: true,
+  transfer_id: true,
+  kind: true,
+  counterparty: true,
+  description: true,
+  amount: true,
+  balance: true,
+};
+const THIS_MONTH = new Date().toISOString().slice(0, 7);
+
 type Json = Record<string, unknown>;
 
 let service: Service;
@@ -159,6 +187,8 @@ const answers: readonly (readonly [path: string, members: Json, pick: (body: Jso
   ['/transfers', TRANSFER, firstOf],
   ['/holds?account=ANN', HOLD, firstOf],
   ['/events', EVENT, firstOf],
+  [`/accounts/ANN/statements/${THIS_MONTH}`, STATEMENT, (body) => body],
+  [`/accounts/ANN/statements/${THIS_MONTH}`, STATEMENT_ENTRY, (body) => itemsOf(body['entries'])[0]],
 ];
 
 for (const [path, members, pick] of answers) {

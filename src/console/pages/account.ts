@@ -118,7 +118,7 @@ function Shown({
     <${About} account=${account} />
     <${Entries} account=${account} query=${query} />
     ${may('transfers:read') && !isExternal && html`<${Holds} account=${account} />`}
-    ${may('statements:read') && html`<${StatementCard} number=${number} currency=${currency} />`}`;
+    ${may('statements:read') && html`<${StatementCard} account=${account} query=${query} />`}`;
 }
 
 function About({ account }: { account: AccountJson }): VNode {
@@ -190,7 +190,7 @@ function Entries({ account, query }: { account: AccountJson; query: URLSearchPar
   // Pages after the first one do not change.
   useReloadOn(account.entry_count, () => after === null && data.reload());
   const turn = (after: string | null): void => {
-    go(hrefOf(ledger, ['accounts', number], { currency, after }));
+    go(hrefOf(ledger, ['accounts', number], { currency, after, statement: query.get('statement') }));
     card.current?.scrollIntoView();
   };
   const columns: readonly Column<Entry>[] = [
