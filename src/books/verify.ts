@@ -6,18 +6,11 @@ import type { Findings } from './findings.ts';
 import { type AnyLine, FormError, type Line, parseLine } from './form.ts';
 import { readLines } from './read-lines.ts';
 import { hashOf, NO_HASH, recordOf } from './record.ts';
+import { REVERSALS_OF_READING } from './reversals.ts';
 import { AtomicGroups, checkTransfer } from './transfers.ts';
 
 /** A row of the journal, and the hash (hexadecimal) that an auditor recorded for it. */
 export type Expected = { readonly ledger: string; readonly number: bigint; readonly hash: string };
-
-/** A completed reversal, whose original the second reading looks up. `place`: that of the transfer among all, from 1. */
-export type Reversal = {
-  readonly transfer: Pick<Line<'transfer'>, 'id' | 'parent_id' | 'from_account' | 'to_account' | 'amount' | 'currency'>;
-  readonly place: number;
-  readonly file: string;
-  readonly line: number;
-};
 
 /** Where the books begin and end, and what they are. */
 export type BooksEnd = {
@@ -27,6 +20,8 @@ export type BooksEnd = {
   readonly hash: string;
   readonly settledAt: number | null;
   readonly transfers: number;
+  /** Completed reversals, whose originals a second reading looks up. */
+  readonly reversals: number;
   readonly accounts: number;
   /** Accounts whose fields are unknown as of the last row, because they changed later. */
   readonly unknownFields: number;
@@ -48,12 +43,21 @@ const SECTION: Readonly<Record<AnyLine['type'], number>> = {
 /** Within a row of the journal. */
 const PLACE: Readonly<Partial<Record<AnyLine['type'], number>>> = { change: 1, act: 2, transfer: 3 };
 
-type Row = { digest: Hash; transfers: number; changes: number; place: number };
+/**
+ * A row of the journal is one job: at most 10,000 transfers or accounts (JOB_SIZE_MAX), whose texts have about 4 MB. These
+ * bounds are far beyond, and keep a forged row from filling the memory.
+ */
+export const ROW_RECORDS_MAX = 100_000;
+export const ROW_LENGTH_MAX = 128 * 1024 * 1024;
+
+type Row = { digest: Hash; transfers: number; changes: number; place: number; length: number };
 
 export class Verification {
   readonly findings: Findings;
-  readonly reversals: Reversal[] = [];
+  /** What the first reversals undo: as many as the second reading compares at a time. */
+  readonly reversed: string[] = [];
   readonly #expected: readonly Expected[];
+  readonly #reversedMax: number;
   readonly #found = new Set<Expected>();
   readonly #groups = new AtomicGroups();
   #accounts: Accounts | null = null;
@@ -63,14 +67,17 @@ export class Verification {
   #hash = NO_HASH;
   #settledAt: number | null = null;
   #transfers = 0;
+  #reversals = 0;
   readonly #unknownFields = new Set<string>();
   #section = -1;
   #row: Row = newRow();
   #counts = newCounts();
 
-  constructor(findings: Findings, expected: readonly Expected[]) {
+  /** `reversedMax`: 0 if there is no second reading. */
+  constructor(findings: Findings, expected: readonly Expected[], reversedMax = REVERSALS_OF_READING) {
     this.findings = findings;
     this.#expected = expected;
+    this.#reversedMax = reversedMax;
   }
 
   /**
@@ -92,7 +99,7 @@ export class Verification {
         for (const text of lines) {
           findings.line = (findings.line ?? 0) + 1;
           const line = parseLine(text);
-          this.#take(line, sha256Before);
+          this.#take(line, text.length, sha256Before);
           sink(line, text);
         }
         const { since = 0, until = 0 } = this.#header ?? {};
@@ -126,12 +133,13 @@ export class Verification {
       hash: this.#hash,
       settledAt: this.#settledAt,
       transfers: this.#transfers,
+      reversals: this.#reversals,
       accounts: this.#accounts?.size ?? 0,
       unknownFields: this.#unknownFields.size,
     };
   }
 
-  #take(line: AnyLine, sha256Before: string | null): void {
+  #take(line: AnyLine, length: number, sha256Before: string | null): void {
     const section = SECTION[line.type];
     if (section < this.#section || (section === 0 && this.#section === 0) || (section > 0 && this.#section === -1)) {
       throw new FormError(`is a ${line.type}, which has no place here`);
@@ -146,7 +154,7 @@ export class Verification {
       case 'change':
       case 'act':
       case 'transfer':
-        this.#takeRecord(line);
+        this.#takeRecord(line, length);
         break;
       case 'journal':
         this.#takeRow(line);
@@ -189,11 +197,15 @@ export class Verification {
     this.#compareExpected(line.since, line.previous_hash);
   }
 
-  #takeRecord(line: Line<'change' | 'act' | 'transfer'>): void {
+  #takeRecord(line: Line<'change' | 'act' | 'transfer'>, length: number): void {
     const place = PLACE[line.type] ?? 0;
     this.findings.journal = this.#number + 1;
     if (place < this.#row.place) throw new FormError(`is a ${line.type} after a record that follows it`);
     this.#row.place = place;
+    this.#row.length += length;
+    if (this.#row.transfers + this.#row.changes >= ROW_RECORDS_MAX || this.#row.length > ROW_LENGTH_MAX) {
+      throw new FormError('is one record too many for a row of the journal');
+    }
     this.#row.digest.update(recordOf(line));
     if (line.type === 'transfer') {
       this.#row.transfers += 1;
@@ -213,10 +225,8 @@ export class Verification {
     if (line.status !== 'completed') return;
     this.#accounts?.settle(line);
     if (line.kind !== 'reversal') return;
-    const { file, line: at } = this.findings;
-    const { id, parent_id, from_account, to_account, amount, currency } = line;
-    const transfer = { id, parent_id, from_account, to_account, amount, currency };
-    this.reversals.push({ transfer, place: this.#transfers, file, line: at ?? 0 });
+    this.#reversals += 1;
+    if (this.reversed.length < this.#reversedMax) this.reversed.push(line.parent_id ?? '');
   }
 
   #takeRow(line: Line<'journal'>): void {
@@ -295,7 +305,7 @@ export class Verification {
 }
 
 function newRow(): Row {
-  return { digest: createHash('sha256'), transfers: 0, changes: 0, place: 0 };
+  return { digest: createHash('sha256'), transfers: 0, changes: 0, place: 0, length: 0 };
 }
 
 function newCounts() {

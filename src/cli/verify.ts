@@ -94,7 +94,7 @@ async function verifyFiles(
   const end = verification.end();
   if (!end || findings.results().some(({ check, discrepancies }) => check === 'file.form' && discrepancies > 0))
     return end;
-  const first = { files, transfers: end.transfers, reversals: verification.reversals, whole: end.since === 0 };
+  const first = { ...end, files, reversed: verification.reversed, whole: end.since === 0 };
   const progress = startProgress(end.transfers, 'transfers, read again');
   try {
     for await (const done of readAgain(first, findings, signal)) progress.update(done);

@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Client } from 'pg';
-import { type Discrepancy, Findings } from '../../src/books/findings.ts';
+import { type CheckResult, type Discrepancy, Findings } from '../../src/books/findings.ts';
+import { REVERSALS_OF_READING } from '../../src/books/reversals.ts';
 import { readAgain } from '../../src/books/second-reading.ts';
 import { type BooksEnd, Verification } from '../../src/books/verify.ts';
 import { Ledger, type Row } from '../support/ledger-writer.ts';
@@ -29,25 +30,24 @@ export async function succeed(t: TestContext, on: { url: string; ownerUrl?: stri
   return stdout;
 }
 
-export type Verified = { end: BooksEnd | null; discrepancies: Discrepancy[] };
+export type Verified = { end: BooksEnd | null; discrepancies: Discrepancy[]; checks: readonly CheckResult[] };
 
 /** Verifies files in this process. */
 export async function verifyFiles(
   files: readonly string[],
-  { expect = [] as { ledger: string; number: bigint; hash: string }[] } = {},
+  { expect = [] as { ledger: string; number: bigint; hash: string }[], reversalsMax = REVERSALS_OF_READING } = {},
 ): Promise<Verified> {
   const discrepancies: Discrepancy[] = [];
   const findings = new Findings(100, (discrepancy) => discrepancies.push(discrepancy));
-  const verification = new Verification(findings, expect);
+  const verification = new Verification(findings, expect, reversalsMax);
   const { signal } = new AbortController();
   for (const file of files) for await (const _ of verification.verifyFile(file, signal));
   const end = verification.end();
   if (end && !discrepancies.some(({ check }) => check === 'file.form')) {
-    const { reversals } = verification;
-    const first = { files, transfers: end.transfers, reversals, whole: end.since === 0 };
-    for await (const _ of readAgain(first, findings, signal));
+    const first = { ...end, files, reversed: verification.reversed, whole: end.since === 0 };
+    for await (const _ of readAgain(first, findings, signal, reversalsMax));
   }
-  return { end, discrepancies };
+  return { end, discrepancies, checks: findings.results() };
 }
 
 /** Verifies the text of a file. */

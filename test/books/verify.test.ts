@@ -8,7 +8,8 @@ import { FORMS, parseLine } from '../../src/books/form.ts';
 import { Findings } from '../../src/books/findings.ts';
 import { IdSet } from '../../src/books/id-set.ts';
 import { AtomicGroups } from '../../src/books/transfers.ts';
-import { Verification } from '../../src/books/verify.ts';
+import { readAgain } from '../../src/books/second-reading.ts';
+import { ROW_RECORDS_MAX, Verification } from '../../src/books/verify.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { JOURNAL_ROWS, writeLedger } from '../support/sample-ledgers.ts';
 import { makeFolder, startProgram } from '../support/service.ts';
@@ -326,11 +327,84 @@ test('verify: an atomic group may be larger than the arguments of a call', () =>
   assert.equal(findings.total, 0);
 });
 
-test('verify: of a reversal, its texts are not kept', async () => {
-  const verification = new Verification(new Findings(1, () => {}), []);
+test('verify: what reversals undo is compared in as many readings as memory demands, with the same findings', async (t) => {
+  const sample = parseLine(lines.find((each) => each.includes('"kind":"transfer"')) ?? '');
+  assert.ok(sample.type === 'transfer');
+  const id = (number: number): string => `0199a0c4-0000-7000-8000-${String(number).padStart(12, '0')}`;
+  const transfer = (number: number, amount: number) =>
+    ({ ...sample, id: id(number), from_account: 'A', to_account: 'B', amount, status: 'completed' }) as const;
+  const undo = (number: number, parent: number, amount: number) =>
+    ({
+      ...transfer(number, amount),
+      from_account: 'B',
+      to_account: 'A',
+      kind: 'reversal',
+      parent_id: id(parent),
+    }) as const;
+  const records = [
+    transfer(1, 100),
+    transfer(2, 100),
+    undo(3, 1, 60),
+    undo(4, 2, 100),
+    undo(5, 1, 41),
+    undo(6, 99, 1),
+    undo(7, 8, 1),
+    transfer(8, 100),
+    { ...undo(9, 2, 1), status: 'failed' },
+    { ...undo(10, 8, 1), to_account: 'C' },
+    undo(11, 3, 1),
+    transfer(1, 100),
+  ];
+  const texts = records.map((record) => {
+    const { type, ...members } = record;
+    const values: Record<string, unknown> = members;
+    return JSON.stringify({
+      type,
+      ...Object.fromEntries(Object.keys(FORMS[type]).map((name) => [name, values[name]])),
+    });
+  });
+  const path = join(await makeFolder(t), 'reversals.ndjson');
+  await writeFile(path, texts.map((text) => `${text}\n`).join(''));
+  const read = async (max: number) => {
+    const found: string[] = [];
+    const findings = new Findings(100, ({ check, transfer: about, line, what }) =>
+      found.push(`${check} ${about?.slice(-2)} line ${line}: ${what}`),
+    );
+    const reversed = [1, 2, 1, 99, 8, 8, 3].slice(0, max).map(id);
+    const first = { files: [path], transfers: records.length, reversals: 7, reversed, whole: true };
+    for await (const _ of readAgain(first, findings, t.signal, max));
+    return { found: found.toSorted(), checks: findings.results() };
+  };
+  const whole = await read(100);
+  assert.deepEqual(whole.found, [
+    'once.settled 01 line 12: times that it is there',
+    'reversals.amounts 05 line 5: sum of the reversals',
+    'transfers.parents 06 line 6: what it reverses',
+    'transfers.parents 07 line 7: place',
+    'transfers.parents 10 line 10: accounts',
+    'transfers.parents 11 line 11: accounts',
+    'transfers.parents 11 line 11: original',
+  ]);
+  for (const max of [1, 2, 3]) assert.deepEqual(await read(max), whole);
+});
+
+test('verify: of reversals, only a bounded number is kept', async () => {
+  const verification = new Verification(new Findings(1, () => {}), [], 2);
   for await (const _ of verification.verifyFile(file, new AbortController().signal));
-  const [reversal] = verification.reversals;
-  assert.ok(reversal);
-  const kept = ['id', 'parent_id', 'from_account', 'to_account', 'amount', 'currency'];
-  assert.deepEqual(Object.keys(reversal.transfer), kept);
+  assert.equal(verification.reversed.length, 2);
+  assert.ok((verification.end()?.reversals ?? 0) > 2);
+});
+
+test('verify: a row of the journal has a bounded number of records', async (t) => {
+  const [header = ''] = lines;
+  const record = lines.find((each) => each.includes('"type":"change"')) ?? '';
+  const path = join(await makeFolder(t), 'long.ndjson');
+  await writeFile(path, `${header}\n${`${record}\n`.repeat(ROW_RECORDS_MAX + 2)}`);
+  let taken = 0;
+  const findings = new Findings(1, ({ found }) => assert.match(found, /one record too many/));
+  const verification = new Verification(findings, [], 0);
+  // The changes have other numbers than they should, which is not what this is about.
+  findings.equal = () => {};
+  for await (const _ of verification.verifyFile(path, t.signal, ({ type }) => (taken += Number(type === 'change'))));
+  assert.equal(taken, ROW_RECORDS_MAX);
 });

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, test } from 'node:test';
 import { z } from 'zod';
+import { loadRecords } from '../../src/db/queries/journal.ts';
+import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
@@ -193,6 +195,23 @@ test('journal: the records of a large row come in pages, bounded by count and by
     assert.equal(records.length, row.transfer_count + row.change_count);
     assert.equal(digestOf(records), row.digest);
   }
+});
+
+test('journal: of a large row no more records are read than a page has room for', async () => {
+  const [row] = (await get('/journal?order=oldest&limit=1000', pageSchema)).items.toSorted(
+    (one, other) => other.transfer_count - one.transfer_count,
+  );
+  assert.ok(row && row.transfer_count === 1000);
+  const connection = await database.connect();
+  const bytesMax = 100_000;
+  const read = async (bytes: number) =>
+    await loadRecords(connection, MAIN_LEDGER, { number: BigInt(row.number), after: 0, limit: 1001, bytesMax: bytes });
+  const all = await read(10_000_000);
+  const found = await read(bytesMax);
+  const bytesOf = ({ fields }: { fields: readonly string[] }) => Buffer.byteLength(fields.join(''));
+  const total = found.reduce((sum, record) => sum + bytesOf(record), 0);
+  assert.ok(total > bytesMax && total <= bytesMax + 2 * Math.max(...all.map(bytesOf)), `${total} bytes`);
+  assert.deepEqual(found, all.slice(0, found.length));
 });
 
 test('journal: a row that does not exist is not found', async () => {

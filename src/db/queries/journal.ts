@@ -97,33 +97,46 @@ const RECORDS = `
   ), counted as (
     select count(*) as changes
     from change
-  )
-  select number, case place when 1 then 'account_change' else 'administration' end as kind, fields
-  from change
-  where number > $3::bigint
-  union all (
-    select changes + journal_position, 'transfer',
-      ${arrayOf(TRANSFER_FIELDS)} || case when rate is null then '{}' else array[rate] end
-        || case when remote_account is null then '{}' else array['remote:' || remote_account] end
-    from transfers
-    cross join counted
-    where ledger_id = $1::integer and journal_number = $2::bigint and journal_position > $3::bigint - changes
-    order by journal_position
+  ), record as (
+    select number, case place when 1 then 'account_change' else 'administration' end as kind, fields
+    from change
+    where number > $3::bigint
+    union all (
+      select changes + journal_position, 'transfer',
+        ${arrayOf(TRANSFER_FIELDS)} || case when rate is null then '{}' else array[rate] end
+         || case when remote_account is null then '{}' else array['remote:' || remote_account] end
+      from transfers
+      cross join counted
+      where ledger_id = $1::integer and journal_number = $2::bigint and journal_position > $3::bigint - changes
+      order by journal_position
+      limit $4::integer
+    )
+    order by number
     limit $4::integer
   )
-  order by number
-  limit $4::integer`;
+  select number, kind, fields
+  from (
+    select number, kind, fields, sum(octet_length(array_to_string(fields, ''))) over (
+      order by number rows between unbounded preceding and 2 preceding
+    ) as bytes_before
+    from record
+  ) as measured
+  where bytes_before is null or bytes_before <= $5::bigint
+  order by number`;
 
-/** At most `limit` records of a row of the journal that follow the record `after`, in the order of the digest. */
+/**
+ * At most `limit` records of a row of the journal that follow the record `after`, in the order of the digest: those whose
+ * fields have `bytesMax` together, and one more, which shows that the row goes on.
+ */
 export async function loadRecords(
   connection: Queryable,
   ledger: Ledger,
-  { number, after, limit }: { number: bigint; after: number; limit: number },
+  { number, after, limit, bytesMax }: { number: bigint; after: number; limit: number; bytesMax: number },
 ): Promise<JournalRecord[]> {
   const { rows } = await connection.query<{ number: bigint; kind: JournalRecord['kind']; fields: string[] }>({
     name: 'load journal records',
     text: RECORDS,
-    values: [ledger.id, number, after, limit],
+    values: [ledger.id, number, after, limit, bytesMax],
   });
   return rows.map(({ number, kind, fields }) => ({ number: Number(number), kind, fields }));
 }

@@ -3,7 +3,7 @@ import { listJournal, loadJournalRow, loadRecords } from '../../../db/queries/jo
 import { Problem } from '../../http/problem.ts';
 import { renderDetail, renderJournalRow, renderRecord } from '../journal-views.ts';
 import { journalRowSchema, listJournalSchema } from '../list-parameters.ts';
-import { invalidCursor, renderItems, renderRows } from '../pages.ts';
+import { invalidCursor, PAGE_BYTES_MAX, renderItems, renderRows } from '../pages.ts';
 import type { Services } from '../reads.ts';
 import { defineRoute, NO_BODY, type Route } from '../route.ts';
 
@@ -55,7 +55,9 @@ export function journalRoutes({ lookUps, scans }: Services): Route[] {
         return await scans.run(caller, async (pool) => {
           const row = await loadJournalRow(pool, ledger, number);
           if (!row) throw notFound();
-          const found = await loadRecords(pool, ledger, { number, after, limit: limit + 1 });
+          // JSON has at least the bytes of the fields.
+          const page = { number, after, limit: limit + 1, bytesMax: PAGE_BYTES_MAX };
+          const found = await loadRecords(pool, ledger, page);
           const records = renderItems(found, limit, renderRecord);
           const next = records.length < found.length ? found[records.length - 1]?.number : undefined;
           return { status: 200, text: renderDetail(ledger, row, { records, next: next ?? null }) };
