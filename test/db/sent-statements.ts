@@ -269,7 +269,7 @@ export const SENDERS: readonly Sender[] = [
     readsWhole: { audit_log: 'it has one row here' },
     send: async (connection) => {
       await loadJournalRow(connection, MAIN, 500n);
-      await loadRecords(connection, MAIN, { number: 500n, after: 0, limit: 100 });
+      await loadRecords(connection, MAIN, { number: 500n, after: 0, limit: 100, bytesMax: 1_048_576 });
     },
   },
   // Only its id shows that a pending transfer belongs to a group.
