@@ -47,7 +47,9 @@ const panel = z.object({
 const dashboardFile = z.object({
   uid: z.literal('gopherpay'),
   schemaVersion: z.int().min(39),
-  templating: z.object({ list: z.array(z.object({ name: z.string(), type: z.string() })) }),
+  templating: z.object({
+    list: z.array(z.object({ name: z.string(), type: z.string(), allValue: z.string().optional() })),
+  }),
   panels: z.array(panel),
 });
 
@@ -161,6 +163,17 @@ test('dashboard: every panel has a unit, a description, and the data source that
   }
   const ids = dashboard.panels.map(({ id }) => id);
   assert.equal(new Set(ids).size, ids.length);
+});
+
+test('dashboard: all jobs and processes are chosen by what they have, whatever a variable lists', () => {
+  const chosen = dashboard.templating.list.filter(({ type }) => type === 'query');
+  assert.deepEqual(
+    chosen.map(({ name, allValue }) => [name, allValue]),
+    [
+      ['job', '.+'],
+      ['instance', '.+'],
+    ],
+  );
 });
 
 test('dashboard: no panel covers another one', () => {
