@@ -205,7 +205,7 @@ const TRANSFERS: Readonly<Record<string, Operation>> = {
     summary: 'Move money from an account to another.',
     method: 'POST',
     path: () => '/transfers',
-    options: ORDER,
+    options: { ...ORDER, 'to-ledger': text('The account that receives is in this ledger', 'NAME') },
     settles: true,
   },
   reverse: {
