@@ -6,7 +6,8 @@ import type { Client } from 'pg';
 import { createDatabase, type TestDatabase } from './support/database.ts';
 import { idOf } from './support/ledger-writer.ts';
 import { type CheckOptions, checkPromises, findViolations, listRules } from './support/promises/check.ts';
-import { IDS, SHOP, writeLedger } from './support/sample-ledgers.ts';
+import { IDS, writeLedger } from './support/sample-ledgers.ts';
+import { BETWEEN, endOf, PAIR_ROWS, writePair } from './support/sample-pair.ts';
 import { withTampering } from './support/tampering.ts';
 
 const UNKNOWN = idOf(999);
@@ -16,6 +17,8 @@ const VOID = idOf(60);
 const REFUSED_CAPTURE = idOf(70);
 const REVERSAL = idOf(72);
 const WAITING = idOf(200);
+const CAPTURE = endOf(BETWEEN.delivered, 'capture');
+const RELEASE = endOf(BETWEEN.refused, 'void');
 const OPTIONS = { accepted: [IDS.rent, WAITING], nothingQuarantined: true };
 
 let database: TestDatabase;
@@ -24,8 +27,7 @@ let client: Client;
 before(async (scope) => {
   database = await createDatabase(scope);
   client = await database.connect();
-  await writeLedger(client);
-  await writeLedger(client, SHOP);
+  await writePair(client);
 });
 
 /** A change of the first ledger: of what has this id, or of what the condition selects. */
@@ -39,6 +41,9 @@ const journal = (number: number, assignments: string) => change('journal', assig
 const entry = (number: string, place: number, assignments: string) =>
   change('entries', assignments, `account_number = '${number}' and entry_number = ${place}`);
 const remove = (table: string, where: string) => `delete from ${table} where ledger_id = 1 and ${where}`;
+/** Changes the credit in the other ledger. */
+const credit = (id: string, assignments: string) =>
+  `update transfers set ${assignments} where ledger_id = 2 and id = '${id}'`;
 const copy = (table: string, where: string) =>
   `insert into ${table} select * from ${table} where ledger_id = 1 and ${where}`;
 
@@ -132,6 +137,82 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     transfer(REVERSAL, `currency = 'EUR'`),
     transfer(REVERSAL, `parent_id = '${UNKNOWN}'`),
   ],
+  'only the steps of transfers between ledgers touch the account of another ledger': [
+    transfer(IDS.rent, `to_account = '@ledger:shop'`),
+    transfer(IDS.rent, `from_account = '@ledger:shop'`),
+    transfer(IDS.rent, `remote_account = 'BOB'`),
+    transfer(REVERSAL, `from_account = '@ledger:shop', remote_account = 'BOB'`),
+    transfer(BETWEEN.waiting, 'remote_account = null'),
+    transfer(BETWEEN.waiting, `from_account = '@external'`),
+    transfer(BETWEEN.waiting, 'atomic = true'),
+    transfer(BETWEEN.waiting, 'expires_in = 60'),
+    transfer(BETWEEN.back, `group_id = '${UNKNOWN}'`),
+    transfer(BETWEEN.back, `kind = 'hold'`),
+    transfer(CAPTURE, 'final_capture = true'),
+    transfer(CAPTURE, `kind = 'expiry'`),
+    change('pending_transfers', `to_account = '@ledger:shop'`, `id = '${WAITING}'`),
+    change('pending_transfers', `remote_account = 'BOB'`, `id = '${WAITING}'`),
+  ],
+  'the account of another ledger names one that exists, and is open, without a limit and without held money': [
+    account('@ledger:shop', `account_number = '@ledger:shops'`),
+    account('@ledger:shop', `account_number = '@ledger:main'`),
+    account('@ledger:shop', `account_number = '@bank'`),
+    account('@ledger:shop', `status = 'frozen'`),
+    account('@ledger:shop', 'held = 1'),
+    account('@ledger:shop', 'overdraft_limit = 1'),
+  ],
+  'a credit from another ledger has its hold there, with the same parties and the same money': [
+    credit(BETWEEN.delivered, `id = '${UNKNOWN}'`),
+    credit(BETWEEN.delivered, 'amount = amount + 1'),
+    credit(BETWEEN.delivered, `currency = 'EUR'`),
+    credit(BETWEEN.delivered, `to_account = 'CID'`),
+    credit(BETWEEN.delivered, `remote_account = 'BOB'`),
+    credit(BETWEEN.delivered, `ordered_by = 'forged'`),
+    credit(BETWEEN.delivered, `metadata = '{"order": "8"}'`),
+    credit(BETWEEN.refused, `description = 'Another'`),
+    credit(BETWEEN.delivered, `status = 'failed'`),
+    credit(BETWEEN.refused, `status = 'completed'`),
+    credit(BETWEEN.refused, `id = '${UNKNOWN}'`),
+    transfer(BETWEEN.arrived, `to_account = '@ledger:shops'`),
+    transfer(BETWEEN.delivered, `status = 'failed'`),
+    hold(BETWEEN.arrived, `state = 'voided'`),
+    hold(BETWEEN.arrived, `state = 'expired'`),
+    remove('holds', `id = '${BETWEEN.arrived}'`),
+  ],
+  'a credit from another ledger that is pending has its open hold there': [
+    change('pending_transfers', `from_account = '@ledger:shop', remote_account = 'ANN'`, `id = '${WAITING}'`),
+  ],
+  'a hold for another ledger ends as its credit there did': [
+    credit(BETWEEN.delivered, `status = 'failed'`),
+    credit(BETWEEN.delivered, `id = '${UNKNOWN}'`),
+    credit(BETWEEN.delivered, `from_account = '@ledger:shop'`),
+    credit(BETWEEN.refused, `status = 'completed'`),
+    credit(BETWEEN.refused, `failure_code = 'destination_frozen'`),
+    credit(BETWEEN.refused, `id = '${UNKNOWN}'`),
+    transfer(CAPTURE, `parent_id = '${BETWEEN.waiting}'`),
+    transfer(CAPTURE, 'amount = amount - 1'),
+    transfer(CAPTURE, `remote_account = 'CID'`),
+    transfer(CAPTURE, `kind = 'expiry'`),
+    transfer(RELEASE, `description = 'forged'`),
+  ],
+  'the end of a hold for another ledger has the id that follows from it, no caller ordered it, and it is not refused': [
+    transfer(CAPTURE, `id = '${UNKNOWN}'`),
+    transfer(RELEASE, `id = '${endOf(BETWEEN.refused, 'capture')}'`),
+    transfer(CAPTURE, `status = 'failed'`),
+    transfer(RELEASE, `ordered_by = 'forged'`),
+    transfer(RELEASE, `approved_by = 'forged'`),
+    transfer(CAPTURE, `metadata = '{}'`),
+  ],
+  'what two ledgers have of each other sums to zero, with the credits whose holds are still open': [
+    account('@ledger:shop', 'balance = balance + 1'),
+    account('@ledger:shop', `currency = 'EUR'`),
+    credit(BETWEEN.arrived, 'amount = amount + 1'),
+    credit(BETWEEN.arrived, `status = 'failed'`),
+    hold(BETWEEN.arrived, `state = 'captured'`),
+    hold(BETWEEN.delivered, `state = 'open'`),
+    remove('accounts', `account_number = '@ledger:shop'`),
+  ],
+  'no transfer between ledgers is open': ['select'],
   'every transfer that a lease counted is pending or settled': [
     'update leases set accepted_count = accepted_count + 1',
     remove('pending_transfers', `id = '${WAITING}'`),
@@ -203,7 +284,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
   ],
   'every ledger has a head, which is the last row of its journal': [
     remove('journal_head', 'true'),
-    remove('journal', 'number = 21'),
+    remove('journal', `number = ${PAIR_ROWS}`),
     change('journal_head', 'number = number + 1', 'true'),
     change('journal_head', `hash = sha256('forged')`, 'true'),
     change('journal_head', `previous_hash = sha256('forged')`, 'true'),
@@ -237,7 +318,9 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
       `ordered_by = 'forged'`,
       `approved_by = 'forged'`,
       `rate = 'EUR/USD 1.2'`,
+      `remote_account = 'BOB'`,
     ].map((assignments) => transfer(IDS.rent, assignments)),
+    transfer(BETWEEN.waiting, `remote_account = 'CID'`),
     entry('ANN', 1, 'balance = balance + 1'),
     change('transfers', 'journal_position = 3 - journal_position', 'journal_number = 18'),
     remove('transfers', `id = '${FAILED}'`),
@@ -297,13 +380,17 @@ test('promises: a database without transfers keeps them all', async (t) => {
 });
 
 test('promises: each rule has violations to find', () => {
-  const rules = listRules({ ...OPTIONS, nothingPending: true }).map(({ rule }) => rule);
+  const rules = listRules({ ...OPTIONS, nothingPending: true, allDelivered: true }).map(({ rule }) => rule);
   assert.deepEqual(Object.keys(VIOLATIONS).sort(), rules.sort());
 });
 
 for (const [rule, statements] of Object.entries(VIOLATIONS)) {
   test(`promises: violations are found: ${rule}`, async () => {
-    const options: CheckOptions = { ...OPTIONS, nothingPending: rule === 'nothing is pending' };
+    const options: CheckOptions = {
+      ...OPTIONS,
+      nothingPending: rule === 'nothing is pending',
+      allDelivered: rule === 'no transfer between ledgers is open',
+    };
     for (const statement of statements) {
       // A change of the schema reports no rows.
       const found = await withTampering(

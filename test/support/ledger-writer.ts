@@ -21,6 +21,10 @@ type Order = {
   orderedBy?: string;
   approvedBy?: string;
   rate?: string;
+  /** Of a step of a transfer between ledgers: the account in the other ledger. */
+  remoteAccount?: string;
+  /** Its id, instead of the next one. */
+  id?: string;
   description?: string;
   metadata?: Record<string, string>;
   ifFromEntryNumber?: number;
@@ -77,7 +81,7 @@ export class Ledger {
     return { text: `${seconds}.${String(at % 1_000_000n).padStart(6, '0')}Z`, micros: at };
   }
 
-  /** `person`: besides the name, which every account but @external has. */
+  /** `person`: besides the name, which every account has but those that begin with @. */
   open(accountNumber: string, currency: string, fields: Row = {}, person: Partial<Person> = {}): void {
     const account: Account = {
       balance: 0,
@@ -94,7 +98,7 @@ export class Ledger {
     };
     account['overdraft_limit'] = Number(account['overdraft_limit']) * this.factor;
     this.accounts.set(`${accountNumber} ${currency}`, account);
-    if (accountNumber === '@external') this.change(accountNumber, currency, {});
+    if (accountNumber.startsWith('@')) this.change(accountNumber, currency, {});
     else this.change(accountNumber, currency, {}, { name: `The account ${accountNumber} of ${this.name}`, ...person });
   }
 
@@ -180,8 +184,10 @@ export class Ledger {
 
   #settleOne(requested: Order, position: number): string {
     const order = { ...requested, amount: requested.amount === null ? null : requested.amount * this.factor };
-    if (requested.description !== undefined) order.description = `${requested.description} in ${this.name}`;
-    const id = idOf(this.#nextId++);
+    const isRemote = order.remoteAccount !== undefined;
+    if (requested.description !== undefined && !isRemote)
+      order.description = `${requested.description} in ${this.name}`;
+    const id = order.id ?? idOf(this.#nextId++);
     const kind = order.kind ?? 'transfer';
     const completed = order.code === undefined;
     const currency = order.currency === undefined ? 'USD' : order.currency;
@@ -206,6 +212,7 @@ export class Ledger {
       ordered_by: order.orderedBy ?? null,
       approved_by: order.approvedBy ?? null,
       rate: order.rate ?? null,
+      remote_account: order.remoteAccount ?? null,
       description: order.description ?? null,
       metadata: order.metadata ?? null,
       created_at: created.text,
@@ -251,6 +258,7 @@ export class Ledger {
       order.orderedBy ?? '',
       order.approvedBy ?? '',
       ...(order.rate === undefined ? [] : [order.rate]),
+      ...(order.remoteAccount === undefined ? [] : [`remote:${order.remoteAccount}`]),
     ];
     return fields.map(renderField).join(FIELD_END) + RECORD_END;
   }

@@ -28,7 +28,8 @@ export const IDS = {
   conversion: idOf(94),
 } as const;
 
-function fillLedger(ledger: Ledger): void {
+/** Settles everything that a sample ledger has but pending transfers, in JOURNAL_ROWS rows. */
+export function fillLedger(ledger: Ledger): void {
   ledger.open('@external', 'USD');
   ledger.open(
     'ANN',
@@ -138,7 +139,12 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
   const ledger = new Ledger(named);
   fillLedger(ledger);
   if (ledger.journal.length !== JOURNAL_ROWS) throw new Error(`The ledger has ${ledger.journal.length} rows.`);
-  const lease = idOf(900 + named.id);
+  await insertLedger(client, ledger);
+}
+
+/** Inserts a ledger into a migrated database, with its pending transfers. */
+export async function insertLedger(client: Pick<Client, 'query'>, ledger: Ledger): Promise<void> {
+  const lease = idOf(900 + ledger.id);
   const pending = (id: string, fields: Row) => ({
     kind: 'transfer',
     created_at: ledger.instant(99).text,
@@ -164,7 +170,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
         state: 'pending',
         requested_by: KEY,
         idempotency_key: 'approval:1',
-        request: { accountNumber: 'ANN', overdraftLimit: String(7 * named.factor) },
+        request: { accountNumber: 'ANN', overdraftLimit: String(7 * ledger.factor) },
         created_at: ledger.instant(20).text,
         expires_at: '2100-01-01T00:00:00Z',
       },
@@ -172,9 +178,9 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
     holds: [...ledger.holds.values()],
     reversed_amounts: [...ledger.reversed.values()],
     pending_transfers: [
-      pending(idOf(200), { amount: 7 * named.factor, from_account: 'ANN', to_account: 'BOB' }),
+      pending(idOf(200), { amount: 7 * ledger.factor, from_account: 'ANN', to_account: 'BOB' }),
       pending(idOf(201), {
-        amount: 8 * named.factor,
+        amount: 8 * ledger.factor,
         from_account: 'ANN',
         to_account: 'BOB',
         group_id: IDS.groupPending,
@@ -182,7 +188,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
         atomic: true,
       }),
       pending(idOf(202), {
-        amount: 9 * named.factor,
+        amount: 9 * ledger.factor,
         from_account: 'BOB',
         to_account: 'ANN',
         group_id: IDS.groupPending,
@@ -206,7 +212,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
   };
   const intake = ledger.journal.reduce((sum, row) => sum + Number(row['intake_count']), 0);
   const accepted = intake + (tables['pending_transfers']?.length ?? 0);
-  for (const rows of Object.values(tables)) for (const row of rows) row['ledger_id'] = named.id;
+  for (const rows of Object.values(tables)) for (const row of rows) row['ledger_id'] = ledger.id;
   tables['leases'] = [{ id: lease, session: 1, closed: false, accepted_count: accepted }];
   tables['heartbeats'] = [{ lease_id: lease, beat: 1, written_at: ledger.instant(99).text }];
   for (const [table, rows] of Object.entries(tables)) {
@@ -214,9 +220,9 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
       JSON.stringify(rows),
     ]);
   }
-  if (named !== MAIN) {
-    await client.query('insert into ledgers (id, name) values ($1, $2)', [named.id, named.name]);
-    await client.query('insert into journal_head (ledger_id) values ($1)', [named.id]);
+  if (ledger.id !== MAIN.id) {
+    await client.query('insert into ledgers (id, name) values ($1, $2)', [ledger.id, ledger.name]);
+    await client.query('insert into journal_head (ledger_id) values ($1)', [ledger.id]);
   }
   await client.query(
     `update journal_head
@@ -224,7 +230,7 @@ export async function writeLedger(client: Pick<Client, 'query'>, named = MAIN): 
        select number, settled_at, previous_hash, hash from journal where ledger_id = $1 order by number desc limit 1
      )
      where ledger_id = $1`,
-    [named.id],
+    [ledger.id],
   );
 }
 

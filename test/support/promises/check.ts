@@ -2,6 +2,7 @@
 // and the audit may use nothing of this. All rules read one snapshot, so that a service may run meanwhile.
 import { AssertionError } from 'node:assert';
 import { Client, type ClientConfig } from 'pg';
+import { ALL_DELIVERED, BETWEEN_RULES } from './between-ledgers.ts';
 import { HOLD_RULES } from './holds.ts';
 import { JOURNAL_RULES } from './journal.ts';
 import { MONEY_RULES, NEVER_OVERDRAWN } from './money.ts';
@@ -23,6 +24,8 @@ export type CheckOptions = {
   accepted?: readonly string[];
   /** True when no transfer may be pending any more. */
   nothingPending?: boolean;
+  /** True when no transfer between ledgers may be open any more. */
+  allDelivered?: boolean;
   /** True when every transfer could be settled. */
   nothingQuarantined?: boolean;
 };
@@ -74,11 +77,19 @@ export async function findViolations(client: Pick<Client, 'query'>, options: Che
 
 /** The rules that apply: all but those that the options leave out. */
 export function listRules(options: CheckOptions): Rule[] {
-  const { limitsChanged = false, accepted = [], nothingPending = false, nothingQuarantined = false } = options;
+  const {
+    limitsChanged = false,
+    accepted = [],
+    nothingPending = false,
+    allDelivered = false,
+    nothingQuarantined = false,
+  } = options;
   return [
     ...MONEY_RULES,
     ...(limitsChanged ? [] : [NEVER_OVERDRAWN]),
     ...HOLD_RULES,
+    ...BETWEEN_RULES,
+    ...(allDelivered ? [ALL_DELIVERED] : []),
     ...REQUEST_RULES,
     ...(accepted.length > 0 ? [acceptedExist(accepted)] : []),
     ...(nothingPending ? [NOTHING_PENDING] : []),
