@@ -2,6 +2,7 @@
 // meanwhile. PostgreSQL does the work on sets, and uses its own disk for large ones. This process receives one row per
 // discrepancy and one per journal row, through a cursor, so its memory is bounded. It shares no code with settlement:
 // it is a second opinion.
+import { BETWEEN_CHECKS } from './between-ledgers.ts';
 import { type Chain, type ChainFlaw, type Checkpoint, compareHashes, type LedgerNames, openChain } from './chain.ts';
 import { readAll, readBatches } from './cursor.ts';
 import { HOLD_CHECKS, touchedHolds } from './holds.ts';
@@ -191,6 +192,7 @@ function listChecks(
     ...LEDGER_CHECKS,
     ...MONEY_CHECKS,
     ...HOLD_CHECKS,
+    ...BETWEEN_CHECKS,
     ...STATE_CHECKS,
     ...SCHEMA_CHECKS,
     ...JOURNAL_CHECKS,
