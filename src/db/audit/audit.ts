@@ -2,16 +2,15 @@
 // meanwhile. PostgreSQL does the work on sets, and uses its own disk for large ones. This process receives one row per
 // discrepancy and one per journal row, through a cursor, so its memory is bounded. It shares no code with settlement:
 // it is a second opinion.
-import { BETWEEN_CHECKS } from './between-ledgers.ts';
 import { type Chain, type ChainFlaw, type Checkpoint, compareHashes, type LedgerNames, openChain } from './chain.ts';
-import { readAll, readBatches } from './cursor.ts';
-import { HOLD_CHECKS, touchedHolds } from './holds.ts';
-import { JOURNAL_CHECKS } from './journal.ts';
-import { LEDGER_CHECKS } from './ledgers.ts';
-import { MONEY_CHECKS, reversedOriginals } from './money.ts';
+import { readAll } from './cursor.ts';
+import { touchedHolds } from './holds.ts';
+import { CHECKS } from './checks.ts';
+import { type Found, readFound } from './findings.ts';
+import { reversedOriginals } from './money.ts';
 import { actsIn, changesIn, type Counted, entriesIn, journalIn, rowsIn, type Scope, transfersIn } from './rules.ts';
-import { SCHEMA_CHECKS } from './schema.ts';
-import { STATE_CHECKS } from './states.ts';
+import { configure } from './snapshots.ts';
+import { findSchema, loadNames, readInstant, settingsOf } from './step.ts';
 import {
   connect,
   type Connection,
@@ -65,6 +64,8 @@ export type JournalEnd = {
   readonly hash: string | null;
   /** How many discrepancies are about this ledger. */
   readonly discrepancies: number;
+  /** The row after which this audit began, if it went on from one that had ended. */
+  readonly since?: string;
 };
 
 export type Verdict = {
@@ -85,18 +86,12 @@ export type AuditEvent =
   | ({ readonly type: 'check' } & CheckResult)
   | ({ readonly type: 'verdict' } & Verdict);
 
-/** `ledger` is an id. */
-type Found = Omit<Discrepancy, 'check' | 'ledger'> & { readonly ledger: number | null };
-
 /** A running check: yields discrepancies, and how many more of its rows are done. Null: the check is skipped. */
 type RunningCheck = {
   readonly name: string;
   readonly rows: number;
   readonly run: (() => AsyncGenerator<Found | number>) | null;
 };
-
-/** The memory that sorts and hashes of one statement may use before they spill to the server's disk. */
-const WORK_MEMORY = '64MB';
 
 /**
  * Opens a snapshot of the books and passes the events of their audit to `work`. Closes it at the end, or when `signal`
@@ -172,15 +167,6 @@ function scopeOf({ ledger, since }: AuditOptions): Scope {
   return { ledger, since: null };
 }
 
-/** The ledgers in scope, in order of name. */
-async function loadNames(connection: Connection, { ledger }: Scope): Promise<LedgerNames> {
-  const rows = await readAll(
-    connection,
-    `select id, name from ledgers ${ledger === null ? '' : `where id = ${ledger}`} order by name, id`,
-  );
-  return new Map(rows.map(([id, name]) => [Number(id ?? -1), name ?? '']));
-}
-
 function listChecks(
   connection: Connection,
   { scope, expect, names }: { scope: Scope; expect: readonly Checkpoint[]; names: LedgerNames },
@@ -188,19 +174,11 @@ function listChecks(
   chain: Chain,
 ): RunningCheck[] {
   const rowsOf = (tables: readonly Counted[]) => tables.reduce((sum, table) => sum + (counts.get(table) ?? 0), 0);
-  const checks: RunningCheck[] = [
-    ...LEDGER_CHECKS,
-    ...MONEY_CHECKS,
-    ...HOLD_CHECKS,
-    ...BETWEEN_CHECKS,
-    ...STATE_CHECKS,
-    ...SCHEMA_CHECKS,
-    ...JOURNAL_CHECKS,
-  ].map(({ name, looksAt, others = 0, statements }) => {
-    const listed = statements(scope);
+  const checks: RunningCheck[] = CHECKS.map(({ name, looksAt, others = 0, statements }) => {
+    const listed = statements(scope, null);
     return listed === null
       ? { name, rows: 0, run: null }
-      : { name, rows: rowsOf(looksAt) + others, run: () => runStatements(connection, listed) };
+      : { name, rows: rowsOf(looksAt) + others, run: () => readFound(connection, listed) };
   });
   const found = async function* (flaws: AsyncGenerator<ChainFlaw | number>): AsyncGenerator<Found | number> {
     for await (const flaw of flaws) {
@@ -221,61 +199,13 @@ function listChecks(
   return checks;
 }
 
-async function* runStatements(connection: Connection, statements: readonly string[]): AsyncGenerator<Found> {
-  for (const statement of statements) {
-    const ordered = `${statement} order by ledger nulls first, journal nulls first, account, currency, transfer, what`;
-    for await (const batch of readBatches(connection, ordered)) {
-      for (const [ledger, account, currency, transfer, journal, what, expected, found] of batch) {
-        yield {
-          ledger: typeof ledger === 'string' ? Number(ledger) : null,
-          account: account ?? null,
-          currency: currency ?? null,
-          transfer: transfer ?? null,
-          journal: journal ?? null,
-          what: what ?? '',
-          expected: expected ?? null,
-          found: found ?? null,
-        };
-      }
-    }
-  }
-}
-
 /** Prepares the session for an audit, until the end of its transaction, and returns the instant of the snapshot. */
 async function prepareSession(connection: Connection, { ledger, since }: Scope): Promise<string> {
-  const byTable = ledger === null ? 'off' : 'on';
-  const [schema] = await readAll(
-    connection,
-    `select relnamespace::regnamespace from pg_class where oid = to_regclass('journal_head')`,
-  );
-  if (!schema) throw new Error('The database has no ledger: start the service once, which creates it.');
-  const settings: Readonly<Record<string, string>> = {
-    // Functions and operators are PostgreSQL's own, even if a schema in the search path has others of the same name.
-    search_path: `pg_catalog, ${schema[0]}`,
-    // Rows that a policy hides are an error.
-    row_security: 'off',
-    timezone: 'UTC',
-    datestyle: 'ISO',
-    work_mem: WORK_MEMORY,
-    // Parallel workers would take processors from the service, and need shared memory, which is scarce in containers.
-    max_parallel_workers_per_gather: '0',
-    jit: 'off',
-    // An audit of all ledgers reads the tables, because their indexes may be wrong. An audit of a single ledger uses
-    // the indexes, because the tables may have a thousand times as many rows.
-    enable_indexscan: byTable,
-    enable_indexonlyscan: byTable,
-    enable_bitmapscan: byTable,
-    // Whole tables are joined by hashing and sorting, even if the statistics of a newly filled table suggest otherwise.
-    // A short audit looks up rows by key.
-    enable_nestloop: since === null ? 'off' : 'on',
-  };
-  const [names, values] = [Object.keys(settings), Object.values(settings)];
-  await connection.query(
-    'select set_config(name, value, true) from unnest($1::text[], $2::text[]) as setting (name, value)',
-    [names, values],
-  );
-  const [now] = await readAll(connection, `select to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
-  return now?.[0] ?? '';
+  const schema = await findSchema(connection);
+  // An audit of all ledgers reads the tables. One of a single ledger uses the indexes, because the tables may have a
+  // thousand times as many rows.
+  await configure(connection, settingsOf(schema, { byTable: ledger === null, byKey: since !== null }));
+  return await readInstant(connection);
 }
 
 async function countRows(connection: Connection, scope: Scope): Promise<ReadonlyMap<Counted, number>> {

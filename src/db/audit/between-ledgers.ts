@@ -1,7 +1,18 @@
 // The checks of transfers between ledgers. Such a transfer is a hold in one ledger, a credit with the same id in the other,
 // and then a capture or a void of the hold. The checks of one side hold in each ledger alone. Those of both sides need both
 // ledgers in one snapshot, so an audit of one ledger skips them.
-import { type Check, compare, equal, type Fact, leftJoin, must, rowsIn, type Scope, transfersIn } from './rules.ts';
+import {
+  type Check,
+  compare,
+  equal,
+  type Fact,
+  leftJoin,
+  must,
+  type Part,
+  rowsIn,
+  type Scope,
+  transfersIn,
+} from './rules.ts';
 
 /** The account that stands for another ledger has the name of that ledger after this text. */
 const PREFIX = '@ledger:';
@@ -49,13 +60,15 @@ const STEP_COLUMNS = `
   if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata`;
 
 /** The transfers that touch the account of another ledger, or name an account there: settled in scope, or pending. */
-function stepsIn(scope: Scope): string {
+function stepsIn(scope: Scope, part: Part | null): string {
   const touches = `${stands('from_account')} or ${stands('to_account')} or remote_account is not null`;
-  return `(
-    select ${STEP_COLUMNS}, status, journal_number from ${transfersIn(scope)} as settled where ${touches}
-    union all
-    select ${STEP_COLUMNS}, 'pending', null from ${rowsIn(scope, 'pending_transfers')} as pending where ${touches}
-  )`;
+  const settled = `select ${STEP_COLUMNS}, status, journal_number from ${transfersIn(scope)} as settled where ${touches}`;
+  const pending = `
+    select ${STEP_COLUMNS}, 'pending' as status, null::bigint as journal_number
+    from ${rowsIn(scope, 'pending_transfers')} as pending
+    where ${touches}`;
+  if (part === 'pending_transfers') return `(${pending})`;
+  return part === null ? `(${settled} union all ${pending})` : `(${settled})`;
 }
 
 /** What every step must be. */
@@ -122,10 +135,10 @@ const END_FACTS: readonly Fact[] = [
 ];
 
 // Nothing but a step of a transfer between ledgers touches the account of another ledger.
-function stepsOfLedgers(scope: Scope): string {
+function stepsOfLedgers(scope: Scope, part: Part | null): string {
   const other = `case when ${stands('step.from_account')} then step.from_account else step.to_account end`;
   return compare({
-    from: `${stepsIn(scope)} as step
+    from: `${stepsIn(scope, part)} as step
       left join ledgers as other on other.name = ${nameIn(other)}
       ${leftJoin(
         scope,
@@ -256,9 +269,19 @@ const both =
     ledger === null ? [statement()] : null;
 
 export const BETWEEN_CHECKS: readonly Check[] = [
-  { name: 'between.accounts', looksAt: ['accounts'], statements: (scope) => [accountsOfLedgers(scope)] },
-  { name: 'between.steps', looksAt: ['transfers'], statements: (scope) => [stepsOfLedgers(scope)] },
-  { name: 'between.credits', looksAt: ['transfers', 'holds'], statements: both(holdsOfCredits) },
-  { name: 'between.ends', looksAt: ['transfers'], statements: both(creditsOfEnds) },
-  { name: 'between.balances', looksAt: ['accounts', 'holds'], statements: both(balancesOfPairs) },
+  {
+    name: 'between.accounts',
+    looksAt: ['accounts'],
+    parts: ['accounts'],
+    statements: (scope) => [accountsOfLedgers(scope)],
+  },
+  {
+    name: 'between.steps',
+    looksAt: ['transfers'],
+    parts: ['slice', 'pending_transfers'],
+    statements: (scope, part) => [stepsOfLedgers(scope, part)],
+  },
+  { name: 'between.credits', looksAt: ['transfers', 'holds'], parts: ['books'], statements: both(holdsOfCredits) },
+  { name: 'between.ends', looksAt: ['transfers'], parts: ['books'], statements: both(creditsOfEnds) },
+  { name: 'between.balances', looksAt: ['accounts', 'holds'], parts: ['books'], statements: both(balancesOfPairs) },
 ];

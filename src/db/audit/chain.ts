@@ -60,23 +60,32 @@ export type Chain = {
   lastOf(ledger: number): Link;
 };
 
-const BEGINNING: Link = { number: 0n, settledAt: null, hash: NO_HASH, previousHash: NO_HASH };
+export const BEGINNING: Link = { number: 0n, settledAt: null, hash: NO_HASH, previousHash: NO_HASH };
 
 /**
  * The chains of the rows in scope. The first row of a scope must refer to the stored hash of the row before the scope.
+ * `links`: by ledgers, where the slice before ended; its last row must still be there.
  */
-export function openChain(connection: Connection, scope: Scope, names: LedgerNames): Chain {
-  const links = new Map<number, Link>();
+export function openChain(
+  connection: Connection,
+  scope: Scope,
+  names: LedgerNames,
+  links = new Map<number, Link>(),
+): Chain {
   const lastOf = (ledger: number): Link => links.get(ledger) ?? BEGINNING;
 
   async function* follow(): AsyncGenerator<ChainFlaw | number> {
-    if (scope.since !== null) {
+    if (scope.since !== null && scope.since !== 0n) {
       const [anchor] = await readAll(
         connection,
         `select ${LINK_COLUMNS} from ${rowsIn(scope, 'journal')} as journal where number = ${scope.since}`,
       );
       if (!anchor) yield flaw(scope.ledger, String(scope.since), 'row after which this audit begins', 'a row', 'none');
       const [, settledAt = null, hash = null, previousHash = null] = anchor ?? [];
+      const before = links.get(scope.ledger)?.hash ?? null;
+      if (anchor && before !== null && hash !== before) {
+        yield flaw(scope.ledger, String(scope.since), 'hash, as it was read before', before, hash);
+      }
       links.set(scope.ledger, { number: scope.since, settledAt, hash, previousHash });
     }
     for await (const batch of readBatches(connection, journalStatement(scope))) {
@@ -92,35 +101,56 @@ export function openChain(connection: Connection, scope: Scope, names: LedgerNam
     }
   }
 
-  async function* compareHeads(): AsyncGenerator<ChainFlaw> {
-    const heads = await readAll(
-      connection,
-      `select ledger_id, ${LINK_COLUMNS} from ${rowsIn(scope, 'journal_head')} as journal_head order by ledger_id, number`,
-    );
-    const counts = new Map<number, number>();
-    for (const [id, number = null, settledAt = null, hash = null, previousHash = null] of heads) {
-      const ledger = Number(id ?? -1);
-      counts.set(ledger, (counts.get(ledger) ?? 0) + 1);
-      const last = lastOf(ledger);
-      if (number !== String(last.number)) {
-        yield flaw(ledger, number, 'number of the head', String(last.number), number);
-      }
-      if (last.hash !== null && hash !== last.hash) yield flaw(ledger, number, 'hash of the head', last.hash, hash);
-      if (last.previousHash !== null && previousHash !== last.previousHash) {
-        yield flaw(ledger, number, 'previous_hash of the head', last.previousHash, previousHash);
-      }
-      if (last.settledAt !== null && settledAt !== last.settledAt) {
-        yield flaw(ledger, number, 'settled_at of the head', last.settledAt, settledAt);
-      }
+  const compareOwn = async function* (): AsyncGenerator<ChainFlaw> {
+    yield* compareHeads(await readHeadRows(connection, scope), names, lastOf);
+  };
+
+  return { follow, compareHeads: compareOwn, lastOf };
+}
+
+/** A row of journal_head, with the id of its ledger. */
+export type HeadRow = Omit<Link, 'number'> & { readonly ledger: number; readonly number: string | null };
+
+export async function readHeadRows(connection: Connection, scope: Scope): Promise<readonly HeadRow[]> {
+  const rows = await readAll(
+    connection,
+    `select ledger_id, ${LINK_COLUMNS} from ${rowsIn(scope, 'journal_head')} as journal_head order by ledger_id, number`,
+  );
+  return rows.map(([id, number = null, settledAt = null, hash = null, previousHash = null]) => ({
+    ledger: Number(id ?? -1),
+    number,
+    settledAt,
+    hash,
+    previousHash,
+  }));
+}
+
+/** Compares the heads with the last row of each journal, and their number with that of the ledgers. */
+export function* compareHeads(
+  heads: readonly HeadRow[],
+  names: LedgerNames,
+  lastOf: Chain['lastOf'],
+): Generator<ChainFlaw> {
+  const counts = new Map<number, number>();
+  for (const { ledger, number, settledAt, hash, previousHash } of heads) {
+    counts.set(ledger, (counts.get(ledger) ?? 0) + 1);
+    const last = lastOf(ledger);
+    if (number !== String(last.number)) {
+      yield flaw(ledger, number, 'number of the head', String(last.number), number);
     }
-    for (const ledger of new Set([...names.keys(), ...counts.keys()])) {
-      const count = counts.get(ledger) ?? 0;
-      const expected = names.has(ledger) ? 1 : 0;
-      if (count !== expected) yield flaw(ledger, null, 'rows of journal_head', String(expected), String(count));
+    if (last.hash !== null && hash !== last.hash) yield flaw(ledger, number, 'hash of the head', last.hash, hash);
+    if (last.previousHash !== null && previousHash !== last.previousHash) {
+      yield flaw(ledger, number, 'previous_hash of the head', last.previousHash, previousHash);
+    }
+    if (last.settledAt !== null && settledAt !== last.settledAt) {
+      yield flaw(ledger, number, 'settled_at of the head', last.settledAt, settledAt);
     }
   }
-
-  return { follow, compareHeads, lastOf };
+  for (const ledger of new Set([...names.keys(), ...counts.keys()])) {
+    const count = counts.get(ledger) ?? 0;
+    const expected = names.has(ledger) ? 1 : 0;
+    if (count !== expected) yield flaw(ledger, null, 'rows of journal_head', String(expected), String(count));
+  }
 }
 
 /** Compares rows of the journal with the hashes that an auditor recorded for them. */

@@ -3,22 +3,37 @@ import {
   type Check,
   compare,
   equal,
+  isShort,
   leftJoin,
   MONEY_BOUND,
   must,
   mustBeBetween,
+  type Part,
   rowsIn,
   type Scope,
   transfersIn,
+  within,
 } from './rules.ts';
 
-/** The ids of the holds of a short scope: made, changed or requested in it, or still open. */
+/** The ids of the holds of a short scope: made, changed or requested in it, or still open; or those of a page. */
 export function touchedHolds(scope: Scope): string {
+  if (scope.page !== undefined) return holdsOfPage(scope);
+  const open = `union select id from ${rowsIn(scope, 'holds')} as opened where state = 'open'`;
   return `(
     select id from ${transfersIn(scope)} as made where kind = 'hold' and status = 'completed'
     union select parent_id from ${transfersIn(scope)} as parts where kind in ('capture', 'void', 'expiry')
-    union select id from ${rowsIn(scope, 'holds')} as opened where state = 'open'
+    ${scope.until === undefined ? open : ''}
   )`;
+}
+
+function holdsOfPage({ ledger, page }: Scope): string {
+  if (page?.of !== 'holds') return `(select id from holds where false)`;
+  const conditions = [
+    ledger === null ? null : `ledger_id = ${ledger}`,
+    within('id', page),
+    page.openOnly ? `state = 'open'` : null,
+  ].filter((condition) => condition !== null);
+  return `(select distinct id from holds where ${conditions.join(' and ')})`;
 }
 
 /**
@@ -26,7 +41,7 @@ export function touchedHolds(scope: Scope): string {
  */
 function beside(scope: Scope, alias: string, other: string): string {
   const holds = `(select *, true as known from ${rowsIn(scope, 'holds')} as holds)`;
-  return scope.since === null
+  return !isShort(scope)
     ? `${holds} as hold
       full join (${other} group by ledger_id, key) as ${alias}
         on ${alias}.ledger_id = hold.ledger_id and ${alias}.key = hold.id`
@@ -130,67 +145,88 @@ function partsOfHolds(scope: Scope): string {
 
 // A hold names the completed expiry that ended it, and no other transfer. An expiry that came too late is kept as
 // failed.
-function expiriesOfHolds(scope: Scope): string[] {
+function expiriesOfHolds(scope: Scope, part: Part | null): string[] {
   const all = rowsIn(scope, 'holds');
-  const holds =
-    scope.since === null
-      ? all
-      : `(select holds.* from ${touchedHolds(scope)} as touched join ${all} as holds using (id))`;
+  const holds = !isShort(scope)
+    ? all
+    : `(select holds.* from ${touchedHolds(scope)} as touched join ${all} as holds using (id))`;
   const expiry = rowsIn(scope, 'transfers');
   const isTheirs = (hold: string) => `hold.ledger_id = expiry.ledger_id and hold.id = ${hold}`;
-  return [
-    compare({
-      from: `(select * from ${holds} as holds where expiry_id is not null or state = 'expired') as hold
-        ${leftJoin(scope, expiry, 'expiry', 'expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id')}`,
-      ledger: 'hold.ledger_id',
-      account: 'hold.from_account',
-      currency: 'hold.currency',
-      transfer: 'hold.id',
-      journal: 'expiry.journal_number',
-      facts: [
-        equal('hold of the expiry it names', 'hold.id', 'expiry.parent_id'),
-        must(
-          'kind and status of the expiry it names',
-          `expiry.kind = 'expiry' and expiry.status = 'completed'`,
-          'a completed expiry',
-          `coalesce(expiry.status || ' ' || expiry.kind, 'none')`,
-        ),
-        must('state of a hold that names an expiry', `hold.state = 'expired'`, 'expired', 'hold.state'),
-      ],
-    }),
-    compare({
-      from: `(
-          select ledger_id, id, parent_id, status, journal_number from ${transfersIn(scope)} as settled where kind = 'expiry'
-          union all
-          select ledger_id, id, parent_id, 'pending', null
+  const sources = [
+    ...(part === 'pending_transfers'
+      ? []
+      : [
+          `select ledger_id, id, parent_id, status, journal_number from ${transfersIn(scope)} as settled where kind = 'expiry'`,
+        ]),
+    ...(part === 'slice'
+      ? []
+      : [
+          `select ledger_id, id, parent_id, 'pending' as status, null::bigint as journal_number
           from ${rowsIn(scope, 'pending_transfers')} as pending
-          where kind = 'expiry'
-        ) as expiry
-        ${leftJoin(scope, all, 'hold', isTheirs('expiry.parent_id'))}`,
-      ledger: 'expiry.ledger_id',
-      transfer: 'expiry.id',
-      journal: 'expiry.journal_number',
-      facts: [
-        must('hold of the expiry', 'hold.id is not null', 'a hold', `'none'`),
-        must(
-          'expiry named by its hold',
-          `expiry.status <> 'completed' or expiry.id = hold.expiry_id`,
-          'by the one that completed',
-          `coalesce(hold.expiry_id::text, 'none')`,
-        ),
-      ],
-    }),
-    compare({
-      from: `(select ledger_id, id, count(*) as total from ${holds} as holds group by ledger_id, id) as hold`,
-      ledger: 'ledger_id',
-      transfer: 'id',
-      facts: [equal('holds with this id', '1', 'total')],
-    }),
+          where kind = 'expiry'`,
+        ]),
   ];
+  const named = compare({
+    from: `(select * from ${holds} as holds where expiry_id is not null or state = 'expired') as hold
+      ${leftJoin(scope, expiry, 'expiry', 'expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id')}`,
+    ledger: 'hold.ledger_id',
+    account: 'hold.from_account',
+    currency: 'hold.currency',
+    transfer: 'hold.id',
+    journal: 'expiry.journal_number',
+    facts: [
+      equal('hold of the expiry it names', 'hold.id', 'expiry.parent_id'),
+      must(
+        'kind and status of the expiry it names',
+        `expiry.kind = 'expiry' and expiry.status = 'completed'`,
+        'a completed expiry',
+        `coalesce(expiry.status || ' ' || expiry.kind, 'none')`,
+      ),
+      must('state of a hold that names an expiry', `hold.state = 'expired'`, 'expired', 'hold.state'),
+    ],
+  });
+  const expiries = compare({
+    from: `(
+        ${sources.join(`
+        union all
+        `)}
+      ) as expiry
+      ${leftJoin(scope, all, 'hold', isTheirs('expiry.parent_id'))}`,
+    ledger: 'expiry.ledger_id',
+    transfer: 'expiry.id',
+    journal: 'expiry.journal_number',
+    facts: [
+      must('hold of the expiry', 'hold.id is not null', 'a hold', `'none'`),
+      must(
+        'expiry named by its hold',
+        `expiry.status <> 'completed' or expiry.id = hold.expiry_id`,
+        'by the one that completed',
+        `coalesce(hold.expiry_id::text, 'none')`,
+      ),
+    ],
+  });
+  const unique = compare({
+    from: `(select ledger_id, id, count(*) as total from ${holds} as holds group by ledger_id, id) as hold`,
+    ledger: 'ledger_id',
+    transfer: 'id',
+    facts: [equal('holds with this id', '1', 'total')],
+  });
+  if (part === 'pending_transfers') return [expiries];
+  return part === 'holds' ? [named, unique] : [named, expiries, unique];
 }
 
 export const HOLD_CHECKS: readonly Check[] = [
-  { name: 'holds.orders', looksAt: ['holds'], statements: (scope) => [ordersOfHolds(scope)] },
-  { name: 'holds.parts', looksAt: ['holds'], statements: (scope) => [partsOfHolds(scope)] },
-  { name: 'holds.expiries', looksAt: ['holds'], statements: expiriesOfHolds },
+  {
+    name: 'holds.orders',
+    looksAt: ['holds'],
+    parts: ['slice', 'holds'],
+    statements: (scope) => [ordersOfHolds(scope)],
+  },
+  { name: 'holds.parts', looksAt: ['holds'], parts: ['slice', 'holds'], statements: (scope) => [partsOfHolds(scope)] },
+  {
+    name: 'holds.expiries',
+    looksAt: ['holds'],
+    parts: ['slice', 'holds', 'pending_transfers'],
+    statements: expiriesOfHolds,
+  },
 ];

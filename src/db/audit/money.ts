@@ -1,18 +1,23 @@
 // The checks of promises 1 to 3 on accounts, transfers and entries: conservation, explained balances, no overdraft.
 import {
+  accountsOfEntries,
+  balancesOfAccounts,
+  entriesOfTransfers,
+  lastEntries,
+  namedByTransfer,
+  runOfEntries,
+  runOfLastEntries,
+} from './entries.ts';
+import {
   type Check,
   compare,
   entriesIn,
-  entriesWithAnchors,
   equal,
+  isShort,
   leftJoin,
-  MONEY_BOUND,
-  MOVES_MONEY,
   must,
-  mustBeBetween,
   rowsIn,
   type Scope,
-  touchedAccounts,
   transfersIn,
 } from './rules.ts';
 
@@ -25,142 +30,6 @@ function sumOf(table: string, column: string, what: string): string {
     ledger: 'ledger_id',
     currency: 'currency',
     facts: [equal(what, '0', 'total')],
-  });
-}
-
-// Compares the entries that the transfers imply with the stored entries: two for each transfer that moved money, none
-// for any other, and none without a transfer.
-function entriesOfTransfers(scope: Scope): string {
-  const side = (account: string, number: string, amount: string) => `
-    select ledger_id, id as transfer_id, ${account} as account_number, currency, ${number} as entry_number, ${amount} as amount,
-      journal_number
-    from ${transfersIn(scope)} as transfers
-    where status = 'completed' and kind in ${MOVES_MONEY}`;
-  const render = (entry: string) =>
-    `case
-      when ${entry}.transfer_id is null then 'no entry'
-      else format(
-        'entry %s of %s: %s of transfer %s in journal row %s', ${entry}.entry_number, ${entry}.currency, ${entry}.amount,
-        ${entry}.transfer_id, ${entry}.journal_number
-      )
-    end`;
-  return compare({
-    from: `(
-        ${side('from_account', 'from_entry_number', '-amount')}
-        union all ${side('to_account', 'to_entry_number', 'amount')}
-      ) as named
-      full join ${entriesIn(scope)} as entry
-        on entry.ledger_id = named.ledger_id
-        and entry.account_number = named.account_number
-        and entry.currency = named.currency
-        and entry.entry_number = named.entry_number`,
-    ledger: 'coalesce(named.ledger_id, entry.ledger_id)',
-    account: 'coalesce(named.account_number, entry.account_number)',
-    currency: 'coalesce(named.currency, entry.currency)',
-    transfer: 'coalesce(named.transfer_id, entry.transfer_id)',
-    journal: 'coalesce(named.journal_number, entry.journal_number)',
-    facts: [
-      {
-        what: 'entry of the transfer',
-        holds: `(named.transfer_id, named.amount, named.journal_number)
-          is not distinct from (entry.transfer_id, entry.amount, entry.journal_number)`,
-        expected: render('named'),
-        found: render('entry'),
-      },
-    ],
-  });
-}
-
-function runOfEntries(scope: Scope): string {
-  return compare({
-    from: `(
-      select *,
-        coalesce(lag(entry_number) over run, 0) + 1 as next_number,
-        coalesce(lag(balance) over run, 0) + amount as next_balance,
-        coalesce(lag(journal_number) over run, 1) as previous_journal_number
-      from ${entriesWithAnchors(scope)} as entries
-      window run as (partition by ledger_id, account_number, currency order by entry_number)
-    ) as entry`,
-    where: 'audited',
-    ledger: 'ledger_id',
-    account: 'account_number',
-    currency: 'currency',
-    transfer: 'transfer_id',
-    journal: 'journal_number',
-    facts: [
-      equal('entry number', 'next_number', 'entry_number'),
-      equal('running balance', 'next_balance', 'balance'),
-      must(
-        'journal number',
-        'journal_number >= previous_journal_number',
-        'none before that of the entry before',
-        'journal_number',
-      ),
-      must('amount', 'amount <> 0', 'not 0', 'amount'),
-      mustBeBetween('balance', `-${MONEY_BOUND}`),
-    ],
-  });
-}
-
-function balancesOfAccounts(scope: Scope): string {
-  const about = {
-    ledger: 'ledger_id',
-    account: 'account_number',
-    currency: 'currency',
-    presence: must('account of entries', 'accounts.known', 'an account', `'none'`),
-  };
-  const accounts = `(
-      select ledger_id, account_number, currency, balance, entry_count, true as known
-      from ${rowsIn(scope, 'accounts')} as known_accounts
-    ) as accounts`;
-  const facts = [
-    equal('number of the last entry', 'coalesce(last.entry_number, 0)', 'entry_count'),
-    equal('balance, by the last entry', 'coalesce(last.balance, 0)', 'accounts.balance'),
-  ];
-  if (scope.since === null) {
-    return compare({
-      ...about,
-      from: `${accounts}
-        full join (
-          select ledger_id, account_number, currency, count(*) as entry_total, sum(amount) as amount_total,
-            max(entry_number) as last_number
-          from ${rowsIn(scope, 'entries')} as summed
-          group by ledger_id, account_number, currency
-        ) as sums using (ledger_id, account_number, currency)
-        left join (
-          select ledger_id, account_number, currency, entry_number, balance
-          from ${rowsIn(scope, 'entries')} as every
-        ) as last (last_ledger, last_account, last_currency, entry_number, balance)
-          on last_ledger = ledger_id and last_account = account_number and last_currency = currency and last.entry_number = sums.last_number`,
-      facts: [
-        equal('number of entries', 'coalesce(entry_total, 0)', 'entry_count'),
-        equal('balance, by the sum of entries', 'coalesce(amount_total, 0)', 'accounts.balance'),
-        ...facts,
-      ],
-    });
-  }
-  return compare({
-    ...about,
-    from: `${accounts}
-      full join ${touchedAccounts(scope)} as touched using (ledger_id, account_number, currency)
-      left join lateral (
-        select entry_number, balance, journal_number
-        from entries
-        where entries.ledger_id = ${scope.ledger}
-          and entries.account_number = coalesce(accounts.account_number, touched.account_number)
-          and entries.currency = coalesce(accounts.currency, touched.currency)
-        order by entry_number desc
-        limit 1
-      ) as last on true`,
-    journal: 'last.journal_number',
-    facts: [
-      ...facts,
-      equal(
-        `entries after journal row ${scope.since}`,
-        `case when first_number is null then 'none' else 'some' end`,
-        `case when coalesce(last.journal_number, 0) <= ${scope.since} then 'none' else 'some' end`,
-      ),
-    ],
   });
 }
 
@@ -250,8 +119,11 @@ function parentsOfTransfers(scope: Scope): string {
   });
 }
 
-/** The originals of the reversals in scope. */
+/** The originals of the reversals in scope; those of a page by their records. */
 export function reversedOriginals(scope: Scope): string {
+  if (scope.page !== undefined) {
+    return `(select distinct ledger_id, transfer_id from ${rowsIn(scope, 'reversed_amounts')} as records)`;
+  }
   return `(
     select distinct ledger_id, parent_id as transfer_id from ${transfersIn(scope)} as transfers where kind = 'reversal'
   )`;
@@ -262,14 +134,13 @@ function reversedAmounts(scope: Scope): string {
     select ledger_id, parent_id as transfer_id, sum(amount) as total
     from ${rowsIn(scope, 'transfers')} as transfers
     where status = 'completed' and kind = 'reversal'`;
-  const from =
-    scope.since === null
-      ? `(
+  const from = !isShort(scope)
+    ? `(
           select ledger_id, transfer_id, amount, reversed, true as known
           from ${rowsIn(scope, 'reversed_amounts')} as reversed_amounts
         ) as record
         full join (${sums} group by ledger_id, parent_id) as reversals using (ledger_id, transfer_id)`
-      : `${reversedOriginals(scope)} as touched
+    : `${reversedOriginals(scope)} as touched
         left join lateral (
           select amount, reversed, true as known
           from reversed_amounts
@@ -280,10 +151,9 @@ function reversedAmounts(scope: Scope): string {
         left join lateral (
           ${sums} and parent_id = touched.transfer_id group by ledger_id, parent_id
         ) as reversals on true`;
-  const [ledger, id] =
-    scope.since === null
-      ? ['coalesce(record.ledger_id, reversals.ledger_id)', 'transfer_id']
-      : ['touched.ledger_id', 'touched.transfer_id'];
+  const [ledger, id] = !isShort(scope)
+    ? ['coalesce(record.ledger_id, reversals.ledger_id)', 'transfer_id']
+    : ['touched.ledger_id', 'touched.transfer_id'];
   return compare({
     from: `${from} ${leftJoin(
       scope,
@@ -329,26 +199,57 @@ export const MONEY_CHECKS: readonly Check[] = [
   {
     name: 'conservation.balances',
     looksAt: ['accounts'],
+    parts: ['books'],
     statements: (scope) => [sumOf(rowsIn(scope, 'accounts'), 'balance', 'sum of all balances')],
   },
   {
     name: 'conservation.entries',
     looksAt: ['entries'],
+    parts: ['slice'],
     statements: (scope) => [sumOf(entriesIn(scope), 'amount', 'sum of all entries')],
   },
   {
     name: 'conservation.transfers',
     looksAt: ['transfers', 'entries'],
-    statements: (scope) => [entriesOfTransfers(scope)],
+    parts: ['slice', 'accounts'],
+    statements: (scope, part) => [
+      part === 'accounts' ? namedByTransfer(scope, lastEntries(scope), 'place = 1') : entriesOfTransfers(scope),
+    ],
   },
-  { name: 'balances.entries', looksAt: ['entries'], statements: (scope) => [runOfEntries(scope)] },
-  { name: 'balances.accounts', looksAt: ['accounts', 'entries'], statements: (scope) => [balancesOfAccounts(scope)] },
-  { name: 'overdraft.available', looksAt: ['accounts'], statements: (scope) => [availableOfAccounts(scope)] },
-  { name: 'overdraft.held', looksAt: ['accounts', 'holds'], statements: (scope) => [heldOfAccounts(scope)] },
-  { name: 'transfers.parents', looksAt: ['transfers'], statements: (scope) => [parentsOfTransfers(scope)] },
+  {
+    name: 'balances.entries',
+    looksAt: ['entries'],
+    parts: ['slice', 'accounts'],
+    statements: (scope, part) => [part === 'accounts' ? runOfLastEntries(scope) : runOfEntries(scope)],
+  },
+  {
+    name: 'balances.accounts',
+    looksAt: ['accounts', 'entries'],
+    parts: ['slice', 'accounts'],
+    statements: (scope, part) => [part === 'slice' ? accountsOfEntries(scope) : balancesOfAccounts(scope)],
+  },
+  {
+    name: 'overdraft.available',
+    looksAt: ['accounts'],
+    parts: ['accounts'],
+    statements: (scope) => [availableOfAccounts(scope)],
+  },
+  {
+    name: 'overdraft.held',
+    looksAt: ['accounts', 'holds'],
+    parts: ['accounts'],
+    statements: (scope) => [heldOfAccounts(scope)],
+  },
+  {
+    name: 'transfers.parents',
+    looksAt: ['transfers'],
+    parts: ['slice'],
+    statements: (scope) => [parentsOfTransfers(scope)],
+  },
   {
     name: 'reversals.amounts',
     looksAt: ['reversed_amounts'],
+    parts: ['slice', 'reversed_amounts'],
     statements: (scope) => [reversedAmounts(scope), ...(scope.since === null ? [recordsOfReversals(scope)] : [])],
   },
 ];

@@ -188,6 +188,7 @@ function columnPrivileges(): string {
 export const ROLE_CHECK: Check = {
   name: 'final.roles',
   looksAt: [],
+  parts: ['books'],
   others: TABLES.length,
   statements: () => [attributes(), tablePrivileges(), columnPrivileges()],
 };

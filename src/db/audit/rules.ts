@@ -3,11 +3,27 @@
 
 /**
  * The scope of an audit: all ledgers (null), or one by its id. Of one ledger: everything (null), or only the rows after
- * this journal number, which was verified earlier.
+ * this journal number, which was verified earlier, and up to `until`. Or only the rows of a page.
  */
 export type Scope =
-  | { readonly ledger: null; readonly since: null }
-  | { readonly ledger: number; readonly since: bigint | null };
+  | { readonly ledger: null; readonly since: null; readonly until?: never; readonly page?: Page }
+  | { readonly ledger: number; readonly since: bigint | null; readonly until?: bigint; readonly page?: Page };
+
+/** Rows by their keys: those above `after` and up to `upTo`; null: from the first, or to the last. */
+export type KeyRange = { readonly after: string | null; readonly upTo: string | null };
+
+/** Rows by their place: in these blocks of the table, without the last. No index is read. */
+export type BlockRange = { readonly from: number; readonly to: number };
+
+/** What one snapshot of an audit in many snapshots shows, apart from the journal. */
+export type Page =
+  | ({ readonly of: 'accounts' | 'reversed_amounts' } & KeyRange)
+  | ({ readonly of: 'holds'; readonly openOnly: boolean } & KeyRange)
+  | ({ readonly of: 'idempotency_keys' } & (KeyRange | BlockRange))
+  | { readonly of: 'pending_transfers' };
+
+/** The parts of an audit in many snapshots: the books as a whole, a slice of a journal, or a page. */
+export type Part = 'books' | 'slice' | Page['of'];
 
 /** A condition on a row. `holds`, `expected` and `found` are SQL expressions. */
 export type Fact = {
@@ -52,10 +68,15 @@ export type Check = {
   /** Stable: scripts and auditors refer to it. */
   readonly name: string;
   readonly looksAt: readonly Counted[];
+  /** In which parts of an audit in many snapshots it is done. */
+  readonly parts: readonly Part[];
   /** The number of checked items that are not rows of the ledger. */
   readonly others?: number;
-  /** The statements that select its discrepancies. Null: the check is impossible in this scope, and is skipped. */
-  readonly statements: (scope: Scope) => readonly string[] | null;
+  /**
+   * The statements that select its discrepancies. Null: the check is impossible in this scope, and is skipped. `part`: of
+   * an audit in many snapshots; null: one snapshot shows all.
+   */
+  readonly statements: (scope: Scope, part: Part | null) => readonly string[] | null;
 };
 
 export const MONEY_BOUND = '9007199254740991';
@@ -110,17 +131,68 @@ export function compare({
       ${where === undefined ? '' : `and (${where})`}`;
 }
 
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** The column by which a page of accounts selects the rows of a table. */
+const ACCOUNT_COLUMNS: Readonly<Record<string, string>> = {
+  accounts: 'account_number',
+  personal_keys: 'account_number',
+  account_changes: 'account_number',
+  holds: 'from_account',
+};
+
+/** The condition that selects the rows of a page; null: all rows of the table. */
+function conditionOf(page: Page, table: string): string | null {
+  switch (page.of) {
+    case 'accounts': {
+      const column = ACCOUNT_COLUMNS[table];
+      return column === undefined ? null : within(column, page);
+    }
+    case 'reversed_amounts':
+      return table === page.of ? within('transfer_id', page) : null;
+    case 'idempotency_keys':
+      if (table !== page.of) return null;
+      return 'from' in page ? withinBlocks(page) : within('key', page);
+    default:
+      return null;
+  }
+}
+
+/** The condition that a key is in a range; null: every key is. */
+export function within(column: string, { after, upTo }: KeyRange): string | null {
+  const bounds = [
+    ...(after === null ? [] : [`${column} > ${literal(after)}`]),
+    ...(upTo === null ? [] : [`${column} <= ${literal(upTo)}`]),
+  ];
+  return bounds.length === 0 ? null : bounds.join(' and ');
+}
+
+export function withinBlocks({ from, to }: BlockRange): string {
+  return `ctid >= '(${from},0)'::tid and ctid < '(${to},0)'::tid`;
+}
+
+/** Whether the rows in scope are few, so that related rows are looked up by key. */
+export function isShort({ since, page }: Scope): boolean {
+  return since !== null || page !== undefined;
+}
+
 /** The rows of a table that belong to a ledger in scope. */
-export function rowsIn({ ledger }: Scope, table: string): string {
-  return ledger === null ? table : `(select * from ${table} where ledger_id = ${ledger})`;
+export function rowsIn({ ledger, page }: Scope, table: string): string {
+  const conditions = [
+    ledger === null ? null : `ledger_id = ${ledger}`,
+    page === undefined ? null : conditionOf(page, table),
+  ].filter((condition) => condition !== null);
+  return conditions.length === 0 ? table : `(select * from ${table} where ${conditions.join(' and ')})`;
 }
 
 /** The rows of a table in scope; `column` has their journal number. */
 function rowsSince(scope: Scope, table: string, column: string): string {
-  const { ledger, since } = scope;
-  return since === null
-    ? rowsIn(scope, table)
-    : `(select * from ${table} where ledger_id = ${ledger} and ${column} > ${since})`;
+  const { ledger, since, until } = scope;
+  if (since === null) return rowsIn(scope, table);
+  const end = until === undefined ? '' : ` and ${column} <= ${until}`;
+  return `(select * from ${table} where ledger_id = ${ledger} and ${column} > ${since}${end})`;
 }
 
 /** The settled transfers in scope. */
@@ -143,14 +215,16 @@ export function actsIn(scope: Scope): string {
   return `(select * from ${rowsSince(scope, 'audit_log', 'journal_number')} as acts where journal_number is not null)`;
 }
 
-/** The accounts on which transfers in scope moved money, with the first entry number that any of them names. */
+/** The accounts on which transfers in scope moved money, with the first and last entry number that any of them names. */
 export function touchedAccounts(scope: Scope): string {
   const side = (account: string, number: string) => `
     select ledger_id, ${account} as account_number, currency, ${number} as entry_number
     from ${transfersIn(scope)} as transfers
     where ${number} is not null and currency is not null`;
   return `(
-    select ledger_id, account_number, currency, min(entry_number) as first_number
+    select ledger_id, account_number, currency, min(entry_number) as first_number${
+      scope.until === undefined ? '' : ', max(entry_number) as last_number'
+    }
     from (${side('from_account', 'from_entry_number')} union all ${side('to_account', 'to_entry_number')}) as side
     group by ledger_id, account_number, currency
   )`;
@@ -158,7 +232,7 @@ export function touchedAccounts(scope: Scope): string {
 
 /**
  * The entries in scope. They need no index over journal numbers: from the first entry that a transfer in scope names,
- * all of an account's entries are in scope.
+ * all of an account's entries are in scope; in a slice up to the last that a transfer names.
  */
 export function entriesIn(scope: Scope): string {
   return scope.since === null
@@ -180,7 +254,9 @@ export function entriesWithAnchors(scope: Scope): string {
       where entries.ledger_id = touched.ledger_id
         and entries.account_number = touched.account_number
         and entries.currency = touched.currency
-        and entries.entry_number >= touched.first_number - 1
+        and entries.entry_number >= touched.first_number - 1${
+          scope.until === undefined ? '' : ' and entries.entry_number <= touched.last_number'
+        }
       -- Keeps the planner from making a join of this: look-ups by key are what makes a short scope fast.
       offset 0
     ) as entries
@@ -188,8 +264,8 @@ export function entriesWithAnchors(scope: Scope): string {
 }
 
 /** A left join. In a short scope: one look-up by key for each row, instead of a pass over the table. */
-export function leftJoin({ since }: Scope, table: string, alias: string, on: string): string {
-  return since === null
-    ? `left join ${table} as ${alias} on ${on}`
-    : `left join lateral (select * from ${table} as ${alias} where ${on} offset 0) as ${alias} on true`;
+export function leftJoin(scope: Scope, table: string, alias: string, on: string): string {
+  return isShort(scope)
+    ? `left join lateral (select * from ${table} as ${alias} where ${on} offset 0) as ${alias} on true`
+    : `left join ${table} as ${alias} on ${on}`;
 }

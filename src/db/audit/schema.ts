@@ -267,15 +267,17 @@ export const SCHEMA_CHECKS: readonly Check[] = [
   {
     name: 'final.constraints',
     looksAt: [],
+    parts: ['books'],
     others: pairs(CONSTRAINTS, '_').length + DOMAINS.length,
     statements: () => [tables(), constraints(), uniqueIndexes(), columns(), domains()],
   },
   {
     name: 'final.triggers',
     looksAt: [],
+    parts: ['books'],
     others: APPEND_ONLY.length * Object.keys(TRIGGERS).length + 1,
     statements: () => [triggers()],
   },
-  { name: 'final.rights', looksAt: [], others: APPEND_ONLY.length, statements: () => [rights()] },
+  { name: 'final.rights', looksAt: [], parts: ['books'], others: APPEND_ONLY.length, statements: () => [rights()] },
   ROLE_CHECK,
 ];

@@ -1,12 +1,11 @@
 // The checks of promises 5 and 6 on rows: nothing is settled twice, and every row meets the constraints of its table.
 // The constraints are repeated here, because an attacker may have dropped them first.
+import { countsOfIntake, keptOfAccepted, membersOfGroups, namesOfKeys, settledTwice } from './once.ts';
 import {
   type Check,
   compare,
   equal,
   type Fact,
-  journalIn,
-  leftJoin,
   MONEY_BOUND,
   MOVES_MONEY,
   must,
@@ -104,8 +103,7 @@ function keysOfAccounts(scope: Scope): string {
     from: `${rowsIn(scope, 'accounts')} as accounts
       full join (
         select ledger_id, account_number, currency, count(*) as total
-        from personal_keys
-        ${scope.ledger === null ? '' : `where ledger_id = ${scope.ledger}`}
+        from ${rowsIn(scope, 'personal_keys')} as personal_keys
         group by ledger_id, account_number, currency
       ) as keys using (ledger_id, account_number, currency)`,
     ledger: 'ledger_id',
@@ -186,198 +184,51 @@ function statesOfTransfers(scope: Scope): string {
   });
 }
 
-function settledTwice(scope: Scope): string[] {
-  return [
-    compare({
-      from: `${rowsIn(scope, 'pending_transfers')} as pending
-        ${leftJoin(
-          scope,
-          rowsIn(scope, 'transfers'),
-          'settled',
-          'settled.ledger_id = pending.ledger_id and settled.id = pending.id',
-        )}`,
-      ledger: 'pending.ledger_id',
-      account: 'pending.from_account',
-      transfer: 'pending.id',
-      journal: 'settled.journal_number',
-      facts: [must('pending transfer', 'settled.id is null', 'not settled', `'settled as well'`)],
-    }),
-    ...(scope.since === null
-      ? [
-          compare({
-            from: `(
-              select ledger_id, id, count(*) as total
-              from ${rowsIn(scope, 'transfers')} as transfers
-              group by ledger_id, id
-              having count(*) > 1
-            ) as settled`,
-            ledger: 'ledger_id',
-            transfer: 'id',
-            facts: [equal('times that it was settled', '1', 'total')],
-          }),
-        ]
-      : []),
-  ];
-}
-
-function namesOfKeys(scope: Scope): string[] {
-  const keys = `${rowsIn(scope, 'idempotency_keys')} as idempotency_keys`;
-  const named = (table: string, column: string) =>
-    `not exists (
-      select
-      from ${rowsIn(scope, table)} as named
-      where named.ledger_id = idempotency_keys.ledger_id and named.${column} = idempotency_keys.transfer_id
-    )`;
-  return [
-    compare({
-      from: `(
-        select *
-        from ${keys}
-        where transfer_id is not null
-          and ${named('transfers', 'id')} and ${named('pending_transfers', 'id')}
-          and ${named('transfers', 'group_id')} and ${named('pending_transfers', 'group_id')}
-      ) as keys`,
-      ledger: 'ledger_id',
-      transfer: 'transfer_id',
-      facts: [must('what an idempotency key names', 'false', 'a transfer or a group', `'nothing; the key is ' || key`)],
-    }),
-    compare({
-      from: `(
-        select *
-        from ${keys}
-        where account_number is not null
-          and not exists (
-            select
-            from ${rowsIn(scope, 'accounts')} as named
-            where named.ledger_id = idempotency_keys.ledger_id
-              and named.account_number = idempotency_keys.account_number
-          )
-      ) as keys`,
-      ledger: 'ledger_id',
-      account: 'account_number',
-      facts: [must('what an idempotency key names', 'false', 'an account', `'nothing; the key is ' || key`)],
-    }),
-    compare({
-      from: `(select * from ${keys} where transfer_id is null and account_number is null) as keys
-        left join ${rowsIn(scope, 'journal_head')} as head using (ledger_id)`,
-      ledger: 'ledger_id',
-      facts: [
-        must(
-          'what an idempotency key names',
-          'keys.clock <= head.clock',
-          'something; a time, if the clock of the ledger was advanced to it',
-          `coalesce(keys.clock::text, 'nothing') || '; the key is ' || key`,
-        ),
-      ],
-    }),
-    compare({
-      from: `(
-        select ledger_id, key, count(*) as total,
-          min(octet_length(fingerprint) + coalesce(octet_length(personal_fingerprint), 32)) as size
-        from ${keys}
-        group by ledger_id, key
-      ) as keys`,
-      ledger: 'ledger_id',
-      facts: [
-        must('times that an idempotency key is there', 'total = 1', '1', `total || '; the key is ' || key`),
-        must('bytes of the two fingerprints of a key', 'size = 64', '64', `size || '; the key is ' || key`),
-      ],
-    }),
-  ];
-}
-
-// A lease counts each transfer in the statement that stores it as pending. Rows leave pending_transfers only for the
-// journal, which counts them too. So the loss of an accepted transfer makes the two counts differ. A lease belongs to
-// no ledger.
-function keptOfAccepted(): string {
-  return compare({
-    from: `(
-      select (select coalesce(sum(accepted_count), 0) from leases) as accepted,
-        (select count(*) from pending_transfers) + (select coalesce(sum(intake_count), 0) from journal) as kept
-    ) as counts`,
-    facts: [equal('accepted transfers that are pending or settled', 'accepted', 'kept')],
-  });
-}
-
-function countsOfIntake(scope: Scope): string {
-  return compare({
-    from: `${journalIn(scope)} as journal`,
-    ledger: 'ledger_id',
-    journal: 'number',
-    facts: [
-      must(
-        'transfers of the row that had been pending',
-        'intake_count between 0 and transfer_count',
-        'at most as many as it has',
-        'intake_count',
-      ),
-    ],
-  });
-}
-
-// The members of a group are numbered from 0 without gaps. Those of an atomic group have the same status.
-function membersOfGroups(scope: Scope): string {
-  const members = `
-    select ledger_id, group_id, group_position, atomic, status, journal_number
-    from ${rowsIn(scope, 'transfers')} as settled
-    union all
-    select ledger_id, group_id, group_position, atomic, 'pending', null
-    from ${rowsIn(scope, 'pending_transfers')} as pending`;
-  const sums = `
-    select ledger_id, group_id, count(*) as total, count(distinct group_position) as position_total, min(group_position) as first,
-      max(group_position) as last, bool_and(atomic) as atomic, bool_or(atomic) as any_atomic,
-      count(distinct status) as status_total, string_agg(distinct status, ' and ') as statuses,
-      count(distinct journal_number) as row_total, max(journal_number) as journal_number`;
-  const from =
-    scope.since === null
-      ? `(${sums} from (${members}) as members where group_id is not null group by ledger_id, group_id) as groups`
-      : `(
-          select distinct group_id as id from ${transfersIn(scope)} as transfers where group_id is not null
-        ) as touched
-        cross join lateral (
-          ${sums} from (${members}) as members where group_id = touched.id group by ledger_id, group_id
-        ) as groups`;
-  return compare({
-    from,
-    ledger: 'groups.ledger_id',
-    transfer: 'groups.group_id',
-    journal: 'groups.journal_number',
-    facts: [
-      must(
-        'positions in the group',
-        'groups.first = 0 and groups.last = total - 1 and position_total = total',
-        '0, 1, 2, without gaps',
-        `format('%s from %s to %s', total, groups.first, groups.last)`,
-      ),
-      equal('atomic in all of the group', 'groups.atomic', 'groups.any_atomic'),
-      must('status of the members of an atomic group', 'not groups.atomic or status_total = 1', 'one', 'statuses'),
-      must(
-        'journal rows of an atomic group that completed',
-        `not groups.atomic or statuses <> 'completed' or row_total = 1`,
-        '1',
-        'row_total',
-      ),
-    ],
-  });
-}
-
 export const STATE_CHECKS: readonly Check[] = [
   {
     name: 'accepted.kept',
     looksAt: ['leases', 'pending_transfers', 'journal'],
+    // Slices sum up the journal; kept.ts compares the sum at their end.
+    parts: [],
     // The counts of leases cover all ledgers and all time.
     statements: ({ ledger }) => (ledger === null ? [keptOfAccepted()] : null),
   },
-  { name: 'accepted.counted', looksAt: ['journal'], statements: (scope) => [countsOfIntake(scope)] },
-  { name: 'once.settled', looksAt: ['pending_transfers', 'transfers'], statements: settledTwice },
+  {
+    name: 'accepted.counted',
+    looksAt: ['journal'],
+    parts: ['slice'],
+    statements: (scope) => [countsOfIntake(scope)],
+  },
+  {
+    name: 'once.settled',
+    looksAt: ['pending_transfers', 'transfers'],
+    parts: ['slice', 'pending_transfers'],
+    statements: settledTwice,
+  },
   {
     name: 'once.keys',
     looksAt: ['idempotency_keys'],
+    parts: ['idempotency_keys'],
     // Keys have no journal number, so those after a given row cannot be selected.
     statements: (scope) => (scope.since === null ? namesOfKeys(scope) : null),
   },
-  { name: 'once.groups', looksAt: ['transfers'], statements: (scope) => [membersOfGroups(scope)] },
-  { name: 'final.transfers', looksAt: ['transfers'], statements: (scope) => [statesOfTransfers(scope)] },
-  { name: 'accounts.keys', looksAt: ['accounts', 'personal_keys'], statements: (scope) => [keysOfAccounts(scope)] },
-  { name: 'accounts.fields', looksAt: ['accounts'], statements: statesOfAccounts },
+  {
+    name: 'once.groups',
+    looksAt: ['transfers'],
+    parts: ['slice', 'pending_transfers'],
+    statements: (scope) => [membersOfGroups(scope)],
+  },
+  {
+    name: 'final.transfers',
+    looksAt: ['transfers'],
+    parts: ['slice'],
+    statements: (scope) => [statesOfTransfers(scope)],
+  },
+  {
+    name: 'accounts.keys',
+    looksAt: ['accounts', 'personal_keys'],
+    parts: ['accounts'],
+    statements: (scope) => [keysOfAccounts(scope)],
+  },
+  { name: 'accounts.fields', looksAt: ['accounts'], parts: ['accounts'], statements: statesOfAccounts },
 ];

@@ -1,0 +1,19 @@
+// All checks that are statements, in the order in which they are reported.
+import { BETWEEN_CHECKS } from './between-ledgers.ts';
+import { HOLD_CHECKS } from './holds.ts';
+import { JOURNAL_CHECKS } from './journal.ts';
+import { LEDGER_CHECKS } from './ledgers.ts';
+import { MONEY_CHECKS } from './money.ts';
+import type { Check } from './rules.ts';
+import { SCHEMA_CHECKS } from './schema.ts';
+import { STATE_CHECKS } from './states.ts';
+
+export const CHECKS: readonly Check[] = [
+  ...LEDGER_CHECKS,
+  ...MONEY_CHECKS,
+  ...HOLD_CHECKS,
+  ...BETWEEN_CHECKS,
+  ...STATE_CHECKS,
+  ...SCHEMA_CHECKS,
+  ...JOURNAL_CHECKS,
+];

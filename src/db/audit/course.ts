@@ -1,0 +1,262 @@
+// The course of an audit in many snapshots: its phases, what each proves, and its state, from which an interrupted audit
+// goes on.
+import { compareCounts, entriesTask, findMisplaced, TABLES, tableTask } from './blocks.ts';
+import {
+  BEGINNING,
+  type Checkpoint,
+  compareHashes,
+  compareHeads,
+  type HeadRow,
+  type Link,
+  readHeadRows,
+} from './chain.ts';
+import { CHECKS } from './checks.ts';
+import { readAll } from './cursor.ts';
+import type { Findings, Found } from './findings.ts';
+import { LINK_COLUMNS } from './journal.ts';
+import { accountsOfNoLedger, rowsWithoutKey } from './ledgers.ts';
+import { keptOfAccepted } from './once.ts';
+import { keysTask, pageTask, pendingTask } from './pages.ts';
+import { rowsIn, type Scope } from './rules.ts';
+import { type Journal, sliceTask, toFound } from './slices.ts';
+import type { Settings } from './snapshots.ts';
+import {
+  collect,
+  countIn,
+  loadNames,
+  type Outcome,
+  type Position,
+  readInstant,
+  runChecks,
+  settingsOf,
+  type Task,
+} from './step.ts';
+import type { Connection } from '../connection/connect.ts';
+
+/** A ledger of the audit, and the row after which the audit begins. */
+export type SavedLedger = {
+  readonly id: number;
+  readonly name: string;
+  readonly since: string;
+  readonly sinceHash: string | null;
+};
+
+/** The whole state of an audit in many snapshots: plain data. */
+export type Course = {
+  /** When the database was created, which tells it from others; a copy has the same. */
+  readonly books: string;
+  readonly schema: string;
+  /** The id of the audited ledger; null: all. */
+  readonly ledger: number | null;
+  /** Whether every ledger is audited from its first row. */
+  readonly whole: boolean;
+  readonly ledgers: readonly SavedLedger[];
+  /** The heads up to which the journals are audited, and when they were read; empty and null: not yet. */
+  heads: readonly HeadRow[];
+  at: string | null;
+  readonly positions: Record<string, Position>;
+  readonly findings: Findings;
+  done: boolean;
+};
+
+/**
+ * The phases of an audit, in the order in which they take their snapshots. The order is part of the proof: pages of
+ * accounts and holds are read before the heads, so that the slices, which end at the heads, prove every entry and
+ * transfer that a page relied on. A check of two ledgers has a phase for each side. It reads first the side that implies
+ * the other: credits at the target, then their holds at the source; captures at the source, then their credits.
+ */
+export type Phase = {
+  readonly name: 'state' | 'books' | 'journal' | 'end';
+  readonly tasks: (course: Course, expect: readonly Checkpoint[]) => readonly Task[];
+};
+
+export const PHASES: readonly Phase[] = [
+  { name: 'state', tasks: stateTasks },
+  { name: 'books', tasks: (course) => [booksTask(course), headsTask(course)] },
+  { name: 'journal', tasks: journalTasks },
+  { name: 'end', tasks: endTasks },
+];
+
+const byKey = ({ schema }: Course): Settings => settingsOf(schema, { byTable: false, byKey: true });
+const ONCE = { first: 1, max: 1 };
+
+function stateTasks(course: Course): readonly Task[] {
+  const settings = byKey(course);
+  const { ledger, whole } = course;
+  const pages = course.ledgers.flatMap(({ id, since }) => {
+    const about = { ledger: id, since: BigInt(since) === 0n ? null : BigInt(since), settings };
+    return [
+      pageTask('accounts', about),
+      pageTask('holds', about),
+      // What came after a row is known of reversals by their transfers, and of keys not at all.
+      ...(whole ? [pageTask('reversed_amounts', about)] : []),
+      ...(whole && ledger !== null ? [pageTask('idempotency_keys', about)] : []),
+    ];
+  });
+  return [...pages, ...(whole && ledger === null ? [keysTask(settings)] : []), pendingTask(ledger, settings)];
+}
+
+/** One snapshot of what is small: the ledgers, the sums of balances, the schema and its rights. */
+function booksTask(course: Course): Task {
+  const { ledger } = course;
+  return {
+    name: 'books',
+    settings: settingsOf(course.schema, { byTable: ledger === null, byKey: false }),
+    sizes: ONCE,
+    step: async (connection, position) => {
+      const scope = scopeOf(course);
+      const found = [...(await runChecks(connection, CHECKS, scope, 'books'))];
+      if (ledger === null) {
+        for (const one of await collect(connection, [accountsOfNoLedger()])) found.push(['accounts.seals', one]);
+        for (const one of await collect(connection, rowsWithoutKey())) found.push(['ledgers.rows', one]);
+      }
+      const rows = await countIn(connection, [
+        ['ledgers', ledger === null ? 'ledgers' : `(select from ledgers where id = ${ledger})`],
+        ['journal_head', rowsIn(scope, 'journal_head')],
+        ['leases', ledger === null ? 'leases' : '(select where false)'],
+      ]);
+      return { position: { ...position, done: true }, found, rows, progress: 0 };
+    },
+  };
+}
+
+/** Reads the heads, which say how far the slices go, and compares them with the last rows in the same snapshot. */
+function headsTask(course: Course): Task {
+  return {
+    name: 'heads',
+    settings: byKey(course),
+    sizes: ONCE,
+    step: async (connection, position) => {
+      const scope = scopeOf(course);
+      const heads = await readHeadRows(connection, scope);
+      // By now there may be more ledgers. They are not audited, but their heads are no discrepancy.
+      const names = await loadNames(connection, scope);
+      const links = await readLastRows(connection, [...names.keys()]);
+      const found: (readonly [string, Found])[] = [];
+      for (const flaw of compareHeads(heads, names, (ledger) => links.get(ledger) ?? BEGINNING)) {
+        found.push(['journal.head', toFound(flaw)]);
+      }
+      for (const { id } of course.ledgers) found.push(...(await findMisplaced(connection, id)));
+      const at = await readInstant(connection);
+      return { position: { ...position, done: true }, found, rows: [], progress: 0, heads: { heads, at } };
+    },
+  };
+}
+
+async function readLastRows(connection: Connection, ledgers: readonly number[]): Promise<ReadonlyMap<number, Link>> {
+  const links = new Map<number, Link>();
+  for (const id of ledgers) {
+    const [last] = await readAll(
+      connection,
+      `select ${LINK_COLUMNS} from journal where ledger_id = ${id} order by number desc nulls last limit 1`,
+    );
+    const [number = null, settledAt = null, hash = null, previousHash = null] = last ?? [];
+    if (number !== null) links.set(id, { number: BigInt(number), settledAt, hash, previousHash });
+  }
+  return links;
+}
+
+function scopeOf({ ledger }: Course): Scope {
+  // TypeScript tells the two apart by the type of the id.
+  return ledger === null ? { ledger, since: null } : { ledger, since: null };
+}
+
+function namesOf({ ledgers }: Course): ReadonlyMap<number, string> {
+  return new Map(ledgers.map(({ id, name }) => [id, name]));
+}
+
+/** The journals from where the audit begins to their heads. */
+export function journalsOf(course: Course): readonly Journal[] {
+  return course.ledgers.map(({ id, name, since, sinceHash }) => {
+    const numbers = course.heads.flatMap(({ ledger, number }) => (ledger === id && number ? [BigInt(number)] : []));
+    const until = numbers.reduce((most, number) => (number > most ? number : most), BigInt(since));
+    return { id, name, since: BigInt(since), sinceHash, until };
+  });
+}
+
+function journalTasks(course: Course): readonly Task[] {
+  const journals = journalsOf(course);
+  const slices = journals.map((journal) => sliceTask(journal, byKey(course)));
+  if (!readsTables(course)) return slices;
+  const heads = new Map(journals.map(({ id, until }) => [id, until]));
+  return [...slices, ...TABLES.map((table) => tableTask(table, heads, byKey(course)))];
+}
+
+/** An audit of one ledger reads no whole table, and one that began at a row knows no counts before it. */
+function readsTables({ ledger, whole }: Course): boolean {
+  return ledger === null && whole;
+}
+
+/** What needs the sums of all slices. */
+function endTasks(course: Course, expect: readonly Checkpoint[]): readonly Task[] {
+  const journals = journalsOf(course);
+  const counts = (task: string, name: string | number) => course.positions[task]?.counts[name] ?? 0;
+  const wrong = journals.filter(({ id }) => counts('table entries', id) !== counts(`journal ${id}`, 'entries'));
+  return [
+    ...(readsTables(course) ? wrong.map(({ id, until }) => entriesTask(id, until, byKey(course))) : []),
+    {
+      name: 'end',
+      settings: byKey(course),
+      sizes: ONCE,
+      step: async (connection, position) => {
+        const found: (readonly [string, Found])[] = [...headFlaws(course)].map((one) => ['journal.head', one] as const);
+        if (readsTables(course)) {
+          for (const { id: ledger } of journals) {
+            for (const table of TABLES) {
+              const [bySlices, byTable] = [counts(`journal ${ledger}`, table), counts(`table ${table}`, ledger)];
+              found.push(...(await compareCounts(connection, table, { ledger, bySlices, byTable })));
+            }
+          }
+          const settled = await countSettled(connection, course, journals);
+          for (const one of await collect(connection, [keptOfAccepted(settled)])) found.push(['accepted.kept', one]);
+        }
+        for await (const flaw of compareHashes(connection, expect, namesOf(course))) {
+          if (typeof flaw !== 'number') found.push(['journal.expected', toFound(flaw)]);
+        }
+        return { position: { ...position, done: true }, found, rows: [], progress: 0 } satisfies Outcome;
+      },
+    },
+  ];
+}
+
+/** The slices end with the rows that the heads named. */
+function* headFlaws(course: Course): Generator<Found> {
+  const names = namesOf(course);
+  const own = course.heads.filter(({ ledger }) => names.has(ledger));
+  for (const flaw of compareHeads(own, names, (ledger) => lastOf(course, ledger))) yield toFound(flaw);
+}
+
+/** The last row of a ledger's journal that its slices read. */
+export function lastOf(course: Course, ledger: number): Link {
+  const position = course.positions[`journal ${ledger}`];
+  const saved = course.ledgers.find(({ id }) => id === ledger);
+  if (position === undefined || saved === undefined) return BEGINNING;
+  const isEmpty = position.at === null || position.at === '0';
+  if (isEmpty) return BEGINNING;
+  return { number: BigInt(position.at ?? 0), settledAt: null, hash: position.hash, previousHash: null };
+}
+
+/** An expression: how many transfers of the journal had been pending, by the slices and the rows after them. */
+async function countSettled(
+  connection: Connection,
+  { positions }: Course,
+  journals: readonly Journal[],
+): Promise<string> {
+  const summed = journals.reduce((sum, { id }) => sum + (positions[`journal ${id}`]?.counts['intake'] ?? 0), 0);
+  // The rows after the slices, of ledgers that were created meanwhile, too.
+  const ends = journals.map(({ id, until }) => `(${id}::integer, ${until}::bigint)`);
+  const [later] = await readAll(
+    connection,
+    `select coalesce(sum(later.intake_count), 0)
+     from ledgers
+     left join (values ${['(null::integer, null::bigint)', ...ends].join(', ')}) as sliced (ledger_id, until)
+       on sliced.ledger_id = ledgers.id
+     cross join lateral (
+       select intake_count
+       from journal
+       where journal.ledger_id = ledgers.id and number > coalesce(until, 0)
+       offset 0
+     ) as later`,
+  );
+  return String(summed + Number(later?.[0] ?? 0));
+}

@@ -1,0 +1,100 @@
+// The tasks of an audit in many snapshots that read the state of accounts, holds, reversals, keys and pending transfers:
+// page by page, in order of keys. What a page says of a row and of the rows beside it is true at one instant.
+import { readAll } from './cursor.ts';
+import { CHECKS } from './checks.ts';
+import { touchedHolds } from './holds.ts';
+import { type KeyRange, type Page, rowsIn, type Scope } from './rules.ts';
+import { countIn, type Outcome, type Position, runChecks, type Task } from './step.ts';
+import type { Settings } from './snapshots.ts';
+import type { Connection } from '../connection/connect.ts';
+
+const SIZES = { first: 1000, max: 20_000 };
+/** How many blocks of idempotency keys: a block has about 50 of them. */
+const BLOCKS = { first: 50, max: 1000 };
+
+type Keyed = Extract<Page, { of: 'accounts' | 'holds' | 'reversed_amounts' }>['of'];
+
+/** By tables: the column in whose order pages follow each other, and its type. */
+const KEYS: Readonly<Record<Keyed | 'idempotency_keys', string>> = {
+  accounts: 'account_number',
+  holds: 'id',
+  reversed_amounts: 'transfer_id',
+  idempotency_keys: 'key',
+};
+
+/** The pages of one ledger's rows. `openOnly`: of the holds, only those that are open. */
+export function pageTask(
+  table: keyof typeof KEYS,
+  { ledger, since, settings }: { ledger: number; since: bigint | null; settings: Settings },
+): Task {
+  const column = KEYS[table];
+  const openOnly = since !== null;
+  return {
+    name: `${table} ${ledger}`,
+    settings,
+    sizes: SIZES,
+    step: async (connection, { at, counts }, size) => {
+      const after = at === null ? '' : ` and ${column} > '${at.replaceAll("'", "''")}'`;
+      const [next] = await readAll(
+        connection,
+        `select ${column}::text from ${table} where ledger_id = ${ledger}${after} order by ${column} offset ${size - 1} limit 1`,
+      );
+      const range = { after: at, upTo: next?.[0] ?? null };
+      const page = toPage(table, openOnly, range);
+      const position = { at: range.upTo, hash: null, done: range.upTo === null, counts };
+      return await readPage(connection, { ledger, since: null, page }, page, position);
+    },
+  };
+}
+
+function toPage(table: keyof typeof KEYS, openOnly: boolean, range: KeyRange): Page {
+  switch (table) {
+    case 'holds':
+      return { of: table, openOnly, ...range };
+    case 'idempotency_keys':
+      return { of: table, ...range };
+    default:
+      return { of: table, ...range };
+  }
+}
+
+/** The idempotency keys of all ledgers, block by block of their table. Their rows never move. */
+export function keysTask(settings: Settings): Task {
+  return {
+    name: 'idempotency_keys',
+    settings,
+    sizes: BLOCKS,
+    step: async (connection, { at, counts }, size) => {
+      const [end] = await readAll(
+        connection,
+        `select pg_relation_size('idempotency_keys') / current_setting('block_size')::bigint`,
+      );
+      const from = Number(at ?? 0);
+      const to = from + size;
+      const page: Page = { of: 'idempotency_keys', from, to };
+      const position = { at: String(to), hash: null, done: to >= Number(end?.[0] ?? 0), counts };
+      return await readPage(connection, { ledger: null, since: null, page }, page, position);
+    },
+  };
+}
+
+/** The transfers that are pending now: few, because admission bounds them. */
+export function pendingTask(ledger: number | null, settings: Settings): Task {
+  const page: Page = { of: 'pending_transfers' };
+  return {
+    name: 'pending_transfers',
+    settings,
+    sizes: { first: 1, max: 1 },
+    step: async (connection, { counts }) => {
+      const scope: Scope = ledger === null ? { ledger, since: null, page } : { ledger, since: null, page };
+      return await readPage(connection, scope, page, { at: null, hash: null, done: true, counts });
+    },
+  };
+}
+
+async function readPage(connection: Connection, scope: Scope, page: Page, position: Position): Promise<Outcome> {
+  const found = await runChecks(connection, CHECKS, scope, page.of);
+  const counted = page.of === 'holds' ? touchedHolds(scope) : rowsIn(scope, page.of);
+  const rows = await countIn(connection, [[page.of, counted]]);
+  return { position, found, rows, progress: rows.reduce((sum, [, total]) => sum + total, 0) };
+}
