@@ -33,6 +33,11 @@ export async function writePublicFile(path: string, text: string): Promise<void>
   await writeWhole(path, async (file) => await pipeline([text], file), { mode: 0o644, orElse: '' });
 }
 
+/** Replaces a file that only its owner may read. */
+export async function writePrivateFile(path: string, text: string): Promise<void> {
+  await writeWhole(path, async (file) => await pipeline([text], file), { mode: 0o600, orElse: '' });
+}
+
 /**
  * Writes to standard output, which stays open, and resolves when all text has been written. If the reader closes the pipe (`| head`),
  * the command ends silently, with the exit code that other tools have in that case.

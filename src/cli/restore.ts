@@ -231,6 +231,7 @@ async function prove(
     expect: expected,
     discrepanciesMax: DISCREPANCIES_MAX,
     metricsFile: null,
+    snapshots: 'one' as const,
   };
   const { journals } = await printAudit(databaseAs(databases, 'reader'), wanted, { timeouts, signal });
   for (const { ledger, journal_number: number, journal_hash: hash } of header.heads) {

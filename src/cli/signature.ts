@@ -54,6 +54,20 @@ export function signCheckpoint(unsigned: Unsigned, key: KeyObject): SignedCheckp
   };
 }
 
+/** Signs another text than a checkpoint, in base64. `kind` tells such texts from each other. */
+export function signText(kind: string, text: string, key: KeyObject): string {
+  return sign(null, Buffer.from(`gopherpay ${kind}\n${text}`), key).toString('base64');
+}
+
+export function isSignedText(kind: string, text: string, signature: string, key: KeyObject): boolean {
+  return verify(
+    null,
+    Buffer.from(`gopherpay ${kind}\n${text}`),
+    createPublicKey(key),
+    Buffer.from(signature, 'base64'),
+  );
+}
+
 function keyIdOf(publicKey: KeyObject): string {
   return createHash('sha256')
     .update(publicKey.export({ type: 'spki', format: 'der' }))

@@ -6,7 +6,7 @@ import { FormError, parseLine } from '../books/form.ts';
 import { readLines } from '../books/read-lines.ts';
 import { readAgain } from '../books/second-reading.ts';
 import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
-import { renderTable } from './audit.ts';
+import { renderTable } from './audit-output.ts';
 import { CommandError, EXIT, interruptible, parseArguments } from './command.ts';
 import { EXPECT_ARGS, expectOptions, LIMIT_ARGS, limitOption, readExpected } from './expected.ts';
 import { writeStandardOutput } from './file.ts';

@@ -177,9 +177,9 @@ test('between ledgers: 1,000 transfers in both directions, with a kill in the mi
     };
   });
   const ids = new Map<string, string>();
-  let killing: Promise<unknown> | null = null;
+  const killing: Promise<unknown>[] = [];
   await inParallel(32, orders, async ({ path, key, body }, index) => {
-    if (index === 500) killing = live.shift()?.kill() ?? null;
+    if (index === 500) killing.push(live.shift()?.kill() ?? Promise.resolve());
     // A caller whose connection breaks sends the request again, to the service that is left.
     for (;;) {
       const service = live[index % live.length] ?? services[1];
@@ -191,7 +191,7 @@ test('between ledgers: 1,000 transfers in both directions, with a kill in the mi
       assert.ok(answer === null || answer.status === 503, answer?.text ?? '');
     }
   });
-  await killing;
+  await Promise.all(killing);
   await until(
     async () =>
       !(await exists(database, `select from pending_transfers`, [])) &&
