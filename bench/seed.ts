@@ -146,16 +146,10 @@ const CHAIN = `
       )
     from chain
     join job on job.number = chain.number + 1
-  ), journaled as (
-    insert into journal (
+  )
+  insert into journal (
       ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
     )
     select 1, number, settled_at, transfer_count, 0, change_count, digest, previous_hash, hash
     from chain
-    where number > 0
-    returning number, settled_at, previous_hash, hash
-  )
-  update journal_head
-  set number = last.number, settled_at = last.settled_at, previous_hash = last.previous_hash, hash = last.hash
-  from (select * from journaled order by number desc limit 1) as last
-  where ledger_id = 1`;
+    where number > 0`;

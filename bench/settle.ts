@@ -6,7 +6,8 @@ import { createHash, randomUUIDv7 } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { createPicker, seeded } from '../src/load/random.ts';
 import { connect, type Connection, READING_TIMEOUTS } from '../src/db/connection/connect.ts';
-import { appendToJournal } from '../src/db/ledger/journal.ts';
+import { appendToJournal, journalLock } from '../src/db/ledger/journal.ts';
+import { MAIN_LEDGER } from '../src/domain/ledger.ts';
 import type { Account, AccountStatus } from '../src/domain/account.ts';
 import { decide } from '../src/domain/decide.ts';
 import { renderRecord } from '../src/domain/record.ts';
@@ -61,14 +62,14 @@ const INSERT_TRANSFERS = `
   from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
     with ordinality
     as ended (id, from_account, to_account, amount, from_entry_number, to_entry_number, position)
-  join journal_head as head on head.ledger_id = 1`;
+  join journal_ends as head on head.ledger_id = 1`;
 
 const INSERT_ENTRIES = `
   insert into entries (ledger_id, entry_number, amount, balance, journal_number, transfer_id, account_number, currency)
   select 1, side.entry_number, side.amount, side.balance, head.number, ended.id, side.account_number, 'USD'
   from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
     as ended (id, from_account, to_account, amount, from_entry_number, from_balance, to_entry_number, to_balance)
-  join journal_head as head on head.ledger_id = 1
+  join journal_ends as head on head.ledger_id = 1
   cross join lateral (
     values
       (ended.from_entry_number, -ended.amount, ended.from_balance, ended.from_account),
@@ -150,6 +151,7 @@ async function settleJob(connection: Connection, size: number): Promise<void> {
       moved.map(({ held }) => held),
       moved.map(({ entryCount }) => entryCount),
     ]),
+    connection.query(journalLock(MAIN_LEDGER)),
     run('insert journal', INSERT_JOURNAL, [size, hash.digest(), createdAtMicros]),
     run('insert transfers', INSERT_TRANSFERS, [
       ids,

@@ -282,17 +282,13 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
     journal(8, 'change_count = change_count + 1'),
     `update ledgers set name = 'other' where id = 2`,
   ],
-  'every ledger has a head, which is the last row of its journal': [
+  'every ledger has a head': [
     remove('journal_head', 'true'),
-    remove('journal', `number = ${PAIR_ROWS}`),
-    change('journal_head', 'number = number + 1', 'true'),
-    change('journal_head', `hash = sha256('forged')`, 'true'),
-    change('journal_head', `previous_hash = sha256('forged')`, 'true'),
-    change('journal_head', `settled_at = settled_at + interval '1 microsecond'`, 'true'),
     `insert into ledgers (id, name) values (3, 'new')`,
     'delete from ledgers where id = 2',
   ],
   'the digest of a journal row covers its account changes and its transfers, which it counts': [
+    remove('journal', `number = ${PAIR_ROWS}`),
     ...[
       `from_account = 'EVE'`,
       `to_account = 'EVE'`,

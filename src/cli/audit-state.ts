@@ -24,7 +24,7 @@ const courseSchema = z.strictObject({
   ledger: z.int().nullable(),
   whole: z.boolean(),
   ledgers: z.array(z.strictObject({ id: z.int(), name: z.string(), since: decimal, sinceHash: text })),
-  heads: z.array(z.strictObject({ ledger: z.int(), number: text, settledAt: text, hash: text, previousHash: text })),
+  heads: z.array(z.strictObject({ ledger: z.int(), number: decimal, settledAt: text, hash: text, previousHash: text })),
   at: text,
   positions: z.record(
     z.string(),

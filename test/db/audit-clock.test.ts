@@ -42,14 +42,14 @@ const FORGERIES = [
   },
   { what: 'a clock that is behind the journal', change: `clock = '2026-01-03T00:00:00Z'`, check: 'journal.clock' },
   { what: 'a test clock that became a real one', change: 'clock = null', check: 'journal.clock' },
-  { what: 'a test clock that the real one moved', change: 'clock = now(), settled_at = now()', check: 'journal.head' },
+  { what: 'a test clock that the real one moved', change: 'clock = now()', check: 'journal.clock' },
 ].map(({ change, ...rest }) => ({ ...rest, statement: `update journal_head set ${change} ${OF_TEST}` }));
 
 for (const { what, statement, check } of [
   ...FORGERIES,
   {
     what: 'a real clock that became a test clock',
-    statement: `update journal_head set clock = settled_at where ledger_id = 1`,
+    statement: `update journal_head set clock = closed_until where ledger_id = 1`,
     check: 'journal.clock',
   },
   {
@@ -82,7 +82,7 @@ for (const { what, statement, check } of [
 for (const statement of [
   'drop trigger journal_head_clock_kept on journal_head',
   'alter table journal_head disable trigger journal_head_clock_kept',
-  `create or replace trigger journal_head_clock_kept after update of number on journal_head
+  `create or replace trigger journal_head_clock_kept after update of closed_until on journal_head
    for each row execute function refuse_clock_change()`,
   `create or replace function refuse_clock_change() returns trigger language plpgsql as $$ begin return null; end; $$`,
 ]) {

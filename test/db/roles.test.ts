@@ -11,7 +11,8 @@ import { writeLedger } from '../support/sample-ledgers.ts';
 import { startProgram } from '../support/service.ts';
 
 const FINAL = ['transfers', 'entries', 'account_changes', 'journal', 'idempotency_keys', 'ledgers', 'audit_log'];
-const TABLES = Object.keys(TABLE_RIGHTS);
+const VIEWS = ['journal_ends'];
+const TABLES = Object.keys(TABLE_RIGHTS).filter((name) => !VIEWS.includes(name));
 
 let database: TestDatabase;
 
@@ -134,7 +135,7 @@ test('roles: every table and function has a line in the table of rights', async 
     `select relname as name from pg_class
      where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')`,
   );
-  assert.deepEqual(tables.map(({ name }) => name).toSorted(), TABLES.toSorted());
+  assert.deepEqual(tables.map(({ name }) => name).toSorted(), Object.keys(TABLE_RIGHTS).toSorted());
   const functions = await database.query<{ oid: string }>(
     `select oid::regprocedure::text as oid from pg_proc where pronamespace = 'public'::regnamespace`,
   );
@@ -191,7 +192,7 @@ test('roles: a reader is refused every write', async (t) => {
       `do $$ begin lock table ${table} in row exclusive mode; end $$`,
     ]),
     'update accounts set balance = 0',
-    'update journal_head set number = 0',
+    'update journal_head set closed_until = now()',
     `select chain_hash('', '', 1, now(), 1, 1, '')`,
   ];
   await assertRefused(reader, ...statements);

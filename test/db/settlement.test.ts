@@ -71,7 +71,7 @@ const DECIDED: DecidedJob = {
   nextExpiry: null,
   dryRun: false,
 };
-/** In the order of the locks: keys before the head of the journal, which is locked last. */
+/** In the order of the locks: keys before the journal, which is locked last. */
 const WRITTEN = [
   'claim keys',
   'insert accounts',
@@ -80,6 +80,7 @@ const WRITTEN = [
   'update accounts',
   'update holds',
   'update reversed',
+  'lock journal',
   'write ended',
   'insert openings',
   'commit',

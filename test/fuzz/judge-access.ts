@@ -42,7 +42,8 @@ export function judgeServed(sent: Sent, answer: Answer, operation: Operation, ac
   // An answer to any key is about the key itself.
   const isOfKey = operation.scope === ANY_KEY;
   const isOther = operation.isOfLedger ? ledger !== null && ledger !== access.ledger : ledger !== access.ledger;
-  if (access.ledger !== null && isOther && !isOfKey) wrong.push(`${answer.status}, and the key is of the ledger ${access.ledger}`);
+  if (access.ledger !== null && isOther && !isOfKey)
+    wrong.push(`${answer.status}, and the key is of the ledger ${access.ledger}`);
   const { accountPrefix } = access;
   if (accountPrefix !== null) {
     const foreign = foreignAccounts(parse(answer.body.toString()), accountPrefix);

@@ -192,8 +192,8 @@ export class Stored {
       heads: Record<string, number>;
     }>(
       `with heads as (
-         select ledger_id, journal_head.number, coalesce(counted.number, 0) as counted
-         from journal_head
+         select ledger_id, journal_ends.number, coalesce(counted.number, 0) as counted
+         from journal_ends
          left join unnest($1::integer[], $2::bigint[]) as counted (ledger_id, number) using (ledger_id)
        )
        select

@@ -70,7 +70,7 @@ test('balances: every step stays readable at its instant', async () => {
     negative: -1300,
     sum: 0,
   });
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   assert.equal(drawn.journal_number, Number(head?.number));
 
   await pay('ANN', 'BOB', 300);

@@ -106,7 +106,7 @@ async function delayCommits(database: TestDatabase, random: Random, writing: { d
 async function isEnd(database: TestDatabase, number: number, writing: { done: boolean }): Promise<boolean> {
   if (!writing.done) return false;
   const [state] = await database.query<{ at_end: boolean }>(
-    `select number = $1::bigint and not exists (select from pending_transfers) as at_end from journal_head`,
+    `select number = $1::bigint and not exists (select from pending_transfers) as at_end from journal_ends`,
     [number],
   );
   return state?.at_end === true;
@@ -228,7 +228,7 @@ test('events: a stalled reader is disconnected, and the others are unaffected', 
   const answer = await request(service, 'GET', '/metrics');
   assert.match(answer.text, /gopherpay_streams\{route="\/events"\} 1\n/, 'The other reader is still connected.');
   await open(service, 'LAST');
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   await until(() => reader.last() === Number(head?.number), { what: 'the event at the other reader' });
 });
 
@@ -239,7 +239,7 @@ test('events: streams end with the service, also a stalled one', { timeout: 60_0
   await fillFeed(service);
   const reader = follow(t, service, { after: 0 });
   const unread = await openUnread(t, service);
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   await until(() => reader.last() === Number(head?.number), { what: 'the reader to have caught up' });
   assert.equal(unread.destroyed, false);
   assert.deepEqual(await service.stop(), { code: 0, signal: null });
@@ -251,7 +251,7 @@ test('events: a follower does not notice that the database dropped its connectio
   const service = await startService(t, { database, env: { THREADS: '2' } });
   await open(service, 'ANN');
   const reader = follow(t, service, { after: 0 });
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   await until(() => reader.last() === Number(head?.number), { what: 'the events so far' });
   await database.query(
     `select pg_terminate_backend(pid) from pg_stat_activity

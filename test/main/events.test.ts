@@ -41,7 +41,7 @@ async function page(query = ''): Promise<{ items: FeedEvent[]; next: number }> {
 }
 
 async function journalNumber(): Promise<number> {
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   return Number(head?.number);
 }
 
@@ -105,7 +105,7 @@ test('events: an event has all that its row covers, and the rows are a chain of 
     );
     previous = item.hash;
   }
-  const [head] = await database.query<{ hash: string }>(`select encode(hash, 'hex') as hash from journal_head`);
+  const [head] = await database.query<{ hash: string }>(`select encode(hash, 'hex') as hash from journal_ends`);
   assert.equal(previous, head?.hash);
 });
 

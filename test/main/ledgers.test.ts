@@ -245,7 +245,7 @@ test('ledgers: a change of an account is made, and sealed, in its own ledger', a
 
 async function ends(): Promise<[main: number, shop: number]> {
   const [main, shop] = await database.query<{ number: bigint }>(
-    'select number from journal_head where ledger_id in (1, 2) order by ledger_id',
+    'select number from journal_ends where ledger_id in (1, 2) order by ledger_id',
   );
   return [Number(main?.number), Number(shop?.number)];
 }

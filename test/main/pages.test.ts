@@ -64,7 +64,7 @@ for (const { path, count } of [
 }
 
 test('pages: a page of events has at most 1 MiB unless one event has more, and the next one continues', async () => {
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   let after = 0;
   while (after < Number(head?.number)) {
     const answer = await request<Page>(service, 'GET', `/events?limit=1000&after=${after}`);

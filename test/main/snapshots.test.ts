@@ -43,7 +43,12 @@ async function plant(kind: 'hold' | 'transfer', count: number): Promise<string[]
 
 /** Settles planted transfers like a job, as far as reads can observe. */
 async function settle(run: Run, ids: readonly string[]): Promise<void> {
-  await run('update journal_head set number = number + 1, settled_at = greatest(settled_at, clock_timestamp())');
+  await run(
+    `insert into journal (ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
+     select 1, number + 1, greatest(settled_at, clock_timestamp()), $1::integer, $1::integer, 0, hash, hash, hash
+     from journal_ends`,
+    [ids.length],
+  );
   await run(
     `with taken as (
        delete from pending_transfers where id = any($1::uuid[]) returning *
@@ -56,7 +61,7 @@ async function settle(run: Run, ids: readonly string[]): Promise<void> {
      select 1, id, kind, from_account, to_account, currency, amount, 'completed', created_at, head.settled_at, head.number,
        row_number() over (order by id), entries.number, entries.number
      from taken
-     cross join journal_head as head
+     cross join journal_ends as head
      cross join lateral (select case kind when 'transfer' then 1000 + head.number end as number) as entries`,
     [ids],
   );

@@ -135,7 +135,7 @@ test('statements: a past month is final, also without later entries, and the cur
   const other = await startService(t, { database: own, env: { THREADS: '1' } });
   await openAccount(other, { account_number: 'ANN', balance: 5 });
   await moveBack(own, 1, 3, '2025-01-31T23:59:59Z');
-  await own.query(`update journal_head set settled_at = '2025-01-31T23:59:59Z'`);
+  await own.query(`update journal_head set closed_until = '2025-01-31T23:59:59Z'`);
   assert.equal((await readStatement(other, 'ANN', '2025-01')).final, true);
   await pay(other, { from_account: 'ANN', to_account: '@external', amount: 1 });
   const january = await readStatement(other, 'ANN', '2025-01');

@@ -104,7 +104,7 @@ test('groups: a dry run of a thousand members returns their outcomes, and stores
   const traces = async () =>
     await race.database.query(`
       select (select count(*) from transfers) as transfers, (select count(*) from entries) as entries,
-        (select count(*) from pending_transfers) as pending, (select number from journal_head) as journal`);
+        (select count(*) from pending_transfers) as pending, (select number from journal_ends) as journal`);
   const before = await traces();
   const [service] = race.services;
   assert.ok(service);

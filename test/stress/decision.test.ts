@@ -9,13 +9,13 @@ import { until } from '../support/until.ts';
 import { idOf, openAccounts, post } from './callers.ts';
 
 /**
- * Locks the journal's head, like a job that updates it, until the returned function is called. The journal is then past
+ * Locks the journal's head, like a job, until the returned function is called. The journal is then past
  * that time.
  */
 async function holdHead(database: TestDatabase): Promise<() => Promise<void>> {
   const holder = await database.connect();
   await holder.query('begin');
-  await holder.query('update journal_head set number = number');
+  await holder.query('update journal_head set closed_until = closed_until');
   return async () => {
     await holder.query('update journal_head set closed_until = clock_timestamp()');
     await holder.query('commit');
@@ -83,8 +83,8 @@ test('decision: a capture is decided by the time of the journal after the clock 
   const hold = { from_account: 'ACC0', to_account: 'ACC1', amount: 7, expires_in: 600 };
   const held = await request(service, 'POST', '/holds', hold, { Prefer: 'wait=5' });
   assert.equal(held.body['status'], 'completed', held.text);
-  // As it looks after the clock went back by an hour: the last row of the journal lies beyond the end of the hold.
-  await database.query(`update journal_head set settled_at = settled_at + interval '1 hour'`);
+  // As it looks after the clock went back by an hour: the journal is closed beyond the end of the hold.
+  await database.query(`update journal_head set closed_until = clock_timestamp() + interval '1 hour'`);
   const capture = await request(service, 'POST', `/holds/${String(held.body['id'])}/capture`, undefined, {
     Prefer: 'wait=5',
   });

@@ -224,14 +224,6 @@ export async function insertLedger(client: Pick<Client, 'query'>, ledger: Ledger
     await client.query('insert into ledgers (id, name) values ($1, $2)', [ledger.id, ledger.name]);
     await client.query('insert into journal_head (ledger_id) values ($1)', [ledger.id]);
   }
-  await client.query(
-    `update journal_head
-     set (number, settled_at, previous_hash, hash) = (
-       select number, settled_at, previous_hash, hash from journal where ledger_id = $1 order by number desc limit 1
-     )
-     where ledger_id = $1`,
-    [ledger.id],
-  );
 }
 
 /** Rewrites the journal of SHOP as a superuser may: later by a microsecond, with all hashes made again. */
@@ -252,10 +244,5 @@ export async function rewriteShop(client: Client): Promise<void> {
         returning hash into earlier;
       end loop;
       update transfers set completed_at = completed_at + interval '1 microsecond' where ledger_id = 2;
-      update journal_head
-      set (settled_at, previous_hash, hash) = (
-        select settled_at, previous_hash, hash from journal where ledger_id = 2 order by number desc limit 1
-      )
-      where ledger_id = 2;
     end $$`);
 }

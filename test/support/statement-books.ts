@@ -57,7 +57,7 @@ export async function makeBooks(service: Service, database: TestDatabase): Promi
   await openAccount(service, { account_number: 'BOB' });
   await openAccount(service, { account_number: '-SHOP' });
   await openAccount(service, { account_number: 'YUKI', currency: 'JPY', balance: 1_234_567 });
-  const [opened] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [opened] = await database.query<{ number: bigint }>('select number from journal_ends');
   await moveBack(database, 1, Number(opened?.number), '2024-11-05T00:00:00Z');
   for (const { to, amount, description, at } of HISTORY) {
     const order = { from_account: to === 'ANN' ? '@external' : 'ANN', to_account: to, amount, description };

@@ -10,13 +10,24 @@ import { insertWebhook, updateWebhook } from '../../src/db/ledger/webhooks.ts';
 import { ALL_EVENTS } from '../../src/domain/event.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { onEnd } from '../support/cleanup.ts';
-import { createDatabase } from '../support/database.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
 
 const ENDPOINTS = 40;
 const CHANGES = 2000;
 const LEDGERS = 100;
 const LINES_PER_LEDGER = 100;
 const SAME = { description: undefined, types: undefined, account: undefined, kind: undefined, enabled: undefined };
+
+/** So many rows in the journal of each ledger. */
+async function appendRows({ query }: TestDatabase, count: number): Promise<void> {
+  await query(
+    `insert into journal (ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash)
+     select ledger_id, row, now(), 1, 0, 0, hash, hash, hash
+     from journal_ends
+     cross join generate_series(number + 1, $1::bigint) as row`,
+    [count],
+  );
+}
 
 test('claims: a line is claimed with its endpoint as it is, or the process learns that it was changed', async (t) => {
   const database = await createDatabase(t);
@@ -27,7 +38,7 @@ test('claims: a line is claimed with its endpoint as it is, or the process learn
     const webhook = { id, url: 'https://example.com', description: null, secret: 'whsec_AA==' };
     assert.ok(await insertWebhook(pool, MAIN_LEDGER, { ...webhook, filter: ALL_EVENTS }, ENDPOINTS));
   }
-  await database.query('update journal_head set number = 1');
+  await appendRows(database, 1);
   const changes = Array.from({ length: CHANGES }, (_, index) => index);
   const change = async (): Promise<void> => {
     for (let number = changes.pop(); number !== undefined; number = changes.pop()) {
@@ -63,7 +74,7 @@ test('claims: due lines are found without reading the others', async (t) => {
   onEnd(t, async () => await pool.end());
   await database.query(`insert into ledgers (id, name) select id, 'l' || id from generate_series(2, ${LEDGERS}) as id`);
   await database.query(`insert into journal_head (ledger_id) select id from ledgers where id > 1`);
-  await database.query('update journal_head set number = 9');
+  await appendRows(database, 9);
   await database.query(
     `insert into webhook_endpoints (ledger_id, id, url, secret)
      select ledgers.id, gen_random_uuid(), 'https://example.com', 'whsec_AAAA'
@@ -116,7 +127,7 @@ test('claims: the lines of each ledger take turns, and one that has waited longe
   onEnd(t, async () => await pool.end());
   await database.query(`insert into ledgers (id, name) values (2, 'shop')`);
   await database.query('insert into journal_head (ledger_id) values (2)');
-  await database.query('update journal_head set number = 1');
+  await appendRows(database, 1);
   for (const [ledger, waited] of [
     [1, 50],
     [1, 40],

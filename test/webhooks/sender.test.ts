@@ -428,7 +428,7 @@ test('sender: a line that is locked does not delay the renewal of other claims',
 
 test('sender: rows without an event that passes move the cursor and are not read again', async (t) => {
   const line = await start(t, { account: 'NOSUCH' });
-  const [head] = await database.query<{ number: bigint }>('select number from journal_head');
+  const [head] = await database.query<{ number: bigint }>('select number from journal_ends');
   await until(async () => (await line.show()).journalNumber === head?.number, { what: 'the cursor' });
   assert.deepEqual(line.receiver.received, []);
 });

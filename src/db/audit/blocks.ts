@@ -43,13 +43,20 @@ const JOURNALED: Readonly<
 
 export const TABLES: readonly Journaled[] = ['transfers', 'entries', 'journal', 'account_changes', 'audit_log'];
 
-/** Rows that name no row of their ledger's journal, up to its head in the same snapshot. */
+/** The number of the last row of each journal. */
+const LAST_NUMBERS = `(
+  select ledgers.id as ledger_id,
+    coalesce((select max(number) from journal where journal.ledger_id = ledgers.id), 0) as number
+  from ledgers
+)`;
+
+/** Rows that name no row of their ledger's journal, up to its last row in the same snapshot. */
 function misplaced(table: Journaled, rows: string): string {
   const { check: _, number, ...about } = JOURNALED[table];
   return compare({
     from: `${rows} as row
       left join ledgers on ledgers.id = row.ledger_id
-      left join journal_head as head on head.ledger_id = row.ledger_id`,
+      left join ${LAST_NUMBERS} as head on head.ledger_id = row.ledger_id`,
     ...(table === 'audit_log' && { where: 'row.journal_number is not null' }),
     ledger: 'row.ledger_id',
     ...about,
@@ -57,8 +64,7 @@ function misplaced(table: Journaled, rows: string): string {
     facts: [
       must(
         `journal row of a row of ${table}`,
-        // A missing head is reported by itself.
-        `ledgers.id is not null and row.${number} >= 1 and (head.ledger_id is null or row.${number} <= head.number)`,
+        `ledgers.id is not null and row.${number} between 1 and head.number`,
         'one that is there',
         `coalesce(row.${number}::text, 'none')`,
       ),
@@ -76,7 +82,7 @@ export async function findMisplaced(
     // Entries have no index by journal number. The pages of accounts find those that no transfer names.
     if (table === 'entries') continue;
     const { number, check } = JOURNALED[table];
-    const beyond = `${number} > (select max(number) from journal_head where ledger_id = ${ledger})`;
+    const beyond = `${number} > (select coalesce(max(number), 0) from journal where ledger_id = ${ledger})`;
     for (const where of [beyond, `${number} < 1`]) {
       const rows = `(select * from ${table} where ledger_id = ${ledger} and ${where})`;
       const found = await collect(connection, [misplaced(table, rows)]);

@@ -54,7 +54,7 @@ export type ChainFlaw = {
 export type Chain = {
   /** Follows the chains: yields flaws, and how many rows (of the journal, and transfers in them) are done. */
   follow(): AsyncGenerator<ChainFlaw | number>;
-  /** Compares the head of each journal with the last row that was followed. */
+  /** Each ledger has one head, which jobs lock. */
   compareHeads(): AsyncGenerator<ChainFlaw>;
   /** The last row of a ledger that was followed; before the first, the row where its chain begins. */
   lastOf(ledger: number): Link;
@@ -101,55 +101,40 @@ export function openChain(
     }
   }
 
-  const compareOwn = async function* (): AsyncGenerator<ChainFlaw> {
-    yield* compareHeads(await readHeadRows(connection, scope), names, lastOf);
-  };
-
-  return { follow, compareHeads: compareOwn, lastOf };
+  return { follow, compareHeads: () => countHeads(connection, scope, names), lastOf };
 }
 
-/** A row of journal_head, with the id of its ledger. */
-export type HeadRow = Omit<Link, 'number'> & { readonly ledger: number; readonly number: string | null };
-
-export async function readHeadRows(connection: Connection, scope: Scope): Promise<readonly HeadRow[]> {
-  const rows = await readAll(
+/** Each ledger has one head, which jobs lock. */
+export async function* countHeads(connection: Connection, scope: Scope, names: LedgerNames): AsyncGenerator<ChainFlaw> {
+  const heads = await readAll(
     connection,
-    `select ledger_id, ${LINK_COLUMNS} from ${rowsIn(scope, 'journal_head')} as journal_head order by ledger_id, number`,
+    `select ledger_id, count(*) from ${rowsIn(scope, 'journal_head')} as journal_head group by ledger_id order by ledger_id`,
   );
-  return rows.map(([id, number = null, settledAt = null, hash = null, previousHash = null]) => ({
-    ledger: Number(id ?? -1),
-    number,
-    settledAt,
-    hash,
-    previousHash,
-  }));
-}
-
-/** Compares the heads with the last row of each journal, and their number with that of the ledgers. */
-export function* compareHeads(
-  heads: readonly HeadRow[],
-  names: LedgerNames,
-  lastOf: Chain['lastOf'],
-): Generator<ChainFlaw> {
-  const counts = new Map<number, number>();
-  for (const { ledger, number, settledAt, hash, previousHash } of heads) {
-    counts.set(ledger, (counts.get(ledger) ?? 0) + 1);
-    const last = lastOf(ledger);
-    if (number !== String(last.number)) {
-      yield flaw(ledger, number, 'number of the head', String(last.number), number);
-    }
-    if (last.hash !== null && hash !== last.hash) yield flaw(ledger, number, 'hash of the head', last.hash, hash);
-    if (last.previousHash !== null && previousHash !== last.previousHash) {
-      yield flaw(ledger, number, 'previous_hash of the head', last.previousHash, previousHash);
-    }
-    if (last.settledAt !== null && settledAt !== last.settledAt) {
-      yield flaw(ledger, number, 'settled_at of the head', last.settledAt, settledAt);
-    }
-  }
+  const counts = new Map(heads.map(([id, count]) => [Number(id ?? -1), Number(count)]));
   for (const ledger of new Set([...names.keys(), ...counts.keys()])) {
     const count = counts.get(ledger) ?? 0;
     const expected = names.has(ledger) ? 1 : 0;
     if (count !== expected) yield flaw(ledger, null, 'rows of journal_head', String(expected), String(count));
+  }
+}
+
+/** The last row of a journal, with the id of its ledger. */
+export type End = Omit<Link, 'number'> & { readonly ledger: number; readonly number: string };
+
+/** Compares the last rows, as they were read before, with those that slices ended with. */
+export function* compareEnds(ends: readonly End[], lastOf: Chain['lastOf']): Generator<ChainFlaw> {
+  for (const { ledger, number, settledAt, hash, previousHash } of ends) {
+    const last = lastOf(ledger);
+    if (number !== String(last.number)) {
+      yield flaw(ledger, number, 'last row of the journal', String(last.number), number);
+    }
+    if (last.hash !== null && hash !== last.hash) yield flaw(ledger, number, 'hash of the last row', last.hash, hash);
+    if (last.previousHash !== null && previousHash !== last.previousHash) {
+      yield flaw(ledger, number, 'previous_hash of the last row', last.previousHash, previousHash);
+    }
+    if (last.settledAt !== null && settledAt !== last.settledAt) {
+      yield flaw(ledger, number, 'settled_at of the last row', last.settledAt, settledAt);
+    }
   }
 }
 

@@ -1,15 +1,7 @@
 // The course of an audit in many snapshots: its phases, what each proves, and its state, from which an interrupted audit
 // goes on.
 import { compareCounts, entriesTask, findMisplaced, TABLES, tableTask } from './blocks.ts';
-import {
-  BEGINNING,
-  type Checkpoint,
-  compareHashes,
-  compareHeads,
-  type HeadRow,
-  type Link,
-  readHeadRows,
-} from './chain.ts';
+import { BEGINNING, type Checkpoint, compareHashes, compareEnds, countHeads, type End, type Link } from './chain.ts';
 import { CHECKS } from './checks.ts';
 import { readAll } from './cursor.ts';
 import type { Findings, Found } from './findings.ts';
@@ -52,7 +44,7 @@ export type Course = {
   readonly whole: boolean;
   readonly ledgers: readonly SavedLedger[];
   /** The heads up to which the journals are audited, and when they were read; empty and null: not yet. */
-  heads: readonly HeadRow[];
+  heads: readonly End[];
   at: string | null;
   readonly positions: Record<string, Position>;
   readonly findings: Findings;
@@ -120,7 +112,7 @@ function booksTask(course: Course): Task {
   };
 }
 
-/** Reads the heads, which say how far the slices go, and compares them with the last rows in the same snapshot. */
+/** Reads the last rows, which say how far the slices go. */
 function headsTask(course: Course): Task {
   return {
     name: 'heads',
@@ -128,14 +120,11 @@ function headsTask(course: Course): Task {
     sizes: ONCE,
     step: async (connection, position) => {
       const scope = scopeOf(course);
-      const heads = await readHeadRows(connection, scope);
       // By now there may be more ledgers. They are not audited, but their heads are no discrepancy.
       const names = await loadNames(connection, scope);
-      const links = await readLastRows(connection, [...names.keys()]);
+      const heads = await readLastRows(connection, [...names.keys()]);
       const found: (readonly [string, Found])[] = [];
-      for (const flaw of compareHeads(heads, names, (ledger) => links.get(ledger) ?? BEGINNING)) {
-        found.push(['journal.head', toFound(flaw)]);
-      }
+      for await (const flaw of countHeads(connection, scope, names)) found.push(['journal.head', toFound(flaw)]);
       for (const { id } of course.ledgers) found.push(...(await findMisplaced(connection, id)));
       const at = await readInstant(connection);
       return { position: { ...position, done: true }, found, rows: [], progress: 0, heads: { heads, at } };
@@ -143,17 +132,22 @@ function headsTask(course: Course): Task {
   };
 }
 
-async function readLastRows(connection: Connection, ledgers: readonly number[]): Promise<ReadonlyMap<number, Link>> {
-  const links = new Map<number, Link>();
-  for (const id of ledgers) {
+/** The last row of each journal; of an empty one, what its first row must follow. */
+async function readLastRows(connection: Connection, ledgers: readonly number[]): Promise<readonly End[]> {
+  const ends: End[] = [];
+  for (const ledger of ledgers) {
     const [last] = await readAll(
       connection,
-      `select ${LINK_COLUMNS} from journal where ledger_id = ${id} order by number desc nulls last limit 1`,
+      `select ${LINK_COLUMNS} from journal where ledger_id = ${ledger} order by number desc nulls last limit 1`,
     );
     const [number = null, settledAt = null, hash = null, previousHash = null] = last ?? [];
-    if (number !== null) links.set(id, { number: BigInt(number), settledAt, hash, previousHash });
+    ends.push(
+      number === null
+        ? { ...BEGINNING, ledger, number: String(BEGINNING.number) }
+        : { ledger, number, settledAt, hash, previousHash },
+    );
   }
-  return links;
+  return ends;
 }
 
 function scopeOf({ ledger }: Course): Scope {
@@ -223,7 +217,7 @@ function endTasks(course: Course, expect: readonly Checkpoint[]): readonly Task[
 function* headFlaws(course: Course): Generator<Found> {
   const names = namesOf(course);
   const own = course.heads.filter(({ ledger }) => names.has(ledger));
-  for (const flaw of compareHeads(own, names, (ledger) => lastOf(course, ledger))) yield toFound(flaw);
+  for (const flaw of compareEnds(own, (ledger) => lastOf(course, ledger))) yield toFound(flaw);
 }
 
 /** The last row of a ledger's journal that its slices read. */

@@ -238,9 +238,15 @@ function placesOfActs(scope: Scope): string {
 // An advance of a test clock has a row of the journal at its new time, so the clock is where the journal ends.
 function clocksOfHeads(scope: Scope): string {
   return compare({
-    from: `${rowsIn(scope, 'journal_head')} as head left join ledgers on ledgers.id = head.ledger_id`,
+    from: `${rowsIn(scope, 'journal_head')} as head
+      left join ledgers on ledgers.id = head.ledger_id
+      left join (
+        select ledger_id, max(settled_at) as settled_at
+        from ${rowsIn(scope, 'journal')} as journal
+        where ledger_id in (select id from ledgers where clock_start is not null)
+        group by ledger_id
+      ) as last on last.ledger_id = head.ledger_id`,
     ledger: 'head.ledger_id',
-    journal: 'head.number',
     facts: [
       must(
         'clock of the ledger',
@@ -249,10 +255,10 @@ function clocksOfHeads(scope: Scope): string {
         `coalesce(head.clock::text, 'null')`,
       ),
       must(
-        'settled_at of the head of a ledger with a test clock',
-        'head.clock is null or head.settled_at = head.clock',
-        'the time of the clock',
-        'head.settled_at',
+        'clock of the ledger, where its journal ends',
+        'head.clock is null or head.clock = coalesce(last.settled_at, ledgers.clock_start)',
+        'the time of the last row, or the start of the clock',
+        `coalesce(head.clock::text, 'null')`,
       ),
     ],
   });

@@ -152,9 +152,10 @@ async function estimateRows(
   const [sum] = await readAll(
     connection,
     `select coalesce((
-         select sum(head.number - known.since)
-         from ${schema}.journal_head as head
-         join (values ${since.join(', ')}) as known (id, since) on known.id = head.ledger_id
+         select sum((
+           select coalesce(max(number), 0) from ${schema}.journal where journal.ledger_id = known.id
+         ) - known.since)
+         from (values ${since.join(', ')}) as known (id, since)
        ), 0) + coalesce((
          select sum(greatest(reltuples, 0))
          from pg_class

@@ -8,7 +8,7 @@ const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
   approvals: ['state', 'decided_by', 'decided_at'],
   heartbeats: ['beat', 'written_at'],
   holds: ['captured', 'released', 'state', 'expiry_id'],
-  journal_head: ['number', 'settled_at', 'closed_until', 'clock', 'previous_hash', 'hash'],
+  journal_head: ['closed_until', 'clock'],
   key_usage: ['amount'],
   leases: ['accepted_count', 'session', 'closed'],
   pending_transfers: ['lease_id', 'adoptions', 'lone_deaths', 'on_trial'],

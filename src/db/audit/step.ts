@@ -1,6 +1,6 @@
 // A step of an audit in many snapshots: what one snapshot shows. Steps of a task follow each other, so that an audit may
 // be interrupted after any of them.
-import type { HeadRow, LedgerNames } from './chain.ts';
+import type { End, LedgerNames } from './chain.ts';
 import { readAll } from './cursor.ts';
 import { type Found, readFound } from './findings.ts';
 import type { Check, Counted, Part, Scope } from './rules.ts';
@@ -26,7 +26,7 @@ export type Outcome = {
   /** How much of the plan is done by it. */
   readonly progress: number;
   /** The heads of the journals, if the step read them, and when. */
-  readonly heads?: { readonly heads: readonly HeadRow[]; readonly at: string };
+  readonly heads?: { readonly heads: readonly End[]; readonly at: string };
 };
 
 export type Task = {

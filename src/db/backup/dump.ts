@@ -130,7 +130,7 @@ async function describe(connection: Connection, schema: string, version: string)
   );
   const heads = await connection.query<{ ledger: string; number: bigint; hash: string }>(
     `select ledgers.name as ledger, number, encode(hash, 'hex') as hash
-     from journal_head
+     from journal_ends
      join ledgers on id = ledger_id
      order by ledgers.name`,
   );

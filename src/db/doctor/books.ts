@@ -140,7 +140,7 @@ export async function readWebhooks(connection: Queryable): Promise<WebhookFacts>
        coalesce(max(head.number - cursor.journal_number) filter (where enabled), 0)::float8 as "rowsBehind"
      from webhook_endpoints
      join webhook_cursors as cursor on cursor.ledger_id = webhook_endpoints.ledger_id and endpoint_id = webhook_endpoints.id
-     join journal_head as head on head.ledger_id = webhook_endpoints.ledger_id
+     join journal_ends as head on head.ledger_id = webhook_endpoints.ledger_id
      cross join lateral (select disabled_reason is null as enabled) as state`,
   );
   const [found] = rows;

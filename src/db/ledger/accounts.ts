@@ -5,7 +5,7 @@ import { wordsOf } from '../../domain/name-words.ts';
 import type { Orderer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { beginsWith, deleteWords, namedAccounts, replaceWords } from './account-words.ts';
-import { appendToJournal } from './journal.ts';
+import { appendToJournal, lockJournal } from './journal.ts';
 import { type MetadataFilter, metadataCondition } from '../queries/metadata.ts';
 import { encryptPersonalData, personalKey, type PersonalRow, readPersonalData } from '../queries/personal-data.ts';
 
@@ -57,6 +57,7 @@ export async function sealAccount(
   account: { accountNumber: string; currency: string },
   { orderedBy, approvedBy }: Orderer,
 ): Promise<void> {
+  await lockJournal(connection, ledger);
   await connection.query({
     name: 'seal account',
     text: `

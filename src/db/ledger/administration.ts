@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { appendToJournal } from './journal.ts';
+import { appendToJournal, lockJournal } from './journal.ts';
 import { micros } from './locked-job.ts';
 
 /** What was administered, as the log names it. */
@@ -52,6 +52,7 @@ export async function recordAdministration(
   ledger: Ledger,
   { action, actor, subject, details }: Administration,
 ): Promise<void> {
+  await lockJournal(connection, ledger);
   await connection.query({
     name: 'record administration',
     text: `

@@ -98,14 +98,17 @@ const ERASE = `
     intakeCount: '0',
     changeCount: '(select count from total)',
     digest: '(select digest from total)',
-    after: '(select count from total) > 0',
+    condition: '(select count from total) > 0',
   })}
   insert into account_changes (ledger_id, change_number, journal_number, account_number, currency, seal)
   select $1::integer, changed.change_number, journaled.number, changed.account_number, changed.currency, changed.seal
   from changed
   cross join journaled`;
 
-/** Erases personal data that no key can read, and seals that in the journal. Returns how many accounts. */
+/**
+ * Erases personal data that no key can read, and seals that in the journal, which the import has locked. Returns how many
+ * accounts.
+ */
 export async function eraseUnreadable(connection: Queryable, ledger: Ledger): Promise<number> {
   let total = 0;
   while (true) {

@@ -27,34 +27,42 @@ const at = (micros: string) => `timestamptz 'epoch' + ${micros} * interval '1 mi
 const bytes = (hex: string) => `decode(${hex}, 'hex')`;
 const lines = (columns: string) => `json_to_recordset($2::json) as line (${columns})`;
 
-const STATE = `
-  select ledgers.id, head.number, encode(head.hash, 'hex') as hash, (extract(epoch from clock_start) * 1000000)::bigint as clock
+const LOCK = `
+  select id
   from ledgers
-  join journal_head as head on head.ledger_id = ledgers.id
+  join journal_head as head on head.ledger_id = id
   where name = $1::text
   for update of head`;
+
+// Read after the lock, by a statement of its own, which sees the last row.
+const STATE = `
+  select number, encode(hash, 'hex') as hash, (extract(epoch from clock_start) * 1000000)::bigint as clock_start
+  from ledgers
+  join journal_ends on ledger_id = id
+  where id = $1::integer`;
 
 /** Locks the ledger, which is created if it does not exist. Throws an ImportRefusedError if the books do not fit. */
 export async function openImport(connection: Queryable, books: ImportedLedger): Promise<Ledger> {
   await lockCreation(connection);
-  const found = await connection.query<{ id: number; number: bigint; hash: string; clock: bigint | null }>(STATE, [
-    books.name,
-  ]);
-  const [ledger] = found.rows;
-  if (!ledger) return await createImported(connection, books);
+  const locked = await connection.query<{ id: number }>(LOCK, [books.name]);
+  const id = locked.rows[0]?.id ?? null;
+  if (id === null) return await createImported(connection, books);
+  type State = { number: bigint; hash: string; clock_start: bigint | null };
+  const [ledger] = (await connection.query<State>(STATE, [id])).rows;
+  if (!ledger) throw new Error('A ledger that is locked was not found.');
   if (ledger.number !== BigInt(books.since) || ledger.hash !== books.previousHash) {
     throw new ImportRefusedError(
       `the ledger ${books.name} is there already, at journal row ${ledger.number} sha256:${ledger.hash}, and the books begin after row ${books.since} sha256:${books.previousHash}`,
     );
   }
-  const clock = ledger.clock === null ? null : Number(ledger.clock);
+  const clock = ledger.clock_start === null ? null : Number(ledger.clock_start);
   if (clock !== books.clockStart)
     throw new ImportRefusedError('the ledger and the books do not have the same test clock');
   await connection.query(
     `update ledgers set created_at = ${at('$2::bigint')}, approval_above = $3::bigint where id = $1::integer`,
-    [ledger.id, books.createdAt, books.approvalAbove],
+    [id, books.createdAt, books.approvalAbove],
   );
-  return toLedger(ledger.id, books);
+  return toLedger(id, books);
 }
 
 /** The ledger keeps its id, with which its personal data was encrypted; if another has it, it gets the next one. */
@@ -73,7 +81,7 @@ async function createImported(connection: Queryable, books: ImportedLedger): Pro
   if (id > LEDGERS_MAX)
     throw new ImportRefusedError(`its id would be ${id}, and there are at most ${LEDGERS_MAX} ledgers`);
   await connection.query(
-    `insert into journal_head (ledger_id, settled_at, clock)
+    `insert into journal_head (ledger_id, closed_until, clock)
      select id, coalesce(clock_start, created_at), clock_start from ledgers where id = $1::integer`,
     [id],
   );
@@ -239,10 +247,9 @@ const REOPENED = `
 // A test clock stands where its journal ends. A trigger refuses any change of the real one.
 const HEAD = (hasTestClock: boolean) => `
   update journal_head
-  set number = last.number, settled_at = last.settled_at, hash = last.hash, previous_hash = last.previous_hash,
-    closed_until = greatest(${at('$3::bigint')}, closed_until)${hasTestClock ? ', clock = last.settled_at' : ''}
+  set closed_until = greatest(${at('$3::bigint')}, closed_until)${hasTestClock ? ', clock = last.settled_at' : ''}
   from (
-    select number, settled_at, hash, previous_hash
+    select settled_at
     from journal
     where ledger_id = $1::integer and number = $2::bigint
   ) as last

@@ -26,10 +26,9 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   holds: { runtime: 'select, insert, update (captured, released, state, expiry_id)', reader: 'select' },
   idempotency_keys: FINAL,
   journal: FINAL,
-  journal_head: {
-    runtime: 'select, insert, update (number, settled_at, closed_until, clock, previous_hash, hash)',
-    reader: 'select',
-  },
+  // A view.
+  journal_ends: { runtime: 'select', reader: 'select' },
+  journal_head: { runtime: 'select, insert, update (closed_until, clock)', reader: 'select' },
   key_usage: { runtime: 'select, insert, update (amount)', reader: '' },
   leases: { runtime: 'select, insert, update (accepted_count, session, closed)', reader: 'select' },
   ledgers: FINAL,

@@ -60,7 +60,7 @@ const LOAD_HOLDS = lockingStatement(
   `with now as materialized (
      -- The job's row of the journal is settled at this time or later, also after the clock went back.
      select ${ledgerTime('clock_timestamp()')} as instant, clock is not null as is_test
-     from journal_head
+     from journal_ends
      where ledger_id = $1::integer
    )
    select id, state, amount, captured, released, coalesce(expires_at <= now.instant, false),
@@ -115,10 +115,11 @@ const LOAD_SETTLED = lockingStatement(
    ) as settled`,
 );
 
-// The last statement, so that no hold was read later. Never before the end of the journal, even if the clock went back.
+// The last statement, so that no hold was read later. If the clock went back, it is before the end of the journal; the
+// job's row is settled later.
 const LOAD_TIME = lockingStatement(
   'load time',
-  `select ${micros(ledgerTime('clock_timestamp()'))}
+  `select ${micros('coalesce(clock, greatest(clock_timestamp(), closed_until))')}
    from journal_head
    where ledger_id = $1::integer`,
 );

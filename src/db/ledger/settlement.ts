@@ -5,7 +5,7 @@ import type { Claim, LockedTransfer } from '../../domain/job.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { EntryPair, Orderer, Outcome } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { appendToJournal } from './journal.ts';
+import { appendToJournal, journalLock } from './journal.ts';
 import { micros } from './locked-job.ts';
 import { allSent, type Transaction } from '../connection/transaction.ts';
 import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn } from '../queries/transfer-columns.ts';
@@ -87,24 +87,23 @@ const UPDATE_ACCOUNTS = `
   where accounts.ledger_id = moved.ledger_id
     and accounts.account_number = moved.account_number and accounts.currency = moved.currency`;
 
-// The intake log, the journal and the rows that it covers, in one statement, so that the arrays are sent once.
-// Everything but the entries' sides comes from the arrays, so there is no join whose plan could change. A transfer that
-// is missing from the intake log was settled before, and the primary key of transfers refuses it.
+// A transfer that is missing from the intake log was settled before, and the primary key of transfers refuses it. So as
+// many rows are taken as are named, or nothing is committed.
+const TAKE_STORED = `
+  delete from pending_transfers
+  where ledger_id = $1::integer and id = any($2::uuid[])`;
+
+// The journal and the rows that it covers, in one statement, so that the arrays are sent once. Everything but the
+// entries' sides comes from the arrays, so there is no join whose plan could change.
 const WRITE_ENDED = `
-  with taken as (
-    delete from pending_transfers
-    where ledger_id = $1::integer and id = any($7::uuid[])
-    returning id
-  ), ${appendToJournal({
+  with ${appendToJournal({
     ledgerId: '$1::integer',
     ledger: '$2::text',
     instant: `timestamptz 'epoch' + $3::bigint * interval '1 microsecond'`,
     transferCount: '$4::integer',
-    intakeCount: '(select count(*) from taken)',
+    intakeCount: '$7::integer',
     changeCount: '$5::integer',
     digest: '$6::bytea',
-    // The head is the last lock. A job that waits for a row of the intake log then does not block the ledger meanwhile.
-    after: '(select count(*) from taken) >= 0',
   })}, ended as materialized (
     select *
     from unnest(
@@ -147,7 +146,7 @@ const INSERT_OPENINGS = `
     ledger_id, change_number, journal_number, account_number, currency, seal, ordered_by, approved_by
   )
   select $1::integer, 1, head.number, account_number, currency, seal, ordered_by, approved_by
-  from journal_head as head
+  from journal_ends as head
   cross join unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
     as opened (account_number, currency, seal, ordered_by, approved_by)
   where head.ledger_id = $1::integer`;
@@ -195,13 +194,19 @@ export async function writeJob(transaction: Transaction, job: DecidedJob): Promi
   const { connection } = transaction;
   const { ledger, missing, nextExpiry, dryRun } = job;
   const run = async (statement: Statement) => await connection.query(statement);
-  // In the order of the locks: accounts are locked already, then keys, then the head of the journal.
+  // In the order of the locks: accounts are locked already, then keys, then the intake log, then the journal. A job that
+  // waits for a row of the intake log does not block the ledger meanwhile.
+  const stored = storedIds(job);
   const sent: Promise<unknown>[] = [
     ...claimKeys(job).map(run),
     ...writeAccounts(job).map(run),
     ...writeHolds(job).map(run),
+    ...takeStored(job, stored).map(run),
+    run(journalLock(ledger)),
   ];
-  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>(writeEnded(job));
+  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>(
+    writeEnded(job, stored.length),
+  );
   sent.push(journaled, ...writeOpenings(job).map(run));
   if (missing.length > 0 || nextExpiry !== null || dryRun) {
     await allSent(sent);
@@ -332,11 +337,21 @@ function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): State
   return statements;
 }
 
-function writeEnded(job: DecidedJob): Statement {
+/** The transfers that are in the intake log. */
+function storedIds({ transfers, storedAtMicros }: DecidedJob): string[] {
+  if (storedAtMicros === null) return [];
+  return transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
+}
+
+function takeStored({ ledger }: DecidedJob, stored: readonly string[]): Statement[] {
+  if (stored.length === 0) return [];
+  return [{ name: 'take stored', text: TAKE_STORED, values: [ledger.id, renderColumn(stored)] }];
+}
+
+function writeEnded(job: DecidedJob, intakeCount: number): Statement {
   const { ledger, jobMicros, transfers, outcomes, opened, storedAtMicros } = job;
   const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes.map(valueOf));
   const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
-  const stored = storedAtMicros && transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
   return {
     name: 'write ended',
     text: WRITE_ENDED,
@@ -347,7 +362,7 @@ function writeEnded(job: DecidedJob): Statement {
       transfers.length,
       opened.length,
       job.digest(),
-      renderColumn(stored),
+      intakeCount,
       column((outcome) => outcome.amount),
       column((outcome) => outcome.currency),
       column((outcome) => (outcome.ok ? null : outcome.code)),

@@ -47,8 +47,8 @@ export type LineId = { readonly ledgerId: number; readonly endpointId: string };
 
 /**
  * Finds lines that have something to send and that no process holds: at most `limit`. Each ledger's line that has waited
- * longest comes first, then each one's second. `now`: the clock of the pauses between attempts. It reads an index entry for
- * each ledger, and the lines that are due: not those of other endpoints.
+ * longest comes first, then each one's second. `now`: the clock of the pauses between attempts. It reads two index entries
+ * for each ledger, and the lines that are due: not those of other endpoints.
  */
 export async function findDueLines(
   connection: Queryable,
@@ -59,11 +59,11 @@ export async function findDueLines(
     text: `
       with due as (
         select line.ledger_id, endpoint_id, claimed_until
-        from journal_head
+        from journal_ends as head
         cross join lateral (
           select ledger_id, endpoint_id, claimed_until
           from webhook_cursors
-          where webhook_cursors.ledger_id = journal_head.ledger_id and journal_number < journal_head.number
+          where webhook_cursors.ledger_id = head.ledger_id and journal_number < head.number
             and not disabled and failing_since is null and claimed_until <= now()
           order by claimed_until
           limit $1::integer

@@ -83,9 +83,9 @@ export async function insertWebhook(
        returning ledger_id, id
      )
      insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
-     select inserted.ledger_id, inserted.id, journal_head.number
+     select inserted.ledger_id, inserted.id, head.number
      from inserted
-     join journal_head on journal_head.ledger_id = inserted.ledger_id`,
+     join journal_ends as head on head.ledger_id = inserted.ledger_id`,
     [
       ledger.id,
       webhook.id,

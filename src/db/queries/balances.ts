@@ -23,7 +23,7 @@ export type TrialBalance = {
 
 // The current state of the accounts is that of their last entries, and the head is of the same snapshot.
 const NOW = {
-  point: '(select number from journal_head where ledger_id = $1::integer)',
+  point: '(select number from journal_ends where ledger_id = $1::integer)',
   last: 'lateral (select accounts.entry_count as entry_number, accounts.balance)',
 };
 

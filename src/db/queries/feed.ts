@@ -55,7 +55,7 @@ export async function loadJournalNumbers(
     name: 'load journal numbers',
     text: `
       select ledger_id, number
-      from journal_head
+      from journal_ends
       where ledger_id = any($1::integer[])`,
     values: [ledgerIds],
   });

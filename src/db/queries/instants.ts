@@ -17,11 +17,11 @@ export function roundUp(instant: string): string {
   return instant.replace(EXTRA_DIGITS, (_, kept: string, extra: string) => (/[1-9]/.test(extra) ? `${kept}9` : kept));
 }
 
-/** SQL over a row of journal_head: every later row of the journal is settled at or after this instant. */
+/** SQL over a row of journal_ends: every later row of the journal is settled at or after this instant. */
 export const CLOSED_UNTIL = 'coalesce(clock, greatest(settled_at, closed_until))';
 
 /**
- * SQL over a row of journal_head: the time of its ledger, never before the end of its journal. A constraint keeps the
+ * SQL over a row of journal_ends: the time of its ledger, never before the end of its journal. A constraint keeps the
  * journal behind a test clock. `now`: the real time, an SQL expression.
  */
 export function ledgerTime(now: string): string {
@@ -40,14 +40,15 @@ const STATE = `
       then clock_timestamp()
     end as close_at,
     case when clock is null then extract(epoch from $1::timestamptz - clock_timestamp())::float8 end as seconds_left
-  from journal_head
+  from journal_ends
   where ledger_id = $2::integer`;
 
-// The clock is read first: a distributed engine refuses an update that reads it beside columns.
+// The clock is read first: a distributed engine refuses an update that reads it beside columns. Jobs lock the head, so
+// what was settled at or before the instant is committed when this is.
 const CLOSE = `
   update journal_head
-  set closed_until = greatest($3::timestamptz, ${CLOSED_UNTIL})
-  where ledger_id = $2::integer and ${CLOSED_UNTIL} <= $1::timestamptz`;
+  set closed_until = $3::timestamptz
+  where ledger_id = $2::integer and closed_until <= $1::timestamptz`;
 
 /**
  * Closes a past instant of a ledger: afterwards every journal row settled at or before it is committed, and no other

@@ -84,7 +84,7 @@ const HEAD = `
       where ledger_id = ledgers.id and journal_number <= last.number
     )
   from ledgers
-  join journal_head as head on head.ledger_id = ledgers.id
+  join journal_ends as head on head.ledger_id = ledgers.id
   left join journal as last on last.ledger_id = ledgers.id and last.number = least($3::bigint, head.number)
   where ledgers.id = $1::integer`;
 

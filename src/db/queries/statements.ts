@@ -56,9 +56,9 @@ const SUMMARY = `
     select begins, ends,
       ${lastJournalNumber('$4::integer', '<', 'begins')} as opening,
       ${lastJournalNumber('$4::integer', '<', 'ends')} as closing,
-      (select ${CLOSED_UNTIL} from journal_head where ledger_id = $4::integer) >= ends as final
+      (select ${CLOSED_UNTIL} from journal_ends where ledger_id = $4::integer) >= ends as final
     from month
-    where begins <= (select ${ledgerTime('clock_timestamp()')} from journal_head where ledger_id = $4::integer)
+    where begins <= (select ${ledgerTime('clock_timestamp()')} from journal_ends where ledger_id = $4::integer)
   )
   select accounts.account_number, accounts.currency, accounts.personal_data,
     ${personalKey('$4::integer', 'accounts')} as key, bounds.begins, bounds.ends, bounds.final,

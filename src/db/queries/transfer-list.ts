@@ -71,7 +71,7 @@ export async function listTransfers(
   if (sections.length === 0) return { transfers: [], next: null };
   const { sql } = direction;
   const result = await connection.query<ListedRow>(
-    `select *, (select number from journal_head where ledger_id = ${LEDGER}) as head
+    `select *, (select number from journal_ends where ledger_id = ${LEDGER}) as head
      from (${sections.map((section) => `(${section} limit ${count})`).join(' union all ')}) as listed
      order by section ${direction.sections}, case section when 1 then id end ${sql}, journal_number ${sql}, journal_position ${sql}
      limit ${count}`,

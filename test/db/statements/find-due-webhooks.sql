@@ -1,10 +1,10 @@
 with due as (
   select line.ledger_id, endpoint_id, claimed_until
-  from journal_head
+  from journal_ends as head
   cross join lateral (
     select ledger_id, endpoint_id, claimed_until
     from webhook_cursors
-    where webhook_cursors.ledger_id = journal_head.ledger_id and journal_number < journal_head.number
+    where webhook_cursors.ledger_id = head.ledger_id and journal_number < head.number
       and not disabled and failing_since is null and claimed_until <= now()
     order by claimed_until
     limit $1::integer

@@ -1,4 +1,4 @@
-select *, (select number from journal_head where ledger_id = $1::integer) as head
+select *, (select number from journal_ends where ledger_id = $1::integer) as head
    from ((
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,

@@ -1,4 +1,4 @@
-select *, (select number from journal_head where ledger_id = $1::integer) as head
+select *, (select number from journal_ends where ledger_id = $1::integer) as head
    from ((select 1 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, 'pending' as status, null::text as failure_code,
 coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, null::timestamptz as completed_at,

@@ -1,7 +1,7 @@
 with now as materialized (
   -- The job's row of the journal is settled at this time or later, also after the clock went back.
   select coalesce(clock, greatest(clock_timestamp(), settled_at, closed_until)) as instant, clock is not null as is_test
-  from journal_head
+  from journal_ends
   where ledger_id = $1::integer
 )
 select id, state, amount, captured, released, coalesce(expires_at <= now.instant, false),

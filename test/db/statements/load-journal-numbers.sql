@@ -1,3 +1,3 @@
 select ledger_id, number
-from journal_head
+from journal_ends
 where ledger_id = any($1::integer[])

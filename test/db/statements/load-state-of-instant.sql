@@ -7,5 +7,5 @@ select coalesce(clock, greatest(settled_at, closed_until)) > $1::timestamptz as 
     then clock_timestamp()
   end as close_at,
   case when clock is null then extract(epoch from $1::timestamptz - clock_timestamp())::float8 end as seconds_left
-from journal_head
+from journal_ends
 where ledger_id = $2::integer

@@ -16,19 +16,19 @@ cross join (
       where journal.ledger_id = line.ledger_id and journal.number = line.journal_number + 1
     ))), 0)::float8 as seconds
     from (
-      select journal_head.ledger_id, oldest.journal_number
-      from journal_head
+      select head.ledger_id, oldest.journal_number
+      from journal_ends as head
       cross join lateral (
         select min(journal_number) as journal_number
         from webhook_cursors
-        where webhook_cursors.ledger_id = journal_head.ledger_id and not disabled and failing_since is null
+        where webhook_cursors.ledger_id = head.ledger_id and not disabled and failing_since is null
       ) as oldest
-      where oldest.journal_number < journal_head.number and journal_head.clock is null
+      where oldest.journal_number < head.number and head.clock is null
       union all
-      select journal_head.ledger_id, journal_number
+      select head.ledger_id, journal_number
       from webhook_cursors
-      join journal_head on journal_head.ledger_id = webhook_cursors.ledger_id
-      where not disabled and failing_since is not null and journal_head.clock is null
+      join journal_ends as head on head.ledger_id = webhook_cursors.ledger_id
+      where not disabled and failing_since is not null and head.clock is null
     ) as line
     group by ledger_id
     order by seconds desc

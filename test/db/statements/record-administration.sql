@@ -6,23 +6,17 @@ with act as (
         'UTF8'
       )) as digest
     ),
-advanced as (
-  update journal_head
-  set number = number + 1,
-    settled_at = coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)),
-    previous_hash = hash,
-    hash = chain_hash(
-      hash, $2::text, number + 1, coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)), 0, 1, (select digest from act)
-    )
+next as materialized (
+  select number + 1 as number, hash as previous_hash, coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)) as settled_at
+  from journal_ends
   where ledger_id = $1::integer
-  returning number, settled_at, previous_hash, hash
 ), journaled as (
   insert into journal (
     ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
   )
-  select $1::integer, number, settled_at, 0, 0, 1, (select digest from act),
-    previous_hash, hash
-  from advanced
+  select $1::integer, number, settled_at, 0, 0, 1, (select digest from act), previous_hash,
+    chain_hash(previous_hash, $2::text, number, settled_at, 0, 1, (select digest from act))
+  from next
   returning number, settled_at
 )
     insert into audit_log (ledger_id, at, journal_number, id, action, actor, subject, details)

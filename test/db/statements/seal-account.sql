@@ -18,23 +18,17 @@ with sealed as (
         )) as digest
       from sealed
     ),
-advanced as (
-  update journal_head
-  set number = number + 1,
-    settled_at = coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)),
-    previous_hash = hash,
-    hash = chain_hash(
-      hash, $4::text, number + 1, coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)), 0, 1, (select digest from change)
-    )
+next as materialized (
+  select number + 1 as number, hash as previous_hash, coalesce(clock, greatest(statement_timestamp(), settled_at, closed_until)) as settled_at
+  from journal_ends
   where ledger_id = $3::integer
-  returning number, settled_at, previous_hash, hash
 ), journaled as (
   insert into journal (
     ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
   )
-  select $3::integer, number, settled_at, 0, 0, 1, (select digest from change),
-    previous_hash, hash
-  from advanced
+  select $3::integer, number, settled_at, 0, 0, 1, (select digest from change), previous_hash,
+    chain_hash(previous_hash, $4::text, number, settled_at, 0, 1, (select digest from change))
+  from next
   returning number, settled_at
 )
     insert into account_changes (

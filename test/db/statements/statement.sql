@@ -23,9 +23,9 @@ coalesce(
   ),
   0
 ) as closing,
-    (select coalesce(clock, greatest(settled_at, closed_until)) from journal_head where ledger_id = $4::integer) >= ends as final
+    (select coalesce(clock, greatest(settled_at, closed_until)) from journal_ends where ledger_id = $4::integer) >= ends as final
   from month
-  where begins <= (select coalesce(clock, greatest(clock_timestamp(), settled_at, closed_until)) from journal_head where ledger_id = $4::integer)
+  where begins <= (select coalesce(clock, greatest(clock_timestamp(), settled_at, closed_until)) from journal_ends where ledger_id = $4::integer)
 )
 select accounts.account_number, accounts.currency, accounts.personal_data,
   (

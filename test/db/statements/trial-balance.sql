@@ -1,5 +1,5 @@
 with point as materialized (
-  select (select number from journal_head where ledger_id = $1::integer) as journal_number
+  select (select number from journal_ends where ledger_id = $1::integer) as journal_number
 ), totals as (
   select accounts.currency, count(*) as account_count,
     coalesce(sum(last.balance) filter (where last.balance > 0), 0)::text as positive,

@@ -7,9 +7,9 @@ with inserted as (
   returning ledger_id, id
 )
 insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
-select inserted.ledger_id, inserted.id, journal_head.number
+select inserted.ledger_id, inserted.id, head.number
 from inserted
-join journal_head on journal_head.ledger_id = inserted.ledger_id;
+join journal_ends as head on head.ledger_id = inserted.ledger_id;
 
 insert into webhook_keys (ledger_id, endpoint_id, secret_number, key, fingerprint)
 values ($1::integer, $2::uuid, $3::integer, $4::text, $5::bytea);

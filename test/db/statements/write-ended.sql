@@ -1,25 +1,15 @@
-with taken as (
-  delete from pending_transfers
-  where ledger_id = $1::integer and id = any($7::uuid[])
-  returning id
-),
-advanced as (
-  update journal_head
-  set number = number + 1,
-    settled_at = coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until)),
-    previous_hash = hash,
-    hash = chain_hash(
-      hash, $2::text, number + 1, coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until)), $4::integer, $5::integer, $6::bytea
-    )
-  where ledger_id = $1::integer and (select count(*) from taken) >= 0
-  returning number, settled_at, previous_hash, hash
+with
+next as materialized (
+  select number + 1 as number, hash as previous_hash, coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until)) as settled_at
+  from journal_ends
+  where ledger_id = $1::integer
 ), journaled as (
   insert into journal (
     ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
   )
-  select $1::integer, number, settled_at, $4::integer, (select count(*) from taken), $5::integer, $6::bytea,
-    previous_hash, hash
-  from advanced
+  select $1::integer, number, settled_at, $4::integer, $7::integer, $5::integer, $6::bytea, previous_hash,
+    chain_hash(previous_hash, $2::text, number, settled_at, $4::integer, $5::integer, $6::bytea)
+  from next
   returning number, settled_at
 ), ended as materialized (
   select *
