@@ -49,7 +49,7 @@ for (const { what, statement, check } of [
   ...FORGERIES,
   {
     what: 'a real clock that became a test clock',
-    statement: `update journal_head set clock = closed_until where ledger_id = 1`,
+    statement: `update journal_head set clock = opened_at where ledger_id = 1`,
     check: 'journal.clock',
   },
   {

@@ -187,6 +187,7 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
   },
   journal_head: {
     ledger_id: 'journal.head',
+    opened_at: null,
     // Records queries about the past, and nothing about the books.
     closed_until: null,
     clock: 'journal.clock',

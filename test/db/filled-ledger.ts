@@ -72,7 +72,6 @@ const FILL = [
    )
    select 1, number, ${instant('number')}, ${JOB}, 0, 0, sha256('digest'), sha256('previous'), sha256('hash')
    from generate_series(1, ${TRANSFERS / JOB}) as number`,
-  `update journal_head set closed_until = ${instant('0')}`,
   `insert into holds (ledger_id, id, amount, created_at, expires_at, from_account, to_account, currency)
    select 1, ${id('i')}, 1, now(), case i % 40 when 0 then now() + interval '1 day' else now() end, 'A-' || i % ${ACCOUNTS},
      'A-' || (i + 1) % ${ACCOUNTS}, 'USD'
@@ -91,7 +90,7 @@ const FILL = [
   `insert into ledgers (id, name) select i, 'ledger-' || i from generate_series(2, 3000) as i`,
   `insert into journal_head (ledger_id) select i from generate_series(2, 3000) as i`,
   `insert into ledgers (id, name, clock_start) values (${TEST.id}, '${TEST.name}', '2026-01-01T00:00:00Z')`,
-  `insert into journal_head (ledger_id, closed_until, clock)
+  `insert into journal_head (ledger_id, opened_at, clock)
    select id, clock_start, clock_start from ledgers where id = ${TEST.id}`,
 ];
 

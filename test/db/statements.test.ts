@@ -116,7 +116,7 @@ test('statements: the search for due holds does not read those of other ledgers 
        select 1 + n, 'test-' || n, '2100-01-01' from generate_series(1, ${LEDGERS}) as n
        returning id, clock_start
      )
-     insert into journal_head (ledger_id, closed_until, clock) select id, clock_start, clock_start from made`,
+     insert into journal_head (ledger_id, opened_at, clock) select id, clock_start, clock_start from made`,
   );
   await database.query(
     `insert into holds (ledger_id, id, amount, created_at, expires_at, from_account, to_account, currency)

@@ -347,10 +347,11 @@ test('clock: the database refuses every other change of a clock', async () => {
   const before = await database.query(`select * from journal_head where ${of} or ledger_id = 1 order by ledger_id`);
   const changes = [
     { change: 'clock = null', where: of, code: '23001' },
-    { change: `closed_until = 'epoch', clock = '2026-01-15T09:59:59Z'`, where: of, code: '23001' },
+    { change: `opened_at = 'epoch', clock = '2026-01-15T09:59:59Z'`, where: of, code: '23001' },
     { change: `clock = '9000-01-01T00:00:00Z'`, where: 'ledger_id = 1', code: '23001' },
     { change: `clock = '2026-01-15T09:59:59Z'`, where: of, code: '23514' },
     { change: `clock = 'infinity'`, where: of, code: '23514' },
+    { change: `opened_at = '2026-01-15T10:00:01Z'`, where: of, code: '23514' },
     { change: `closed_until = '2026-01-15T10:00:01Z'`, where: of, code: '23514' },
   ];
   for (const { change, where, code } of changes) {

@@ -81,7 +81,7 @@ async function createImported(connection: Queryable, books: ImportedLedger): Pro
   if (id > LEDGERS_MAX)
     throw new ImportRefusedError(`its id would be ${id}, and there are at most ${LEDGERS_MAX} ledgers`);
   await connection.query(
-    `insert into journal_head (ledger_id, closed_until, clock)
+    `insert into journal_head (ledger_id, opened_at, clock)
      select id, coalesce(clock_start, created_at), clock_start from ledgers where id = $1::integer`,
     [id],
   );

@@ -113,7 +113,7 @@ export async function createLedger(
   const [row] = inserted.rows;
   if (!row) return { result: 'full' };
   await connection.query(
-    `insert into journal_head (ledger_id, closed_until, clock)
+    `insert into journal_head (ledger_id, opened_at, clock)
      values ($1::integer, coalesce($2::timestamptz, clock_timestamp()), $2::timestamptz)`,
     [row.id, row.clock],
   );

@@ -12,5 +12,5 @@ from (select max(id) as id from ledgers) as last
 where last.id < $5::integer
 returning id, name, created_at, clock_start as clock;
 
-insert into journal_head (ledger_id, closed_until, clock)
+insert into journal_head (ledger_id, opened_at, clock)
 values ($1::integer, coalesce($2::timestamptz, clock_timestamp()), $2::timestamptz)
