@@ -1,5 +1,4 @@
 // Has a thread make the files of the console, when a browser asks for them first.
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Assets } from './assets.ts';
 
@@ -10,7 +9,9 @@ export async function loadInThread(): Promise<Assets> {
   const thread = new Worker(new URL('./assets-thread.ts', import.meta.url), { execArgv });
   // The service need not wait for it when it stops.
   thread.unref();
-  const [assets]: Assets[] = await once(thread, 'message');
-  if (!assets) throw new Error('The thread made no files.');
-  return assets;
+  return await new Promise((resolve, reject) => {
+    thread.once('message', resolve);
+    thread.once('error', reject);
+    thread.once('exit', () => reject(new Error('The thread that makes the files of the console ended without them.')));
+  });
 }
