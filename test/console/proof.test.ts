@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Browser } from 'playwright-core';
+import { Webhook } from 'standardwebhooks';
 import { NEEDS_CHROMIUM, openBrowser } from '../support/browser.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { makeKey, type TestKey } from '../support/keys.ts';
-import { type Receiver, startReceiver } from '../support/receiver.ts';
+import { type Received, type Receiver, startReceiver } from '../support/receiver.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { openConsole, WIDTHS } from './console-page.ts';
@@ -95,6 +96,89 @@ test(
     assert.ok(row && list && row.x - list.x < 10, `${row?.x} is near ${list?.x}`);
   },
 );
+
+test('console: the verification of the journal is stopped, and goes no further', NEEDS_CHROMIUM, async () => {
+  const { page, assertClean } = await open('main/journal');
+  const asked: string[] = [];
+  const answered = Promise.withResolvers<undefined>();
+  // The service has too few rows for a second page, so the first one is held back until the button is pressed.
+  await page.route(/\/journal\?.*order=oldest/, async (route) => {
+    asked.push(route.request().url());
+    await answered.promise;
+    await route.continue().catch(() => undefined);
+  });
+  await page.getByRole('button', { name: 'Verify the whole journal' }).click();
+  await page.getByText('Verifying: 0 rows').waitFor();
+  await page.getByRole('button', { name: 'Stop', exact: true }).click();
+  await page.getByText('Stopped after 0 rows').waitFor();
+  answered.resolve(undefined);
+  // Another read of the page is answered after the one that was held back.
+  await page.waitForResponse(/\/journal\?limit=/);
+  assert.equal(await page.getByText('The chain is whole').count(), 0);
+  assert.equal(asked.length, 1);
+  await assertClean();
+  await page.unroute(/\/journal\?.*order=oldest/);
+  await page.getByRole('button', { name: 'Verify the whole journal' }).click();
+  await page.getByText('The chain is whole').waitFor();
+});
+
+test('console: a ledger is created, and chosen', NEEDS_CHROMIUM, async () => {
+  const { page, assertClean } = await open('main/ledgers');
+  await page.getByRole('button', { name: 'Create a ledger …' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Create a ledger?' });
+  const create = dialog.getByRole('button', { name: 'Create a ledger', exact: true });
+  await dialog.getByLabel('Name').fill('Not a Name');
+  await create.click();
+  // The browser refuses it: nothing was sent, so nothing came of it.
+  assert.equal(await dialog.locator('input:invalid').count(), 1);
+  await dialog.getByLabel('Name').fill('shop');
+  await create.click();
+  await dialog.getByRole('alert').getByText('ledger_exists').waitFor();
+  await assertClean();
+  await dialog.getByLabel('Name').fill('tenant-7');
+  await dialog.getByLabel('With a test clock').check();
+  await create.click();
+  await dialog.getByText('The ledger tenant-7 exists.').waitFor();
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  const row = page.getByRole('row', { name: /tenant-7/ });
+  await row.getByText('manual').waitFor();
+  const { body } = await request(service, 'GET', '/ledgers/tenant-7', undefined, key.headers);
+  assert.equal(body['clock'], 'manual');
+  await row.getByRole('link', { name: 'tenant-7' }).click();
+  await page.waitForURL(/#\/tenant-7$/);
+});
+
+test('console: the secret of a webhook is rotated, and shown once', NEEDS_CHROMIUM, async () => {
+  const made = await post('/webhooks', { url: receiver.url });
+  const id = String(made['id']);
+  const { page, assertClean } = await open(`main/webhooks/${id}`);
+  await page.getByRole('button', { name: 'Rotate the secret …' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Rotate the secret?' });
+  await dialog.getByRole('button', { name: 'Rotate the secret', exact: true }).click();
+  await dialog.getByText('The new secret signs from now on').waitFor();
+  await assertClean();
+  const secret = await page.getByText(/^whsec_/).innerText();
+  assert.match(secret, /^whsec_[A-Za-z0-9+/=]+$/);
+  assert.notEqual(secret, made['secret']);
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await page.getByRole('button', { name: 'Copy the secret' }).waitFor();
+  await assertClean();
+  const before = receiver.received.length;
+  await post('/transfers', { from_account: '@external', to_account: 'ANN', amount: 1 });
+  const isSigned = ({ text, headers }: Received): boolean => {
+    try {
+      new Webhook(secret).verify(text, Object(headers));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const signed = (): boolean => receiver.received.slice(before).some(isSigned);
+  await until(signed, { timeoutMs: 15_000, what: 'a message that the new secret signed' });
+  await page.reload();
+  await page.getByRole('button', { name: 'Rotate the secret …' }).waitFor();
+  assert.equal(await page.getByText(/whsec_/).count(), 0);
+});
 
 test('console: a ledger is chosen, and its test clock advanced', NEEDS_CHROMIUM, async () => {
   const { page, assertClean } = await open('main/ledgers');

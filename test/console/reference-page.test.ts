@@ -142,10 +142,11 @@ test('reference: a schema that contains itself ends, and its texts are text', NE
       },
     },
   };
-  const { page, assertClean } = await openConsole(browser, 'about:blank');
+  const { page, assertClean } = await openConsole(browser, `${service.url}/docs`);
   t.after(async () => await page.context().close());
   await page.route('**/openapi.json', async (route) => await route.fulfill({ json: made }));
   await page.goto(`${service.url}/docs#x`);
+  await page.reload();
   await page.getByText('Members of Tree').click();
   await page.getByText('Tree contains itself; its members are above.').waitFor();
   await page.getByText('<img src=x').first().waitFor();
@@ -157,10 +158,10 @@ test('reference: a schema that contains itself ends, and its texts are text', NE
 });
 
 test('reference: it says so when the document cannot be read', NEEDS_CHROMIUM, async (t) => {
-  const { page, assertClean } = await openConsole(browser, 'about:blank');
+  const { page, assertClean } = await openConsole(browser, `${service.url}/docs`);
   t.after(async () => await page.context().close());
   await page.route('**/openapi.json', async (route) => await route.fulfill({ status: 503, body: '' }));
-  await page.goto(`${service.url}/docs`);
+  await page.reload();
   await page.getByRole('alert').getByText('openapi.json was answered with 503.').waitFor();
   await assertClean();
 });
