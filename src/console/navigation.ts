@@ -1,7 +1,7 @@
 // The navigation: the pages that the key may see, the ledger, the theme, and the way out.
 import type { VNode } from 'preact';
 import { html } from 'htm/preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { PAGES } from './pages.ts';
 import { hrefOf } from './place.ts';
 import { go } from './router.ts';
@@ -16,6 +16,13 @@ export function Navigation({ current, onLeave }: { current: string; onLeave: (()
   const { ledger, access, may } = useSession();
   const [theme, setTheme] = useState(chosenTheme);
   const pages = PAGES.filter(({ title, scope }) => title !== null && (scope === null || may(scope)));
+  const list = useRef<HTMLUListElement>(null);
+  useEffect(() => {
+    // On a small screen the names are in one line, which is longer than the screen.
+    const box = list.current?.parentElement;
+    const link = list.current?.querySelector<HTMLElement>('[aria-current]');
+    if (box && link) box.scrollLeft = link.offsetLeft - (box.clientWidth - link.offsetWidth) / 2;
+  }, [current]);
   const turn = (): void => {
     const next = nextTheme(theme);
     chooseTheme(next);
@@ -25,17 +32,17 @@ export function Navigation({ current, onLeave }: { current: string; onLeave: (()
     <a class="brand" href=${hrefOf(ledger, [])}><span class="mark" aria-hidden="true">⇄</span> GopherPay</a>
     <${LedgerChoice} current=${current} />
     <nav aria-label="Pages">
-      <ul>
+      <ul ref=${list}>
         ${pages.map(({ name, title }) => html`<li key=${name}><a href=${hrefOf(ledger, name === 'overview' ? [] : [name])} aria-current=${name === current ? 'page' : undefined}>${title}</a></li>`)}
         <li><a href="docs">Interface</a></li>
       </ul>
     </nav>
-    <footer>
+    <div class="about">
       <span class="note">${access.key ? html`key <code>${access.key}</code>` : 'no key: this machine only'}</span>
-      <span class="note">version ${access.version}</span>
+      <span class="note version">version ${access.version}</span>
       <button type="button" class="quiet" onClick=${turn}>Theme: ${theme}</button>
       ${onLeave && html`<button type="button" class="quiet" onClick=${onLeave}>Forget the key</button>`}
-    </footer>
+    </div>
   </header>`;
 }
 

@@ -235,7 +235,7 @@ export function Pager({
   onGo: (after: string | null) => void;
 }): VNode | null {
   if (after === null && next === null) return null;
-  return html`<nav class="pager" aria-label="Pages">
+  return html`<nav class="pager" aria-label="Parts of the list">
     <button type="button" disabled=${after === null} onClick=${() => onGo(null)}>First page</button>
     <button type="button" disabled=${next === null} onClick=${() => onGo(next)}>Next page</button>
   </nav>`;

@@ -160,7 +160,7 @@ function Deliveries({
     <${Loaded} data=${data}
       >${({ items, next }: Page<Delivery>) =>
         html`<${Table}
-            label="Deliveries"
+            label="Deliveries, the newest first"
             columns=${columns}
             rows=${items.filter(({ error }) => !onlyFailed || error !== null)}
             keyOf=${({ number }: Delivery) => number}
