@@ -56,6 +56,8 @@ export function Chart({ label, times, series, format, formatAxis = format, heigh
     };
   }, [names, height]);
   useEffect(() => plot.current?.setData(latest.current), [times, series]);
+  // A line needs two points; without any the axis would show years.
+  const isEmpty = times.length < 2;
   return html`<figure class="chart">
     <figcaption>
       ${label}
@@ -69,7 +71,13 @@ export function Chart({ label, times, series, format, formatAxis = format, heigh
         )}</span
       >
     </figcaption>
-    <div ref=${box} class="plot" role="img" aria-label=${describe(label, series, format)}></div>
+    ${isEmpty && html`<p class="empty plot-empty">There are too few figures for a line yet.</p>`}
+    <div
+      ref=${box}
+      class="plot ${isEmpty ? 'hidden' : ''}"
+      role="img"
+      aria-label=${describe(label, series, format)}
+    ></div>
   </figure>`;
 }
 

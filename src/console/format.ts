@@ -19,6 +19,11 @@ export function compactMoney(amount: number, currency: string): string {
   return COMPACT.format(amount / 10 ** minorDigitsOf(currency));
 }
 
+/** Renders a number for the axis of a chart: 12345 is "12.35K". */
+export function compact(value: number): string {
+  return COMPACT.format(value);
+}
+
 /** An amount as a person may type it again: 123456 US cents are "1234.56". */
 export function plainAmount(amount: number, currency: string): string {
   return renderDecimal(BigInt(amount), currency);

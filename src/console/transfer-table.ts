@@ -28,12 +28,18 @@ const COLUMNS: readonly Column<Transfer>[] = [
   { name: 'Accepted', cell: ({ created_at: at }) => html`<${Time} at=${at} />` },
 ];
 
-export function TransferTable({ transfers }: { transfers: readonly Transfer[] }): VNode {
+export function TransferTable({
+  transfers,
+  empty = 'No transfer was ordered yet.',
+}: {
+  transfers: readonly Transfer[];
+  empty?: string;
+}): VNode {
   return html`<${Table}
     label="Transfers"
     columns=${COLUMNS}
     rows=${transfers}
     keyOf=${({ id }: Transfer) => id}
-    empty="There are no such transfers."
+    empty=${empty}
   />`;
 }

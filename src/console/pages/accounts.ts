@@ -84,11 +84,14 @@ function TrialBalance(): VNode {
   >
     <${Loaded} data=${data}>
       ${(totals: Totals[]) =>
-        html`<p class=${totals.every(({ sum }) => sum === 0n) ? 'note' : 'error'}>
-            ${totals.every(({ sum }) => sum === 0n) ? 'All balances together are zero in every currency: no money was made or lost.' : 'The balances do not sum to zero. Run gopherpay audit.'}
-          </p>
+        html`${
+            totals.length > 0 &&
+            html`<p class=${totals.every(({ sum }) => sum === 0n) ? 'note' : 'error'}>
+              ${totals.every(({ sum }) => sum === 0n) ? 'All balances together are zero in every currency: no money was made or lost.' : 'The balances do not sum to zero. Run gopherpay audit.'}
+            </p>`
+          }
           <${Table}
-            label="Trial balance"
+            label="Sums of each currency"
             columns=${TOTALS}
             rows=${totals}
             keyOf=${({ currency }: Totals) => currency}
@@ -129,7 +132,7 @@ function List({ query }: { query: URLSearchParams }): VNode {
     go(hrefOf(ledger, ['accounts'], { ...values, after }));
     scrollTo(0, 0);
   };
-  return html`<${Card} title="List">
+  return html`<${Card} title=${Object.keys(values).length > 0 ? 'Matching accounts' : 'All accounts'}>
     <div class="stack">
       <${FilterForm} label="Filter accounts" filters=${FILTERS} values=${values} path=${['accounts']} />
       <${Loaded} data=${data}>

@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { html } from 'htm/preact';
 import type { Sample } from '../activity.ts';
 import { Chart } from '../chart.ts';
-import { bytes, count, duration } from '../format.ts';
+import { bytes, compact, count, duration } from '../format.ts';
 import { useSession } from '../session.ts';
 import { TransferTable } from '../transfer-table.ts';
 import { Card, ErrorNote, Figure, Go, Loaded, PageHead } from '../ui.ts';
@@ -72,6 +72,7 @@ function Charts({ samples }: { samples: readonly Sample[] }): VNode {
         label="Settled and refused per second"
         times=${times}
         format=${count}
+        formatAxis=${compact}
         series=${[
           { name: 'settled', color: '--series-1', values: samples.map(({ settledPerSecond }) => settledPerSecond) },
           {
@@ -86,6 +87,7 @@ function Charts({ samples }: { samples: readonly Sample[] }): VNode {
         label="Queue"
         times=${times}
         format=${count}
+        formatAxis=${compact}
         series=${[
           { name: 'waiting', color: '--series-3', values: samples.map(({ queue }) => queue) },
           { name: 'limit', color: '--series-4', isLimit: true, values: samples.map(({ queueMax }) => queueMax) },
@@ -106,6 +108,7 @@ function Charts({ samples }: { samples: readonly Sample[] }): VNode {
         label="Requests per second"
         times=${times}
         format=${count}
+        formatAxis=${compact}
         series=${[
           { name: 'requests', color: '--series-2', values: samples.map(({ requestsPerSecond }) => requestsPerSecond) },
         ]}

@@ -98,7 +98,7 @@ function List({ values, after }: { values: FilterValues; after: string | null })
           </button>`
         }
       </div>
-      ${live && html`<${TransferTable} transfers=${live.rows} />`}
+      ${live && html`<${TransferTable} transfers=${live.rows} empty=${isFiltered ? 'There are no such transfers.' : undefined} />`}
       ${value && html`<${Pager} after=${after} next=${value.next} onGo=${turn} />`}
     <//>
   </div>`;
