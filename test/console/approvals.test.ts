@@ -70,8 +70,9 @@ test('console: a pending request is approved by the holder of another key, and e
   await page.getByRole('button', { name: 'Approve …' }).click();
   await dialog.getByRole('button', { name: 'Approve', exact: true }).click();
   await dialog.getByText('The request is approved.').waitFor();
+  await dialog.getByRole('link', { name: 'See its story' }).waitFor();
   await dialog.getByRole('button', { name: 'Close' }).click();
-  await page.getByRole('heading', { name: 'Transfers', level: 2 }).waitFor();
+  await page.getByRole('table', { name: 'Transfers', exact: true }).getByText('7.00 EUR').waitFor();
   await page.locator('main').getByText(second.id).waitFor();
   assert.equal(await page.getByRole('button', { name: /Approve|Reject/ }).count(), 0);
   assert.equal(await balance(), Number(before) + 700);

@@ -1,6 +1,7 @@
 // Requests that need the approval of a second key, and the decision about one.
 import type { VNode } from 'preact';
 import { html } from 'htm/preact';
+import { useState } from 'preact/hooks';
 import { Action, type Outcome } from '../dialog.ts';
 import { type Filter, FilterForm, filtersIn } from '../filters.ts';
 import { count, money } from '../format.ts';
@@ -11,7 +12,7 @@ import { useSession } from '../session.ts';
 import { TransferTable } from '../transfer-table.ts';
 import { Badge, Card, type Column, Facts, Go, Loaded, PageHead, Pager, Table, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
-import type { Approval, Page } from '../wire.ts';
+import type { Approval, Page, Transfer } from '../wire.ts';
 
 const READ_MS = 3000;
 const FILTERS: readonly Filter[] = [
@@ -100,15 +101,19 @@ function summaryOf(approval: Approval): string {
 function ApprovalPage({ id }: { id: string }): VNode {
   const { api, ledger } = useSession();
   const path = `/approvals/${encodeURIComponent(id)}`;
+  // Only the answer to a decision has the transfers that it executed.
+  const [executed, setExecuted] = useState<readonly Transfer[] | null>(null);
   const data = useData<Approval>(async (signal) => await api.get(path, { ledger, signal }), [ledger, id], READ_MS);
   return html`<${PageHead} title="Approval" note=${data.value ? summaryOf(data.value) : ''}>
-      ${data.value && html`<${Decision} approval=${data.value} path=${path} onDone=${data.reload} />`}
+      ${data.value && html`<${Decision} approval=${data.value} path=${path} onExecuted=${setExecuted} onDone=${data.reload} />`}
       <${Go} to=${['approvals']}>All approvals<//>
     <//>
-    <${Loaded} data=${data}>${(approval: Approval) => html`<${Detail} approval=${approval} />`}<//>`;
+    <${Loaded} data=${data}
+      >${(approval: Approval) => html`<${Detail} approval=${approval} executed=${approval.transfers ?? executed} />`}<//
+    >`;
 }
 
-function Detail({ approval }: { approval: Approval }): VNode {
+function Detail({ approval, executed }: { approval: Approval; executed: readonly Transfer[] | null }): VNode {
   const members = membersOf(approval);
   return html`<${Card} title="Request">
       <${Facts}
@@ -135,7 +140,7 @@ function Detail({ approval }: { approval: Approval }): VNode {
           : html`<pre>${JSON.stringify(approval.request, null, 2)}</pre>`
       }
     <//>
-    ${approval.transfers && html`<${Card} title="Transfers"><${TransferTable} transfers=${approval.transfers} /><//>`}`;
+    ${executed && html`<${Card} title="Transfers"><${TransferTable} transfers=${executed} /><//>`}`;
 }
 
 const MEMBER_COLUMNS: readonly Column<Member>[] = [
@@ -147,7 +152,17 @@ const MEMBER_COLUMNS: readonly Column<Member>[] = [
 ];
 
 /** Approving and rejecting, for keys that may. A key may reject its own request, but not approve it. */
-function Decision({ approval, path, onDone }: { approval: Approval; path: string; onDone: () => void }): VNode | null {
+function Decision({
+  approval,
+  path,
+  onExecuted,
+  onDone,
+}: {
+  approval: Approval;
+  path: string;
+  onExecuted: (transfers: readonly Transfer[]) => void;
+  onDone: () => void;
+}): VNode | null {
   const { api, ledger, access, may } = useSession();
   const needed = approval.kind === 'account' ? ['funding:write', 'accounts:admin'] : ['funding:write'];
   if (!needed.every(may)) return null;
@@ -155,9 +170,16 @@ function Decision({ approval, path, onDone }: { approval: Approval; path: string
   const decide = async (decision: 'approve' | 'reject'): Promise<Outcome> => {
     const headers = { Prefer: 'wait=10' };
     const decided = await api.send<Approval>('POST', path, { ledger, body: { decision }, headers });
-    const failed = (decided.transfers ?? []).filter(({ status }) => status === 'failed').length;
+    const transfers = decided.transfers ?? [];
+    if (transfers.length > 0) onExecuted(transfers);
+    const [first, ...rest] = transfers;
+    const failed = transfers.filter(({ status }) => status === 'failed').length;
     const outcome = failed > 0 ? ` ${failed} of its transfers failed.` : '';
-    return { isGood: failed === 0, text: `The request is ${decided.state}.${outcome}` };
+    return {
+      isGood: failed === 0,
+      text: `The request is ${decided.state}.${outcome}`,
+      ...(first && rest.length === 0 && { transferId: first.id }),
+    };
   };
   return html`<${Action}
       label="Approve"
