@@ -19,5 +19,6 @@ export function stateOf({ status, disabled_reason: reason, failing_since: since 
 /** How many rows of the journal it has not done. `end`: null if the key may not know. */
 export function lagOf({ journal_number: done }: Webhook, end: number | null): string {
   if (end === null) return `done up to row ${count(done)}`;
-  return end <= done ? 'nothing' : `${count(end - done)} rows`;
+  if (end <= done) return 'nothing';
+  return end - done === 1 ? '1 row' : `${count(end - done)} rows`;
 }

@@ -68,7 +68,7 @@ function useColumns(onDone: () => void): readonly Column<Shown>[] {
       isHead: true,
       cell: ({ name }) =>
         html`<a href=${hrefOf(name, [])} aria-current=${name === ledger ? 'true' : undefined}>${name}</a>${
-            name === ledger && html`${' '}<span class="note">shown now</span>`
+            name === ledger && html`${' '}<span class="note whole">shown now</span>`
           }`,
     },
     { name: 'Clock', cell: ({ clock }) => html`<${Badge} state=${clock} />` },
