@@ -15,7 +15,9 @@ import { listAuditLog } from '../../src/db/queries/audit-log.ts';
 import { loadTrialBalance } from '../../src/db/queries/balances.ts';
 import type { ConnectionPool, Queryable } from '../../src/db/connection/connect.ts';
 import { advanceClock } from '../../src/db/ledger/clock.ts';
+import { countOpenTransfers, loadCredits, loadNamedTransfers, loadOpenTransfers } from '../../src/db/ledger/courier.ts';
 import { hasDueHolds, loadDueHolds } from '../../src/db/ledger/expiries.ts';
+import { withEnds } from '../../src/db/queries/ends-between-ledgers.ts';
 import { listEntries, loadBalanceAt } from '../../src/db/queries/entries.ts';
 import { loadEvents, loadJournalNumber } from '../../src/db/queries/feed.ts';
 import { type HoldFilter, listHolds, loadHold } from '../../src/db/queries/holds.ts';
@@ -39,7 +41,7 @@ import {
 } from '../../src/db/queries/webhooks.ts';
 import { renderColumns } from '../../src/db/queries/transfer-columns.ts';
 import { listTransfers, type TransferFilter } from '../../src/db/queries/transfer-list.ts';
-import { loadGroup, loadTransfers } from '../../src/db/queries/transfers.ts';
+import { loadGroup, loadTransfers, toTransfer, type TransferRow } from '../../src/db/queries/transfers.ts';
 import { ALL_EVENTS } from '../../src/domain/event.ts';
 import { toColumns } from '../../src/domain/job.ts';
 import { MAIN_LEDGER as MAIN } from '../../src/domain/ledger.ts';
@@ -130,6 +132,32 @@ const decided: DecidedJob = {
   missing: ['NOSUCH'],
   nextExpiry: null,
   dryRun: true,
+};
+
+/** A row of a transfer. */
+const BEGAN: TransferRow = {
+  id: idOf(HOLD),
+  kind: 'hold',
+  from_account: accountOf(1),
+  to_account: '@ledger:shop',
+  amount: 1n,
+  currency: 'USD',
+  parent_id: null,
+  group_id: null,
+  group_position: null,
+  status: 'completed',
+  failure_code: null,
+  request_id: 'request',
+  ordered_by: null,
+  approved_by: null,
+  rate: null,
+  remote_account: 'ANN',
+  description: null,
+  metadata: null,
+  created_at: '',
+  completed_at: '',
+  journal_number: 1n,
+  journal_position: 1,
 };
 
 const lists = (what: string, filter: TransferFilter, more: Partial<Sender> = {}): Sender => ({
@@ -228,6 +256,30 @@ export const SENDERS: readonly Sender[] = [
     uses: 'holds_open',
     readsWhole: { holds: 'those of the ledger that are open' },
     send: async (connection) => await hasDueHolds(connection, MAIN),
+  },
+  {
+    what: 'courier',
+    send: async (connection) => {
+      const named = await loadNamedTransfers(connection, [{ ledgerId: MAIN.id, id: idOf(HOLD) }]);
+      await loadCredits(connection, MAIN, named);
+      await withEnds(connection, MAIN, [toTransfer(BEGAN)]);
+    },
+  },
+  {
+    what: 'courier rounds',
+    readsWhole: {
+      holds: 'those that are open, in their index',
+      journal_head: 'those with a test clock, in their index',
+    },
+    send: async (connection) => {
+      await countOpenTransfers(connection, 100);
+      await loadOpenTransfers(connection, 100, {
+        holdKeys: [`1 ${idOf(HOLD)}`],
+        sourceIds: [],
+        contras: [],
+        pairs: [],
+      });
+    },
   },
   {
     what: 'advance clock',

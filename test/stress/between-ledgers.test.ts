@@ -152,6 +152,47 @@ test('between ledgers: a service that stops ends what it has begun', async (t) =
   await checkPromises(database, { nothingPending: true, accepted: ids });
 });
 
+test('between ledgers: a target that is locked delays no transfers to others', async (t) => {
+  const { database, services } = await setTheScene(t);
+  const [service] = services;
+  await request(service, 'POST', '/ledgers', { name: 'depot' });
+  await request(service, 'POST', '/ledgers/depot/accounts', { account_number: 'BOB', name: 'Bob' });
+  const unlock = await lock(database, 2, 'BOB');
+  // More than may be in progress to one ledger.
+  const ids = await Promise.all(times(400, async () => await send(service)));
+  const body = { from_account: 'ANN', to_account: 'BOB', to_ledger: 'depot', amount: 1 };
+  const quick = await request(service, 'POST', '/transfers', body, { prefer: 'wait=20' });
+  assert.equal(quick.body['status'], 'completed', quick.text);
+  assert.equal(
+    (await database.query('select from transfers where ledger_id = 2 and remote_account is not null')).length,
+    0,
+  );
+  await unlock();
+  await until(async () => !(await exists(database, `select from holds where state = 'open'`, [])), {
+    timeoutMs: 30_000,
+    what: 'the end of all transfers',
+  });
+  await checkPromises(database, { nothingPending: true, accepted: ids });
+});
+
+test('between ledgers: a capture that is refused is an error in the log, and is not ordered without a pause', async (t) => {
+  const { database, services } = await setTheScene(t);
+  const [service, other] = services;
+  await other.kill();
+  const unlock = await lock(database, 2, 'BOB');
+  const id = await send(service);
+  await until(async () => await isHeld(database, id), { what: 'the hold' });
+  // No transfer can bring it there.
+  await database.query(`update accounts set balance = 9007199254740991 where account_number = '@ledger:shop'`);
+  await unlock();
+  const errors = () => service.logs().filter(({ msg, level }) => msg === 'courier step failed' && level === 50);
+  await until(() => errors().length >= 2, { what: 'two errors' });
+  assert.equal(errors()[0]?.['transfer_id'], id);
+  assert.match(String(errors()[0]?.['reason']), /balance_out_of_bounds/);
+  assert.match(String(errors()[1]?.['reason']), /refused earlier/);
+  assert.ok(await isHeld(database, id));
+});
+
 test('between ledgers: 1,000 transfers in both directions, with a kill in the middle, leave opposite balances', async (t) => {
   const draw = drawFor(t);
   const { database, services } = await setTheScene(t);
@@ -179,7 +220,7 @@ test('between ledgers: 1,000 transfers in both directions, with a kill in the mi
   const ids = new Map<string, string>();
   const killing: Promise<unknown>[] = [];
   await inParallel(32, orders, async ({ path, key, body }, index) => {
-    if (index === 500) killing.push(live.shift()?.kill() ?? Promise.resolve());
+    if (index === 500) killing.push(...live.splice(0, 1).map(async (service) => await service.kill()));
     // A caller whose connection breaks sends the request again, to the service that is left.
     for (;;) {
       const service = live[index % live.length] ?? services[1];

@@ -28,11 +28,12 @@ export type CreditOutcome = FailureCode | null;
 /** A hold by its ledger and its id. */
 export type HoldName = { readonly ledgerId: number; readonly id: string };
 
-/** Exclusions: holds by their keys, ledgers that send, and accounts of ledgers that receive. */
+/** Exclusions: holds by their keys, ledgers that send, accounts of ledgers that receive, and pairs of both. */
 export type Skipped = {
   readonly holdKeys: readonly string[];
   readonly sourceIds: readonly number[];
   readonly contras: readonly string[];
+  readonly pairs: readonly string[];
 };
 
 /** The credit of a transfer is not what the transfer ordered: another ledger of this name ordered it. */
@@ -41,6 +42,11 @@ export class ForeignCreditError extends Error {}
 /** The key of a hold, unique over all ledgers. */
 export function holdKeyOf({ ledgerId, id }: HoldName): string {
   return `${ledgerId} ${id}`;
+}
+
+/** The key of a ledger that sends and the account of the one that receives. */
+export function pairKeyOf(ledgerId: number, contra: string): string {
+  return `${ledgerId} ${contra}`;
 }
 
 const IS_OPEN = `state = 'open' and to_account like '${LEDGER_PREFIX}%'`;
@@ -77,7 +83,7 @@ type Row = {
 export async function loadOpenTransfers(
   connection: Queryable,
   limit: number,
-  { holdKeys, sourceIds, contras }: Skipped,
+  { holdKeys, sourceIds, contras, pairs }: Skipped,
 ): Promise<OpenTransfer[]> {
   const { rows } = await connection.query<Row>({
     name: 'load open transfers',
@@ -86,12 +92,12 @@ export async function loadOpenTransfers(
         select ledger_id, holds.id, from_account, to_account, amount, currency, created_at
         from holds
         where ${IS_OPEN} and ledger_id || ' ' || holds.id <> all($2::text[]) and ledger_id <> all($3::integer[])
-          and to_account <> all($4::text[])
+          and to_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($5::text[])
         order by created_at
         limit $1::integer
       ) as hold${JOINED}
       order by hold.created_at`,
-    values: [limit, holdKeys, sourceIds, contras],
+    values: [limit, holdKeys, sourceIds, contras, pairs],
   });
   return rows.map(toOpenTransfer);
 }
@@ -103,11 +109,13 @@ export async function loadNamedTransfers(connection: Queryable, holds: readonly 
     text: `${COLUMNS}
       from unnest($1::integer[], $2::uuid[]) as named (ledger_id, id)
       cross join lateral (
-        select ledger_id, holds.id, from_account, to_account, amount, currency
+        -- By the key alone: the planner would read the whole outbox for each of them.
+        select ledger_id, holds.id, from_account, to_account, amount, currency, state
         from holds
-        where ledger_id = named.ledger_id and holds.id = named.id and ${IS_OPEN}
+        where ledger_id = named.ledger_id and holds.id = named.id
         offset 0
-      ) as hold${JOINED}`,
+      ) as hold${JOINED}
+      where state = 'open'`,
     values: [holds.map(({ ledgerId }) => ledgerId), holds.map(({ id }) => id)],
   });
   return rows.map(toOpenTransfer);

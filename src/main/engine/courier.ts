@@ -6,7 +6,6 @@
 //
 // A transfer whose hold this process settles is taken at once. All others are found by rounds, which begin with every
 // heartbeat: those of other processes, of a process that stopped, and those whose step failed.
-import { createHash } from 'node:crypto';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { toError } from '../../db/connection/errors.ts';
 import {
@@ -17,25 +16,31 @@ import {
   loadCredits,
   loadNamedTransfers,
   loadOpenTransfers,
+  pairKeyOf,
   type OpenTransfer,
   type Skipped,
 } from '../../db/ledger/courier.ts';
-import { contraOf, type EndingStep, stepText, toStepId } from '../../domain/between-ledgers.ts';
+import { contraOf } from '../../domain/between-ledgers.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import { BY_SERVICE, type NewTransfer } from '../../domain/transfer.ts';
+import type { NewTransfer } from '../../domain/transfer.ts';
 import type { Logger } from '../../logger.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import { Counts } from './counts.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { toCredit, toEnd } from './courier-steps.ts';
 import type { UnitResult } from './queued-unit.ts';
 import { toWaitingUnit, type Unit } from './unit.ts';
 
 const PAGE_MAX = 250;
 /** How long the next page waits for one that is delayed, for example by a lock. */
 const PAGE_WAIT_MS = 1000;
-/** How many transfers may be in progress from a ledger and to a ledger, so that a slow one delays only its own. */
-const LEDGER_MAX = 250;
+/**
+ * How many transfers may be in progress from one ledger to another, and from or to a ledger. So a slow ledger delays its
+ * own transfers, and leaves room for those of the ledgers that send to it or receive from it.
+ */
+const PAIR_MAX = 125;
+const LEDGER_MAX = 1000;
 /** How many may be in progress together: the bound of memory. */
 const TOTAL_MAX = 4000;
 /** How long a transfer is skipped after a step failed: each time longer. */
@@ -56,8 +61,6 @@ export type CourierFigures = {
   oldestOpenSeconds: number;
 };
 
-type Delivery = { readonly sourceId: number; readonly contra: string; readonly ended: Promise<void> };
-
 export class Courier {
   readonly figures: CourierFigures = { delivered: 0, refused: 0, failedSteps: 0, open: 0, oldestOpenSeconds: 0 };
   readonly #roundPool: ConnectionPool;
@@ -67,14 +70,17 @@ export class Courier {
   readonly #dispatcher: Dispatcher;
   readonly #logger: Logger;
   /** By the keys of their holds. */
-  readonly #deliveries = new Map<string, Delivery>();
+  readonly #deliveries = new Map<string, Promise<void>>();
   readonly #ofSource = new Counts<number>();
   readonly #ofTarget = new Counts<string>();
+  readonly #ofPair = new Counts<string>();
   /** Transfers of which a step failed, and when they are retried. */
   readonly #failed = new Map<string, { retryAt: number; delayMs: number }>();
   /** Holds that this process has settled, and that were not read yet. */
   #noticed: { readonly hold: HoldName; readonly found: (transfer: OpenTransfer | null) => void }[] = [];
   #reading = false;
+  /** Whether there was no room for a hold, so that a round should look for it as soon as there is. */
+  #hasMissed = false;
   #round: Promise<void> | null = null;
   #readFailed = false;
   #stopped = false;
@@ -96,12 +102,15 @@ export class Courier {
     this.#logger = options.logger;
   }
 
-  /** Takes the transfers to other ledgers of a unit that has ended. If there is no room, a later round finds them. */
+  /** Takes the transfers to other ledgers of a unit that has ended. If there is no room, a round finds them later. */
   notice({ ledger, transfers }: Unit): void {
     for (const { transfer } of transfers) {
       if (transfer.remoteAccount === null || transfer.kind !== 'hold') continue;
       const hold = { ledgerId: ledger.id, id: transfer.id };
-      if (!this.#mayBegin(hold, transfer.toAccount)) continue;
+      if (!this.#mayBegin(hold, transfer.toAccount)) {
+        this.#hasMissed = true;
+        continue;
+      }
       const { promise, resolve } = Promise.withResolvers<OpenTransfer | null>();
       this.#noticed.push({ hold, found: resolve });
       void this.#begin(hold, transfer.toAccount, async () => {
@@ -119,8 +128,8 @@ export class Courier {
 
   /** Resolves when a transfer that is in progress here has ended, or its step has failed, or after `timeoutMs`. */
   async end(ledger: Ledger, id: string, timeoutMs: number): Promise<void> {
-    const delivery = this.#deliveries.get(holdKeyOf({ ledgerId: ledger.id, id }));
-    if (delivery) await within(delivery.ended, timeoutMs);
+    const ended = this.#deliveries.get(holdKeyOf({ ledgerId: ledger.id, id }));
+    if (ended) await within(ended, timeoutMs);
   }
 
   /** Begins a round, unless one is running. */
@@ -139,8 +148,7 @@ export class Courier {
 
   /** Resolves with true when none is in progress, or with false after `timeoutMs`. Others end what remains. */
   async drain(timeoutMs: number): Promise<boolean> {
-    const all = Promise.all([...this.#deliveries.values()].map(async ({ ended }) => await ended));
-    await within(all, timeoutMs);
+    await within(Promise.all(this.#deliveries.values()), timeoutMs);
     return this.#deliveries.size === 0;
   }
 
@@ -196,6 +204,7 @@ export class Courier {
       holdKeys: [...this.#deliveries.keys(), ...delayed],
       sourceIds: this.#ofSource.atLeast(LEDGER_MAX),
       contras: this.#ofTarget.atLeast(LEDGER_MAX),
+      pairs: this.#ofPair.atLeast(PAIR_MAX),
     };
   }
 
@@ -205,7 +214,8 @@ export class Courier {
       this.#deliveries.size < TOTAL_MAX &&
       !this.#deliveries.has(holdKeyOf(hold)) &&
       this.#ofSource.of(hold.ledgerId) < LEDGER_MAX &&
-      this.#ofTarget.of(contra) < LEDGER_MAX
+      this.#ofTarget.of(contra) < LEDGER_MAX &&
+      this.#ofPair.of(pairKeyOf(hold.ledgerId, contra)) < PAIR_MAX
     );
   }
 
@@ -213,9 +223,8 @@ export class Courier {
   async #begin(hold: HoldName, contra: string, work: () => Promise<void>): Promise<void> {
     const key = holdKeyOf(hold);
     const { promise: ended, resolve } = Promise.withResolvers<void>();
-    this.#deliveries.set(key, { sourceId: hold.ledgerId, contra, ended });
-    this.#ofSource.add(hold.ledgerId, 1);
-    this.#ofTarget.add(contra, 1);
+    this.#deliveries.set(key, ended);
+    this.#count(hold, contra, 1);
     try {
       await work();
       this.#failed.delete(key);
@@ -223,9 +232,17 @@ export class Courier {
       this.#fail(hold, toError(error));
     }
     this.#deliveries.delete(key);
-    this.#ofSource.add(hold.ledgerId, -1);
-    this.#ofTarget.add(contra, -1);
+    this.#count(hold, contra, -1);
     resolve();
+    if (!this.#hasMissed) return;
+    this.#hasMissed = false;
+    this.wake();
+  }
+
+  #count({ ledgerId }: HoldName, contra: string, change: 1 | -1): void {
+    this.#ofSource.add(ledgerId, change);
+    this.#ofTarget.add(contra, change);
+    this.#ofPair.add(pairKeyOf(ledgerId, contra), change);
   }
 
   #fail(hold: HoldName, error: Error): void {
@@ -269,9 +286,14 @@ export class Courier {
     const code = credit === undefined ? await this.#credit(transfer) : credit;
     const step = code === null ? 'capture' : 'void';
     const result = await this.#order(transfer.source, toEnd(transfer, step, code));
-    if (result.state === 'settled_elsewhere') return;
+    if (result.state === 'settled_elsewhere') {
+      // By another process, unless this step was refused earlier: then it would be ordered for ever, without a pause.
+      const open = await loadNamedTransfers(this.#pool, [nameOf(transfer)]);
+      if (open.length > 0) throw new StepRefusedError(`The ${step} was refused earlier.`);
+      return;
+    }
     const refusal = result.state === 'settled' ? result.transfers[0]?.ending : result.state;
-    if (refusal !== null && refusal !== undefined) throw new StepRefusedError(`The ${step} was refused: ${refusal}`);
+    if (refusal !== null && refusal !== undefined) throw new StepRefusedError(`The ${step} was refused: ${refusal}.`);
     this.figures[code === null ? 'delivered' : 'refused'] += 1;
   }
 
@@ -322,56 +344,4 @@ function byTarget(transfers: readonly OpenTransfer[]): [Ledger, OpenTransfer[]][
   return [...Map.groupBy(transfers, ({ target }) => target.id).values()].flatMap((group) =>
     group.slice(0, 1).map(({ target }): [Ledger, OpenTransfer[]] => [target, group]),
   );
-}
-
-function toStep(fields: Partial<NewTransfer> & Pick<NewTransfer, 'id' | 'kind' | 'fromAccount' | 'toAccount'>) {
-  return {
-    amount: null,
-    currency: null,
-    parentId: null,
-    group: null,
-    conditions: null,
-    finalCapture: false,
-    expiresIn: null,
-    requestId: null,
-    by: BY_SERVICE,
-    rate: null,
-    remoteAccount: null,
-    description: null,
-    metadata: null,
-    ...fields,
-  };
-}
-
-function toCredit(transfer: OpenTransfer): NewTransfer {
-  const { id, source, fromAccount, toAccount, amount, currency, requestId, by, description, metadata } = transfer;
-  const from = contraOf(source.name);
-  return toStep({
-    id,
-    kind: 'transfer',
-    fromAccount: from,
-    toAccount,
-    remoteAccount: fromAccount,
-    amount,
-    currency,
-    requestId,
-    by,
-    description,
-    metadata,
-  });
-}
-
-/** The end of a transfer. A void keeps the code of the credit, so that its ledger says alone why nothing was moved. */
-function toEnd(transfer: OpenTransfer, kind: EndingStep, code: CreditOutcome): NewTransfer {
-  const { id, target, fromAccount, toAccount, currency, description } = transfer;
-  return toStep({
-    id: toStepId(createHash('sha256').update(stepText(id, kind)).digest()),
-    kind,
-    parentId: id,
-    fromAccount,
-    toAccount: contraOf(target.name),
-    remoteAccount: toAccount,
-    currency,
-    description: code ?? description,
-  });
 }
