@@ -4,7 +4,7 @@ import { html } from 'htm/preact';
 import { Action, inputError, outcomeOf, type Outcome, textOf } from './dialog.ts';
 import { money, parseAmount, plainAmount } from './format.ts';
 import { useSession } from './session.ts';
-import type { Approval, Hold, Transfer } from './wire.ts';
+import { type Approval, type Hold, LEDGER_PREFIX, type Transfer } from './wire.ts';
 
 const WAIT = { Prefer: 'wait=10' };
 
@@ -12,6 +12,8 @@ export function HoldActions({ hold, onDone }: { hold: Hold; onDone: () => void }
   const { api, ledger, may } = useSession();
   const { id, remaining, currency } = hold;
   if (currency === null || !may('holds:write')) return null;
+  // The service itself ends a hold for another ledger.
+  if (hold.to_account.startsWith(LEDGER_PREFIX)) return null;
   const isOffered = hold.state === 'open';
   const send = async (verb: string, body: object, idempotencyKey: string): Promise<Outcome> =>
     outcomeOf(

@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { html } from 'htm/preact';
 import { money } from './format.ts';
 import { Badge, type Column, Go, Table, Time } from './ui.ts';
-import type { Transfer } from './wire.ts';
+import { accountHere, partyText, type Transfer } from './wire.ts';
 
 const COLUMNS: readonly Column<Transfer>[] = [
   {
@@ -18,11 +18,13 @@ const COLUMNS: readonly Column<Transfer>[] = [
   },
   {
     name: 'From',
-    cell: ({ from_account: from, currency }) => html`<${Go} to=${['accounts', from]} query=${{ currency }}>${from}<//>`,
+    cell: ({ from_account: from, from_ledger: ledger, currency }) =>
+      html`<${Go} to=${['accounts', accountHere(from, ledger)]} query=${{ currency }}>${partyText(from, ledger)}<//>`,
   },
   {
     name: 'To',
-    cell: ({ to_account: to, currency }) => html`<${Go} to=${['accounts', to]} query=${{ currency }}>${to}<//>`,
+    cell: ({ to_account: to, to_ledger: ledger, currency }) =>
+      html`<${Go} to=${['accounts', accountHere(to, ledger)]} query=${{ currency }}>${partyText(to, ledger)}<//>`,
   },
   { name: 'Amount', numeric: true, cell: ({ amount, currency }) => money(amount, currency) },
   { name: 'Accepted', cell: ({ created_at: at }) => html`<${Time} at=${at} />` },

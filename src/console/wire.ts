@@ -87,6 +87,9 @@ export type Transfer = {
   readonly failure_code: string | null;
   readonly from_account: string;
   readonly to_account: string;
+  /** Only if the account is in another ledger. */
+  readonly from_ledger?: string | undefined;
+  readonly to_ledger?: string | undefined;
   readonly amount: number | null;
   readonly currency: string | null;
   readonly parent_id: string | null;
@@ -105,6 +108,19 @@ export type Transfer = {
   readonly completed_at: string | null;
   readonly journal_number: number | null;
 };
+
+/** What stands for another ledger in this one. */
+export const LEDGER_PREFIX = '@ledger:';
+
+/** The account in this ledger that stands for a side of a transfer. */
+export function accountHere(account: string, otherLedger: string | undefined): string {
+  return otherLedger === undefined ? account : LEDGER_PREFIX + otherLedger;
+}
+
+/** A side of a transfer, with its ledger if that is another one. */
+export function partyText(account: string, otherLedger: string | undefined): string {
+  return otherLedger === undefined ? account : `${account} in ${otherLedger}`;
+}
 
 export type SettledTransfer = Transfer & {
   readonly type: string;

@@ -13,13 +13,22 @@ import { useSession } from '../session.ts';
 import { TransferTable } from '../transfer-table.ts';
 import { Badge, Card, Facts, Go, Loaded, PageHead, Time } from '../ui.ts';
 import { useData } from '../use-data.ts';
-import type { Approval, Entry, Hold, JournalEvent, Page, SettledTransfer, Transfer as TransferJson } from '../wire.ts';
+import {
+  accountHere,
+  type Approval,
+  type Entry,
+  type Hold,
+  type JournalEvent,
+  type Page,
+  partyText,
+  type SettledTransfer,
+  type Transfer as TransferJson,
+} from '../wire.ts';
 
 /** How often a transfer that may still change is read again. */
 const READ_MS = 1000;
 const RELATED_READ_MS = 5000;
 const RELATED_MAX = 100;
-const EXTERNAL = '@external';
 
 /** The journal's part of the story: null where the key may not read it, or the row is not there. */
 type Settling = {
@@ -72,10 +81,13 @@ function titleOf(kind: string): string {
 function useSettling({
   id,
   journal_number: row,
-  from_account: from,
-  to_account: to,
+  from_account: fromAccount,
+  from_ledger: fromLedger,
+  to_account: toAccount,
+  to_ledger: toLedger,
   currency,
 }: TransferJson): Settling {
+  const [from, to] = [accountHere(fromAccount, fromLedger), accountHere(toAccount, toLedger)];
   const { api, ledger, may } = useSession();
   const { value } = useData<Settling>(
     async (signal) => {
@@ -88,7 +100,7 @@ function useSettling({
         return page?.items[0] ?? null;
       };
       // A row may cover many transfers: only those of one account are read.
-      const query = { after: row - 1, limit: 1, account: from === EXTERNAL ? to : from };
+      const query = { after: row - 1, limit: 1, account: from.startsWith('@') ? to : from };
       const page = await api.get<Page<JournalEvent>>('/events', { ledger, query, signal }).catch(ignoreRefusal);
       const event = page?.items.find(({ journal_number: number }) => number === row) ?? null;
       const settled = event?.transfers.find((transfer) => transfer.id === id) ?? null;
@@ -111,30 +123,46 @@ function ignoreRefusal(error: unknown): null {
 function Flow({ transfer, settling }: { transfer: TransferJson; settling: Settling }): VNode {
   const { amount, currency, conversion, status } = transfer;
   return html`<div class="flow card ${status}">
-    <${Party} role="From" number=${transfer.from_account} currency=${currency} entry=${settling.from} />
+    <${Party}
+      role="From"
+      number=${transfer.from_account}
+      otherLedger=${transfer.from_ledger}
+      currency=${currency}
+      entry=${settling.from}
+    />
     <div class="arrow">
       <b>${money(amount, currency)}</b>
       <span class="line" aria-hidden="true"></span>
       ${conversion && html`<span class="note">1 ${conversion.from_currency} = ${conversion.rate} ${conversion.to_currency}</span>`}
     </div>
-    <${Party} role="To" number=${transfer.to_account} currency=${currency} entry=${settling.to} />
+    <${Party}
+      role="To"
+      number=${transfer.to_account}
+      otherLedger=${transfer.to_ledger}
+      currency=${currency}
+      entry=${settling.to}
+    />
   </div>`;
 }
 
 function Party({
   role,
   number,
+  otherLedger,
   currency,
   entry,
 }: {
   role: string;
   number: string;
+  otherLedger: string | undefined;
   currency: string | null;
   entry: Entry | null;
 }): VNode {
   return html`<div class="party">
     <span class="note">${role}</span>
-    <${Go} to=${['accounts', number]} query=${{ currency }}>${number}<//>
+    <${Go} to=${['accounts', accountHere(number, otherLedger)]} query=${{ currency }}>
+      ${partyText(number, otherLedger)}
+    <//>
     ${
       entry &&
       html`<span>entry ${entry.entry_number}: <b>${money(entry.amount, currency)}</b></span>
@@ -328,6 +356,8 @@ function ReverseAction({ transfer }: { transfer: TransferJson }): VNode | null {
   const { api, ledger, may } = useSession();
   const { id, kind, status, amount, currency } = transfer;
   if (!may('reversals:write') || amount === null || currency === null) return null;
+  // A step of a transfer between ledgers is not reversed.
+  if ((transfer.from_ledger ?? transfer.to_ledger) !== undefined) return null;
   const run = async (form: FormData, idempotencyKey: string): Promise<Outcome> => {
     const body = { amount: amountOf(form, currency) };
     const request = { ledger, body, idempotencyKey, headers: { Prefer: 'wait=10' } };
