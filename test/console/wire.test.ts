@@ -49,7 +49,7 @@ const toProblem = (problem: z.output<(typeof ANSWER_VIEWS)['Problem']>): Problem
 
 type Members<Type> = Readonly<Record<keyof Type, true>>;
 
-const TRANSFER: Members<Transfer> = {
+const TRANSFER: Members<Omit<Transfer, 'from_ledger' | 'to_ledger'>> = {
   id: true,
   kind: true,
   status: true,
@@ -70,7 +70,12 @@ const TRANSFER: Members<Transfer> = {
   completed_at: true,
   journal_number: true,
 };
-const SETTLED: Members<SettledTransfer> = { ...TRANSFER, type: true, from_entry_number: true, to_entry_number: true };
+const SETTLED: Members<Omit<SettledTransfer, 'from_ledger' | 'to_ledger'>> = {
+  ...TRANSFER,
+  type: true,
+  from_entry_number: true,
+  to_entry_number: true,
+};
 const ACCOUNT: Members<Omit<Account, 'personal_data_erased'>> = {
   account_number: true,
   name: true,
