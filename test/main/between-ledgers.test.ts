@@ -178,7 +178,7 @@ test('between ledgers: the accounts of the ledgers are opposite, are read like a
   }
   await refused('invalid_request', 'POST', '/accounts', { account_number: '@ledger:x', name: 'X' });
   // A page that ends with such an account has a cursor.
-  const page = await look('AccountPage', '/accounts?limit=2');
+  const page = await look('AccountPage', '/accounts?limit=3');
   assert.match(String(page['next']), /^@ledger:shop:JPY$/);
   const next = await look('AccountPage', `/accounts?limit=1&after=${String(page['next'])}`);
   assert.equal(rowsOf(next['items'])[0]?.['account_number'], '@ledger:shop');
