@@ -90,7 +90,7 @@ export const environment = z.object({
   DATABASE_URL: databaseUrl
     .optional()
     .describe(
-      'PostgreSQL 15 or newer (not one on Windows), as `postgres://user:password@host:port/database`; `?options=-c%20search_path%3Dpay` names another schema, and `sslmode` and `sslrootcert` are `DB_SSL_MODE` and `DB_SSL_ROOT_CERT`',
+      'PostgreSQL 15 or newer (not one on Windows), as `postgres://user:password@host:port/database`; several hosts, as `host1:port1,host2:port2`, with `?target_session_attrs=read-write` (docs/HIGH-AVAILABILITY.md); `?options=-c%20search_path%3Dpay` names another schema, and `sslmode` and `sslrootcert` are `DB_SSL_MODE` and `DB_SSL_ROOT_CERT`',
     ),
   DATABASE_URL_FILE: fileOf('DATABASE_URL'),
   DATABASE_OWNER_URL: databaseUrl

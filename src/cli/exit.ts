@@ -1,6 +1,13 @@
 // The exit of a command that failed: its exit code, and the sentence for standard error.
-import { SilenceError } from '../db/connection/connect.ts';
-import { INSUFFICIENT_PRIVILEGE, sqlStateOf, toError } from '../db/connection/errors.ts';
+import { SilenceError } from '../db/connection/silence.ts';
+import {
+  HostsError,
+  INSUFFICIENT_PRIVILEGE,
+  messageOf,
+  sqlStateOf,
+  toError,
+  UnreplicatedError,
+} from '../db/connection/errors.ts';
 import { CommandError, EXIT } from './command.ts';
 
 export type Exit = { readonly exitCode: number; readonly sentence: string };
@@ -47,15 +54,17 @@ function isOutOfReach(error: Error): boolean {
   const connecting = 'syscall' in error && error.syscall === 'connect';
   return (
     connecting ||
+    error instanceof HostsError ||
+    error instanceof UnreplicatedError ||
     NO_ENTRY.test(sqlStateOf(error) ?? '') ||
     UNREACHABLE.test(codeOf(error)) ||
     CONNECTION_LOST.test(error.message)
   );
 }
 
-/** A host with several addresses fails with one error for each address, and the outer error has no message. */
+/** What went wrong, for a sentence. */
 export function reasonOf(error: Error): string {
-  return error instanceof AggregateError ? error.errors.map((each) => toError(each).message).join(', ') : error.message;
+  return messageOf(error);
 }
 
 function codeOf(error: Error): string {

@@ -4,8 +4,7 @@ import type { Server } from 'node:http';
 import { Server as HttpsServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { placeOf } from '../db/connection/address.ts';
-import type { ConnectionPool } from '../db/connection/connect.ts';
+import { type ConnectionPool, placeOf } from '../db/connection/connect.ts';
 import { type BooksSummary, summarizeBooks } from '../db/queries/books.ts';
 import type { Principal } from '../domain/access.ts';
 import type { Ledger } from '../domain/ledger.ts';
@@ -88,7 +87,7 @@ export async function startService(
   const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
   const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
   stack.defer(() => readProbe.stop());
-  showService(metrics, { pools, running, readProbe, webhookPlaces: placesMax, tls });
+  showService(metrics, { database, pools, running, readProbe, webhookPlaces: placesMax, tls });
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
   const { connectionsMax } = connectionLimits;

@@ -1,6 +1,6 @@
 // Exports the state of the service's parts as metrics.
 import { VERSION } from '../version.ts';
-import type { ConnectionPool } from '../db/connection/connect.ts';
+import { type ConnectionPool, type DatabaseSettings, hostsOf } from '../db/connection/connect.ts';
 import type { Metrics } from './engine/metrics.ts';
 import type { RunningEngine } from './engine/start.ts';
 import type { StreamSlots } from './http/stream.ts';
@@ -9,6 +9,7 @@ import type { ListenerTls } from './http/tls.ts';
 export function showService(
   metrics: Metrics,
   parts: {
+    database: DatabaseSettings;
     pools: Readonly<Record<string, ConnectionPool>>;
     running: RunningEngine;
     readProbe: { readonly healthy: boolean };
@@ -16,10 +17,14 @@ export function showService(
     tls: ListenerTls | null;
   },
 ): void {
-  const { pools, running, readProbe, webhookPlaces, tls } = parts;
+  const { database, pools, running, readProbe, webhookPlaces, tls } = parts;
   metrics.show('gopherpay_build_info', () => 1, VERSION, process.versions.node);
   for (const [name, pool] of Object.entries(pools)) {
     metrics.showPool(name === 'pool' ? 'lookup' : name.replace(/Pool$/, ''), pool);
+  }
+  const hosts = hostsOf(database);
+  for (const host of hosts.names) {
+    metrics.show('gopherpay_database_host_in_use', () => Number(hosts.inUse() === host), host);
   }
   metrics.show('gopherpay_healthy', () => Number(running.engine.intake.available), 'intake');
   metrics.show('gopherpay_healthy', () => Number(running.recovery.healthy), 'heartbeat');

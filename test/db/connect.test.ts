@@ -2,15 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Cursor from 'pg-cursor';
-import {
-  connect,
-  createPool,
-  type DatabaseTimeouts,
-  disconnect,
-  suspectConnections,
-  readRows,
-  SilenceError,
-} from '../../src/db/connection/connect.ts';
+import { connect, createPool, type DatabaseTimeouts, disconnect } from '../../src/db/connection/connect.ts';
+import { suspectConnections, readRows, SilenceError } from '../../src/db/connection/silence.ts';
 import { retryPolicyOf } from '../../src/db/connection/errors.ts';
 import { CommitUnknownError, withTransaction } from '../../src/db/connection/transaction.ts';
 import { onEnd } from '../support/cleanup.ts';

@@ -43,6 +43,7 @@ const ADVERSE: Readonly<Record<string, string>> = {
   enable_nestloop: 'off',
   plan_cache_mode: 'force_custom_plan',
   client_connection_check_interval: '0',
+  client_min_messages: 'error',
 };
 
 for (const origin of ['database', 'role', 'URL'] as const) {

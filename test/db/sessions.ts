@@ -37,6 +37,7 @@ const RIGHT: Readonly<Record<string, string>> = {
   client_connection_check_interval: '1s',
   standard_conforming_strings: 'on',
   client_encoding: 'UTF8',
+  client_min_messages: 'warning',
 };
 
 export const FREE = { ...RIGHT, plan_cache_mode: 'auto', enable_seqscan: 'on', enable_hashjoin: 'on' };

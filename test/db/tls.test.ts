@@ -14,7 +14,7 @@ const PASSWORD = 'Geheim-4711';
 
 /** What of TLS an address has: nothing, or what is verified. */
 function tlsOf(settings: DatabaseSettings): string {
-  const { ssl } = readAddress(settings).client;
+  const { ssl } = readAddress(settings).hosts[0];
   if (ssl === false) return 'none';
   assert.ok(typeof ssl === 'object');
   assert.equal(ssl.minVersion, 'TLSv1.2');
@@ -58,7 +58,7 @@ for (const [parameters, expected] of Object.entries(MODES)) {
   test(`tls: ${parameters.replace(AUTHORITY, 'PATH')} in a URL means ${expected}`, () => {
     const address = readAddress({ connectionString: `postgres://ada:pw@db/books?${parameters}` });
     assert.equal(tlsOf({ connectionString: `postgres://ada:pw@db/books?${parameters}` }), expected);
-    assert.deepEqual([address.client.host, address.client.user, address.client.database], ['db', 'ada', 'books']);
+    assert.deepEqual([address.hosts[0].host, address.hosts[0].user, address.hosts[0].database], ['db', 'ada', 'books']);
     assert.deepEqual(address.own, parameters.includes('search_path') ? { search_path: 'pay' } : {});
   });
 }
@@ -66,9 +66,9 @@ for (const [parameters, expected] of Object.entries(MODES)) {
 test('tls: a client certificate or a direct negotiation in the URL means TLS also on this machine', () => {
   const { cert } = pathsOf('client');
   const address = readAddress({ connectionString: `postgres://ada@localhost/books?sslcert=${cert}` });
-  assert.ok(typeof address.client.ssl === 'object');
-  assert.match(String(address.client.ssl.cert), /BEGIN CERTIFICATE/);
-  assert.equal(address.client.ssl.rejectUnauthorized, true);
+  assert.ok(typeof address.hosts[0].ssl === 'object');
+  assert.match(String(address.hosts[0].ssl.cert), /BEGIN CERTIFICATE/);
+  assert.equal(address.hosts[0].ssl.rejectUnauthorized, true);
   assert.equal(tlsOf({ connectionString: 'postgres://ada@localhost/books?sslnegotiation=direct' }), 'verified');
 });
 

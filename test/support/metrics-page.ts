@@ -22,12 +22,15 @@ function renderTable(): string {
   return ['| name | type | labels | unit | meaning |', '|---|---|---|---|---|', ...rows, ''].join('\n');
 }
 
+/** Their values are 0 or 1. */
+const WITHOUT_UNIT = new Set(['gopherpay_build_info', 'gopherpay_healthy', 'gopherpay_database_host_in_use']);
+
 function unitOf(name: string): string {
   const base = name.replace(/_limit$/, '').replace(/_total$/, '');
   if (base.endsWith('_timestamp_seconds')) return 'Unix time, s';
   if (base.endsWith('_seconds')) return 's';
   if (base.endsWith('_bytes')) return 'bytes';
-  if (name === 'gopherpay_build_info' || name === 'gopherpay_healthy') return '';
+  if (WITHOUT_UNIT.has(name)) return '';
   return 'count';
 }
 

@@ -3,8 +3,8 @@ import { styleText } from 'node:util';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { type Config, readConfig } from '../../config.ts';
-import { placeOf, readAddress, roleOf } from '../../db/connection/address.ts';
-import type { DatabaseSettings, Queryable } from '../../db/connection/connect.ts';
+import { roleOf } from '../../db/connection/address.ts';
+import { addressInUse, type DatabaseSettings, placeOf, type Queryable } from '../../db/connection/connect.ts';
 import { INSUFFICIENT_PRIVILEGE, SessionError, sqlStateOf, toError } from '../../db/connection/errors.ts';
 import { readBooks, readKeys, readTables, readWaiting, readWebhooks } from '../../db/doctor/books.ts';
 import { readClock, readHolders, readServer, type ServerFacts } from '../../db/doctor/server.ts';
@@ -121,7 +121,7 @@ function describeServer(database: DatabaseSettings, { version, role, database: n
 }
 
 function judgeEncryption(database: DatabaseSettings): Finding {
-  const { host, ssl } = readAddress(database).client;
+  const { host, ssl } = addressInUse(database);
   const isVerified = typeof ssl === 'object' && ssl.rejectUnauthorized !== false;
   if (isVerified) return ok('tls.database', 'verified');
   if (LOOPBACK.test(host)) return ok('tls.database', 'none, and the database is on this machine');

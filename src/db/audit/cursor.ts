@@ -1,7 +1,8 @@
 // Reads the rows of an audit's statement through a cursor, in bounded memory, and until a deadline if there is one.
 import Cursor from 'pg-cursor';
-import { type Connection, readRows } from '../connection/connect.ts';
+import type { Connection } from '../connection/connect.ts';
 import { isCanceled, sqlStateOf } from '../connection/errors.ts';
+import { readRows } from '../connection/silence.ts';
 
 /** One cell per column, as PostgreSQL renders it. */
 export type Cells = readonly (string | null)[];

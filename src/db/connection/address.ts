@@ -4,6 +4,7 @@ import { userInfo } from 'node:os';
 import type { ClientConfig } from 'pg';
 import { parse, toClientConfig } from 'pg-connection-string';
 import { SessionError } from './errors.ts';
+import { splitHosts, type Target } from './hosts.ts';
 import { splitTls, tlsOptionsOf, type TlsSettings } from './tls.ts';
 
 /** How to reach a database: plain data, so that it can be passed to a worker thread. */
@@ -12,8 +13,14 @@ export type DatabaseSettings = (
   | { host: string; port: number; user: string; database: string; password?: string }
 ) & { tls?: TlsSettings };
 
+/** How to connect to one host. */
+export type HostAddress = ClientConfig & { host: string; port: number; user: string; database: string };
+
 export type Address = {
-  readonly client: ClientConfig & { host: string; user: string; database: string };
+  /** In the order of the URL. The user, the password and the database are the same. */
+  readonly hosts: readonly [HostAddress, ...HostAddress[]];
+  /** What the URL wants of the host of a session. */
+  readonly target: Target;
   /** Session settings that the URL names (`options=-c name=value`), by their names in lower case. */
   readonly own: Readonly<Record<string, string>>;
   /** The other words of the URL's `options`, which the server or a proxy may understand. */
@@ -37,7 +44,7 @@ export function readAddress(settings: DatabaseSettings): Address {
   if (!('connectionString' in settings)) {
     const client = clientOf(settings);
     const ssl = tlsOptionsOf(client.host, { own, url: {}, clientOptions: false });
-    return { client: { ...client, ssl }, own: {}, startupOptions: null };
+    return { hosts: [{ ...client, ssl }], target: 'any', own: {}, startupOptions: null };
   }
   // A part of the password would appear in errors as the name of a host or a database.
   if (PASSWORD_IN_PATH.test(settings.connectionString)) {
@@ -46,7 +53,23 @@ export function readAddress(settings: DatabaseSettings): Address {
     );
   }
   const { rest: withoutTls, tls } = splitTls(settings.connectionString);
-  const url = parse(withoutTls);
+  const { urls, target } = splitHosts(withoutTls);
+  const [{ host, options }, ...others] = [
+    readUrl(urls[0], own, tls),
+    ...urls.slice(1).map((url) => readUrl(url, own, tls)),
+  ];
+  const { own: ownSettings, rest } = splitOptions(options);
+  return {
+    hosts: [host, ...others.map((other) => other.host)],
+    target,
+    own: ownSettings,
+    startupOptions: rest === '' ? null : rest,
+  };
+}
+
+/** Reads a URL with one host. */
+function readUrl(text: string, own: TlsSettings, tls: TlsSettings): { host: HostAddress; options: string } {
+  const url = parse(text);
   const inVain = SCHEMA_PARAMETERS.find((name) => name in url);
   if (inVain !== undefined) {
     throw new SessionError(
@@ -58,30 +81,28 @@ export function readAddress(settings: DatabaseSettings): Address {
   // A certificate of the client, or the negotiation `direct`.
   const clientOptions = given !== undefined && given !== false;
   const ssl = tlsOptionsOf(client.host, { own, url: tls, clientOptions });
-  const { own: ownSettings, rest } = splitOptions(url.options ?? '');
   return {
-    client: {
+    host: {
       ...client,
       ssl: ssl && typeof given === 'object' ? { ...given, ...ssl } : ssl,
       sslnegotiation: sslnegotiation ?? 'postgres',
     },
-    own: ownSettings,
-    startupOptions: rest === '' ? null : rest,
+    options: url.options ?? '',
   };
 }
 
 /** The name of the role as which these settings connect. */
 export function roleOf(settings: DatabaseSettings): string {
-  return readAddress(settings).client.user;
+  return readAddress(settings).hosts[0].user;
 }
 
-/** Where the database is, without the user and the password. */
-export function placeOf(settings: DatabaseSettings): { readonly host: string; readonly name: string } {
-  const { host, port, database } = readAddress(settings).client;
-  return { host: host.startsWith('/') ? host : `${host}:${port}`, name: database };
+/** A host for people, without the user and the password. */
+export function nameOfHost({ host, port }: Pick<HostAddress, 'host' | 'port'>): string {
+  if (host.startsWith('/')) return host;
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function clientOf(config: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): Address['client'] {
+function clientOf(config: Pick<ClientConfig, 'host' | 'port' | 'user' | 'database' | 'password'>): HostAddress {
   // Without a user, the user of this process, as in every other client of PostgreSQL.
   const user = config.user || userInfo().username;
   const { password } = config;

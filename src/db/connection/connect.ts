@@ -1,11 +1,28 @@
 // Makes connections: the only code that knows how to reach the database, and the settings of every session.
-import { Socket } from 'node:net';
-import { Client, type ClientBase, type ClientConfig, Pool, TypeOverrides } from 'pg';
-import type Cursor from 'pg-cursor';
-import { type Address, type DatabaseSettings, readAddress } from './address.ts';
+import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient, type PoolConfig, TypeOverrides } from 'pg';
+import { type Address, type DatabaseSettings, type HostAddress, nameOfHost, readAddress } from './address.ts';
+import { type HostFailure, HostsError, isPoolBusy, SessionError, toError } from './errors.ts';
+import { type Target, isOfReaders } from './hosts.ts';
+import {
+  avoidHost,
+  dueLook,
+  hostInUse,
+  hostsInTurn,
+  newestTimeline,
+  noteTimeline,
+  onNewerTimeline,
+  preferHost,
+} from './known-hosts.ts';
 import { refuseSharedServers } from './pooler.ts';
-import { SessionError } from './errors.ts';
-import { type DatabaseTimeouts, prepareSession, type SessionOptions } from './session.ts';
+import {
+  type DatabaseTimeouts,
+  prepareSession,
+  type PreparedSession,
+  readTimeline,
+  type SessionOptions,
+} from './session.ts';
+import { awaitConfirmation, endWithUnreplicated, refuseUnreplicated } from './replication.ts';
+import { probeIdle, probeOnSuspicion, socketOf, watchAnswers } from './silence.ts';
 import { explainTls, isVerified } from './tls.ts';
 
 export type { DatabaseSettings, DatabaseTimeouts };
@@ -50,19 +67,28 @@ function renderInstant(text: string): string {
  * How long a pool keeps an idle connection. Idle connections are not probed, so one should be closed after a silence.
  */
 const POOLED_IDLE_MS = 10_000;
-/**
- * Connections whose cursor has answered and may be read further. No answer is due on them, though their statement is
- * not over.
- */
-const pausing = new WeakSet<ClientBase>();
-/** The channel that asks all connections of the process, in every thread, to show that they are alive. */
-const SUSPICIONS = 'gopherpay suspicions';
-
 /** How long the disconnection of each connection may take. */
 const disconnectTimeouts = new WeakMap<Connection, number>();
 
-/** A connection was abandoned: an answer was due, and none arrived. */
-export class SilenceError extends Error {}
+/** The host that took the last session; before the first one, the first that the settings name. */
+export function addressInUse(settings: DatabaseSettings): HostAddress {
+  return hostInUse(readAddress(settings));
+}
+
+/** Where the database is, without the user and the password. */
+export function placeOf(settings: DatabaseSettings): { readonly host: string; readonly name: string } {
+  const host = addressInUse(settings);
+  return { host: nameOfHost(host), name: host.database };
+}
+
+/** The hosts that the settings name, for people, and the one in use now. */
+export function hostsOf(settings: DatabaseSettings): { readonly names: readonly string[]; inUse(): string } {
+  const address = readAddress(settings);
+  return { names: address.hosts.map(nameOfHost), inUse: () => nameOfHost(hostInUse(address)) };
+}
+
+/** How long another host may take to say whether it is a newer primary. */
+const LOOK_MS = 1000;
 
 /** How long a second connection may wait for the pooler to assign a server. */
 const SECOND_SERVER_MS = 2000;
@@ -74,12 +100,16 @@ const CLEARTEXT =
 class PlainClient extends Client {
   readonly #startup: Readonly<Record<string, string>>;
 
-  constructor({ client, startupOptions }: Address, options: ClientConfig & { applicationName: string }) {
+  constructor(
+    host: HostAddress,
+    { startupOptions }: Address,
+    options: ClientConfig & { readonly applicationName: string },
+  ) {
     const { applicationName, ...others } = options;
-    super({ ...client, ...others, types, keepAlive: true, keepAliveInitialDelayMillis: 10_000 });
+    super({ ...host, ...others, types, keepAlive: true, keepAliveInitialDelayMillis: 10_000 });
     this.#startup = {
-      user: client.user,
-      database: client.database,
+      user: host.user,
+      database: host.database,
       application_name: applicationName,
       ...(startupOptions === null ? {} : { options: startupOptions }),
     };
@@ -92,6 +122,7 @@ class PlainClient extends Client {
       const { stream } = this.connection;
       if (!isVerified(stream)) stream.destroy(new SessionError(CLEARTEXT));
     });
+    refuseUnreplicated(this);
   }
 
   /**
@@ -104,9 +135,9 @@ class PlainClient extends Client {
 }
 
 /**
- * Opens a connection. `pipeline`: statements are sent without waiting for earlier answers. Throws the error of the
- * server or the network (errors.ts classifies them), or a SessionError if the session lacks settings that the code
- * needs.
+ * Opens a connection. `pipeline`: statements are sent without waiting for earlier answers. Tries the hosts of the
+ * settings in turn, all within the timeout. Throws the error of the server or the network (errors.ts classifies them),
+ * or a SessionError if the session lacks settings that the code needs.
  */
 export async function connect(
   settings: DatabaseSettings,
@@ -114,13 +145,47 @@ export async function connect(
   options: ConnectOptions,
 ): Promise<Connection> {
   const address = readAddress(settings);
+  const candidates = candidatesOf(address, options);
+  const deadline = performance.now() + timeouts.connectTimeoutMs;
+  const failures: HostFailure[] = [];
+  for (const [index, { host, target }] of candidates.entries()) {
+    // A host that does not answer leaves a share of the time to each of the others.
+    const connectTimeoutMs = (deadline - performance.now()) / (candidates.length - index);
+    try {
+      return await connectTo(host, { address, timeouts: { ...timeouts, connectTimeoutMs }, options, target });
+    } catch (error) {
+      failures.push({ host: nameOfHost(host), error });
+    }
+  }
+  throw HostsError.of(failures);
+}
+
+type Candidate = { readonly host: HostAddress; readonly target: Target };
+
+/** The hosts to try, and what is wanted of each. */
+function candidatesOf(address: Address, { readOnly = false }: ConnectOptions): readonly Candidate[] {
+  const { target } = address;
+  if (!readOnly && isOfReaders(target)) {
+    throw new SessionError(
+      `The setting DATABASE_URL asks for a server that only reads (target_session_attrs=${target}), and this must write: ask for read-write there, and for a standby in DATABASE_READER_URL.`,
+    );
+  }
+  const wanted = (target: Target): Candidate[] => hostsInTurn(address).map((host) => ({ host, target }));
+  return readOnly && target === 'prefer-standby' ? [...wanted('standby'), ...wanted('any')] : wanted(target);
+}
+
+async function connectTo(
+  host: HostAddress,
+  parts: { address: Address; timeouts: DatabaseTimeouts; options: ConnectOptions; target: Target },
+): Promise<Connection> {
+  const { address, timeouts, options, target } = parts;
   const { applicationName, pipeline = false } = options;
-  const client = new PlainClient(address, { applicationName, pipeline });
+  const client = new PlainClient(host, address, { applicationName, pipeline });
   let processId: number;
   try {
     processId = await within(client, timeouts.connectTimeoutMs, async () => {
       await client.connect();
-      return await prepareSession(client, timeouts, options, address.own);
+      return await prepare(client, { host, address, timeouts, options: { ...options, target } });
     });
   } catch (error) {
     const { stream } = client.connection;
@@ -132,13 +197,86 @@ export async function connect(
   probeOnSuspicion(client, timeouts);
   probeIdle(client, timeouts);
   // A service checks with its first connection, which is not keyed, on behalf of its threads.
-  if (!options.keyed && isPooled(client, processId)) await refuseTransactionPooling(client, address, applicationName);
+  if (!options.keyed && isPooled(client, processId)) {
+    await refuseTransactionPooling(client, async () => await openSecond(host, address, applicationName));
+  }
   return client;
 }
 
-async function refuseTransactionPooling(client: Client, address: Address, applicationName: string): Promise<void> {
+/** Prepares the session of a new connection, and notes what it tells of its host. Returns the server's process id. */
+async function prepare(
+  client: Client,
+  parts: { host: HostAddress; address: Address; timeouts: DatabaseTimeouts; options: SessionOptions },
+): Promise<number> {
+  const { host, address, timeouts, options } = parts;
+  const several = address.hosts.length > 1;
+  // First, so that no commit becomes unreplicated unnoticed meanwhile.
+  if (!options.readOnly) endWithUnreplicated(client);
+  const session = await prepareSession(client, timeouts, { ...options, several }, address.own);
+  if (session.replicatedRun !== null && !options.readOnly) {
+    await confirmReplication(client, { host, address, timeouts, run: session.replicatedRun });
+  }
+  if (several && !options.readOnly) {
+    const due = dueLook(address);
+    const looking = due === 'none' ? null : lookAtOthers(host, address);
+    if (due === 'first') await looking;
+    leaveFormerPrimary(client, address, session);
+    preferHost(address, host);
+  }
+  return session.processId;
+}
+
+/** Waits until what the session can read is on a synchronous standby as well. */
+async function confirmReplication(
+  client: Client,
+  parts: { host: HostAddress; address: Address; timeouts: DatabaseTimeouts; run: string },
+): Promise<void> {
+  const { host, address, timeouts, run } = parts;
+  await awaitConfirmation(client, `${nameOfHost(host)}/${host.database} since ${run}`, async () => {
+    const second = new PlainClient(host, address, { applicationName: 'gopherpay replication' });
+    return await within(second, timeouts.connectTimeoutMs, async () => await second.connect());
+  });
+}
+
+/** Finds a primary on a newer timeline among the other hosts. Hosts that do not answer soon are passed over. */
+async function lookAtOthers(own: HostAddress, address: Address): Promise<void> {
+  const look = async (host: HostAddress): Promise<void> => {
+    const client = new PlainClient(host, address, { applicationName: 'gopherpay look' });
+    try {
+      const timeline = await within(client, LOOK_MS, async () => {
+        await client.connect();
+        return await readTimeline(client);
+      });
+      if (timeline !== null) noteTimeline(address, timeline);
+    } catch {
+      // It is away, or takes nobody now.
+    } finally {
+      client.connection.stream.destroy();
+    }
+  };
+  await Promise.all(address.hosts.filter((host) => host !== own).map(look));
+}
+
+/** Refuses a server on an older timeline than one that was found before, and leaves it when a newer one is found. */
+function leaveFormerPrimary(client: Client, address: Address, { timeline }: PreparedSession): void {
+  if (timeline === null) return;
+  const newest = newestTimeline(address);
+  if (timeline < newest) throw new SessionError(formerPrimary(timeline, newest));
+  noteTimeline(address, timeline);
+  const { stream } = client.connection;
+  const unwatch = onNewerTimeline(address, timeline, (newer) =>
+    stream.destroy(new Error(formerPrimary(timeline, newer))),
+  );
+  stream.once('close', unwatch);
+}
+
+function formerPrimary(timeline: number, newest: number): string {
+  return `The server is a former primary: it is on timeline ${timeline}, and another one on timeline ${newest}. Make it a standby of the other one`;
+}
+
+async function refuseTransactionPooling(client: Client, open: () => Promise<Client>): Promise<void> {
   try {
-    await refuseSharedServers(client, async () => await openSecond(address, applicationName));
+    await refuseSharedServers(client, open);
   } catch (error) {
     await disconnect(client);
     throw error;
@@ -161,98 +299,9 @@ function isPooled(client: Client, processId: number): boolean {
 }
 
 /** A connection from a pooler, used to identify the server behind it. */
-async function openSecond(address: Address, applicationName: string): Promise<Client> {
-  const client = new PlainClient(address, { applicationName, query_timeout: SECOND_SERVER_MS });
+async function openSecond(host: HostAddress, address: Address, applicationName: string): Promise<Client> {
+  const client = new PlainClient(host, address, { applicationName, query_timeout: SECOND_SERVER_MS });
   return await within(client, SECOND_SERVER_MS, async () => await client.connect());
-}
-
-/**
- * Destroys the socket of a connection that was silent for `answerTimeoutMs` while an answer was due. Its statements
- * then fail with a network error. No statement needs a timer of its own: the socket's timer restarts whenever bytes
- * arrive or leave.
- */
-function watchAnswers(client: Client, { answerTimeoutMs }: DatabaseTimeouts): void {
-  const socket = socketOf(client);
-  if (answerTimeoutMs === 0 || socket === null) return;
-  socket.setTimeout(answerTimeoutMs);
-  // This listener receives every timeout; a listener passed to setTimeout would receive only the first.
-  socket.on('timeout', () => {
-    const { bytesRead } = socket;
-    // After a stall of this process, its timers run before it reads input, so the answer may already be there.
-    setImmediate(() => {
-      if (socket.bytesRead !== bytesRead || isIdle(client, socket) || pausing.has(client)) return;
-      socket.destroy(new SilenceError(`The database was silent for ${answerTimeoutMs} ms`));
-    });
-  });
-}
-
-/**
- * Probes an idle connection, and destroys it if no answer arrives. Otherwise the next job or intake on it would wait
- * for a whole answer timeout, after the network has healed.
- */
-function probeIdle(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
-  const socket = socketOf(client);
-  if (answerTimeoutMs === 0 || socket === null) return;
-  let received = socket.bytesRead;
-  let asked = false;
-  const look = (): void => {
-    if (socket.bytesRead !== received) asked = false;
-    else if (asked) socket.destroy(silenceAfterProof(probeTimeoutMs));
-    else if (isIdle(client, socket)) {
-      asked = true;
-      // The next statement on the connection reports the failure.
-      client.query('select 1').catch(() => {});
-    }
-    received = socket.bytesRead;
-  };
-  // After a stall of this process, its timers run before it reads input, so the answer may already be there.
-  const timer = setInterval(() => setImmediate(look), probeTimeoutMs).unref();
-  socket.once('close', () => clearInterval(timer));
-}
-
-/**
- * Probes all connections of the process, including those of its threads. One that receives no byte within
- * `probeTimeoutMs` is destroyed. Called when one connection fell silent and a new one works: the others may be silent
- * as well.
- */
-export function suspectConnections(): void {
-  const suspicions = new BroadcastChannel(SUSPICIONS);
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel of this process has no origin
-  suspicions.postMessage(null);
-  suspicions.close();
-}
-
-/** A statement that takes longer than the probe is lost and must be repeated; that cost is rare. */
-function probeOnSuspicion(client: Client, { answerTimeoutMs, probeTimeoutMs }: DatabaseTimeouts): void {
-  const socket = socketOf(client);
-  if (answerTimeoutMs === 0 || socket === null) return;
-  const suspicions = new BroadcastChannel(SUSPICIONS);
-  suspicions.addEventListener('message', () => {
-    const { bytesRead } = socket;
-    // The next statement on the connection reports the failure.
-    if (isIdle(client, socket)) client.query('select 1').catch(() => {});
-    const look = (): void => {
-      if (socket.bytesRead === bytesRead) socket.destroy(silenceAfterProof(probeTimeoutMs));
-    };
-    setTimeout(() => setImmediate(look), probeTimeoutMs).unref();
-  });
-  suspicions.unref();
-  socket.once('close', () => suspicions.close());
-}
-
-function silenceAfterProof(probeTimeoutMs: number): SilenceError {
-  return new SilenceError(`The database did not answer within ${probeTimeoutMs} ms`);
-}
-
-/** Whether no statement and no answer is in flight. */
-function isIdle(client: Client, socket: Socket): boolean {
-  const answered = 'readyForQuery' in client && client.readyForQuery === true;
-  return answered && socket.writableLength === 0 && !socket.writableEnded;
-}
-
-function socketOf(client: Client): Socket | null {
-  const { stream } = client.connection;
-  return stream instanceof Socket ? stream : null;
 }
 
 /** A pool for the reads and the account changes of the main process; it connects when first used. */
@@ -262,10 +311,15 @@ export function createPool(
   connectionsMax: number,
 ): ConnectionPool {
   const address = readAddress(settings);
-  const pool = new Pool({
+  const shareMs = Math.ceil(timeouts.connectTimeoutMs / address.hosts.length);
+  const hostOf = new WeakMap<ClientBase, HostAddress>();
+  const pool = new HostPool(address, {
     Client: class extends PlainClient {
       constructor() {
-        super(address, { applicationName: 'gopherpay' });
+        const host = hostInUse(address);
+        const bound = address.hosts.length === 1 ? {} : { connectionTimeoutMillis: shareMs };
+        super(host, address, { applicationName: 'gopherpay', ...bound });
+        hostOf.set(this, host);
       }
     },
     max: connectionsMax,
@@ -273,8 +327,9 @@ export function createPool(
     connectionTimeoutMillis: timeouts.connectTimeoutMs,
     // Runs once for each connection, before any statement of a caller.
     verify: (client, report) => {
-      const prepare = async () => await prepareSession(client, timeouts, {}, address.own);
-      within(client, timeouts.connectTimeoutMs, prepare).then(() => report(), report);
+      const host = hostOf.get(client) ?? address.hosts[0];
+      const work = async () => await prepare(client, { host, address, timeouts, options: {} });
+      within(client, shareMs, work).then(() => report(), report);
     },
   });
   // Without a listener, a server that ends an idle connection would end the process.
@@ -286,15 +341,53 @@ export function createPool(
   return pool;
 }
 
-/**
- * Reads at most `count` more rows of a cursor; fewer are the last. The reader may take any time until the next call:
- * the answer timeout applies only during a call.
- */
-export async function readRows<Row>(connection: Connection, cursor: Cursor<Row>, count: number): Promise<Row[]> {
-  pausing.delete(connection);
-  const rows = await cursor.read(count);
-  if (rows.length === count) pausing.add(connection);
-  return rows;
+type PoolCallback = (
+  error: Error | undefined,
+  client: PoolClient | undefined,
+  done: (release?: boolean | Error) => void,
+) => void;
+
+/** A pool that tries the hosts in turn. With one host it is a pool of pg. */
+class HostPool extends Pool {
+  readonly #address: Address;
+
+  constructor(address: Address, options: PoolConfig) {
+    super(options);
+    this.#address = address;
+  }
+
+  override connect(): Promise<PoolClient>;
+  override connect(callback: PoolCallback): void;
+  override connect(callback?: PoolCallback): Promise<PoolClient> | undefined {
+    if (this.#address.hosts.length === 1) {
+      if (!callback) return super.connect();
+      super.connect(callback);
+      return undefined;
+    }
+    const connecting = this.#connectInTurn();
+    if (!callback) return connecting;
+    connecting.then(
+      // In a turn of its own, so that an error of the callback is not one of this promise.
+      (client) => process.nextTick(callback, undefined, client, client.release.bind(client)),
+      (error: unknown) => process.nextTick(callback, toError(error), undefined, () => {}),
+    );
+    return undefined;
+  }
+
+  async #connectInTurn(): Promise<PoolClient> {
+    const failures: HostFailure[] = [];
+    for (const _ of this.#address.hosts) {
+      const host = hostInUse(this.#address);
+      try {
+        return await super.connect();
+      } catch (error) {
+        if (isPoolBusy(error)) throw error;
+        failures.push({ host: nameOfHost(host), error });
+        avoidHost(this.#address, host);
+      }
+    }
+    throw HostsError.of(failures);
+  }
 }
 
 /** Closes a connection, even a broken one. Does not wait long for a server that does not close its side. */

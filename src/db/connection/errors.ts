@@ -8,6 +8,27 @@ export class DamagedBooksError extends Error {}
  */
 export class SessionError extends Error {}
 
+/** A commit took effect on its server, and a synchronous standby may lack it: it is lost if the standby takes over. */
+export class UnreplicatedError extends Error {}
+
+export type HostFailure = { readonly host: string; readonly error: unknown };
+
+/** No host of the database took the session. The message says what was tried on each. */
+export class HostsError extends Error {
+  /**
+   * The error for these attempts, of which there is at least one: that of the host itself if there is only one, and a
+   * SessionError if waiting helps with none.
+   */
+  static of(failures: readonly HostFailure[]): unknown {
+    const [first, ...others] = failures;
+    if (others.length === 0) return first?.error;
+    const tried = failures.map(({ host, error }) => `${host}: ${messageOf(error).replace(/[.]$/, '')}`).join('; ');
+    const message = `No host of the database takes this session (${tried})`;
+    const isHopeless = failures.every(({ error }) => error instanceof SessionError);
+    return isHopeless ? new SessionError(`${message}.`) : new HostsError(message);
+  }
+}
+
 /** The SQLSTATE of a statement that the role may not run. */
 export const INSUFFICIENT_PRIVILEGE = '42501';
 
@@ -60,6 +81,11 @@ export function retryPolicyOf(error: unknown): Retry {
 /** Whether the server canceled a statement, usually because it took longer than its statement_timeout. */
 export function isCanceled(error: unknown): boolean {
   return sqlStateOf(error) === '57014';
+}
+
+/** Whether the server of a session accepts no changes, such as a primary that is being replaced. */
+export function isReadOnlyServer(error: unknown): boolean {
+  return sqlStateOf(error) === '25006';
 }
 
 /** Whether no connection of a pool became free in time. The database may be healthy. pg-pool has no code for it. */
@@ -162,6 +188,13 @@ function withoutShard(constraint: string): string {
 
 function isOurs(error: unknown): boolean {
   return [TypeError, RangeError, ReferenceError, DamagedBooksError].some((kind) => error instanceof kind);
+}
+
+/** The message of an error. One of a host with several addresses has none itself, but an error for each address. */
+export function messageOf(error: unknown): string {
+  return error instanceof AggregateError
+    ? error.errors.map((each) => toError(each).message).join(', ')
+    : toError(error).message;
 }
 
 /** A thrown value, as an Error. */

@@ -2,6 +2,7 @@
 // in the startup packet. A role, a database or a URL may also have settings of its own.
 import type { ClientBase } from 'pg';
 import { SessionError, sqlStateOf, toError } from './errors.ts';
+import type { Target } from './hosts.ts';
 
 /**
  * The bounds of every wait on the database, in milliseconds; 0 is none. The server enforces those of statements, locks
@@ -28,6 +29,19 @@ export type SessionOptions = {
   keyed?: boolean;
   /** The session only reads, so that a standby or a read-only database is accepted. */
   readOnly?: boolean;
+  /** What is wanted of the server; by default any. */
+  target?: Target;
+  /** Another server may be the primary, so that the timeline of this one matters. */
+  several?: boolean;
+};
+
+export type PreparedSession = {
+  /** Of the server's side. */
+  readonly processId: number;
+  /** The timeline on which the server writes; null: it is a standby, or it was not asked. */
+  readonly timeline: number | null;
+  /** The run of a server whose commits wait for a synchronous standby: since when it runs. Null: they wait for none. */
+  readonly replicatedRun: string | null;
 };
 
 type Settings = Readonly<Record<string, string>>;
@@ -54,6 +68,8 @@ const FIXED: Settings = {
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
   exit_on_error: 'off',
+  // A warning is all that tells of a commit that a synchronous standby has not confirmed.
+  client_min_messages: 'warning',
   // The sessions of threads and pools are idle between two uses.
   idle_session_timeout: '0',
   transaction_timeout: '0',
@@ -118,12 +134,29 @@ function settingsOf(timeouts: DatabaseTimeouts, { keyed, readOnly }: SessionOpti
   };
 }
 
-type Facts = { number: number; text: string; encoding: string; pid: number; commit: string };
+type Facts = {
+  number: number;
+  text: string;
+  encoding: string;
+  pid: number;
+  commit: string;
+  standby: boolean;
+  replicated_run: string | null;
+  read_only: boolean;
+};
 
 // It has no parameters, and the version is checked first: an old server must be able to answer.
 const FACTS = `
   select current_setting('server_version_num')::integer as number, current_setting('server_version') as text,
-    current_setting('server_encoding') as encoding, pg_backend_pid() as pid, current_setting('synchronous_commit') as commit`;
+    current_setting('server_encoding') as encoding, pg_backend_pid() as pid, current_setting('synchronous_commit') as commit,
+    pg_is_in_recovery() as standby,
+    case when current_setting('synchronous_standby_names') <> '' then pg_postmaster_start_time()::text end as replicated_run,
+    current_setting('transaction_read_only') = 'on' as read_only`;
+
+// The name of a segment of the write-ahead log begins with its timeline. The functions work on a primary only.
+const TIMELINE = `
+  select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer as timeline
+  where not pg_is_in_recovery()`;
 
 // A setting of a newer version of PostgreSQL is skipped on an older one; a setting that the URL names is not.
 const SET = `
@@ -141,18 +174,19 @@ const READ_BACK = `
 
 /**
  * Applies the settings that the code needs, and those that the URL names (`own`), to a new session. Reads them back in
- * another transaction. Returns the process id of the server's side. Throws a SessionError that states the remedy.
+ * another transaction. Throws a SessionError that states the remedy.
  */
 export async function prepareSession(
   client: ClientBase,
   timeouts: DatabaseTimeouts,
   options: SessionOptions,
   own: Settings,
-): Promise<number> {
+): Promise<PreparedSession> {
   const facts = await client.query<Facts>(FACTS);
   const [server] = facts.rows;
   if (server === undefined) throw new SessionError('The server does not report its version: name a PostgreSQL server.');
   refuseServer(server);
+  refuseTarget(server, options.target ?? 'any');
   const strictest = [server.commit, own['synchronous_commit']].includes('remote_apply') ? 'remote_apply' : 'on';
   const settings = { ...own, ...settingsOf(timeouts, options), synchronous_commit: strictest };
   const made = await setAll(client, settings, own);
@@ -164,7 +198,32 @@ export async function prepareSession(
   if (found === undefined || found.pid !== server.pid || found.lost.length > 0) throw sharedServers(found?.lost);
   if (!options.readOnly && found.read_only) throw new SessionError(READ_ONLY);
   if (!options.readOnly && found.without_triggers) throw new SessionError(WITHOUT_TRIGGERS);
-  return server.pid;
+  return {
+    processId: server.pid,
+    timeline: options.several ? await readTimeline(client) : null,
+    replicatedRun: server.replicated_run,
+  };
+}
+
+/** The timeline on which a server writes; null: it is a standby. */
+export async function readTimeline(client: ClientBase): Promise<number | null> {
+  const { rows } = await client.query<{ timeline: number }>(TIMELINE);
+  return rows[0]?.timeline ?? null;
+}
+
+/** Sessions that write are refused by a server that is read-only in any case. */
+function refuseTarget({ standby, read_only: readOnly }: Facts, target: Target): void {
+  const isMet: Readonly<Record<Target, boolean>> = {
+    any: true,
+    'read-write': !readOnly,
+    primary: !standby,
+    'read-only': readOnly,
+    standby,
+    'prefer-standby': true,
+  };
+  if (isMet[target]) return;
+  const found = standby ? 'is a standby' : readOnly ? 'is read-only' : 'is a primary';
+  throw new SessionError(`The server ${found}, and the setting of its URL is target_session_attrs=${target}.`);
 }
 
 async function setAll(

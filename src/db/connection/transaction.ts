@@ -2,7 +2,7 @@
 // sent together with BEGIN. If the server canceled only the BEGIN, such a statement would take effect outside any
 // transaction.
 import type { ConnectionPool, Queryable } from './connect.ts';
-import { isAnswerLost, isCommitAnswerLost, toError } from './errors.ts';
+import { isAnswerLost, isCommitAnswerLost, isReadOnlyServer, toError } from './errors.ts';
 
 /** The answer to a commit was lost: whether the transaction took effect is unknown. */
 export class CommitUnknownError extends Error {}
@@ -133,7 +133,8 @@ export async function withTransaction<Result>(
     usable = true;
     return result;
   } catch (error) {
-    usable = (await transaction?.rollback()) ?? false;
+    // A server that has become read-only takes no other transaction either.
+    usable = ((await transaction?.rollback()) ?? false) && !isReadOnlyServer(error);
     throw error;
   } finally {
     // A connection whose transaction may still be open is closed, not returned.

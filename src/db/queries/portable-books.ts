@@ -8,8 +8,8 @@ import {
   type DatabaseSettings,
   type DatabaseTimeouts,
   disconnect,
-  readRows,
 } from '../connection/connect.ts';
+import { readRows } from '../connection/silence.ts';
 import { actFields, CHANGE_FIELDS, transferFields } from './record-fields.ts';
 
 /** The rows of the journal to read: after `since`, up to `until`; null: to its end. */

@@ -8,8 +8,8 @@ import {
   type DatabaseSettings,
   type DatabaseTimeouts,
   disconnect,
-  readRows,
 } from '../connection/connect.ts';
+import { readRows } from '../connection/silence.ts';
 import { roundUp } from './instants.ts';
 import { REQUEST_ID } from './transfer-columns.ts';
 

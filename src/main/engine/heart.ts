@@ -1,5 +1,6 @@
 // The heartbeat of this process's lease.
-import { type ConnectionPool, suspectConnections, SilenceError } from '../../db/connection/connect.ts';
+import type { ConnectionPool } from '../../db/connection/connect.ts';
+import { suspectConnections, SilenceError } from '../../db/connection/silence.ts';
 import { isOutOfReach, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { writeHeartbeat } from '../../db/ledger/leases.ts';
 import type { Logger } from '../../logger.ts';

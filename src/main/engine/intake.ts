@@ -10,6 +10,7 @@ import {
   type DatabaseSettings,
   type DatabaseTimeouts,
   disconnect,
+  placeOf,
 } from '../../db/connection/connect.ts';
 import { isCommitAnswerLost, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/ledger/intake.ts';
@@ -289,13 +290,13 @@ export class Intake {
   async #reconnect(): Promise<void> {
     if (this.#reconnecting) return;
     this.#reconnecting = true;
-    this.#logger.warn('intake disconnected');
+    this.#logger.warn({ host: placeOf(this.#database).host }, 'intake disconnected');
     let delayMs = RECONNECT_MS_MIN;
     let reported = '';
     while (!this.#connection && !this.#closed) {
       try {
         await this.#connect();
-        this.#logger.info('intake reconnected');
+        this.#logger.info({ host: placeOf(this.#database).host }, 'intake reconnected');
       } catch (error) {
         const reason = toError(error).message;
         // A persistent error is logged once, not repeatedly while the database is unreachable.

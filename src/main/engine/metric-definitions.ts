@@ -64,6 +64,11 @@ export const VALUES = {
     help: 'Whether a part that /readyz checks works: 1 or 0.',
     labels: ['part'],
   },
+  gopherpay_database_host_in_use: {
+    type: 'gauge',
+    help: 'Whether this host of DATABASE_URL took the last session: 1 or 0.',
+    labels: ['host'],
+  },
   gopherpay_log_lines_dropped_total: {
     type: 'counter',
     help: 'Log lines that were dropped because standard error did not take them.',
