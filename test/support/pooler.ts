@@ -22,10 +22,14 @@ export function hasPooler(): boolean {
  * Starts PgBouncer in front of a database's service role, with lines of its own configuration such as `pool_mode = session`, and
  * returns its DATABASE_URL. It is stopped when the scope ends.
  */
-export async function startPooler(scope: Scope, database: TestDatabase, lines: readonly string[]): Promise<string> {
+export async function startPooler(
+  scope: Scope,
+  database: Pick<TestDatabase, 'name' | 'settings'>,
+  lines: readonly string[],
+): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'gopherpay-pooler-'));
   onEnd(scope, () => rm(folder, { recursive: true, force: true }));
-  const owner: RoleAddress = ownerOf(database);
+  const owner: RoleAddress = database.settings;
   const server = `host=${owner.host} port=${owner.port} user=${owner.user} password=${owner.password ?? 'none'}`;
   const file = join(folder, 'pgbouncer.ini');
   const configuration = [
@@ -58,11 +62,6 @@ export async function startPooler(scope: Scope, database: TestDatabase, lines: r
   const address = { host: folder, port: PORT, user: owner.user, database: database.name };
   await until(async () => await answers(address), { what: 'PgBouncer' });
   return renderDatabaseUrl(address);
-}
-
-function ownerOf({ settings }: TestDatabase): RoleAddress {
-  if (!('host' in settings)) throw new Error('A test database is named by host and port.');
-  return settings;
 }
 
 async function answers(address: { host: string; port: number; user: string; database: string }): Promise<boolean> {

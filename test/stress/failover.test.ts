@@ -1,0 +1,289 @@
+// Goal: a standby that is promoted under load has everything that was answered if replication is synchronous, and the
+// audit finds what is missing if it is not. Method: both hosts in DATABASE_URL, kill -9 of the primary in the middle of
+// load, and the answers compared with the books of the promoted standby.
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { checkPromises } from '../support/promises/check.ts';
+import { hasPooler, startPooler } from '../support/pooler.ts';
+import { request, type Service, startProgram, startService } from '../support/service.ts';
+import { hasStandby, type Member, type Replicated, startReplicated } from '../support/standby.ts';
+import { until } from '../support/until.ts';
+import { attempt, idOf, inParallel, isAccepted, LOAD_ENV, openAccounts, times } from './callers.ts';
+import { startRetryingCallers } from './retrying-callers.ts';
+
+const ORDERS = 3000;
+const MISSING = 'PostgreSQL is not installed on this machine.';
+/** How soon after the promotion the service is back by itself. */
+const BACK_MS = 15_000;
+/** How soon a service finds that another host was promoted, though its own still answers. */
+const LEFT_MS = 25_000;
+/** Shorter than the defaults, by which a caller waits for 30 s. */
+const BOUNDS = {
+  DB_CONNECT_TIMEOUT_MS: '1000',
+  DB_STATEMENT_TIMEOUT_MS: '3000',
+  DB_ANSWER_TIMEOUT_MS: '4000',
+  DB_LOCK_TIMEOUT_MS: '1000',
+};
+/** How long a caller waits at most while a synchronous standby is frozen: an answer, then two attempts to lock. */
+const ANSWERED_MS = 6000;
+const MARGIN_MS = 3000;
+
+test('failover: a synchronous standby that is promoted under load has everything that was answered', async (t) => {
+  if (!(await hasStandby())) return t.skip(MISSING);
+  const servers = await startReplicated(t, { synchronous: true });
+  const service = await startService(t, { database: servers, env: { ...LOAD_ENV, THREADS: '4' } });
+  await failOver(t, servers, service);
+  assert.ok(await uses(service, servers.standby));
+  assert.ok(!(await uses(service, servers.primary)));
+});
+
+test('failover: the service follows a promotion behind PgBouncer in session mode', async (t) => {
+  if (!(await hasStandby()) || !hasPooler()) return t.skip('PostgreSQL or PgBouncer is not installed on this machine.');
+  const servers = await startReplicated(t, { synchronous: true });
+  const folders: string[] = [];
+  for (const { admin } of [servers.primary, servers.standby]) {
+    const database = { name: admin.database, settings: { ...admin, user: 'gopherpay_service' } };
+    const url = new URL(await startPooler(t, database, ['pool_mode = session', 'server_login_retry = 1']));
+    folders.push(url.searchParams.get('host') ?? '');
+  }
+  const url = `postgres://gopherpay_service@localhost:6432/books?host=${folders.join(',')}&target_session_attrs=read-write`;
+  const service = await startService(t, { database: { url }, env: { ...LOAD_ENV, THREADS: '4' } });
+  await failOver(t, servers, service);
+});
+
+/** Ends the primary under load, promotes the standby, and compares the answers with its books. */
+async function failOver(t: TestContext, servers: Replicated, service: Service): Promise<void> {
+  const accounts = await openAccounts(service, 'ACC', 10, { balance: 1_000_000 });
+  const callers = startRetryingCallers(service, makeOrders(accounts, ORDERS));
+  await until(() => callers.accepted() >= 500, { timeoutMs: 30_000, what: 'load' });
+  const checkpoint = await readHead(servers.primary);
+  const downAt = performance.now();
+  await servers.primary.kill();
+  await servers.standby.promote();
+  const promotedAt = performance.now();
+  const before = callers.accepted();
+  await until(() => callers.accepted() > before + 40, { timeoutMs: BACK_MS, what: 'transfers after the promotion' });
+  t.diagnostic(`back ${ms(promotedAt)} ms after the promotion, ${ms(downAt)} ms after the kill`);
+  const { idByOrder } = await callers.finished;
+  await awaitSettled(servers.standby);
+  await checkPromises(servers.standby, { accepted: [...idByOrder.values()], nothingPending: true });
+  assert.equal(new Set(idByOrder.values()).size, ORDERS, 'Each key names one transfer.');
+  const audit = await runAudit(t, servers, checkpoint);
+  assert.deepEqual(audit.exit, { code: 0, signal: null }, audit.output);
+}
+
+test('failover: the audit finds what an asynchronous standby lacks', async (t) => {
+  if (!(await hasStandby())) return t.skip(MISSING);
+  const { servers, service, accounts } = await start(t, { synchronous: false });
+  const orders = makeOrders(accounts, 400);
+  await inParallel(20, orders, async (order) => assert.ok(isAccepted(await attempt(service, order))));
+  await awaitSettled(servers.primary);
+  await until(async () => await hasCaughtUp(servers), { what: 'the standby to catch up' });
+  // What arrives after this does not reach the standby.
+  const thaw = await servers.standby.freeze('walreceiver');
+  const lost: string[] = [];
+  await inParallel(20, orders.slice(0, 100), async (order) => {
+    const one = await attempt(service, order, { Prefer: 'wait=10' });
+    assert.equal(one.answer?.status, 200);
+    lost.push(idOf(one.answer));
+  });
+  const checkpoint = await readHead(servers.primary);
+  await servers.primary.kill();
+  await thaw();
+  await servers.standby.promote();
+  const works = async () => isAccepted(await attempt(service, orders[0] ?? fail(), { Prefer: 'wait=5' }));
+  await until(works, { timeoutMs: BACK_MS, what: 'the service to be back' });
+  for (const id of lost) assert.equal((await request(service, 'GET', `/transfers/${id}`)).status, 404);
+  const plain = await runAudit(t, servers, null);
+  assert.deepEqual(plain.exit, { code: 0, signal: null }, plain.output);
+  const audit = await runAudit(t, servers, checkpoint);
+  assert.deepEqual(audit.exit, { code: 3, signal: null }, audit.output);
+  assert.match(audit.output, /^journal\.expected: journal \d+: hash written down: expected \w+, found no row$/m);
+});
+
+test('failover: a former primary that still takes writes is left, and is not taken again', async (t) => {
+  if (!(await hasStandby())) return t.skip(MISSING);
+  const { servers, service, accounts } = await start(t, { synchronous: false });
+  const { primary, standby } = servers;
+  const [order] = makeOrders(accounts, 1);
+  assert.ok(order);
+  const post = async (to: { url: string }) => await attempt(to, order, { Prefer: 'wait=5' });
+  assert.equal((await post(service)).answer?.status, 200);
+  await until(async () => await hasCaughtUp(servers), { what: 'the standby to catch up' });
+  // Nobody fences the primary off.
+  await standby.promote();
+  await until(async () => await takesWrites(standby), { what: 'the promotion' });
+  const isAtNew = async (): Promise<boolean> => {
+    // A new session is what finds the other primary.
+    await primary.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'gopherpay'`);
+    await request(service, 'GET', '/accounts/ACC0');
+    return await uses(service, standby);
+  };
+  await until(isAtNew, { timeoutMs: LEFT_MS, what: 'the service to leave the former primary' });
+  const sessions = async (): Promise<number> =>
+    (await primary.query(`select from pg_stat_activity where application_name like 'gopherpay%'`)).length;
+  await until(async () => (await sessions()) === 0, { what: 'all sessions to leave the former primary' });
+  const before = await countTransfers(primary);
+  await until(async () => (await post(service)).answer?.status === 200, { timeoutMs: BACK_MS, what: 'a transfer' });
+
+  await standby.kill();
+  await until(async () => (await request(service, 'GET', '/readyz')).status === 503, { what: 'the service to notice' });
+  for (const one of await Promise.all(times(5, async () => await post(service)))) assert.equal(one.answer?.status, 503);
+  await standby.start();
+  await until(async () => (await post(service)).answer?.status === 200, { timeoutMs: BACK_MS, what: 'a transfer' });
+
+  // The first host of its URL is the former primary.
+  const second = await startService(t, { database: servers, env: { ...LOAD_ENV, THREADS: '4' } });
+  assert.equal((await post(second)).answer?.status, 200);
+  assert.ok(await uses(second, standby));
+  assert.equal(await countTransfers(primary), before, 'Nothing more was written to the former primary.');
+});
+
+test('failover: callers are answered within the bound while a synchronous standby is frozen', async (t) => {
+  if (!(await hasStandby())) return t.skip(MISSING);
+  const { servers, service, accounts } = await start(t, { synchronous: true }, BOUNDS);
+  const orders = makeOrders(accounts, 60);
+  const thaw = await servers.standby.freeze();
+  const startedAt = performance.now();
+  const idByKey = new Map<string, string>();
+  const statuses = new Map<number, number>();
+  let slowestMs = 0;
+  const send = async (order: (typeof orders)[number], index: number): Promise<number> => {
+    const sentAt = performance.now();
+    const key = `frozen-${index}`;
+    const wait: Record<string, string> = index % 2 === 0 ? { Prefer: 'wait=5' } : {};
+    const one = await attempt(service, order, { 'Idempotency-Key': key, ...wait });
+    slowestMs = Math.max(slowestMs, performance.now() - sentAt);
+    assert.ok(one.answer, 'Every caller is answered.');
+    const { status } = one.answer;
+    if (status === 200 || status === 202) idByKey.set(key, idOf(one.answer));
+    return status;
+  };
+  await inParallel(20, orders, async (order, index) => {
+    const status = await send(order, index);
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    assert.ok(status === 503, `Nothing is durable, and the answer was ${status}.`);
+  });
+  assert.ok(slowestMs < ANSWERED_MS + MARGIN_MS, `The slowest answer took ${slowestMs} ms.`);
+  t.diagnostic(`the slowest answer took ${Math.round(slowestMs)} ms, ${ms(startedAt)} ms in all`);
+  await thaw();
+  const thawedAt = performance.now();
+  await inParallel(20, orders, async (order, index) => {
+    await until(async () => [200, 202].includes(await send(order, index)), {
+      timeoutMs: BACK_MS,
+      what: 'the repeated request to be accepted',
+    });
+  });
+  t.diagnostic(`all accepted ${ms(thawedAt)} ms after the standby went on`);
+  await awaitSettled(servers.primary);
+  assert.equal(new Set(idByKey.values()).size, orders.length);
+  await checkPromises(servers.primary, { accepted: [...idByKey.values()], nothingPending: true });
+  const [found] = await servers.primary.query<{ count: number }>(
+    `select count(*)::integer as count from transfers where kind = 'transfer' and amount = 7`,
+  );
+  assert.equal(found?.count, orders.length, 'Each is settled once.');
+});
+
+test('failover: a commit whose wait for the standby is canceled is not shown before a standby has it', async (t) => {
+  if (!(await hasStandby())) return t.skip(MISSING);
+  const { servers, service, accounts } = await start(t, { synchronous: true }, BOUNDS);
+  const [order] = makeOrders(accounts, 1);
+  assert.ok(order);
+  const { primary, standby } = servers;
+  const thaw = await standby.freeze();
+  const headers = { 'Idempotency-Key': 'canceled', Prefer: 'wait=5' };
+  const sent = attempt(service, order, headers);
+  const cancel = async (): Promise<boolean> =>
+    (await primary.query(`select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'`)).length >
+    0;
+  const isCommitted = async (): Promise<boolean> => {
+    await cancel();
+    return (await primary.query('select from transfers where amount = 7')).length > 0;
+  };
+  await until(isCommitted, { what: 'the transfer to be committed on the primary alone' });
+  const one = await sent;
+  assert.equal(one.answer?.status, 503, 'The standby lacks it.');
+  const search = async () => await request(service, 'GET', `/transfers?request_id=${one.requestId}`);
+  assert.equal((await search()).status, 503, 'It is not shown either.');
+  await thaw();
+  await until(async () => (await search()).status === 200, { timeoutMs: BACK_MS, what: 'the service to be back' });
+  const again = await until(
+    async () => {
+      const repeated = await attempt(service, order, headers);
+      return repeated.answer?.status === 200 && repeated;
+    },
+    { timeoutMs: BACK_MS, what: 'the repeated request' },
+  );
+  await until(async () => await hasCaughtUp(servers), { what: 'the standby to catch up' });
+  await checkPromises(standby, { accepted: [idOf(again.answer)], nothingPending: true });
+  assert.equal((await standby.query('select from transfers where amount = 7')).length, 1);
+});
+
+async function start(
+  t: TestContext,
+  options: { synchronous: boolean },
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ servers: Replicated; service: Service; accounts: string[] }> {
+  const servers = await startReplicated(t, options);
+  const service = await startService(t, { database: servers, env: { ...LOAD_ENV, ...env, THREADS: '4' } });
+  const accounts = await openAccounts(service, 'ACC', 10, { balance: 1_000_000 });
+  return { servers, service, accounts };
+}
+
+async function takesWrites(server: Member): Promise<boolean> {
+  return (await server.query('select where not pg_is_in_recovery()')).length > 0;
+}
+
+/** Whether the last session of the service is on this server. */
+async function uses(service: Service, { port }: Member): Promise<boolean> {
+  const { text } = await request(service, 'GET', '/metrics');
+  return text.includes(`\ngopherpay_database_host_in_use{host="127.0.0.1:${port}"} 1\n`);
+}
+
+async function countTransfers(server: Member): Promise<number | undefined> {
+  const [row] = await server.query<{ count: number }>(
+    `select (select count(*) from transfers)::integer + (select count(*) from pending_transfers)::integer as count`,
+  );
+  return row?.count;
+}
+
+function makeOrders(accounts: readonly string[], count: number) {
+  return times(count, (index) => ({
+    from_account: accounts[index % accounts.length] ?? '',
+    to_account: accounts[(index + 1) % accounts.length] ?? '',
+    amount: 7,
+  }));
+}
+
+async function awaitSettled(server: Member): Promise<void> {
+  const isSettled = async () => (await server.query('select 1 from pending_transfers limit 1')).length === 0;
+  await until(isSettled, { timeoutMs: BACK_MS, what: 'nothing to be pending' });
+}
+
+async function hasCaughtUp({ primary }: Replicated): Promise<boolean> {
+  const rows = await primary.query('select 1 from pg_stat_replication where replay_lsn = pg_current_wal_lsn()');
+  return rows.length > 0;
+}
+
+/** The last row of the journal, as `audit --expect` takes it. */
+async function readHead(server: Member): Promise<string> {
+  const [head] = await server.query<{ number: bigint; hash: string }>(
+    `select number, encode(hash, 'hex') as hash from journal_head where ledger_id = 1`,
+  );
+  assert.ok(head);
+  return `${head.number}:${head.hash}`;
+}
+
+async function runAudit(t: TestContext, { readerUrl }: Replicated, checkpoint: string | null) {
+  const expected = checkpoint === null ? [] : [`--expect=${checkpoint}`];
+  const audit = await startProgram(t, { args: ['audit', ...expected], database: { url: readerUrl } });
+  return { exit: await audit.exited, output: audit.output() };
+}
+
+function ms(since: number): number {
+  return Math.round(performance.now() - since);
+}
+
+function fail(): never {
+  throw new Error('There is no order.');
+}
