@@ -1,5 +1,6 @@
 // All faults, by name.
 import { DATABASE_FAULTS } from './faults-database.ts';
+import { FAILOVER_FAULTS } from './faults-failover.ts';
 import { EDGE_FAULTS } from './faults-edge.ts';
 import { KEY_FAULTS } from './faults-keys.ts';
 import { LOAD_FAULTS } from './faults-load.ts';
@@ -12,6 +13,7 @@ import type { Fault } from './fault.ts';
 export const FAULTS: readonly Fault[] = [
   ...PROCESS_FAULTS,
   ...DATABASE_FAULTS,
+  ...FAILOVER_FAULTS,
   ...NETWORK_FAULTS,
   ...EDGE_FAULTS,
   ...KEY_FAULTS,

@@ -1,6 +1,7 @@
 // The system under test: a database, the services on it, and the network between them.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { type AdminSettings, renderDatabaseUrl } from '../support/database.ts';
@@ -9,6 +10,7 @@ import { makeFolder, type Service, startProgram, startService } from '../support
 import { until } from '../support/until.ts';
 import { mountSmallDisk } from '../support/disk.ts';
 import { findPostmaster, OWNER, type Postgres, RUNTIME, startPostgres } from '../support/postgres.ts';
+import { type Replicated, startReplicated } from '../support/standby.ts';
 import { Canceler } from '../support/canceler.ts';
 import { Proxy } from '../support/proxy.ts';
 import { preloadClock, type Clock } from './clock.ts';
@@ -32,6 +34,8 @@ export type Shape = {
   embedded?: boolean;
   /** Whether the database has a small disk of its own, which can be filled up. */
   ownDisk?: boolean;
+  /** Whether the database has a synchronous standby, which can take over once. */
+  replicated?: boolean;
   env?: Record<string, string>;
 };
 
@@ -47,7 +51,8 @@ export class System {
   readonly #revocations = new Map<string, Revocation>();
   /** Observed violations, in sentences. The judge takes them. */
   readonly complaints: string[] = [];
-  readonly admin: AdminSettings;
+  #admin: AdminSettings;
+  #servers: Replicated | null = null;
   readonly postgres: Postgres | null;
   readonly proxy: Proxy | null;
   readonly #canceler: Canceler | null;
@@ -81,6 +86,15 @@ export class System {
         clock: null,
         urlOf: () => null,
       });
+      await system.#startAll();
+      return system;
+    }
+    if (shape.replicated) {
+      const servers = await startReplicated(scope, { synchronous: true });
+      const { admin } = servers.primary;
+      const parts = { folder, admin, diskFolder: '', postgres: null, proxy: null, canceler: null, clock: null };
+      const system = new System(scope, shape, { ...parts, urlOf: () => servers.url });
+      system.#servers = servers;
       await system.#startAll();
       return system;
     }
@@ -126,9 +140,27 @@ export class System {
     this.#clock = parts.clock;
     this.folder = parts.folder;
     this.diskFolder = parts.diskFolder;
-    this.admin = parts.admin;
+    this.#admin = parts.admin;
     this.postgres = parts.postgres;
     this.proxy = parts.proxy;
+  }
+
+  /** The superuser's way to the server that accepts writes. */
+  get admin(): AdminSettings {
+    return this.#admin;
+  }
+
+  /** Ends the primary as the end of its machine would, and lets the standby take over after a while. */
+  async failOver(pauseMs: number): Promise<void> {
+    if (!this.#servers) throw new Error('The database of this system has no standby.');
+    const { primary, standby } = this.#servers;
+    await primary.kill();
+    await sleep(pauseMs);
+    await standby.promote();
+    this.#admin = standby.admin;
+    await until(async () => (await this.query('select where not pg_is_in_recovery()')).length > 0, {
+      what: 'the promotion',
+    });
   }
 
   /** The keys that callers know, the oldest first. One of them may have been revoked a moment ago. */
@@ -315,9 +347,8 @@ export class System {
     const url = this.#urlOf(place);
     if (url === null) return { folder: this.folder, env: this.env };
     // The first service that starts creates the tables, and grants the role of the services its rights.
-    const ownerUrl = new URL(url);
-    ownerUrl.username = OWNER;
-    return { folder: this.folder, database: { url }, env: { ...this.env, DATABASE_OWNER_URL: ownerUrl.href } };
+    const ownerUrl = url.replace(`//${RUNTIME}`, `//${OWNER}`);
+    return { folder: this.folder, database: { url }, env: { ...this.env, DATABASE_OWNER_URL: ownerUrl } };
   }
 
   async #startAll(): Promise<void> {
