@@ -72,7 +72,8 @@ async function* runTask(
   task: Task,
   { course, options }: { course: Course; options: AuditOptions },
 ): AsyncGenerator<number> {
-  let size = task.sizes.first;
+  const sizeMax = Math.min(task.sizes.max, snapshots.itemsMax);
+  let size = Math.min(task.sizes.first, sizeMax);
   let position: Position = course.positions[task.name] ?? BEFORE_FIRST;
   while (!position.done) {
     const startedAt = performance.now();
@@ -87,7 +88,7 @@ async function* runTask(
       continue;
     }
     const factor = STEP_MS / Math.max(1, performance.now() - startedAt);
-    size = Math.min(task.sizes.max, Math.max(1, Math.floor(size * Math.min(2, Math.max(0.25, factor)))));
+    size = Math.min(sizeMax, Math.max(1, Math.floor(size * Math.min(2, Math.max(0.25, factor)))));
     ({ position } = outcome);
     // From here on without a pause, so that a saved state has all of a step or nothing.
     course.positions[task.name] = position;

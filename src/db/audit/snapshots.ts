@@ -11,6 +11,8 @@ import {
 export type Snapshots = {
   /** How many may be open at once. */
   readonly jobs: number;
+  /** At most so many items in each, such as accounts or transfers. */
+  readonly itemsMax: number;
   /** Runs `work` in a snapshot of its own, after `settings`. Throws if it takes too long; isOverrun recognizes that. */
   take<Result>(settings: Settings, work: (connection: Connection) => Promise<Result>): Promise<Result>;
 };
@@ -23,13 +25,15 @@ export type SnapshotLimits = {
   readonly jobs: number;
   /** No snapshot is longer. */
   readonly snapshotMaxMs: number;
+  /** Absent: as many items in each as the time allows. */
+  readonly itemsMax?: number;
 };
 
 /** Opens connections as they are needed, and closes them at the end of `work`, or when `signal` aborts. */
 export async function withSnapshots<Result>(
   database: DatabaseSettings,
   { timeouts, signal }: { timeouts: DatabaseTimeouts; signal: AbortSignal },
-  { jobs, snapshotMaxMs }: SnapshotLimits,
+  { jobs, snapshotMaxMs, itemsMax = Number.MAX_SAFE_INTEGER }: SnapshotLimits,
   work: (snapshots: Snapshots) => Promise<Result>,
 ): Promise<Result> {
   const idle: Connection[] = [];
@@ -64,7 +68,7 @@ export async function withSnapshots<Result>(
   };
   signal.addEventListener('abort', close, { once: true });
   try {
-    return await work({ jobs, take });
+    return await work({ jobs, itemsMax, take });
   } finally {
     signal.removeEventListener('abort', close);
     await Promise.all([...all].map(async (connection) => await disconnect(connection)));
@@ -72,9 +76,10 @@ export async function withSnapshots<Result>(
 }
 
 /** A single snapshot that is open already, such as that of a transaction with rows that are not committed. */
-export function oneSnapshot(connection: Connection): Snapshots {
+export function oneSnapshot(connection: Connection, itemsMax = Number.MAX_SAFE_INTEGER): Snapshots {
   return {
     jobs: 1,
+    itemsMax,
     take: async (settings, work) => {
       await configure(connection, settings);
       return await work(connection);

@@ -4,7 +4,7 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
 from accounts as accounts
   full join (
     select ledger_id, account_number, currency, count(*) as total
-    from personal_keys
+    from personal_keys as personal_keys
     group by ledger_id, account_number, currency
   ) as keys using (ledger_id, account_number, currency)
 cross join lateral (
@@ -23,8 +23,7 @@ select ledger_id::bigint as ledger, account_number::text as account, currency::t
 from (select * from accounts where ledger_id = 1) as accounts
   full join (
     select ledger_id, account_number, currency, count(*) as total
-    from personal_keys
-    where ledger_id = 1
+    from (select * from personal_keys where ledger_id = 1) as personal_keys
     group by ledger_id, account_number, currency
   ) as keys using (ledger_id, account_number, currency)
 cross join lateral (

@@ -2,7 +2,7 @@
 select hold.ledger_id::bigint as ledger, hold.from_account::text as account, hold.currency::text as currency,
   hold.id::text as transfer, expiry.journal_number::bigint as journal, fact.what, fact.expected, fact.found
 from (select * from holds as holds where expiry_id is not null or state = 'expired') as hold
-    left join transfers as expiry on expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id
+  left join transfers as expiry on expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id
 cross join lateral (
   values ('hold of the expiry it names', ((hold.id) is not distinct from (expiry.parent_id)) is true, (hold.id)::text, (expiry.parent_id)::text),
     ('kind and status of the expiry it names', (expiry.kind = 'expiry' and expiry.status = 'completed') is true, ('a completed expiry')::text, (coalesce(expiry.status || ' ' || expiry.kind, 'none'))::text),
@@ -18,13 +18,13 @@ where (((hold.id) is not distinct from (expiry.parent_id)) is true
 select expiry.ledger_id::bigint as ledger, null::text as account, null::text as currency,
   expiry.id::text as transfer, expiry.journal_number::bigint as journal, fact.what, fact.expected, fact.found
 from (
-      select ledger_id, id, parent_id, status, journal_number from transfers as settled where kind = 'expiry'
-      union all
-      select ledger_id, id, parent_id, 'pending', null
+    select ledger_id, id, parent_id, status, journal_number from transfers as settled where kind = 'expiry'
+    union all
+    select ledger_id, id, parent_id, 'pending' as status, null::bigint as journal_number
       from pending_transfers as pending
       where kind = 'expiry'
-    ) as expiry
-    left join holds as hold on hold.ledger_id = expiry.ledger_id and hold.id = expiry.parent_id
+  ) as expiry
+  left join holds as hold on hold.ledger_id = expiry.ledger_id and hold.id = expiry.parent_id
 cross join lateral (
   values ('hold of the expiry', (hold.id is not null) is true, ('a hold')::text, ('none')::text),
     ('expiry named by its hold', (expiry.status <> 'completed' or expiry.id = hold.expiry_id) is true, ('by the one that completed')::text, (coalesce(hold.expiry_id::text, 'none'))::text)
@@ -54,7 +54,7 @@ select hold.ledger_id::bigint as ledger, hold.from_account::text as account, hol
   union select parent_id from (select * from transfers where ledger_id = 1 and journal_number > 7) as parts where kind in ('capture', 'void', 'expiry')
   union select id from (select * from holds where ledger_id = 1) as opened where state = 'open'
 ) as touched join (select * from holds where ledger_id = 1) as holds using (id)) as holds where expiry_id is not null or state = 'expired') as hold
-      left join lateral (select * from (select * from transfers where ledger_id = 1) as expiry where expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id offset 0) as expiry on true
+    left join lateral (select * from (select * from transfers where ledger_id = 1) as expiry where expiry.ledger_id = hold.ledger_id and expiry.id = hold.expiry_id offset 0) as expiry on true
   cross join lateral (
     values ('hold of the expiry it names', ((hold.id) is not distinct from (expiry.parent_id)) is true, (hold.id)::text, (expiry.parent_id)::text),
       ('kind and status of the expiry it names', (expiry.kind = 'expiry' and expiry.status = 'completed') is true, ('a completed expiry')::text, (coalesce(expiry.status || ' ' || expiry.kind, 'none'))::text),
@@ -70,13 +70,13 @@ select hold.ledger_id::bigint as ledger, hold.from_account::text as account, hol
 select expiry.ledger_id::bigint as ledger, null::text as account, null::text as currency,
   expiry.id::text as transfer, expiry.journal_number::bigint as journal, fact.what, fact.expected, fact.found
 from (
-      select ledger_id, id, parent_id, status, journal_number from (select * from transfers where ledger_id = 1 and journal_number > 7) as settled where kind = 'expiry'
-      union all
-      select ledger_id, id, parent_id, 'pending', null
+    select ledger_id, id, parent_id, status, journal_number from (select * from transfers where ledger_id = 1 and journal_number > 7) as settled where kind = 'expiry'
+    union all
+    select ledger_id, id, parent_id, 'pending' as status, null::bigint as journal_number
       from (select * from pending_transfers where ledger_id = 1) as pending
       where kind = 'expiry'
-    ) as expiry
-    left join lateral (select * from (select * from holds where ledger_id = 1) as hold where hold.ledger_id = expiry.ledger_id and hold.id = expiry.parent_id offset 0) as hold on true
+  ) as expiry
+  left join lateral (select * from (select * from holds where ledger_id = 1) as hold where hold.ledger_id = expiry.ledger_id and hold.id = expiry.parent_id offset 0) as hold on true
 cross join lateral (
   values ('hold of the expiry', (hold.id is not null) is true, ('a hold')::text, ('none')::text),
     ('expiry named by its hold', (expiry.status <> 'completed' or expiry.id = hold.expiry_id) is true, ('by the one that completed')::text, (coalesce(hold.expiry_id::text, 'none'))::text)

@@ -23,10 +23,7 @@ select row.ledger_id::bigint as ledger, null::text as account, null::text as cur
   null::text as transfer, row.number::bigint as journal, fact.what, fact.expected, fact.found
 from (
     select journal.ledger_id, number, settled_at, clock_start,
-      coalesce(
-        lag(settled_at) over (partition by journal.ledger_id order by number),
-        clock_start
-      ) as previous
+      coalesce(lag(settled_at) over (partition by journal.ledger_id order by number), clock_start) as previous
     from journal as journal
     join ledgers on ledgers.id = journal.ledger_id and clock_start is not null
   ) as row
@@ -79,10 +76,7 @@ select row.ledger_id::bigint as ledger, null::text as account, null::text as cur
   null::text as transfer, row.number::bigint as journal, fact.what, fact.expected, fact.found
 from (
     select journal.ledger_id, number, settled_at, clock_start,
-      coalesce(
-        lag(settled_at) over (partition by journal.ledger_id order by number),
-        settled_at
-      ) as previous
+      coalesce(lag(settled_at) over (partition by journal.ledger_id order by number), (select settled_at from journal as anchor where ledger_id = 1 and number = 7), settled_at) as previous
     from (select * from journal where ledger_id = 1 and number > 7) as journal
     join ledgers on ledgers.id = journal.ledger_id and clock_start is not null
   ) as row

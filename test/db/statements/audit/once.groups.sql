@@ -29,19 +29,22 @@ where ((groups.first = 0 and groups.last = total - 1 and position_total = total)
 select groups.ledger_id::bigint as ledger, null::text as account, null::text as currency,
   groups.group_id::text as transfer, groups.journal_number::bigint as journal, fact.what, fact.expected, fact.found
 from (
-      select distinct group_id as id from (select * from transfers where ledger_id = 1 and journal_number > 7) as transfers where group_id is not null
-    ) as touched
-    cross join lateral (
 select ledger_id, group_id, count(*) as total, count(distinct group_position) as position_total, min(group_position) as first,
   max(group_position) as last, bool_and(atomic) as atomic, bool_or(atomic) as any_atomic,
   count(distinct status) as status_total, string_agg(distinct status, ' and ') as statuses,
   count(distinct journal_number) as row_total, max(journal_number) as journal_number from (
-select ledger_id, group_id, group_position, atomic, status, journal_number
-from (select * from transfers where ledger_id = 1) as settled
+select settled.*
+from (select distinct ledger_id, group_id from (select * from transfers where ledger_id = 1 and journal_number > 7) as members where group_id is not null) as touched
+cross join lateral (
+  select ledger_id, group_id, group_position, atomic, status, journal_number
+  from transfers
+  where transfers.ledger_id = touched.ledger_id and transfers.group_id = touched.group_id
+  offset 0
+) as settled
 union all
 select ledger_id, group_id, group_position, atomic, 'pending', null
-from (select * from pending_transfers where ledger_id = 1) as pending) as members where group_id = touched.id group by ledger_id, group_id
-    ) as groups
+from (select * from pending_transfers where ledger_id = 1) as pending
+where (ledger_id, group_id) in (select ledger_id, group_id from (select distinct ledger_id, group_id from (select * from transfers where ledger_id = 1 and journal_number > 7) as members where group_id is not null) as touched)) as members group by ledger_id, group_id) as groups
 cross join lateral (
   values ('positions in the group', (groups.first = 0 and groups.last = total - 1 and position_total = total) is true, ('0, 1, 2, without gaps')::text, (format('%s from %s to %s', total, groups.first, groups.last))::text),
     ('atomic in all of the group', ((groups.atomic) is not distinct from (groups.any_atomic)) is true, (groups.atomic)::text, (groups.any_atomic)::text),

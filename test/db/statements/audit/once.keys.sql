@@ -68,11 +68,10 @@ where ((keys.clock <= head.clock) is true) is not true
 select ledger_id::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
 from (
-    select ledger_id, key, count(*) as total,
-      min(octet_length(fingerprint) + coalesce(octet_length(personal_fingerprint), 32)) as size
-    from idempotency_keys as idempotency_keys
-    group by ledger_id, key
-  ) as keys
+  select ledger_id, key, count(*) as total, min(octet_length(fingerprint) + coalesce(octet_length(personal_fingerprint), 32)) as size
+  from idempotency_keys as idempotency_keys
+  group by ledger_id, key
+) as keys
 cross join lateral (
   values ('times that an idempotency key is there', (total = 1) is true, ('1')::text, (total || '; the key is ' || key)::text),
     ('bytes of the two fingerprints of a key', (size = 64) is true, ('64')::text, (size || '; the key is ' || key)::text)
