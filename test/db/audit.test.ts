@@ -315,7 +315,8 @@ for (const [table, columns] of Object.entries(FOUND_BY)) {
       'State what finds each column.',
     );
     const missed: string[] = [];
-    for (const place of await placesOf(table)) {
+    let changes = 0;
+    for (const [index, place] of (await placesOf(table)).entries()) {
       for (const { name, type } of actual) {
         for (const value of VALUES[type]?.(name) ?? assert.fail(`Say how to change a ${type}.`)) {
           const checks = (value === `''` && FINDS_EMPTY_TEXT[table]) || columns[name];
@@ -323,7 +324,9 @@ for (const [table, columns] of Object.entries(FOUND_BY)) {
           const statement = `
             update ${table} set ${name} = ${value}
             where ctid = '${place}'::tid and ${name} is distinct from (${value})`;
-          const findings = await tamper(own, [statement]);
+          changes += 1;
+          // Some of every column, and of every row: an audit in many snapshots takes three times as long here.
+          const findings = await tamper(own, [statement], {}, { many: (index + changes) % 4 === 0 });
           if (findings && !checks.split(' ').some((check) => findings.checks.has(check))) {
             missed.push(describe(statement, checks, findings));
           }

@@ -50,11 +50,16 @@ async function readFindings(events: AsyncGenerator<AuditEvent>): Promise<Finding
   return { discrepancies, checks: new Set(discrepancies.map(({ check }) => check)), verdict };
 }
 
-/** Runs `statements`, audits, and rolls back. Null: they changed no row. */
+/** Runs `statements`, audits, and rolls back. Null: they changed no row. `many`: in many snapshots as well, which takes longer. */
 export async function tamper(
   connection: Connection,
   statements: readonly string[],
   options: Partial<AuditOptions> = {},
+  { many }: { many: boolean } = { many: true },
 ): Promise<Findings | null> {
-  return await withTampering(connection, statements, async () => await findAll(connection, options));
+  return await withTampering(connection, statements, async () =>
+    many
+      ? await findAll(connection, options)
+      : await readFindings(auditBooks(connection, { ...EVERYTHING, ...options })),
+  );
 }
