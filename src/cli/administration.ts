@@ -15,6 +15,20 @@ export async function administer<Result>(
   signal: AbortSignal,
   work: (connection: Queryable) => Promise<Result>,
 ): Promise<Result> {
+  return await connectAsOwner(config, signal, async (connection) => {
+    const transaction = await Transaction.begin(connection);
+    const result = await work(transaction.connection);
+    await transaction.commit();
+    return result;
+  });
+}
+
+/** Runs `work` as the owner of the database. */
+export async function connectAsOwner<Result>(
+  config: Config,
+  signal: AbortSignal,
+  work: (connection: Queryable) => Promise<Result>,
+): Promise<Result> {
   const settings = {
     timeouts: config.databaseTimeouts,
     signal,
@@ -27,10 +41,7 @@ export async function administer<Result>(
     async (database) =>
       await withConnection(database, settings, async (connection) => {
         try {
-          const transaction = await Transaction.begin(connection);
-          const result = await work(transaction.connection);
-          await transaction.commit();
-          return result;
+          return await work(connection);
         } catch (error) {
           if (sqlStateOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
           throw new CommandError(

@@ -19,6 +19,7 @@ const COMMANDS: SubCommandsDef = {
   statement: async () => (await import('./statement.ts')).statement,
   audit: async () => (await import('./audit.ts')).audit,
   checkpoint: async () => (await import('./checkpoint.ts')).checkpoint,
+  close: async () => (await import('./close.ts')).close,
   backup: async () => (await import('./backup.ts')).backup,
   restore: async () => (await import('./restore.ts')).restore,
   doctor: async () => (await import('./doctor/doctor.ts')).doctor,

@@ -72,6 +72,15 @@ const FILL = [
    )
    select 1, number, ${instant('number')}, ${JOB}, 0, 0, sha256('digest'), sha256('previous'), sha256('hash')
    from generate_series(1, ${TRANSFERS / JOB}) as number`,
+  // The accounts have all entries of a turn when it is over.
+  `insert into sealed_balances (ledger_id, journal_number, account_number, currency, entry_number, balance)
+   select 1, turn * ${ACCOUNTS / JOB}, 'A-' || i, 'USD', 2 * turn, 1000
+   from generate_series(0, ${ACCOUNTS - 1}) as i, generate_series(1, 3) as turn`,
+  `insert into closed_months (ledger_id, month, journal_number, account_count, journal_hash, digest, previous_hash, hash)
+   select 1, date '2000-01-01' + n * interval '1 month', 3 + 4 * n, 0, sha256('end'), sha256('digest'), sha256('previous'), sha256('hash')
+   from generate_series(0, 299) as n`,
+  `insert into sealed_totals (ledger_id, journal_number, currency, account_count, positive, negative)
+   select 1, 3 + 4 * n, currency, 1, 0, 0 from generate_series(0, 299) as n, unnest(array['EUR', 'USD']) as currency`,
   `insert into holds (ledger_id, id, amount, created_at, expires_at, from_account, to_account, currency)
    select 1, ${id('i')}, 1, now(), case i % 40 when 0 then now() + interval '1 day' else now() end, 'A-' || i % ${ACCOUNTS},
      'A-' || (i + 1) % ${ACCOUNTS}, 'USD'

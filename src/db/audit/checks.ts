@@ -3,6 +3,7 @@ import { BETWEEN_CHECKS } from './between-ledgers.ts';
 import { HOLD_CHECKS } from './holds.ts';
 import { JOURNAL_CHECKS } from './journal.ts';
 import { LEDGER_CHECKS } from './ledgers.ts';
+import { MONTH_CHECKS } from './months.ts';
 import { MONEY_CHECKS } from './money.ts';
 import type { Check } from './rules.ts';
 import { SCHEMA_CHECKS } from './schema.ts';
@@ -16,4 +17,5 @@ export const CHECKS: readonly Check[] = [
   ...STATE_CHECKS,
   ...SCHEMA_CHECKS,
   ...JOURNAL_CHECKS,
+  ...MONTH_CHECKS,
 ];

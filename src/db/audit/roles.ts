@@ -57,12 +57,15 @@ const UNCHANGEABLE = [
   'account_words',
   'api_keys',
   'audit_log',
+  'closed_months',
   'entries',
   'idempotency_keys',
   'journal',
   'ledgers',
   'migrations',
   'personal_keys',
+  'sealed_balances',
+  'sealed_totals',
   'transfers',
   'webhook_keys',
 ];
@@ -77,8 +80,8 @@ const DELETABLE = [
   'webhook_deliveries',
   'webhook_endpoints',
 ];
-/** Tables that only the owner adds rows to: no caller of the service can make a key. */
-const OF_OWNER = ['access_state', 'api_keys', 'migrations'];
+/** Tables that only the owner adds rows to: no caller of the service can make a key, or a seal. */
+const OF_OWNER = ['access_state', 'api_keys', 'closed_months', 'migrations', 'sealed_balances', 'sealed_totals'];
 
 /** Members of these may write every table, or run programs and write files as the server's user. */
 const STRONG = `('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files')`;

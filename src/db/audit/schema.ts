@@ -4,7 +4,17 @@
 import { ROLE_CHECK } from './roles.ts';
 import { type Check, compare, must } from './rules.ts';
 
-const APPEND_ONLY = ['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys', 'audit_log'];
+const APPEND_ONLY = [
+  'transfers',
+  'entries',
+  'journal',
+  'account_changes',
+  'idempotency_keys',
+  'audit_log',
+  'closed_months',
+  'sealed_balances',
+  'sealed_totals',
+];
 
 const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   ledgers: ['pkey', 'name_unique', 'idempotency_key_unique', 'id_positive', 'name_form'],
@@ -52,6 +62,9 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   leases: ['pkey', 'accepted_count_positive', 'session_positive'],
   audit_log: ['pkey', 'count_positive'],
   api_keys: ['pkey', 'id_form', 'digests_sized', 'bounds_positive'],
+  closed_months: ['pkey', 'first_day', 'counts_positive', 'hashes_sized'],
+  sealed_balances: ['pkey', 'entry_positive'],
+  sealed_totals: ['pkey', 'signed'],
   approvals: ['pkey', 'kind_known', 'state_known', 'decided', 'by_another'],
 };
 
@@ -97,6 +110,9 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   journal_head: ['clock'],
   idempotency_keys: ['transfer_id', 'account_number', 'personal_fingerprint', 'clock'],
   leases: [],
+  closed_months: [],
+  sealed_balances: [],
+  sealed_totals: [],
   audit_log: ['journal_number', 'actor', 'subject', 'address', 'details'],
 };
 

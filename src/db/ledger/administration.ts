@@ -13,6 +13,7 @@ export type AdministrationAction =
   | 'ledger.created'
   | 'ledger.clock_advanced'
   | 'ledger.approval_rule'
+  | 'ledger.month_closed'
   | 'approval.requested'
   | 'approval.approved'
   | 'approval.rejected'

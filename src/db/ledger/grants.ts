@@ -7,6 +7,8 @@ type Rights = { readonly runtime: string; readonly reader: string };
 
 /** Rows are added, and never change. */
 const FINAL: Rights = { runtime: 'select, insert', reader: 'select' };
+/** Rows that the owner adds. */
+const OF_OWNER: Rights = { runtime: 'select', reader: 'select' };
 const OWNER_ONLY: Rights = { runtime: '', reader: '' };
 
 /** By table. Columns that never change after the row is written are not named. */
@@ -21,13 +23,14 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   api_keys: { runtime: 'select', reader: '' },
   approvals: { runtime: 'select, insert, update (state, decided_by, decided_at)', reader: 'select' },
   audit_log: FINAL,
+  closed_months: OF_OWNER,
   entries: FINAL,
   heartbeats: { runtime: 'select, insert, update (beat, written_at), delete', reader: 'select' },
   holds: { runtime: 'select, insert, update (captured, released, state, expiry_id)', reader: 'select' },
   idempotency_keys: FINAL,
   journal: FINAL,
   // A view.
-  journal_ends: { runtime: 'select', reader: 'select' },
+  journal_ends: OF_OWNER,
   journal_head: { runtime: 'select, insert, update (closed_until, clock)', reader: 'select' },
   key_usage: { runtime: 'select, insert, update (amount)', reader: '' },
   leases: { runtime: 'select, insert, update (accepted_count, session, closed)', reader: 'select' },
@@ -38,6 +41,8 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
     runtime: 'select, insert, update (lease_id, adoptions, lone_deaths, on_trial), delete',
     reader: 'select',
   },
+  sealed_balances: OF_OWNER,
+  sealed_totals: OF_OWNER,
   reversed_amounts: { runtime: 'select, insert, update (reversed)', reader: 'select' },
   transfers: FINAL,
   webhook_cursors: {

@@ -2,7 +2,7 @@
 // sums leave the database.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { lastEntryUpTo, lastJournalNumber } from './history.ts';
+import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown } from './instants.ts';
 
 /** All accounts of one currency that have entries. Money in minor units; the sums have no upper bound. */
@@ -24,26 +24,38 @@ export type TrialBalance = {
 // The current state of the accounts is that of their last entries, and the head is of the same snapshot.
 const NOW = {
   point: '(select number from journal_ends where ledger_id = $1::integer)',
+  isSealed: 'false',
   last: 'lateral (select accounts.entry_count as entry_number, accounts.balance)',
 };
 
 const AT = {
   point: lastJournalNumber('$1::integer', '<=', '$2::timestamptz'),
+  isSealed: isMonthEnd('$1::integer', 'ending.journal_number'),
   last: lastEntryUpTo('$1::integer', 'point.journal_number'),
 };
 
 // The left join keeps the point's row if no account had entries yet.
-const TRIAL_BALANCE = ({ point, last }: typeof NOW) => `
-  with point as materialized (
+const TRIAL_BALANCE = ({ point, isSealed, last }: typeof NOW) => `
+  with ending as materialized (
     select ${point} as journal_number
+  ), point as materialized (
+    select journal_number, ${isSealed} as is_sealed
+    from ending
   ), totals as (
+    -- The totals of a closed month; then no account is read.
+    select currency, account_count, positive::text, negative::text
+    from point
+    join sealed_totals
+      on sealed_totals.ledger_id = $1::integer and sealed_totals.journal_number = point.journal_number
+    where point.is_sealed
+    union all
     select accounts.currency, count(*) as account_count,
       coalesce(sum(last.balance) filter (where last.balance > 0), 0)::text as positive,
       coalesce(sum(last.balance) filter (where last.balance < 0), 0)::text as negative
     from accounts
     cross join point
     cross join ${last} as last
-    where accounts.ledger_id = $1::integer and last.entry_number > 0
+    where accounts.ledger_id = $1::integer and last.entry_number > 0 and not (select is_sealed from point)
     group by accounts.currency
   )
   select point.journal_number, journal.settled_at, totals.currency, totals.account_count, totals.positive, totals.negative

@@ -1,7 +1,7 @@
 // Reads the entries of an account, and its balance at an instant.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { lastEntryUpTo, lastJournalNumber } from './history.ts';
+import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown, roundUp } from './instants.ts';
 
 export type Entry = {
@@ -70,13 +70,16 @@ function lastEntryBefore(instant: string): string {
 }
 
 const BALANCE_AT = `
-  with instant as materialized (
+  with point as materialized (
     select ${lastJournalNumber('$4::integer', '<=', '$3::timestamptz')} as journal_number
+  ), instant as materialized (
+    select journal_number, ${isMonthEnd('$4::integer', 'point.journal_number')} as is_sealed
+    from point
   )
   select last.balance, last.entry_number
   from accounts
   cross join instant
-  cross join ${lastEntryUpTo('$4::integer', 'instant.journal_number')} as last
+  cross join ${lastEntryUpTo('$4::integer', 'instant.journal_number', 'instant.is_sealed')} as last
   where ledger_id = $4::integer and account_number = $1::text and currency = $2::text`;
 
 /**

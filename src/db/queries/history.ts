@@ -1,17 +1,36 @@
 // Finds the balance of an account at a point of the journal. Entries of an account are numbered without gaps, and their
-// journal numbers never fall. So a binary search of the numbers finds the last entry up to a point. It takes about
-// twenty probes of the primary key for a million entries, and no further index.
+// journal numbers never fall. So a binary search of the numbers finds the last entry up to a point, and no further index
+// is needed. The sealed balances of closed months bound the search to the entries of one month.
 
 /**
  * A lateral subquery (entry_number, balance): the last entry, up to a journal number, of the row of `accounts` in the
- * query around it; 0 and 0 if it had none. `ledger` (its id) and `journalNumber` are SQL expressions.
+ * query around it; 0 and 0 if it had none. `ledger` (its id), `journalNumber` and `isSealed` are SQL expressions.
+ *
+ * `isSealed`: whether a closed month ends at the journal number. Then the nearest sealed balance is the answer, and no
+ * entry is read.
  */
-export function lastEntryUpTo(ledger: string, journalNumber: string): string {
+export function lastEntryUpTo(ledger: string, journalNumber: string, isSealed = 'false'): string {
+  const sealed = (columns: string, comparison: '<=' | '>', direction: 'asc' | 'desc') => `
+      select ${columns}
+      from sealed_balances
+      where sealed_balances.ledger_id = ${ledger}
+        and sealed_balances.account_number = accounts.account_number
+        and sealed_balances.currency = accounts.currency
+        and sealed_balances.journal_number ${comparison} ${journalNumber}
+      order by sealed_balances.journal_number ${direction}
+      limit 1`;
   return `
   lateral (
-    with recursive search (low, high) as (
+    with recursive sealed as (
+      ${sealed('entry_number, balance', '<=', 'desc').trim()}
+    ), search (low, high) as (
       -- Everything up to low is at or before the point, everything from high on is after it.
-      select 0::bigint, accounts.entry_count + 1
+      select coalesce((select entry_number from sealed), 0),
+        case when ${isSealed} then coalesce((select entry_number from sealed), 0) + 1
+          else coalesce((
+            ${sealed('entry_number', '>', 'asc').trim()}
+          ), accounts.entry_count) + 1
+        end
       union all
       select
         case when probe.journal_number <= ${journalNumber} then (low + high) / 2 else low end,
@@ -27,14 +46,31 @@ export function lastEntryUpTo(ledger: string, journalNumber: string): string {
       ) as probe
       where high - low > 1
     )
-    select coalesce(entries.entry_number, 0) as entry_number, coalesce(entries.balance, 0) as balance
+    select low as entry_number,
+      case
+        when low = 0 then 0
+        when low = (select entry_number from sealed) then (select balance from sealed)
+        else (
+          select entries.balance
+          from entries
+          where entries.ledger_id = ${ledger}
+            and entries.account_number = accounts.account_number
+            and entries.currency = accounts.currency
+            and entries.entry_number = low
+        )
+      end as balance
     from search
-    left join entries
-      on entries.ledger_id = ${ledger}
-      and entries.account_number = accounts.account_number
-      and entries.currency = accounts.currency
-      and entries.entry_number = low
     where high - low = 1
+  )`;
+}
+
+/** Whether a closed month of a ledger ends at a journal number. Both are SQL expressions. */
+export function isMonthEnd(ledger: string, journalNumber: string): string {
+  return `
+  exists (
+    select
+    from closed_months
+    where closed_months.ledger_id = ${ledger} and closed_months.journal_number = ${journalNumber}
   )`;
 }
 

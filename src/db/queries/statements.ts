@@ -5,7 +5,7 @@ import type { Ledger } from '../../domain/ledger.ts';
 import type { TransferKind } from '../../domain/transfer.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { lastEntryUpTo, lastJournalNumber } from './history.ts';
+import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { CLOSED_UNTIL, ledgerTime } from './instants.ts';
 import { personalKey, type PersonalRow, readPersonalData } from './personal-data.ts';
 
@@ -59,6 +59,9 @@ const SUMMARY = `
       (select ${CLOSED_UNTIL} from journal_ends where ledger_id = $4::integer) >= ends as final
     from month
     where begins <= (select ${ledgerTime('clock_timestamp()')} from journal_ends where ledger_id = $4::integer)
+  ), month_end as materialized (
+    select ${isMonthEnd('$4::integer', 'bounds.opening')} as is_opening, ${isMonthEnd('$4::integer', 'bounds.closing')} as is_closing
+    from bounds
   )
   select accounts.account_number, accounts.currency, accounts.personal_data,
     ${personalKey('$4::integer', 'accounts')} as key, bounds.begins, bounds.ends, bounds.final,
@@ -67,8 +70,9 @@ const SUMMARY = `
     totals.total_in, totals.total_out
   from accounts
   cross join bounds
-  cross join ${lastEntryUpTo('$4::integer', 'bounds.opening')} as opening
-  cross join ${lastEntryUpTo('$4::integer', 'bounds.closing')} as closing
+  cross join month_end
+  cross join ${lastEntryUpTo('$4::integer', 'bounds.opening', 'month_end.is_opening')} as opening
+  cross join ${lastEntryUpTo('$4::integer', 'bounds.closing', 'month_end.is_closing')} as closing
   cross join lateral (
     select coalesce(sum(amount) filter (where amount > 0), 0)::text as total_in,
       coalesce(-sum(amount) filter (where amount < 0), 0)::text as total_out

@@ -7,9 +7,50 @@ select entry_number, transfer_id, amount, balance, journal_number, settled_at
   from accounts
   cross join
 lateral (
-  with recursive search (low, high) as (
+  with recursive sealed as (
+    select entry_number, balance
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number <=
+coalesce(
+  (
+    select number
+    from journal
+    where ledger_id = $4::integer and settled_at < $5::timestamptz
+    order by settled_at desc, number desc
+    limit 1
+  ),
+  0
+)
+    order by sealed_balances.journal_number desc
+    limit 1
+  ), search (low, high) as (
     -- Everything up to low is at or before the point, everything from high on is after it.
-    select 0::bigint, accounts.entry_count + 1
+    select coalesce((select entry_number from sealed), 0),
+      case when false then coalesce((select entry_number from sealed), 0) + 1
+        else coalesce((
+          select entry_number
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number >
+coalesce(
+  (
+    select number
+    from journal
+    where ledger_id = $4::integer and settled_at < $5::timestamptz
+    order by settled_at desc, number desc
+    limit 1
+  ),
+  0
+)
+    order by sealed_balances.journal_number asc
+    limit 1
+        ), accounts.entry_count) + 1
+      end
     union all
     select
       case when probe.journal_number <=
@@ -45,13 +86,20 @@ coalesce(
     ) as probe
     where high - low > 1
   )
-  select coalesce(entries.entry_number, 0) as entry_number, coalesce(entries.balance, 0) as balance
+  select low as entry_number,
+    case
+      when low = 0 then 0
+      when low = (select entry_number from sealed) then (select balance from sealed)
+      else (
+        select entries.balance
+        from entries
+        where entries.ledger_id = $4::integer
+          and entries.account_number = accounts.account_number
+          and entries.currency = accounts.currency
+          and entries.entry_number = low
+      )
+    end as balance
   from search
-  left join entries
-    on entries.ledger_id = $4::integer
-    and entries.account_number = accounts.account_number
-    and entries.currency = accounts.currency
-    and entries.entry_number = low
   where high - low = 1
 ) as last
   where ledger_id = $4::integer and account_number = $1::text and currency = $2::text
@@ -61,9 +109,50 @@ coalesce(
   from accounts
   cross join
 lateral (
-  with recursive search (low, high) as (
+  with recursive sealed as (
+    select entry_number, balance
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number <=
+coalesce(
+  (
+    select number
+    from journal
+    where ledger_id = $4::integer and settled_at < $6::timestamptz
+    order by settled_at desc, number desc
+    limit 1
+  ),
+  0
+)
+    order by sealed_balances.journal_number desc
+    limit 1
+  ), search (low, high) as (
     -- Everything up to low is at or before the point, everything from high on is after it.
-    select 0::bigint, accounts.entry_count + 1
+    select coalesce((select entry_number from sealed), 0),
+      case when false then coalesce((select entry_number from sealed), 0) + 1
+        else coalesce((
+          select entry_number
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number >
+coalesce(
+  (
+    select number
+    from journal
+    where ledger_id = $4::integer and settled_at < $6::timestamptz
+    order by settled_at desc, number desc
+    limit 1
+  ),
+  0
+)
+    order by sealed_balances.journal_number asc
+    limit 1
+        ), accounts.entry_count) + 1
+      end
     union all
     select
       case when probe.journal_number <=
@@ -99,13 +188,20 @@ coalesce(
     ) as probe
     where high - low > 1
   )
-  select coalesce(entries.entry_number, 0) as entry_number, coalesce(entries.balance, 0) as balance
+  select low as entry_number,
+    case
+      when low = 0 then 0
+      when low = (select entry_number from sealed) then (select balance from sealed)
+      else (
+        select entries.balance
+        from entries
+        where entries.ledger_id = $4::integer
+          and entries.account_number = accounts.account_number
+          and entries.currency = accounts.currency
+          and entries.entry_number = low
+      )
+    end as balance
   from search
-  left join entries
-    on entries.ledger_id = $4::integer
-    and entries.account_number = accounts.account_number
-    and entries.currency = accounts.currency
-    and entries.entry_number = low
   where high - low = 1
 ) as last
   where ledger_id = $4::integer and account_number = $1::text and currency = $2::text

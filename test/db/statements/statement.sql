@@ -26,6 +26,19 @@ coalesce(
     (select coalesce(clock, greatest(settled_at, closed_until)) from journal_ends where ledger_id = $4::integer) >= ends as final
   from month
   where begins <= (select coalesce(clock, greatest(clock_timestamp(), settled_at, closed_until)) from journal_ends where ledger_id = $4::integer)
+), month_end as materialized (
+  select
+exists (
+  select
+  from closed_months
+  where closed_months.ledger_id = $4::integer and closed_months.journal_number = bounds.opening
+) as is_opening,
+exists (
+  select
+  from closed_months
+  where closed_months.ledger_id = $4::integer and closed_months.journal_number = bounds.closing
+) as is_closing
+  from bounds
 )
 select accounts.account_number, accounts.currency, accounts.personal_data,
   (
@@ -39,11 +52,33 @@ select accounts.account_number, accounts.currency, accounts.personal_data,
   totals.total_in, totals.total_out
 from accounts
 cross join bounds
+cross join month_end
 cross join
 lateral (
-  with recursive search (low, high) as (
+  with recursive sealed as (
+    select entry_number, balance
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number <= bounds.opening
+    order by sealed_balances.journal_number desc
+    limit 1
+  ), search (low, high) as (
     -- Everything up to low is at or before the point, everything from high on is after it.
-    select 0::bigint, accounts.entry_count + 1
+    select coalesce((select entry_number from sealed), 0),
+      case when month_end.is_opening then coalesce((select entry_number from sealed), 0) + 1
+        else coalesce((
+          select entry_number
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number > bounds.opening
+    order by sealed_balances.journal_number asc
+    limit 1
+        ), accounts.entry_count) + 1
+      end
     union all
     select
       case when probe.journal_number <= bounds.opening then (low + high) / 2 else low end,
@@ -59,20 +94,48 @@ lateral (
     ) as probe
     where high - low > 1
   )
-  select coalesce(entries.entry_number, 0) as entry_number, coalesce(entries.balance, 0) as balance
+  select low as entry_number,
+    case
+      when low = 0 then 0
+      when low = (select entry_number from sealed) then (select balance from sealed)
+      else (
+        select entries.balance
+        from entries
+        where entries.ledger_id = $4::integer
+          and entries.account_number = accounts.account_number
+          and entries.currency = accounts.currency
+          and entries.entry_number = low
+      )
+    end as balance
   from search
-  left join entries
-    on entries.ledger_id = $4::integer
-    and entries.account_number = accounts.account_number
-    and entries.currency = accounts.currency
-    and entries.entry_number = low
   where high - low = 1
 ) as opening
 cross join
 lateral (
-  with recursive search (low, high) as (
+  with recursive sealed as (
+    select entry_number, balance
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number <= bounds.closing
+    order by sealed_balances.journal_number desc
+    limit 1
+  ), search (low, high) as (
     -- Everything up to low is at or before the point, everything from high on is after it.
-    select 0::bigint, accounts.entry_count + 1
+    select coalesce((select entry_number from sealed), 0),
+      case when month_end.is_closing then coalesce((select entry_number from sealed), 0) + 1
+        else coalesce((
+          select entry_number
+    from sealed_balances
+    where sealed_balances.ledger_id = $4::integer
+      and sealed_balances.account_number = accounts.account_number
+      and sealed_balances.currency = accounts.currency
+      and sealed_balances.journal_number > bounds.closing
+    order by sealed_balances.journal_number asc
+    limit 1
+        ), accounts.entry_count) + 1
+      end
     union all
     select
       case when probe.journal_number <= bounds.closing then (low + high) / 2 else low end,
@@ -88,13 +151,20 @@ lateral (
     ) as probe
     where high - low > 1
   )
-  select coalesce(entries.entry_number, 0) as entry_number, coalesce(entries.balance, 0) as balance
+  select low as entry_number,
+    case
+      when low = 0 then 0
+      when low = (select entry_number from sealed) then (select balance from sealed)
+      else (
+        select entries.balance
+        from entries
+        where entries.ledger_id = $4::integer
+          and entries.account_number = accounts.account_number
+          and entries.currency = accounts.currency
+          and entries.entry_number = low
+      )
+    end as balance
   from search
-  left join entries
-    on entries.ledger_id = $4::integer
-    and entries.account_number = accounts.account_number
-    and entries.currency = accounts.currency
-    and entries.entry_number = low
   where high - low = 1
 ) as closing
 cross join lateral (

@@ -1,13 +1,23 @@
-with point as materialized (
+with ending as materialized (
   select (select number from journal_ends where ledger_id = $1::integer) as journal_number
+), point as materialized (
+  select journal_number, false as is_sealed
+  from ending
 ), totals as (
+  -- The totals of a closed month; then no account is read.
+  select currency, account_count, positive::text, negative::text
+  from point
+  join sealed_totals
+    on sealed_totals.ledger_id = $1::integer and sealed_totals.journal_number = point.journal_number
+  where point.is_sealed
+  union all
   select accounts.currency, count(*) as account_count,
     coalesce(sum(last.balance) filter (where last.balance > 0), 0)::text as positive,
     coalesce(sum(last.balance) filter (where last.balance < 0), 0)::text as negative
   from accounts
   cross join point
   cross join lateral (select accounts.entry_count as entry_number, accounts.balance) as last
-  where accounts.ledger_id = $1::integer and last.entry_number > 0
+  where accounts.ledger_id = $1::integer and last.entry_number > 0 and not (select is_sealed from point)
   group by accounts.currency
 )
 select point.journal_number, journal.settled_at, totals.currency, totals.account_count, totals.positive, totals.negative

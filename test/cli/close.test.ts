@@ -1,0 +1,116 @@
+// gopherpay close: the balances at the ends of months are sealed once, answer what the entries would, and are proved by the
+// audit.
+import assert from 'node:assert/strict';
+import { before, test, type TestContext } from 'node:test';
+import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { findAll, tamper } from '../support/audit.ts';
+import { onEnd } from '../support/cleanup.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { checkPromises } from '../support/promises/check.ts';
+import { request, type Service, startProgram, startService } from '../support/service.ts';
+
+const LEDGER = '/ledgers/past';
+const START = '2026-01-20T00:00:00Z';
+/** When the clock stands at which time, and what ANN pays then. Nothing happens in March. */
+const DAYS = [
+  ['2026-01-20T10:00:00Z', 1],
+  ['2026-01-31T23:59:59.999999Z', 2],
+  ['2026-02-01T00:00:00Z', 4],
+  ['2026-02-10T00:00:00Z', 8],
+  ['2026-02-11T00:00:00Z', 16],
+  ['2026-04-05T00:00:00Z', 32],
+] as const;
+const INSTANTS = [
+  ...DAYS.map(([at]) => at),
+  '2026-01-19T00:00:00Z',
+  '2026-02-10T12:00:00Z',
+  '2026-02-28T23:59:59.999999Z',
+  '2026-03-31T23:59:59.999999Z',
+  '2026-04-30T00:00:00Z',
+];
+
+let database: TestDatabase;
+let service: Service;
+
+before(async (t) => {
+  database = await createDatabase(t);
+  service = await startService(t, { database, env: { THREADS: '2', LOG_LEVEL: 'warn' } });
+  onEnd(t, async () => {
+    await service.stop();
+    await checkPromises(database);
+  });
+  assert.equal((await request(service, 'POST', '/ledgers', { name: 'past', clock: 'manual', now: START })).status, 201);
+  for (const number of ['ANN', 'BOB', 'IDLE']) {
+    const account = { account_number: number, name: number, balance: 1000 };
+    assert.equal((await request(service, 'POST', `${LEDGER}/accounts`, account)).status, 201);
+  }
+  for (const [at, amount] of DAYS) {
+    assert.equal((await request(service, 'POST', `${LEDGER}/clock`, { now: at })).status, 200);
+    const transfer = { from_account: 'ANN', to_account: 'BOB', amount };
+    const paid = await request(service, 'POST', `${LEDGER}/transfers`, transfer, { prefer: 'wait=10' });
+    assert.equal(paid.body['status'], 'completed', paid.text);
+  }
+  assert.equal((await request(service, 'POST', `${LEDGER}/clock`, { now: '2026-05-01T00:00:01Z' })).status, 200);
+});
+
+async function close(t: TestContext, month: string) {
+  const program = await startProgram(t, { database, args: ['close', '--ledger=past', `--month=${month}`] });
+  const { code } = await program.exited;
+  return { code, stdout: program.stdout(), output: program.output() };
+}
+
+/** What callers read about the past. */
+async function readPast(): Promise<string[]> {
+  const paths = [
+    ...INSTANTS.flatMap((at) => [
+      `balances?at=${at}`,
+      ...['ANN', 'BOB', 'IDLE'].map((account) => `accounts/${account}/balance?at=${at}`),
+      `accounts/ANN/entries?since=${at}`,
+    ]),
+    ...['2026-01', '2026-02', '2026-03', '2026-04'].map((month) => `accounts/ANN/statements/${month}`),
+  ];
+  const answers: string[] = [];
+  for (const path of paths) {
+    const { status, text } = await request(service, 'GET', `${LEDGER}/${path}`);
+    assert.equal(status, 200, text);
+    answers.push(`${path} ${text}`);
+  }
+  return answers;
+}
+
+test('close: a sealed past reads as before, is sealed once, and is proved by the audit', async (t) => {
+  const before = await readPast();
+  const february = await close(t, '2026-02');
+  assert.equal(february.code, 0, february.output);
+  assert.match(february.stdout, /^ledger past, 2026-01 closed at .*: 4 balances sealed, sha256:[0-9a-f]{64}\n/);
+  assert.match(february.stdout, /\nledger past, 2026-02 closed at .*: 2 balances sealed, sha256:[0-9a-f]{64}\n$/);
+  assert.deepEqual(await readPast(), before, 'two months are sealed');
+  const again = await close(t, '2026-02');
+  assert.deepEqual([again.code, again.stdout], [0, '']);
+  const april = await close(t, '2026-04');
+  assert.match(april.stdout, /2026-03 closed at .*: 0 balances sealed.*\n.*2026-04 closed at .*: 2 balances sealed/);
+  assert.deepEqual(await readPast(), before, 'all months are sealed');
+  const may = await close(t, '2026-05');
+  assert.equal(may.code, 1);
+  assert.match(may.output, /^The month 2026-05 of the ledger past is not over \(UTC\)\.$/m);
+  const connection = await connect(database.admin, READING_TIMEOUTS, { applicationName: 'audit' });
+  onEnd(t, async () => await disconnect(connection));
+  await connection.query('begin');
+  assert.deepEqual((await findAll(connection)).discrepancies, []);
+  await connection.query('rollback');
+  for (const statement of [
+    'update sealed_balances set balance = balance + 1 where journal_number = (select min(journal_number) from sealed_balances)',
+    'update sealed_balances set entry_number = entry_number + 1',
+    `delete from sealed_balances where account_number = 'ANN'`,
+    `insert into sealed_balances select journal_number + 1, entry_number, balance, ledger_id, account_number, currency from sealed_balances where account_number = 'BOB' order by journal_number limit 1`,
+    'update sealed_totals set positive = positive + 1',
+    'delete from sealed_totals',
+    `update closed_months set digest = sha256('forged') where month = '2026-02-01'`,
+    `update closed_months set hash = sha256('forged') where month = '2026-04-01'`,
+    `update closed_months set journal_number = journal_number - 1 where month = '2026-02-01'`,
+    `delete from closed_months where month = '2026-02-01'`,
+  ]) {
+    const findings = await tamper(connection, [statement]);
+    assert.ok(findings?.checks.has('months.sealed'), statement);
+  }
+});
