@@ -68,3 +68,24 @@ create trigger sealed_totals_not_truncated before truncate on sealed_totals
 for each statement execute function refuse_change();
 
 revoke update, delete, truncate on closed_months, sealed_balances, sealed_totals from current_user;
+
+-- Tables that only grow are vacuumed each million rows, and what a vacuum sees is frozen at once, as it never changes. By
+-- default a table of a billion rows is vacuumed after each 200 million, and old pages are read and written again later, all
+-- at once, to keep transaction ids from wrapping around. docs/decisions/0059-append-only-tables.md has the numbers.
+do $$
+declare
+  grown text;
+begin
+  foreach grown in array array[
+    'transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys', 'audit_log', 'sealed_balances'
+  ] loop
+    execute format(
+      'alter table %I set (
+        autovacuum_freeze_min_age = 0, toast.autovacuum_freeze_min_age = 0, autovacuum_vacuum_insert_scale_factor = 0,
+        autovacuum_vacuum_insert_threshold = 1000000
+      )',
+      grown
+    );
+  end loop;
+end;
+$$;

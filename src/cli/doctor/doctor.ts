@@ -25,7 +25,15 @@ import {
 import { writeStandardOutput } from '../file.ts';
 import { printable } from '../printable.ts';
 import { type Finding, ok, problem, warning } from './finding.ts';
-import { judgeKeys, judgeSchema, judgeTables, judgeWaiting, judgeWebhooks, KEY_SECONDS_MIN } from './judge-books.ts';
+import {
+  judgeAges,
+  judgeKeys,
+  judgeSchema,
+  judgeTables,
+  judgeWaiting,
+  judgeWebhooks,
+  KEY_SECONDS_MIN,
+} from './judge-books.ts';
 import { judgeClock, judgeDisk, judgeFiles, judgeMemory, judgeTls } from './judge-machine.ts';
 import { judgeHolders, judgeServer } from './judge-server.ts';
 
@@ -145,7 +153,7 @@ async function examineTables(
   connection: Queryable,
 ): Promise<readonly Finding[]> {
   const tables = await readTables(connection);
-  const found = judgeTables(tables);
+  const found = [...judgeTables(tables), ...judgeAges(tables)];
   if (namedDatabases(config)) return found;
   const transfers = tables.find(({ name }) => name === 'transfers')?.rows ?? 0;
   return [...found, await judgeDisk(config.dataDir, transfers < TRANSFERS_MIN ? null : databaseBytes / transfers)];

@@ -8,6 +8,8 @@ const RIGHTS_NAMED = 3;
 const HOT = ['heartbeats', 'journal_head', 'leases'];
 const HOT_BYTES_MAX = 16 * 1024 ** 2;
 const DEAD_ROWS_MIN = 100_000;
+/** The server starts a vacuum at 1, and refuses to work at 10 with its defaults. */
+const FREEZE_AGE_MAX = 1.5;
 const PENDING_SECONDS_MAX = 60;
 const FAILING_SECONDS_MAX = 3600;
 const ROWS_BEHIND_MAX = 10_000;
@@ -65,6 +67,20 @@ export function judgeTables(tables: readonly TableFacts[]): Finding[] {
     );
   });
   return found.length > 0 ? found : [ok('books.bloat', 'none')];
+}
+
+/** The server vacuums old tables by itself: one that is far beyond that age was not vacuumed. */
+export function judgeAges(tables: readonly TableFacts[]): Finding[] {
+  const found = tables.flatMap(({ name, freezeAge }) =>
+    freezeAge > FREEZE_AGE_MAX
+      ? warning(
+          'books.ages',
+          `${name} is at ${Math.round(freezeAge * 100)} % of the age at which the server vacuums it`,
+          `Its transaction ids run out in the end, and the server stops: find what holds autovacuum back, or run "vacuum (freeze) ${name}" at a quiet time.`,
+        )
+      : [],
+  );
+  return found.length > 0 ? found : [ok('books.ages', 'all tables are young enough')];
 }
 
 export function judgeWaiting({ pending, oldestPendingSeconds, liveLeases, silentLeases }: WaitingFacts): Finding[] {

@@ -16,6 +16,8 @@ export type TableFacts = {
   readonly rows: number;
   readonly deadRows: number;
   readonly bytes: number;
+  /** The age of its oldest transaction id, 1 when the server must vacuum the table whatever else it does. */
+  readonly freezeAge: number;
 };
 
 /** Everything here is as of now, by the clock of the database. */
@@ -86,10 +88,15 @@ async function readLacking(connection: Queryable): Promise<readonly string[]> {
 /** The tables of the books, as the statistics of the server know them. */
 export async function readTables(connection: Queryable): Promise<readonly TableFacts[]> {
   const { rows } = await connection.query<TableFacts>(
-    `select relname::text as name, n_live_tup::float8 as rows, n_dead_tup::float8 as "deadRows",
-       pg_total_relation_size(relid)::float8 as bytes
-     from pg_stat_user_tables
-     where relid = to_regclass(quote_ident(relname)) and relname = any($1::text[])`,
+    `select stat.relname::text as name, n_live_tup::float8 as rows, n_dead_tup::float8 as "deadRows",
+       pg_total_relation_size(relid)::float8 as bytes,
+       greatest(
+         age(relfrozenxid) / current_setting('autovacuum_freeze_max_age')::float8,
+         mxid_age(relminmxid) / current_setting('autovacuum_multixact_freeze_max_age')::float8
+       ) as "freezeAge"
+     from pg_stat_user_tables as stat
+     join pg_class on pg_class.oid = relid
+     where relid = to_regclass(quote_ident(stat.relname)) and stat.relname = any($1::text[])`,
     [Object.keys(TABLE_RIGHTS)],
   );
   return rows;
