@@ -215,6 +215,7 @@ const VIOLATIONS: Readonly<Record<string, readonly string[]>> = {
   'no transfer between ledgers is open': ['select'],
   'every transfer that a lease counted is pending or settled': [
     'update leases set accepted_count = accepted_count + 1',
+    'update ledger_leases set accepted_count = accepted_count + 1',
     remove('pending_transfers', `id = '${WAITING}'`),
     journal(8, 'intake_count = intake_count - 1'),
   ],

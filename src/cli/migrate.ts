@@ -24,12 +24,13 @@ export const migrate = defineCommand({
       const known = limitedRolesOf({ ...databases, owner });
       const runtime = options['runtime-role'] ?? known.runtime;
       const reader = options['reader-role'] ?? known.reader;
-      const { applied } = await migrateDatabase(owner, { roles: { runtime, reader } });
+      const { applied, placed } = await migrateDatabase(owner, { roles: { runtime, reader } });
       const granted = [
         ...(runtime === null ? [] : [`, rights of the service granted to ${runtime}`]),
         ...(reader === null || reader === runtime ? [] : [`, rights to read granted to ${reader}`]),
       ];
-      process.stderr.write(`${applied} migrations applied${granted.join('')}\n`);
+      const onNodes = placed === 0 ? '' : `, ${placed} tables placed on the nodes of Citus`;
+      process.stderr.write(`${applied} migrations applied${onNodes}${granted.join('')}\n`);
     });
   },
 });

@@ -178,11 +178,10 @@ async function insert(client: Client, ledger: Ledger, random: Random): Promise<v
       fingerprint: `\\x${'ab'.repeat(32)}`,
     })),
   };
-  for (const rows of Object.values(tables)) for (const row of rows) row['ledger_id'] = 1;
   const accepted = ledger.journal.reduce((sum, row) => sum + Number(row['intake_count']), 0);
-  tables['leases'] = [
-    { id: '0199a0c4-2222-7000-8000-000000000001', session: 1, closed: true, accepted_count: accepted },
-  ];
+  const lease = { lease_id: '0199a0c4-2222-7000-8000-000000000001', session: 1, closed: true };
+  tables['ledger_leases'] = [{ ...lease, accepted_count: accepted }];
+  for (const rows of Object.values(tables)) for (const row of rows) row['ledger_id'] = 1;
   for (const [table, rows] of Object.entries(tables)) {
     await client.query(`insert into ${table} select * from jsonb_populate_recordset(null::${table}, $1::jsonb)`, [
       JSON.stringify(rows),

@@ -204,6 +204,13 @@ const FOUND_BY: Record<string, Record<string, string | null>> = {
     clock: null,
   },
   leases: { accepted_count: 'accepted.kept', session: null, closed: null, id: null },
+  ledger_leases: {
+    accepted_count: 'accepted.kept',
+    ledger_id: 'accepted.kept ledgers.rows',
+    session: null,
+    closed: null,
+    lease_id: null,
+  },
   audit_log: {
     ...Object.fromEntries(
       ['ledger_id', 'at', 'journal_number', 'id', 'action', 'actor', 'subject', 'details'].map((column) => [
@@ -238,6 +245,7 @@ const FINDS_DELETED: Record<string, string[]> = {
   journal: ['journal.chain', 'administration.acts'],
   journal_head: ['journal.head'],
   leases: ['accepted.kept'],
+  ledger_leases: ['accepted.kept'],
   pending_transfers: ['accepted.kept'],
   audit_log: ['journal.chain'],
 };
@@ -256,6 +264,7 @@ const FINDS_DOUBLED: Record<string, string> = {
   journal_head: 'journal.head',
   idempotency_keys: 'once.keys',
   leases: 'accepted.kept',
+  ledger_leases: 'accepted.kept',
   pending_transfers: 'accepted.kept',
   audit_log: 'journal.chain',
 };

@@ -90,7 +90,10 @@ const FILL = [
    select 1, ${id('i')}, 2, 1 from generate_series(3, ${TRANSFERS - 1}, 20) as i`,
   `insert into idempotency_keys (ledger_id, transfer_id, key, fingerprint)
    select 1, ${id('i')}, 'key-' || i, sha256('request') from generate_series(0, ${TRANSFERS - 1}) as i`,
-  `insert into leases (id, accepted_count) select ${lease('i')}, ${ACCOUNTS} from generate_series(0, 1) as i`,
+  `insert into leases (id) select ${lease('i')} from generate_series(0, 1) as i`,
+  `insert into ledger_leases (ledger_id, lease_id, session, accepted_count)
+   select ledger, ${lease('i')}, 1, case ledger when 1 then ${ACCOUNTS} else 0 end
+   from generate_series(0, 1) as i cross join generate_series(1, 1000) as ledger`,
   `insert into heartbeats (lease_id) select ${lease('i')} from generate_series(0, 1) as i`,
   `insert into pending_transfers (ledger_id, id, lease_id, from_account, to_account, amount, group_id, group_position, atomic)
    select 1, ${id(`${TRANSFERS} + i`)}, ${lease('i % 2')}, 'A-' || i, 'A-0', 1, ${id(`${TRANSFERS} + i`)}, 0, true
@@ -103,7 +106,7 @@ const FILL = [
    select id, clock_start, clock_start from ledgers where id = ${TEST.id}`,
 ];
 
-export async function fillLedger({ query }: TestDatabase): Promise<void> {
+export async function fillLedger({ query }: Pick<TestDatabase, 'query'>): Promise<void> {
   for (const statement of FILL) await query(statement);
   const owner = { ledger: 1, account: accountOf(NAMED), currency: 'USD' };
   await query('update accounts set personal_data = $1 where account_number = $2', [

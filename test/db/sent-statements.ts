@@ -27,10 +27,12 @@ import { insertPending, loadKeyHolders } from '../../src/db/ledger/intake.ts';
 import * as leases from '../../src/db/ledger/leases.ts';
 import * as ledgers from '../../src/db/ledger/ledgers.ts';
 import { lockJob } from '../../src/db/ledger/locked-job.ts';
-import { type DecidedJob, writeJob } from '../../src/db/ledger/settlement.ts';
+import type { DecidedJob } from '../../src/db/ledger/decided-job.ts';
+import { writeJob } from '../../src/db/ledger/settlement.ts';
 import { loadStatement, readStatement } from '../../src/db/queries/statements.ts';
 import { Transaction } from '../../src/db/connection/transaction.ts';
 import * as claims from '../../src/db/ledger/webhook-claims.ts';
+import { recordProgress } from '../../src/db/ledger/webhook-progress.ts';
 import * as webhooks from '../../src/db/ledger/webhooks.ts';
 import {
   listDeliveries,
@@ -213,8 +215,16 @@ export const SENDERS: readonly Sender[] = [
         { ...request, idempotency: null },
       ]);
       await loadKeyHolders(connection, MAIN, ['key-1', 'key-2']);
+    },
+  },
+  {
+    what: 'lease',
+    keyed: true,
+    send: async (connection) => {
       await leases.openLease(connection, FRESH);
+      await leases.enterLedger(connection, MAIN, { id: FRESH, session: 1 });
       await leases.renewLease(connection, FRESH);
+      await leases.fenceLease(connection, { id: FRESH, session: 2 });
     },
   },
   { what: 'close lease', keyed: true, send: async (connection) => await leases.closeLease(connection, FRESH) },
@@ -503,7 +513,7 @@ async function sendWebhooks(connection: Queryable): Promise<void> {
   const attempt = { number: 1n, journalNumber: 1n, position: 0, eventId: 'evt_1', type: 'account.opened' };
   const result = { attemptedAt: new Date(), status: 204, error: null };
   const state = { journalNumber: 1n, position: 0, deliveryNumber: 1n, attempts: 0, failingSince: null };
-  await claims.recordProgress(connection, line, {
+  await recordProgress(connection, line, {
     holder,
     state: { ...state, nextAttemptAt: null },
     attempts: [{ ...attempt, ...result }],

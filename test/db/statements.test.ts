@@ -9,18 +9,17 @@ import { before, test, type TestContext } from 'node:test';
 import { escapeLiteral } from 'pg';
 import { z } from 'zod';
 import { auditBooks } from '../../src/db/audit/audit.ts';
-import { connect, type Connection, createPool, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
-import { onEnd, type Scope } from '../support/cleanup.ts';
-import { createDatabase, type TestDatabase } from '../support/database.ts';
+import type { Connection } from '../../src/db/connection/connect.ts';
+import { createDatabase } from '../support/database.ts';
 import { fillLedger } from './filled-ledger.ts';
-import { type Sender, SENDERS, type Sent } from './sent-statements.ts';
+import { open, record, recordAll } from './record-statements.ts';
+import type { Sender, Sent } from './sent-statements.ts';
 
 const FOLDER = join(import.meta.dirname, 'statements');
 /** The maximum of rows that a statement reads of a table by key: at least one page, and at most a few. */
 const ROWS_MAX = 300;
 /** A process has one row of each. */
 const FEW_ROWS = new Set(['leases', 'heartbeats']);
-const TRANSACTION = /^(begin|commit|rollback)\b/;
 
 let recorded: ReadonlyMap<Sender, readonly Sent[]>;
 
@@ -149,58 +148,6 @@ test('statements: a sequential scan is found', async (t) => {
     assert.deepEqual(flaws, [flaw]);
   }
 });
-
-async function open(
-  scope: Scope,
-  database: TestDatabase,
-  options: { keyed?: boolean; pipeline?: boolean },
-): Promise<Connection> {
-  const connection = await connect(database.settings, READING_TIMEOUTS, { applicationName: 'test', ...options });
-  onEnd(scope, async () => await disconnect(connection));
-  return connection;
-}
-
-type Note = (text: string, name: string | undefined, values: readonly unknown[]) => void;
-
-const query = z.union([
-  z.string().transform((text) => ({ text, name: undefined, values: undefined })),
-  z.object({ text: z.string(), name: z.string().optional(), values: z.array(z.unknown()).optional() }),
-]);
-
-/** The same connection, which records the sent statements. */
-function record<Client extends Pick<Connection, 'query'>>(client: Client, note: Note): Client {
-  return new Proxy(client, {
-    get: (target, property) => {
-      if (property !== 'query') return Reflect.get(target, property);
-      return (...args: unknown[]): unknown => {
-        const { text, name, values } = query.parse(args[0]);
-        note(text, name, values ?? z.array(z.unknown()).parse(args[1] ?? []));
-        return Reflect.apply(target.query, target, args);
-      };
-    },
-  });
-}
-
-async function recordAll(scope: Scope, database: TestDatabase): Promise<Map<Sender, Sent[]>> {
-  const connection = await open(scope, database, { pipeline: true });
-  const pool = createPool(database.settings, READING_TIMEOUTS, 1);
-  onEnd(scope, async () => await pool.end());
-  const all = new Map<Sender, Sent[]>();
-  for (const sender of SENDERS) {
-    const sent: Sent[] = [];
-    const note: Note = (text, name, values) => {
-      if (TRANSACTION.test(text) || sent.some((other) => other.text === text)) return;
-      sent.push({ name: name ?? sender.what, text, values, named: name !== undefined });
-    };
-    const recordingPool = new Proxy(pool, {
-      get: (target, property) =>
-        property === 'connect' ? async () => record(await target.connect(), note) : Reflect.get(target, property),
-    });
-    await sender.send(record(connection, note), recordingPool);
-    all.set(sender, sent);
-  }
-  return all;
-}
 
 /** The text without the indentation that it has in its source. */
 function format(text: string): string {

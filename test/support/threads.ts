@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { connect, type DatabaseTimeouts, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { insertPending, type StoredRequest } from '../../src/db/ledger/intake.ts';
-import { openLease, type PendingTransfer } from '../../src/db/ledger/leases.ts';
+import { enterLedger, openLease, type PendingTransfer } from '../../src/db/ledger/leases.ts';
 import type { Job, JobReport, SettledJob } from '../../src/domain/job.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
@@ -67,6 +67,7 @@ export async function storePending(
   const connection = await connect(settings, READING_TIMEOUTS, { applicationName: 'test' });
   try {
     const lease = await openLease(connection, randomUUIDv7());
+    await enterLedger(connection, MAIN_LEDGER, lease);
     const { createdAtMicros } = await insertPending(connection, { ledger: MAIN_LEDGER, lease }, requests);
     return requests.flatMap(({ transfers }) =>
       transfers.map((transfer) => ({

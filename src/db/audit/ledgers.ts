@@ -14,6 +14,7 @@ const OF_LEDGERS = [
   'journal',
   'journal_head',
   'idempotency_keys',
+  'ledger_leases',
 ] as const satisfies readonly Counted[];
 
 /** Those whose rows never move, so that an audit in many snapshots reads them block by block. */

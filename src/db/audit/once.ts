@@ -154,11 +154,19 @@ function fieldsOfKeys(scope: Scope): string {
 // A lease counts each transfer in the statement that stores it as pending. Rows leave pending_transfers only for the
 // journal, which counts them too. So the loss of an accepted transfer makes the two counts differ. A lease belongs to
 // no ledger. `settled`: how many of them the journal counts.
-export function keptOfAccepted(settled = '(select coalesce(sum(intake_count), 0) from journal)'): string {
+export function keptOfAccepted(ledger: number | null, settled?: string): string {
+  const of = (table: string) => (ledger === null ? table : `${table} where ledger_id = ${ledger}`);
+  const journaled = settled ?? `(select coalesce(sum(intake_count), 0) from ${of('journal')})`;
+  // Earlier versions counted those of all ledgers together: one ledger may then have more than was counted for it alone.
+  const expected = ledger === null ? 'accepted + earlier' : 'greatest(accepted, least(accepted + earlier, kept))';
   return compare({
     from: `(
-      select (select coalesce(sum(accepted_count), 0) from leases) as accepted,
-        (select count(*) from pending_transfers) + ${settled} as kept
+      select ${expected} as accepted, kept
+      from (
+        select (select coalesce(sum(accepted_count), 0) from ${of('ledger_leases')}) as accepted,
+          (select coalesce(sum(accepted_count), 0) from leases) as earlier,
+          (select count(*) from ${of('pending_transfers')}) + ${journaled} as kept
+      ) as sums
     ) as counts`,
     facts: [equal('accepted transfers that are pending or settled', 'accepted', 'kept')],
   });

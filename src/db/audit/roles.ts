@@ -11,6 +11,7 @@ const CHANGEABLE: Readonly<Record<string, readonly string[]>> = {
   journal_head: ['closed_until', 'clock'],
   key_usage: ['amount'],
   leases: ['accepted_count', 'session', 'closed'],
+  ledger_leases: ['accepted_count', 'session', 'closed'],
   pending_transfers: ['lease_id', 'adoptions', 'lone_deaths', 'on_trial'],
   reversed_amounts: ['reversed'],
   webhook_cursors: [

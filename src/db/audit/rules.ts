@@ -60,6 +60,7 @@ export type Counted =
   | 'reversed_amounts'
   | 'journal'
   | 'leases'
+  | 'ledger_leases'
   | 'pending_transfers'
   | 'idempotency_keys'
   | 'audit_log';

@@ -60,6 +60,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   journal_head: ['pkey', 'within_clock'],
   idempotency_keys: ['pkey', 'fingerprint_sized', 'personal_fingerprint_sized', 'names_something'],
   leases: ['pkey', 'accepted_count_positive', 'session_positive'],
+  ledger_leases: ['pkey', 'accepted_count_positive', 'session_positive'],
   audit_log: ['pkey', 'count_positive'],
   api_keys: ['pkey', 'id_form', 'digests_sized', 'bounds_positive'],
   closed_months: ['pkey', 'first_day', 'counts_positive', 'hashes_sized'],
@@ -113,6 +114,7 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   closed_months: [],
   sealed_balances: [],
   sealed_totals: [],
+  ledger_leases: [],
   audit_log: ['journal_number', 'actor', 'subject', 'address', 'details'],
 };
 

@@ -187,11 +187,11 @@ function statesOfTransfers(scope: Scope): string {
 export const STATE_CHECKS: readonly Check[] = [
   {
     name: 'accepted.kept',
-    looksAt: ['leases', 'pending_transfers', 'journal'],
+    looksAt: ['leases', 'ledger_leases', 'pending_transfers', 'journal'],
     // Slices sum up the journal; kept.ts compares the sum at their end.
     parts: [],
-    // The counts of leases cover all ledgers and all time.
-    statements: ({ ledger }) => (ledger === null ? [keptOfAccepted()] : null),
+    // The counts of leases cover all time.
+    statements: ({ ledger, since }) => (since === null ? [keptOfAccepted(ledger)] : null),
   },
   {
     name: 'accepted.counted',

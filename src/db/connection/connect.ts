@@ -3,6 +3,7 @@ import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient, type
 import { type Address, type DatabaseSettings, type HostAddress, nameOfHost, readAddress } from './address.ts';
 import { type HostFailure, HostsError, isPoolBusy, SessionError, toError } from './errors.ts';
 import { type Target, isOfReaders } from './hosts.ts';
+import { markDistributed } from './distributed.ts';
 import {
   avoidHost,
   dueLook,
@@ -181,9 +182,9 @@ async function connectTo(
   const { address, timeouts, options, target } = parts;
   const { applicationName, pipeline = false } = options;
   const client = new PlainClient(host, address, { applicationName, pipeline });
-  let processId: number;
+  let session: PreparedSession;
   try {
-    processId = await within(client, timeouts.connectTimeoutMs, async () => {
+    session = await within(client, timeouts.connectTimeoutMs, async () => {
       await client.connect();
       return await prepare(client, { host, address, timeouts, options: { ...options, target } });
     });
@@ -197,17 +198,17 @@ async function connectTo(
   probeOnSuspicion(client, timeouts);
   probeIdle(client, timeouts);
   // A service checks with its first connection, which is not keyed, on behalf of its threads.
-  if (!options.keyed && isPooled(client, processId)) {
+  if (!options.keyed && isPooled(client, session.processId)) {
     await refuseTransactionPooling(client, async () => await openSecond(host, address, applicationName));
   }
   return client;
 }
 
-/** Prepares the session of a new connection, and notes what it tells of its host. Returns the server's process id. */
+/** Prepares the session of a new connection, and notes what it tells of its host. */
 async function prepare(
   client: Client,
   parts: { host: HostAddress; address: Address; timeouts: DatabaseTimeouts; options: SessionOptions },
-): Promise<number> {
+): Promise<PreparedSession> {
   const { host, address, timeouts, options } = parts;
   const several = address.hosts.length > 1;
   // First, so that no commit becomes unreplicated unnoticed meanwhile.
@@ -223,7 +224,8 @@ async function prepare(
     leaveFormerPrimary(client, address, session);
     preferHost(address, host);
   }
-  return session.processId;
+  if (session.hasCitus) markDistributed(client);
+  return session;
 }
 
 /** Waits until what the session can read is on a synchronous standby as well. */
@@ -328,7 +330,10 @@ export function createPool(
     // Runs once for each connection, before any statement of a caller.
     verify: (client, report) => {
       const host = hostOf.get(client) ?? address.hosts[0];
-      const work = async () => await prepare(client, { host, address, timeouts, options: {} });
+      const work = async () => {
+        const { hasCitus } = await prepare(client, { host, address, timeouts, options: {} });
+        if (hasCitus) markDistributed(pool);
+      };
       within(client, shareMs, work).then(() => report(), report);
     },
   });

@@ -42,6 +42,8 @@ export type PreparedSession = {
   readonly timeline: number | null;
   /** The run of a server whose commits wait for a synchronous standby: since when it runs. Null: they wait for none. */
   readonly replicatedRun: string | null;
+  /** Whether Citus distributes the tables. */
+  readonly hasCitus: boolean;
 };
 
 type Settings = Readonly<Record<string, string>>;
@@ -121,10 +123,15 @@ function vanishingOf({ statementTimeoutMs, answerTimeoutMs }: DatabaseTimeouts):
   };
 }
 
-function settingsOf(timeouts: DatabaseTimeouts, { keyed, readOnly }: SessionOptions): Settings {
+/** On Citus, a forced generic plan ends the server: it must choose the shard by the value of a parameter. */
+function settingsOf(
+  timeouts: DatabaseTimeouts,
+  { keyed, readOnly }: SessionOptions,
+  { has_citus: hasCitus }: Facts,
+): Settings {
   return {
     ...FIXED,
-    ...(keyed ? KEYED_PLANS : FREE_PLANS),
+    ...(keyed && !hasCitus ? KEYED_PLANS : FREE_PLANS),
     ...vanishingOf(timeouts),
     statement_timeout: String(timeouts.statementTimeoutMs),
     lock_timeout: String(timeouts.lockTimeoutMs),
@@ -143,6 +150,7 @@ type Facts = {
   standby: boolean;
   replicated_run: string | null;
   read_only: boolean;
+  has_citus: boolean;
 };
 
 // It has no parameters, and the version is checked first: an old server must be able to answer.
@@ -151,7 +159,8 @@ const FACTS = `
     current_setting('server_encoding') as encoding, pg_backend_pid() as pid, current_setting('synchronous_commit') as commit,
     pg_is_in_recovery() as standby,
     case when current_setting('synchronous_standby_names') <> '' then pg_postmaster_start_time()::text end as replicated_run,
-    current_setting('transaction_read_only') = 'on' as read_only`;
+    current_setting('transaction_read_only') = 'on' as read_only,
+    exists (select from pg_extension where extname = 'citus') as has_citus`;
 
 // The name of a segment of the write-ahead log begins with its timeline. The functions work on a primary only.
 const TIMELINE = `
@@ -188,7 +197,7 @@ export async function prepareSession(
   refuseServer(server);
   refuseTarget(server, options.target ?? 'any');
   const strictest = [server.commit, own['synchronous_commit']].includes('remote_apply') ? 'remote_apply' : 'on';
-  const settings = { ...own, ...settingsOf(timeouts, options), synchronous_commit: strictest };
+  const settings = { ...own, ...settingsOf(timeouts, options, server), synchronous_commit: strictest };
   const made = await setAll(client, settings, own);
   const { rows } = await client.query<{ pid: number; read_only: boolean; without_triggers: boolean; lost: string[] }>(
     READ_BACK,
@@ -202,6 +211,7 @@ export async function prepareSession(
     processId: server.pid,
     timeline: options.several ? await readTimeline(client) : null,
     replicatedRun: server.replicated_run,
+    hasCitus: server.has_citus,
   };
 }
 

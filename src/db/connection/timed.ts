@@ -1,5 +1,6 @@
 // A connection that notes when each statement was sent and answered.
 import type { Queryable } from './connect.ts';
+import { isDistributed, markDistributed } from './distributed.ts';
 import { sqlStateOf, toError } from './errors.ts';
 
 /** A statement by its name, or a command such as `commit`; never its values. Times are of performance.now(). */
@@ -28,7 +29,9 @@ export function timed(connection: Queryable, note: (timing: StatementTiming) => 
       return answer;
     },
   });
-  return { query };
+  const noting = { query };
+  if (isDistributed(connection)) markDistributed(noting);
+  return noting;
 }
 
 function nameOf(statement: unknown): string {

@@ -12,8 +12,10 @@ export async function replaceWords(
   await deleteWords(connection, ledger, accountNumber);
   await connection.query(
     `insert into account_words (ledger_id, account_number, word)
-     select $2::integer, $1::text, word
-     from unnest($3::text[]) as word`,
+     select ledger_id, $1::text, word
+     from journal_head
+     cross join unnest($3::text[]) as word
+     where ledger_id = $2::integer`,
     [accountNumber, ledger.id, words],
   );
 }

@@ -4,8 +4,10 @@ import type { Ledger } from '../../domain/ledger.ts';
 import { wordsOf } from '../../domain/name-words.ts';
 import type { Orderer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
 import { beginsWith, deleteWords, namedAccounts, replaceWords } from './account-words.ts';
 import { appendToJournal, lockJournal } from './journal.ts';
+import { sealDistributed } from './records-distributed.ts';
 import { type MetadataFilter, metadataCondition } from '../queries/metadata.ts';
 import { encryptPersonalData, personalKey, type PersonalRow, readPersonalData } from '../queries/personal-data.ts';
 
@@ -57,6 +59,7 @@ export async function sealAccount(
   account: { accountNumber: string; currency: string },
   { orderedBy, approvedBy }: Orderer,
 ): Promise<void> {
+  if (isDistributed(connection)) return await sealDistributed(connection, ledger, account, [orderedBy, approvedBy]);
   await lockJournal(connection, ledger);
   await connection.query({
     name: 'seal account',

@@ -2,7 +2,9 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
 import { appendToJournal, lockJournal } from './journal.ts';
+import { recordDistributed } from './records-distributed.ts';
 import { micros } from './locked-job.ts';
 
 /** What was administered, as the log names it. */
@@ -53,6 +55,8 @@ export async function recordAdministration(
   ledger: Ledger,
   { action, actor, subject, details }: Administration,
 ): Promise<void> {
+  const act = [randomUUIDv7(), action, actor, subject, JSON.stringify(details)] as const;
+  if (isDistributed(connection)) return await recordDistributed(connection, ledger, act);
   await lockJournal(connection, ledger);
   await connection.query({
     name: 'record administration',
@@ -76,7 +80,7 @@ export async function recordAdministration(
       insert into audit_log (ledger_id, at, journal_number, id, action, actor, subject, details)
       select $1::integer, statement_timestamp(), number, $3::uuid, $4::text, $5::text, $6::text, $7::text
       from journaled`,
-    values: [ledger.id, ledger.name, randomUUIDv7(), action, actor, subject, JSON.stringify(details)],
+    values: [ledger.id, ledger.name, ...act],
   });
 }
 

@@ -50,13 +50,12 @@ export async function insertApproval(
   ledger: Ledger,
   approval: NewApproval,
 ): Promise<{ record: ApprovalRecord; isNew: boolean }> {
-  const inserted = await connection.query<ApprovalRow>(
+  const inserted = await connection.query(
     `insert into approvals (ledger_id, id, kind, requested_by, idempotency_key, fingerprint, request, expires_at)
      values (
        $1::integer, $2::uuid, $3::text, $4::text, $5::text, $6::bytea, $7::jsonb, now() + $8::integer * interval '1 second'
      )
-     on conflict (ledger_id, idempotency_key) do nothing
-     returning ${COLUMNS}`,
+     on conflict (ledger_id, idempotency_key) do nothing`,
     [
       ledger.id,
       approval.id,
@@ -68,15 +67,13 @@ export async function insertApproval(
       approval.expiresInSeconds,
     ],
   );
-  const [row] = inserted.rows;
-  if (row) return { record: toRecord(row), isNew: true };
   const found = await connection.query<ApprovalRow>(
     `select ${COLUMNS} from approvals where ledger_id = $1::integer and idempotency_key = $2::text`,
     [ledger.id, approval.idempotencyKey],
   );
-  const [earlier] = found.rows;
-  if (!earlier) throw new Error('A request for approval vanished.');
-  return { record: toRecord(earlier), isNew: false };
+  const [row] = found.rows;
+  if (!row) throw new Error('A request for approval vanished.');
+  return { record: toRecord(row), isNew: inserted.rowCount === 1 };
 }
 
 export async function loadApproval(

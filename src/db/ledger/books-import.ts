@@ -257,8 +257,8 @@ const HEAD = (hasTestClock: boolean) => `
 
 // Leases count what was accepted, and the journal what of it was settled: the two sums are equal.
 const LEASE = `
-  insert into leases (id, accepted_count, closed)
-  select $3::uuid, sum(intake_count), true
+  insert into ledger_leases (ledger_id, lease_id, accepted_count, session, closed)
+  select $1::integer, $3::uuid, sum(intake_count), 1, true
   from journal
   where ledger_id = $1::integer and number > $2::bigint
   having sum(intake_count) > 0`;

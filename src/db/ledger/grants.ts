@@ -34,6 +34,7 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   journal_head: { runtime: 'select, insert, update (closed_until, clock)', reader: 'select' },
   key_usage: { runtime: 'select, insert, update (amount)', reader: '' },
   leases: { runtime: 'select, insert, update (accepted_count, session, closed)', reader: 'select' },
+  ledger_leases: { runtime: 'select, insert, update (accepted_count, session, closed)', reader: 'select' },
   ledgers: FINAL,
   migrations: { runtime: 'select', reader: '' },
   personal_keys: { runtime: 'select, insert, delete', reader: 'select' },

@@ -3,6 +3,8 @@ import { toColumns } from '../../domain/job.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
+import { type InsertedRow, insertPendingDistributed } from './intake-distributed.ts';
 import type { HeldLease } from './leases.ts';
 import { micros } from './locked-job.ts';
 import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn, renderColumns } from '../queries/transfer-columns.ts';
@@ -15,7 +17,7 @@ export type StoredRequest = {
 };
 
 export type Inserted = {
-  /** False if the lease was closed or has another session: nothing was stored. */
+  /** False if the lease was closed, has another session or has not entered the ledger: nothing was stored. */
   readonly leaseHeld: boolean;
   readonly createdAt: string;
   /** The same instant, in microseconds since the epoch. */
@@ -46,12 +48,12 @@ const TEST_CLOCK = {
 };
 const REAL_CLOCK: typeof TEST_CLOCK = { time: '', column: '', join: '', now: 'now()' };
 
-// The lease is locked until the commit, and counts the accepted transfers: see leases.ts.
+// The lease's row of the ledger is locked until the commit, and counts the accepted transfers: see leases.ts.
 const insertPendingBy = ({ time, column, join, now }: typeof TEST_CLOCK) => `
   with ${time}lease as materialized (
-    select id as lease_id
-    from leases
-    where id = $2::uuid and session = $3::integer and not closed
+    select lease_id
+    from ledger_leases
+    where ledger_id = $1::integer and lease_id = $2::uuid and session = $3::integer and not closed
     for no key update
   ), keyed as (
     insert into idempotency_keys (ledger_id, transfer_id, key, fingerprint)
@@ -71,10 +73,10 @@ const insertPendingBy = ({ time, column, join, now }: typeof TEST_CLOCK) => `
     where keyed_id is null or keyed_id in (select transfer_id from keyed)
     returning id
   ), counted as (
-    update leases
+    update ledger_leases
     set accepted_count = accepted_count + (select count(*) from inserted)
     from lease
-    where leases.id = lease.lease_id
+    where ledger_leases.ledger_id = $1::integer and ledger_leases.lease_id = lease.lease_id
   )
   select exists (select from lease) as lease_held, ${now} as created_at, ${micros(now)} as created_at_micros`;
 
@@ -96,25 +98,33 @@ export async function insertPending(
     members.map(() => (idempotency ? namedId : null)),
   );
   const columns = toColumns(transfers.map((transfer) => ({ transfer, storedAtMicros: null })));
-  const result = await connection.query<{ lease_held: boolean; created_at: string; created_at_micros: bigint }>({
+  const values = [
+    ledger.id,
+    lease.id,
+    lease.session,
+    renderColumn(keyed.map(({ namedId }) => namedId)),
+    renderColumn(keyed.map(({ key }) => key)),
+    renderColumn(keyed.map(({ fingerprint }) => `\\x${Buffer.from(fingerprint).toString('hex')}`)),
+    renderColumn(keyedIds),
+    renderColumn(columns.amount),
+    renderColumn(columns.currency),
+    ...renderColumns(columns),
+  ];
+  const row = isDistributed(connection)
+    ? await insertPendingDistributed(connection, values)
+    : await insertWhole(connection, ledger, values);
+  return { leaseHeld: row.lease_held, createdAt: row.created_at, createdAtMicros: row.created_at_micros };
+}
+
+async function insertWhole(connection: Queryable, ledger: Ledger, values: unknown[]): Promise<InsertedRow> {
+  const result = await connection.query<InsertedRow>({
     name: ledger.hasTestClock ? 'insert pending by test clock' : 'insert pending',
     text: ledger.hasTestClock ? INSERT_PENDING_BY_TEST_CLOCK : INSERT_PENDING,
-    values: [
-      ledger.id,
-      lease.id,
-      lease.session,
-      renderColumn(keyed.map(({ namedId }) => namedId)),
-      renderColumn(keyed.map(({ key }) => key)),
-      renderColumn(keyed.map(({ fingerprint }) => `\\x${Buffer.from(fingerprint).toString('hex')}`)),
-      renderColumn(keyedIds),
-      renderColumn(columns.amount),
-      renderColumn(columns.currency),
-      ...renderColumns(columns),
-    ],
+    values,
   });
   const row = result.rows[0];
   if (!row) throw new Error('The statement that stores transfers returned no row.');
-  return { leaseHeld: row.lease_held, createdAt: row.created_at, createdAtMicros: row.created_at_micros };
+  return row;
 }
 
 /** The holders of idempotency keys of a ledger; unknown keys are omitted. */

@@ -2,6 +2,7 @@
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { ledgerTime } from '../queries/instants.ts';
+import { journalEnd } from '../queries/journal-end.ts';
 
 /** The parts of a row, each as an SQL expression without references to columns. */
 export type JournalExpressions = {
@@ -49,8 +50,12 @@ export function appendToJournal(row: JournalExpressions): string {
   return `
   next as materialized (
     select number + 1 as number, hash as previous_hash, ${ledgerTime(instant)} as settled_at
-    from journal_ends
-    where ledger_id = ${ledgerId}${condition === undefined ? '' : ` and ${condition}`}
+    from ${journalEnd(ledgerId)} as head${
+      condition === undefined
+        ? ''
+        : `
+    where ${condition}`
+    }
   ), journaled as (
     insert into journal (
       ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash

@@ -2,9 +2,10 @@
 //
 //   open ──the holder stops, or another process takes over──▶ closed
 //
-// Every statement that stores pending transfers under a lease locks the lease's row until its commit. It stores nothing
-// if the lease is closed or has another session. So after renewLease or a take-over has locked the row, no earlier
-// statement can store anything more, and all stored transfers are visible.
+// Every statement that stores pending transfers under a lease locks the lease's row of their ledger until its commit. It
+// stores nothing if that row is closed or has another session. So after a new session or a take-over has written the row,
+// no earlier statement can store anything more, and all stored transfers are visible. A row that is added later, by a
+// process that does not know of its end, is found by the transfers under it.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { NewTransfer, TransferKind } from '../../domain/transfer.ts';
 import type { ConnectionPool, Queryable } from '../connection/connect.ts';
@@ -62,7 +63,29 @@ export async function openLease(connection: Queryable, id: string): Promise<Held
   return { id, session: 1 };
 }
 
-/** Begins a new session of an open lease; null if it is closed. Waits for the statements that are storing under it. */
+/**
+ * Lets a session of a lease store transfers of a ledger, and ends earlier sessions there: waits for the statements that
+ * are storing under them. False if the lease was closed or has another session.
+ */
+export async function enterLedger(connection: Queryable, ledger: Ledger, held: HeldLease): Promise<boolean> {
+  await connection.query({
+    name: 'enter ledger',
+    text: `
+      insert into ledger_leases (ledger_id, lease_id, session)
+      values ($1::integer, $2::uuid, $3::integer)
+      on conflict (lease_id, ledger_id) do update set session = greatest(ledger_leases.session, excluded.session)`,
+    values: [ledger.id, held.id, held.session],
+  });
+  // Afterwards: whatever ends the lease later also ends the row.
+  const found = await connection.query({
+    name: 'find held lease',
+    text: 'select from leases where id = $1::uuid and session = $2::integer and not closed',
+    values: [held.id, held.session],
+  });
+  return found.rowCount === 1;
+}
+
+/** Begins a new session of an open lease; null if it is closed. It stores in a ledger after it has entered it. */
 export async function renewLease(connection: Queryable, id: string): Promise<HeldLease | null> {
   const renewed = await connection.query<{ session: number }>({
     name: 'renew lease',
@@ -82,6 +105,21 @@ export async function renewLease(connection: Queryable, id: string): Promise<Hel
   });
   const session = renewed.rows[0]?.session;
   return session === undefined ? null : { id, session };
+}
+
+/**
+ * Ends earlier sessions of a lease in all ledgers, and waits for the statements that are storing under them. All ledgers
+ * must be in reach; `enterLedger` does the same in one.
+ */
+export async function fenceLease(connection: Queryable, { id, session }: HeldLease): Promise<void> {
+  await connection.query({
+    name: 'fence lease',
+    text: `
+      update ledger_leases
+      set session = $2::integer
+      where lease_id = $1::uuid and session < $2::integer`,
+    values: [id, session],
+  });
 }
 
 /** Closes a lease whose holder stops. The next process that observes it adopts the remaining transfers. */
@@ -151,11 +189,12 @@ export async function adoptPage(
   bounds: PageBounds,
 ): Promise<{ closed: boolean; page: PendingTransfer[] | null }> {
   return await withTransaction(pool, async (connection) => {
-    const lockOrphan = async () =>
-      await connection.query('select from leases where id = $1::uuid for update', [orphan.id]);
     // In order of id, so that two processes that adopt from each other wait instead of deadlocking.
     if (own.id < orphan.id) await lockOwn(connection, own);
-    await lockOrphan();
+    const found = await connection.query<{ closed: boolean }>(
+      'select closed from leases where id = $1::uuid for update',
+      [orphan.id],
+    );
     if (own.id > orphan.id) await lockOwn(connection, own);
     const closed = await connection.query(
       `update leases
@@ -164,7 +203,8 @@ export async function adoptPage(
          and (select beat from heartbeats where lease_id = leases.id) is not distinct from $2::bigint`,
       [orphan.id, orphan.beat],
     );
-    const page = await takePage(connection, own, orphan, bounds);
+    const isClosed = closed.rowCount === 1 || found.rows.every((row) => row.closed);
+    const page = isClosed ? await takePage(connection, own, orphan, bounds) : null;
     // The heartbeat shows how the holder ended, so it is kept while any transfer remains: see `died`.
     if (page === null && bounds.skippedLedgers.length === 0) {
       await connection.query(
@@ -183,29 +223,43 @@ async function takePage(
   orphan: ObservedLease,
   bounds: PageBounds,
 ): Promise<PendingTransfer[] | null> {
-  const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
-    PAGE(`
-      left join leases on leases.id = pending_transfers.lease_id
-      where lease_id = $1::uuid and coalesce(leases.closed, true)`),
-    [orphan.id, bounds.countMax, bounds.bytesMax, bounds.skippedLedgers],
-  );
+  await connection.query('update ledger_leases set closed = true where lease_id = $1::uuid and not closed', [
+    orphan.id,
+  ]);
+  const page = await connection.query<PageRow>(PAGE('where lease_id = $1::uuid'), [
+    orphan.id,
+    bounds.countMax,
+    bounds.bytesMax,
+    bounds.skippedLedgers,
+  ]);
   if (page.rows.length === 0) return null;
-  const taken = await connection.query<PendingRow>(
+  await connection.query(
     `update pending_transfers
      set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000),
        lone_deaths = least(lone_deaths + case when on_trial then $4::integer else 0 end, 1000), on_trial = false
-     from ledgers
-     where ledgers.id = pending_transfers.ledger_id
-       and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
-     returning ${PENDING_COLUMNS}`,
-    [
-      own.id,
-      page.rows.map(({ id }) => id),
-      page.rows.flatMap((row) => row.atomic_group_id ?? []),
-      died(orphan) ? 1 : 0,
-    ],
+     where id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[]))`,
+    [own.id, ...idsOf(page.rows), died(orphan) ? 1 : 0],
   );
-  return toPending(taken.rows);
+  return await loadPending(connection, page.rows);
+}
+
+type PageRow = { id: string; atomic_group_id: string | null };
+
+/** The ids of a page, and the atomic groups that have some of them. */
+function idsOf(rows: readonly PageRow[]): [ids: string[], groupIds: string[]] {
+  return [rows.map(({ id }) => id), rows.flatMap((row) => row.atomic_group_id ?? [])];
+}
+
+/** The transfers of a page. Atomic groups come whole. */
+async function loadPending(connection: Queryable, rows: readonly PageRow[]): Promise<PendingTransfer[]> {
+  const found = await connection.query<PendingRow>(
+    `select ${PENDING_COLUMNS}
+     from pending_transfers
+     join ledgers on ledgers.id = pending_transfers.ledger_id
+     where pending_transfers.id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))`,
+    idsOf(rows),
+  );
+  return toPending(found.rows);
 }
 
 /**
@@ -244,20 +298,17 @@ export async function loadPendingPage(
   { after, last }: { after: string; last: string },
   bounds: PageBounds,
 ): Promise<{ transfers: PendingTransfer[]; lastId: string } | null> {
-  const page = await connection.query<{ id: string; atomic_group_id: string | null }>(
-    PAGE('where lease_id = $1::uuid and id > $5::uuid and id <= $6::uuid'),
-    [leaseId, bounds.countMax, bounds.bytesMax, bounds.skippedLedgers, after, last],
-  );
+  const page = await connection.query<PageRow>(PAGE('where lease_id = $1::uuid and id > $5::uuid and id <= $6::uuid'), [
+    leaseId,
+    bounds.countMax,
+    bounds.bytesMax,
+    bounds.skippedLedgers,
+    after,
+    last,
+  ]);
   const lastId = page.rows.at(-1)?.id;
   if (lastId === undefined) return null;
-  const found = await connection.query<PendingRow>(
-    `select ${PENDING_COLUMNS}
-     from pending_transfers
-     join ledgers on ledgers.id = pending_transfers.ledger_id
-     where pending_transfers.id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]))`,
-    [page.rows.map(({ id }) => id), page.rows.flatMap((row) => row.atomic_group_id ?? [])],
-  );
-  return { transfers: toPending(found.rows), lastId };
+  return { transfers: await loadPending(connection, page.rows), lastId };
 }
 
 /** The approximate bytes of a caller's text in a row; the rest of a row has its own bound. */

@@ -102,16 +102,20 @@ export async function createLedger(
       : { result: 'key_reused', name: keyed.name };
   }
   if (found.rows.length > 0) return { result: 'exists' };
+  const last = await connection.query<{ id: number; clock: string | null }>(
+    `select max(id) as id, ${CLOCK_START('$1', '$2', 'now()')} as clock from ledgers`,
+    [testClock !== null, testClock?.start],
+  );
+  const { id = 0, clock = null } = last.rows[0] ?? {};
+  if (id >= LEDGERS_MAX) return { result: 'full' };
   const inserted = await connection.query<LedgerRow & { id: number }>(
     `insert into ledgers (id, name, idempotency_key, clock_start)
-     select last.id + 1, $1::text, $2::text, ${CLOCK_START('$3', '$4', 'now()')}
-     from (select max(id) as id from ledgers) as last
-     where last.id < $5::integer
+     values ($1::integer, $2::text, $3::text, $4::timestamptz)
      returning id, name, created_at, clock_start as clock`,
-    [name, idempotencyKey, testClock !== null, testClock?.start, LEDGERS_MAX],
+    [id + 1, name, idempotencyKey, clock],
   );
   const [row] = inserted.rows;
-  if (!row) return { result: 'full' };
+  if (!row) throw new Error('A ledger was not inserted.');
   await connection.query(
     `insert into journal_head (ledger_id, opened_at, clock)
      values ($1::integer, coalesce($2::timestamptz, clock_timestamp()), $2::timestamptz)`,

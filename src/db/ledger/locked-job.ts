@@ -7,6 +7,7 @@ import type { Job } from '../../domain/job.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { lockingStatement, type LockingStatement, Transaction } from '../connection/transaction.ts';
 import { ledgerTime } from '../queries/instants.ts';
+import { journalEnd } from '../queries/journal-end.ts';
 import { renderColumn } from '../queries/transfer-columns.ts';
 
 export type LockedJob = {
@@ -60,8 +61,7 @@ const LOAD_HOLDS = lockingStatement(
   `with now as materialized (
      -- The job's row of the journal is settled at this time or later, also after the clock went back.
      select ${ledgerTime('clock_timestamp()')} as instant, clock is not null as is_test
-     from journal_ends
-     where ledger_id = $1::integer
+     from ${journalEnd('$1::integer')} as head
    )
    select id, state, amount, captured, released, coalesce(expires_at <= now.instant, false),
      -- No job takes longer than a minute from here to its place in the journal. A test clock may leap meanwhile.

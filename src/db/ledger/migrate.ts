@@ -9,7 +9,9 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { INSUFFICIENT_PRIVILEGE, sqlStateOf, toError } from '../connection/errors.ts';
+import { isDistributed } from '../connection/distributed.ts';
 import { grantRights, type LimitedRoles } from './grants.ts';
+import { placeTables } from './placement.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
 /**
@@ -36,8 +38,11 @@ export type MigrateOptions = Partial<Pick<DatabaseTimeouts, 'connectTimeoutMs' |
   only?: readonly string[];
 };
 
-/** `ownsTables`: the role that connected could remove the protection of the books. */
-export type Migrated = { readonly applied: number; readonly ownsTables: boolean };
+/**
+ * `placed`: tables that were placed on the nodes of Citus. `ownsTables`: the role that connected could remove the
+ * protection of the books.
+ */
+export type Migrated = { readonly applied: number; readonly placed: number; readonly ownsTables: boolean };
 
 /**
  * Applies the missing migrations, each once, even if several processes start together, and grants the roles their
@@ -53,15 +58,16 @@ export async function migrate(settings: DatabaseSettings, options: MigrateOption
     const schema = await findSchema(connection);
     const wanted = only ?? (await listMigrations());
     const grantsNothing = roles.runtime === null && roles.reader === null;
-    let applied = 0;
+    let [applied, placed] = [0, 0];
     if (!grantsNothing || (await countMissing(connection, schema, wanted)) > 0) {
       // The same lock that the runner takes, so that no other process migrates between this check and the run. A
       // session may hold it twice; the end of the connection releases it.
       await connection.query('select pg_advisory_lock($1::bigint)', [MIGRATE_LOCK_ID]);
       applied = await applyMissing(connection, schema, wanted);
+      if (isDistributed(connection)) placed = await placeTables(connection, schema);
       if (!grantsNothing) await grantRights(connection, schema, roles);
     }
-    return { applied, ownsTables: await owns(connection, schema, 'journal_head') };
+    return { applied, placed, ownsTables: await owns(connection, schema, 'journal_head') };
   } catch (error) {
     throw explain(error, timeouts.lockTimeoutMs);
   } finally {

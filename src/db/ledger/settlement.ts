@@ -1,78 +1,55 @@
 // Writes the outcome of a job, and commits: one round trip, whatever the size of the job.
-import type { Account, NewAccount } from '../../domain/account.ts';
-import type { BooksContent } from '../../domain/books.ts';
-import type { Claim, LockedTransfer } from '../../domain/job.ts';
+import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { EntryPair, Orderer, Outcome } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
+import { type DecidedJob, type Opened, renderEnded, storedIdsOf } from './decided-job.ts';
 import { appendToJournal, journalLock } from './journal.ts';
+import { type AppendedRow, type SentEnd, theHead } from './journal-distributed.ts';
+import { journalEnd } from '../queries/journal-end.ts';
 import { micros } from './locked-job.ts';
 import { allSent, type Transaction } from '../connection/transaction.ts';
 import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn } from '../queries/transfer-columns.ts';
+import {
+  ALONE,
+  type ArraySource,
+  BESIDE_HEAD,
+  UPDATE_ACCOUNTS_DISTRIBUTED,
+  UPDATE_HOLDS_DISTRIBUTED,
+  writeEndedDistributed,
+} from './settlement-distributed.ts';
 
 /** The facts of a decision have changed by the job's place in the journal: the job must be decided again. */
 export class StaleDecisionError extends Error {}
 
 export type JournalRow = { readonly number: bigint; readonly settledAt: string };
 
-/** An account that a job opens. */
-export type Opened = {
-  readonly account: NewAccount;
-  readonly by: Orderer;
-  /** The account at the end of the job. */
-  readonly state: Account;
-  /** SHA-256 of the account's fields, in hexadecimal digits. */
-  readonly seal: string;
-};
-
-/** What a job writes. */
-export type DecidedJob = {
-  readonly ledger: Ledger;
-  readonly jobMicros: bigint;
-  readonly transfers: readonly LockedTransfer[];
-  /** The transfers as `renderColumns` made them. */
-  readonly columns: readonly (string | null)[];
-  /** When each transfer was stored in the intake log; null for those that were not stored. Null: none was. */
-  readonly storedAtMicros: readonly (bigint | null)[] | null;
-  readonly outcomes: readonly Outcome[];
-  readonly changed: BooksContent;
-  readonly opened: readonly Opened[];
-  readonly claims: readonly Claim[];
-  /** Makes the SHA-256 of the records. Called while the server updates the accounts; must not throw. */
-  readonly digest: () => Buffer;
-  /** The accounts that the decision assumed to be missing. */
-  readonly missing: readonly string[];
-  /** The earliest expiry of the captured holds that were not due; null if it is not soon. */
-  readonly nextExpiry: bigint | null;
-  readonly dryRun: boolean;
-};
-
-const CLAIM_KEYS = `
+const claimKeysFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into idempotency_keys (ledger_id, transfer_id, account_number, key, fingerprint, personal_fingerprint)
-  select $1::integer, claim.*
-  from unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
-    as claim (transfer_id, account_number, key, fingerprint, personal_fingerprint)
+  select ${ledgerId}, claim.*
+  from ${beside}unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
+    as claim (transfer_id, account_number, key, fingerprint, personal_fingerprint)${where}
   -- In order of the key, so that jobs and intakes with keys in common wait for each other instead of deadlocking.
   order by key`;
 
-const INSERT_ACCOUNTS = `
+const insertAccountsFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into accounts (
     ledger_id, created_at, account_number, currency, personal_data, overdraft_limit, metadata, balance, held, entry_count
   )
-  select $1::integer, timestamptz 'epoch' + $2::bigint * interval '1 microsecond', opened.*
-  from unnest(
+  select ${ledgerId}, timestamptz 'epoch' + $2::bigint * interval '1 microsecond', opened.*
+  from ${beside}unnest(
     $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::bigint[]
-  ) as opened`;
+  ) as opened${where}`;
 
-const INSERT_PERSONAL_KEYS = `
+const insertPersonalKeysFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into personal_keys (ledger_id, account_number, currency, key)
-  select $1::integer, opened.*
-  from unnest($2::text[], $3::text[], $4::bytea[]) as opened`;
+  select ${ledgerId}, opened.*
+  from ${beside}unnest($2::text[], $3::text[], $4::bytea[]) as opened${where}`;
 
-const INSERT_ACCOUNT_WORDS = `
+const insertAccountWordsFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into account_words (ledger_id, account_number, word)
-  select $1::integer, opened.*
-  from unnest($2::text[], $3::text[]) as opened`;
+  select ${ledgerId}, opened.*
+  from ${beside}unnest($2::text[], $3::text[]) as opened${where}`;
 
 // The ledger's id comes from the sub-select: locked-job.ts explains the effect of `ledger_id = $1` on a join.
 const UPDATE_ACCOUNTS = `
@@ -145,21 +122,21 @@ const INSERT_OPENINGS = `
   insert into account_changes (
     ledger_id, change_number, journal_number, account_number, currency, seal, ordered_by, approved_by
   )
-  select $1::integer, 1, head.number, account_number, currency, seal, ordered_by, approved_by
-  from journal_ends as head
+  select head.ledger_id, 1, head.number, account_number, currency, seal, ordered_by, approved_by
+  from ${journalEnd('$1::integer')} as head
   cross join unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
     as opened (account_number, currency, seal, ordered_by, approved_by)
-  where head.ledger_id = $1::integer`;
+`;
 
-const INSERT_HOLDS = `
+const insertHoldsFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into holds (ledger_id, amount, created_at, expires_at, id, from_account, to_account, currency)
-  select $1::integer, amount, created_at, created_at + expires_in * interval '1 second', id, from_account, to_account,
+  select ${ledgerId}, amount, created_at, created_at + expires_in * interval '1 second', id, from_account, to_account,
     currency
-  from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::bigint[])
+  from ${beside}unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::bigint[])
     as made (id, from_account, to_account, currency, amount, expires_in, created_at_micros)
   cross join lateral (
     select timestamptz 'epoch' + created_at_micros * interval '1 microsecond' as created_at
-  ) as time`;
+  ) as time${where}`;
 
 const UPDATE_HOLDS = `
   update holds
@@ -172,11 +149,25 @@ const UPDATE_HOLDS = `
   ) as changed
   where holds.ledger_id = changed.ledger_id and holds.id = changed.id`;
 
-const UPDATE_REVERSED = `
+const updateReversedFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into reversed_amounts (ledger_id, transfer_id, amount, reversed)
-  select $1::integer, transfer_id, amount, reversed
-  from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as changed (transfer_id, amount, reversed)
+  select ${ledgerId}, transfer_id, amount, reversed
+  from ${beside}unnest($2::uuid[], $3::bigint[], $4::bigint[]) as changed (transfer_id, amount, reversed)${where}
   on conflict (ledger_id, transfer_id) do update set reversed = excluded.reversed`;
+
+const textsOf = (source: ArraySource, updateAccounts: string, updateHolds: string) => ({
+  claimKeys: claimKeysFrom(source),
+  insertAccounts: insertAccountsFrom(source),
+  insertPersonalKeys: insertPersonalKeysFrom(source),
+  insertAccountWords: insertAccountWordsFrom(source),
+  updateAccounts,
+  insertHolds: insertHoldsFrom(source),
+  updateHolds,
+  updateReversed: updateReversedFrom(source),
+});
+type Texts = ReturnType<typeof textsOf>;
+const TEXTS = textsOf(ALONE, UPDATE_ACCOUNTS, UPDATE_HOLDS);
+const DISTRIBUTED_TEXTS = textsOf(BESIDE_HEAD, UPDATE_ACCOUNTS_DISTRIBUTED, UPDATE_HOLDS_DISTRIBUTED);
 
 const FIND_OPENED = `
   select account_number
@@ -194,32 +185,28 @@ export async function writeJob(transaction: Transaction, job: DecidedJob): Promi
   const { connection } = transaction;
   const { ledger, missing, nextExpiry, dryRun } = job;
   const run = async (statement: Statement) => await connection.query(statement);
+  const texts = isDistributed(connection) ? DISTRIBUTED_TEXTS : TEXTS;
   // In the order of the locks: accounts are locked already, then keys, then the intake log, then the journal. A job that
   // waits for a row of the intake log does not block the ledger meanwhile.
-  const stored = storedIds(job);
   const sent: Promise<unknown>[] = [
-    ...claimKeys(job).map(run),
-    ...writeAccounts(job).map(run),
-    ...writeHolds(job).map(run),
-    ...takeStored(job, stored).map(run),
-    run(journalLock(ledger)),
+    ...claimKeys(job, texts).map(run),
+    ...writeAccounts(job, texts).map(run),
+    ...writeHolds(job, texts).map(run),
+    ...takeStored(job).map(run),
   ];
-  const journaled = connection.query<{ number: bigint; settled_at: string; settled_micros: bigint }>(
-    writeEnded(job, stored.length),
-  );
-  sent.push(journaled, ...writeOpenings(job).map(run));
+  const ended = isDistributed(connection) ? writeEndedDistributed(connection, job) : writeEnded(connection, job);
+  sent.push(...ended.sent, ...writeOpenings(job).map(run));
   if (missing.length > 0 || nextExpiry !== null || dryRun) {
     await allSent(sent);
-    const settledMicros = (await journaled).rows[0]?.settled_micros ?? 0n;
+    const { settled_micros: settledMicros } = await ended.appended;
     await refuseStale(connection, { ledgerId: ledger.id, missing, nextExpiry, settledMicros });
     if (!dryRun) await transaction.commit();
   } else await transaction.commit(sent);
-  const row = (await journaled).rows[0];
-  if (row === undefined) throw new Error('The journal has no head.');
+  const row = await ended.appended;
   return { number: row.number, settledAt: row.settled_at };
 }
 
-function claimKeys({ ledger, claims }: DecidedJob): Statement[] {
+function claimKeys({ ledger, claims }: DecidedJob, texts: Texts): Statement[] {
   if (claims.length === 0) return [];
   const values = [
     ledger.id,
@@ -229,10 +216,10 @@ function claimKeys({ ledger, claims }: DecidedJob): Statement[] {
     claims.map(({ fingerprint }) => Buffer.from(fingerprint)),
     claims.map(({ personalFingerprint }) => (personalFingerprint ? Buffer.from(personalFingerprint) : null)),
   ];
-  return [{ name: 'claim keys', text: CLAIM_KEYS, values }];
+  return [{ name: 'claim keys', text: texts.claimKeys, values }];
 }
 
-function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Statement[] {
+function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob, texts: Texts): Statement[] {
   const isNew = new Set(opened.map(({ state }) => `${state.currency} ${state.accountNumber}`));
   const moved = changed.accounts.filter(
     ({ currency, accountNumber }) => isNew.size === 0 || !isNew.has(`${currency} ${accountNumber}`),
@@ -252,8 +239,9 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Stat
       opened.map(({ state }) => state.held),
       opened.map(({ state }) => state.entryCount),
     ];
-    statements.push({ name: 'insert accounts', text: INSERT_ACCOUNTS, values }, insertKeys(ledger, opened));
-    statements.push(...insertWords(ledger, opened));
+    statements.push({ name: 'insert accounts', text: texts.insertAccounts, values });
+    statements.push(...insertKeys(ledger, opened, texts));
+    statements.push(...insertWords(ledger, opened, texts));
   }
   if (moved.length > 0) {
     const values = [
@@ -264,12 +252,12 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob): Stat
       renderColumn(moved.map(({ held }) => held)),
       renderColumn(moved.map(({ entryCount }) => entryCount)),
     ];
-    statements.push({ name: 'update accounts', text: UPDATE_ACCOUNTS, values });
+    statements.push({ name: 'update accounts', text: texts.updateAccounts, values });
   }
   return statements;
 }
 
-function insertKeys(ledger: Ledger, opened: readonly Opened[]): Statement {
+function insertKeys(ledger: Ledger, opened: readonly Opened[], texts: Texts): Statement[] {
   const keyed = opened.flatMap(({ account: { personalData, ...account } }) =>
     personalData ? [{ ...account, key: Buffer.from(personalData.key, 'hex') }] : [],
   );
@@ -279,19 +267,19 @@ function insertKeys(ledger: Ledger, opened: readonly Opened[]): Statement {
     keyed.map(({ currency }) => currency),
     keyed.map(({ key }) => key),
   ];
-  return { name: 'insert personal keys', text: INSERT_PERSONAL_KEYS, values };
+  return [{ name: 'insert personal keys', text: texts.insertPersonalKeys, values }];
 }
 
-function insertWords(ledger: Ledger, opened: readonly Opened[]): Statement[] {
+function insertWords(ledger: Ledger, opened: readonly Opened[], texts: Texts): Statement[] {
   const rows = opened.flatMap(({ account: { accountNumber, personalData } }) =>
     (personalData?.words ?? []).map((word) => ({ accountNumber, word })),
   );
   if (rows.length === 0) return [];
   const values = [ledger.id, rows.map(({ accountNumber }) => accountNumber), rows.map(({ word }) => word)];
-  return [{ name: 'insert account words', text: INSERT_ACCOUNT_WORDS, values }];
+  return [{ name: 'insert account words', text: texts.insertAccountWords, values }];
 }
 
-function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): Statement[] {
+function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob, texts: Texts): Statement[] {
   const { holds, originals } = changed;
   const statements: Statement[] = [];
   const made = transfers.flatMap((transfer, index) => {
@@ -309,7 +297,7 @@ function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): State
       made.map(({ transfer }) => transfer.expiresIn),
       made.map(({ transfer }) => transfer.createdAtMicros),
     ];
-    statements.push({ name: 'insert holds', text: INSERT_HOLDS, values });
+    statements.push({ name: 'insert holds', text: texts.insertHolds, values });
   }
   if (holds.length > 0) {
     const expiryOf = new Map(
@@ -323,7 +311,7 @@ function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): State
       holds.map(({ state }) => state),
       holds.map(({ id, state }) => (state === 'expired' ? (expiryOf.get(id) ?? null) : null)),
     ];
-    statements.push({ name: 'update holds', text: UPDATE_HOLDS, values });
+    statements.push({ name: 'update holds', text: texts.updateHolds, values });
   }
   if (originals.length > 0) {
     const values = [
@@ -332,27 +320,22 @@ function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob): State
       originals.map(({ amount }) => amount),
       originals.map(({ reversed }) => reversed),
     ];
-    statements.push({ name: 'update reversed', text: UPDATE_REVERSED, values });
+    statements.push({ name: 'update reversed', text: texts.updateReversed, values });
   }
   return statements;
 }
 
-/** The transfers that are in the intake log. */
-function storedIds({ transfers, storedAtMicros }: DecidedJob): string[] {
-  if (storedAtMicros === null) return [];
-  return transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
-}
-
-function takeStored({ ledger }: DecidedJob, stored: readonly string[]): Statement[] {
+function takeStored({ ledger, transfers, storedAtMicros }: DecidedJob): Statement[] {
+  const stored = storedIdsOf(transfers, storedAtMicros);
   if (stored.length === 0) return [];
   return [{ name: 'take stored', text: TAKE_STORED, values: [ledger.id, renderColumn(stored)] }];
 }
 
-function writeEnded(job: DecidedJob, intakeCount: number): Statement {
-  const { ledger, jobMicros, transfers, outcomes, opened, storedAtMicros } = job;
-  const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes.map(valueOf));
-  const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
-  return {
+function writeEnded(connection: Queryable, job: DecidedJob): SentEnd {
+  const { ledger, jobMicros, transfers, opened } = job;
+  const ended = renderEnded(job);
+  const locked = connection.query(journalLock(ledger));
+  const journaled = connection.query<AppendedRow>({
     name: 'write ended',
     text: WRITE_ENDED,
     values: [
@@ -362,18 +345,20 @@ function writeEnded(job: DecidedJob, intakeCount: number): Statement {
       transfers.length,
       opened.length,
       job.digest(),
-      intakeCount,
-      column((outcome) => outcome.amount),
-      column((outcome) => outcome.currency),
-      column((outcome) => (outcome.ok ? null : outcome.code)),
-      entry('fromEntryNumber'),
-      entry('fromBalance'),
-      entry('toEntryNumber'),
-      entry('toBalance'),
-      renderColumn(storedAtMicros),
+      ended.storedCount,
+      ended.amount,
+      ended.currency,
+      ended.failureCode,
+      ended.fromEntryNumber,
+      ended.fromBalance,
+      ended.toEntryNumber,
+      ended.toBalance,
+      ended.storedAtMicros,
       ...job.columns,
     ],
-  };
+  });
+  const appended = journaled.then(({ rows: [row] }) => theHead(row));
+  return { sent: [locked, appended], appended };
 }
 
 function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {

@@ -2,7 +2,10 @@
 // renewed. Every statement that moves a cursor names the process that holds the claim, and moves nothing without it.
 import type { EventFilter } from '../../domain/event.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import type { QueryResultRow } from 'pg';
 import type { Queryable } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
+import { CLAIM_ONE, RENEW_ONE } from './webhook-claims-distributed.ts';
 import { type DisabledReason, type FilterRow, toFilter } from '../queries/webhooks.ts';
 
 /** How far a line has come. */
@@ -97,28 +100,54 @@ export async function findDueLines(
   return found.rows.map((row) => ({ ledgerId: row.ledger_id, endpointId: row.endpoint_id }));
 }
 
+type ClaimedRow = FilterRow & {
+  ledger_id: number;
+  ledger: string;
+  endpoint_id: string;
+  url: string;
+  secret: string;
+  previous_secret: string | null;
+  journal_number: bigint;
+  position: number;
+  delivery_number: bigint;
+  attempts: number;
+  failing_since: string | null;
+  next_attempt_at: string | null;
+};
+
 /** Claims lines, except those that another process has claimed meanwhile. */
 export async function claimLines(
   connection: Queryable,
   lines: readonly LineId[],
   { holder, claimMs }: Claim,
 ): Promise<ClaimedLine[]> {
-  const claimed = await connection.query<
-    FilterRow & {
-      ledger_id: number;
-      ledger: string;
-      endpoint_id: string;
-      url: string;
-      secret: string;
-      previous_secret: string | null;
-      journal_number: bigint;
-      position: number;
-      delivery_number: bigint;
-      attempts: number;
-      failing_since: string | null;
-      next_attempt_at: string | null;
-    }
-  >({
+  const claimed = isDistributed(connection)
+    ? await eachAlone<ClaimedRow>(connection, { name: 'claim webhook', text: CLAIM_ONE }, lines, [holder, claimMs])
+    : await claimTogether(connection, lines, { holder, claimMs });
+  return claimed.flatMap((rows) => rows.map(toClaimedLine));
+}
+
+/** Runs a statement for each line. */
+async function eachAlone<Row extends QueryResultRow>(
+  connection: Queryable,
+  statement: { readonly name: string; readonly text: string },
+  lines: readonly LineId[],
+  claim: readonly [holder: string, claimMs: number],
+): Promise<Row[][]> {
+  const found: Row[][] = [];
+  for (const { ledgerId, endpointId } of lines) {
+    const values = [...claim, ledgerId, endpointId];
+    found.push((await connection.query<Row>({ ...statement, values })).rows);
+  }
+  return found;
+}
+
+async function claimTogether(
+  connection: Queryable,
+  lines: readonly LineId[],
+  { holder, claimMs }: Claim,
+): Promise<ClaimedRow[][]> {
+  const claimed = await connection.query<ClaimedRow>({
     name: 'claim webhooks',
     text: `
       with due as (
@@ -140,7 +169,11 @@ export async function claimLines(
         case when failing_since is not null then next_attempt_at end as next_attempt_at`,
     values: [holder, claimMs, lines.map(({ ledgerId }) => ledgerId), lines.map(({ endpointId }) => endpointId)],
   });
-  return claimed.rows.map((row) => ({
+  return [claimed.rows];
+}
+
+function toClaimedLine(row: ClaimedRow): ClaimedLine {
+  return {
     ledger: { id: row.ledger_id, name: row.ledger },
     endpointId: row.endpoint_id,
     url: row.url,
@@ -154,7 +187,7 @@ export async function claimLines(
       failingSince: toDate(row.failing_since),
       nextAttemptAt: toDate(row.next_attempt_at),
     },
-  }));
+  };
 }
 
 function toDate(instant: string | null): Date | null {
@@ -173,7 +206,26 @@ export async function renewClaims(
   lines: readonly Line[],
   { holder, claimMs }: Claim,
 ): Promise<('held' | 'changed' | 'lost' | 'busy')[]> {
-  const renewed = await connection.query<{ held: boolean | null; changed: boolean | null }>({
+  const ids = lines.map(({ ledger, endpointId }) => ({ ledgerId: ledger.id, endpointId }));
+  const statement = { name: 'renew webhook claim', text: RENEW_ONE };
+  const renewed = isDistributed(connection)
+    ? (await eachAlone<RenewedRow>(connection, statement, ids, [holder, claimMs])).map(([row]) => row)
+    : await renewTogether(connection, ids, { holder, claimMs });
+  return renewed.map((row) => {
+    const { held = null, changed = null } = row ?? {};
+    if (changed !== null) return changed ? 'changed' : 'held';
+    return held === true ? 'busy' : 'lost';
+  });
+}
+
+type RenewedRow = { held: boolean | null; changed: boolean | null };
+
+async function renewTogether(
+  connection: Queryable,
+  lines: readonly LineId[],
+  { holder, claimMs }: Claim,
+): Promise<RenewedRow[]> {
+  const renewed = await connection.query<RenewedRow>({
     name: 'renew webhook claims',
     text: `
       with held as (
@@ -194,12 +246,9 @@ export async function renewClaims(
       left join webhook_cursors as line on line.ledger_id = claimed.ledger_id and line.endpoint_id = claimed.endpoint_id
       left join renewed on renewed.ledger_id = claimed.ledger_id and renewed.endpoint_id = claimed.endpoint_id
       order by place`,
-    values: [holder, claimMs, lines.map(({ ledger }) => ledger.id), lines.map(({ endpointId }) => endpointId)],
+    values: [holder, claimMs, lines.map(({ ledgerId }) => ledgerId), lines.map(({ endpointId }) => endpointId)],
   });
-  return renewed.rows.map(({ held, changed }) => {
-    if (changed !== null) return changed ? 'changed' : 'held';
-    return held === true ? 'busy' : 'lost';
-  });
+  return renewed.rows;
 }
 
 /** Gives up a claim, and forgets deliveries beyond the last `kept`. */
@@ -224,71 +273,6 @@ export async function releaseClaim(
   });
 }
 
-/** Writes how far a line has come, with the attempts since. False: this process does not hold the claim any more. */
-export async function recordProgress(
-  connection: Queryable,
-  { ledger, endpointId }: Line,
-  { holder, state, attempts }: { holder: string; state: LineState; attempts: readonly Attempt[] },
-): Promise<boolean> {
-  const recorded = await connection.query<{ held: boolean }>({
-    name: 'record webhook progress',
-    text: `
-      with held as (
-        update webhook_cursors
-        -- A failure of what a caller has changed since does not delay what comes next.
-        set journal_number = $4::bigint, position = $5::integer, delivery_number = $6::bigint,
-          attempts = case when changed and $8::timestamptz is not null then attempts else $7::integer end,
-          failing_since = case when changed and $8::timestamptz is not null then failing_since else $8::timestamptz end,
-          next_attempt_at = case
-            when changed and $8::timestamptz is not null then next_attempt_at
-            else coalesce($9::timestamptz, '-infinity')
-          end
-        where ledger_id = $1::integer and endpoint_id = $2::uuid and claimed_by = $3::uuid
-        returning ledger_id, endpoint_id
-      ), written as (
-        insert into webhook_deliveries (
-          ledger_id, endpoint_id, number, journal_number, position, event_id, type, attempts, attempted_at, created_at,
-          status, error, delivered
-        )
-        select ledger_id, endpoint_id, attempt.number, attempt.journal_number, attempt.position, attempt.event_id,
-          attempt.type, 1, attempt.attempted_at, attempt.attempted_at, attempt.status, attempt.error,
-          attempt.error is null
-        from held
-        cross join unnest(
-          $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[], $15::timestamptz[], $16::integer[],
-          $17::text[]
-        ) as attempt (number, journal_number, position, event_id, type, attempted_at, status, error)
-        -- It failed before. Another event has its number if the filter of the endpoint was changed since.
-        on conflict (ledger_id, endpoint_id, number) do update
-        set attempts = case when webhook_deliveries.event_id = excluded.event_id then webhook_deliveries.attempts else 0 end + 1,
-          event_id = excluded.event_id, type = excluded.type, journal_number = excluded.journal_number,
-          position = excluded.position, attempted_at = excluded.attempted_at, status = excluded.status,
-          error = excluded.error, delivered = excluded.delivered
-      )
-      select exists (select from held) as held`,
-    values: [
-      ledger.id,
-      endpointId,
-      holder,
-      state.journalNumber,
-      state.position,
-      state.deliveryNumber,
-      state.attempts,
-      state.failingSince?.toISOString(),
-      state.nextAttemptAt?.toISOString(),
-      attempts.map(({ number }) => number),
-      attempts.map(({ journalNumber }) => journalNumber),
-      attempts.map(({ position }) => position),
-      attempts.map(({ eventId }) => eventId),
-      attempts.map(({ type }) => type),
-      attempts.map(({ attemptedAt }) => attemptedAt.toISOString()),
-      attempts.map(({ status }) => status),
-      attempts.map(({ error }) => error),
-    ],
-  });
-  return recorded.rows[0]?.held ?? false;
-}
-
 /** Disables an endpoint, unless it is disabled, or has another URL than the one that failed. Returns whether it did. */
 export async function disableWebhook(
   connection: Queryable,
@@ -300,12 +284,12 @@ export async function disableWebhook(
        update webhook_endpoints
        set disabled_reason = $3::text, disabled_at = now()
        where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text
-       returning ledger_id, id
+       returning id
      )
      update webhook_cursors
      set disabled = true
      from endpoint
-     where webhook_cursors.ledger_id = endpoint.ledger_id and webhook_cursors.endpoint_id = endpoint.id`,
+     where webhook_cursors.ledger_id = $1::integer and webhook_cursors.endpoint_id = endpoint.id`,
     [ledger.id, endpointId, reason, url],
   );
   return disabled.rowCount === 1;

@@ -2,6 +2,7 @@
 import type { EventFilter } from '../../domain/event.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { journalEnd } from '../queries/journal-end.ts';
 
 export type NewWebhook = {
   readonly id: string;
@@ -76,16 +77,11 @@ export async function insertWebhook(
 ): Promise<boolean> {
   const { filter } = webhook;
   const inserted = await connection.query(
-    `with inserted as (
-       insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret)
-       select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text
-       where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer
-       returning ledger_id, id
-     )
-     insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
-     select inserted.ledger_id, inserted.id, head.number
-     from inserted
-     join journal_ends as head on head.ledger_id = inserted.ledger_id`,
+    `insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret)
+     select ledger_id, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text
+     from journal_head
+     where ledger_id = $1::integer
+       and (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer`,
     [
       ledger.id,
       webhook.id,
@@ -98,7 +94,16 @@ export async function insertWebhook(
       endpointsMax,
     ],
   );
-  return inserted.rowCount === 1;
+  if (inserted.rowCount !== 1) return false;
+  const end = await connection.query<{ number: bigint }>(`select number from ${journalEnd('$1::integer')} as head`, [
+    ledger.id,
+  ]);
+  await connection.query(
+    `insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
+     values ($1::integer, $2::uuid, $3::bigint)`,
+    [ledger.id, webhook.id, end.rows[0]?.number ?? 0n],
+  );
+  return true;
 }
 
 /** Undefined: as it is. */
@@ -122,6 +127,8 @@ export async function updateWebhook(
   change: WebhookChange,
 ): Promise<boolean> {
   const isChanged = (name: keyof WebhookChange): boolean => change[name] !== undefined;
+  // The clock is read first: a distributed engine refuses an update that reads it beside columns.
+  const time = await connection.query<{ now: string }>('select now()');
   const updated = await connection.query(
     `update webhook_endpoints
      set url = coalesce($3::text, url),
@@ -129,8 +136,8 @@ export async function updateWebhook(
        types = case when $6::boolean then $7::text[] else types end,
        account = case when $8::boolean then $9::text else account end,
        kind = case when $10::boolean then $11::text else kind end,
-       disabled_reason = case $12::boolean when true then null when false then coalesce(disabled_reason, 'paused') else disabled_reason end,
-       disabled_at = case $12::boolean when true then null when false then coalesce(disabled_at, now()) else disabled_at end
+       disabled_reason = case when $12::boolean then null when not $12::boolean then coalesce(disabled_reason, 'paused') else disabled_reason end,
+       disabled_at = case when $12::boolean then null when not $12::boolean then coalesce(disabled_at, $13::timestamptz) else disabled_at end
      where ledger_id = $1::integer and id = $2::uuid`,
     [
       ledger.id,
@@ -145,6 +152,7 @@ export async function updateWebhook(
       isChanged('kind'),
       change.kind,
       change.enabled,
+      time.rows[0]?.now,
     ],
   );
   if (updated.rowCount !== 1) return false;

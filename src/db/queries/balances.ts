@@ -4,6 +4,7 @@ import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown } from './instants.ts';
+import { journalEnd } from './journal-end.ts';
 
 /** All accounts of one currency that have entries. Money in minor units; the sums have no upper bound. */
 export type CurrencyTotals = {
@@ -23,7 +24,7 @@ export type TrialBalance = {
 
 // The current state of the accounts is that of their last entries, and the head is of the same snapshot.
 const NOW = {
-  point: '(select number from journal_ends where ledger_id = $1::integer)',
+  point: `(select number from ${journalEnd('$1::integer')} as head)`,
   isSealed: 'false',
   last: 'lateral (select accounts.entry_count as entry_number, accounts.balance)',
 };

@@ -2,6 +2,7 @@
 // before them.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { journalEnd } from './journal-end.ts';
 
 // PostgreSQL keeps microseconds and rounds to the nearest, so 23:59:59.9999999 would be the next day.
 const EXTRA_DIGITS = /(\.\d{6})(\d+)/;
@@ -40,8 +41,7 @@ const STATE = `
       then clock_timestamp()
     end as close_at,
     case when clock is null then extract(epoch from $1::timestamptz - clock_timestamp())::float8 end as seconds_left
-  from journal_ends
-  where ledger_id = $2::integer`;
+  from ${journalEnd('$2::integer')} as head`;
 
 // The clock is read first: a distributed engine refuses an update that reads it beside columns. Jobs lock the head, so
 // what was settled at or before the instant is committed when this is.

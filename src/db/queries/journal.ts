@@ -146,7 +146,7 @@ function balanceAfter(side: 'from' | 'to'): string {
   return `(
     select balance
     from entries
-    where entries.ledger_id = transfers.ledger_id and entries.account_number = transfers.${side}_account
+    where entries.ledger_id = $1::integer and entries.account_number = transfers.${side}_account
       and entries.currency = transfers.currency and entries.entry_number = transfers.${side}_entry_number
   )`;
 }

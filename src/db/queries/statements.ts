@@ -8,6 +8,7 @@ import type { Queryable } from '../connection/connect.ts';
 import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { CLOSED_UNTIL, ledgerTime } from './instants.ts';
 import { personalKey, type PersonalRow, readPersonalData } from './personal-data.ts';
+import { journalEnd } from './journal-end.ts';
 
 /** A statement without its entries. Money in minor units. */
 export type StatementSummary = {
@@ -56,9 +57,9 @@ const SUMMARY = `
     select begins, ends,
       ${lastJournalNumber('$4::integer', '<', 'begins')} as opening,
       ${lastJournalNumber('$4::integer', '<', 'ends')} as closing,
-      (select ${CLOSED_UNTIL} from journal_ends where ledger_id = $4::integer) >= ends as final
+      (select ${CLOSED_UNTIL} from ${journalEnd('$4::integer')} as head) >= ends as final
     from month
-    where begins <= (select ${ledgerTime('clock_timestamp()')} from journal_ends where ledger_id = $4::integer)
+    where begins <= (select ${ledgerTime('clock_timestamp()')} from ${journalEnd('$4::integer')} as head)
   ), month_end as materialized (
     select ${isMonthEnd('$4::integer', 'bounds.opening')} as is_opening, ${isMonthEnd('$4::integer', 'bounds.closing')} as is_closing
     from bounds

@@ -7,6 +7,7 @@ import { roundUp } from './instants.ts';
 import { BEGAN, beganAndIs, withEnds } from './ends-between-ledgers.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
 import { PENDING_COLUMNS, SETTLED_COLUMNS, toTransfer, type Transfer, type TransferRow } from './transfers.ts';
+import { journalEnd } from './journal-end.ts';
 
 /** What to list. Times are RFC 3339; `since` is inclusive and `until` exclusive, both on the time of acceptance. */
 export type TransferFilter = {
@@ -71,7 +72,7 @@ export async function listTransfers(
   if (sections.length === 0) return { transfers: [], next: null };
   const { sql } = direction;
   const result = await connection.query<ListedRow>(
-    `select *, (select number from journal_ends where ledger_id = ${LEDGER}) as head
+    `select *, (select number from ${journalEnd(LEDGER)} as head) as head
      from (${sections.map((section) => `(${section} limit ${count})`).join(' union all ')}) as listed
      order by section ${direction.sections}, case section when 1 then id end ${sql}, journal_number ${sql}, journal_position ${sql}
      limit ${count}`,

@@ -86,6 +86,7 @@ export class Adoption {
     try {
       // After the renewal, no statement that was sent before can store anything.
       await this.#lease.renew(this.#pool, this.#lease.held);
+      await this.#lease.fence(this.#pool);
       const { id } = this.#lease.held;
       // Transfers that were stored before the renewal are visible now; later ones are not in doubt.
       const last = (await loadLastPendingId(this.#pool, id)) ?? FIRST_ID;

@@ -14,7 +14,7 @@ import {
 } from '../../db/connection/connect.ts';
 import { isCommitAnswerLost, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/ledger/intake.ts';
-import { closeLease } from '../../db/ledger/leases.ts';
+import { closeLease, type HeldLease } from '../../db/ledger/leases.ts';
 import { loadTransfers } from '../../db/queries/transfers.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Logger } from '../../logger.ts';
@@ -198,6 +198,7 @@ export class Intake {
 
   /** Stores the transfers that an earlier attempt did not store, after the lease has been renewed. */
   async #storeMissing(connection: Connection, { ledger, requests }: Batch, sending: Sending): Promise<Accepted[]> {
+    await this.#enter(connection, ledger);
     const found = await loadTransfers(
       connection,
       ledger,
@@ -227,10 +228,18 @@ export class Intake {
     ];
   }
 
+  /** The lease with which transfers of a ledger may be stored. */
+  async #enter(connection: Connection, ledger: Ledger): Promise<HeldLease> {
+    const { held } = this.#lease;
+    if (await this.#lease.enter(connection, ledger, held)) return held;
+    await this.#lease.renew(connection, held);
+    return await this.#enter(connection, ledger);
+  }
+
   async #insert(connection: Connection, batch: Batch, sending: Sending): Promise<Accepted[]> {
     const startedAt = performance.now();
     const { ledger, requests } = batch;
-    const { held } = this.#lease;
+    const held = await this.#enter(connection, ledger);
     const { leaseHeld, ...stored } = await insertPending(connection, { ledger, lease: held }, requests);
     if (!leaseHeld) {
       // Nothing was stored: another process has taken over the lease, or the lease was renewed meanwhile.

@@ -5,6 +5,7 @@ import { type FeedEvent, loadEvents } from '../../db/queries/feed.ts';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { DamagedBooksError } from '../../db/connection/errors.ts';
 import * as claims from '../../db/ledger/webhook-claims.ts';
+import { recordProgress } from '../../db/ledger/webhook-progress.ts';
 import { wantsChange, wantsTransfer } from '../../domain/event.ts';
 import type { Logger } from '../../logger.ts';
 import { type EventJson, renderMessage, signMessage, type WebhookMessage } from '../../render/webhook.ts';
@@ -240,7 +241,7 @@ export class Turn {
     const attempts = this.#attempts;
     this.#attempts = [];
     this.#written = this.#state;
-    const isHeld = await claims.recordProgress(pool, this.#line, { holder, state: this.#state, attempts });
+    const isHeld = await recordProgress(pool, this.#line, { holder, state: this.#state, attempts });
     this.#writtenAt = performance.now();
     return isHeld;
   }

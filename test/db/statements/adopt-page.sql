@@ -1,11 +1,13 @@
 select from leases where id = $1::uuid and session = $2::integer and not closed for key share;
 
-select from leases where id = $1::uuid for update;
+select closed from leases where id = $1::uuid for update;
 
 update leases
 set closed = true
 where id = $1::uuid and not closed
   and (select beat from heartbeats where lease_id = leases.id) is not distinct from $2::bigint;
+
+update ledger_leases set closed = true where lease_id = $1::uuid and not closed;
 
 select id, atomic_group_id
 from (
@@ -16,8 +18,7 @@ from (
   + coalesce(octet_length(pending_transfers.metadata::text), 0)
 ) as bytes
     from pending_transfers
-    left join leases on leases.id = pending_transfers.lease_id
-    where lease_id = $1::uuid and coalesce(leases.closed, true) and pending_transfers.ledger_id <> all($4::integer[])
+    where lease_id = $1::uuid and pending_transfers.ledger_id <> all($4::integer[])
     order by pending_transfers.id
     limit $2::integer
   ) as oldest
@@ -26,17 +27,19 @@ where position = 1 or bytes_so_far <= $3::bigint
 order by id;
 
 update pending_transfers
-   set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000),
-     lone_deaths = least(lone_deaths + case when on_trial then $4::integer else 0 end, 1000), on_trial = false
-   from ledgers
-   where ledgers.id = pending_transfers.ledger_id
-     and (pending_transfers.id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[])))
-   returning
+set lease_id = $1::uuid, adoptions = least(adoptions + $4::integer, 1000),
+  lone_deaths = least(lone_deaths + case when on_trial then $4::integer else 0 end, 1000), on_trial = false
+where id = any($2::uuid[]) or (atomic and group_id = any($3::uuid[]));
+
+select
 ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
 group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate,
 remote_account,
 description, metadata,
-adoptions, lone_deaths, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros;
+adoptions, lone_deaths, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros
+   from pending_transfers
+   join ledgers on ledgers.id = pending_transfers.ledger_id
+   where pending_transfers.id = any($1::uuid[]) or (atomic and group_id = any($2::uuid[]));
 
 delete from heartbeats
 where lease_id = (select id from leases where id = $1::uuid and closed)

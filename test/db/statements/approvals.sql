@@ -1,11 +1,12 @@
 insert into approvals (ledger_id, id, kind, requested_by, idempotency_key, fingerprint, request, expires_at)
-   values (
-     $1::integer, $2::uuid, $3::text, $4::text, $5::text, $6::bytea, $7::jsonb, now() + $8::integer * interval '1 second'
-   )
-   on conflict (ledger_id, idempotency_key) do nothing
-   returning
+values (
+  $1::integer, $2::uuid, $3::text, $4::text, $5::text, $6::bytea, $7::jsonb, now() + $8::integer * interval '1 second'
+)
+on conflict (ledger_id, idempotency_key) do nothing;
+
+select
 id, kind, case when state = 'pending' and expires_at <= now() then 'expired' else state end as state, requested_by,
-decided_by, idempotency_key, fingerprint, request, created_at, expires_at, decided_at;
+decided_by, idempotency_key, fingerprint, request, created_at, expires_at, decided_at from approvals where ledger_id = $1::integer and idempotency_key = $2::text;
 
 select
 id, kind, case when state = 'pending' and expires_at <= now() then 'expired' else state end as state, requested_by,

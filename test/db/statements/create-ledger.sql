@@ -6,10 +6,10 @@ from ledgers
 join journal_head on ledger_id = id
 where name = $1::text or idempotency_key = $2::text;
 
+select max(id) as id, case when $1::boolean then coalesce($2::timestamptz, now()) end as clock from ledgers;
+
 insert into ledgers (id, name, idempotency_key, clock_start)
-select last.id + 1, $1::text, $2::text, case when $3::boolean then coalesce($4::timestamptz, now()) end
-from (select max(id) as id from ledgers) as last
-where last.id < $5::integer
+values ($1::integer, $2::text, $3::text, $4::timestamptz)
 returning id, name, created_at, clock_start as clock;
 
 insert into journal_head (ledger_id, opened_at, clock)

@@ -1,7 +1,7 @@
 with lease as materialized (
-  select id as lease_id
-  from leases
-  where id = $2::uuid and session = $3::integer and not closed
+  select lease_id
+  from ledger_leases
+  where ledger_id = $1::integer and lease_id = $2::uuid and session = $3::integer and not closed
   for no key update
 ), keyed as (
   insert into idempotency_keys (ledger_id, transfer_id, key, fingerprint)
@@ -21,9 +21,9 @@ with lease as materialized (
   where keyed_id is null or keyed_id in (select transfer_id from keyed)
   returning id
 ), counted as (
-  update leases
+  update ledger_leases
   set accepted_count = accepted_count + (select count(*) from inserted)
   from lease
-  where leases.id = lease.lease_id
+  where ledger_leases.ledger_id = $1::integer and ledger_leases.lease_id = lease.lease_id
 )
 select exists (select from lease) as lease_held, now() as created_at, (extract(epoch from now()) * 1000000)::bigint as created_at_micros

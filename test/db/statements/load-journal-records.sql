@@ -21,12 +21,12 @@ with change as (
       array[coalesce((id)::text, ''), coalesce((from_account)::text, ''), coalesce((to_account)::text, ''), coalesce((amount)::text, ''), coalesce((currency)::text, ''), coalesce((status)::text, ''), coalesce((failure_code)::text, ''), coalesce((request_id)::text, ''), coalesce((description)::text, ''), coalesce((metadata)::text, ''), coalesce((case when isfinite(created_at) then (extract(epoch from created_at) * 1000000)::bigint::text else created_at::text end)::text, ''), coalesce((from_entry_number)::text, ''), coalesce(((
   select balance
   from entries
-  where entries.ledger_id = transfers.ledger_id and entries.account_number = transfers.from_account
+  where entries.ledger_id = $1::integer and entries.account_number = transfers.from_account
     and entries.currency = transfers.currency and entries.entry_number = transfers.from_entry_number
 ))::text, ''), coalesce((to_entry_number)::text, ''), coalesce(((
   select balance
   from entries
-  where entries.ledger_id = transfers.ledger_id and entries.account_number = transfers.to_account
+  where entries.ledger_id = $1::integer and entries.account_number = transfers.to_account
     and entries.currency = transfers.currency and entries.entry_number = transfers.to_entry_number
 ))::text, ''), coalesce((kind)::text, ''), coalesce((parent_id)::text, ''), coalesce((group_id)::text, ''), coalesce((group_position)::text, ''), coalesce((atomic)::text, ''), coalesce((final_capture)::text, ''), coalesce((expires_in)::text, ''), coalesce((if_from_entry_number)::text, ''), coalesce((if_min_available_after)::text, ''), coalesce((ordered_by)::text, ''), coalesce((approved_by)::text, '')] || case when rate is null then '{}' else array[rate] end
     from transfers

@@ -1,15 +1,15 @@
 select pg_advisory_xact_lock($1::integer, $2::integer);
 
-with inserted as (
-  insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret)
-  select $1::integer, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text
-  where (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer
-  returning ledger_id, id
-)
+insert into webhook_endpoints (ledger_id, id, url, description, types, account, kind, secret)
+select ledger_id, $2::uuid, $3::text, $4::text, $5::text[], $6::text, $7::text, $8::text
+from journal_head
+where ledger_id = $1::integer
+  and (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer;
+
 insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
-select inserted.ledger_id, inserted.id, head.number
-from inserted
-join journal_ends as head on head.ledger_id = inserted.ledger_id;
+select ledger_id, $2::uuid, number
+from journal_head
+where ledger_id = $1::integer;
 
 insert into webhook_keys (ledger_id, endpoint_id, secret_number, key, fingerprint)
 values ($1::integer, $2::uuid, $3::integer, $4::text, $5::bytea);
@@ -83,12 +83,12 @@ with endpoint as (
   update webhook_endpoints
   set disabled_reason = $3::text, disabled_at = now()
   where ledger_id = $1::integer and id = $2::uuid and disabled_reason is null and url = $4::text
-  returning ledger_id, id
+  returning id
 )
 update webhook_cursors
 set disabled = true
 from endpoint
-where webhook_cursors.ledger_id = endpoint.ledger_id and webhook_cursors.endpoint_id = endpoint.id;
+where webhook_cursors.ledger_id = $1::integer and webhook_cursors.endpoint_id = endpoint.id;
 
 update webhook_endpoints
 set previous_secret = secret, previous_until = now() + $4::integer * interval '1 second', secret = $3::text,
@@ -102,14 +102,16 @@ set changed = true, disabled = not coalesce($4::boolean, not disabled), attempts
   next_attempt_at = case when $3::boolean then '-infinity' else next_attempt_at end
 where ledger_id = $1::integer and endpoint_id = $2::uuid;
 
+select now();
+
 update webhook_endpoints
 set url = coalesce($3::text, url),
   description = case when $4::boolean then $5::text else description end,
   types = case when $6::boolean then $7::text[] else types end,
   account = case when $8::boolean then $9::text else account end,
   kind = case when $10::boolean then $11::text else kind end,
-  disabled_reason = case $12::boolean when true then null when false then coalesce(disabled_reason, 'paused') else disabled_reason end,
-  disabled_at = case $12::boolean when true then null when false then coalesce(disabled_at, now()) else disabled_at end
+  disabled_reason = case when $12::boolean then null when not $12::boolean then coalesce(disabled_reason, 'paused') else disabled_reason end,
+  disabled_at = case when $12::boolean then null when not $12::boolean then coalesce(disabled_at, $13::timestamptz) else disabled_at end
 where ledger_id = $1::integer and id = $2::uuid;
 
 delete from webhook_endpoints where ledger_id = $1::integer and id = $2::uuid;

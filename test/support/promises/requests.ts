@@ -17,7 +17,10 @@ export const REQUEST_RULES: readonly Rule[] = [
     rule: 'every transfer that a lease counted is pending or settled',
     sql: `
       select accepted, kept
-      from (select coalesce(sum(accepted_count), 0) as accepted from leases) as counted
+      from (
+        select coalesce(sum(accepted_count), 0) as accepted
+        from (select accepted_count from leases union all select accepted_count from ledger_leases) as counts
+      ) as counted
       cross join (
         select (select count(*) from pending_transfers) + (select coalesce(sum(intake_count), 0) from journal) as kept
       ) as stored

@@ -2,8 +2,13 @@
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
 from (
-  select (select coalesce(sum(accepted_count), 0) from leases) as accepted,
-    (select count(*) from pending_transfers) + (select coalesce(sum(intake_count), 0) from journal) as kept
+  select accepted + earlier as accepted, kept
+  from (
+    select (select coalesce(sum(accepted_count), 0) from ledger_leases) as accepted,
+      (select coalesce(sum(accepted_count), 0) from leases) as earlier,
+      (select count(*) from pending_transfers)
+        + (select coalesce(sum(intake_count), 0) from journal) as kept
+  ) as sums
 ) as counts
 cross join lateral (
   values ('accepted transfers that are pending or settled', ((accepted) is not distinct from (kept)) is true, (accepted)::text, (kept)::text)

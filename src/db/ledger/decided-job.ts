@@ -1,0 +1,65 @@
+// What a job writes: the outcome of its decision.
+import type { Account, NewAccount } from '../../domain/account.ts';
+import type { BooksContent } from '../../domain/books.ts';
+import type { Claim, LockedTransfer } from '../../domain/job.ts';
+import type { Ledger } from '../../domain/ledger.ts';
+import type { EntryPair, Orderer, Outcome } from '../../domain/transfer.ts';
+import { renderColumn } from '../queries/transfer-columns.ts';
+
+/** An account that a job opens. */
+export type Opened = {
+  readonly account: NewAccount;
+  readonly by: Orderer;
+  /** The account at the end of the job. */
+  readonly state: Account;
+  /** SHA-256 of the account's fields, in hexadecimal digits. */
+  readonly seal: string;
+};
+
+/** What a job writes. */
+export type DecidedJob = {
+  readonly ledger: Ledger;
+  readonly jobMicros: bigint;
+  readonly transfers: readonly LockedTransfer[];
+  /** The transfers as `renderColumns` made them. */
+  readonly columns: readonly (string | null)[];
+  /** When each transfer was stored in the intake log; null for those that were not stored. Null: none was. */
+  readonly storedAtMicros: readonly (bigint | null)[] | null;
+  readonly outcomes: readonly Outcome[];
+  readonly changed: BooksContent;
+  readonly opened: readonly Opened[];
+  readonly claims: readonly Claim[];
+  /** Makes the SHA-256 of the records. Called while the server updates the accounts; must not throw. */
+  readonly digest: () => Buffer;
+  /** The accounts that the decision assumed to be missing. */
+  readonly missing: readonly string[];
+  /** The earliest expiry of the captured holds that were not due; null if it is not soon. */
+  readonly nextExpiry: bigint | null;
+  readonly dryRun: boolean;
+};
+
+/** The transfers that are in the intake log. */
+export function storedIdsOf(
+  transfers: DecidedJob['transfers'],
+  storedAtMicros: DecidedJob['storedAtMicros'],
+): string[] {
+  if (storedAtMicros === null) return [];
+  return transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
+}
+
+/** The ends of a job's transfers as arrays, one for each column; null: it has no value. */
+export function renderEnded({ transfers, outcomes, storedAtMicros }: DecidedJob) {
+  const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes.map(valueOf));
+  const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
+  return {
+    storedCount: storedIdsOf(transfers, storedAtMicros).length,
+    storedAtMicros: renderColumn(storedAtMicros),
+    amount: column((outcome) => outcome.amount),
+    currency: column((outcome) => outcome.currency),
+    failureCode: column((outcome) => (outcome.ok ? null : outcome.code)),
+    fromEntryNumber: entry('fromEntryNumber'),
+    fromBalance: entry('fromBalance'),
+    toEntryNumber: entry('toEntryNumber'),
+    toBalance: entry('toBalance'),
+  };
+}
