@@ -163,9 +163,13 @@ function renderDiscrepancy(discrepancy: Discrepancy, isMainOnly: boolean): strin
 
 /** A line for each ledger. A discrepancy in one ledger does not affect the others; one without a ledger affects all. */
 function renderVerdict(verdict: AuditVerdict, since: bigint | null, isMainOnly: boolean): string {
-  const { journals, at, discrepancies } = verdict;
+  const { journals, at, discrepancies, eachAlone } = verdict;
   const common = discrepancies - journals.reduce((sum, end) => sum + end.discrepancies, 0);
-  return journals
+  // A ledger's rows are on one node, and read in one snapshot. There is none of all nodes.
+  const note = eachAlone
+    ? 'Citus: each ledger in a snapshot of its own; not audited: rows without a ledger, and both sides of a transfer between ledgers together.\n'
+    : '';
+  const lines = journals
     .map(({ ledger, number, hash, discrepancies: own, since: began = since }) => {
       const from = began === null ? '' : `, from journal ${began} on`;
       const row = `${isMainOnly ? '' : `ledger ${ledger}, `}journal ${number} sha256:${hash ?? 'unknown'}`;
@@ -175,6 +179,7 @@ function renderVerdict(verdict: AuditVerdict, since: bigint | null, isMainOnly: 
     })
     .map((text) => `${text}\n`)
     .join('');
+  return `${note}${lines}`;
 }
 
 export function countOf(discrepancies: number): string {

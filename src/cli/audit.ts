@@ -5,6 +5,7 @@ import { readConfig } from '../config.ts';
 import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connection/connect.ts';
 import { type AuditEvent, type AuditOptions, withAudit } from '../db/audit/audit.ts';
 import type { Checkpoint } from '../db/audit/chain.ts';
+import { isDistributed } from '../db/connection/distributed.ts';
 import { areLarge, auditInSlices, MismatchError } from '../db/audit/many.ts';
 import { type SnapshotLimits, withSnapshots } from '../db/audit/snapshots.ts';
 import { MAIN_LEDGER } from '../domain/ledger.ts';
@@ -118,6 +119,7 @@ async function withEvents(
     await withAudit(database, wanted, options, work);
     return;
   }
+  await refuseDistributed(database, options);
   const { limits, state } = snapshots;
   const saved = await openState(state);
   try {
@@ -128,6 +130,20 @@ async function withEvents(
   } finally {
     await saved.flush();
   }
+}
+
+/** Blocks of tables, which an audit in many snapshots reads, are those of one server. */
+async function refuseDistributed(database: DatabaseSettings, options: Options): Promise<void> {
+  const applicationName = 'gopherpay audit';
+  if (
+    !(await withConnection(database, { ...options, applicationName }, async (connection) => isDistributed(connection)))
+  ) {
+    return;
+  }
+  throw new CommandError(
+    EXIT.wrongUsage,
+    'On Citus each ledger is audited in one snapshot of its own: leave out --jobs, --snapshot-max and --state.',
+  );
 }
 
 async function chooseSnapshots(database: DatabaseSettings, options: Options): Promise<NonNullable<SnapshotsWanted>> {

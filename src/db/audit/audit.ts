@@ -4,6 +4,7 @@
 // it is a second opinion.
 import { type Chain, type ChainFlaw, type Checkpoint, compareHashes, type LedgerNames, openChain } from './chain.ts';
 import { readAll } from './cursor.ts';
+import { auditEachLedger } from './each-ledger.ts';
 import { touchedHolds } from './holds.ts';
 import { CHECKS } from './checks.ts';
 import { type Found, readFound } from './findings.ts';
@@ -18,6 +19,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
 
 export type AuditOptions = {
   /** The id of the ledger; null: all ledgers. */
@@ -75,6 +77,8 @@ export type Verdict = {
   readonly at: string;
   /** All discrepancies, including those that concern none of these ledgers. */
   readonly discrepancies: number;
+  /** Each ledger was read in a snapshot of its own. `at` is that of the first. */
+  readonly eachAlone?: true;
 };
 
 /** The events of a running audit: first the plan, last the verdict. */
@@ -108,6 +112,8 @@ export async function withAudit<Result>(
   signal.addEventListener('abort', close, { once: true });
   try {
     signal.throwIfAborted();
+    if (options.ledger === null && isDistributed(connection))
+      return await work(auditEachLedger(connection, options, auditBooks));
     await connection.query('begin transaction isolation level repeatable read, read only');
     return await work(auditBooks(connection, options));
   } finally {
@@ -222,6 +228,7 @@ async function countRows(connection: Connection, scope: Scope): Promise<Readonly
     ['journal', journalIn(scope)],
     ['audit_log', actsIn(scope)],
     ['leases', scope.ledger === null ? 'leases' : '(select where false)'],
+    ['ledger_leases', rowsIn(scope, 'ledger_leases')],
     ['pending_transfers', rowsIn(scope, 'pending_transfers')],
     ['idempotency_keys', whole ? rowsIn(scope, 'idempotency_keys') : '(select where false)'],
   ];
