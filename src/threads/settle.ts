@@ -20,7 +20,8 @@ import {
   troubleOf,
 } from '../db/connection/errors.ts';
 import { type LockedJob, lockJob } from '../db/ledger/locked-job.ts';
-import { type JournalRow, type Opened, StaleDecisionError, writeJob } from '../db/ledger/settlement.ts';
+import type { Opened } from '../db/ledger/decided-job.ts';
+import { type JournalRow, StaleDecisionError, writeJob } from '../db/ledger/settlement.ts';
 import { BeginFailedError, CommitUnknownError, type Transaction } from '../db/connection/transaction.ts';
 import { timed } from '../db/connection/timed.ts';
 import { renderColumns } from '../db/queries/transfer-columns.ts';
