@@ -6,6 +6,7 @@ import {
   DamagedBooksError,
   isCommitAnswerLost,
   isFaultOfTheData,
+  isOfNode,
   isOutOfReach,
   type Retry,
   retryPolicyOf,
@@ -167,7 +168,9 @@ test('errors: those of a node of Citus are classified as elsewhere, and concern 
       trouble: troubleOf(error),
     };
     assert.deepEqual(found, expected, error.message);
+    assert.ok(isOfNode(error));
   }
+  assert.equal(isOfNode(fromServer('08006', 'the connection failed')), false);
   assert.equal(isCommitAnswerLost(fromServer('XX000', 'could not commit transaction for shard 102262')), true);
 });
 

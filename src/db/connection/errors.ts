@@ -160,8 +160,8 @@ const LOST_STATES: readonly (readonly [RegExp, string])[] = [
   [/^(?:index row (?:size|requires)|row is too big)/, '54000'],
 ];
 
-/** Whether an error is that of a node of Citus, or of the way there. */
-function isOfNode(error: unknown): boolean {
+/** Whether an error is that of a node of Citus, or of the way there: the connection itself works. */
+export function isOfNode(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const context = 'where' in error && typeof error.where === 'string' ? error.where : '';
   return OF_NODE.test(error.message) || context.includes('while executing command on ');

@@ -12,7 +12,7 @@ import {
   disconnect,
   placeOf,
 } from '../../db/connection/connect.ts';
-import { isCommitAnswerLost, retryPolicyOf, toError } from '../../db/connection/errors.ts';
+import { isCommitAnswerLost, isOfNode, retryPolicyOf, toError } from '../../db/connection/errors.ts';
 import { insertPending, type KeyHolder, loadKeyHolders, type StoredRequest } from '../../db/ledger/intake.ts';
 import { closeLease, type HeldLease } from '../../db/ledger/leases.ts';
 import { loadTransfers } from '../../db/queries/transfers.ts';
@@ -188,7 +188,7 @@ export class Intake {
         if (retry === 'never' && !sending.stored) return await this.#storeInParts(ledger, requests, unknown);
         unknown ||= sending.stored || (sending.sent && isCommitAnswerLost(error));
         this.#foundStored ||= sending.stored;
-        if (retry === 'new connection') await this.#drop();
+        if (retry === 'new connection') await this.#leave(error);
       }
     }
     // If the request was stored after all, recovery finds it under the lease. So it no longer counts as being stored.
@@ -288,6 +288,20 @@ export class Intake {
       void this.#reconnect();
     });
     this.#connection = connection;
+  }
+
+  /**
+   * Begins a new session of the lease, on a new connection. After trouble of one node the connection is kept, so that
+   * ledgers on other nodes do not wait.
+   */
+  async #leave(error: unknown): Promise<void> {
+    if (!this.#connection || !isOfNode(error)) return await this.#drop();
+    this.#lease.suspect();
+    try {
+      await this.#lease.renew(this.#connection, this.#lease.held);
+    } catch {
+      await this.#drop();
+    }
   }
 
   async #drop(): Promise<void> {
