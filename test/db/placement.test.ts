@@ -7,7 +7,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { fillLedger } from './filled-ledger.ts';
 import { findUnbound } from './ledger-binding.ts';
 import { recordAll } from './record-statements.ts';
-import type { Sender, Sent } from './sent-statements.ts';
+import type { Sent } from './sent-statements.ts';
 
 /** Statements that read or write several ledgers: none of a job, of intake or of a request about one ledger. */
 const OF_ALL_LEDGERS: Readonly<Record<string, string>> = {
@@ -34,18 +34,17 @@ const recorded: Sent[] = [];
 
 before(async (scope) => {
   database = await createDatabase(scope);
-  await fillLedger(database);
   const found = await database.query<{ name: string }>(
     `select table_name as name
      from information_schema.columns
      where table_schema = 'public' and column_name = 'ledger_id' and is_nullable = 'NO'`,
   );
   ledgerTables = new Set(found.map(({ name }) => name));
-  const all: ReadonlyMap<Sender, readonly Sent[]>[] = [
-    await recordAll(scope, database),
-    await recordAll(scope, database, { distributed: true }),
-  ];
-  for (const senders of all) recorded.push(...[...senders.values()].flat());
+  for (const distributed of [false, true]) {
+    const filled = await createDatabase(scope);
+    await fillLedger(filled);
+    recorded.push(...[...(await recordAll(scope, filled, { distributed })).values()].flat());
+  }
 });
 
 test('placement: every table is placed, and those of ledgers by their ledger', async () => {
