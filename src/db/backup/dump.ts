@@ -7,6 +7,7 @@ import {
   type DatabaseTimeouts,
   disconnect,
 } from '../connection/connect.ts';
+import { isDistributed } from '../connection/distributed.ts';
 import { TABLE_RIGHTS } from '../ledger/grants.ts';
 import { listMigrations, MIGRATE_LOCK_ID } from '../ledger/migrate.ts';
 import { END_OF_ROWS, FORMAT, type Header, Tally } from './format.ts';
@@ -41,6 +42,7 @@ export async function withDump<Result>(
   signal.addEventListener('abort', close, { once: true });
   try {
     signal.throwIfAborted();
+    if (isDistributed(connection)) await refuseRunning(connection);
     await openSnapshot(connection);
     return await work(dumpBooks(connection, options));
   } finally {
@@ -63,6 +65,15 @@ async function openSnapshot(connection: Connection): Promise<void> {
   const names = tables.map(({ name }) => `${connection.escapeIdentifier(schema)}.${connection.escapeIdentifier(name)}`);
   await connection.query(`lock table ${names.join(', ')} in access share mode`);
   await connection.query('select pg_advisory_unlock_shared($1::bigint)', [MIGRATE_LOCK_ID]);
+}
+
+/** Several nodes have no snapshot of all of them, so nothing may be written meanwhile. */
+async function refuseRunning(connection: Connection): Promise<void> {
+  const { rows } = await connection.query('select from heartbeats limit 1');
+  if (rows.length === 0) return;
+  throw new Error(
+    'The books are on several nodes, of which there is no snapshot, and a service uses them: stop every service, and run the backup again.',
+  );
 }
 
 async function* dumpBooks(connection: Connection, { version, onEvent }: DumpOptions): AsyncGenerator<string | Buffer> {

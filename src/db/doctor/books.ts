@@ -103,23 +103,30 @@ export async function readTables(connection: Queryable): Promise<readonly TableF
 }
 
 export async function readWaiting(connection: Queryable, orphanedAfterMs: number): Promise<WaitingFacts> {
-  const { rows } = await connection.query<WaitingFacts>(
-    `select (select count(*)::integer from ledgers) as ledgers, count(id)::integer as pending,
-       extract(epoch from clock_timestamp() - min(created_at))::float8 as "oldestPendingSeconds",
-       (select count(*)::integer from heartbeats where written_at > clock_timestamp() - bound) as "liveLeases",
+  // Two statements: on Citus, the heartbeats are on the coordinator, and the transfers on the nodes.
+  const waiting = await connection.query<
+    { leaseIds: string[] } & Pick<WaitingFacts, 'pending' | 'oldestPendingSeconds'>
+  >(
+    `select count(*)::integer as pending, coalesce(array_agg(distinct lease_id), '{}')::text[] as "leaseIds",
+       extract(epoch from clock_timestamp() - min(created_at))::float8 as "oldestPendingSeconds"
+     from pending_transfers`,
+  );
+  const [pending] = waiting.rows;
+  if (!pending) throw new Error('The database does not say what waits.');
+  const { leaseIds, ...facts } = pending;
+  const { rows } = await connection.query<Pick<WaitingFacts, 'ledgers' | 'liveLeases' | 'silentLeases'>>(
+    `select (select count(*)::integer from ledgers) as ledgers,
+       (count(*) filter (where written_at > clock_timestamp() - bound))::integer as "liveLeases",
        (
-         select count(*)::integer from heartbeats
-         where written_at <= clock_timestamp() - bound
-           and exists (select from pending_transfers where pending_transfers.lease_id = heartbeats.lease_id)
-       ) as "silentLeases"
-     from (select $1::integer * interval '1 millisecond' as bound) as settings
-     left join pending_transfers on true
-     group by bound`,
-    [orphanedAfterMs],
+         count(*) filter (where written_at <= clock_timestamp() - bound and lease_id = any($2::uuid[]))
+       )::integer as "silentLeases"
+     from heartbeats
+     cross join (select $1::integer * interval '1 millisecond' as bound) as settings`,
+    [orphanedAfterMs, leaseIds],
   );
   const [found] = rows;
   if (!found) throw new Error('The database does not say what waits.');
-  return found;
+  return { ...facts, ...found };
 }
 
 /** Valid keys, and those that end within `seconds`. */

@@ -1,7 +1,6 @@
 // Appends to a ledger's journal on Citus. A statement that writes several tables would be committed in two phases there,
 // so each table gets a statement of its own, in one transaction.
 import type { Ledger } from '../../domain/ledger.ts';
-import type { Queryable } from '../connection/connect.ts';
 import { ledgerTime } from '../queries/instants.ts';
 import { journalEnd } from '../queries/journal-end.ts';
 import { journalLock } from './journal.ts';
@@ -42,17 +41,20 @@ const APPENDED = `
   select number, settled_at, ${micros('settled_at')} as settled_micros
   from ${journalEnd('$1::integer')} as head`;
 
+type Statement = { readonly name: string; readonly text: string; readonly values: unknown[] };
+
 /**
- * Sends the statements that append a row to the journal, in a transaction. The last one returns the row. The journal is
- * locked from here to the commit.
+ * The statements that append a row to the journal, in a transaction. The journal is locked from the first one to the
+ * commit, and `read` returns the row.
  */
-export function appendDistributed(connection: Queryable, ledger: Ledger, row: JournalValues): SentEnd {
-  const { instant, transferCount, intakeCount, changeCount, digest } = row;
-  const run = async (name: string, text: string, values: unknown[]) =>
-    await connection.query<AppendedRow>({ name, text, values });
-  const locked = connection.query(journalLock(ledger));
-  const values = [ledger.id, ledger.name, instant, transferCount, intakeCount, changeCount, digest];
-  const inserted = run('append to journal', APPEND, values);
-  const appended = run('load journal end', APPENDED, [ledger.id]).then(({ rows: [end] }) => theHead(end));
-  return { sent: [locked, inserted, appended], appended };
+export function appendStatements(
+  ledger: Ledger,
+  { instant, transferCount, intakeCount, changeCount, digest }: JournalValues,
+): { lock: Statement; insert: Statement; read: Statement } {
+  const inserted = [ledger.id, ledger.name, instant, transferCount, intakeCount, changeCount, digest];
+  return {
+    lock: journalLock(ledger),
+    insert: { name: 'append to journal', text: APPEND, values: inserted },
+    read: { name: 'load journal end', text: APPENDED, values: [ledger.id] },
+  };
 }

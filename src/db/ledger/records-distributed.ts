@@ -1,9 +1,8 @@
 // The records of account changes and of administration on Citus: the same as elsewhere, in one statement for each table.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { allSent } from '../connection/transaction.ts';
 import { journalEnd } from '../queries/journal-end.ts';
-import { appendDistributed } from './journal-distributed.ts';
+import { appendStatements, type JournalValues } from './journal-distributed.ts';
 import { micros } from './locked-job.ts';
 
 // `account_seal` takes a whole row, which has another type on each shard. So this is its expression.
@@ -54,10 +53,16 @@ export async function sealDistributed(
   const [row] = sealed.rows;
   if (row === undefined) return;
   const { at: instant, digest } = row;
-  const { sent } = appendDistributed(connection, ledger, { instant, ...ONE_CHANGE, digest });
+  await append(connection, ledger, { instant, ...ONE_CHANGE, digest });
   const values = [...key, row.change_number, row.seal, ...by];
-  const inserted = connection.query({ name: 'insert account change', text: INSERT_CHANGE, values });
-  await allSent([...sent, inserted]);
+  await connection.query({ name: 'insert account change', text: INSERT_CHANGE, values });
+}
+
+/** One after the other: the connections of pools do not pipeline. */
+async function append(connection: Queryable, ledger: Ledger, row: JournalValues): Promise<void> {
+  const { lock, insert } = appendStatements(ledger, row);
+  await connection.query({ ...lock });
+  await connection.query({ ...insert });
 }
 
 const ONE_CHANGE = { transferCount: 0, intakeCount: 0, changeCount: 1 };
@@ -89,8 +94,7 @@ export async function recordDistributed(
   const [row] = digested.rows;
   if (row === undefined) throw new Error('The server digests nothing.');
   const { at: instant, digest } = row;
-  const { sent } = appendDistributed(connection, ledger, { instant, ...ONE_CHANGE, digest });
+  await append(connection, ledger, { instant, ...ONE_CHANGE, digest });
   const values = [ledger.id, instant, ...act];
-  const inserted = connection.query({ name: 'insert act', text: INSERT_ACT, values });
-  await allSent([...sent, inserted]);
+  await connection.query({ name: 'insert act', text: INSERT_ACT, values });
 }

@@ -5,7 +5,7 @@ import type { Queryable } from '../connection/connect.ts';
 import { COLUMN_NAMES, COLUMN_VALUES, columnArrays } from '../queries/transfer-columns.ts';
 import { type DecidedJob, renderEnded } from './decided-job.ts';
 import { journalEnd } from '../queries/journal-end.ts';
-import { appendDistributed, type SentEnd } from './journal-distributed.ts';
+import { type AppendedRow, appendStatements, type SentEnd, theHead } from './journal-distributed.ts';
 
 /** The parts of an insert from arrays that are not the same everywhere. */
 export type ArraySource = { readonly ledgerId: string; readonly beside: string; readonly where: string };
@@ -78,14 +78,16 @@ export function writeEndedDistributed(connection: Queryable, job: DecidedJob): S
   const ended = renderEnded(job);
   const { amount, currency, failureCode, fromEntryNumber, fromBalance, toEntryNumber, toBalance } = ended;
   const sent: Promise<unknown>[] = [];
-  const journal = appendDistributed(connection, ledger, {
+  const { lock, insert, read } = appendStatements(ledger, {
     instant: renderInstant(jobMicros),
     transferCount: transfers.length,
     intakeCount: ended.storedCount,
     changeCount: opened.length,
     digest: job.digest(),
   });
-  sent.push(...journal.sent);
+  sent.push(connection.query({ ...lock }), connection.query({ ...insert }));
+  const appended = connection.query<AppendedRow>({ ...read }).then(({ rows: [head] }) => theHead(head));
+  sent.push(appended);
   if (transfers.length > 0) {
     const columns = [amount, currency, failureCode, fromEntryNumber, toEntryNumber, ended.storedAtMicros];
     sent.push(run('insert transfers', INSERT_TRANSFERS, [ledger.id, jobMicros, ...columns, ...job.columns]));
@@ -95,5 +97,5 @@ export function writeEndedDistributed(connection: Queryable, job: DecidedJob): S
     const sides = [amount, fromEntryNumber, fromBalance, toEntryNumber, toBalance];
     sent.push(run('insert entries', INSERT_ENTRIES, [ledger.id, id, from, to, currency, ...sides]));
   }
-  return { sent, appended: journal.appended };
+  return { sent, appended };
 }

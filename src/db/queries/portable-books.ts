@@ -10,6 +10,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { readRows } from '../connection/silence.ts';
+import { journalEnd } from './journal-end.ts';
 import { actFields, CHANGE_FIELDS, transferFields } from './record-fields.ts';
 
 /** The rows of the journal to read: after `since`, up to `until`; null: to its end. */
@@ -75,17 +76,17 @@ const HEAD = `
     case when isfinite(closed_until) then ${micros('closed_until')} end,
     coalesce(last.number, 0), coalesce(${hex('last.hash')}, repeat('0', 64)),
     case when $2::bigint = 0 then repeat('0', 64) else (
-      select ${hex('hash')} from journal where ledger_id = ledgers.id and number = $2::bigint
+      select ${hex('hash')} from journal where ledger_id = $1::integer and number = $2::bigint
     ) end,
-    (select count(*) from pending_transfers where ledger_id = ledgers.id),
+    (select count(*) from pending_transfers where ledger_id = $1::integer),
     (
       select string_agg(distinct currency, ',' order by currency)
       from account_changes
-      where ledger_id = ledgers.id and journal_number <= last.number
+      where ledger_id = $1::integer and journal_number <= last.number
     )
   from ledgers
-  join journal_ends as head on head.ledger_id = ledgers.id
-  left join journal as last on last.ledger_id = ledgers.id and last.number = least($3::bigint, head.number)
+  cross join ${journalEnd('$1::integer')} as head
+  left join journal as last on last.ledger_id = $1::integer and last.number = least($3::bigint, head.number)
   where ledgers.id = $1::integer`;
 
 const ROWS = `
