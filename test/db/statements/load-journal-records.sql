@@ -29,6 +29,7 @@ with change as (
   where entries.ledger_id = $1::integer and entries.account_number = transfers.to_account
     and entries.currency = transfers.currency and entries.entry_number = transfers.to_entry_number
 ))::text, ''), coalesce((kind)::text, ''), coalesce((parent_id)::text, ''), coalesce((group_id)::text, ''), coalesce((group_position)::text, ''), coalesce((atomic)::text, ''), coalesce((final_capture)::text, ''), coalesce((expires_in)::text, ''), coalesce((if_from_entry_number)::text, ''), coalesce((if_min_available_after)::text, ''), coalesce((ordered_by)::text, ''), coalesce((approved_by)::text, '')] || case when rate is null then '{}' else array[rate] end
+       || case when remote_account is null then '{}' else array['remote:' || remote_account] end
     from transfers
     cross join counted
     where ledger_id = $1::integer and journal_number = $2::bigint and journal_position > $3::bigint - changes

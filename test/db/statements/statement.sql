@@ -23,9 +23,33 @@ coalesce(
   ),
   0
 ) as closing,
-    (select coalesce(clock, greatest(settled_at, closed_until)) from journal_ends where ledger_id = $4::integer) >= ends as final
+    (select coalesce(clock, greatest(settled_at, closed_until)) from (
+  select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
+    coalesce(last.hash, decode(repeat('00', 32), 'hex')) as hash, head.closed_until, head.clock
+  from journal_head as head
+  left join lateral (
+    select number, settled_at, hash
+    from journal
+    where journal.ledger_id = $4::integer
+    order by number desc
+    limit 1
+  ) as last on true
+  where head.ledger_id = $4::integer
+) as head) >= ends as final
   from month
-  where begins <= (select coalesce(clock, greatest(clock_timestamp(), settled_at, closed_until)) from journal_ends where ledger_id = $4::integer)
+  where begins <= (select coalesce(clock, greatest(clock_timestamp(), settled_at, closed_until)) from (
+  select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
+    coalesce(last.hash, decode(repeat('00', 32), 'hex')) as hash, head.closed_until, head.clock
+  from journal_head as head
+  left join lateral (
+    select number, settled_at, hash
+    from journal
+    where journal.ledger_id = $4::integer
+    order by number desc
+    limit 1
+  ) as last on true
+  where head.ledger_id = $4::integer
+) as head)
 ), month_end as materialized (
   select
 exists (

@@ -1,5 +1,17 @@
 with ending as materialized (
-  select (select number from journal_ends where ledger_id = $1::integer) as journal_number
+  select (select number from (
+  select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
+    coalesce(last.hash, decode(repeat('00', 32), 'hex')) as hash, head.closed_until, head.clock
+  from journal_head as head
+  left join lateral (
+    select number, settled_at, hash
+    from journal
+    where journal.ledger_id = $1::integer
+    order by number desc
+    limit 1
+  ) as last on true
+  where head.ledger_id = $1::integer
+) as head) as journal_number
 ), point as materialized (
   select journal_number, false as is_sealed
   from ending

@@ -6,10 +6,22 @@ from journal_head
 where ledger_id = $1::integer
   and (select count(*) from webhook_endpoints where ledger_id = $1::integer) < $9::integer;
 
+select number from (
+  select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
+    coalesce(last.hash, decode(repeat('00', 32), 'hex')) as hash, head.closed_until, head.clock
+  from journal_head as head
+  left join lateral (
+    select number, settled_at, hash
+    from journal
+    where journal.ledger_id = $1::integer
+    order by number desc
+    limit 1
+  ) as last on true
+  where head.ledger_id = $1::integer
+) as head;
+
 insert into webhook_cursors (ledger_id, endpoint_id, journal_number)
-select ledger_id, $2::uuid, number
-from journal_head
-where ledger_id = $1::integer;
+values ($1::integer, $2::uuid, $3::bigint);
 
 insert into webhook_keys (ledger_id, endpoint_id, secret_number, key, fingerprint)
 values ($1::integer, $2::uuid, $3::integer, $4::text, $5::bytea);

@@ -6,8 +6,7 @@ from (
   from (
     select (select coalesce(sum(accepted_count), 0) from ledger_leases) as accepted,
       (select coalesce(sum(accepted_count), 0) from leases) as earlier,
-      (select count(*) from pending_transfers)
-        + (select coalesce(sum(intake_count), 0) from journal) as kept
+      (select count(*) from pending_transfers) + (select coalesce(sum(intake_count), 0) from journal) as kept
   ) as sums
 ) as counts
 cross join lateral (
