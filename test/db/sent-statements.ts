@@ -236,7 +236,7 @@ export const SENDERS: readonly Sender[] = [
   },
   {
     what: 'adopt page',
-    readsWhole: QUEUE,
+    readsWhole: { ...QUEUE, ledger_leases: 'those of the lease' },
     send: async (_, pool) => {
       const orphan = { id: leaseOf(1), beat: 1n, ended: false, late: true };
       await leases.adoptPage(pool, OWN, orphan, BOUNDS);

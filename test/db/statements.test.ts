@@ -22,25 +22,37 @@ const ROWS_MAX = 300;
 const FEW_ROWS = new Set(['leases', 'heartbeats']);
 
 let recorded: ReadonlyMap<Sender, readonly Sent[]>;
+/** Those that have another form on Citus. */
+let distributed: readonly Sent[];
 
 before(async (scope) => {
   const database = await createDatabase(scope);
   await fillLedger(database);
   recorded = await recordAll(scope, database);
+  const other = await createDatabase(scope);
+  await fillLedger(other);
+  const known = new Set([...recorded.values()].flat().map(({ text }) => text));
+  const all = [...(await recordAll(scope, other, { distributed: true })).values()].flat();
+  distributed = all.filter(({ text }) => !known.has(text));
 });
 
 test('statements: each is sent as recorded in its file', (t) => {
+  compareFiles(t, '', textsOf([...recorded.values()].flat()));
+  compareFiles(t, 'distributed', textsOf(distributed));
+});
+
+function textsOf(statements: readonly Sent[]): Map<string, string> {
   const texts = new Map<string, string>();
-  for (const { name, text, named } of [...recorded.values()].flat()) {
+  for (const { name, text, named } of statements) {
     const known = texts.get(name);
     if (named && known !== undefined) assert.equal(format(text), known, `Two statements are called ${name}.`);
     else texts.set(name, known === undefined ? format(text) : `${known};\n\n${format(text)}`);
   }
-  compareFiles(t, '', texts);
-});
+  return texts;
+}
 
 test('statements: every named statement is recorded', () => {
-  const names = new Set([...recorded.values()].flat().map(({ name }) => name));
+  const names = new Set([...[...recorded.values()].flat(), ...distributed].map(({ name }) => name));
   const sources = globSync('src/db/{connection,ledger,queries}/*.ts', { cwd: join(import.meta.dirname, '../..') });
   const declared = sources.flatMap((path) => {
     const text = readFileSync(join(import.meta.dirname, '../..', path), 'utf8');
