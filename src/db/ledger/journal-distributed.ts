@@ -18,8 +18,8 @@ export type JournalValues = {
 /** A row of the journal, as the statement that appended it returns it. */
 export type AppendedRow = { readonly number: bigint; readonly settled_at: string; readonly settled_micros: bigint };
 
-/** The statements that were sent to append a row; `appended` is one of them. */
-export type SentEnd = { readonly sent: Promise<unknown>[]; readonly appended: Promise<AppendedRow> };
+/** The statements that were sent to append a row, and the row, once all of them have been answered. */
+export type SentEnd = { readonly sent: Promise<unknown>[]; readonly appended: () => Promise<AppendedRow> };
 
 export function theHead(row: AppendedRow | undefined): AppendedRow {
   if (row === undefined) throw new Error('The journal has no head.');

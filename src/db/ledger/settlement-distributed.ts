@@ -86,8 +86,8 @@ export function writeEndedDistributed(connection: Queryable, job: DecidedJob): S
     digest: job.digest(),
   });
   sent.push(connection.query({ ...lock }), connection.query({ ...insert }));
-  const appended = connection.query<AppendedRow>({ ...read }).then(({ rows: [head] }) => theHead(head));
-  sent.push(appended);
+  const reading = connection.query<AppendedRow>({ ...read });
+  sent.push(reading);
   if (transfers.length > 0) {
     const columns = [amount, currency, failureCode, fromEntryNumber, toEntryNumber, ended.storedAtMicros];
     sent.push(run('insert transfers', INSERT_TRANSFERS, [ledger.id, jobMicros, ...columns, ...job.columns]));
@@ -97,5 +97,5 @@ export function writeEndedDistributed(connection: Queryable, job: DecidedJob): S
     const sides = [amount, fromEntryNumber, fromBalance, toEntryNumber, toBalance];
     sent.push(run('insert entries', INSERT_ENTRIES, [ledger.id, id, from, to, currency, ...sides]));
   }
-  return { sent, appended };
+  return { sent, appended: async () => theHead((await reading).rows[0]) };
 }

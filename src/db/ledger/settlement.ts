@@ -198,11 +198,11 @@ export async function writeJob(transaction: Transaction, job: DecidedJob): Promi
   sent.push(...ended.sent, ...writeOpenings(job).map(run));
   if (missing.length > 0 || nextExpiry !== null || dryRun) {
     await allSent(sent);
-    const { settled_micros: settledMicros } = await ended.appended;
+    const { settled_micros: settledMicros } = await ended.appended();
     await refuseStale(connection, { ledgerId: ledger.id, missing, nextExpiry, settledMicros });
     if (!dryRun) await transaction.commit();
   } else await transaction.commit(sent);
-  const row = await ended.appended;
+  const row = await ended.appended();
   return { number: row.number, settledAt: row.settled_at };
 }
 
@@ -357,8 +357,7 @@ function writeEnded(connection: Queryable, job: DecidedJob): SentEnd {
       ...job.columns,
     ],
   });
-  const appended = journaled.then(({ rows: [row] }) => theHead(row));
-  return { sent: [locked, appended], appended };
+  return { sent: [locked, journaled], appended: async () => theHead((await journaled).rows[0]) };
 }
 
 function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {
