@@ -31,6 +31,7 @@ const OF_ALL_LEDGERS = new Set([
   'load last pending id',
   'load pending page',
   'expiries',
+  'courier rounds',
   'look-ups by key',
   'list ledgers',
   'create ledger',

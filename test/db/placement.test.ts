@@ -18,7 +18,6 @@ const OF_ALL_LEDGERS: Readonly<Record<string, string>> = {
   'load pending page': 'only after an answer was lost',
   'load due holds': 'each process, once for each heartbeat; by an index of due holds',
   'load open transfers': 'each process, once for each heartbeat; by an index of what is open between ledgers',
-  'load named transfers': 'each process; a page of what is open between ledgers, by key',
   'count open transfers': 'for the metrics, by the same index',
   'find due webhooks': 'each process, in the background',
   'claim webhooks': 'each process, in the background',

@@ -57,10 +57,12 @@ const COLUMNS = `
         coalesce(request_id, group_id::text, transfers.id::text) as request_id, ordered_by,
         approved_by, description, metadata`;
 
-const JOINED = `
-      join transfers on transfers.ledger_id = hold.ledger_id and transfers.id = hold.id
+const NAMED = `
       join ledgers as source on source.id = hold.ledger_id
       join ledgers as target on target.name = substr(hold.to_account, ${LEDGER_PREFIX.length + 1})`;
+
+const JOINED = `
+      join transfers on transfers.ledger_id = hold.ledger_id and transfers.id = hold.id${NAMED}`;
 
 type Row = {
   ledger_id: number;
@@ -104,21 +106,26 @@ export async function loadOpenTransfers(
 
 /** Those of these holds that are open, in no order. */
 export async function loadNamedTransfers(connection: Queryable, holds: readonly HoldName[]): Promise<OpenTransfer[]> {
-  const { rows } = await connection.query<Row>({
-    name: 'load named transfers',
-    text: `${COLUMNS}
-      from unnest($1::integer[], $2::uuid[]) as named (ledger_id, id)
+  const open: OpenTransfer[] = [];
+  for (const [ledgerId, named] of Map.groupBy(holds, (hold) => hold.ledgerId)) {
+    const { rows } = await connection.query<Row>({
+      name: 'load named transfers',
+      text: `${COLUMNS}
+      from unnest($2::uuid[]) as named (id)
       cross join lateral (
         -- By the key alone: the planner would read the whole outbox for each of them.
         select ledger_id, holds.id, from_account, to_account, amount, currency, state
         from holds
-        where ledger_id = named.ledger_id and holds.id = named.id
+        where ledger_id = $1::integer and holds.id = named.id
         offset 0
-      ) as hold${JOINED}
+      ) as hold
+      join transfers on transfers.ledger_id = $1::integer and transfers.id = hold.id${NAMED}
       where state = 'open'`,
-    values: [holds.map(({ ledgerId }) => ledgerId), holds.map(({ id }) => id)],
-  });
-  return rows.map(toOpenTransfer);
+      values: [ledgerId, named.map(({ id }) => id)],
+    });
+    open.push(...rows.map(toOpenTransfer));
+  }
+  return open;
 }
 
 /** How the credits of these transfers in one ledger ended; those that do not exist are absent. */
@@ -161,8 +168,9 @@ export async function countOpenTransfers(
         -- A test clock says nothing about how long a transfer has been open.
         greatest(0, extract(epoch from clock_timestamp() - min(created_at) filter (where not is_test)))::float8 as oldest
       from (
-        select created_at, ledger_id in (select journal_head.ledger_id from journal_head where clock is not null) as is_test
+        select created_at, clock is not null as is_test
         from holds
+        left join journal_head on journal_head.ledger_id = holds.ledger_id
         where ${IS_OPEN}
         order by created_at
         limit $1::integer
