@@ -96,7 +96,7 @@ test('audit: finds nothing after any journal row of a consistent ledger', async 
 const JOURNALED = `
   amount created_at journal_number from_entry_number to_entry_number if_from_entry_number if_min_available_after
   journal_position expires_in group_position id parent_id group_id atomic final_capture kind from_account to_account
-  currency status failure_code request_id ordered_by approved_by rate description metadata`
+  currency status failure_code request_id ordered_by approved_by rate remote_account description metadata`
   .trim()
   .split(/\s+/);
 

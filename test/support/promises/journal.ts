@@ -167,7 +167,7 @@ export const JOURNAL_RULES: readonly Rule[] = [
   {
     // An erased account has lost both, in one commit.
     promise: 7,
-    rule: 'an account has personal data if and only if it has a key, and those of the service have neither',
+    rule: 'an account has personal data if and only if it has a key, and @external has neither',
     sql: `
       select ledger_id, account_number, currency, octet_length(a.personal_data) as bytes, octet_length(k.key) as key_bytes
       from accounts as a
