@@ -32,7 +32,10 @@ export class Transfers {
     this.#http = http;
   }
 
-  /** Requests a transfer. A refused one is returned, too: look at its `status`. */
+  /**
+   * Requests a transfer. A refused one is returned, too: look at its `status`. With `to_ledger` it moves money to an
+   * account of another ledger, and is pending until both ledgers have settled it.
+   */
   async create(transfer: NewTransfer, options: TransferOptions = {}): Promise<Transfer> {
     const { params, ...call } = order(this.#http, options);
     const answer = granted(await dataOf(this.#http.api.POST('/transfers', { ...call, params, body: transfer })));
