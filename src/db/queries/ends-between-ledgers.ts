@@ -29,6 +29,8 @@ export function beganAndIs(state: 'open' | 'captured' | 'voided'): string {
       select
       from holds
       where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and holds.state = '${state}'
+      -- By the key of each: the planner would rather read all holds of this state once.
+      offset 0
     ))`;
 }
 

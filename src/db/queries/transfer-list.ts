@@ -186,9 +186,9 @@ function settledSection(list: List, bind: Bind): string[] {
     where.add((value) => `(from_account = ${value}::text or to_account = ${value}::text)`, filter.account);
   }
   // Each branch has an index of its own: that of failed rows, and that of voided holds.
-  const kinds = filter.status === 'failed' ? [`status = 'failed'`, isOneOf('voided')] : ['true'];
+  const kinds = filter.status === 'failed' ? [` and status = 'failed'`, ` and ${isOneOf('voided')}`] : [''];
   return window.conditions.flatMap((condition) =>
-    kinds.map((kind) => inJournalOrder(`${condition} and ${kind}`, where, direction)),
+    kinds.map((kind) => inJournalOrder(condition + kind, where, direction)),
   );
 }
 

@@ -1,16 +1,4 @@
-select *, (select number from (
-  select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
-    coalesce(last.hash, decode(repeat('00', 32), 'hex')) as hash, head.closed_until, head.clock
-  from journal_head as head
-  left join lateral (
-    select number, settled_at, hash
-    from journal
-    where journal.ledger_id = $1::integer
-    order by number desc
-    limit 1
-  ) as last on true
-  where head.ledger_id = $1::integer
-) as head) as head
+select *, (select number from journal_head where ledger_id = $1::integer) as head
    from ((
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
@@ -21,6 +9,8 @@ journal_number, journal_position
     select
     from holds
     where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and holds.state = 'voided'
+    -- By the key of each: the planner would rather read all holds of this state once.
+    offset 0
   )))
   order by journal_number desc, journal_position desc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
@@ -36,6 +26,8 @@ journal_number, journal_position
     select
     from holds
     where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and holds.state = 'voided'
+    -- By the key of each: the planner would rather read all holds of this state once.
+    offset 0
   )))
   order by journal_number desc, journal_position desc limit $2::integer)) as listed
    order by section asc, case section when 1 then id end desc, journal_number desc, journal_position desc
