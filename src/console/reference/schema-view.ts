@@ -96,6 +96,11 @@ export function NamedBody({
   within?: readonly string[];
 }): VNode {
   return html`${schema.description && html`<p class="note"><${Text} of=${schema.description} /></p>`}
-    ${!schema.properties && html`<p><${TypeLine} schema=${schema} /> <${Rules} schema=${schema} /></p>`}
+    ${!schema.properties && !isExplained(schema) && html`<p><${TypeLine} schema=${schema} /> <${Rules} schema=${schema} /></p>`}
     <${SchemaBody} schema=${schema} within=${[...within, name]} />`;
+}
+
+/** Whether the description of a schema has each of its values already. */
+function isExplained({ enum: values, description = '' }: Schema): boolean {
+  return values !== undefined && values.every((value) => description.includes(`\`${String(value)}\``));
 }
