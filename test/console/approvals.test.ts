@@ -151,6 +151,7 @@ test('console: a key of one ledger sees that ledger only, whatever a link says',
   }
   const ledgers = page.getByRole('table', { name: 'Ledgers' });
   await navigation.getByRole('link', { name: 'Ledgers' }).click();
+  await ledgers.getByText('shown now').waitFor();
   assert.deepEqual(await ledgers.getByRole('rowheader').allInnerTexts(), ['shop shown now']);
   assert.deepEqual(refused, []);
   const foreign = asked.filter((path) =>

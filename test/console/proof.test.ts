@@ -182,7 +182,7 @@ test('console: the secret of a webhook is rotated, and shown once', NEEDS_CHROMI
 
 test('console: a ledger is chosen, and its test clock advanced', NEEDS_CHROMIUM, async () => {
   const { page, assertClean } = await open('main/ledgers');
-  await page.getByRole('button', { name: 'Advance the clock' }).click();
+  await page.getByRole('row', { name: /^shop/ }).getByRole('button', { name: 'Advance the clock' }).click();
   await page.getByLabel('New time').fill('2027-01-01T00:00:00');
   await page.getByRole('dialog').getByRole('button', { name: 'Advance the clock' }).click();
   await page.getByText('The clock shows 20').waitFor();

@@ -91,7 +91,7 @@ function TrialBalance(): VNode {
             </p>`
           }
           <${Table}
-            label="Sums of each currency"
+            label="Totals"
             columns=${TOTALS}
             rows=${totals}
             keyOf=${({ currency }: Totals) => currency}
