@@ -77,7 +77,7 @@ export async function startService(
   const admission = new Admission(config.maxQueue, config.maxQueueBytes);
   const metrics = createMetrics(admission);
   const feed = new Feed({ pool: pools.feedPool, logger, lingerTimeoutMs: config.lingerTimeoutMs });
-  const webhooks = createWebhookSender(config, { pool: pools.webhookPool, placesMax, metrics, logger });
+  const webhooks = createWebhookSender(config, { pool: pools.webhookPool, placesMax, metrics, logger, tracer });
   const onJournal = (ledger: Ledger, number: bigint): void => {
     metrics.journal(ledger.name, number);
     feed.advance(ledger, number);
@@ -87,7 +87,8 @@ export async function startService(
   const { heartbeatMs: intervalMs, orphanedAfterMs: failedAfterMs } = config;
   const readProbe = startReadProbe({ pool, logger, intervalMs, failedAfterMs });
   stack.defer(() => readProbe.stop());
-  showService(metrics, { database, pools, running, readProbe, webhookPlaces: placesMax, tls });
+  const shown = { database, pools, running, readProbe, webhookPlaces: placesMax, tls, tracer };
+  showService(metrics, shown);
   const life: Life = { phase: 'serving' };
   const ledgers = new LedgerRegistry(pool);
   const { connectionsMax } = connectionLimits;
@@ -191,15 +192,14 @@ function reloadTls(tls: ListenerTls, logger: Logger): void {
 
 function createWebhookSender(
   config: Config,
-  { pool, placesMax, metrics, logger }: { pool: ConnectionPool; placesMax: number; metrics: Metrics; logger: Logger },
+  parts: { pool: ConnectionPool; placesMax: number; metrics: Metrics; logger: Logger; tracer: Tracer | null },
 ): WebhookSender {
   const { webhooksAllowPrivate: allowPrivate } = config;
+  const { metrics } = parts;
   return new WebhookSender({
-    pool,
-    logger,
+    ...parts,
     renderEvent,
     rules: { allowPrivate, resolve: allowPrivate ? resolveAnyName : resolvePublicName },
-    placesMax,
     claimMs: config.orphanedAfterMs,
     renewMs: config.heartbeatMs,
     onAttempt: metrics.webhookAttempt.bind(metrics),

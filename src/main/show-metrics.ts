@@ -5,6 +5,7 @@ import type { Metrics } from './engine/metrics.ts';
 import type { RunningEngine } from './engine/start.ts';
 import type { StreamSlots } from './http/stream.ts';
 import type { ListenerTls } from './http/tls.ts';
+import { DROP_REASONS, type Tracer } from './tracer.ts';
 
 export function showService(
   metrics: Metrics,
@@ -15,9 +16,10 @@ export function showService(
     readProbe: { readonly healthy: boolean };
     webhookPlaces: number;
     tls: ListenerTls | null;
+    tracer: Tracer | null;
   },
 ): void {
-  const { database, pools, running, readProbe, webhookPlaces, tls } = parts;
+  const { database, pools, running, readProbe, webhookPlaces, tls, tracer } = parts;
   metrics.show('gopherpay_build_info', () => 1, VERSION, process.versions.node);
   for (const [name, pool] of Object.entries(pools)) {
     metrics.showPool(name === 'pool' ? 'lookup' : name.replace(/Pool$/, ''), pool);
@@ -30,6 +32,9 @@ export function showService(
   metrics.show('gopherpay_healthy', () => Number(running.recovery.healthy), 'heartbeat');
   metrics.show('gopherpay_healthy', () => Number(readProbe.healthy), 'reads');
   metrics.show('gopherpay_webhooks_sending_limit', () => webhookPlaces);
+  for (const reason of tracer ? DROP_REASONS : []) {
+    metrics.show('gopherpay_trace_spans_dropped_total', () => tracer?.dropped(reason) ?? 0, reason);
+  }
   if (tls) metrics.show('gopherpay_certificate_expiry_timestamp_seconds', () => Date.parse(tls.expiresAt) / 1000);
 }
 

@@ -17,19 +17,45 @@ export type Tracer = {
     readonly continued: CallerTrace | undefined;
     readonly startedAt: number;
   }): RequestSpan | null;
-  /** Makes the span of a job and those of its statements. `requests`: sampled requests whose transfers it carries. */
-  traceJob(requests: readonly RequestSpan[], job: TracedJob): Trace;
+  /** Begins the span of work that no request ordered. Null: it is not sampled. */
+  beginWork(work: Work): WorkSpan | null;
+  /** Makes the span of a job and those of its statements. `carried`: what ordered its transfers, as far as it is sampled. */
+  traceJob(carried: readonly UnitSpan[], job: TracedJob): Trace;
+  /** Remembers for a while what ordered these transfers, for their deliveries. */
+  remember(ordered: UnitSpan, transferIds: readonly string[]): void;
+  /** Makes the spans of a turn of a webhook, if it is sampled, or one of the requests whose transfers it delivers. */
+  traceTurn(turn: TracedTurn): void;
+  /** How many spans were dropped, for the metrics. */
+  dropped(reason: DropReason): number;
 };
 
-/** The span of a sampled request. A request whose span never ends is not exported. */
-export type RequestSpan = {
+/** queue_full: too many spans wait for the collector. export_failed: it refused them, or did not answer. */
+export const DROP_REASONS = ['queue_full', 'export_failed'] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** What a unit of the queue needs of the span of its request, or of the work that found it. */
+export type UnitSpan = {
   readonly trace: Trace;
+  /** Makes the span of its transfers' way through the queue and their jobs. */
+  traceSettling(settling: TracedSettling): void;
+};
+
+/** The end of due holds, or the adoption of transfers that another process had accepted, page by page. */
+export type Work = {
+  readonly name: 'expire holds' | 'adopt transfers';
+  readonly startedAt: number;
+  /** Holds or transfers of the page. */
+  readonly count: number;
+};
+
+export type WorkSpan = UnitSpan & { end(): void };
+
+/** The span of a sampled request. A request whose span never ends is not exported. */
+export type RequestSpan = UnitSpan & {
   /** Ends it with what the log line of the request says. */
   end(line: RequestLine): void;
   /** Makes the span of the storing of its transfers in the intake log, also if that failed. */
   traceIntake(intake: TracedIntake): void;
-  /** Makes the span of its transfers' way through the queue and their jobs. */
-  traceSettling(settling: TracedSettling): void;
 };
 
 type Period = { readonly startedAt: number; readonly endedAt: number };
@@ -60,4 +86,21 @@ export type TracedJob = Period & {
   readonly attempts: number | null;
   readonly journalNumber: number | null;
   readonly timings: readonly Timing[];
+};
+
+/** A turn of a webhook: the messages that were sent to its URL one after the other, or together. */
+export type TracedTurn = Period & {
+  readonly ledger: string;
+  readonly webhookId: string;
+  readonly attempts: readonly TracedAttempt[];
+};
+
+export type TracedAttempt = Period & {
+  readonly eventId: string;
+  /** The transfer that the event is about; null: it is about an account. */
+  readonly transferId: string | null;
+  /** The status of the answer; null: there was none. */
+  readonly status: number | null;
+  /** Why it failed; null: it was delivered. */
+  readonly error: string | null;
 };

@@ -47,6 +47,7 @@ async function startOn(t: TestContext, database: TestDatabase) {
     dispatcher,
     courier,
     logger,
+    tracer: null,
     heartbeatMs: 50,
     orphanedAfterMs: 60_000,
   });

@@ -104,6 +104,7 @@ async function start(
     placesMax: TURNS_MAX,
     claimMs: 5000,
     renewMs: 1000,
+    tracer: null,
     ...more,
     now: () => new Date(clock.ms),
     onState: (state) => states.push(state),

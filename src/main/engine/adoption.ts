@@ -11,6 +11,7 @@ import {
   type PendingTransfer,
 } from '../../db/ledger/leases.ts';
 import type { Logger } from '../../logger.ts';
+import type { Tracer } from '../tracer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import { Backlog } from './backlog.ts';
@@ -36,6 +37,7 @@ export class Adoption {
   readonly #ledgerShares: AdmissionShares;
   readonly #dispatcher: Dispatcher;
   readonly #logger: Logger;
+  readonly #tracer: Tracer | null;
   readonly #orphanedAfterMs: number;
   readonly #backlog: Backlog;
   #sightings = new Map<string, Sighting>();
@@ -59,6 +61,7 @@ export class Adoption {
     ledgerShares: AdmissionShares;
     dispatcher: Dispatcher;
     logger: Logger;
+    tracer: Tracer | null;
     orphanedAfterMs: number;
     /** Called when a run may adopt transfers that the last run skipped, because too many were unsettled. */
     onRoom: () => void;
@@ -70,6 +73,7 @@ export class Adoption {
     this.#ledgerShares = options.ledgerShares;
     this.#dispatcher = options.dispatcher;
     this.#logger = options.logger;
+    this.#tracer = options.tracer;
     this.#orphanedAfterMs = options.orphanedAfterMs;
     this.#backlog = new Backlog(PAGE, options.onRoom);
   }
@@ -172,7 +176,9 @@ export class Adoption {
   async #settle(leaseId: string, page: readonly PendingTransfer[], origin: 'own' | 'orphan'): Promise<void> {
     const fresh = page.filter(({ transfer }) => !this.#dispatcher.has(transfer));
     if (fresh.length === 0) return;
-    const units = toStoredUnits(fresh);
+    const work = { name: 'adopt transfers', startedAt: performance.now(), count: fresh.length } as const;
+    const span = this.#tracer?.beginWork(work) ?? null;
+    const units = toStoredUnits(fresh).map((unit) => ({ ...unit, span }));
     for (const unit of units) {
       this.#admission.admitRecovered(sizeOf(unit), unit.bytes);
       this.#ledgerShares.taken(unit.ledger.name, sizeOf(unit));
@@ -183,5 +189,6 @@ export class Adoption {
     this.figures[`${origin}Units`] += units.length;
     this.#logger.warn({ transfers: fresh.length }, origin === 'own' ? 'own transfers found' : 'orphans adopted');
     await Promise.all(queued.map(async (each) => await each.end(PAGE_WAIT_MS)));
+    span?.end();
   }
 }

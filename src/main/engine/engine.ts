@@ -241,11 +241,11 @@ async function endOf({ dispatcher }: Engine, queued: QueuedUnit): Promise<UnitRe
 
 /** Stores an admitted request in the intake log, and hands it to the dispatcher. */
 async function store(engine: Engine, submission: Submission, unit: Unit): Promise<Submitted | Refusal> {
-  const { ledger, transfers, idempotency } = submission;
+  const { ledger, transfers, idempotency, span } = submission;
   const namedId = namedIdOf(transfers);
   const request: StoredRequest = { transfers, namedId, idempotency };
   const accept = (): Promise<Accepted> => engine.intake.accept(ledger, request);
-  const accepted = await (unit.span ? traceIntake(unit.span, accept) : accept());
+  const accepted = await (span ? traceIntake(span, accept) : accept());
   if (accepted.result !== 'stored') release(engine, unit);
   // The wait is over, or there was none: a replay is answered with its current state.
   const waitsUntil = performance.now();

@@ -4,6 +4,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { accountKeysOf, type DueHold, loadDueHolds, type Skipped } from '../../db/ledger/expiries.ts';
 import { BY_SERVICE, type NewTransfer } from '../../domain/transfer.ts';
+import type { Tracer, UnitSpan } from '../tracer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import { Counts } from './counts.ts';
@@ -29,6 +30,7 @@ export class Expiry {
   readonly #admission: Admission;
   readonly #ledgerShares: AdmissionShares;
   readonly #dispatcher: Dispatcher;
+  readonly #tracer: Tracer | null;
   /** Holds whose expiry is in progress. */
   readonly #expiring = new Set<string>();
   /** The number of these holds, by ledger and by account. */
@@ -42,20 +44,26 @@ export class Expiry {
     admission: Admission;
     ledgerShares: AdmissionShares;
     dispatcher: Dispatcher;
+    tracer: Tracer | null;
   }) {
     this.#pool = options.pool;
     this.#admission = options.admission;
     this.#ledgerShares = options.ledgerShares;
     this.#dispatcher = options.dispatcher;
+    this.#tracer = options.tracer;
   }
 
   /** Ends holds until none is due, except delayed ones. */
   async run(stopped: () => boolean): Promise<void> {
     while (!stopped()) {
+      const startedAt = performance.now();
       const due = await loadDueHolds(this.#pool, PAGE_MAX, this.#skipped());
-      const queued = due.filter((hold) => this.#mayBegin(hold)).map((hold) => this.#begin(hold));
-      if (queued.length === 0) return;
+      const beginning = due.filter((hold) => this.#mayBegin(hold));
+      if (beginning.length === 0) return;
+      const span = this.#tracer?.beginWork({ name: 'expire holds', startedAt, count: beginning.length }) ?? null;
+      const queued = beginning.map((hold) => this.#begin(hold, span));
       await Promise.all(queued.map(async (each) => await each.end(PAGE_WAIT_MS)));
+      span?.end();
     }
   }
 
@@ -81,8 +89,8 @@ export class Expiry {
     );
   }
 
-  #begin(hold: DueHold): QueuedUnit {
-    const unit = toWaitingUnit(hold.ledger, [toExpiry(hold)], null);
+  #begin(hold: DueHold, span: UnitSpan | null): QueuedUnit {
+    const unit = { ...toWaitingUnit(hold.ledger, [toExpiry(hold)], null), span };
     this.#count(hold, 1);
     this.#admission.admitRecovered(1, unit.bytes);
     this.#ledgerShares.taken(hold.ledger.name, 1);

@@ -73,6 +73,11 @@ export const VALUES = {
     type: 'counter',
     help: 'Log lines that were dropped because standard error did not take them.',
   },
+  gopherpay_trace_spans_dropped_total: {
+    type: 'counter',
+    help: 'Spans of traces that did not reach the collector: queue_full, or export_failed; absent without traces.',
+    labels: ['reason'],
+  },
   gopherpay_certificate_expiry_timestamp_seconds: {
     type: 'gauge',
     help: 'When the TLS certificate of the listeners expires; absent without TLS.',

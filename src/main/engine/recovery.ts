@@ -3,6 +3,7 @@
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import { toError } from '../../db/connection/errors.ts';
 import type { Logger } from '../../logger.ts';
+import type { Tracer } from '../tracer.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import { Adoption } from './adoption.ts';
@@ -45,6 +46,7 @@ type RecoveryOptions = {
   readonly dispatcher: Dispatcher;
   readonly courier: Courier;
   readonly logger: Logger;
+  readonly tracer: Tracer | null;
   readonly heartbeatMs: number;
   readonly orphanedAfterMs: number;
 };

@@ -59,7 +59,7 @@ export async function startEngine(
   stack: AsyncDisposableStack,
 ): Promise<RunningEngine> {
   const { threads, maxQueue, callerSharePercent, orphanedAfterMs, databaseTimeouts: timeouts } = settings;
-  const { database, pool, admission, metrics, logger } = options;
+  const { database, pool, admission, metrics, logger, tracer } = options;
   const callerShares = new AdmissionShares(admission, callerSharePercent);
   const ledgerShares = new AdmissionShares(admission, callerSharePercent, now, LEDGER_COMPETES_MS);
   const lease = new Lease();
@@ -92,7 +92,7 @@ export async function startEngine(
   const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased });
   const pools = { heartPool, pool: recoveryPool };
   courier = new Courier({ roundPool: recoveryPool, pool, admission, ledgerShares, dispatcher, logger });
-  const recoveryParts = { lease, intake, admission, ledgerShares, dispatcher, courier, logger };
+  const recoveryParts = { lease, intake, admission, ledgerShares, dispatcher, courier, logger, tracer };
   const recovery = startRecovery({ ...settings, ...pools, ...recoveryParts });
   stack.defer(async () => await recovery.stop());
   stack.defer(() => dispatcher.stop());

@@ -3,7 +3,7 @@ import type { Job, JobReport } from '../../domain/job.ts';
 import type { RequestSpan, Trace, Tracer } from '../tracer.ts';
 import type { Accepted } from './intake.ts';
 import type { QueuedUnit } from './queued-unit.ts';
-import { isTraced, type Unit } from './unit.ts';
+import type { Unit } from './unit.ts';
 
 /** How many jobs the span of a unit names: one, except when a job is run again. */
 const JOBS_MAX = 16;
@@ -55,12 +55,18 @@ export function traceJob(tracer: Tracer | null, units: readonly Unit[], run: Tra
   });
 }
 
-/** The same for a job of units in progress, each of which keeps its span. */
+/** The same for a job of units in progress, each of which keeps its span. What ordered settled transfers is remembered. */
 export function traceRun(tracer: Tracer | null, queued: readonly QueuedUnit[], run: TracedRun): Trace | null {
   const units = queued.map(({ unit }) => unit);
   const job = traceJob(tracer, units, run);
   if (!job) return null;
-  for (const each of queued) if (isTraced(each.unit)) each.jobs = [...each.jobs.slice(1 - JOBS_MAX), job];
+  for (const each of queued) {
+    const { span, transfers } = each.unit;
+    if (!span) continue;
+    each.jobs = [...each.jobs.slice(1 - JOBS_MAX), job];
+    const ids = transfers.map(({ transfer }) => transfer.id);
+    if (run.report.result === 'settled') tracer?.remember(span, ids);
+  }
   return job;
 }
 

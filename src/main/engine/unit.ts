@@ -7,7 +7,7 @@ import { type Claim, type Job, type QueuedTransfer, toColumns } from '../../doma
 import type { PendingTransfer } from '../../db/ledger/leases.ts';
 import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { RequestSpan } from '../tracer.ts';
+import type { UnitSpan } from '../tracer.ts';
 import { BY_SERVICE, type IdempotencyKey, type NewTransfer, type Orderer } from '../../domain/transfer.ts';
 
 export type Unit = {
@@ -19,8 +19,8 @@ export type Unit = {
   readonly by: Orderer;
   /** The caller that submitted it, for its share of admission; unknown for adopted transfers. */
   readonly caller?: string;
-  /** The span of its request; absent or null: it is not traced. */
-  readonly span?: RequestSpan | null;
+  /** The span of its request, or of the work that found it; absent or null: it is not traced. */
+  readonly span?: UnitSpan | null;
   /** The request id, if the request opens accounts; its transfers, if any, have it too. */
   readonly requestId?: string;
   /** The key that its job claims; null if there is none, or if it was claimed when the transfers were stored. */
@@ -118,7 +118,7 @@ export function isStored({ transfers }: Unit): boolean {
   return transfers[0] !== undefined && transfers[0].storedAtMicros !== null;
 }
 
-/** Whether the request of a unit is traced. */
+/** Whether a unit is traced. */
 export function isTraced({ span = null }: Unit): boolean {
   return span !== null;
 }

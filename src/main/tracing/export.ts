@@ -1,6 +1,7 @@
 // Sends spans to the collector, in bounded memory. A collector that is away, or too slow, costs spans and nothing else.
 import { BatchSpanProcessor, type SpanExporter, type SpanProcessor } from '@opentelemetry/sdk-trace';
 import type { Logger } from '../../logger.ts';
+import type { DropReason } from '../tracer.ts';
 
 /** How many spans may wait for the collector, sent ones included: a full job with its requests makes about 6,000. */
 export const SPANS_MAX = 8192;
@@ -10,12 +11,15 @@ const DELAY_MS = 1000;
 const REPORT_MS = 5000;
 
 export type Losses = {
-  note(spans: number, reason: string): void;
+  note(spans: number, kind: DropReason, reason: string): void;
   /** Logs those that were not logged yet. */
   report(): void;
+  /** All so far. */
+  total(kind: DropReason): number;
 };
 
 export function countLosses(logger: Logger): Losses {
+  const totals = { queue_full: 0, export_failed: 0 };
   let spans = 0;
   let reason = '';
   let timer: NodeJS.Timeout | undefined;
@@ -27,7 +31,9 @@ export function countLosses(logger: Logger): Losses {
   };
   return {
     report,
-    note(lost, why) {
+    total: (kind) => totals[kind],
+    note(lost, kind, why) {
+      totals[kind] += lost;
       spans += lost;
       reason = why;
       timer ??= setTimeout(report, REPORT_MS).unref();
@@ -41,14 +47,14 @@ export function countLosses(logger: Logger): Losses {
  */
 export function createProcessor(
   exporter: SpanExporter,
-  losses: Losses,
+  losses: Pick<Losses, 'note'>,
 ): { readonly processor: SpanProcessor; readonly giveUp: () => void } {
   let pending = 0;
   const counting: SpanExporter = {
     export(spans, done) {
       exporter.export(spans, (result) => {
         pending -= spans.length;
-        if (result.error) losses.note(spans.length, result.error.message);
+        if (result.error) losses.note(spans.length, 'export_failed', result.error.message);
         done(result);
       });
     },
@@ -63,7 +69,7 @@ export function createProcessor(
     onStart() {},
     onEnd(span) {
       if (pending >= SPANS_MAX) {
-        losses.note(1, 'the collector is too slow');
+        losses.note(1, 'queue_full', 'the collector is too slow');
         return;
       }
       pending += 1;
@@ -75,7 +81,7 @@ export function createProcessor(
   return {
     processor,
     giveUp() {
-      if (pending > 0) losses.note(pending, 'the collector has not answered');
+      if (pending > 0) losses.note(pending, 'export_failed', 'the collector has not answered');
     },
   };
 }

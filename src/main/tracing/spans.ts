@@ -25,7 +25,20 @@ import {
 } from '@opentelemetry/semantic-conventions';
 import type { Timing } from '../../domain/job.ts';
 import type { RequestLine, Trace } from '../../request-line.ts';
-import type { CallerTrace, RequestSpan, TracedIntake, TracedJob, TracedSettling, Tracer } from '../tracer.ts';
+import type {
+  CallerTrace,
+  RequestSpan,
+  TracedAttempt,
+  TracedIntake,
+  TracedJob,
+  TracedSettling,
+  TracedTurn,
+  Tracer,
+  Work,
+  WorkSpan,
+} from '../tracer.ts';
+import { RecentRequests } from './recent-requests.ts';
+import type { Sampling } from './sampling.ts';
 
 /** The methods that the conventions name. */
 const METHODS = new Set('CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' '));
@@ -34,23 +47,47 @@ const OTHER_METHOD = '_OTHER';
 export const LINKS_MAX = 64;
 const CLOCKS_DIFFER_MS = 100;
 
-/** `requests` samples; `jobs` makes every span, because a job is traced if one of its requests is. */
-export function createTracer({ requests, jobs }: { requests: Spans; jobs: Spans }): Tracer {
+/** `spans` makes every span: whether a request is sampled is decided before. */
+export function createTracer(
+  spans: Spans,
+  { isSampled, dropped }: { isSampled: Sampling; dropped: Tracer['dropped'] },
+): Tracer {
+  const recent = new RecentRequests();
   return {
     beginRequest({ method: received, scheme, continued, startedAt }) {
+      if (!isSampled(continued)) return null;
       const method = METHODS.has(received) ? received : OTHER_METHOD;
       const options = {
         kind: SpanKind.SERVER,
         startTime: toWallTime(startedAt),
         attributes: { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_URL_SCHEME]: scheme },
       };
-      const span = requests.startSpan(nameOf(method), options, continued ? toContext(continued) : ROOT_CONTEXT);
-      return span.isRecording() ? toRequestSpan(requests, span, { method, startedAt }) : null;
+      const span = spans.startSpan(nameOf(method), options, continued ? toContext(continued) : ROOT_CONTEXT);
+      return toRequestSpan(spans, span, { method, startedAt });
     },
+    beginWork: (work) => (isSampled(undefined) ? beginWork(spans, work) : null),
     traceJob(carried, job) {
       const links = carried.slice(0, LINKS_MAX).map(({ trace }) => toLink(trace));
-      return traceJob(jobs, job, links);
+      return traceJob(spans, job, links);
     },
+    remember: ({ trace }, transferIds) => recent.note(trace, transferIds),
+    traceTurn(turn) {
+      const linked = turn.attempts.map((attempt) => ({ attempt, ordered: recent.of(attempt.transferId) }));
+      if (linked.some(({ ordered }) => ordered !== undefined) || isSampled(undefined)) traceTurn(spans, turn, linked);
+    },
+    dropped,
+  };
+}
+
+function beginWork(spans: Spans, { name, startedAt, count }: Work): WorkSpan {
+  const options = { startTime: toWallTime(startedAt), attributes: { 'gopherpay.count': count } };
+  const span = spans.startSpan(name, options, ROOT_CONTEXT);
+  const { traceId, spanId } = span.spanContext();
+  const context = api.setSpan(ROOT_CONTEXT, span);
+  return {
+    trace: { traceId, spanId },
+    end: () => end(span, performance.now(), null),
+    traceSettling: (settling) => traceSettling(spans, context, settling),
   };
 }
 
@@ -139,6 +176,40 @@ function traceJob(spans: Spans, job: TracedJob, links: Link[]): Trace {
   end(span, endedAt, isSettled ? null : (sqlState ?? result));
   const { traceId, spanId } = span.spanContext();
   return { traceId, spanId };
+}
+
+type LinkedAttempt = { readonly attempt: TracedAttempt; readonly ordered: Trace | undefined };
+
+/** The URL of the receiver is no attribute: it may have a secret. */
+function traceTurn(spans: Spans, turn: TracedTurn, linked: readonly LinkedAttempt[]): void {
+  const { ledger, webhookId, attempts, startedAt, endedAt } = turn;
+  const failure = attempts.find(({ error }) => error !== null)?.error ?? null;
+  const attributes = {
+    'gopherpay.ledger': ledger,
+    'gopherpay.webhook_id': webhookId,
+    'gopherpay.webhook.attempts': attempts.length,
+    'gopherpay.webhook.delivered': attempts.filter(({ error }) => error === null).length,
+  };
+  const span = spans.startSpan('webhook turn', { startTime: toWallTime(startedAt), attributes }, ROOT_CONTEXT);
+  const context = api.setSpan(ROOT_CONTEXT, span);
+  for (const each of linked) traceAttempt(spans, context, each);
+  end(span, endedAt, failure);
+}
+
+function traceAttempt(spans: Spans, parent: Context, { attempt, ordered }: LinkedAttempt): void {
+  const { eventId, transferId, status, error, startedAt, endedAt } = attempt;
+  const options = {
+    kind: SpanKind.CLIENT,
+    startTime: toWallTime(startedAt),
+    attributes: {
+      [ATTR_HTTP_REQUEST_METHOD]: 'POST',
+      ...(status !== null && { [ATTR_HTTP_RESPONSE_STATUS_CODE]: status }),
+      'gopherpay.event_id': eventId,
+      ...(transferId !== null && { 'gopherpay.transfer_id': transferId }),
+    },
+    links: ordered ? [toLink(ordered)] : [],
+  };
+  end(spans.startSpan('webhook attempt', options, parent), endedAt, error);
 }
 
 function traceStatement(spans: Spans, parent: Context, timing: Omit<Timing, 'isStatement'>): void {

@@ -3,20 +3,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
-import {
-  AlwaysOffSampler,
-  AlwaysOnSampler,
-  ParentBasedSampler,
-  type Sampler,
-  TraceIdRatioBasedSampler,
-  TracerProvider,
-} from '@opentelemetry/sdk-trace';
+import { AlwaysOnSampler, TracerProvider } from '@opentelemetry/sdk-trace';
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
 import type { TraceSettings } from '../../config.ts';
 import type { Logger } from '../../logger.ts';
 import { VERSION } from '../../version.ts';
 import type { Tracer } from '../tracer.ts';
 import { countLosses, createProcessor } from './export.ts';
+import { createSampling } from './sampling.ts';
 import { createTracer } from './spans.ts';
 
 /** How long the collector may take to answer, attempts included. */
@@ -49,36 +43,16 @@ export function startTracing(settings: TraceSettings, logger: Logger): Tracing {
     }),
   );
   const { processor, giveUp } = createProcessor(exporter, losses);
-  const common = { resource, spanProcessors: [processor] };
-  const requests = new TracerProvider({ ...common, sampler: samplerOf(settings) });
-  const jobs = new TracerProvider({ ...common, sampler: new AlwaysOnSampler() });
+  const provider = new TracerProvider({ resource, spanProcessors: [processor], sampler: new AlwaysOnSampler() });
+  const dropped = losses.total.bind(losses);
   return {
-    tracer: createTracer({ requests: requests.getTracer(NAME, VERSION), jobs: jobs.getTracer(NAME, VERSION) }),
+    tracer: createTracer(provider.getTracer(NAME, VERSION), { isSampled: createSampling(settings), dropped }),
     async stop() {
-      // Both providers have this processor. What it loses is counted, so an error needs no other report.
+      // What it loses is counted, so an error needs no other report.
       const flushed = processor.shutdown().catch(() => {});
       await Promise.race([flushed, sleep(FLUSH_TIMEOUT_MS, undefined, { ref: false })]);
       giveUp();
       losses.report();
     },
   };
-}
-
-function samplerOf({ sampler, ratio }: TraceSettings): Sampler {
-  const root = rootSamplerOf(sampler, ratio);
-  return sampler.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
-}
-
-function rootSamplerOf(sampler: TraceSettings['sampler'], ratio: number): Sampler {
-  switch (sampler) {
-    case 'always_on':
-    case 'parentbased_always_on':
-      return new AlwaysOnSampler();
-    case 'always_off':
-    case 'parentbased_always_off':
-      return new AlwaysOffSampler();
-    case 'traceidratio':
-    case 'parentbased_traceidratio':
-      return new TraceIdRatioBasedSampler(ratio);
-  }
 }

@@ -38,7 +38,7 @@ const OBSERVE_MS = 5000;
 /** Deliveries that callers can list, for each endpoint. */
 export const DELIVERIES_KEPT = 10_000;
 
-export type WebhookOptions = Pick<TurnParts, 'renderEvent' | 'onAttempt'> & {
+export type WebhookOptions = Pick<TurnParts, 'renderEvent' | 'onAttempt' | 'tracer'> & {
   /** For webhooks alone, so that they and other work do not delay each other. */
   readonly pool: ConnectionPool;
   readonly logger: Logger;

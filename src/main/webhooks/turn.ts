@@ -10,8 +10,10 @@ import { wantsChange, wantsTransfer } from '../../domain/event.ts';
 import type { Logger } from '../../logger.ts';
 import { type EventJson, renderMessage, signMessage, type WebhookMessage } from '../../render/webhook.ts';
 import type { Shares } from '../shares.ts';
+import type { Tracer } from '../tracer.ts';
 import { pauseMs, readRetryAfter } from './pauses.ts';
 import type { Post, PostError, PostResult } from './post.ts';
+import { TurnTrace } from './turn-trace.ts';
 
 /** After so many messages, or so long, another endpoint may have its turn. */
 const MESSAGES_MAX = 500;
@@ -39,12 +41,16 @@ export type TurnParts = {
   /** An event as the feed shows it. */
   readonly renderEvent: (event: FeedEvent) => EventJson;
   readonly onAttempt: (result: 'delivered' | PostError, durationMs: number) => void;
+  /** Null: no turn is traced. */
+  readonly tracer: Tracer | null;
 };
 
 /** A record of the journal, as a message. */
 type Item = Pick<claims.Attempt, 'journalNumber' | 'position'> & {
   readonly message: WebhookMessage;
   readonly accounts: readonly string[];
+  /** Null: it is about an account. */
+  readonly transferId: string | null;
 };
 
 function sharesAccount(one: Item, other: Item): boolean {
@@ -57,6 +63,7 @@ export class Turn {
   /** Aborts attempts: the claim is lost, or the service cannot wait any longer. */
   readonly #abort: AbortSignal;
   readonly #isStopping: () => boolean;
+  readonly #trace: TurnTrace | null;
   #state: claims.LineState;
   #written: claims.LineState;
   #attempts: claims.Attempt[] = [];
@@ -77,11 +84,21 @@ export class Turn {
     this.#written = line.state;
     this.#abort = abort;
     this.#isStopping = isStopping;
+    const { ledger, endpointId } = line;
+    this.#trace = parts.tracer && new TurnTrace(parts.tracer, { ledger: ledger.name, webhookId: endpointId });
     this.#startedAt = parts.now().getTime();
   }
 
   /** Sends until the line is empty, an attempt fails, or the turn is over. Throws only what the database throws. */
   async run(): Promise<void> {
+    try {
+      await this.#send();
+    } finally {
+      this.#trace?.end();
+    }
+  }
+
+  async #send(): Promise<void> {
     await this.#sendRequested();
     const { nextAttemptAt } = this.#line.state;
     if (nextAttemptAt !== null && nextAttemptAt > this.#parts.now()) return;
@@ -137,19 +154,24 @@ export class Turn {
     for (const event of events) {
       const { journalNumber, accountChanges, transfers } = event;
       const records = [
-        ...accountChanges.map((change) => ({ accounts: [change.accountNumber], wanted: wantsChange(filter, change) })),
+        ...accountChanges.map((change) => ({
+          accounts: [change.accountNumber],
+          transferId: null,
+          wanted: wantsChange(filter, change),
+        })),
         ...transfers.map((transfer) => ({
           accounts: [transfer.fromAccount, transfer.toAccount],
+          transferId: transfer.id,
           wanted: wantsTransfer(filter, transfer),
         })),
       ];
       if (!records.some(({ wanted }) => wanted)) continue;
       const first = journalNumber === this.#line.state.journalNumber + 1n ? this.#line.state.position : 0;
       const json = this.#parts.renderEvent(event);
-      for (const [position, { accounts, wanted }] of records.entries()) {
+      for (const [position, { accounts, transferId, wanted }] of records.entries()) {
         if (!wanted || position < first) continue;
         const message = renderMessage(this.#line.ledger.name, json, position);
-        if (message) yield { message, journalNumber, position, accounts };
+        if (message) yield { message, journalNumber, position, accounts, transferId };
       }
     }
   }
@@ -164,7 +186,9 @@ export class Turn {
     const done = first.journalNumber - 1n;
     // Rows without a wanted record.
     if (done > this.#state.journalNumber) this.#state = { ...this.#state, journalNumber: done, position: 0 };
-    const results = await Promise.all(items.map(async ({ message }) => await this.#attempt(message)));
+    const results = await Promise.all(
+      items.map(async ({ message, transferId }) => await this.#attempt(message, transferId)),
+    );
     const attemptedAt = this.#parts.now();
     const before = this.#state.deliveryNumber;
     let failure: PostResult | undefined;
@@ -203,7 +227,7 @@ export class Turn {
     };
   }
 
-  async #attempt(message: WebhookMessage): Promise<PostResult | null> {
+  async #attempt(message: WebhookMessage, transferId: string | null): Promise<PostResult | null> {
     this.#sent += 1;
     const { url, secrets } = this.#line;
     const headers = signMessage(message, secrets, this.#parts.now());
@@ -211,6 +235,7 @@ export class Turn {
     try {
       const result = await this.#parts.post(url, { headers, body: message.body }, this.#abort);
       this.#parts.onAttempt(result.error ?? 'delivered', performance.now() - startedAt);
+      this.#trace?.note({ startedAt, eventId: message.id, transferId, status: result.status, error: result.error });
       return result;
     } catch (error) {
       // Whether it arrived is unknown: it is sent again.
@@ -256,7 +281,8 @@ export class Turn {
       const [event] = await loadEvents(pool, ledger, journalNumber - 1n, { ...PAGE, rowsMax: 1 });
       const message = event && renderMessage(ledger.name, this.#parts.renderEvent(event), position);
       if (!message) throw new DamagedBooksError(`Row ${journalNumber} of the journal has no record ${position}.`);
-      const result = await this.#attempt(message);
+      const transferId = event.transfers[position - event.accountChanges.length]?.id ?? null;
+      const result = await this.#attempt(message, transferId);
       if (!result) return;
       await claims.recordRequested(pool, this.#line, { ...result, number, attemptedAt: this.#parts.now() });
     }
