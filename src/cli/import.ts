@@ -24,6 +24,7 @@ import {
   eraseUnreadable,
   insertPersonalKeys,
   type PersonalKey,
+  WrongPersonalKeyError,
 } from '../db/ledger/books-import-personal.ts';
 import { bumpAccessVersion } from '../db/ledger/keys.ts';
 import type { Ledger } from '../domain/ledger.ts';
@@ -140,7 +141,7 @@ async function runImport(connection: Connection, wanted: Wanted, signal: AbortSi
     await finishImport(connection, ledger, header.since, { number: end.number, closedUntil });
     erased = await openPersonalData(connection, ledger, wanted);
   } catch (error) {
-    throw explain(error);
+    throw explain(error, ledger.id === header.ledger_id);
   }
   await auditImport(connection, ledger, header.since);
   // Last, because it locks a row that changes of keys need.
@@ -152,7 +153,8 @@ async function runImport(connection: Connection, wanted: Wanted, signal: AbortSi
 /** A line that its table refuses: of invalid data (22), or against a constraint (23). */
 const REFUSED_LINE = /^2[23]/;
 
-function explain(error: unknown): unknown {
+/** `keepsId`: whether the ledger has the id with which its personal data was encrypted. */
+function explain(error: unknown, keepsId = true): unknown {
   if (error instanceof Error && REFUSED_LINE.test(sqlStateOf(error) ?? '')) {
     const sentence = `Nothing is imported, because the database refuses a record: ${error.message}.`;
     return new CommandError(EXIT.discrepancy, sentence, { cause: error });
@@ -160,6 +162,12 @@ function explain(error: unknown): unknown {
   if (sqlStateOf(error) === INSUFFICIENT_PRIVILEGE) {
     const sentence = 'Only the owner of the tables may import: set DATABASE_OWNER_URL to the database as its owner.';
     return new CommandError(EXIT.failed, sentence, { cause: error });
+  }
+  if (error instanceof WrongPersonalKeyError) {
+    const remedy = keepsId
+      ? 'give the file that the same gopherpay export wrote, or none and --erase-personal-data'
+      : 'the id of the ledger is taken here, so no key opens it: import into a database where it is free, or give no file and --erase-personal-data';
+    return new CommandError(EXIT.failed, `Nothing is imported: ${error.message}; ${remedy}.`, { cause: error });
   }
   if (!(error instanceof ImportRefusedError)) return error;
   return new CommandError(EXIT.failed, `Nothing is imported: ${error.message}.`, { cause: error });

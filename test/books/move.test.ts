@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { createGunzip } from 'node:zlib';
 import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { findAll } from '../support/audit.ts';
+import { createLedger } from '../../src/db/ledger/ledgers.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { drawFor } from '../support/random.ts';
 import { rewriteShop, SHOP, writeLedger } from '../support/sample-ledgers.ts';
@@ -313,6 +314,71 @@ test('import: keys can be changed while it audits', async (t) => {
   await blocker.query('select from access_state for update nowait');
   await blocker.query('rollback');
   assert.equal((await program.exited).code, 0, program.output());
+});
+
+test('import: ledgers can be created meanwhile, under other names and ids', async (t) => {
+  const database = await createDatabase(t);
+  await writeLedger(await database.connect(), SHOP);
+  const file = join(await makeFolder(t), 'shop.ndjson');
+  await succeed(t, database, ['export', '--ledger=shop', `--output=${file}`]);
+  const other = await createDatabase(t);
+  const blocker = await other.connect();
+  await blocker.query('begin; lock table pending_transfers in access exclusive mode');
+  const program = await startProgram(t, { database: other, args: ['import', file, '--erase-personal-data'] });
+  const waiting = (name: string) =>
+    `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and ${name}`;
+  const importing = waiting(`application_name = 'gopherpay import'`);
+  await until(async () => (await other.query(importing)).length === 1, { what: 'the audit of the import' });
+  const [one, same] = [await other.connect(), await other.connect()];
+  const request = { testClock: null, idempotencyKey: null };
+  await one.query(`begin; set local lock_timeout = '5s'`);
+  const created = await createLedger(one, { ...request, name: 'one' });
+  assert.equal(created.result, 'created');
+  await one.query('commit');
+  await same.query('begin');
+  const exists = createLedger(same, { ...request, name: 'shop' });
+  await until(async () => (await other.query(waiting(`wait_event = 'advisory'`))).length === 1, {
+    what: 'the same name',
+  });
+  // It waits for the import alone.
+  await one.query(`begin; set local lock_timeout = '5s'`);
+  assert.equal((await createLedger(one, { ...request, name: 'two' })).result, 'created');
+  await one.query('commit');
+  await blocker.query('rollback');
+  assert.equal((await program.exited).code, 0, program.output());
+  assert.deepEqual(await exists, { result: 'exists' });
+  await same.query('rollback');
+  const ledgers = await other.query('select id, name from ledgers order by id');
+  assert.equal(new Set(ledgers.map(({ id }) => id)).size, 4);
+  await audit(other);
+});
+
+test('import: a personal key that does not fit is named, with what to do', async (t) => {
+  const database = await createDatabase(t);
+  const client = await database.connect();
+  await writeLedger(client);
+  await writeLedger(client, SHOP);
+  const { file, keys } = await exportMain(t, database);
+  const other = await createDatabase(t);
+  await writeFile(keys, (await readFile(keys, 'utf8')).replace(/[0-9a-f]{64}/, 'ab'.repeat(32)));
+  const wrong = await run(t, other, ['import', file, `--personal-keys=${keys}`]);
+  assert.equal(wrong.code, 1);
+  assert.match(
+    wrong.stderr,
+    /^Nothing is imported: the key of account \S+ [A-Z]{3} does not open its personal data; give the file that the same gopherpay export wrote, or none and --erase-personal-data\.$/m,
+  );
+  // A ciphertext belongs to the id of its ledger.
+  await other.query(`insert into ledgers (id, name) values (2, 'taken')`);
+  await other.query('insert into journal_head (ledger_id, settled_at) values (2, now())');
+  const shop = join(await makeFolder(t), 'shop.ndjson');
+  await succeed(t, database, ['export', '--ledger=shop', `--output=${shop}`, `--personal-keys=${shop}.keys`]);
+  const moved = await run(t, other, ['import', shop, `--personal-keys=${shop}.keys`]);
+  assert.equal(moved.code, 1);
+  assert.match(
+    moved.stderr,
+    /^Nothing is imported: .*; the id of the ledger is taken here, so no key opens it: import/m,
+  );
+  await succeed(t, other, ['import', shop, '--erase-personal-data']);
 });
 
 test('import: only the owner of the tables may', async (t) => {

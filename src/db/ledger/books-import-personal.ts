@@ -2,12 +2,16 @@
 import type { Ledger } from '../../domain/ledger.ts';
 import { wordsOf } from '../../domain/name-words.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { readPersonalData } from '../queries/personal-data.ts';
+import { DamagedBooksError } from '../connection/errors.ts';
+import { type PersonalRow, readPersonalData } from '../queries/personal-data.ts';
 import { appendToJournal } from './journal.ts';
 
 export type PersonalKey = { readonly account_number: string; readonly currency: string; readonly key: string };
 
-/** Adds the keys of personal data, and the words of the names. Throws if a key does not fit its account. */
+/** A key that does not decrypt the personal data of its account. */
+export class WrongPersonalKeyError extends Error {}
+
+/** Adds the keys of personal data, and the words of the names. Throws a WrongPersonalKeyError if one is wrong. */
 export async function insertPersonalKeys(
   connection: Queryable,
   ledger: Ledger,
@@ -33,7 +37,7 @@ export async function insertPersonalKeys(
     [ledger.id, JSON.stringify(keys)],
   );
   const words = added.rows.flatMap((row) =>
-    wordsOf(readPersonalData(ledger.id, row)?.name ?? '').map((word) => ({ number: row.account_number, word })),
+    wordsOf(nameOf(ledger, row)).map((word) => ({ number: row.account_number, word })),
   );
   await connection.query(
     'delete from account_words where ledger_id = $1::integer and account_number = any($2::text[])',
@@ -45,6 +49,18 @@ export async function insertPersonalKeys(
      from unnest($2::text[], $3::text[]) as added`,
     [ledger.id, words.map(({ number }) => number), words.map(({ word }) => word)],
   );
+}
+
+function nameOf(ledger: Ledger, row: PersonalRow): string {
+  try {
+    return readPersonalData(ledger.id, row)?.name ?? '';
+  } catch (error) {
+    if (!(error instanceof DamagedBooksError)) throw error;
+    const { account_number: number, currency } = row;
+    throw new WrongPersonalKeyError(`the key of account ${number} ${currency} does not open its personal data`, {
+      cause: error,
+    });
+  }
 }
 
 /** How many accounts have personal data that no key can read. */

@@ -3,7 +3,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
-import { LEDGERS_MAX, lockCreation } from './ledgers.ts';
+import { LEDGERS_MAX, lockLedgerName, reserveLedgerId } from './ledgers.ts';
 
 /** The books to import. Times are microseconds since 1970, hashes are hexadecimal. */
 export type ImportedLedger = {
@@ -43,7 +43,7 @@ const STATE = `
 
 /** Locks the ledger, which is created if it does not exist. Throws an ImportRefusedError if the books do not fit. */
 export async function openImport(connection: Queryable, books: ImportedLedger): Promise<Ledger> {
-  await lockCreation(connection);
+  await lockLedgerName(connection, books.name);
   const locked = await connection.query<{ id: number }>(LOCK, [books.name]);
   const id = locked.rows[0]?.id ?? null;
   if (id === null) return await createImported(connection, books);
@@ -65,21 +65,18 @@ export async function openImport(connection: Queryable, books: ImportedLedger): 
   return toLedger(id, books);
 }
 
-/** The ledger keeps its id, with which its personal data was encrypted; if another has it, it gets the next one. */
+/** The ledger keeps its id, with which its personal data was encrypted; if another has it, it gets one beyond all others. */
 async function createImported(connection: Queryable, books: ImportedLedger): Promise<Ledger> {
   if (books.since > 0) throw new ImportRefusedError(`there is no ledger ${books.name} that these books could continue`);
-  const inserted = await connection.query<{ id: number }>(
-    `insert into ledgers (id, name, created_at, clock_start, approval_above)
-     select case when exists (select from ledgers where id = $1::integer) then max(id) + 1 else $1::integer end,
-       $2::text, ${at('$3::bigint')}, ${at('$4::bigint')}, $5::bigint
-     from ledgers
-     returning id`,
-    [books.id, books.name, books.createdAt, books.clockStart, books.approvalAbove],
-  );
-  const id = inserted.rows[0]?.id ?? books.id;
+  const id = await reserveLedgerId(connection, books.id);
   // No ledger could be created after it.
   if (id > LEDGERS_MAX)
     throw new ImportRefusedError(`its id would be ${id}, and there are at most ${LEDGERS_MAX} ledgers`);
+  await connection.query(
+    `insert into ledgers (id, name, created_at, clock_start, approval_above)
+     values ($1::integer, $2::text, ${at('$3::bigint')}, ${at('$4::bigint')}, $5::bigint)`,
+    [id, books.name, books.createdAt, books.clockStart, books.approvalAbove],
+  );
   await connection.query(
     `insert into journal_head (ledger_id, opened_at, clock)
      select id, coalesce(clock_start, created_at), clock_start from ledgers where id = $1::integer`,

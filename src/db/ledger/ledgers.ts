@@ -31,6 +31,9 @@ type LedgerRow = { name: string; created_at: string; clock: string | null };
 
 /** Any number that nothing else locks in this database. */
 const CREATE_LOCK_ID = 4_115_086_301_217n;
+/** The first of two numbers, of which the second is a name's hash, or an id. */
+const NAME_LOCK_ID = 411_508_630;
+const ID_LOCK_ID = 411_508_631;
 
 /** The ledgers of these names, in no order; unknown names are omitted. */
 export async function loadLedgers(connection: Queryable, names: readonly string[]): Promise<Ledger[]> {
@@ -86,7 +89,8 @@ export async function createLedger(
   connection: Queryable,
   { name, testClock, idempotencyKey }: LedgerRequest,
 ): Promise<LedgerCreation> {
-  await lockCreation(connection);
+  await lockLedgerName(connection, name);
+  await connection.query('select pg_advisory_xact_lock($1::bigint)', [CREATE_LOCK_ID]);
   const found = await connection.query<LedgerRow & { id: number; idempotency_key: string | null; is_same: boolean }>(
     `select id, name, created_at, clock, idempotency_key,
        name = $1::text and clock_start is not distinct from ${CLOCK_START('$3', '$4', 'created_at')} as is_same
@@ -102,17 +106,18 @@ export async function createLedger(
       : { result: 'key_reused', name: keyed.name };
   }
   if (found.rows.length > 0) return { result: 'exists' };
-  const last = await connection.query<{ id: number; clock: string | null }>(
-    `select max(id) as id, ${CLOCK_START('$1', '$2', 'now()')} as clock from ledgers`,
+  const id = await reserveLedgerId(connection);
+  if (id > LEDGERS_MAX) return { result: 'full' };
+  // Citus refuses the functions of the clock in an insert of several nodes.
+  const start = await connection.query<{ clock: string | null }>(
+    `select ${CLOCK_START('$1', '$2', 'now()')} as clock`,
     [testClock !== null, testClock?.start],
   );
-  const { id = 0, clock = null } = last.rows[0] ?? {};
-  if (id >= LEDGERS_MAX) return { result: 'full' };
   const inserted = await connection.query<LedgerRow & { id: number }>(
     `insert into ledgers (id, name, idempotency_key, clock_start)
      values ($1::integer, $2::text, $3::text, $4::timestamptz)
      returning id, name, created_at, clock_start as clock`,
-    [id + 1, name, idempotencyKey, clock],
+    [id, name, idempotencyKey, start.rows[0]?.clock ?? null],
   );
   const [row] = inserted.rows;
   if (!row) throw new Error('A ledger was not inserted.');
@@ -124,12 +129,36 @@ export async function createLedger(
   return { result: 'created', ledger: toLedger(row.id, name, row.clock !== null), record: toRecord(row) };
 }
 
+/** Serializes creations of one name until the end of the transaction, of which an import may be a long one. */
+export async function lockLedgerName(connection: Queryable, name: string): Promise<void> {
+  await connection.query('select pg_advisory_xact_lock($1::integer, hashtext($2::text))', [NAME_LOCK_ID, name]);
+}
+
 /**
- * Serializes creations until the end of the transaction, so that two of them do not take the same id. A row lock would need
- * the right to update ledgers, which the role of the service does not have.
+ * An id that no ledger has: `wanted`, or one beyond all others. It is reserved until the end of the transaction, so that
+ * creations and imports do not wait for each other. A row lock would need the right to update ledgers, which the role of the
+ * service does not have.
  */
-export async function lockCreation(connection: Queryable): Promise<void> {
-  await connection.query('select pg_advisory_xact_lock($1::bigint)', [CREATE_LOCK_ID]);
+export async function reserveLedgerId(connection: Queryable, wanted: number | null = null): Promise<number> {
+  if (wanted !== null && (await tryReserve(connection, wanted))) return wanted;
+  for (let beyond = 1; ; beyond += 1) {
+    const { rows } = await connection.query<{ id: number }>('select max(id) + $1::integer as id from ledgers', [
+      beyond,
+    ]);
+    const id = rows[0]?.id ?? 1;
+    if (await tryReserve(connection, id)) return id;
+  }
+}
+
+async function tryReserve(connection: Queryable, id: number): Promise<boolean> {
+  const locked = await connection.query<{ is_mine: boolean }>(
+    'select pg_try_advisory_xact_lock($1::integer, $2::integer) as is_mine',
+    [ID_LOCK_ID, id],
+  );
+  if (locked.rows[0]?.is_mine !== true) return false;
+  // A statement of its own, which sees the rows of those that had the lock before.
+  const found = await connection.query('select from ledgers where id = $1::integer', [id]);
+  return found.rows.length === 0;
 }
 
 function toLedger(id: number, name: string, hasTestClock: boolean): Ledger {
