@@ -6,6 +6,8 @@ export type Order = {
   from_account: string;
   to_account: string;
   amount: number;
+  /** The ledger of to_account, if it is another one. */
+  to_ledger?: string;
   /** Of a hold, in seconds. */
   expires_in?: number;
   metadata?: Readonly<Record<string, string>>;
@@ -17,7 +19,7 @@ export type NewAccount = { account_number: string; balance: number };
 export type Intent = {
   /** Its name: the idempotency key, or the number of an account that is opened without a key. Two intents never share it. */
   name: string;
-  kind: 'transfer' | 'group' | 'hold' | 'capture' | 'void' | 'account' | 'accounts' | 'refusable' | 'read';
+  kind: 'transfer' | 'between' | 'group' | 'hold' | 'capture' | 'void' | 'account' | 'accounts' | 'refusable' | 'read';
   /** Whether it is sent with an idempotency key, so that it may be retried after an unknown outcome. */
   keyed: boolean;
   path: string;

@@ -21,6 +21,8 @@ import {
  */
 export const RICH = { prefix: 'RICH', count: 8, balance: 1_000_000_000 };
 export const POOR = { prefix: 'POOR', count: 4, balance: 2000 };
+/** The second ledger of a pair, and its accounts: like the rich ones of the main ledger. */
+export const SHOP = { ledger: 'shop', prefix: 'SHOP', count: 4, balance: 1_000_000_000 };
 /** An account that never exists. */
 export const GHOST = 'GHOST';
 /** The prefix of accounts that are opened under load. A transfer may reach one before it is opened. */
@@ -38,6 +40,7 @@ const RETRIES_MAX = 40;
 
 const RICH_NUMBERS = numbersOf(RICH);
 const POOR_NUMBERS = numbersOf(POOR);
+const SHOP_NUMBERS = numbersOf(SHOP);
 
 function numbersOf({ prefix, count }: { prefix: string; count: number }): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
@@ -50,6 +53,8 @@ type CallersOptions = {
   readonly keys: () => readonly TestKey[];
   readonly draw: Random;
   readonly round: number;
+  /** Whether there is a second ledger, to which and from which they send money. */
+  readonly pair?: boolean;
   /** The file to which a line is added for each answer. */
   readonly recordPath: string | null;
 };
@@ -59,6 +64,7 @@ export class Callers {
   readonly #keys: () => readonly TestKey[];
   readonly #draw: Random;
   readonly #round: number;
+  readonly #pair: boolean;
   readonly #recordPath: string | null;
   readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 2000 } });
   readonly #attempts: Attempt[] = [];
@@ -76,6 +82,7 @@ export class Callers {
     this.#keys = options.keys;
     this.#draw = options.draw;
     this.#round = options.round;
+    this.#pair = options.pair ?? false;
     this.#recordPath = options.recordPath;
   }
 
@@ -89,17 +96,21 @@ export class Callers {
       ...RICH_NUMBERS.map((account_number) => ({ account_number, balance: RICH.balance })),
       ...POOR_NUMBERS.map((account_number) => ({ account_number, balance: POOR.balance })),
     ];
-    for (const account of accounts) await this.#openOne(account);
+    for (const account of accounts) await this.#openOne(this.#account(account));
+    if (!this.#pair) return;
+    for (const account_number of SHOP_NUMBERS) {
+      const intent = this.#account({ account_number, balance: SHOP.balance });
+      await this.#openOne({ ...intent, path: `/ledgers/${SHOP.ledger}/accounts` });
+    }
   }
 
-  async #openOne(account: NewAccount): Promise<void> {
-    const intent = this.#account(account);
+  async #openOne(intent: Intent): Promise<void> {
     let attempt = await this.send(intent);
     // A harness that judges another fault at the same time may time out waiting for an answer, and then retries.
     for (let retries = 1; this.#mustRetry(attempt) && retries < RETRIES_MAX; retries += 1)
       attempt = await this.send(intent);
     const isOpen = attempt.status === 201 || attempt.code === 'account_exists';
-    if (!isOpen) throw new Error(`The account ${account.account_number} could not be opened: ${attempt.status}.`);
+    if (!isOpen) throw new Error(`The account ${intent.name} could not be opened: ${attempt.status}.`);
   }
 
   /** Starts to send orders of all kinds, until `stop`. */
@@ -151,7 +162,13 @@ export class Callers {
 
   /** Opens an account beside those of the load. Throws if it cannot. */
   async open(account: NewAccount): Promise<void> {
-    await this.#openOne(account);
+    await this.#openOne(this.#account(account));
+  }
+
+  /** A transfer from the first account of one ledger to the first of the other. */
+  draftBetween(isBack: boolean): Intent {
+    const [main = '', shop = ''] = [RICH_NUMBERS[0], SHOP_NUMBERS[0]];
+    return isBack ? this.#between({ from: shop, to: main, isBack }) : this.#between({ from: main, to: shop, isBack });
   }
 
   /** A transfer of exactly this, for others to send. */
@@ -296,6 +313,7 @@ export class Callers {
   }
 
   #nextIntent(): Intent {
+    if (this.#pair && this.#draw.whole(1, 2) === 1) return this.#anyBetween();
     const die = this.#draw.whole(1, 100);
     if (die <= 45) return this.#transfer(this.#richOrder());
     if (die <= 55) return this.#transfer(this.#poorOrder());
@@ -323,6 +341,21 @@ export class Callers {
 
   #transfer(order: Order): Intent {
     return this.#intent('transfer', '/transfers', [order]);
+  }
+
+  /** To the other ledger or from it, at times to an account that is not there. */
+  #anyBetween(): Intent {
+    const isBack = this.#draw.whole(0, 1) === 1;
+    const [main, shop] = [this.#draw.pick(RICH_NUMBERS), this.#draw.pick(SHOP_NUMBERS)];
+    const [from, to] = isBack ? [shop, main] : [main, shop];
+    return this.#between({ from, to: this.#draw.whole(1, 12) === 1 ? GHOST : to, isBack });
+  }
+
+  #between({ from, to, isBack }: { from: string; to: string; isBack: boolean }): Intent {
+    const order = { from_account: from, to_account: to, amount: this.#draw.whole(1, 1000) };
+    return isBack
+      ? this.#intent('between', `/ledgers/${SHOP.ledger}/transfers`, [{ ...order, to_ledger: 'main' }])
+      : this.#intent('between', '/transfers', [{ ...order, to_ledger: SHOP.ledger }]);
   }
 
   #richOrder(): Order {

@@ -16,6 +16,8 @@ export type Fault = {
   /** In kebab-case, as it is called on the command line. */
   name: string;
   shape: Shape;
+  /** Whether there is a second ledger, and half of the load is transfers between the two. */
+  pair?: boolean;
   /** Whether each round has a new system: because its start is under test. */
   fresh?: boolean;
   /** How soon after the fault everything must be ready and settled again, without help. */

@@ -1,4 +1,5 @@
 // All faults, by name.
+import { BETWEEN_FAULTS } from './faults-between.ts';
 import { DATABASE_FAULTS } from './faults-database.ts';
 import { FAILOVER_FAULTS } from './faults-failover.ts';
 import { EDGE_FAULTS } from './faults-edge.ts';
@@ -20,4 +21,5 @@ export const FAULTS: readonly Fault[] = [
   ...LOG_FAULTS,
   ...LOAD_FAULTS,
   ...START_FAULTS,
+  ...BETWEEN_FAULTS,
 ];

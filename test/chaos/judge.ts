@@ -35,13 +35,28 @@ type Account = { account_number: string; journal_number: number | null };
 
 const INT8 = 20;
 const COLUMNS = `
-  id, group_id, group_position, atomic, kind, parent_id, from_account, to_account, amount, ordered_by,
-  to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as created_at,
+  id, group_id, group_position, atomic, kind, parent_id, from_account, coalesce(remote_account, to_account) as to_account, amount,
+  ordered_by, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as created_at,
   coalesce(request_id, id::text) as request_id`;
+/** A transfer to another ledger is its hold, which says how it ended. No caller orders the other steps. */
+const ORDERED = `(remote_account is null or kind = 'hold')`;
 const ALL = `
-  select ${COLUMNS}, status, failure_code, journal_number from transfers
+  select ${COLUMNS}, coalesce(ended.status, transfers.status) as status, coalesce(ended.code, failure_code) as failure_code,
+    journal_number
+  from transfers
+  left join lateral (
+    select case state when 'captured' then 'completed' when 'voided' then 'failed' else 'pending' end as status,
+      (
+        select description
+        from transfers as void
+        where void.ledger_id = holds.ledger_id and void.parent_id = holds.id and void.kind = 'void' and void.status = 'completed'
+      ) as code
+    from holds
+    where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and remote_account is not null
+  ) as ended on true
+  where ${ORDERED}
   union all
-  select ${COLUMNS}, 'pending', null, null from pending_transfers`;
+  select ${COLUMNS}, 'pending', null, null from pending_transfers where ${ORDERED}`;
 
 /** Refusals of malformed requests: no order of a caller may receive one, except those made for it. */
 const REFUSABLE = new Set(['amount_not_positive', 'same_account']);
@@ -82,7 +97,11 @@ export async function judgeAnswers({ admin, attempts, revocations }: Evidence): 
         rowByAccount: new Map(accounts.rows.map((row) => [row.account_number, row.journal_number])),
         keys: new Set(holders.rows.map((row) => row.key)),
       }),
-      ...judgeChronology(attempts, stored.rows),
+      ...judgeChronology(
+        // Its journal row is that of its hold, after which it is pending for a while.
+        attempts.filter(({ intent }) => intent.kind !== 'between'),
+        stored.rows,
+      ),
       ...judgeKeys(attempts, stored.rows, revocations),
       ...(await judgeFailures(client, stored.rows)),
     ];
@@ -101,7 +120,7 @@ export async function judgeBooks({ admin, attempts, revocations }: Evidence): Pr
     const expiries = await client.query<Stored>(`select * from (${ALL}) as stored where kind = 'expiry'`);
     const remaining = await client.query<{ id: string }>('select id from pending_transfers');
     await client.query('begin isolation level repeatable read, read only');
-    const broken = await findViolations(client);
+    const broken = await findViolations(client, { allDelivered: true });
     return [
       ...judgeKeys([], expiries.rows, revocations),
       ...strangers.rows.map(({ id, request_id }) => ({
@@ -229,7 +248,8 @@ function agrees(reported: Reported, row: Stored): boolean {
 /** How the stored rows differ from the request. */
 function findMisreadings(intent: Intent, stored: readonly Stored[]): string[] {
   const rows = stored.toSorted((a, b) => (a.group_position ?? 0) - (b.group_position ?? 0));
-  const kind = intent.kind === 'group' ? 'transfer' : intent.kind;
+  const kinds: Readonly<Record<string, string>> = { group: 'transfer', between: 'hold' };
+  const kind = kinds[intent.kind] ?? intent.kind;
   if (rows.length !== intent.orders.length) return [`${rows.length} of ${intent.orders.length} are stored`];
   return rows.flatMap((row, index) => {
     const order: Order | undefined = intent.orders[index];
@@ -426,7 +446,7 @@ async function judgeFailures(client: Client, rows: readonly Stored[]): Promise<V
   const groundless = await client.query<{ id: string }>(
     `with moments as (
        select e.account_number, x.journal_number, x.journal_position, e.entry_number, null::uuid as refused, null as amount
-       from entries e join transfers x on x.id = e.transfer_id
+       from entries e join transfers x on x.ledger_id = e.ledger_id and x.id = e.transfer_id
        where e.account_number = any($2::text[])
        union all
        select from_account, journal_number, journal_position, null, id, amount

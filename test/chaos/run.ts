@@ -6,7 +6,7 @@ import { onEnd, type Scope } from '../support/cleanup.ts';
 import { drawFrom, type Random } from '../support/random.ts';
 import { until } from '../support/until.ts';
 import { type Attempt, isAccepted } from './attempt.ts';
-import { Callers } from './callers.ts';
+import { Callers, SHOP } from './callers.ts';
 import type { Fault } from './fault.ts';
 import { type Evidence, judgeAnswers, judgeBooks, type Violation } from './judge.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -93,10 +93,18 @@ async function runStretch(
   const shape = { ...fault.shape, env: { ...timing, ...fault.shape.env } };
   const system = await System.open(scope, postgres, shape);
   await system.addKey();
+  if (fault.pair) await system.addLedger(SHOP.ledger);
   const all: Attempt[] = [];
   const callersAt = (round: number): Callers => {
     const [targets, keys] = [() => system.urls, () => system.keys];
-    const callers = new Callers({ targets, keys, draw: drawAt(`load ${round}`), round, recordPath });
+    const callers = new Callers({
+      targets,
+      keys,
+      draw: drawAt(`load ${round}`),
+      round,
+      pair: fault.pair ?? false,
+      recordPath,
+    });
     onEnd(scope, () => callers.close());
     return callers;
   };

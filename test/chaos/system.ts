@@ -184,6 +184,15 @@ export class System {
     this.#keys = [...this.#keys, key];
   }
 
+  /** Creates a ledger beside the main one. */
+  async addLedger(name: string): Promise<void> {
+    const [url = ''] = this.urls;
+    const headers = { ...this.#keys[0]?.headers, 'content-type': 'application/json' };
+    const answer = await fetch(new URL('/ledgers', url), { method: 'POST', headers, body: JSON.stringify({ name }) });
+    await answer.arrayBuffer();
+    if (answer.status !== 201) throw new Error(`The ledger ${name} could not be created: ${answer.status}.`);
+  }
+
   /** Revokes the oldest key. The callers find out by themselves. */
   async revokeKey(): Promise<{ key: TestKey; by: number }> {
     const [key] = this.#keys;
@@ -322,8 +331,12 @@ export class System {
     return await findPostmaster(join(this.folder, '.gopherpay'));
   }
 
+  /** How many transfers are pending, and how many to another ledger have not ended. */
   async countPending(): Promise<number> {
-    const [row] = await this.query('select count(*)::integer as count from pending_transfers');
+    const [row] = await this.query(
+      `select (select count(*) from pending_transfers)
+         + (select count(*) from holds where state = 'open' and to_account like '@ledger:%') as count`,
+    );
     return Number(row?.['count']);
   }
 
