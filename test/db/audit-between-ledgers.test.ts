@@ -44,11 +44,6 @@ type Forgery = { what: string; statements: string[]; check: string };
 /** Found in each ledger alone. */
 const ONE_SIDE: readonly Forgery[] = [
   {
-    what: 'the account of a ledger that does not exist',
-    statements: [main.account('@ledger:shop', `account_number = '@ledger:sho'`)],
-    check: 'between.accounts',
-  },
-  {
     what: 'the account of a ledger in itself',
     statements: [main.account('@ledger:shop', `account_number = '@ledger:main'`)],
     check: 'between.accounts',
@@ -121,11 +116,6 @@ const ONE_SIDE: readonly Forgery[] = [
     check: 'between.steps',
   },
   {
-    what: 'a hold for a ledger that does not exist',
-    statements: [main.transfer(BETWEEN.waiting, `to_account = '@ledger:shops'`)],
-    check: 'between.steps',
-  },
-  {
     what: 'a hold for another ledger that expires',
     statements: [main.transfer(BETWEEN.waiting, 'expires_in = 60')],
     check: 'between.steps',
@@ -185,6 +175,16 @@ const ONE_SIDE: readonly Forgery[] = [
 
 /** Found only with both ledgers. */
 const TWO_SIDES: readonly Forgery[] = [
+  {
+    what: 'the account of a ledger that does not exist',
+    statements: [main.account('@ledger:shop', `account_number = '@ledger:sho'`)],
+    check: 'between.accounts',
+  },
+  {
+    what: 'a hold for a ledger that does not exist',
+    statements: [main.transfer(BETWEEN.waiting, `to_account = '@ledger:shops'`)],
+    check: 'between.steps',
+  },
   {
     what: 'a completed credit without a hold',
     statements: [shop.transfer(BETWEEN.arrived, `id = '${NEW}'`)],

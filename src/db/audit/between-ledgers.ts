@@ -29,6 +29,19 @@ function derivedId(parent: string, kind: string): string {
   return `encode(set_byte(${version}, 8, get_byte(${digest}, 8) & 63 | 128), 'hex')::uuid`;
 }
 
+/**
+ * Whether `other` is another ledger. An audit of one ledger does not ask whether it is there: a ledger that is imported first
+ * may be without the other for a while.
+ */
+function isAnother({ ledger }: Scope, own: string): Fact {
+  return must(
+    'other ledger',
+    ledger === null ? `other.id <> ${own}` : `other.id is distinct from ${own}`,
+    ledger === null ? 'another ledger that is there' : 'another ledger',
+    `coalesce(other.name, 'none')`,
+  );
+}
+
 function accountsOfLedgers(scope: Scope): string {
   return compare({
     from: `(
@@ -39,12 +52,8 @@ function accountsOfLedgers(scope: Scope): string {
     account: 'account_number',
     currency: 'currency',
     facts: [
-      must(
-        'ledger for which the account stands',
-        'other.id <> account.ledger_id',
-        'another ledger that is there',
-        `case when other.id is null then 'none' else 'its own' end`,
-      ),
+      must('number', stands('account_number'), 'that of another ledger', 'account_number'),
+      isAnother(scope, 'account.ledger_id'),
       must(
         'status, held amount and overdraft limit',
         `status = 'open' and held = 0 and overdraft_limit = 0`,
@@ -82,7 +91,6 @@ const STEP_FACTS: readonly Fact[] = [
     'a hold to another ledger, its capture or void, or a credit from another ledger',
     `step.kind || ' from ' || step.from_account || ' to ' || step.to_account`,
   ),
-  must('other ledger', 'other.id <> step.ledger_id', 'another ledger that is there', `coalesce(other.name, 'none')`),
   must(
     'remote_account',
     `step.remote_account ~ ${REMOTE_FORM}`,
@@ -151,7 +159,7 @@ function stepsOfLedgers(scope: Scope, part: Part | null): string {
     currency: 'step.currency',
     transfer: 'step.id',
     journal: 'step.journal_number',
-    facts: [...STEP_FACTS, ...END_FACTS],
+    facts: [...STEP_FACTS, isAnother(scope, 'step.ledger_id'), ...END_FACTS],
   });
 }
 

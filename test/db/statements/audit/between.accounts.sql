@@ -6,11 +6,13 @@ from (
   ) as account
   left join ledgers as other on account_number like '@ledger:%' and other.name = substr(account_number, 9)
 cross join lateral (
-  values ('ledger for which the account stands', (other.id <> account.ledger_id) is true, ('another ledger that is there')::text, (case when other.id is null then 'none' else 'its own' end)::text),
+  values ('number', (account_number like '@ledger:%') is true, ('that of another ledger')::text, (account_number)::text),
+    ('other ledger', (other.id <> account.ledger_id) is true, ('another ledger that is there')::text, (coalesce(other.name, 'none'))::text),
     ('status, held amount and overdraft limit', (status = 'open' and held = 0 and overdraft_limit = 0) is true, ('open, 0 and 0')::text, (status || ', ' || held || ' and ' || overdraft_limit)::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
-where ((other.id <> account.ledger_id) is true
+where ((account_number like '@ledger:%') is true
+  and (other.id <> account.ledger_id) is true
   and (status = 'open' and held = 0 and overdraft_limit = 0) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -23,11 +25,13 @@ from (
   ) as account
   left join ledgers as other on account_number like '@ledger:%' and other.name = substr(account_number, 9)
 cross join lateral (
-  values ('ledger for which the account stands', (other.id <> account.ledger_id) is true, ('another ledger that is there')::text, (case when other.id is null then 'none' else 'its own' end)::text),
+  values ('number', (account_number like '@ledger:%') is true, ('that of another ledger')::text, (account_number)::text),
+    ('other ledger', (other.id is distinct from account.ledger_id) is true, ('another ledger')::text, (coalesce(other.name, 'none'))::text),
     ('status, held amount and overdraft limit', (status = 'open' and held = 0 and overdraft_limit = 0) is true, ('open, 0 and 0')::text, (status || ', ' || held || ' and ' || overdraft_limit)::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
-where ((other.id <> account.ledger_id) is true
+where ((account_number like '@ledger:%') is true
+  and (other.id is distinct from account.ledger_id) is true
   and (status = 'open' and held = 0 and overdraft_limit = 0) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what
