@@ -36,8 +36,11 @@ export type Skipped = {
   readonly pairs: readonly string[];
 };
 
-/** The credit of a transfer is not what the transfer ordered: another ledger of this name ordered it. */
-export class ForeignCreditError extends Error {}
+/**
+ * What the other ledger has under the id of a transfer: how its credit ended, or a transfer that is not its credit. Imported
+ * books may have such a one.
+ */
+export type FoundCredit = { readonly outcome: CreditOutcome } | 'foreign';
 
 /** The key of a hold, unique over all ledgers. */
 export function holdKeyOf({ ledgerId, id }: HoldName): string {
@@ -95,6 +98,8 @@ export async function loadOpenTransfers(
         from holds
         where ${IS_OPEN} and ledger_id || ' ' || holds.id <> all($2::text[]) and ledger_id <> all($3::integer[])
           and to_account <> all($4::text[]) and ledger_id || ' ' || to_account <> all($5::text[])
+          -- Imported books may owe a ledger that is not here. Their holds must not fill the page.
+          and exists (select from ledgers where name = substr(to_account, ${LEDGER_PREFIX.length + 1}))
         order by created_at
         limit $1::integer
       ) as hold${JOINED}
@@ -128,31 +133,51 @@ export async function loadNamedTransfers(connection: Queryable, holds: readonly 
   return open;
 }
 
-/** How the credits of these transfers in one ledger ended; those that do not exist are absent. */
+type CreditRow = Pick<Row, 'id' | 'from_account' | 'remote_account' | 'amount' | 'currency'> & {
+  kind: string;
+  to_account: string;
+  failure_code: string | null;
+};
+
+/** What one ledger has of the credits of these transfers, by the keys of their holds; those that it does not have are absent. */
 export async function loadCredits(
   connection: Queryable,
   target: Ledger,
   transfers: readonly OpenTransfer[],
-): Promise<Map<string, CreditOutcome>> {
-  const { rows } = await connection.query<{ id: string; from_account: string; failure_code: string | null }>({
+): Promise<Map<string, FoundCredit>> {
+  const { rows } = await connection.query<CreditRow>({
     name: 'load credits',
     text: `
       select credit.*
       from unnest($2::uuid[]) as named (id)
       cross join lateral (
-        select id, from_account, failure_code
+        select id, kind, from_account, to_account, remote_account, amount, currency, failure_code
         from transfers
         where ledger_id = $1::integer and id = named.id
         offset 0
       ) as credit`,
     values: [target.id, transfers.map(({ id }) => id)],
   });
-  const sources = new Map(transfers.map(({ id, source }) => [id, contraOf(source.name)]));
+  const byId = new Map(rows.map((row) => [row.id, row]));
   return new Map(
-    rows.map(({ id, from_account: from, failure_code: code }) => {
-      if (from !== sources.get(id)) throw new ForeignCreditError(`Transfer ${id} of ${target.name} is not a credit.`);
-      return [id, code === null ? null : toFailureCode(code)];
+    transfers.flatMap((transfer): [string, FoundCredit][] => {
+      const row = byId.get(transfer.id);
+      if (!row) return [];
+      const key = holdKeyOf({ ledgerId: transfer.source.id, id: transfer.id });
+      if (!isCreditOf(transfer, row)) return [[key, 'foreign']];
+      return [[key, { outcome: row.failure_code === null ? null : toFailureCode(row.failure_code) }]];
     }),
+  );
+}
+
+function isCreditOf({ source, fromAccount, toAccount, amount, currency }: OpenTransfer, row: CreditRow): boolean {
+  return (
+    row.kind === 'transfer' &&
+    row.from_account === contraOf(source.name) &&
+    row.to_account === toAccount &&
+    row.remote_account === fromAccount &&
+    row.amount === amount &&
+    row.currency === currency
   );
 }
 

@@ -11,6 +11,7 @@ import { toError } from '../../db/connection/errors.ts';
 import {
   countOpenTransfers,
   type CreditOutcome,
+  type FoundCredit,
   type HoldName,
   holdKeyOf,
   loadCredits,
@@ -175,17 +176,15 @@ export class Courier {
       const fresh = page.filter((each) => this.#mayBegin(nameOf(each), contraOf(each.target.name)));
       if (fresh.length === 0) return;
       // Most have no credit yet. To order one again costs the others of its job a second attempt.
-      const credits = new Map<string, CreditOutcome>();
+      const credits = new Map<string, FoundCredit>();
       for (const [target, transfers] of byTarget(fresh)) {
-        for (const [id, outcome] of await loadCredits(this.#roundPool, target, transfers)) {
-          credits.set(`${target.id} ${id}`, outcome);
-        }
+        for (const [key, found] of await loadCredits(this.#roundPool, target, transfers)) credits.set(key, found);
       }
       const begun = fresh.flatMap((transfer) => {
         const hold = nameOf(transfer);
         // It may have been noticed, or the ledger may have been filled, since.
         if (!this.#mayBegin(hold, contraOf(transfer.target.name))) return [];
-        const credit = credits.get(`${transfer.target.id} ${transfer.id}`);
+        const credit = credits.get(holdKeyOf(hold));
         return [this.#begin(hold, contraOf(transfer.target.name), async () => await this.#deliver(transfer, credit))];
       });
       await within(Promise.all(begun), PAGE_WAIT_MS);
@@ -282,8 +281,8 @@ export class Courier {
   }
 
   /** Orders the steps that remain. `credit`: how it ended, if that is known. */
-  async #deliver(transfer: OpenTransfer, credit: CreditOutcome | undefined): Promise<void> {
-    const code = credit === undefined ? await this.#credit(transfer) : credit;
+  async #deliver(transfer: OpenTransfer, credit: FoundCredit | undefined): Promise<void> {
+    const code = credit === undefined ? await this.#credit(transfer) : outcomeOf(credit);
     const step = code === null ? 'capture' : 'void';
     const result = await this.#order(transfer.source, toEnd(transfer, step, code));
     if (result.state === 'settled_elsewhere') {
@@ -300,11 +299,15 @@ export class Courier {
   /** Credits the account in the other ledger; returns how that ended. */
   async #credit(transfer: OpenTransfer): Promise<CreditOutcome> {
     const result = await this.#order(transfer.target, toCredit(transfer));
-    if (result.state === 'settled') return result.transfers[0]?.ending ?? null;
+    if (result.state === 'settled') {
+      const [credit] = result.transfers;
+      if (!credit) throw new TypeError('The credit was settled without an outcome.');
+      return credit.ending;
+    }
     const credits = await loadCredits(this.#pool, transfer.target, [transfer]);
-    const code = credits.get(transfer.id);
-    if (code === undefined) throw new StepUnavailableError('The credit was not found.');
-    return code;
+    const credit = credits.get(holdKeyOf(nameOf(transfer)));
+    if (credit === undefined) throw new StepUnavailableError('The credit was not found.');
+    return outcomeOf(credit);
   }
 
   async #order(ledger: Ledger, transfer: NewTransfer): Promise<UnitResult> {
@@ -323,8 +326,14 @@ export class Courier {
 /** The step may be ordered again, and nothing is wrong with it. */
 class StepUnavailableError extends Error {}
 
-/** A capture or void was refused, so the transfer can never end by itself. It is a defect, or a forgery. */
+/** A capture or void was refused, or cannot be ordered, so the transfer can never end by itself. It is a defect, or a forgery. */
 class StepRefusedError extends Error {}
+
+/** The end of a hold may only follow from its own credit. */
+function outcomeOf(credit: FoundCredit): CreditOutcome {
+  if (credit === 'foreign') throw new StepRefusedError('The other ledger has another transfer with this id.');
+  return credit.outcome;
+}
 
 /** Resolves when `work` has, or after `timeoutMs`. */
 async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> {
