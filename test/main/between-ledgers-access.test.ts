@@ -102,3 +102,15 @@ test('between ledgers: above the rule of its ledger, a transfer waits for a seco
     ['completed', 'shop', owner.id, second.id],
   );
 });
+
+test('between ledgers: the rule of the ledger that receives the money counts as well', async () => {
+  // Otherwise a ledger without a rule would be a way around it.
+  const fields = { from_account: 'T-ANN', to_account: 'T-ANN', amount: 1001, to_ledger: 'main' };
+  const asked = await post(owner, '/ledgers/shop/transfers', fields);
+  assert.deepEqual([asked.status, asked.body['object']], [202, 'approval'], asked.text);
+  const members = [fields, fields].map((each) => ({ ...each, amount: 600 }));
+  const group = await post(owner, '/ledgers/shop/transfers', { transfers: members, atomic: false });
+  assert.deepEqual([group.status, group.body['object']], [202, 'approval'], group.text);
+  const small = await post(owner, '/ledgers/shop/transfers', { ...fields, amount: 1 });
+  assert.deepEqual([small.status, small.body['status']], [200, 'completed'], small.text);
+});

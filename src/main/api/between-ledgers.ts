@@ -3,6 +3,7 @@
 import type { Principal } from '../../domain/access.ts';
 import { EXTERNAL } from '../../domain/account.ts';
 import { contraOf, isContra } from '../../domain/between-ledgers.ts';
+import type { Ledger } from '../../domain/ledger.ts';
 import { type Flaw, Problem, refuseFlaws, toValidationError } from '../http/problem.ts';
 import type { LedgerRegistry } from './ledgers.ts';
 import { notAllowed } from './permissions.ts';
@@ -29,7 +30,7 @@ export function toParties(body: Parties): Pick<TransferFields, 'fromAccount' | '
 
 /**
  * Refuses transfers to other ledgers that cannot be ordered: by this key, in this form, or to such a ledger. `pathOf`:
- * where the request has a member.
+ * where the request has a member. Returns the other ledgers.
  */
 export async function refuseBetweenLedgers(
   ledgers: Pick<LedgerRegistry, 'find'>,
@@ -39,13 +40,14 @@ export async function refuseBetweenLedgers(
     readonly atomic: boolean;
     readonly pathOf: (index: number) => readonly PropertyKey[];
   },
-): Promise<void> {
+): Promise<readonly Ledger[]> {
   const { members, atomic, pathOf } = request;
   const names = new Set(members.flatMap(({ to_ledger: name }) => (name === undefined ? [] : [name])));
-  if (names.size === 0) return;
+  if (names.size === 0) return [];
   refuseBoundKey(principal);
   const form = query.dry_run === 'true' ? 'it cannot be a dry run' : atomic ? 'its group cannot be atomic' : null;
-  const missing = form === null ? await missingOf(ledgers, names) : new Set<string>();
+  const found = form === null ? await findAll(ledgers, names) : [];
+  const missing = form === null ? names.difference(new Set(found.map((each) => each.name))) : new Set<string>();
   refuseFlaws(
     members.flatMap((member, index): Flaw[] => {
       const { to_ledger: name } = member;
@@ -59,6 +61,21 @@ export async function refuseBetweenLedgers(
         .map((party) => at(party, `must not be ${EXTERNAL}: move the money inside of the ledger first`));
     }),
   );
+  return found;
+}
+
+/**
+ * The rules of approval of a ledger and of those that it sends money to: the strictest of them counts, because a credit funds
+ * the ledger that receives it.
+ */
+export function strictestRule(
+  { approvalAbove }: { readonly approvalAbove: (ledgerId: number) => bigint | null },
+  others: readonly Ledger[],
+): (ledgerId: number) => bigint | null {
+  return (ledgerId) =>
+    [ledgerId, ...others.map(({ id }) => id)]
+      .map(approvalAbove)
+      .reduce((least, above) => (least === null || (above !== null && above < least) ? above : least), null);
 }
 
 /** Refuses a key that is bound to a ledger: it may not move money to another one. */
@@ -82,15 +99,16 @@ function toFlaw(error: ReturnType<typeof toValidationError>): Flaw {
   return { problem: new Problem('between_ledgers', 'The transfer to another ledger is not possible.'), error };
 }
 
-async function missingOf(ledgers: Pick<LedgerRegistry, 'find'>, names: ReadonlySet<string>): Promise<Set<string>> {
-  const missing = new Set<string>();
-  await Promise.all(
-    [...names].map(async (name) => {
-      await ledgers.find(name).catch((error: unknown) => {
-        if (!(error instanceof Problem) || error.code !== 'ledger_not_found') throw error;
-        missing.add(name);
-      });
-    }),
+/** Those of the ledgers that exist. */
+async function findAll(ledgers: Pick<LedgerRegistry, 'find'>, names: ReadonlySet<string>): Promise<readonly Ledger[]> {
+  const found = await Promise.all(
+    [...names].map(
+      async (name) =>
+        await ledgers.find(name).catch((error: unknown) => {
+          if (!(error instanceof Problem) || error.code !== 'ledger_not_found') throw error;
+          return null;
+        }),
+    ),
   );
-  return missing;
+  return found.filter((each) => each !== null);
 }

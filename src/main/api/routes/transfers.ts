@@ -8,7 +8,7 @@ import type { Conditions } from '../../../domain/transfer.ts';
 import { isUuid } from '../../../validation.ts';
 import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../../http/problem.ts';
 import { createGroupSchema } from '../group-schemas.ts';
-import { refuseBetweenLedgers, refusePart, toParties } from '../between-ledgers.ts';
+import { refuseBetweenLedgers, refusePart, strictestRule, toParties } from '../between-ledgers.ts';
 import type { LedgerRegistry } from '../ledgers.ts';
 import { FILTER_ADVICE, type Services } from '../reads.ts';
 import { type Answer, defineRoute, type RequestContext, NO_BODY, type Route } from '../route.ts';
@@ -140,15 +140,17 @@ async function createTransfers(
     refuseFlaws([...flaws, ...flawsOfForms(body)]);
     const { transfers, atomic } = body;
     const pathOf = (index: number) => ['transfers', index];
-    await refuseBetweenLedgers(services.ledgers, context, { members: transfers, atomic, pathOf });
+    const others = await refuseBetweenLedgers(services.ledgers, context, { members: transfers, atomic, pathOf });
+    const strict = { ...services, approvalAbove: strictestRule(services, others) };
     const resolved = resolveMembers(body);
     const members = resolved.map(({ member, ...amount }) => ({ ...toTerms(member.sent), ...amount }));
     const amountMembers = resolved.map(({ member }) => (member.sent.amount === undefined ? member.form : 'amount'));
-    return await submitGroup(services, { ...submission, amountMembers }, members, body.atomic);
+    return await submitGroup(strict, { ...submission, amountMembers }, members, body.atomic);
   }
   refuseFlaws(flawsOf(body));
-  await refuseBetweenLedgers(services.ledgers, context, { members: [body], atomic: false, pathOf: () => [] });
-  return await submitOne(services, submission, toFields(body));
+  const single = { members: [body], atomic: false, pathOf: () => [] };
+  const others = await refuseBetweenLedgers(services.ledgers, context, single);
+  return await submitOne({ ...services, approvalAbove: strictestRule(services, others) }, submission, toFields(body));
 }
 
 async function reverseTransfer(
