@@ -252,6 +252,13 @@ const HEAD = (hasTestClock: boolean) => `
   ) as last
   where journal_head.ledger_id = $1::integer`;
 
+// A service would order the credit of such a transfer, although the ledger that the books come from may have done so. It could
+// reach another ledger of the same name.
+const UNENDED = `
+  select count(*) as transfers
+  from holds
+  where ledger_id = $1::integer and state = 'open' and to_account like '@ledger:%'`;
+
 // Leases count what was accepted, and the journal what of it was settled: the two sums are equal.
 const LEASE = `
   insert into ledger_leases (ledger_id, lease_id, accepted_count, session, closed)
@@ -277,6 +284,13 @@ export async function finishImport(
     );
   }
   await connection.query(HOLDS, [ledger.id, since]);
+  const unended = await connection.query<{ transfers: bigint }>(UNENDED, [ledger.id]);
+  const { transfers = 0n } = unended.rows[0] ?? {};
+  if (transfers > 0n) {
+    throw new ImportRefusedError(
+      `${transfers} transfers to other ledgers have not ended at their last row; export again when none is pending, or --until a row where none was`,
+    );
+  }
   await connection.query(REVERSED, [ledger.id, since]);
   if (number > since) await connection.query(HEAD(ledger.hasTestClock === true), [ledger.id, number, closedUntil]);
   await connection.query(LEASE, [ledger.id, since, randomUUIDv7()]);
