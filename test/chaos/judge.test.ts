@@ -7,10 +7,10 @@ import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { makeKey } from '../support/keys.ts';
 import { ADDRESS_VARIABLE, parseServerAddress, withAdmin } from '../support/server.ts';
-import { startService } from '../support/service.ts';
+import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { type Attempt, isAccepted } from './attempt.ts';
-import { Callers } from './callers.ts';
+import { Callers, SHOP } from './callers.ts';
 import { judgeAnswers, judgeBooks, summarize, type Violation } from './judge.ts';
 import type { Revocations } from './keys.ts';
 
@@ -45,6 +45,8 @@ const HOUR_MS = 3_600_000;
 /** A transfer of one order under a key, completed. */
 const PAID =
   "(select * from transfers where kind = 'transfer' and status = 'completed' and group_id is null and from_account like 'RICH%' and to_account like 'RICH%' limit 1)";
+/** A credit from another ledger, completed, and the hold that it follows. */
+const CREDIT = "(select * from transfers where from_account = '@ledger:main' and status = 'completed' limit 1)";
 const COLUMNS =
   'amount, created_at, group_position, parent_id, group_id, atomic, kind, from_account, to_account, currency';
 
@@ -62,6 +64,37 @@ const isList = ({ intent, opened }: Attempt): boolean =>
   intent.accounts.every(({ account_number }) => countOrders(account_number) === 1);
 
 const PLANTS: readonly Plant[] = [
+  {
+    what: 'an accepted transfer to another ledger that is lost',
+    sql: `delete from transfers where kind = 'hold' and id in (select id from ${CREDIT} as credit)`,
+    rule: LOST,
+  },
+  {
+    what: 'a transfer to another ledger that never ends',
+    sql: `update holds set state = 'open', captured = 0 where id in (select id from ${CREDIT} as credit)`,
+    rule: /^no transfer stays pending$/,
+  },
+  {
+    what: 'a transfer to another ledger that arrived twice',
+    sql: `insert into transfers (ledger_id, id, ${COLUMNS}, status, from_entry_number, to_entry_number, completed_at, journal_number, journal_position, remote_account)
+      select ledger_id, gen_random_uuid(), ${COLUMNS}, status, from_entry_number, to_entry_number, completed_at, journal_number, 100000, remote_account
+      from ${CREDIT} as credit`,
+    rule: /^promise 5: a credit from another ledger has its hold there/,
+  },
+  {
+    what: 'a transfer to another ledger that never arrived',
+    sql: `delete from transfers where from_account = '@ledger:main' and id in (select id from ${CREDIT} as credit)`,
+    rule: /^promise 4: a hold for another ledger ends as its credit there did$/,
+  },
+  {
+    what: 'a success of a transfer that another ledger refused',
+    fits: ({ intent, status, reported }) =>
+      intent.kind === 'between' && status === 200 && reported[0]?.status === 'failed',
+    answer: ({ reported }) => ({
+      reported: reported.map((each) => ({ ...each, status: 'completed', failure_code: null })),
+    }),
+    rule: UNTRUE,
+  },
   {
     what: 'an accepted transfer that is lost',
     sql: `delete from transfers where id in (select id from ${PAID} as paid)`,
@@ -406,23 +439,28 @@ before(async (t) => {
   const service = await startService(t, { database: healthy, env: { LOG_LEVEL: 'warn' } });
   const key = await makeKey(healthy);
   await until(async () => (await fetch(`${service.url}/accounts`)).status === 401, { what: 'the key to be known' });
+  const created = await request(service, 'POST', '/ledgers', { name: SHOP.ledger }, key.headers);
+  assert.equal(created.status, 201, created.text);
   const [targets, keys] = [() => [service.url], () => [key]];
-  const callers = new Callers({ targets, keys, draw: drawFrom(1), round: 0, recordPath: null });
+  const callers = new Callers({ targets, keys, draw: drawFrom(1), round: 0, pair: true, recordPath: null });
   onEnd(t, () => callers.close());
   await callers.openAccounts();
   callers.start();
   await until(
     async () =>
-      callers.attempts.length > 600 &&
+      callers.attempts.length > 1000 &&
+      (await hasEndedBetween()) &&
       (await hasRefusedPoor()) &&
       (await hasPaidNewcomer()) &&
       hasRefusedList(callers.attempts),
     {
       what: 'answers of all kinds',
+      timeoutMs: 30_000,
     },
   );
   await callers.stop();
   await callers.settleDoubts();
+  await until(hasNoOpen, { what: 'the transfers between ledgers to end' });
   await service.stop();
   attempts = callers.attempts;
   const now = Date.now();
@@ -504,6 +542,19 @@ async function hasRefusedPoor(): Promise<boolean> {
     `select from transfers where failure_code = 'insufficient_funds' and atomic is not true limit 1`,
   );
   return rows.length > 0;
+}
+
+/** Whether transfers between the ledgers were delivered in both directions, and refused. */
+async function hasEndedBetween(): Promise<boolean> {
+  const rows = await healthy.query(
+    `select ledger_id, state from holds where to_account like '@ledger:%' and state <> 'open' group by ledger_id, state`,
+  );
+  return rows.length === 4;
+}
+
+async function hasNoOpen(): Promise<boolean> {
+  const rows = await healthy.query(`select from holds where to_account like '@ledger:%' and state = 'open' limit 1`);
+  return rows.length === 0;
 }
 
 /** Whether a list of accounts was refused because another order had opened one of them. */
