@@ -219,7 +219,8 @@ async function prepare(
   }
   if (several && !options.readOnly) {
     const due = dueLook(address);
-    const looking = due === 'none' ? null : lookAtOthers(host, address);
+    const looking =
+      due === 'none' ? null : lookAtOthers(host, address, Math.min(LOOK_MS, timeouts.connectTimeoutMs / 2));
     if (due === 'first') await looking;
     leaveFormerPrimary(client, address, session);
     preferHost(address, host);
@@ -241,11 +242,11 @@ async function confirmReplication(
 }
 
 /** Finds a primary on a newer timeline among the other hosts. Hosts that do not answer soon are passed over. */
-async function lookAtOthers(own: HostAddress, address: Address): Promise<void> {
+async function lookAtOthers(own: HostAddress, address: Address, timeoutMs: number): Promise<void> {
   const look = async (host: HostAddress): Promise<void> => {
     const client = new PlainClient(host, address, { applicationName: 'gopherpay look' });
     try {
-      const timeline = await within(client, LOOK_MS, async () => {
+      const timeline = await within(client, timeoutMs, async () => {
         await client.connect();
         return await readTimeline(client);
       });
