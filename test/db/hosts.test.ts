@@ -119,17 +119,17 @@ test('hosts: if no host takes the session, the error says what each one answered
   const silent = await startListener(t, () => {});
   const settings = { connectionString: urlOf(closed.port, silent.port) };
   const bounds = { ...timeouts, connectTimeoutMs: 600 };
-  const isTold = (error: unknown): boolean => {
+  const isExplained = (error: unknown): boolean => {
     assert.ok(error instanceof HostsError);
     assert.ok(error.message.includes(`127.0.0.1:${closed.port}: Connection terminated`), error.message);
     assert.ok(error.message.includes(`127.0.0.1:${silent.port}: timeout expired`), error.message);
     assert.ok(isOutOfReach(error) && retryPolicyOf(error) === 'new connection');
     return isDiscreet(error);
   };
-  await assert.rejects(connect(settings, bounds, { applicationName: 'test' }), isTold);
+  await assert.rejects(connect(settings, bounds, { applicationName: 'test' }), isExplained);
   const pool = createPool(settings, bounds, 1);
   onEnd(t, () => pool.end());
-  await assert.rejects(pool.query('select 1'), isTold);
+  await assert.rejects(pool.query('select 1'), isExplained);
 });
 
 test('hosts: a session that writes refuses a URL for a standby', async (t) => {

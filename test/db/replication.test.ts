@@ -106,7 +106,7 @@ async function loseWarnings(database: TestDatabase): Promise<void> {
 /** From now on commits wait for a standby that does not exist, until the test ends. */
 async function requireStandby(t: TestContext, database: TestDatabase): Promise<void> {
   onEnd(t, () => allowCommits(database));
-  await database.query(`alter system set synchronous_standby_names = 'nobody'`);
+  await database.query(`alter system set synchronous_standby_names = 'missing'`);
   await database.query('select pg_reload_conf()');
   // The server begins to wait a moment later.
   const prober = await database.connect();

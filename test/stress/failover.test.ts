@@ -110,7 +110,7 @@ test('failover: a former primary that still takes writes is left, and is not tak
   const post = async (to: { url: string }) => await attempt(to, order, { Prefer: 'wait=5' });
   assert.equal((await post(service)).answer?.status, 200);
   await until(async () => await hasCaughtUp(servers), { what: 'the standby to catch up' });
-  // Nobody fences the primary off.
+  // The primary is not fenced off.
   await standby.promote();
   await until(async () => await takesWrites(standby), { what: 'the promotion' });
   const isAtNew = async (): Promise<boolean> => {

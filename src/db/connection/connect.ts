@@ -252,7 +252,7 @@ async function lookAtOthers(own: HostAddress, address: Address, timeoutMs: numbe
       });
       if (timeline !== null) noteTimeline(address, timeline);
     } catch {
-      // It is away, or takes nobody now.
+      // It is away, or refuses sessions now.
     } finally {
       client.connection.stream.destroy();
     }

@@ -61,7 +61,7 @@ export function dueLook(address: Address): 'none' | 'beside' | 'first' {
   return lookedAt === null ? 'first' : 'beside';
 }
 
-/** Reports the timeline of a server that accepts writes. A newer one is told to all threads. */
+/** Reports the timeline of a server that accepts writes. All threads learn of a newer one. */
 export function noteTimeline(address: Address, timeline: number): void {
   const entry = knownOf(address);
   if (timeline <= entry.timeline) return;
