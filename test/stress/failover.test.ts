@@ -89,7 +89,7 @@ test('failover: the audit finds what an asynchronous standby lacks', async (t) =
   });
   const checkpoint = await readHead(servers.primary);
   await servers.primary.kill();
-  await thaw();
+  thaw();
   await servers.standby.promote();
   const works = async () => isAccepted(await attempt(service, orders[0] ?? fail(), { Prefer: 'wait=5' }));
   await until(works, { timeoutMs: BACK_MS, what: 'the service to be back' });
@@ -166,7 +166,7 @@ test('failover: callers are answered within the bound while a synchronous standb
   });
   assert.ok(slowestMs < ANSWERED_MS + MARGIN_MS, `The slowest answer took ${slowestMs} ms.`);
   t.diagnostic(`the slowest answer took ${Math.round(slowestMs)} ms, ${ms(startedAt)} ms in all`);
-  await thaw();
+  thaw();
   const thawedAt = performance.now();
   await inParallel(20, orders, async (order, index) => {
     await until(async () => [200, 202].includes(await send(order, index)), {
@@ -205,7 +205,7 @@ test('failover: a commit whose wait for the standby is canceled is not shown bef
   assert.equal(one.answer?.status, 503, 'The standby lacks it.');
   const search = async () => await request(service, 'GET', `/transfers?request_id=${one.requestId}`);
   assert.equal((await search()).status, 503, 'It is not shown either.');
-  await thaw();
+  thaw();
   await until(async () => (await search()).status === 200, { timeoutMs: BACK_MS, what: 'the service to be back' });
   const again = await until(
     async () => {

@@ -95,12 +95,11 @@ export class Member {
   }
 
   /** Stops all processes of the server, or those whose title contains a word, until the returned function is called. */
-  async freeze(word = ''): Promise<() => Promise<void>> {
+  async freeze(word = ''): Promise<() => void> {
     const frozen = await this.#processes(word);
     for (const pid of frozen) signal(pid, 'SIGSTOP');
-    return async () => {
+    return () => {
       for (const pid of frozen.toReversed()) signal(pid, 'SIGCONT');
-      await Promise.resolve();
     };
   }
 
