@@ -1,5 +1,5 @@
 // The file of an audit in many snapshots: its state, so that an interrupted audit goes on, and the next one begins where it
-// ended. Whoever can write the file can make an audit skip rows, so it may be signed.
+// ended. A process that can write the file can make an audit skip rows, so it may be signed.
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';

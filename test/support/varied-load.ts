@@ -102,7 +102,7 @@ function requestsOf(
       'opening',
       async () => {
         opened += 1;
-        return await post('/accounts', { account_number: `NEW${opened}`, name: 'Somebody', balance: 1 });
+        return await post('/accounts', { account_number: `NEW${opened}`, name: 'New', balance: 1 });
       },
     ],
     [

@@ -10,7 +10,7 @@ export async function* merge<Value>(sources: readonly AsyncGenerator<Value>[], m
   const running = new Map<AsyncGenerator<Value>, Promise<Next>>();
   const advance = (source: AsyncGenerator<Value>) => {
     const next = source.next().then((result) => ({ source, result }));
-    // An error is thrown where it is awaited; while another one is handled, nobody awaits it.
+    // An error is thrown where it is awaited. While another one is handled, none is awaited.
     next.catch(() => {});
     running.set(source, next);
   };
