@@ -72,9 +72,12 @@ test('audit: --state audits what came after the last audit, of every ledger', as
   await client.query(`set session_replication_role = replica`);
   await client.query(`update journal set hash = sha256('other') where ledger_id = 1 and number = ${JOURNAL_ROWS}`);
   await client.query(`update journal_head set hash = sha256('other') where ledger_id = 1`);
-  const rewritten = await audit(t, database, `--state=${file}`);
-  assert.equal(rewritten.code, 3, rewritten.output);
-  assert.match(rewritten.stdout, /^journal\.(chain|head): .*hash/m);
+  // It is found again, until the books are mended.
+  for (const _ of [1, 2]) {
+    const rewritten = await audit(t, database, `--state=${file}`);
+    assert.equal(rewritten.code, 3, rewritten.output);
+    assert.match(rewritten.stdout, /^journal\.chain: .* hash, as it was read before: /m);
+  }
 });
 
 test('audit: --state of other books, or with other options, exits with 2', async (t) => {

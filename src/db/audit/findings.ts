@@ -28,13 +28,26 @@ export function noFindings(): Findings {
   return { checks: {}, ledgers: {}, rows: {} };
 }
 
+/** The kept discrepancies as texts, to find one again. */
+const texts = new WeakMap<readonly Found[], Set<string>>();
+
+function textsOf(kept: readonly Found[]): Set<string> {
+  const known = texts.get(kept) ?? new Set(kept.map((found) => JSON.stringify(found)));
+  texts.set(kept, known);
+  return known;
+}
+
 /** Adds a discrepancy, unless an earlier snapshot showed the same. At most `keptMax` of a check are kept. */
 export function addFound(findings: Findings, check: string, found: Found, keptMax: number): void {
   const result = (findings.checks[check] ??= { total: 0, kept: [] });
   const text = JSON.stringify(found);
-  if (result.kept.some((other) => JSON.stringify(other) === text)) return;
+  const kept = textsOf(result.kept);
+  if (kept.has(text)) return;
   result.total += 1;
-  if (result.kept.length < keptMax) result.kept.push(found);
+  if (result.kept.length < keptMax) {
+    result.kept.push(found);
+    kept.add(text);
+  }
   if (found.ledger !== null) findings.ledgers[found.ledger] = (findings.ledgers[found.ledger] ?? 0) + 1;
 }
 

@@ -13,6 +13,8 @@ import type { Queryable } from '../connection/connect.ts';
 
 /** After a step that took half of it or twice as long, the next one is twice as large or half as large. */
 const STEP_MS = 2000;
+/** A step that cannot be made smaller may also be ended by the recovery of a standby. */
+const RETRIES_MAX = 2;
 /** The settings of the snapshot that finds out which ledgers there are. */
 const PLAIN = { row_security: 'off', timezone: 'UTC', datestyle: 'ISO' };
 
@@ -74,6 +76,7 @@ async function* runTask(
 ): AsyncGenerator<number> {
   const sizeMax = Math.min(task.sizes.max, snapshots.itemsMax);
   let size = Math.min(task.sizes.first, sizeMax);
+  let retries = 0;
   let position: Position = course.positions[task.name] ?? BEFORE_FIRST;
   while (!position.done) {
     const startedAt = performance.now();
@@ -83,7 +86,9 @@ async function* runTask(
     try {
       outcome = await snapshots.take(task.settings, async (connection) => await task.step(connection, from, wanted));
     } catch (error) {
-      if (!isOverrun(error) || size === 1) throw error;
+      if (!isOverrun(error)) throw error;
+      if (size === 1) retries += 1;
+      if (retries > RETRIES_MAX) throw tooLong(task, error);
       size = Math.max(1, Math.floor(size / 4));
       continue;
     }
@@ -100,6 +105,13 @@ async function* runTask(
     for (const [table, rows] of outcome.rows) addRows(course.findings, table, rows);
     yield outcome.progress;
   }
+}
+
+function tooLong({ name }: Task, cause: unknown): Error {
+  return new Error(
+    `A snapshot of the audit (${name}) takes longer than it may, and cannot be made smaller: raise --snapshot-max, or use --one-snapshot.`,
+    { cause },
+  );
 }
 
 type Planned = { readonly course: Course; readonly rows: number };
@@ -123,6 +135,8 @@ async function planCourse(snapshots: Snapshots, options: AuditOptions, former: C
       if (former === null || known === undefined || options.since !== null) {
         return { id, name, since: String(options.since ?? 0n), sinceHash: null };
       }
+      // Rows in which discrepancies were found are audited again, until none is left.
+      if (countFound(former) > 0) return { ...known, name };
       const { number, hash } = lastOf(former, id);
       return { id, name, since: String(number), sinceHash: hash };
     });
@@ -140,6 +154,10 @@ async function planCourse(snapshots: Snapshots, options: AuditOptions, former: C
     };
     return { course, rows: await estimateRows(connection, course) };
   });
+}
+
+function countFound({ findings }: Course): number {
+  return Object.values(findings.checks).reduce((sum, { total }) => sum + total, 0);
 }
 
 /** About how much progress there will be: rows of the journal, and of accounts and holds by the server's estimate. */
