@@ -17,6 +17,8 @@ export type VariedLoad = {
 
 const CALLERS = 4;
 const ACCOUNTS = 20;
+/** An audit reads each ledger, so a few must do. */
+const LEDGERS_MAX = 10;
 /** Old holds and transfers are forgotten, so that callers race for recent ones. */
 const RECENT_MAX = 50;
 
@@ -75,6 +77,7 @@ function requestsOf(
   };
   const recent = (list: string[]): string => (list.length === 0 ? randomUUID() : draw.pick(list));
   let opened = 0;
+  let ledgers = 0;
   return [
     ['transfer', async () => await post('/transfers', order())],
     [
@@ -103,6 +106,13 @@ function requestsOf(
       async () => {
         opened += 1;
         return await post('/accounts', { account_number: `NEW${opened}`, name: 'New', balance: 1 });
+      },
+    ],
+    [
+      'ledger',
+      async () => {
+        ledgers = Math.min(ledgers + 1, LEDGERS_MAX);
+        return await request<Body>(service, 'POST', '/ledgers', { name: `ledger-${ledgers}` });
       },
     ],
     [
