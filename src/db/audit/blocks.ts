@@ -72,19 +72,25 @@ function misplaced(table: Journaled, rows: string): string {
   });
 }
 
-/** The misplaced rows of one ledger, which the indexes find by their journal numbers. */
+/** The misplaced rows of one ledger or of all, which the indexes find by their journal numbers. */
 export async function findMisplaced(
   connection: Connection,
-  ledger: number,
+  ledger: number | null,
 ): Promise<readonly (readonly [string, Found])[]> {
   const all: (readonly [string, Found])[] = [];
   for (const table of TABLES) {
     // Entries have no index by journal number. The pages of accounts find those that no transfer names.
     if (table === 'entries') continue;
     const { number, check } = JOURNALED[table];
-    const beyond = `${number} > (select coalesce(max(number), 0) from journal where ledger_id = ${ledger})`;
-    for (const where of [beyond, `${number} < 1`]) {
-      const rows = `(select * from ${table} where ledger_id = ${ledger} and ${where})`;
+    for (const where of [`placed.${number} > head.number`, `placed.${number} < 1`]) {
+      const rows = `(
+        select row.*
+        from ${LAST_NUMBERS} as head
+        cross join lateral (
+          select * from ${table} as placed where placed.ledger_id = head.ledger_id and ${where} offset 0
+        ) as row
+        ${ledger === null ? '' : `where head.ledger_id = ${ledger}`}
+      )`;
       const found = await collect(connection, [misplaced(table, rows)]);
       all.push(...found.map((one) => [check, one] as const));
     }

@@ -123,32 +123,32 @@ function headsTask(course: Course): Task {
       const scope = scopeOf(course);
       // By now there may be more ledgers. They are not audited, but their heads are no discrepancy.
       const names = await loadNames(connection, scope);
-      const heads = await readLastRows(connection, [...names.keys()]);
+      const heads = await readLastRows(connection, course.ledger);
       const found: (readonly [string, Found])[] = [];
       for await (const flaw of countHeads(connection, scope, names)) found.push(['journal.head', toFound(flaw)]);
-      for (const { id } of course.ledgers) found.push(...(await findMisplaced(connection, id)));
+      found.push(...(await findMisplaced(connection, course.ledger)));
       const at = await readInstant(connection);
       return { position: { ...position, done: true }, found, rows: [], progress: 0, heads: { heads, at } };
     },
   };
 }
 
-/** The last row of each journal; of an empty one, what its first row must follow. */
-async function readLastRows(connection: Connection, ledgers: readonly number[]): Promise<readonly End[]> {
-  const ends: End[] = [];
-  for (const ledger of ledgers) {
-    const [last] = await readAll(
-      connection,
-      `select ${LINK_COLUMNS} from journal where ledger_id = ${ledger} order by number desc nulls last limit 1`,
-    );
-    const [number = null, settledAt = null, hash = null, previousHash = null] = last ?? [];
-    ends.push(
-      number === null
-        ? { ...BEGINNING, ledger, number: String(BEGINNING.number) }
-        : { ledger, number, settledAt, hash, previousHash },
-    );
-  }
-  return ends;
+/** The last row of each journal, found by its key; of an empty one, what its first row must follow. */
+async function readLastRows(connection: Connection, ledger: number | null): Promise<readonly End[]> {
+  const rows = await readAll(
+    connection,
+    `select ledgers.id, last.*
+     from ledgers
+     left join lateral (
+       select ${LINK_COLUMNS} from journal where journal.ledger_id = ledgers.id order by journal.number desc limit 1
+     ) as last on true
+     ${ledger === null ? '' : `where ledgers.id = ${ledger}`}`,
+  );
+  return rows.map(([id, number = null, settledAt = null, hash = null, previousHash = null]) =>
+    number === null
+      ? { ...BEGINNING, ledger: Number(id ?? -1), number: String(BEGINNING.number) }
+      : { ledger: Number(id ?? -1), number, settledAt, hash, previousHash },
+  );
 }
 
 function scopeOf({ ledger }: Course): Scope {
@@ -199,6 +199,8 @@ function endTasks(course: Course, expect: readonly Checkpoint[]): readonly Task[
           for (const { id: ledger } of journals) {
             for (const table of TABLES) {
               const [bySlices, byTable] = [counts(`journal ${ledger}`, table), counts(`table ${table}`, ledger)];
+              // With many ledgers, a statement for each would take long.
+              if (bySlices === byTable) continue;
               found.push(...(await compareCounts(connection, table, { ledger, bySlices, byTable })));
             }
           }
