@@ -102,7 +102,7 @@ test('close: a sealed past reads as before, is sealed once, and is proved by the
     'update sealed_balances set balance = balance + 1 where journal_number = (select min(journal_number) from sealed_balances)',
     'update sealed_balances set entry_number = entry_number + 1',
     `delete from sealed_balances where account_number = 'ANN'`,
-    `insert into sealed_balances select journal_number + 1, entry_number, balance, ledger_id, account_number, currency from sealed_balances where account_number = 'BOB' order by journal_number limit 1`,
+    `insert into sealed_balances select journal_number + 1, entry_number, balance + 1, ledger_id, account_number, currency from sealed_balances where account_number = 'BOB' order by journal_number limit 1`,
     'update sealed_totals set positive = positive + 1',
     'delete from sealed_totals',
     `update closed_months set digest = sha256('forged') where month = '2026-02-01'`,

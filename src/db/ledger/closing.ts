@@ -53,12 +53,13 @@ export async function findNextMonth(connection: Queryable, ledger: Ledger): Prom
 }
 
 const END = `
-  select point.number, coalesce(journal.hash, decode(repeat('00', 32), 'hex')) as hash
+  select point.number, coalesce(journal.hash, decode(repeat('00', 32), 'hex')) as hash,
+    (select coalesce(max(journal_number), 0) from closed_months where ledger_id = $1::integer) as number_before
   from (select ${lastJournalNumber('$1::integer', '<', '$2::timestamptz')} as number) as point
   left join journal on journal.ledger_id = $1::integer and journal.number = point.number`;
 
 // A page of accounts in the order of their key, with their last entries up to the end of the month. An account that did not
-// move since its last seal gets none.
+// move since the end of the month before gets none.
 const SEAL_PAGE = `
   with page as materialized (
     select account_number, currency, entry_count
@@ -73,7 +74,7 @@ const SEAL_PAGE = `
           select entry_number
           from sealed_balances
           where ledger_id = $1::integer and sealed_balances.account_number = accounts.account_number
-            and sealed_balances.currency = accounts.currency and sealed_balances.journal_number < $2::bigint
+            and sealed_balances.currency = accounts.currency and sealed_balances.journal_number <= $5::bigint
           order by sealed_balances.journal_number desc
           limit 1
         ), 0
@@ -105,7 +106,8 @@ export async function sealMonth(
   ledger: Ledger,
   { month, ends }: ClosableMonth,
 ): Promise<{ readonly end: { number: bigint; hash: Buffer }; readonly month: string; readonly sealing: Sealing }> {
-  const [end] = (await connection.query<{ number: bigint; hash: Buffer }>(END, [ledger.id, ends])).rows;
+  type End = { number: bigint; hash: Buffer; number_before: bigint };
+  const [end] = (await connection.query<End>(END, [ledger.id, ends])).rows;
   if (!end) throw new Error('The end of a month was not found.');
   const sealing: Sealing = { records: createHash('sha256'), totals: new Map(), accounts: 0n };
   for (let after = ['', '']; ;) {
@@ -116,7 +118,7 @@ export async function sealMonth(
       balance: bigint;
       has_moved: boolean;
     };
-    const { rows } = await connection.query<Row>(SEAL_PAGE, [ledger.id, end.number, ...after]);
+    const { rows } = await connection.query<Row>(SEAL_PAGE, [ledger.id, end.number, ...after, end.number_before]);
     for (const row of rows) {
       if (row.entry_number > 0n) addTo(sealing.totals, row.currency, row.balance);
       if (!row.has_moved) continue;
