@@ -227,7 +227,7 @@ test('roles: migrate is idempotent, and takes rights away that the roles must no
   for (const statement of excess) await books.query(statement);
   const reader = await connectAs(t, books.reader);
   await reader.query(`grant update (amount) on entries to ${roles.runtime}`);
-  assert.deepEqual(await migrate(books.owner, { roles }), { applied: 0, ownsTables: true });
+  assert.deepEqual(await migrate(books.owner, { roles }), { applied: 0, placed: 0, ownsTables: true });
   assert.deepEqual(await rightsOf(books), rights);
   for (const role of [books.settings, books.reader]) {
     const client = await connectAs(t, role);

@@ -44,7 +44,7 @@ export async function start(t: Scope): Promise<void> {
     assert.equal(opened.status, 201, opened.text);
   }
   const rows = await database.query<{ name: string }>(
-    `select tablename as name from pg_tables where schemaname = 'public' and tablename not in ('leases', 'heartbeats') order by tablename`,
+    `select tablename as name from pg_tables where schemaname = 'public' and tablename not in ('leases', 'ledger_leases', 'heartbeats') order by tablename`,
   );
   tables = rows.map(({ name }) => name);
 }
