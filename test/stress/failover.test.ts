@@ -193,11 +193,13 @@ test('failover: a commit whose wait for the standby is canceled is not shown bef
   const thaw = await standby.freeze();
   const headers = { 'Idempotency-Key': 'canceled', Prefer: 'wait=5' };
   const sent = attempt(service, order, headers);
-  const cancel = async (): Promise<boolean> =>
-    (await primary.query(`select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'`)).length >
-    0;
+  const waiters = `select pid, application_name from pg_stat_activity where wait_event = 'SyncRep'`;
+  const isWaiting = async (): Promise<boolean> =>
+    (await primary.query(`${waiters} and application_name = 'gopherpay thread'`)).length > 0;
+  // Before it, the end of another session would take the job from its thread.
+  await until(isWaiting, { what: 'the commit of the job to wait for the standby' });
   const isCommitted = async (): Promise<boolean> => {
-    await cancel();
+    await primary.query(`select pg_cancel_backend(pid) from (${waiters}) as waiting`);
     return (await primary.query('select from transfers where amount = 7')).length > 0;
   };
   await until(isCommitted, { what: 'the transfer to be committed on the primary alone' });
