@@ -30,7 +30,7 @@ const ACCOUNTS = [
   { number: 'c', currency: 'JPY', balance: 300, limit: 0 },
   { number: 'd', currency: 'EUR', balance: 0, limit: 0 },
 ] as const;
-const NUMBERS = ['a', 'b', 'c', 'd', 'nobody'] as const;
+const NUMBERS = ['a', 'b', 'c', 'd', 'absent'] as const;
 
 type Stage = { database: TestDatabase; services: readonly Service[] };
 type Step = {
@@ -46,7 +46,7 @@ type Step = {
 };
 
 const number = fc.oneof(
-  ...NUMBERS.map((each) => ({ arbitrary: fc.constant(each), weight: each === 'nobody' ? 1 : 6 })),
+  ...NUMBERS.map((each) => ({ arbitrary: fc.constant(each), weight: each === 'absent' ? 1 : 6 })),
 );
 const step = fc.record<Step>({
   type: fc.oneof(

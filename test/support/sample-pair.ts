@@ -51,7 +51,7 @@ export async function writePair(client: Pick<Client, 'query'>): Promise<void> {
 function send(main: Ledger, shop: Ledger): void {
   const out = { from: 'ANN', to: '@ledger:shop', remoteAccount: 'BOB' };
   const into = { from: '@ledger:main', to: 'BOB', remoteAccount: 'ANN' };
-  const unknown = { remoteAccount: 'NOSUCH', description: 'For nobody' };
+  const unknown = { remoteAccount: 'NOSUCH', description: 'No such account' };
   main.open('@ledger:shop', 'USD');
   main.settle(
     [

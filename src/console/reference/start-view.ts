@@ -17,8 +17,8 @@ export function StartView({ groups }: { groups: readonly Group[] }): VNode {
       </div>
       <p><a href="openapi.json">openapi.json</a></p>
     </header>
-    <section class="card" aria-labelledby="begin">
-      <h2 id="begin">Begin</h2>
+    <section class="card" aria-labelledby="start">
+      <h2 id="start">Begin</h2>
       <dl class="metadata">
         ${servers.map(
           ({ url, description = '' }) =>

@@ -14,7 +14,7 @@ import {
   onNewerTimeline,
   preferHost,
 } from './known-hosts.ts';
-import { refuseSharedServers } from './pooler.ts';
+import { isPooled, refuseSharedServers } from './pooler.ts';
 import {
   type DatabaseTimeouts,
   prepareSession,
@@ -294,11 +294,6 @@ async function within<Result>(client: Client, timeoutMs: number, work: () => Pro
   } finally {
     clearTimeout(patience);
   }
-}
-
-/** Whether the other end of a connection is a pooler: it reports a process id of its own. */
-function isPooled(client: Client, processId: number): boolean {
-  return !('processID' in client) || client.processID !== processId;
 }
 
 /** A connection from a pooler, used to identify the server behind it. */

@@ -6,6 +6,11 @@ import { sharedServers } from './session.ts';
 /** A pooler may have several processes, and the second connection does not always reach the process of the first. */
 const ROUNDS = 3;
 
+/** Whether the other end of a connection is a pooler: it reports another process id than the server's. */
+export function isPooled(client: Client, processId: number): boolean {
+  return !('processID' in client) || client.processID !== processId;
+}
+
 /**
  * Throws if another connection can get the server of `first` while `first` is connected. By default, PgBouncer assigns
  * the server that was released last, which is ours. With server_round_robin it assigns the one that has waited longest,
