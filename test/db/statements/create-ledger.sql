@@ -14,9 +14,11 @@ select pg_try_advisory_xact_lock($1::integer, $2::integer) as is_mine;
 
 select from ledgers where id = $1::integer;
 
+select case when $1::boolean then coalesce($2::timestamptz, now()) end as clock;
+
 insert into ledgers (id, name, idempotency_key, clock_start)
-values ($1::integer, $2::text, $3::text, case when $4::boolean then coalesce($5::timestamptz, now()) end)
+values ($1::integer, $2::text, $3::text, $4::timestamptz)
 returning id, name, created_at, clock_start as clock;
 
-insert into journal_head (ledger_id, settled_at, clock)
+insert into journal_head (ledger_id, opened_at, clock)
 values ($1::integer, coalesce($2::timestamptz, clock_timestamp()), $2::timestamptz)

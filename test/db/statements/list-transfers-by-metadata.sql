@@ -20,7 +20,7 @@ id, kind, from_account, to_account, amount, currency, parent_id, group_id, group
 coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
-  where true and true and ledger_id = $1::integer and metadata @> $4::jsonb
+  where true and ledger_id = $1::integer and metadata @> $4::jsonb
   order by journal_number desc, journal_position desc limit $2::integer)) as listed
    order by section asc, case section when 1 then id end desc, journal_number desc, journal_position desc
    limit $2::integer

@@ -18,8 +18,7 @@ order by id;
 select
 ledger_id, ledgers.name as ledger, pending_transfers.id, kind, from_account, to_account, amount, currency, parent_id, group_id,
 group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate,
-remote_account,
-description, metadata,
+remote_account, description, metadata,
 adoptions, lone_deaths, (extract(epoch from pending_transfers.created_at) * 1000000)::bigint as stored_at_micros
    from pending_transfers
    join ledgers on ledgers.id = pending_transfers.ledger_id

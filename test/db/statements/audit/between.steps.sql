@@ -1,15 +1,14 @@
 -- all ledgers
 select step.ledger_id::bigint as ledger, step.from_account::text as account, step.currency::text as currency,
     step.id::text as transfer, step.journal_number::bigint as journal, fact.what, fact.expected, fact.found
-  from (
+  from (select
+ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
+if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, status, journal_number from transfers as settled where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null union all
   select
 ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
-if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, status, journal_number from transfers as settled where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null
-  union all
-  select
-ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
-if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, 'pending', null from pending_transfers as pending where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null
-) as step
+if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, 'pending' as status, null::bigint as journal_number
+  from pending_transfers as pending
+  where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null) as step
     left join ledgers as other on other.name = substr(case when step.from_account like '@ledger:%' then step.from_account else step.to_account end, 9)
     left join (select * from transfers as holds where to_account like '@ledger:%' and kind = 'hold') as hold on hold.ledger_id = step.ledger_id and hold.id = step.parent_id
   cross join lateral (
@@ -55,15 +54,14 @@ if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, 
 -- one ledger, after a row of its journal
 select step.ledger_id::bigint as ledger, step.from_account::text as account, step.currency::text as currency,
     step.id::text as transfer, step.journal_number::bigint as journal, fact.what, fact.expected, fact.found
-  from (
+  from (select
+ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
+if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, status, journal_number from (select * from transfers where ledger_id = 1 and journal_number > 7) as settled where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null union all
   select
 ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
-if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, status, journal_number from (select * from transfers where ledger_id = 1 and journal_number > 7) as settled where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null
-  union all
-  select
-ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
-if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, 'pending', null from (select * from pending_transfers where ledger_id = 1) as pending where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null
-) as step
+if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, 'pending' as status, null::bigint as journal_number
+  from (select * from pending_transfers where ledger_id = 1) as pending
+  where from_account like '@ledger:%' or to_account like '@ledger:%' or remote_account is not null) as step
     left join ledgers as other on other.name = substr(case when step.from_account like '@ledger:%' then step.from_account else step.to_account end, 9)
     left join lateral (select * from (select * from (select * from transfers where ledger_id = 1) as holds where to_account like '@ledger:%' and kind = 'hold') as hold where hold.ledger_id = step.ledger_id and hold.id = step.parent_id offset 0) as hold on true
   cross join lateral (
