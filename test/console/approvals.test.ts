@@ -101,7 +101,7 @@ test('console: who sent a request may reject it, and is not offered to approve i
   assert.equal(await page.getByRole('button', { name: /Approve/ }).count(), 0);
 });
 
-test('console: a decision that another person made first is shown', NEEDS_CHROMIUM, async (t) => {
+test('console: a decision that another person made first is reported', NEEDS_CHROMIUM, async (t) => {
   const id = await ask(950);
   const { page } = await open(t, `main/approvals/${id}`, second);
   await page.getByRole('button', { name: 'Approve …' }).click();

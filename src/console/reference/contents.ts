@@ -10,7 +10,7 @@ import { Method, Path } from './text.ts';
 
 export function Contents({ groups, current }: { groups: readonly Group[]; current: string | null }): VNode {
   const [query, setQuery] = useState('');
-  // On a small screen the list is shown on request, or while a reader searches.
+  // On a small screen the list is shown on request, or while the person searches.
   const [isOpen, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
