@@ -17,35 +17,34 @@ export function StartView({ groups }: { groups: readonly Group[] }): VNode {
       </div>
       <p><a href="openapi.json">openapi.json</a></p>
     </header>
-          <section class="card" aria-labelledby="servers">
-        <h2 id="servers">Addresses and keys</h2>
-                <dl class="metadata">
-          ${servers.map(
-            ({ url, description = '' }) =>
-              html`<div key=${url}>
-                <dt><code>${url}</code></dt>
-                <dd><${Text} of=${description} /></dd>
-              </div>`,
-          )}
-          ${keys.map(
-            (key, index) =>
-              html`<div key=${key}>
-                <dt>${index === 0 ? 'Key' : 'or'}</dt>
-                <dd><${Text} of=${key} /></dd>
-              </div>`,
-          )}
-        </dl>
-      </section>
-      ${groups.map((group) => html`<${GroupCard} key=${group.tag} group=${group} />`)}
-      <section class="card" aria-labelledby="schemas">
-        <h2 id="schemas">Objects</h2>
-        <ul class="names">
-          ${Object.keys(components?.schemas ?? {}).map(
-            (name) => html`<li key=${name}><a href=${hrefOfSchema(name)}>${name}</a></li>`,
-          )}
-        </ul>
-      </section>
-    `;
+    <section class="card" aria-labelledby="servers">
+      <h2 id="servers">Addresses and keys</h2>
+      <dl class="metadata">
+        ${servers.map(
+          ({ url, description = '' }) =>
+            html`<div key=${url}>
+              <dt><code>${url}</code></dt>
+              <dd><${Text} of=${description} /></dd>
+            </div>`,
+        )}
+        ${keys.map(
+          (key, index) =>
+            html`<div key=${key}>
+              <dt>${index === 0 ? 'Key' : 'or'}</dt>
+              <dd><${Text} of=${key} /></dd>
+            </div>`,
+        )}
+      </dl>
+    </section>
+    ${groups.map((group) => html`<${GroupCard} key=${group.tag} group=${group} />`)}
+    <section class="card" aria-labelledby="schemas">
+      <h2 id="schemas">Objects</h2>
+      <ul class="names">
+        ${Object.keys(components?.schemas ?? {}).map(
+          (name) => html`<li key=${name}><a href=${hrefOfSchema(name)}>${name}</a></li>`,
+        )}
+      </ul>
+    </section> `;
 }
 
 function GroupCard({ group: { tag, description, operations } }: { group: Group }): VNode {
