@@ -197,10 +197,14 @@ test('between ledgers: parts of a transfer cannot be captured, voided or reverse
 test('between ledgers: what cannot be done is refused before anything is stored', async () => {
   const count = async () => (await database.query('select from transfers')).length;
   const before = await count();
+  const tested = await request(service, 'POST', '/ledgers', { name: 'tested', clock: 'manual' });
+  assert.equal(tested.status, 201, tested.text);
   const body = { from_account: 'ANN', to_account: 'BOB', to_ledger: 'shop', amount: 1 };
   const cases: [pointer: string, body: Row, path?: string][] = [
     ['/to_ledger', { ...body, to_ledger: 'main' }],
     ['/to_ledger', { ...body, to_ledger: 'nosuch' }],
+    ['/to_ledger', { ...body, to_ledger: 'tested' }],
+    ['/to_ledger', body, '/ledgers/tested/transfers'],
     ['/to_account', { ...body, to_account: '@external' }],
     ['/from_account', { ...body, from_account: '@external' }],
     ['/to_ledger', body, '/transfers?dry_run=true'],

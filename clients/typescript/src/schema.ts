@@ -1440,7 +1440,7 @@ export interface components {
          *     `host_not_allowed`: the request names an unknown host. Next: name it in `ALLOWED_HOSTS`, or use an address.
          *     `amount_not_positive`: the amount is 0 or less. Next: send at least 1.
          *     `same_account`: source and destination are one account. Next: name two.
-         *     `between_ledgers`: a transfer to another ledger names the own ledger, one that does not exist or `@external`, is a dry run or in an atomic group; or a part of such a transfer is captured, voided or reversed. Next: read `errors`; [send money back](MOVEMENTS.md#between-ledgers) with a transfer of its own.
+         *     `between_ledgers`: a transfer to another ledger names the own ledger, one that does not exist, one of which only one of the two has a test clock, or `@external`, is a dry run or in an atomic group; or a part of such a transfer is captured, voided or reversed. Next: read `errors`; [send money back](MOVEMENTS.md#between-ledgers) with a transfer of its own.
          *     `url_not_allowed`: webhooks cannot be sent to this URL: it is no `https` URL, has a password or a fragment, or leads to a private network. Next: use the URL of a public host.
          *     `immutable_field`: the change names a field that cannot be changed. Next: leave it out; money moves by transfers.
          *     `idempotency_key_reused`: the key was used for another request. Next: use a new key, or look at `transfer_id` (of a group: `GET /transfers?group_id=`).

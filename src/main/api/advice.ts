@@ -124,7 +124,7 @@ export const PROBLEM_ADVICE: { readonly [Code in ProblemCode]: Advice } = {
   amount_not_positive: { when: 'the amount is 0 or less', next: 'send at least 1' },
   same_account: { when: 'source and destination are one account', next: 'name two' },
   between_ledgers: {
-    when: 'a transfer to another ledger names the own ledger, one that does not exist or `@external`, is a dry run or in an atomic group; or a part of such a transfer is captured, voided or reversed',
+    when: 'a transfer to another ledger names the own ledger, one that does not exist, one of which only one of the two has a test clock, or `@external`, is a dry run or in an atomic group; or a part of such a transfer is captured, voided or reversed',
     next: 'read `errors`; [send money back](MOVEMENTS.md#between-ledgers) with a transfer of its own',
   },
   url_not_allowed: {

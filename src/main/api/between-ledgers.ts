@@ -47,6 +47,8 @@ export async function refuseBetweenLedgers(
   refuseBoundKey(principal);
   const form = query.dry_run === 'true' ? 'it cannot be a dry run' : atomic ? 'its group cannot be atomic' : null;
   const found = form === null ? await findAll(ledgers, names) : [];
+  // Test money stays among tests.
+  const strange = new Set(found.flatMap((each) => (each.hasTestClock === ledger.hasTestClock ? [] : [each.name])));
   const missing = form === null ? names.difference(new Set(found.map((each) => each.name))) : new Set<string>();
   refuseFlaws(
     members.flatMap((member, index): Flaw[] => {
@@ -55,6 +57,8 @@ export async function refuseBetweenLedgers(
       const at = (key: string, detail: string) => toFlaw(toValidationError([...pathOf(index), key], detail));
       if (form !== null) return [at('to_ledger', `is another ledger: ${form}`)];
       if (name === ledger.name) return [at('to_ledger', 'must be another ledger')];
+      if (strange.has(name))
+        return [at('to_ledger', 'must be a ledger with a test clock too, or neither may have one')];
       if (missing.has(name)) return [at('to_ledger', 'must be a ledger that exists')];
       return (['from_account', 'to_account'] as const)
         .filter((party) => member[party] === EXTERNAL)
