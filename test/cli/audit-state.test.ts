@@ -71,7 +71,6 @@ test('audit: --state audits what came after the last audit, of every ledger', as
   const client = await database.connect();
   await client.query(`set session_replication_role = replica`);
   await client.query(`update journal set hash = sha256('other') where ledger_id = 1 and number = ${JOURNAL_ROWS}`);
-  await client.query(`update journal_head set hash = sha256('other') where ledger_id = 1`);
   // It is found again, until the books are mended.
   for (const _ of [1, 2]) {
     const rewritten = await audit(t, database, `--state=${file}`);

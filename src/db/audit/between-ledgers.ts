@@ -1,11 +1,14 @@
 // The checks of transfers between ledgers. Such a transfer is a hold in one ledger, a credit with the same id in the other,
 // and then a capture or a void of the hold. The checks of one side hold in each ledger alone. Those of both sides need both
-// ledgers in one snapshot, so an audit of one ledger skips them.
+// ledgers, so an audit of one ledger skips them. A slice of one ledger finds the other side by its key. The steps commit
+// in this order, and all but the state of the hold is final. So a snapshot that shows a step shows those before it.
 import {
   type Check,
   compare,
+  coversAll,
   equal,
   type Fact,
+  join,
   leftJoin,
   must,
   type Part,
@@ -33,11 +36,12 @@ function derivedId(parent: string, kind: string): string {
  * Whether `other` is another ledger. An audit of one ledger does not ask whether it is there: a ledger that is imported first
  * may be without the other for a while.
  */
-function isAnother({ ledger }: Scope, own: string): Fact {
+function isAnother(scope: Scope, own: string): Fact {
+  const all = coversAll(scope);
   return must(
     'other ledger',
-    ledger === null ? `other.id <> ${own}` : `other.id is distinct from ${own}`,
-    ledger === null ? 'another ledger that is there' : 'another ledger',
+    all ? `other.id <> ${own}` : `other.id is distinct from ${own}`,
+    all ? 'another ledger that is there' : 'another ledger',
     `coalesce(other.name, 'none')`,
   );
 }
@@ -68,14 +72,18 @@ const STEP_COLUMNS = `
   ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
   if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata`;
 
-/** The transfers that touch the account of another ledger, or name an account there: settled in scope, or pending. */
-function stepsIn(scope: Scope, part: Part | null): string {
-  const touches = `${stands('from_account')} or ${stands('to_account')} or remote_account is not null`;
-  const settled = `select ${STEP_COLUMNS}, status, journal_number from ${transfersIn(scope)} as settled where ${touches}`;
+/** The transfers that touch the account of another ledger, or name an account there. */
+const TOUCHES = `${stands('from_account')} or ${stands('to_account')} or remote_account is not null`;
+/** The transfers that credit an account with money from another ledger. */
+const CREDITS = `kind = 'transfer' and ${stands('from_account')}`;
+
+/** The transfers that a condition selects: settled in scope, or pending. */
+function stepsIn(scope: Scope, part: Part | null, condition: string): string {
+  const settled = `select ${STEP_COLUMNS}, status, journal_number from ${transfersIn(scope)} as settled where ${condition}`;
   const pending = `
     select ${STEP_COLUMNS}, 'pending' as status, null::bigint as journal_number
     from ${rowsIn(scope, 'pending_transfers')} as pending
-    where ${touches}`;
+    where ${condition}`;
   if (part === 'pending_transfers') return `(${pending})`;
   return part === null ? `(${settled} union all ${pending})` : `(${settled})`;
 }
@@ -146,7 +154,7 @@ const END_FACTS: readonly Fact[] = [
 function stepsOfLedgers(scope: Scope, part: Part | null): string {
   const other = `case when ${stands('step.from_account')} then step.from_account else step.to_account end`;
   return compare({
-    from: `${stepsIn(scope, part)} as step
+    from: `${stepsIn(scope, part, TOUCHES)} as step
       left join ledgers as other on other.name = ${nameIn(other)}
       ${leftJoin(
         scope,
@@ -163,25 +171,24 @@ function stepsOfLedgers(scope: Scope, part: Part | null): string {
   });
 }
 
-const CREDITS = `kind = 'transfer' and ${stands('from_account')}`;
-
 // A credit that is completed or still pending keeps its hold from being released.
-function holdsOfCredits(): string {
+function holdsOfCredits(scope: Scope, part: Part | null): string {
   const of = (what: string, expected: string, found: string) => equal(what, `hold.${expected}`, `credit.${found}`);
   return compare({
-    from: `(
-        select ${STEP_COLUMNS}, status, journal_number from transfers where ${CREDITS}
-        union all
-        select ${STEP_COLUMNS}, 'pending', null from pending_transfers where ${CREDITS}
-      ) as credit
+    from: `${stepsIn(scope, part, CREDITS)} as credit
       left join ledgers as target on target.id = credit.ledger_id
       left join ledgers as source on source.name = ${nameIn('credit.from_account')}
-      left join (
-        select transfers.*, holds.state
-        from transfers
-        join holds using (ledger_id, id)
-        where kind = 'hold' and status = 'completed' and ${stands('transfers.to_account')}
-      ) as hold on hold.ledger_id = source.id and hold.id = credit.id`,
+      ${leftJoin(
+        scope,
+        `(
+          select transfers.*, holds.state
+          from transfers
+          join holds using (ledger_id, id)
+          where kind = 'hold' and status = 'completed' and ${stands('transfers.to_account')}
+        )`,
+        'hold',
+        'hold.ledger_id = source.id and hold.id = credit.id',
+      )}`,
     ledger: 'credit.ledger_id',
     account: 'credit.to_account',
     currency: 'credit.currency',
@@ -211,16 +218,21 @@ function holdsOfCredits(): string {
   });
 }
 
-function creditsOfEnds(): string {
+function creditsOfEnds(scope: Scope): string {
   return compare({
     from: `(
-        select * from transfers where kind in ('capture', 'void') and status = 'completed' and ${stands('to_account')}
+        select *
+        from ${transfersIn(scope)} as settled
+        where kind in ('capture', 'void') and status = 'completed' and ${stands('to_account')}
       ) as ending
       left join ledgers as source on source.id = ending.ledger_id
       left join ledgers as target on target.name = ${nameIn('ending.to_account')}
-      left join (select * from transfers where ${CREDITS}) as credit
-        on credit.ledger_id = target.id and credit.id = ending.parent_id
-          and credit.from_account = '${PREFIX}' || source.name`,
+      ${leftJoin(
+        scope,
+        `(select * from transfers where ${CREDITS})`,
+        'credit',
+        `credit.ledger_id = target.id and credit.id = ending.parent_id and credit.from_account = '${PREFIX}' || source.name`,
+      )}`,
     ledger: 'ending.ledger_id',
     account: 'ending.from_account',
     currency: 'ending.currency',
@@ -241,7 +253,8 @@ function creditsOfEnds(): string {
 }
 
 // What one ledger owes another is what the other has of it, except for money that has arrived and is not yet captured.
-function balancesOfPairs(): string {
+// Many snapshots take only what is open, by the indexes: the accounts of ledgers by their key, and holds_remote_open.
+function balancesOfPairs(scope: Scope): string {
   const pair = (one: string, other: string) => `
     least(${one}, ${other}) as first, greatest(${one}, ${other}) as second`;
   return compare({
@@ -249,16 +262,19 @@ function balancesOfPairs(): string {
         select first, second, currency, sum(balance) as balances, sum(arrived) as arrived
         from (
           select ${pair('ledgers.name', nameIn('account_number'))}, currency, balance, 0 as arrived
-          from accounts
-          join ledgers on ledgers.id = accounts.ledger_id
-          where ${stands('account_number')}
+          from ledgers
+          ${join(scope, `(select * from accounts where ${stands('account_number')})`, 'account', 'account.ledger_id = ledgers.id')}
           union all
           select ${pair('target.name', 'source.name')}, credit.currency, 0, credit.amount
-          from (select * from transfers where ${CREDITS} and status = 'completed') as credit
-          join ledgers as target on target.id = credit.ledger_id
-          join ledgers as source on source.name = ${nameIn('credit.from_account')}
-          join holds on holds.ledger_id = source.id and holds.id = credit.id
-          where holds.state = 'open'
+          from (select * from holds where state = 'open' and ${stands('to_account')}) as hold
+          join ledgers as source on source.id = hold.ledger_id
+          join ledgers as target on target.name = ${nameIn('hold.to_account')}
+          ${join(
+            scope,
+            `(select * from transfers where ${CREDITS} and status = 'completed')`,
+            'credit',
+            `credit.ledger_id = target.id and credit.id = hold.id and credit.from_account = '${PREFIX}' || source.name`,
+          )}
         ) as sides
         group by first, second, currency
       ) as pair
@@ -272,9 +288,9 @@ function balancesOfPairs(): string {
 
 /** A check that needs both ledgers. */
 const both =
-  (statement: () => string) =>
-  ({ ledger }: Scope) =>
-    ledger === null ? [statement()] : null;
+  (statement: (scope: Scope, part: Part | null) => string) =>
+  (scope: Scope, part: Part | null): string[] | null =>
+    coversAll(scope) ? [statement(scope, part)] : null;
 
 export const BETWEEN_CHECKS: readonly Check[] = [
   {
@@ -289,7 +305,12 @@ export const BETWEEN_CHECKS: readonly Check[] = [
     parts: ['slice', 'pending_transfers'],
     statements: (scope, part) => [stepsOfLedgers(scope, part)],
   },
-  { name: 'between.credits', looksAt: ['transfers', 'holds'], parts: ['books'], statements: both(holdsOfCredits) },
-  { name: 'between.ends', looksAt: ['transfers'], parts: ['books'], statements: both(creditsOfEnds) },
-  { name: 'between.balances', looksAt: ['accounts', 'holds'], parts: ['books'], statements: both(balancesOfPairs) },
+  {
+    name: 'between.credits',
+    looksAt: ['transfers', 'holds'],
+    parts: ['slice', 'pending_transfers'],
+    statements: both(holdsOfCredits),
+  },
+  { name: 'between.ends', looksAt: ['transfers'], parts: ['slice'], statements: both(creditsOfEnds) },
+  { name: 'between.balances', looksAt: ['accounts', 'holds'], parts: ['pairs'], statements: both(balancesOfPairs) },
 ];

@@ -22,11 +22,19 @@ const KEYS: Readonly<Record<Keyed | 'idempotency_keys', string>> = {
   idempotency_keys: 'key',
 };
 
-/** The pages of one ledger's rows. `openOnly`: of the holds, only those that are open. */
-export function pageTask(
-  table: keyof typeof KEYS,
-  { ledger, since, settings }: { ledger: number; since: bigint | null; settings: Settings },
-): Task {
+/**
+ * Of which ledger the pages are, after which row of its journal the audit begins, and whether it covers the other
+ * ledgers, too.
+ */
+type About = {
+  readonly ledger: number;
+  readonly since: bigint | null;
+  readonly others: boolean;
+  readonly settings: Settings;
+};
+
+/** The pages of one ledger's rows. After a row of the journal: of the holds, only those that are open. */
+export function pageTask(table: keyof typeof KEYS, { ledger, since, others, settings }: About): Task {
   const column = KEYS[table];
   const openOnly = since !== null;
   return {
@@ -42,12 +50,12 @@ export function pageTask(
       const range = { after: at, upTo: next?.[0] ?? null };
       const page = toPage(table, openOnly, range);
       const position = { at: range.upTo, hash: null, done: range.upTo === null, counts };
-      return await readPage(connection, { ledger, since: null, page }, page, position);
+      return await readPage(connection, { ledger, since: null, page, others }, page, position);
     },
   };
 }
 
-function toPage(table: keyof typeof KEYS, openOnly: boolean, range: KeyRange): Page {
+function toPage(table: keyof typeof KEYS, openOnly: boolean, range: KeyRange): CountedPage {
   switch (table) {
     case 'holds':
       return { of: table, openOnly, ...range };
@@ -71,7 +79,7 @@ export function keysTask(settings: Settings): Task {
       );
       const from = Number(at ?? 0);
       const to = from + size;
-      const page: Page = { of: 'idempotency_keys', from, to };
+      const page: CountedPage = { of: 'idempotency_keys', from, to };
       const position = { at: String(to), hash: null, done: to >= Number(end?.[0] ?? 0), counts };
       return await readPage(connection, { ledger: null, since: null, page }, page, position);
     },
@@ -80,7 +88,7 @@ export function keysTask(settings: Settings): Task {
 
 /** The transfers that are pending now: few, because admission bounds them. */
 export function pendingTask(ledger: number | null, settings: Settings): Task {
-  const page: Page = { of: 'pending_transfers' };
+  const page: CountedPage = { of: 'pending_transfers' };
   return {
     name: 'pending_transfers',
     settings,
@@ -92,7 +100,22 @@ export function pendingTask(ledger: number | null, settings: Settings): Task {
   };
 }
 
-async function readPage(connection: Connection, scope: Scope, page: Page, position: Position): Promise<Outcome> {
+/** What ledgers owe each other, in one snapshot: accounts of ledgers, and open holds. Both are few, however long the books. */
+export function pairsTask(settings: Settings): Task {
+  return {
+    name: 'pairs',
+    settings,
+    sizes: { first: 1, max: 1 },
+    step: async (connection, position) => {
+      const found = await runChecks(connection, CHECKS, { ledger: null, since: null, page: { of: 'pairs' } }, 'pairs');
+      return { position: { ...position, done: true }, found, rows: [], progress: 0 };
+    },
+  };
+}
+
+type CountedPage = Exclude<Page, { of: 'pairs' }>;
+
+async function readPage(connection: Connection, scope: Scope, page: CountedPage, position: Position): Promise<Outcome> {
   const found = await runChecks(connection, CHECKS, scope, page.of);
   const counted = page.of === 'holds' ? touchedHolds(scope) : rowsIn(scope, page.of);
   const rows = await countIn(connection, [[page.of, counted]]);

@@ -6,8 +6,21 @@
  * this journal number, which was verified earlier, and up to `until`. Or only the rows of a page.
  */
 export type Scope =
-  | { readonly ledger: null; readonly since: null; readonly until?: never; readonly page?: Page }
-  | { readonly ledger: number; readonly since: bigint | null; readonly until?: bigint; readonly page?: Page };
+  | {
+      readonly ledger: null;
+      readonly since: null;
+      readonly until?: never;
+      readonly page?: Page;
+      readonly others?: never;
+    }
+  | {
+      readonly ledger: number;
+      readonly since: bigint | null;
+      readonly until?: bigint;
+      readonly page?: Page;
+      /** Other snapshots of the same audit show the other ledgers, so rows of two ledgers are compared. */
+      readonly others?: boolean;
+    };
 
 /** Rows by their keys: those above `after` and up to `upTo`; null: from the first, or to the last. */
 export type KeyRange = { readonly after: string | null; readonly upTo: string | null };
@@ -15,12 +28,13 @@ export type KeyRange = { readonly after: string | null; readonly upTo: string | 
 /** Rows by their place: in these blocks of the table, without the last. No index is read. */
 export type BlockRange = { readonly from: number; readonly to: number };
 
-/** What one snapshot of an audit in many snapshots shows, apart from the journal. */
+/** What one snapshot of an audit in many snapshots shows, apart from the journal. `pairs`: what two ledgers owe each other. */
 export type Page =
   | ({ readonly of: 'accounts' | 'reversed_amounts' } & KeyRange)
   | ({ readonly of: 'holds'; readonly openOnly: boolean } & KeyRange)
   | ({ readonly of: 'idempotency_keys' } & (KeyRange | BlockRange))
-  | { readonly of: 'pending_transfers' };
+  | { readonly of: 'pending_transfers' }
+  | { readonly of: 'pairs' };
 
 /** The parts of an audit in many snapshots: the books as a whole, a slice of a journal, or a page. */
 export type Part = 'books' | 'slice' | Page['of'];
@@ -174,6 +188,11 @@ export function withinBlocks({ from, to }: BlockRange): string {
   return `ctid >= '(${from},0)'::tid and ctid < '(${to},0)'::tid`;
 }
 
+/** Whether the audit covers all ledgers, if not in this snapshot, then in others. */
+export function coversAll({ ledger, others }: Scope): boolean {
+  return ledger === null || others === true;
+}
+
 /** Whether the rows in scope are few, so that related rows are looked up by key. */
 export function isShort({ since, page }: Scope): boolean {
   return since !== null || page !== undefined;
@@ -264,9 +283,14 @@ export function entriesWithAnchors(scope: Scope): string {
   )`;
 }
 
-/** A left join. In a short scope: one look-up by key for each row, instead of a pass over the table. */
-export function leftJoin(scope: Scope, table: string, alias: string, on: string): string {
+/** A join. In a short scope: one look-up by key for each row, instead of a pass over the table. */
+export function join(scope: Scope, table: string, alias: string, on: string): string {
   return isShort(scope)
-    ? `left join lateral (select * from ${table} as ${alias} where ${on} offset 0) as ${alias} on true`
-    : `left join ${table} as ${alias} on ${on}`;
+    ? `join lateral (select * from ${table} as ${alias} where ${on} offset 0) as ${alias} on true`
+    : `join ${table} as ${alias} on ${on}`;
+}
+
+/** The same for a left join. */
+export function leftJoin(scope: Scope, table: string, alias: string, on: string): string {
+  return `left ${join(scope, table, alias, on)}`;
 }

@@ -22,7 +22,8 @@ export type Journal = {
   readonly until: bigint;
 };
 
-export function sliceTask(journal: Journal, settings: Settings): Task {
+/** The slices of a ledger's journal. `others`: whether the audit covers the other ledgers, too. */
+export function sliceTask(journal: Journal, { settings, others }: { settings: Settings; others: boolean }): Task {
   return {
     name: `journal ${journal.id}`,
     settings,
@@ -33,7 +34,7 @@ export function sliceTask(journal: Journal, settings: Settings): Task {
       const until = await findEnd(connection, journal, since, size);
       return await readSlice(
         connection,
-        { journal, hash, scope: { ledger: journal.id, since, until } },
+        { journal, hash, scope: { ledger: journal.id, since, until, others } },
         position.counts,
       );
     },
