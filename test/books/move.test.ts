@@ -369,7 +369,7 @@ test('import: a personal key that does not fit is named, with what to do', async
   );
   // A ciphertext belongs to the id of its ledger.
   await other.query(`insert into ledgers (id, name) values (2, 'taken')`);
-  await other.query('insert into journal_head (ledger_id, settled_at) values (2, now())');
+  await other.query('insert into journal_head (ledger_id, opened_at) values (2, now())');
   const shop = join(await makeFolder(t), 'shop.ndjson');
   await succeed(t, database, ['export', '--ledger=shop', `--output=${shop}`, `--personal-keys=${shop}.keys`]);
   const moved = await run(t, other, ['import', shop, `--personal-keys=${shop}.keys`]);

@@ -272,7 +272,7 @@ async function hasCaughtUp({ primary }: Replicated): Promise<boolean> {
 /** The last row of the journal, as `audit --expect` takes it. */
 async function readHead(server: Member): Promise<string> {
   const [head] = await server.query<{ number: bigint; hash: string }>(
-    `select number, encode(hash, 'hex') as hash from journal_head where ledger_id = 1`,
+    `select number, encode(hash, 'hex') as hash from journal_ends where ledger_id = 1`,
   );
   assert.ok(head);
   return `${head.number}:${head.hash}`;
