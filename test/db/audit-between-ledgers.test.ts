@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { auditBooks } from '../../src/db/audit/audit.ts';
+import { BETWEEN_CHECKS } from '../../src/db/audit/between-ledgers.ts';
+import type { Part, Scope } from '../../src/db/audit/rules.ts';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { EVERYTHING, findAll, tamper } from '../support/audit.ts';
 import { onEnd } from '../support/cleanup.ts';
@@ -339,4 +341,36 @@ test('audit: ledgers that disagree are found whichever of them has the wrong amo
     const [found] = (findings?.discrepancies ?? []).filter(({ check }) => check === 'between.balances');
     assert.deepEqual([found?.ledger, found?.account, found?.currency], ['main', '@ledger:shop', 'USD']);
   }
+});
+
+/** The conditions of the indexes, and the tables without one, in the plan of a check in long books. */
+async function explain(check: string, scope: Scope, part: Part): Promise<string> {
+  const [statement] = BETWEEN_CHECKS.find(({ name }) => name === check)?.statements(scope, part) ?? [];
+  await connection.query('begin');
+  try {
+    // The sample is so small that the server would read whole tables.
+    await connection.query(`
+      update pg_class set reltuples = 10000000, relpages = 1
+      where oid in ('transfers'::regclass, 'accounts'::regclass, 'holds'::regclass)`);
+    const { rows } = await connection.query<{ 'QUERY PLAN': string }>(`explain (costs off) ${statement ?? ''}`);
+    return rows.map((row) => row['QUERY PLAN'].trim()).join('\n');
+  } finally {
+    await connection.query('rollback');
+  }
+}
+
+test('audit: many snapshots find the other side of a transfer between ledgers by its key', async () => {
+  const slice: Scope = { ledger: 2, since: 0n, until: 5n, others: true };
+  const pairs: Scope = { ledger: null, since: null, page: { of: 'pairs' } };
+  const plans = {
+    credits: await explain('between.credits', slice, 'slice'),
+    ends: await explain('between.ends', slice, 'slice'),
+    balances: await explain('between.balances', pairs, 'pairs'),
+  };
+  for (const plan of Object.values(plans)) assert.doesNotMatch(plan, /Seq Scan on (transfers|accounts|holds)/);
+  assert.match(plans.credits, /Index Cond: \(\(ledger_id = source\.id\) AND \(id = transfers\.id\)\)/);
+  assert.match(plans.ends, /Index Cond: \(\(ledger_id = target\.id\) AND \(id = transfers\.parent_id\)\)/);
+  assert.match(plans.balances, /Index Cond: \(\(ledger_id = target\.id\) AND \(id = holds\.id\)\)/);
+  assert.match(plans.balances, /using holds_remote_open on holds/);
+  assert.match(plans.balances, /Index Cond: .*account_number\)::text < '@ledger;'/);
 });
