@@ -18,11 +18,21 @@ let database: TestDatabase;
 let service: Service;
 let owner: TestKey;
 let second: TestKey;
+let bound: TestKey;
+let reader: TestKey;
+let mover: TestKey;
 
 before(async (t) => {
   database = await createDatabase(t);
   owner = await makeKey(database);
   second = await makeKey(database);
+  // Before the service starts, which reads new keys with its heartbeat.
+  bound = await makeKey(database, { ledger: MAIN_LEDGER });
+  reader = await makeKey(database, { scopes: ['transfers:read'] });
+  mover = await makeKey(database, {
+    scopes: ['transfers:write'],
+    limits: { accountPrefix: 'T-', amountMax: 50n },
+  });
   const rule = await startProgram(t, { database, args: ['approval-rule', '--above=1000'] });
   assert.equal((await rule.exited).code, 0, rule.output());
   service = await startService(t, { database, env: { THREADS: '2', LOG_LEVEL: 'warn' } });
@@ -48,21 +58,15 @@ async function send(key: TestKey, fields: Body = {}): Promise<Answer<Body>> {
 }
 
 test('between ledgers: a key that is bound to a ledger is refused, and learns why', async () => {
-  const bound = await makeKey(database, { ledger: MAIN_LEDGER });
   const refused = await send(bound);
   assert.deepEqual([refused.status, refused.body['code']], [403, 'not_allowed']);
   assert.match(String(refused.body['detail']), /bound to the ledger main/);
   // Also a ledger that does not exist: its name tells such a key nothing.
   assert.equal((await send(bound, { to_ledger: 'nosuch' })).status, 403);
-  const reader = await makeKey(database, { scopes: ['transfers:read'] });
   assert.equal((await send(reader)).body['code'], 'insufficient_scope');
 });
 
 test('between ledgers: a key needs no more than to move money, and its bounds apply in both ledgers', async () => {
-  const mover = await makeKey(database, {
-    scopes: ['transfers:write'],
-    limits: { accountPrefix: 'T-', amountMax: 50n },
-  });
   const sent = await send(mover);
   assert.equal(sent.body['status'], 'completed', sent.text);
   assert.equal(sent.body['ordered_by'], mover.id);
@@ -92,7 +96,6 @@ test('between ledgers: above the rule of its ledger, a transfer waits for a seco
   const [shown] = rows.parse(z.object({ transfers: z.unknown() }).parse(asked.body['request']).transfers);
   assert.deepEqual([shown?.['to_account'], shown?.['to_ledger']], ['T-ANN', 'shop']);
   const path = `/approvals/${String(asked.body['approval_id'])}`;
-  const bound = await makeKey(database, { ledger: MAIN_LEDGER });
   assert.equal((await post(bound, path, {})).body['code'], 'not_allowed');
   const approved = await post(second, path, {});
   const [transfer] = rows.parse(approved.body['transfers']);
