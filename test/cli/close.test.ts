@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { before, test, type TestContext } from 'node:test';
 import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
-import { findAll, tamper } from '../support/audit.ts';
+import { oneSnapshot } from '../../src/db/audit/snapshots.ts';
+import { findAll, findInSlices, tamper } from '../support/audit.ts';
+import { withTampering } from '../support/tampering.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
@@ -112,5 +114,33 @@ test('close: a sealed past reads as before, is sealed once, and is proved by the
   ]) {
     const findings = await tamper(connection, [statement]);
     assert.ok(findings?.checks.has('months.sealed'), statement);
+  }
+  // The digests show each of these as well. Each is to be found by the entries, too.
+  const [entry, balance] = ['entry of a sealed balance', 'sealed balance'];
+  const copyOf = (number: string, where: string) => `
+    insert into sealed_balances
+    select ${number}, entry_number, balance, ledger_id, account_number, currency
+    from sealed_balances as copied
+    where ${where}
+    order by journal_number
+    limit 1`;
+  const last = '(select max(journal_number) from sealed_balances)';
+  const isAtEnd = `account_number in (select account_number from sealed_balances where journal_number = ${last})`;
+  for (const [statement, what] of [
+    ['update sealed_balances set balance = balance + 1', balance],
+    [`update sealed_balances set entry_number = entry_number - 1 where entry_number > 1`, entry],
+    [`delete from sealed_balances where account_number = 'ANN'`, entry],
+    // An account that did not move in the month.
+    [copyOf(last, `not ${isAtEnd}`), entry],
+    // A month that is not closed.
+    [copyOf(`${last} + 1`, isAtEnd), entry],
+  ] as const) {
+    const found = await withTampering(
+      connection,
+      [statement],
+      async () => (await findInSlices(oneSnapshot(connection))).discrepancies,
+    );
+    const whats = (found ?? []).filter(({ check }) => check === 'months.sealed').map((one) => one.what);
+    assert.ok(whats.includes(what), `${statement}: ${whats.join(', ')}`);
   }
 });

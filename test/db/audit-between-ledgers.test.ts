@@ -361,11 +361,11 @@ async function explain(check: string, scope: Scope, part: Part): Promise<string>
 
 test('audit: many snapshots find the other side of a transfer between ledgers by its key', async () => {
   const slice: Scope = { ledger: 2, since: 0n, until: 5n, others: true };
-  const pairs: Scope = { ledger: null, since: null, page: { of: 'pairs' } };
+  const sums: Scope = { ledger: null, since: null, page: { of: 'sums' } };
   const plans = {
     credits: await explain('between.credits', slice, 'slice'),
     ends: await explain('between.ends', slice, 'slice'),
-    balances: await explain('between.balances', pairs, 'pairs'),
+    balances: await explain('between.balances', sums, 'sums'),
   };
   for (const plan of Object.values(plans)) assert.doesNotMatch(plan, /Seq Scan on (transfers|accounts|holds)/);
   assert.match(plans.credits, /Index Cond: \(\(ledger_id = source\.id\) AND \(id = transfers\.id\)\)/);

@@ -312,5 +312,5 @@ export const BETWEEN_CHECKS: readonly Check[] = [
     statements: both(holdsOfCredits),
   },
   { name: 'between.ends', looksAt: ['transfers'], parts: ['slice'], statements: both(creditsOfEnds) },
-  { name: 'between.balances', looksAt: ['accounts', 'holds'], parts: ['pairs'], statements: both(balancesOfPairs) },
+  { name: 'between.balances', looksAt: ['accounts', 'holds'], parts: ['sums'], statements: both(balancesOfPairs) },
 ];

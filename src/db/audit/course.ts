@@ -8,7 +8,7 @@ import type { Findings, Found } from './findings.ts';
 import { LINK_COLUMNS } from './journal.ts';
 import { accountsOfNoLedger, rowsWithoutKey } from './ledgers.ts';
 import { keptOfAccepted } from './once.ts';
-import { keysTask, pageTask, pairsTask, pendingTask } from './pages.ts';
+import { keysTask, pageTask, sumsTask, pendingTask } from './pages.ts';
 import { rowsIn, type Scope } from './rules.ts';
 import { type Journal, sliceTask, toFound } from './slices.ts';
 import type { Settings } from './snapshots.ts';
@@ -89,7 +89,7 @@ function stateTasks(course: Course): readonly Task[] {
 }
 
 function booksTasks(course: Course): readonly Task[] {
-  return [booksTask(course), ...(course.ledger === null ? [pairsTask(byKey(course))] : []), headsTask(course)];
+  return [booksTask(course), sumsTask(scopeOf(course), byKey(course)), headsTask(course)];
 }
 
 /** One snapshot of what is small: the ledgers, the sums of balances, the schema and its rights. */

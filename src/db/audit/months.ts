@@ -1,10 +1,39 @@
 // The checks of closed months: every sealed balance follows from the entries, and the hashes of the months follow from the
 // sealed balances.
-import { type Check, compare, equal, must, rowsIn, type Scope } from './rules.ts';
+import {
+  type Check,
+  compare,
+  equal,
+  isShort,
+  leftJoin,
+  must,
+  type Part,
+  rowsIn,
+  type Scope,
+  transfersIn,
+} from './rules.ts';
 
 const NO_HASH = `decode(repeat('00', 32), 'hex')`;
 
 const MONTH_OF_ROW = `date_trunc('month', journal.settled_at at time zone 'UTC')::date`;
+
+/** The last rows of the journal in months: by one look-up for each month, or from all rows. */
+function endsOfMonths(scope: Scope): string {
+  return isShort(scope)
+    ? `left join lateral (
+        select number
+        from journal
+        where journal.ledger_id = months.ledger_id
+          and journal.settled_at < (months.month + interval '1 month') at time zone 'UTC'
+        order by settled_at desc, number desc
+        limit 1
+      ) as own on true`
+    : `left join (
+        select journal.ledger_id, ${MONTH_OF_ROW} as month, max(number) as number
+        from ${rowsIn(scope, 'journal')} as journal
+        group by journal.ledger_id, ${MONTH_OF_ROW}
+      ) as own on own.ledger_id = months.ledger_id and own.month = months.month`;
+}
 
 /** The months of the ledgers in scope, each with the one before it, and where the journal was at its end. */
 function monthsIn(scope: Scope): string {
@@ -16,11 +45,7 @@ function monthsIn(scope: Scope): string {
       coalesce(max(own.number) over previous, 0) as last_number
     from ${rowsIn(scope, 'closed_months')} as months
     left join ledgers on ledgers.id = months.ledger_id
-    left join (
-      select journal.ledger_id, ${MONTH_OF_ROW} as month, max(number) as number
-      from ${rowsIn(scope, 'journal')} as journal
-      group by journal.ledger_id, ${MONTH_OF_ROW}
-    ) as own on own.ledger_id = months.ledger_id and own.month = months.month
+    ${endsOfMonths(scope)}
     window previous as (partition by months.ledger_id order by months.month)
   )`;
 }
@@ -126,6 +151,85 @@ function balances(scope: Scope): string {
   });
 }
 
+// By keys: each sealed balance is that of an entry of its month, and the next entry comes after the month.
+function balancesOfPage(scope: Scope): string {
+  const entry = (number: string) =>
+    `entry.ledger_id = sealed.ledger_id and entry.account_number = sealed.account_number
+      and entry.currency = sealed.currency and entry.entry_number = ${number}`;
+  return compare({
+    from: `(
+        select sealed.*,
+          -- A run of the command that was interrupted has sealed a part of a month that is over.
+          exists (
+            select
+            from closed_months as months
+            where months.ledger_id = sealed.ledger_id and months.journal_number = sealed.journal_number
+          ) as is_closed,
+          coalesce((
+            select max(months.journal_number)
+            from closed_months as months
+            where months.ledger_id = sealed.ledger_id and months.journal_number < sealed.journal_number
+          ), 0) as number_before
+        from ${rowsIn(scope, 'sealed_balances')} as sealed
+      ) as sealed
+      ${leftJoin(scope, 'entries', 'entry', entry('sealed.entry_number'))}
+      ${leftJoin(scope, 'entries', 'next', entry('sealed.entry_number + 1').replaceAll('entry.', 'next.'))}`,
+    ledger: 'sealed.ledger_id',
+    account: 'sealed.account_number',
+    currency: 'sealed.currency',
+    journal: 'sealed.journal_number',
+    facts: [
+      must(
+        'entry of a sealed balance',
+        `entry.journal_number <= sealed.journal_number
+          and (entry.journal_number > sealed.number_before or not sealed.is_closed)
+          and (next.entry_number is null or next.journal_number > sealed.journal_number)`,
+        'the last one of the month',
+        'sealed.entry_number',
+      ),
+      equal('sealed balance', 'entry.balance', 'sealed.balance'),
+    ],
+  });
+}
+
+// The last entry that a slice names of an account in a closed month has a seal, unless the month has a later entry.
+function balancesOfSlice(scope: Scope): string {
+  const side = (account: string, number: string) => `
+    select ledger_id, ${account} as account_number, currency, ${number} as entry_number, journal_number
+    from ${transfersIn(scope)} as transfers
+    where ${number} is not null and currency is not null`;
+  const key = (alias: string) =>
+    `${alias}.ledger_id = last.ledger_id and ${alias}.account_number = last.account_number and ${alias}.currency = last.currency`;
+  return compare({
+    from: `(
+        select side.ledger_id, side.account_number, side.currency, months.journal_number, max(entry_number) as entry_number
+        from (${side('from_account', 'from_entry_number')} union all ${side('to_account', 'to_entry_number')}) as side
+        join (
+          select ledger_id, journal_number,
+            coalesce(lag(journal_number) over (order by journal_number), 0) as number_before
+          from (
+            select distinct ledger_id, journal_number from ${rowsIn(scope, 'closed_months')} as months
+          ) as months
+        ) as months
+          on months.ledger_id = side.ledger_id
+          and side.journal_number > months.number_before and side.journal_number <= months.journal_number
+        group by side.ledger_id, side.account_number, side.currency, months.journal_number
+      ) as last
+      ${leftJoin(scope, 'entries', 'entry', `${key('entry')} and entry.entry_number = last.entry_number`)}
+      ${leftJoin(scope, 'entries', 'next', `${key('next')} and next.entry_number = last.entry_number + 1`)}
+      ${leftJoin(scope, 'sealed_balances', 'sealed', `${key('sealed')} and sealed.journal_number = last.journal_number`)}`,
+    where: 'next.entry_number is null or next.journal_number > last.journal_number',
+    ledger: 'last.ledger_id',
+    account: 'last.account_number',
+    currency: 'last.currency',
+    journal: 'last.journal_number',
+    facts: [
+      equal('entry of a sealed balance', 'last.entry_number', 'sealed.entry_number'),
+      equal('sealed balance', 'entry.balance', 'sealed.balance'),
+    ],
+  });
+}
+
 // The sealed balances are proved by the entries above.
 function totals(scope: Scope): string {
   return compare({
@@ -193,13 +297,26 @@ function digests(scope: Scope): string {
   });
 }
 
+/** The entries are read in slices and pages. Totals and digests are sums of all sealed balances. */
+function statementsOf(scope: Scope, part: Part | null): readonly string[] | null {
+  switch (part) {
+    case 'slice':
+      return [balancesOfSlice(scope)];
+    case 'accounts':
+      return [balancesOfPage(scope)];
+    case 'sums':
+      return [ends(scope), digests(scope), totals(scope)];
+    default:
+      // An audit of what came after a row does not read the entries before it.
+      return scope.since === null ? [ends(scope), digests(scope), balances(scope), totals(scope)] : null;
+  }
+}
+
 export const MONTH_CHECKS: readonly Check[] = [
   {
     name: 'months.sealed',
     looksAt: ['entries'],
-    parts: ['books'],
-    // An audit of what came after a row does not read the entries before it.
-    statements: (scope) =>
-      scope.since === null ? [ends(scope), digests(scope), balances(scope), totals(scope)] : null,
+    parts: ['sums', 'accounts', 'slice'],
+    statements: statementsOf,
   },
 ];

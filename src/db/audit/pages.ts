@@ -100,20 +100,23 @@ export function pendingTask(ledger: number | null, settings: Settings): Task {
   };
 }
 
-/** What ledgers owe each other, in one snapshot: accounts of ledgers, and open holds. Both are few, however long the books. */
-export function pairsTask(settings: Settings): Task {
+/**
+ * One snapshot of sums that indexes bound: what ledgers owe each other, from their accounts and the open holds; and the
+ * totals and digests of closed months, from the sealed balances.
+ */
+export function sumsTask(scope: Scope, settings: Settings): Task {
   return {
-    name: 'pairs',
+    name: 'sums',
     settings,
     sizes: { first: 1, max: 1 },
     step: async (connection, position) => {
-      const found = await runChecks(connection, CHECKS, { ledger: null, since: null, page: { of: 'pairs' } }, 'pairs');
+      const found = await runChecks(connection, CHECKS, { ...scope, page: { of: 'sums' } }, 'sums');
       return { position: { ...position, done: true }, found, rows: [], progress: 0 };
     },
   };
 }
 
-type CountedPage = Exclude<Page, { of: 'pairs' }>;
+type CountedPage = Exclude<Page, { of: 'sums' }>;
 
 async function readPage(connection: Connection, scope: Scope, page: CountedPage, position: Position): Promise<Outcome> {
   const found = await runChecks(connection, CHECKS, scope, page.of);

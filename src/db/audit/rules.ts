@@ -28,13 +28,13 @@ export type KeyRange = { readonly after: string | null; readonly upTo: string | 
 /** Rows by their place: in these blocks of the table, without the last. No index is read. */
 export type BlockRange = { readonly from: number; readonly to: number };
 
-/** What one snapshot of an audit in many snapshots shows, apart from the journal. `pairs`: what two ledgers owe each other. */
+/** What one snapshot of an audit in many snapshots shows, apart from the journal. `sums`: what is summed up over few rows. */
 export type Page =
   | ({ readonly of: 'accounts' | 'reversed_amounts' } & KeyRange)
   | ({ readonly of: 'holds'; readonly openOnly: boolean } & KeyRange)
   | ({ readonly of: 'idempotency_keys' } & (KeyRange | BlockRange))
   | { readonly of: 'pending_transfers' }
-  | { readonly of: 'pairs' };
+  | { readonly of: 'sums' };
 
 /** The parts of an audit in many snapshots: the books as a whole, a slice of a journal, or a page. */
 export type Part = 'books' | 'slice' | Page['of'];
@@ -156,6 +156,7 @@ const ACCOUNT_COLUMNS: Readonly<Record<string, string>> = {
   personal_keys: 'account_number',
   account_changes: 'account_number',
   holds: 'from_account',
+  sealed_balances: 'account_number',
 };
 
 /** The condition that selects the rows of a page; null: all rows of the table. */

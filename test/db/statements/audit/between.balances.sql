@@ -6,17 +6,15 @@ from (
     from (
       select
 least(ledgers.name, substr(account_number, 9)) as first, greatest(ledgers.name, substr(account_number, 9)) as second, currency, balance, 0 as arrived
-      from accounts
-      join ledgers on ledgers.id = accounts.ledger_id
-      where account_number like '@ledger:%'
+      from ledgers
+      join (select * from accounts where account_number like '@ledger:%') as account on account.ledger_id = ledgers.id
       union all
       select
 least(target.name, source.name) as first, greatest(target.name, source.name) as second, credit.currency, 0, credit.amount
-      from (select * from transfers where kind = 'transfer' and from_account like '@ledger:%' and status = 'completed') as credit
-      join ledgers as target on target.id = credit.ledger_id
-      join ledgers as source on source.name = substr(credit.from_account, 9)
-      join holds on holds.ledger_id = source.id and holds.id = credit.id
-      where holds.state = 'open'
+      from (select * from holds where state = 'open' and to_account like '@ledger:%') as hold
+      join ledgers as source on source.id = hold.ledger_id
+      join ledgers as target on target.name = substr(hold.to_account, 9)
+      join (select * from transfers where kind = 'transfer' and from_account like '@ledger:%' and status = 'completed') as credit on credit.ledger_id = target.id and credit.id = hold.id and credit.from_account = '@ledger:' || source.name
     ) as sides
     group by first, second, currency
   ) as pair

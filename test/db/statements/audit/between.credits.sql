@@ -1,23 +1,22 @@
 -- all ledgers
 select credit.ledger_id::bigint as ledger, credit.to_account::text as account, credit.currency::text as currency,
     credit.id::text as transfer, credit.journal_number::bigint as journal, fact.what, fact.expected, fact.found
-  from (
-      select
+  from (select
 ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
-if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, status, journal_number from transfers where kind = 'transfer' and from_account like '@ledger:%'
-      union all
-      select
+if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, status, journal_number from transfers as settled where kind = 'transfer' and from_account like '@ledger:%' union all
+  select
 ledger_id, id, kind, from_account, to_account, amount, currency, parent_id, group_id, atomic, final_capture, expires_in,
-if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, 'pending', null from pending_transfers where kind = 'transfer' and from_account like '@ledger:%'
-    ) as credit
+if_from_entry_number, if_min_available_after, rate, remote_account, ordered_by, approved_by, description, metadata, 'pending' as status, null::bigint as journal_number
+  from pending_transfers as pending
+  where kind = 'transfer' and from_account like '@ledger:%') as credit
     left join ledgers as target on target.id = credit.ledger_id
     left join ledgers as source on source.name = substr(credit.from_account, 9)
     left join (
-      select transfers.*, holds.state
-      from transfers
-      join holds using (ledger_id, id)
-      where kind = 'hold' and status = 'completed' and transfers.to_account like '@ledger:%'
-    ) as hold on hold.ledger_id = source.id and hold.id = credit.id
+        select transfers.*, holds.state
+        from transfers
+        join holds using (ledger_id, id)
+        where kind = 'hold' and status = 'completed' and transfers.to_account like '@ledger:%'
+      ) as hold on hold.ledger_id = source.id and hold.id = credit.id
   cross join lateral (
     values ('hold of the credit', (hold.id is not null) is true, ('a completed hold with the same id in the ledger that the credit names')::text, ('none')::text),
       ('ledger to which the hold pays', ((hold.id is not null) is not true or (('@ledger:' || target.name) is not distinct from (hold.to_account))) is true, ('@ledger:' || target.name)::text, (hold.to_account)::text),

@@ -2,13 +2,13 @@
 select ending.ledger_id::bigint as ledger, ending.from_account::text as account, ending.currency::text as currency,
   ending.id::text as transfer, ending.journal_number::bigint as journal, fact.what, fact.expected, fact.found
 from (
-    select * from transfers where kind in ('capture', 'void') and status = 'completed' and to_account like '@ledger:%'
+    select *
+    from transfers as settled
+    where kind in ('capture', 'void') and status = 'completed' and to_account like '@ledger:%'
   ) as ending
   left join ledgers as source on source.id = ending.ledger_id
   left join ledgers as target on target.name = substr(ending.to_account, 9)
-  left join (select * from transfers where kind = 'transfer' and from_account like '@ledger:%') as credit
-    on credit.ledger_id = target.id and credit.id = ending.parent_id
-      and credit.from_account = '@ledger:' || source.name
+  left join (select * from transfers where kind = 'transfer' and from_account like '@ledger:%') as credit on credit.ledger_id = target.id and credit.id = ending.parent_id and credit.from_account = '@ledger:' || source.name
 cross join lateral (
   values ('credit in the other ledger', (case ending.kind
       when 'capture' then credit.status = 'completed'

@@ -10,10 +10,10 @@ select months.ledger_id::bigint as ledger, null::text as account, null::text as 
   from closed_months as months
   left join ledgers on ledgers.id = months.ledger_id
   left join (
-    select journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date as month, max(number) as number
-    from journal as journal
-    group by journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date
-  ) as own on own.ledger_id = months.ledger_id and own.month = months.month
+      select journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date as month, max(number) as number
+      from journal as journal
+      group by journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date
+    ) as own on own.ledger_id = months.ledger_id and own.month = months.month
   window previous as (partition by months.ledger_id order by months.month)
 ) as months
     left join journal as journal
@@ -78,10 +78,10 @@ select months.ledger_id::bigint as ledger, null::text as account, null::text as 
   from closed_months as months
   left join ledgers on ledgers.id = months.ledger_id
   left join (
-    select journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date as month, max(number) as number
-    from journal as journal
-    group by journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date
-  ) as own on own.ledger_id = months.ledger_id and own.month = months.month
+      select journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date as month, max(number) as number
+      from journal as journal
+      group by journal.ledger_id, date_trunc('month', journal.settled_at at time zone 'UTC')::date
+    ) as own on own.ledger_id = months.ledger_id and own.month = months.month
   window previous as (partition by months.ledger_id order by months.month)
 ) as months
     left join (
