@@ -212,8 +212,8 @@ export async function insertLedger(client: Pick<Client, 'query'>, ledger: Ledger
   };
   const intake = ledger.journal.reduce((sum, row) => sum + Number(row['intake_count']), 0);
   const accepted = intake + (tables['pending_transfers']?.length ?? 0);
-  // An earlier version counted some of them.
-  const earlier = ledger.id === MAIN.id ? 1 : 0;
+  // An earlier version counted one of them.
+  const earlier = 1;
   tables['ledger_leases'] = [{ lease_id: lease, session: 1, closed: false, accepted_count: accepted - earlier }];
   for (const rows of Object.values(tables)) for (const row of rows) row['ledger_id'] = ledger.id;
   tables['leases'] = [{ id: lease, session: 1, closed: false, accepted_count: earlier }];
