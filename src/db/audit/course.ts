@@ -213,7 +213,7 @@ function endTasks(course: Course, expect: readonly Checkpoint[]): readonly Task[
         }
         if (course.whole) {
           const settled = await countSettled(connection, course, journals);
-          for (const one of await collect(connection, [keptOfAccepted(course.ledger, settled)]))
+          for (const one of await collect(connection, keptOfAccepted(course.ledger, settled)))
             found.push(['accepted.kept', one]);
         }
         for await (const flaw of compareHashes(connection, expect, namesOf(course))) {
@@ -242,28 +242,30 @@ export function lastOf(course: Course, ledger: number): Link {
   return { number: BigInt(position.at ?? 0), settledAt: null, hash: position.hash, previousHash: null };
 }
 
-/** An expression: how many transfers of the journal had been pending, by the slices and the rows after them. */
+/** SQL: how many transfers of each journal had been pending, by the slices and the rows after them. */
 async function countSettled(
   connection: Connection,
   { positions, ledger }: Course,
   journals: readonly Journal[],
 ): Promise<string> {
-  const summed = journals.reduce((sum, { id }) => sum + (positions[`journal ${id}`]?.counts['intake'] ?? 0), 0);
   // The rows after the slices, of ledgers that were created meanwhile, too.
   const ends = journals.map(({ id, until }) => `(${id}::integer, ${until}::bigint)`);
-  const [later] = await readAll(
+  const later = await readAll(
     connection,
-    `select coalesce(sum(later.intake_count), 0)
+    `select ledgers.id, coalesce(later.total, 0)
      from ledgers
      left join (values ${['(null::integer, null::bigint)', ...ends].join(', ')}) as sliced (ledger_id, until)
        on sliced.ledger_id = ledgers.id
      cross join lateral (
-       select intake_count
+       select sum(intake_count) as total
        from journal
        where journal.ledger_id = ledgers.id and number > coalesce(until, 0)
-       offset 0
      ) as later
      ${ledger === null ? '' : `where ledgers.id = ${ledger}`}`,
   );
-  return String(summed + Number(later?.[0] ?? 0));
+  const totals = later.map(([id, total]) => {
+    const summed = positions[`journal ${id}`]?.counts['intake'] ?? 0;
+    return `(${Number(id)}::integer, ${summed + Number(total)}::numeric)`;
+  });
+  return `(select * from (values ${['(null::integer, null::numeric)', ...totals].join(', ')}) as totals (ledger_id, total))`;
 }

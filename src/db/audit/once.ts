@@ -151,25 +151,42 @@ function fieldsOfKeys(scope: Scope): string {
   });
 }
 
+/** SQL: how many transfers of each journal had been pending. */
+const SETTLED = `(select ledger_id, sum(intake_count) as total from journal group by ledger_id)`;
+
 // A lease counts each transfer in the statement that stores it as pending. Rows leave pending_transfers only for the
-// journal, which counts them too. So the loss of an accepted transfer makes the two counts differ. A lease belongs to
-// no ledger. `settled`: how many of them the journal counts.
-export function keptOfAccepted(ledger: number | null, settled?: string): string {
-  const of = (table: string) => (ledger === null ? table : `${table} where ledger_id = ${ledger}`);
-  const journaled = settled ?? `(select coalesce(sum(intake_count), 0) from ${of('journal')})`;
-  // Earlier versions counted those of all ledgers together: one ledger may then have more than was counted for it alone.
-  const expected = ledger === null ? 'accepted + earlier' : 'greatest(accepted, least(accepted + earlier, kept))';
-  return compare({
-    from: `(
-      select ${expected} as accepted, kept
-      from (
-        select (select coalesce(sum(accepted_count), 0) from ${of('ledger_leases')}) as accepted,
-          (select coalesce(sum(accepted_count), 0) from leases) as earlier,
-          (select count(*) from ${of('pending_transfers')}) + ${journaled} as kept
-      ) as sums
-    ) as counts`,
+// journal, which counts them too. So the loss of an accepted transfer makes the two counts differ. Earlier versions
+// counted those of all ledgers together: a ledger may then have more than was counted for it alone, by so many at most.
+// `settled`: as SETTLED.
+export function keptOfAccepted(ledger: number | null, settled = SETTLED): string[] {
+  const total = (table: string, sum: string) => `
+    left join (select ledger_id, ${sum} as total from ${table} group by ledger_id) as ${table} on ${table}.ledger_id = ledgers.id`;
+  const counts = `(
+      select ledgers.id as ledger_id, coalesce(ledger_leases.total, 0) as accepted,
+        coalesce(pending_transfers.total, 0) + coalesce(settled.total, 0) as kept,
+        (select coalesce(sum(accepted_count), 0) from leases) as earlier
+      from ledgers${total('ledger_leases', 'sum(accepted_count)')}${total('pending_transfers', 'count(*)')}
+      left join ${settled} as settled on settled.ledger_id = ledgers.id
+      ${ledger === null ? '' : `where ledgers.id = ${ledger}`}
+    )`;
+  const ofEach = compare({
+    from: `${counts} as counts`,
+    ledger: 'ledger_id',
+    facts: [
+      must(
+        'accepted transfers of the ledger that are pending or settled',
+        'kept between accepted and accepted + earlier',
+        `accepted || case when earlier > 0 then ', or up to ' || earlier || ' more' else '' end`,
+        'kept',
+      ),
+    ],
+  });
+  if (ledger !== null) return [ofEach];
+  const ofAll = compare({
+    from: `(select sum(accepted) + max(earlier) as accepted, sum(kept) as kept from ${counts} as counts) as counts`,
     facts: [equal('accepted transfers that are pending or settled', 'accepted', 'kept')],
   });
+  return [ofAll, ofEach];
 }
 
 export function countsOfIntake(scope: Scope): string {

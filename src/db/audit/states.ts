@@ -191,7 +191,7 @@ export const STATE_CHECKS: readonly Check[] = [
     // Slices sum up the journal; kept.ts compares the sum at their end.
     parts: [],
     // The counts of leases cover all time.
-    statements: ({ ledger, since }) => (since === null ? [keptOfAccepted(ledger)] : null),
+    statements: ({ ledger, since }) => (since === null ? keptOfAccepted(ledger) : null),
   },
   {
     name: 'accepted.counted',
