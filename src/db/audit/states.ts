@@ -84,6 +84,7 @@ const TRANSFER_TEXTS = [
   'request_id',
   'ordered_by',
   'approved_by',
+  'remote_account',
   'description',
 ];
 

@@ -25,6 +25,7 @@ and currency in (left(rate, 3), substr(rate, 5, 3)))) is true, ('two currencies,
     ('request_id', (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || request_id || '"')::text),
     ('ordered_by', (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || ordered_by || '"')::text),
     ('approved_by', (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || approved_by || '"')::text),
+    ('remote_account', (remote_account is null or (remote_account <> '' and strpos(remote_account, chr(30)) = 0 and strpos(remote_account, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || remote_account || '"')::text),
     ('description', (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || description || '"')::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
@@ -50,6 +51,7 @@ and currency in (left(rate, 3), substr(rate, 5, 3)))) is true
   and (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true
   and (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true
   and (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true
+  and (remote_account is null or (remote_account <> '' and strpos(remote_account, chr(30)) = 0 and strpos(remote_account, chr(31)) = 0)) is true
   and (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what;
@@ -81,6 +83,7 @@ and currency in (left(rate, 3), substr(rate, 5, 3)))) is true, ('two currencies,
     ('request_id', (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || request_id || '"')::text),
     ('ordered_by', (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || ordered_by || '"')::text),
     ('approved_by', (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || approved_by || '"')::text),
+    ('remote_account', (remote_account is null or (remote_account <> '' and strpos(remote_account, chr(30)) = 0 and strpos(remote_account, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || remote_account || '"')::text),
     ('description', (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true, ('text without separators, or null')::text, ('"' || description || '"')::text)
 ) as fact (what, holds, expected, found)
 -- All facts at once first: nearly every row passes, and is not examined further.
@@ -106,6 +109,7 @@ and currency in (left(rate, 3), substr(rate, 5, 3)))) is true
   and (request_id is null or (request_id <> '' and strpos(request_id, chr(30)) = 0 and strpos(request_id, chr(31)) = 0)) is true
   and (ordered_by is null or (ordered_by <> '' and strpos(ordered_by, chr(30)) = 0 and strpos(ordered_by, chr(31)) = 0)) is true
   and (approved_by is null or (approved_by <> '' and strpos(approved_by, chr(30)) = 0 and strpos(approved_by, chr(31)) = 0)) is true
+  and (remote_account is null or (remote_account <> '' and strpos(remote_account, chr(30)) = 0 and strpos(remote_account, chr(31)) = 0)) is true
   and (description is null or (description <> '' and strpos(description, chr(30)) = 0 and strpos(description, chr(31)) = 0)) is true) is not true
   and not fact.holds
    order by ledger nulls first, journal nulls first, account, currency, transfer, what
