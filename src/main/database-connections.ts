@@ -12,8 +12,8 @@ export const FEED_CONNECTIONS_MAX = 2;
 export const WEBHOOK_CONNECTIONS_MAX = 2;
 /** For the keys, which must be read in time, and for the log of refusals. */
 export const ACCESS_CONNECTIONS_MAX = 2;
-/** Intake, heartbeat and recovery. */
-const ENGINE_CONNECTIONS = 3;
+/** Intake, heartbeat, recovery and the courier. */
+const ENGINE_CONNECTIONS = 4;
 const MAIN_CONNECTIONS_MAX =
   POOL_CONNECTIONS_MAX +
   CHANGE_CONNECTIONS_MAX +

@@ -24,7 +24,9 @@ test('session: nothing is compiled on a server with stock settings', async (t) =
   const database = await createDatabase(t, stock);
   const connection = await open(t, database.settings, { keyed: true });
   const explain = async (): Promise<string> => {
-    const { rows } = await connection.query<Record<string, string>>('explain analyze select closed_until from journal_head');
+    const { rows } = await connection.query<Record<string, string>>(
+      'explain analyze select closed_until from journal_head',
+    );
     return rows.flatMap((row) => Object.values(row)).join('\n');
   };
   assert.doesNotMatch(await explain(), /JIT/);

@@ -1,9 +1,10 @@
 // Goal: each step of a transfer between ledgers is a job of one ledger, which opens the account of the other ledger, and
 // takes effect once. Method: the steps as jobs in real threads, one by one and twice.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { EXTERNAL } from '../../src/domain/account.ts';
-import { contraOf } from '../../src/domain/between-ledgers.ts';
+import { contraOf, stepText, toStepId } from '../../src/domain/between-ledgers.ts';
 import { type Ledger, MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
 import { toWaitingUnit } from '../../src/main/engine/unit.ts';
@@ -38,8 +39,10 @@ async function setTheScene(t: TestContext) {
 function steps(amount: bigint, code: string | null = null) {
   const hold = newTransfer({ kind: 'hold', toAccount: THERE, remoteAccount: 'BOB', amount });
   const credit = { ...hold, kind: 'transfer', fromAccount: HERE, toAccount: 'BOB', remoteAccount: 'ANN' } as const;
+  const step = code === null ? 'capture' : 'void';
   const end = newTransfer({
-    kind: code === null ? 'capture' : 'void',
+    id: toStepId(createHash('sha256').update(stepText(hold.id, step)).digest()),
+    kind: step,
     parentId: hold.id,
     toAccount: THERE,
     remoteAccount: 'BOB',
@@ -115,9 +118,11 @@ test('between ledgers: jobs that open the account of a ledger at the same time o
 
 test('between ledgers: a refused credit and its void move nothing', async (t) => {
   const { database, run } = await setTheScene(t);
-  const { hold, credit, end } = steps(30n, 'destination_not_found');
+  const parts = steps(30n, 'destination_not_found');
+  const [hold, end] = [parts.hold, parts.end].map((each) => ({ ...each, remoteAccount: 'NOSUCH' }));
+  assert.ok(hold && end);
   await run(MAIN_LEDGER, [hold]);
-  const refused = await run(SHOP, [{ ...credit, toAccount: 'NOSUCH' }]);
+  const refused = await run(SHOP, [{ ...parts.credit, toAccount: 'NOSUCH' }]);
   assert.deepEqual(refused.endings, ['destination_not_found']);
   await run(MAIN_LEDGER, [end]);
   assert.deepEqual(await balancesOf(database), {

@@ -131,7 +131,7 @@ test('traces: a job has its statements and its decision, in its time', async () 
   const parts = childrenOf(job);
   assert.deepEqual(
     parts.map(({ name }) => name),
-    ['begin', 'lock accounts', 'load time', 'decide', 'update accounts', 'write ended', 'commit'],
+    ['begin', 'lock accounts', 'load time', 'decide', 'update accounts', 'lock journal', 'write ended', 'commit'],
   );
   for (const part of parts) {
     assertWithin(part, job);

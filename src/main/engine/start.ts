@@ -73,6 +73,9 @@ export async function startEngine(
   await intake.open();
   const recoveryPool = createPool(database, timeouts, 1);
   stack.defer(async () => await recoveryPool.end());
+  // Its searches may wait for locks, and adoption must not wait behind them.
+  const courierPool = createPool(database, timeouts, 1);
+  stack.defer(async () => await courierPool.end());
   // If a heartbeat had to wait behind callers, other processes would take this process for dead.
   const heartPool = createPool(database, heartTimeoutsOf(timeouts, orphanedAfterMs), 1);
   stack.defer(async () => await heartPool.end());
@@ -91,13 +94,14 @@ export async function startEngine(
   };
   const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased });
   const pools = { heartPool, pool: recoveryPool };
-  courier = new Courier({ roundPool: recoveryPool, pool, admission, ledgerShares, dispatcher, logger });
+  courier = new Courier({ roundPool: courierPool, pool, admission, ledgerShares, dispatcher, logger });
   const recoveryParts = { lease, intake, admission, ledgerShares, dispatcher, courier, logger, tracer };
   const recovery = startRecovery({ ...settings, ...pools, ...recoveryParts });
   stack.defer(async () => await recovery.stop());
   stack.defer(() => dispatcher.stop());
   wakeRecovery = () => recovery.wake();
   metrics.showPool('recovery', recoveryPool);
+  metrics.showPool('courier', courierPool);
   metrics.showPool('heartbeat', heartPool);
   metrics.show('gopherpay_threads_busy', () => dispatcher.busyThreads);
   metrics.show('gopherpay_threads_busy_limit', () => threads);
