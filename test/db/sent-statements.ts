@@ -478,6 +478,7 @@ export const SENDERS: readonly Sender[] = [
       webhook_endpoints: 'a ledger has at most a hundred',
       webhook_cursors: 'one for each endpoint',
       journal_head: 'one for each ledger',
+      ledgers: 'by the metrics, beside the heads',
       webhook_deliveries: 'it has one row here',
       webhook_keys: 'it has one row here',
     },
