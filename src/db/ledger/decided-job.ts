@@ -39,20 +39,16 @@ export type DecidedJob = {
 };
 
 /** The transfers that are in the intake log. */
-export function storedIdsOf(
-  transfers: DecidedJob['transfers'],
-  storedAtMicros: DecidedJob['storedAtMicros'],
-): string[] {
+export function storedIdsOf({ transfers, storedAtMicros }: DecidedJob): string[] {
   if (storedAtMicros === null) return [];
   return transfers.flatMap(({ id }, index) => (storedAtMicros[index] === null ? [] : [id]));
 }
 
 /** The ends of a job's transfers as arrays, one for each column; null: it has no value. */
-export function renderEnded({ transfers, outcomes, storedAtMicros }: DecidedJob) {
+export function renderEnded({ outcomes, storedAtMicros }: DecidedJob) {
   const column = (valueOf: (outcome: Outcome) => string | bigint | null) => renderColumn(outcomes.map(valueOf));
   const entry = (name: keyof EntryPair) => column((outcome) => (outcome.ok ? (outcome.entries?.[name] ?? null) : null));
   return {
-    storedCount: storedIdsOf(transfers, storedAtMicros).length,
     storedAtMicros: renderColumn(storedAtMicros),
     amount: column((outcome) => outcome.amount),
     currency: column((outcome) => outcome.currency),

@@ -71,8 +71,8 @@ const INSERT_ENTRIES = `
   ) as side (entry_number, amount, balance, account_number)
   where from_entry_number is not null`;
 
-/** Sends what `write ended` does elsewhere. */
-export function writeEndedDistributed(connection: Queryable, job: DecidedJob): SentEnd {
+/** Sends what `write ended` does elsewhere. `intakeCount`: how many of the transfers are in the intake log. */
+export function writeEndedDistributed(connection: Queryable, job: DecidedJob, intakeCount: number): SentEnd {
   const { ledger, jobMicros, transfers, opened } = job;
   const run = async (name: string, text: string, values: unknown[]) => await connection.query({ name, text, values });
   const ended = renderEnded(job);
@@ -81,7 +81,7 @@ export function writeEndedDistributed(connection: Queryable, job: DecidedJob): S
   const { lock, insert, read } = appendStatements(ledger, {
     instant: renderInstant(jobMicros),
     transferCount: transfers.length,
-    intakeCount: ended.storedCount,
+    intakeCount,
     changeCount: opened.length,
     digest: job.digest(),
   });

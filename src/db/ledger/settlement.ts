@@ -188,13 +188,15 @@ export async function writeJob(transaction: Transaction, job: DecidedJob): Promi
   const texts = isDistributed(connection) ? DISTRIBUTED_TEXTS : TEXTS;
   // In the order of the locks: accounts are locked already, then keys, then the intake log, then the journal. A job that
   // waits for a row of the intake log does not block the ledger meanwhile.
+  const stored = storedIdsOf(job);
   const sent: Promise<unknown>[] = [
     ...claimKeys(job, texts).map(run),
     ...writeAccounts(job, texts).map(run),
     ...writeHolds(job, texts).map(run),
-    ...takeStored(job).map(run),
+    ...takeStored(ledger, stored).map(run),
   ];
-  const ended = isDistributed(connection) ? writeEndedDistributed(connection, job) : writeEnded(connection, job);
+  const writeRows = isDistributed(connection) ? writeEndedDistributed : writeEnded;
+  const ended = writeRows(connection, job, stored.length);
   sent.push(...ended.sent, ...writeOpenings(job).map(run));
   if (missing.length > 0 || nextExpiry !== null || dryRun) {
     await allSent(sent);
@@ -325,13 +327,12 @@ function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob, texts:
   return statements;
 }
 
-function takeStored({ ledger, transfers, storedAtMicros }: DecidedJob): Statement[] {
-  const stored = storedIdsOf(transfers, storedAtMicros);
+function takeStored(ledger: Ledger, stored: readonly string[]): Statement[] {
   if (stored.length === 0) return [];
   return [{ name: 'take stored', text: TAKE_STORED, values: [ledger.id, renderColumn(stored)] }];
 }
 
-function writeEnded(connection: Queryable, job: DecidedJob): SentEnd {
+function writeEnded(connection: Queryable, job: DecidedJob, intakeCount: number): SentEnd {
   const { ledger, jobMicros, transfers, opened } = job;
   const ended = renderEnded(job);
   const locked = connection.query(journalLock(ledger));
@@ -345,7 +346,7 @@ function writeEnded(connection: Queryable, job: DecidedJob): SentEnd {
       transfers.length,
       opened.length,
       job.digest(),
-      ended.storedCount,
+      intakeCount,
       ended.amount,
       ended.currency,
       ended.failureCode,
