@@ -3,7 +3,7 @@ import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connection/connect.ts';
-import { type AuditEvent, type AuditOptions, withAudit } from '../db/audit/audit.ts';
+import { ArchivedError, type AuditEvent, type AuditOptions, withAudit } from '../db/audit/audit.ts';
 import type { Checkpoint } from '../db/audit/chain.ts';
 import { isDistributed } from '../db/connection/distributed.ts';
 import { areLarge, auditInSlices, MismatchError } from '../db/audit/many.ts';
@@ -114,9 +114,9 @@ async function withEvents(
   options: Options,
   work: (events: AsyncGenerator<AuditEvent>) => Promise<void>,
 ): Promise<void> {
-  const snapshots = wanted.snapshots ?? (await chooseSnapshots(database, options));
+  const snapshots = wanted.snapshots ?? (await chooseSnapshots(database, wanted, options));
   if (snapshots === 'one') {
-    await withAudit(database, wanted, options, work);
+    await withAudit(database, wanted, options, work).catch(refuseArchived);
     return;
   }
   await refuseDistributed(database, options);
@@ -125,7 +125,7 @@ async function withEvents(
   try {
     await withSnapshots(database, options, limits, async (taken) => await work(auditInSlices(taken, wanted, saved)));
   } catch (error) {
-    if (!(error instanceof MismatchError)) throw error;
+    if (!(error instanceof MismatchError)) return refuseArchived(error);
     throw new CommandError(EXIT.wrongUsage, `The option --state is wrong: ${state?.file} ${error.message}.`);
   } finally {
     await saved.flush();
@@ -146,9 +146,26 @@ async function refuseDistributed(database: DatabaseSettings, options: Options): 
   );
 }
 
-async function chooseSnapshots(database: DatabaseSettings, options: Options): Promise<NonNullable<SnapshotsWanted>> {
+/** Explains that archived months are audited whole. Throws any other error again. */
+function refuseArchived(error: unknown): never {
+  if (!(error instanceof ArchivedError)) throw error;
+  throw new CommandError(
+    EXIT.wrongUsage,
+    `${error.message} Their entries follow from all their transfers together: audit with --one-snapshot, or only what came after them, with --ledger and --since=${error.journalNumber}.`,
+  );
+}
+
+async function chooseSnapshots(
+  database: DatabaseSettings,
+  wanted: AuditOptions,
+  options: Options,
+): Promise<NonNullable<SnapshotsWanted>> {
   const applicationName = 'gopherpay audit';
-  const large = await withConnection(database, { ...options, applicationName }, areLarge);
+  const large = await withConnection(
+    database,
+    { ...options, applicationName },
+    async (connection) => await areLarge(connection, wanted),
+  );
   return large ? { limits: LIMITS, state: null } : 'one';
 }
 

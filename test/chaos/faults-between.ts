@@ -62,7 +62,7 @@ export const BETWEEN_FAULTS: readonly Fault[] = [
         const sent = callers.send(callers.draftBetween(draw.whole(0, 1) === 1));
         const lost = await Promise.race([
           system.network.loseCommit().then(() => true),
-          sleep(short ? 3000 : 5000, false),
+          sleep(short ? 10_000 : 15_000, false),
         ]);
         if (!lost) {
           system.network.disarm();

@@ -119,7 +119,7 @@ export const DATABASE_FAULTS: readonly Fault[] = [
       for (let time = 0; time < times; time += 1) {
         const lost = await Promise.race([
           system.network.loseCommit().then(() => true),
-          sleep(short ? 3000 : 5000, false),
+          sleep(short ? 10_000 : 15_000, false),
         ]);
         if (!lost) {
           system.network.disarm();

@@ -81,6 +81,10 @@ const FILL = [
    from generate_series(0, 299) as n`,
   `insert into sealed_totals (ledger_id, journal_number, currency, account_count, positive, negative)
    select 1, 3 + 4 * n, currency, 1, 0, 0 from generate_series(0, 299) as n, unnest(array['EUR', 'USD']) as currency`,
+  // Of other ledgers, so that reads of this one find the entries that they look for.
+  `insert into archived_months (ledger_id, month, journal_number, digest)
+   select ledger, date '2000-01-01' + n * interval '1 month', 3 + 4 * n, sha256('books')
+   from generate_series(2, 1000) as ledger cross join generate_series(0, 9) as n`,
   `insert into holds (ledger_id, id, amount, created_at, expires_at, from_account, to_account, currency)
    select 1, ${id('i')}, 1, now(), case i % 40 when 0 then now() + interval '1 day' else now() end, 'A-' || i % ${ACCOUNTS},
      'A-' || (i + 1) % ${ACCOUNTS}, 'USD'

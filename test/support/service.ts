@@ -14,7 +14,7 @@ import { until } from './until.ts';
 /** The program of npm start and `npx gopherpay`. */
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 /** The commands that only the owner of the tables may run. */
-const OF_OWNERS = new Set(['keys', 'approval-rule', 'close', 'import']);
+const OF_OWNERS = new Set(['keys', 'approval-rule', 'archive', 'close', 'import']);
 const READY = /^gopherpay listening on (https?:\/\/\S+)$/m;
 /** An embedded server may have to be made first. */
 const READY_TIMEOUT_MS = 60_000;

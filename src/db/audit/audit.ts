@@ -35,6 +35,16 @@ export type AuditOptions = {
   readonly discrepanciesMax: number;
 };
 
+/** The audit would begin before the end of archived months. */
+export class ArchivedError extends Error {
+  readonly journalNumber: bigint;
+
+  constructor(journalNumber: bigint) {
+    super(`The months up to row ${journalNumber} of the journal are archived.`);
+    this.journalNumber = journalNumber;
+  }
+}
+
 /** A fact that does not hold. A field is null if it does not apply. */
 export type Discrepancy = {
   readonly check: string;
@@ -124,8 +134,9 @@ export async function withAudit<Result>(
 
 /** Audits the books in the connection's open transaction. Throws if there are none. */
 export async function* auditBooks(connection: Connection, options: AuditOptions): AsyncGenerator<AuditEvent> {
-  const scope = scopeOf(options);
-  const at = await prepareSession(connection, scope);
+  const wanted = scopeOf(options);
+  const at = await prepareSession(connection, wanted);
+  const scope = await withArchives(connection, wanted);
   const names = await loadNames(connection, scope);
   const counts = await countRows(connection, scope);
   const chain = openChain(connection, scope, names);
@@ -171,6 +182,18 @@ function scopeOf({ ledger, since }: AuditOptions): Scope {
   if (ledger !== null) return { ledger, since: after };
   if (after !== null) throw new RangeError('A journal row needs its ledger.');
   return { ledger, since: null };
+}
+
+/** Throws if the audit would begin within archived months: only their transfers together imply their entries. */
+async function withArchives(connection: Connection, scope: Scope): Promise<Scope> {
+  const [row] = await readAll(
+    connection,
+    `select max(journal_number) from ${rowsIn(scope, 'archived_months')} as archived`,
+  );
+  const end = row?.[0] ?? null;
+  if (end === null) return scope;
+  if (scope.since !== null && scope.since < BigInt(end)) throw new ArchivedError(BigInt(end));
+  return { ...scope, archived: true };
 }
 
 function listChecks(

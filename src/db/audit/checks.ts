@@ -1,4 +1,5 @@
 // All checks that are statements, in the order in which they are reported.
+import { ARCHIVE_CHECKS } from './archive.ts';
 import { BETWEEN_CHECKS } from './between-ledgers.ts';
 import { HOLD_CHECKS } from './holds.ts';
 import { JOURNAL_CHECKS } from './journal.ts';
@@ -18,4 +19,5 @@ export const CHECKS: readonly Check[] = [
   ...SCHEMA_CHECKS,
   ...JOURNAL_CHECKS,
   ...MONTH_CHECKS,
+  ...ARCHIVE_CHECKS,
 ];

@@ -1,5 +1,6 @@
 // The statements on entries: each is named by a transfer, continues the entry before, and explains the balance.
 import {
+  archivedEnd,
   compare,
   entriesIn,
   entriesWithAnchors,
@@ -213,11 +214,12 @@ const ABOUT_ENTRY = {
   journal: 'entry.journal_number',
 };
 
-// Slices prove the entries that transfers name. An entry after all of them would be the last of its account.
+// Slices prove the entries that transfers name. An entry after all of them would be the last of its account. That of an
+// archived month continues none that is there; the check of sealed balances compares it with its seal.
 export function runOfLastEntries(scope: Scope): string {
   return compare({
     from: lastEntries(scope),
-    where: 'place = 1',
+    where: `place = 1 and entry.journal_number > ${archivedEnd('entry.ledger_id')}`,
     ...ABOUT_ENTRY,
     facts: [
       equal('entry number', 'next_number', 'entry_number'),

@@ -1,6 +1,6 @@
 // Audits the books in many short snapshots, so that no transaction of the audit keeps the server from removing dead rows.
 // It proves what an audit in one snapshot proves: docs/AUDIT.md says why.
-import type { AuditEvent, AuditOptions, JournalEnd } from './audit.ts';
+import { ArchivedError, type AuditEvent, type AuditOptions, type JournalEnd } from './audit.ts';
 import { CHECKS } from './checks.ts';
 import { type Course, journalsOf, lastOf, PHASES, scopeOf } from './course.ts';
 import { isOverrun, readAll } from './cursor.ts';
@@ -24,14 +24,22 @@ const PLAIN = { row_security: 'off', timezone: 'UTC', datestyle: 'ISO' };
  */
 const SMALL_BYTES = 100_000_000;
 
-/** Whether an audit in one snapshot would last so long that it delays the service. */
-export async function areLarge(connection: Queryable): Promise<boolean> {
-  const { rows } = await connection.query<{ large: boolean | null }>(
-    `select sum(pg_relation_size(to_regclass(name))) > $1::bigint as large
+/**
+ * Whether an audit in one snapshot would last so long that it delays the service, and one in many snapshots is possible: the
+ * entries of archived months follow from all their transfers together.
+ */
+export async function areLarge(connection: Queryable, { ledger, since }: AuditOptions): Promise<boolean> {
+  const { rows } = await connection.query<{ large: boolean | null; archived: boolean }>(
+    `select sum(pg_relation_size(to_regclass(name))) > $1::bigint as large,
+       exists (
+         select
+         from archived_months
+         where ($2::integer is null or ledger_id = $2::integer) and journal_number > coalesce($3::bigint, 0)
+       ) as archived
      from unnest(array['transfers', 'entries', 'journal']) as books (name)`,
-    [SMALL_BYTES],
+    [SMALL_BYTES, ledger, since],
   );
-  return rows[0]?.large === true;
+  return rows[0]?.large === true && !rows[0].archived;
 }
 
 /** How an audit in many snapshots starts, and how it is saved. */
@@ -140,6 +148,7 @@ async function planCourse(snapshots: Snapshots, options: AuditOptions, former: C
       const { number, hash } = lastOf(former, id);
       return { id, name, since: String(number), sinceHash: hash };
     });
+    await refuseArchived(connection, ledgers);
     const course: Course = {
       books,
       schema,
@@ -154,6 +163,22 @@ async function planCourse(snapshots: Snapshots, options: AuditOptions, former: C
     };
     return { course, rows: await estimateRows(connection, course) };
   });
+}
+
+/** Slices of archived months have no entries to compare. */
+async function refuseArchived(
+  connection: Parameters<Parameters<Snapshots['take']>[1]>[0],
+  ledgers: Course['ledgers'],
+): Promise<void> {
+  const archived = await readAll(
+    connection,
+    'select ledger_id, max(journal_number) from archived_months group by ledger_id',
+  );
+  const ends = new Map(archived.map(([id, number]) => [Number(id), BigInt(number ?? 0)]));
+  for (const { id, since } of ledgers) {
+    const end = ends.get(id) ?? 0n;
+    if (BigInt(since) < end) throw new ArchivedError(end);
+  }
 }
 
 function countFound({ findings }: Course): number {

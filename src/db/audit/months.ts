@@ -1,6 +1,7 @@
 // The checks of closed months: every sealed balance follows from the entries, and the hashes of the months follow from the
 // sealed balances.
 import {
+  archivedEnd,
   type Check,
   compare,
   equal,
@@ -174,6 +175,14 @@ function balancesOfPage(scope: Scope): string {
       ) as sealed
       ${leftJoin(scope, 'entries', 'entry', entry('sealed.entry_number'))}
       ${leftJoin(scope, 'entries', 'next', entry('sealed.entry_number + 1').replaceAll('entry.', 'next.'))}`,
+    // Of archived months, only the last entry of an account stays.
+    where: `sealed.journal_number > ${archivedEnd('sealed.ledger_id')} or not exists (
+      select
+      from sealed_balances as later
+      where later.ledger_id = sealed.ledger_id and later.account_number = sealed.account_number
+        and later.currency = sealed.currency and later.journal_number > sealed.journal_number
+        and later.journal_number <= ${archivedEnd('sealed.ledger_id')}
+    )`,
     ledger: 'sealed.ledger_id',
     account: 'sealed.account_number',
     currency: 'sealed.currency',

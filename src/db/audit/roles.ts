@@ -57,6 +57,7 @@ const UNCHANGEABLE = [
   'account_changes',
   'account_words',
   'api_keys',
+  'archived_months',
   'audit_log',
   'closed_months',
   'entries',

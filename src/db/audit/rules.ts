@@ -12,6 +12,7 @@ export type Scope =
       readonly until?: never;
       readonly page?: Page;
       readonly others?: never;
+      readonly archived?: boolean;
     }
   | {
       readonly ledger: number;
@@ -20,6 +21,8 @@ export type Scope =
       readonly page?: Page;
       /** Other snapshots of the same audit show the other ledgers, so rows of two ledgers are compared. */
       readonly others?: boolean;
+      /** The scope has archived months, whose entries follow from the transfers. */
+      readonly archived?: boolean;
     };
 
 /** Rows by their keys: those above `after` and up to `upTo`; null: from the first, or to the last. */
@@ -200,12 +203,66 @@ export function isShort({ since, page }: Scope): boolean {
 }
 
 /** The rows of a table that belong to a ledger in scope. */
-export function rowsIn({ ledger, page }: Scope, table: string): string {
+export function rowsIn(scope: Scope, table: string): string {
+  if (table === 'entries' && scope.archived === true && !isShort(scope)) return everyEntry(scope);
+  return storedIn(scope, table);
+}
+
+function storedIn({ ledger, page }: Scope, table: string): string {
   const conditions = [
     ledger === null ? null : `ledger_id = ${ledger}`,
     page === undefined ? null : conditionOf(page, table),
   ].filter((condition) => condition !== null);
   return conditions.length === 0 ? table : `(select * from ${table} where ${conditions.join(' and ')})`;
+}
+
+/** The last row of the archived months of each ledger that has any. */
+export const ARCHIVED_ENDS = `(
+  select ledger_id, max(journal_number) as number from archived_months group by ledger_id
+)`;
+
+/** SQL: the last row of a ledger's archived months; 0: it has none. */
+export function archivedEnd(ledger: string): string {
+  return `coalesce((
+    select max(archived_months.journal_number) from archived_months where archived_months.ledger_id = ${ledger}
+  ), 0)`;
+}
+
+/**
+ * The entries of archived months, as their transfers imply them: an account's amounts in the order of their numbers add up to
+ * its balances.
+ */
+export function impliedEntries(scope: Scope): string {
+  const side = (account: string, number: string, amount: string) => `
+      select transfers.ledger_id, ${account} as account_number, currency, ${number} as entry_number, ${amount} as amount,
+        journal_number, id as transfer_id
+      from ${storedIn(scope, 'transfers')} as transfers
+      join ${ARCHIVED_ENDS} as ended
+        on ended.ledger_id = transfers.ledger_id and transfers.journal_number <= ended.number
+      where status = 'completed' and kind in ${MOVES_MONEY}`;
+  // A sum beyond the range of a balance is none, and is found as a wrong one. It must not end the audit.
+  return `(
+    select ledger_id, account_number, currency, entry_number, amount,
+      case when abs(total) <= ${MONEY_BOUND} then total::bigint end as balance, journal_number, transfer_id
+    from (
+      select *,
+        sum(amount) over (partition by ledger_id, account_number, currency order by entry_number) as total
+      from (${side('from_account', 'from_entry_number', '-amount')}
+      union all${side('to_account', 'to_entry_number', 'amount')}) as side
+    ) as added
+  )`;
+}
+
+/** The implied entries of archived months, and the stored ones after them. */
+function everyEntry(scope: Scope): string {
+  return `(
+    select stored.ledger_id, account_number, currency, entry_number, amount, balance, journal_number, transfer_id
+    from ${storedIn(scope, 'entries')} as stored
+    left join ${ARCHIVED_ENDS} as ended on ended.ledger_id = stored.ledger_id
+    where stored.journal_number > coalesce(ended.number, 0)
+    union all
+    select * from ${impliedEntries(scope)} as implied
+  )`;
 }
 
 /** The rows of a table in scope; `column` has their journal number. */

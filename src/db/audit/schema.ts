@@ -14,6 +14,7 @@ const APPEND_ONLY = [
   'closed_months',
   'sealed_balances',
   'sealed_totals',
+  'archived_months',
 ];
 
 const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
@@ -66,6 +67,7 @@ const CONSTRAINTS: Readonly<Record<string, readonly string[]>> = {
   closed_months: ['pkey', 'first_day', 'counts_positive', 'hashes_sized'],
   sealed_balances: ['pkey', 'entry_positive'],
   sealed_totals: ['pkey', 'signed'],
+  archived_months: ['pkey', 'first_day', 'number_positive', 'digest_sized'],
   approvals: ['pkey', 'kind_known', 'state_known', 'decided', 'by_another'],
 };
 
@@ -114,12 +116,15 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   closed_months: [],
   sealed_balances: [],
   sealed_totals: [],
+  archived_months: [],
   ledger_leases: [],
   audit_log: ['journal_number', 'actor', 'subject', 'address', 'details'],
 };
 
 /** The body of the trigger's function, ignoring white space. */
 const REFUSAL = `begin raise exception 'table % is append-only: % is refused', tg_table_name, tg_op using errcode = 'restrict_violation'; end;`;
+/** The same of entries, which may be deleted once their month is archived. */
+const ENTRY_REFUSAL = `begin if tg_op = 'DELETE' and exists ( select from archived_months where archived_months.ledger_id = old.ledger_id and archived_months.journal_number >= old.journal_number ) then return old; end if; raise exception 'table % is append-only: % is refused', tg_table_name, tg_op using errcode = 'restrict_violation'; end;`;
 /**
  * The triggers of a table, by the suffixes of their names. The type of a trigger is a sum of flags: for each row (1),
  * before (2), delete (8), update (16), truncate (32).
@@ -227,7 +232,9 @@ function triggers(): string {
   const row = (table: string, trigger: string, type: number, columns: string, body: string) =>
     `('${table}', '${trigger}', ${type}, '${columns}', '${body.replaceAll("'", "''")}')`;
   const known = APPEND_ONLY.flatMap((table) =>
-    Object.entries(TRIGGERS).map(([end, type]) => row(table, `${table}_${end}`, type, '', REFUSAL)),
+    Object.entries(TRIGGERS).map(([end, type]) =>
+      row(table, `${table}_${end}`, type, '', table === 'entries' && end === 'append_only' ? ENTRY_REFUSAL : REFUSAL),
+    ),
   );
   // After an update (16) of the column, for each row.
   known.push(row('journal_head', 'journal_head_clock_kept', 1 + 16, 'clock', CLOCK_REFUSAL));

@@ -15,6 +15,7 @@ export type AdministrationAction =
   | 'ledger.created'
   | 'ledger.clock_advanced'
   | 'ledger.approval_rule'
+  | 'ledger.month_archived'
   | 'ledger.month_closed'
   | 'approval.requested'
   | 'approval.approved'

@@ -22,6 +22,7 @@ export const TABLE_RIGHTS: Readonly<Record<string, Rights>> = {
   },
   api_keys: { runtime: 'select', reader: '' },
   approvals: { runtime: 'select, insert, update (state, decided_by, decided_at)', reader: 'select' },
+  archived_months: OF_OWNER,
   audit_log: FINAL,
   closed_months: OF_OWNER,
   entries: FINAL,
@@ -71,6 +72,7 @@ export const FUNCTION_RIGHTS: Readonly<Record<string, Rights>> = {
   'chain_hash(bytea, text, bigint, timestamptz, integer, integer, bytea)': { runtime: 'execute', reader: '' },
   'refuse_change()': OWNER_ONLY,
   'refuse_clock_change()': OWNER_ONLY,
+  'refuse_entry_change()': OWNER_ONLY,
 };
 
 /** The names of the roles that get these rights; null: there is none. */

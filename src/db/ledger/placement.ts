@@ -15,6 +15,7 @@ export const PLACEMENTS: Readonly<Record<string, Placement>> = {
   account_words: 'ledger',
   accounts: 'ledger',
   approvals: 'ledger',
+  archived_months: 'ledger',
   audit_log: 'ledger',
   closed_months: 'ledger',
   entries: 'ledger',

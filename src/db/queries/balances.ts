@@ -2,6 +2,7 @@
 // sums leave the database.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { refuseArchivedBalance } from './archive.ts';
 import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown } from './instants.ts';
 import { journalEnd } from './journal-end.ts';
@@ -71,6 +72,7 @@ export async function loadTrialBalance(
   ledger: Ledger,
   at: string | null,
 ): Promise<TrialBalance> {
+  if (at !== null) await refuseArchivedBalance(connection, ledger, roundDown(at));
   const result = await connection.query<{
     journal_number: bigint;
     settled_at: string | null;

@@ -1,6 +1,7 @@
 // Reads the entries of an account, and its balance at an instant.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { ArchivedError, loadArchiveEnd, refuseArchivedBalance, refuseArchivedEntries } from './archive.ts';
 import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { roundDown, roundUp } from './instants.ts';
 
@@ -13,15 +14,49 @@ export type Entry = {
   readonly settledAt: string;
 };
 
+export type EntryPage = {
+  readonly limit: number;
+  readonly after: bigint | null;
+  readonly newestFirst: boolean;
+  readonly since?: string | null;
+  readonly until?: string | null;
+};
+
+/** `isCut`: earlier entries are archived, so the list goes on, although no more can be read. */
+export type EntryList = { readonly entries: readonly Entry[]; readonly isCut: boolean };
+
 /**
  * At most `limit` entries of an account, from the one after `after` on, newest or oldest first. `since` (inclusive) and
- * `until` (exclusive) are instants of settlement, RFC 3339.
+ * `until` (exclusive) are instants of settlement, RFC 3339. Throws an ArchivedError if the next entry is archived.
  */
 export async function listEntries(
   connection: Queryable,
   ledger: Ledger,
   account: { accountNumber: string; currency: string },
-  page: { limit: number; after: bigint | null; newestFirst: boolean; since?: string | null; until?: string | null },
+  page: EntryPage,
+): Promise<EntryList> {
+  for (const instant of [page.since, page.until]) {
+    if (instant) await refuseArchivedEntries(connection, ledger, instant);
+  }
+  const entries = await selectEntries(connection, ledger, account, page);
+  const { limit, after, newestFirst, since = null } = page;
+  const [first, last] = [entries[0], entries.at(-1)];
+  if (since !== null || entries.length === limit) return { entries, isCut: false };
+  // Entries are numbered without gaps: one that is missing is archived.
+  const isCut = newestFirst
+    ? (last?.entryNumber ?? after ?? 1n) > 1n
+    : first !== undefined && first.entryNumber > (after ?? 0n) + 1n;
+  const end = isCut ? await loadArchiveEnd(connection, ledger) : null;
+  if (end === null) return { entries, isCut: false };
+  if (!newestFirst || entries.length === 0) throw new ArchivedError(end);
+  return { entries, isCut };
+}
+
+async function selectEntries(
+  connection: Queryable,
+  ledger: Ledger,
+  account: { accountNumber: string; currency: string },
+  page: EntryPage,
 ): Promise<Entry[]> {
   const { since = null, until = null } = page;
   const values: unknown[] = [account.accountNumber, account.currency, page.limit, ledger.id];
@@ -84,7 +119,7 @@ const BALANCE_AT = `
 
 /**
  * The balance at an instant (RFC 3339), and the number of the last entry up to it (0: none). It is final if the
- * instant was closed before.
+ * instant was closed before. Throws an ArchivedError within archived months, but not at their ends.
  */
 export async function loadBalanceAt(
   connection: Queryable,
@@ -92,6 +127,7 @@ export async function loadBalanceAt(
   account: { accountNumber: string; currency: string },
   at: string,
 ): Promise<{ balance: bigint; entryNumber: bigint }> {
+  await refuseArchivedBalance(connection, ledger, roundDown(at));
   const result = await connection.query<{ balance: bigint; entry_number: bigint }>({
     name: 'load balance at',
     text: BALANCE_AT,

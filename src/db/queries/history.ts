@@ -64,10 +64,10 @@ export function lastEntryUpTo(ledger: string, journalNumber: string, isSealed = 
   )`;
 }
 
-/** Whether a closed month of a ledger ends at a journal number. Both are SQL expressions. */
+/** Whether a closed month of a ledger ends at a journal number, or no row is before it. Both are SQL expressions. */
 export function isMonthEnd(ledger: string, journalNumber: string): string {
   return `
-  exists (
+  ${journalNumber} = 0 or exists (
     select
     from closed_months
     where closed_months.ledger_id = ${ledger} and closed_months.journal_number = ${journalNumber}

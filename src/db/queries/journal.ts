@@ -2,6 +2,7 @@
 // is in docs/decisions/0013-journal.md.
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { ArchivedError, loadArchiveEnd } from './archive.ts';
 import { actFields, CHANGE_FIELDS, transferFields } from './record-fields.ts';
 
 export type JournalRow = {
@@ -126,13 +127,16 @@ const RECORDS = `
 
 /**
  * At most `limit` records of a row of the journal that follow the record `after`, in the order of the digest: those whose
- * fields have `bytesMax` together, and one more, which shows that the row goes on.
+ * fields have `bytesMax` together, and one more, which shows that the row goes on. Throws an ArchivedError if the row is
+ * archived: a record has the balances of its entries.
  */
 export async function loadRecords(
   connection: Queryable,
   ledger: Ledger,
   { number, after, limit, bytesMax }: { number: bigint; after: number; limit: number; bytesMax: number },
 ): Promise<JournalRecord[]> {
+  const archive = await loadArchiveEnd(connection, ledger);
+  if (archive !== null && number <= archive.journalNumber) throw new ArchivedError(archive);
   const { rows } = await connection.query<{ number: bigint; kind: JournalRecord['kind']; fields: string[] }>({
     name: 'load journal records',
     text: RECORDS,

@@ -10,6 +10,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { readRows } from '../connection/silence.ts';
+import { ArchivedError, loadArchiveEnd } from './archive.ts';
 import { journalEnd } from './journal-end.ts';
 import { actFields, CHANGE_FIELDS, transferFields } from './record-fields.ts';
 
@@ -220,7 +221,10 @@ const PERSONAL_KEYS = `
   where ledger_id = $1::integer
   order by account_number, currency`;
 
-/** Opens a snapshot of the books for `work`. Always closes it, and also when `signal` is aborted. */
+/**
+ * Opens a snapshot of the books for `work`. Always closes it, and also when `signal` is aborted. Throws an ArchivedError if a
+ * part of the range is archived.
+ */
 export async function withBooks<Result>(
   database: DatabaseSettings,
   range: BooksRange,
@@ -233,6 +237,8 @@ export async function withBooks<Result>(
   try {
     signal.throwIfAborted();
     await connection.query('begin transaction isolation level repeatable read, read only');
+    const archive = await loadArchiveEnd(connection, range.ledger);
+    if (archive !== null && range.since < archive.journalNumber) throw new ArchivedError(archive);
     const head = await readHead(connection, range);
     const values = [range.ledger.id, range.since, head.until];
     return await work({

@@ -10,6 +10,7 @@ import {
   disconnect,
 } from '../connection/connect.ts';
 import { readRows } from '../connection/silence.ts';
+import { refuseArchivedEntries } from './archive.ts';
 import { roundUp } from './instants.ts';
 import { REQUEST_ID } from './transfer-columns.ts';
 
@@ -123,7 +124,10 @@ const types = {
     oid === TIMESTAMPTZ ? (text: string) => `${text.slice(0, 10)}T${text.slice(11, -3)}Z` : String,
 };
 
-/** Opens a snapshot of an account's history for `work`. Always closes it, and also when `signal` is aborted. */
+/**
+ * Opens a snapshot of an account's history for `work`. Always closes it, and also when `signal` is aborted. Throws an
+ * ArchivedError if a part of the history is archived.
+ */
 export async function withReport<Result>(
   database: DatabaseSettings,
   filter: ReportFilter,
@@ -144,6 +148,7 @@ export async function withReport<Result>(
   try {
     signal.throwIfAborted();
     await connection.query('begin transaction isolation level repeatable read, read only');
+    await refuseArchivedEntries(connection, filter.ledger, filter.since ?? '0001-01-01');
     // The server sorts the history, in memory as long as it fits.
     await connection.query("set local work_mem = '64MB'");
     return await work({

@@ -5,6 +5,7 @@ import type { Ledger } from '../../domain/ledger.ts';
 import type { TransferKind } from '../../domain/transfer.ts';
 import { DamagedBooksError } from '../connection/errors.ts';
 import type { Queryable } from '../connection/connect.ts';
+import { ArchivedError, loadArchiveEnd } from './archive.ts';
 import { isMonthEnd, lastEntryUpTo, lastJournalNumber } from './history.ts';
 import { CLOSED_UNTIL, ledgerTime } from './instants.ts';
 import { personalKey, type PersonalRow, readPersonalData } from './personal-data.ts';
@@ -103,6 +104,7 @@ const ENTRIES = `
 
 /**
  * The summary of an account's statement, or null if the month (such as 2026-11) has not begun by the ledger's clock.
+ * Throws an ArchivedError if the month is archived.
  */
 export async function loadStatement(
   connection: Queryable,
@@ -111,6 +113,8 @@ export async function loadStatement(
   month: string,
 ): Promise<StatementSummary | null> {
   const { accountNumber, currency } = account;
+  const archive = await loadArchiveEnd(connection, ledger);
+  if (archive !== null && month < archive.ends.slice(0, 'YYYY-MM'.length)) throw new ArchivedError(archive);
   type Row = PersonalRow & {
     begins: string;
     ends: string;

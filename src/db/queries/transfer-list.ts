@@ -3,6 +3,7 @@ import type { FailureCode, TransferKind } from '../../domain/transfer.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { type JournalRange, loadJournalRange, UNTIMELY } from './acceptance-window.ts';
+import { loadArchiveEnd } from './archive.ts';
 import { roundUp } from './instants.ts';
 import { BEGAN, beganAndIs, withEnds } from './ends-between-ledgers.ts';
 import { type MetadataFilter, metadataCondition } from './metadata.ts';
@@ -58,13 +59,16 @@ export async function listTransfers(
   const { limit, after } = page;
   const direction = page.newestFirst ? NEWEST : OLDEST;
   const range = filter.status === 'pending' ? null : await loadJournalRange(connection, ledger, filter);
+  // Transfers of archived months are not found through their entries.
+  const isOfAccount = filter.account !== undefined && filter.status !== 'pending' && !isByKey(filter);
+  const archive = isOfAccount ? await loadArchiveEnd(connection, ledger) : null;
   const values: unknown[] = [ledger.id];
   const bind = (value: unknown) => `$${values.push(value)}`;
   const count = `${bind(limit + 1)}::integer`;
   // In each direction, one of the two cursors is behind the other section.
   const isBehind = (stage: TransferCursor['stage']) =>
     after !== null && after.stage !== stage && (stage === 'pending') === page.newestFirst;
-  const list = { filter, range, after, direction };
+  const list = { filter, range, after, direction, archivedTo: archive?.journalNumber ?? null };
   const sections = [
     ...(isBehind('pending') ? [] : unsettledSection(list, bind)),
     ...(isBehind('settled') || filter.status === 'pending' ? [] : settledSection(list, bind)),
@@ -107,6 +111,8 @@ type List = {
   readonly range: JournalRange | null;
   readonly after: TransferCursor | null;
   readonly direction: Direction;
+  /** The last row of the archived months, if a list of an account needs to know; null: none. */
+  readonly archivedTo: bigint | null;
 };
 
 /** Section 1: transfers that were not settled when the first page was read. They may be settled by now. */
@@ -203,7 +209,11 @@ function inJournalOrder(condition: string, where: Conditions, { sql }: Direction
 
 // Transfers that moved money are found through the account's entries, whose numbers run in journal order; failed ones,
 // and holds and their ends, through two partial indexes. Each branch is limited on its own, in the order of the whole.
-function settledOfAccount({ filter, range, after, direction }: List, window: Window, where: Conditions): string[] {
+function settledOfAccount(
+  { filter, range, after, direction, archivedTo }: List,
+  window: Window,
+  where: Conditions,
+): string[] {
   const { bind } = where;
   const account = `${bind(filter.account)}::text`;
   const { timely } = window;
@@ -218,6 +228,7 @@ function settledOfAccount({ filter, range, after, direction }: List, window: Win
         : []),
       ...(afterEntry === null ? [] : [`and entry_number > ${bind(afterEntry)}::bigint`]),
       ...(beforeEntry === null ? [] : [`and entry_number < ${bind(beforeEntry)}::bigint`]),
+      ...(archivedTo === null ? [] : [`and journal_number > ${bind(archivedTo)}::bigint`]),
     ];
     return `
     select 2 as section, entry_number, ${SETTLED_COLUMNS}
@@ -235,9 +246,19 @@ function settledOfAccount({ filter, range, after, direction }: List, window: Win
     where ${timely} and ${where.text()}
     order by entry_number ${direction.sql}`;
   };
+  // In archived months the journal is read instead of the entries. A window bounds how much of it.
+  const archived = (end: bigint) =>
+    inJournalOrder(
+      `from_entry_number is not null and journal_number <= ${bind(end)}::bigint
+        and (from_account = ${account} or to_account = ${account}) and ${timely}`,
+      where,
+      direction,
+    );
   // PostgreSQL cannot infer the type of a parameter that no branch refers to.
   return [
-    ...(filter.status === 'failed' || filter.failureCode !== undefined ? [] : [moving()]),
+    ...(filter.status === 'failed' || filter.failureCode !== undefined
+      ? []
+      : [moving(), ...(archivedTo === null ? [] : [archived(archivedTo)])]),
     entryless('from_account'),
     entryless('to_account'),
     ...(window.untimely === null

@@ -111,6 +111,10 @@ export const PROBLEM_ADVICE: { readonly [Code in ProblemCode]: Advice } = {
     next: 'read it; send a new one if it was rejected',
   },
   approval_expired: { when: 'the request was not approved in seven days', next: 'send it again with a new key' },
+  archived: {
+    when: 'the answer needs entries of archived months, which are in files',
+    next: 'ask about a later time, or about the end of a month, or read the files',
+  },
   body_too_large: { when: 'the body has more bytes than are allowed', next: 'send less' },
   unsupported_media_type: {
     when: 'the body is not declared as `application/json`, even if it is empty, or it is encoded',

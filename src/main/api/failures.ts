@@ -1,11 +1,13 @@
 // Turns an error of a handler into a problem, and creates the problems that several modules use.
 import { retryPolicyOf, sqlStateOf, toError } from '../../db/connection/errors.ts';
 import { CommitUnknownError } from '../../db/connection/transaction.ts';
+import { ArchivedError } from '../../db/queries/archive.ts';
 import type { Logger } from '../../logger.ts';
 import { Problem } from '../http/problem.ts';
 
 export function toProblem(error: unknown, logger: Logger, requestId: string): Problem {
   if (error instanceof Problem) return error;
+  if (error instanceof ArchivedError) return new Problem('archived', error.message);
   if (error instanceof CommitUnknownError) {
     logger.warn({ request_id: requestId, reason: error.message }, 'database error');
     return new Problem(

@@ -40,6 +40,7 @@ export const PROBLEMS = {
   instant_not_closed: { status: 409, title: 'The instant is not over' },
   approval_decided: { status: 409, title: 'It was decided before' },
   approval_expired: { status: 409, title: 'It was not approved in time' },
+  archived: { status: 410, title: 'This is in the archive' },
   precondition_failed: { status: 412, title: 'The account was changed in between' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be application/json' },

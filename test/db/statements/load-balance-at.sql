@@ -12,7 +12,7 @@ coalesce(
 ) as journal_number
 ), instant as materialized (
   select journal_number,
-exists (
+point.journal_number = 0 or exists (
   select
   from closed_months
   where closed_months.ledger_id = $4::integer and closed_months.journal_number = point.journal_number

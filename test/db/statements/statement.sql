@@ -52,12 +52,12 @@ coalesce(
 ) as head)
 ), month_end as materialized (
   select
-exists (
+bounds.opening = 0 or exists (
   select
   from closed_months
   where closed_months.ledger_id = $4::integer and closed_months.journal_number = bounds.opening
 ) as is_opening,
-exists (
+bounds.closing = 0 or exists (
   select
   from closed_months
   where closed_months.ledger_id = $4::integer and closed_months.journal_number = bounds.closing

@@ -9,7 +9,7 @@ import {
   updateAccount,
   type VersionedAccount,
 } from '../../../db/ledger/accounts.ts';
-import { listEntries, loadBalanceAt } from '../../../db/queries/entries.ts';
+import { type Entry, listEntries, loadBalanceAt } from '../../../db/queries/entries.ts';
 import type { ConnectionPool } from '../../../db/connection/connect.ts';
 import { constraintOf } from '../../../db/connection/errors.ts';
 import { withTransaction } from '../../../db/connection/transaction.ts';
@@ -37,7 +37,7 @@ import {
   readAccountSchema,
   updateAccountSchema,
 } from '../schemas.ts';
-import { invalidCursor, renderRows } from '../pages.ts';
+import { invalidCursor, renderItems, renderPage, renderRows } from '../pages.ts';
 import { renderBalance, renderEntry } from '../entry-views.ts';
 import { renderAccount } from '../views.ts';
 import type { Services } from '../reads.ts';
@@ -151,7 +151,7 @@ function routesOfHistory(services: Services): Route[] {
       query: listEntriesSchema,
       body: NO_BODY,
       answers: { 200: 'EntryPage' },
-      problems: ['account_not_found'],
+      problems: ['account_not_found', 'archived'],
       handle: async ({ ledger, parameters, query, caller }) =>
         await services.lookUps.run(caller, (pool) => showEntries({ pool, ledger }, parameters[0], query)),
     }),
@@ -165,7 +165,7 @@ function routesOfHistory(services: Services): Route[] {
       query: balanceSchema,
       body: NO_BODY,
       answers: { 200: 'Balance' },
-      problems: ['account_not_found', 'instant_not_closed', 'clock_is_earlier'],
+      problems: ['account_not_found', 'instant_not_closed', 'clock_is_earlier', 'archived'],
       async handle({ ledger, parameters, query, caller }) {
         // Outside the queue for connections, because it may wait for a second.
         if (query.at !== undefined) await awaitClosed(services.engine.pool, ledger, query.at);
@@ -298,14 +298,20 @@ async function showEntries(
     throw invalidCursor();
   }
   const account = await findAccount(books, accountNumber, query.currency);
-  const entries = await listEntries(books.pool, books.ledger, account, {
+  const { entries, isCut } = await listEntries(books.pool, books.ledger, account, {
     limit: query.limit + 1,
     after: query.after === undefined ? null : BigInt(query.after),
     newestFirst: query.order === 'newest',
     since: query.since ?? null,
     until: query.until ?? null,
   });
-  return { status: 200, ...renderRows(entries, query.limit, renderEntry, ({ entryNumber }) => String(entryNumber)) };
+  const cursorOf = ({ entryNumber }: Entry) => String(entryNumber);
+  const last = entries.at(-1);
+  // The next page says that the entries before are archived.
+  if (isCut && last && entries.length <= query.limit) {
+    return { status: 200, ...renderPage(renderItems(entries, query.limit, renderEntry), cursorOf(last)) };
+  }
+  return { status: 200, ...renderRows(entries, query.limit, renderEntry, cursorOf) };
 }
 
 async function showBalance(

@@ -47,7 +47,7 @@ export function journalRoutes({ lookUps, scans }: Services): Route[] {
       query: journalRowSchema,
       body: NO_BODY,
       answers: { 200: 'JournalDetail' },
-      problems: ['journal_row_not_found'],
+      problems: ['journal_row_not_found', 'archived'],
       handle: async ({ ledger, parameters: [text = ''], query, caller }) => {
         if (!NUMBER_FORM.test(text)) throw notFound();
         const number = BigInt(text);

@@ -42,7 +42,7 @@ export function statementRoutes(parts: StatementParts): Route[] {
       query: balancesSchema,
       body: NO_BODY,
       answers: { 200: 'TrialBalance' },
-      problems: ['instant_not_closed', 'clock_is_earlier', 'query_too_slow'],
+      problems: ['instant_not_closed', 'clock_is_earlier', 'archived', 'query_too_slow'],
       async handle({ ledger, query, caller }) {
         const at = query.at ?? null;
         // Outside the queue for connections, because it may wait for a second.
@@ -61,7 +61,7 @@ export function statementRoutes(parts: StatementParts): Route[] {
       query: statementSchema,
       body: NO_BODY,
       answers: { 200: 'Statement' },
-      problems: ['account_not_found', 'too_many_streams', 'query_too_slow'],
+      problems: ['account_not_found', 'archived', 'too_many_streams', 'query_too_slow'],
       handle: async (context) => await parts.books.run(context.caller, () => showStatement(parts, context)),
     }),
   ];

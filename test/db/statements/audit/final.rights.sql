@@ -1,7 +1,7 @@
 -- all ledgers
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
-from (values ('transfers'), ('entries'), ('journal'), ('account_changes'), ('idempotency_keys'), ('audit_log'), ('closed_months'), ('sealed_balances'), ('sealed_totals')) as known (name)
+from (values ('transfers'), ('entries'), ('journal'), ('account_changes'), ('idempotency_keys'), ('audit_log'), ('closed_months'), ('sealed_balances'), ('sealed_totals'), ('archived_months')) as known (name)
   join pg_class as relation on relation.oid = to_regclass(known.name)
   cross join lateral (
     select coalesce(relation.relacl, acldefault('r', relation.relowner)) as items
@@ -21,7 +21,7 @@ where ((role.rolsuper) is true) is not true
 -- one ledger, after a row of its journal
 select null::bigint as ledger, null::text as account, null::text as currency,
   null::text as transfer, null::bigint as journal, fact.what, fact.expected, fact.found
-from (values ('transfers'), ('entries'), ('journal'), ('account_changes'), ('idempotency_keys'), ('audit_log'), ('closed_months'), ('sealed_balances'), ('sealed_totals')) as known (name)
+from (values ('transfers'), ('entries'), ('journal'), ('account_changes'), ('idempotency_keys'), ('audit_log'), ('closed_months'), ('sealed_balances'), ('sealed_totals'), ('archived_months')) as known (name)
   join pg_class as relation on relation.oid = to_regclass(known.name)
   cross join lateral (
     select coalesce(relation.relacl, acldefault('r', relation.relowner)) as items

@@ -5,6 +5,8 @@ select set_config(name, value, true) from unnest($1::text[], $2::text[]) as sett
 
 select to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
+select max(journal_number) from archived_months as archived;
+
 select id, name from ledgers  order by name, id;
 
 select (select count(*) from ledgers as counted), (select count(*) from journal_head as counted), (select count(*) from accounts as counted), (select count(*) from account_changes as counted), (select count(*) from transfers as counted), (select count(*) from entries as counted), (select count(*) from holds as counted), (select count(*) from reversed_amounts as counted), (select count(*) from journal as counted), (select count(*) from (select * from audit_log as acts where journal_number is not null) as counted), (select count(*) from leases as counted), (select count(*) from ledger_leases as counted), (select count(*) from pending_transfers as counted), (select count(*) from idempotency_keys as counted);
@@ -15,6 +17,8 @@ select relnamespace::regnamespace from pg_class where oid = to_regclass('journal
 select set_config(name, value, true) from unnest($1::text[], $2::text[]) as setting (name, value);
 
 select to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+select max(journal_number) from (select * from archived_months where ledger_id = 1) as archived;
 
 select id, name from ledgers where id = 1 order by name, id;
 
