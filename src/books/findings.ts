@@ -5,6 +5,7 @@ export const CHECKS = [
   'file.form',
   'file.order',
   'file.trailer',
+  'tables.entries',
   'journal.chain',
   'journal.transfers',
   'journal.expected',

@@ -3,7 +3,7 @@
 import type { Findings } from './findings.ts';
 import { FormError, type Line, parseLine } from './form.ts';
 import { IdSet } from './id-set.ts';
-import { readLines } from './read-lines.ts';
+import { readBooks } from './read-books.ts';
 import { ReversalReading, REVERSALS_OF_READING } from './reversals.ts';
 
 const PREFIX = '{"type":"transfer","id":"';
@@ -40,7 +40,7 @@ export async function* readAgain(
     for (const file of files) {
       findings.file = file;
       findings.line = 0;
-      for await (const { lines } of readLines(file, signal)) {
+      for await (const { lines } of readBooks(file, signal)) {
         for (const text of lines) {
           findings.line += 1;
           if (!text.startsWith(PREFIX)) continue;

@@ -4,7 +4,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { Accounts } from './accounts.ts';
 import type { Findings } from './findings.ts';
 import { type AnyLine, FormError, type Line, parseLine } from './form.ts';
-import { readLines } from './read-lines.ts';
+import { readBooks } from './read-books.ts';
 import { hashOf, NO_HASH, recordOf } from './record.ts';
 import { REVERSALS_OF_READING } from './reversals.ts';
 import { AtomicGroups, checkTransfer } from './transfers.ts';
@@ -81,7 +81,7 @@ export class Verification {
   }
 
   /**
-   * Verifies a file, and yields how many of its rows of the journal are done. Stops at a line that is not in the form. Throws
+   * Verifies a file or a folder of tables, and yields how many of its rows of the journal are done. Stops at a line that is not in the form. Throws
    * the error of a file that cannot be read.
    */
   async *verifyFile(
@@ -95,7 +95,7 @@ export class Verification {
     findings.journal = null;
     this.#section = -1;
     try {
-      for await (const { lines, sha256Before } of readLines(path, signal)) {
+      for await (const { lines, sha256Before } of readBooks(path, signal, findings)) {
         for (const text of lines) {
           findings.line = (findings.line ?? 0) + 1;
           const line = parseLine(text);

@@ -1,123 +1,135 @@
-// The tables of gopherpay export --format=parquet: accounts, transfers, entries, journal.
-import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+// The folder of gopherpay export --format=parquet: the records of portable books as tables, the first and the last line, and the
+// entries, which follow from the transfers.
+import { chmod, mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FORMS } from '../books/form.ts';
 import { fieldsOf } from '../books/record.ts';
-import type { BooksSource } from '../db/queries/portable-books.ts';
-import { type Column, ParquetTable } from '../render/parquet.ts';
+import { ENDS, entriesOf, type TableName, tableFile, TABLES } from '../books/table-form.ts';
+import { writeBooks, type Written } from '../books/write.ts';
+import type { BooksSource, CoveredRow } from '../db/queries/portable-books.ts';
+import { ParquetTable } from '../render/parquet.ts';
 import { VERSION } from '../version.ts';
+import { contentOf, newCounts, refuseUnproven } from './books-content.ts';
 import { refuseOther } from './file.ts';
 
-/** Personal data is noise without its keys, and a change number belongs to the proof. */
-const NOT_OF_ACCOUNTS = new Set(['personal_data', 'change_number']);
+const NAMES = ['journal', 'changes', 'acts', 'transfers', 'entries', 'keys', 'accounts'] as const;
 
-const TRANSFERS: readonly Column[] = [
-  { name: 'journal_number', type: 'integer' },
-  { name: 'journal_position', type: 'integer' },
-  { name: 'completed_at', type: 'instant' },
-  ...columnsOf('transfer'),
-];
+type Options = {
+  /** Those of the range with which the books were opened. */
+  readonly ledger: string;
+  readonly since: bigint;
+  readonly onRow: () => void;
+  readonly signal: AbortSignal;
+};
 
-const ENTRIES: readonly Column[] = [
-  { name: 'account_number', type: 'text' },
-  { name: 'currency', type: 'text' },
-  { name: 'entry_number', type: 'integer' },
-  { name: 'amount', type: 'integer' },
-  { name: 'balance', type: 'integer' },
-  { name: 'transfer_id', type: 'text' },
-  { name: 'kind', type: 'text' },
-  { name: 'journal_number', type: 'integer' },
-  { name: 'settled_at', type: 'instant' },
-];
-
-const ACCOUNTS = columnsOf('account');
-const TABLES = {
-  accounts: ACCOUNTS.filter(({ name }) => !NOT_OF_ACCOUNTS.has(name)),
-  transfers: TRANSFERS,
-  entries: ENTRIES,
-  journal: columnsOf('journal'),
-} as const;
-
-function columnsOf(type: 'account' | 'transfer' | 'journal'): readonly Column[] {
-  return Object.entries(FORMS[type]).map(([name, { schema }]) => ({
-    name,
-    type: name.endsWith('_at')
-      ? 'instant'
-      : schema['type'] === 'integer'
-        ? 'integer'
-        : schema['type'] === 'boolean'
-          ? 'boolean'
-          : 'text',
-  }));
-}
-
-/** Writes the tables to a folder. The files get their names when all are complete. */
+/**
+ * Writes books to a folder. Their hashes are recomputed on the way. The files are on the disk, and get their names, when all are
+ * complete: the one that proves them is the last. Throws a CommandError if the books are not whole.
+ */
 export async function writeTables(
   books: BooksSource,
   folder: string,
-  { onRow, signal }: { onRow: () => void; signal: AbortSignal },
-): Promise<void> {
-  const names = ['accounts', 'transfers', 'entries', 'journal'] as const;
-  const target = (name: string) => join(folder, `${name}.parquet`);
-  for (const name of names) await refuseOther(target(name));
+  { ledger, since, onRow, signal }: Options,
+): Promise<Written> {
+  const files = [...NAMES.map(tableFile), ENDS];
+  for (const file of files) await refuseOther(join(folder, file));
   await mkdir(folder, { recursive: true });
   // Of this export and this user alone: the writer opens its files by name, and would follow a link or append to a file.
   const temporary = await mkdtemp(join(folder, '.gopherpay-'));
-  const partial = (name: string) => join(temporary, `${name}.parquet`);
-  const open = (name: keyof typeof TABLES) => new ParquetTable(partial(name), TABLES[name], `gopherpay ${VERSION}`);
   try {
-    const tables = {
-      accounts: open('accounts'),
-      transfers: open('transfers'),
-      entries: open('entries'),
-      journal: open('journal'),
-    };
-    for await (const page of books.rows()) {
-      signal.throwIfAborted();
-      for (const row of page) {
-        await tables.journal.add(row.cells);
-        await addTransfers(row, tables);
-        onRow();
+    const tables = new Tables(temporary);
+    const written = newCounts();
+    const source = tables.observe(books, { onRow, signal });
+    const ends: string[] = [];
+    try {
+      // The lines themselves are not kept: the tables have them.
+      for await (const text of writeBooks(contentOf(source, { ledger, since }), written)) {
+        ends[ends.length === 0 ? 0 : 1] = text;
       }
+    } catch (error) {
+      throw refuseUnproven(error, ledger);
     }
-    for await (const batch of books.accounts()) {
-      for (const cells of batch) {
-        await tables.accounts.add(cells.filter((_, index) => !NOT_OF_ACCOUNTS.has(ACCOUNTS[index]?.name ?? '')));
-      }
-    }
-    for (const name of names) await tables[name].finish();
-    for (const name of names) await chmod(partial(name), 0o600);
-    for (const name of names) await rename(partial(name), target(name));
+    await tables.finish();
+    await writeFile(join(temporary, ENDS), ends.join(''));
+    for (const file of files) await settleFile(join(temporary, file));
+    for (const file of files) await rename(join(temporary, file), join(folder, file));
+    await flush(folder);
+    return written;
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
 }
 
-type Row = { readonly cells: readonly (string | null)[]; readonly transfers: readonly string[] };
+async function settleFile(path: string): Promise<void> {
+  await chmod(path, 0o600);
+  await flush(path);
+}
 
-const FIELDS = Object.keys(FORMS.transfer);
+async function flush(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
 
-async function addTransfers(
-  { cells: [number = null, settledAt = null], transfers }: Row,
-  tables: { readonly transfers: ParquetTable; readonly entries: ParquetTable },
-): Promise<void> {
-  for (const [index, record] of transfers.entries()) {
-    const fields = fieldsOf(record);
-    await tables.transfers.add([number, String(index + 1), settledAt, ...fields]);
-    const of = (name: string): string => fields[FIELDS.indexOf(name)] ?? '';
-    if (of('from_entry_number') === '') continue;
-    for (const side of ['from', 'to']) {
-      await tables.entries.add([
-        of(`${side}_account`),
-        of('currency'),
-        of(`${side}_entry_number`),
-        `${side === 'from' ? '-' : ''}${of('amount')}`,
-        of(`${side}_balance`),
-        of('id'),
-        of('kind'),
-        number,
-        settledAt,
-      ]);
+class Tables {
+  readonly #tables: Readonly<Record<TableName, ParquetTable>>;
+
+  constructor(folder: string) {
+    const table = (name: TableName) =>
+      new ParquetTable(join(folder, tableFile(name)), TABLES[name], `gopherpay ${VERSION}`);
+    this.#tables = {
+      journal: table('journal'),
+      changes: table('changes'),
+      acts: table('acts'),
+      transfers: table('transfers'),
+      entries: table('entries'),
+      keys: table('keys'),
+      accounts: table('accounts'),
+    };
+  }
+
+  /** The same books: what is read from them is added to the tables. */
+  observe(books: BooksSource, { onRow, signal }: Pick<Options, 'onRow' | 'signal'>): BooksSource {
+    const { keys, accounts } = this.#tables;
+    const add = async (row: CoveredRow) => {
+      await this.#addRow(row);
+      onRow();
+    };
+    return {
+      ...books,
+      rows: () => observe(books.rows(), add, signal),
+      keys: () => observe(books.keys(), async (cells) => await keys.add(cells), signal),
+      accounts: () => observe(books.accounts(), async (cells) => await accounts.add(cells), signal),
+    };
+  }
+
+  async finish(): Promise<void> {
+    for (const name of NAMES) await this.#tables[name].finish();
+  }
+
+  async #addRow({ cells, changes, acts, transfers }: CoveredRow): Promise<void> {
+    const [number = null, settledAt = null] = cells;
+    await this.#tables.journal.add(cells);
+    for (const record of changes) await this.#tables.changes.add([number, ...fieldsOf(record)]);
+    for (const record of acts) await this.#tables.acts.add([number, ...fieldsOf(record)]);
+    for (const [index, record] of transfers.entries()) {
+      const fields = fieldsOf(record);
+      await this.#tables.transfers.add([number, String(index + 1), settledAt, ...fields]);
+      for (const entry of entriesOf(fields, number, settledAt)) await this.#tables.entries.add(entry);
     }
+  }
+}
+
+async function* observe<Item>(
+  pages: AsyncIterable<readonly Item[]>,
+  onItem: (item: Item) => Promise<void>,
+  signal: AbortSignal,
+): AsyncGenerator<readonly Item[]> {
+  for await (const page of pages) {
+    signal.throwIfAborted();
+    for (const item of page) await onItem(item);
+    yield page;
   }
 }

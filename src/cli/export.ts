@@ -1,15 +1,15 @@
-// gopherpay export: a whole ledger as a file that proves itself, in constant memory. The file gets its final name only when it
-// is complete.
+// gopherpay export: a whole ledger as a file, or a folder of tables, that proves itself, in constant memory. It gets its final
+// name only when it is complete.
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { defineCommand } from 'citty';
 import { z } from 'zod';
-import { type Content, UnprovenError, type Written, writeBooks } from '../books/write.ts';
+import { writeBooks, type Written } from '../books/write.ts';
 import { readConfig } from '../config.ts';
 import { readingTimeouts } from '../db/connection/connect.ts';
 import { type BooksSource, withBooks } from '../db/queries/portable-books.ts';
 import { type Ledger, MAIN_LEDGER } from '../domain/ledger.ts';
-import { VERSION } from '../version.ts';
+import { contentOf, newCounts, refuseUnproven } from './books-content.ts';
 import {
   CommandError,
   EXIT,
@@ -38,7 +38,10 @@ export const exportBooks = defineCommand({
     output: { type: 'string', description: 'The file to write, compressed if it ends with .gz (standard output)' },
     since: { type: 'string', description: 'Only what came after this row of the journal', valueHint: 'NUMBER' },
     until: { type: 'string', description: 'Only what came up to this row of the journal', valueHint: 'NUMBER' },
-    format: { type: 'string', description: 'books (the default), or parquet: tables, in the folder --output' },
+    format: {
+      type: 'string',
+      description: 'books (the default), or parquet: the same as tables, in the folder --output',
+    },
     'personal-keys': {
       type: 'string',
       description: 'Also write the keys of the personal data to this file, which an import needs to read it',
@@ -60,10 +63,10 @@ export const exportBooks = defineCommand({
           const total = Number(books.head.until - options.since);
           const progress = startProgress(total, 'journal rows');
           try {
-            if (options.format === 'parquet') {
-              let rows = 0;
-              await writeTables(books, options.output, { onRow: () => progress.update((rows += 1)), signal });
-            } else await writeFile(books, { ...options, ledger, progress, signal });
+            const wanted = { ...options, ledger, progress, signal };
+            const written = await (options.format === 'parquet' ? writeFolder : writeFile)(books, wanted);
+            progress.stop();
+            reportWritten(books, wanted, written);
             if (keysFile !== undefined) await writeOutput(keysFile, personalKeysOf(books), signal);
           } finally {
             progress.stop();
@@ -90,8 +93,8 @@ function parseOptions(args: Readonly<Record<string, unknown>>) {
   if (options['personal-keys'] === '-') {
     throw new CommandError(EXIT.wrongUsage, 'The option --personal-keys is wrong: it must be a file.');
   }
-  if (options.format === 'parquet' && (options.output === '-' || options['personal-keys'] !== undefined)) {
-    throw new CommandError(EXIT.wrongUsage, 'The format parquet needs a folder as --output, and has no personal data.');
+  if (options.format === 'parquet' && options.output === '-') {
+    throw new CommandError(EXIT.wrongUsage, 'The format parquet needs a folder as --output.');
   }
   return options;
 }
@@ -117,35 +120,27 @@ type Wanted = {
   readonly signal: AbortSignal;
 };
 
-async function writeFile(books: BooksSource, { ledger, since, output, progress, signal }: Wanted): Promise<void> {
-  const { head } = books;
-  const content: Content = {
-    ledger: ledger.name,
-    since,
-    // A row that is missing has no hash, and then no chain can be proved from it.
-    about: {
-      ...head,
-      previousHash: head.previousHash ?? '',
-      closedUntil: head.until === head.last ? head.closedUntil : null,
-    },
-    madeAt: new Date().toISOString(),
-    software: `gopherpay ${VERSION}`,
-    rows: books.rows,
-    keys: books.keys,
-    accounts: books.accounts,
-  };
-  const written: Written = { rows: 0, transfers: 0, changes: 0, acts: 0, keys: 0, accounts: 0 };
+async function writeFile(books: BooksSource, options: Wanted): Promise<Written> {
+  const { ledger, since, output, progress, signal } = options;
+  const written = newCounts();
+  const content = contentOf(books, { ledger: ledger.name, since });
   const texts = observe(writeBooks(content, written), () => progress.update(written.rows));
   try {
     await writeOutput(output, output.endsWith('.gz') ? compress(texts) : texts, signal);
   } catch (error) {
-    if (!(error instanceof UnprovenError)) throw error;
-    throw new CommandError(
-      EXIT.discrepancy,
-      `The ledger ${ledger.name} is not exported, because its books are not whole: ${error.message}. Run gopherpay audit, which shows all that is wrong.`,
-    );
+    throw refuseUnproven(error, ledger.name);
   }
-  progress.stop();
+  return written;
+}
+
+async function writeFolder(books: BooksSource, options: Wanted): Promise<Written> {
+  const { ledger, since, output, progress, signal } = options;
+  let rows = 0;
+  const onRow = () => progress.update((rows += 1));
+  return await writeTables(books, output, { ledger: ledger.name, since, onRow, signal });
+}
+
+function reportWritten({ head }: BooksSource, { ledger, output }: Wanted, written: Written): void {
   const place = output === '-' ? '' : ` to ${output}`;
   process.stderr.write(
     `ledger ${ledger.name}, journal ${head.until} sha256:${head.hash} exported${place}: ${written.rows} rows, ${written.transfers} transfers, ${written.accounts} accounts\n`,

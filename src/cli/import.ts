@@ -42,7 +42,11 @@ export const importBooks = defineCommand({
     description: 'Rebuild a ledger from files of gopherpay export, with the same hashes, where it does not exist.',
   },
   args: {
-    file: { type: 'positional', required: false, description: 'The files; each continues the one before' },
+    file: {
+      type: 'positional',
+      required: false,
+      description: 'The files, or folders of tables; each continues the one before',
+    },
     'personal-keys': {
       type: 'string',
       description: 'The file with the keys of the personal data, from gopherpay export --personal-keys',

@@ -1,9 +1,9 @@
-// gopherpay verify: proves files of portable books, without a database and without a service.
+// gopherpay verify: proves portable books, as files or folders of tables, without a database and without a service.
 import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { type Discrepancy, Findings } from '../books/findings.ts';
 import { FormError, parseLine } from '../books/form.ts';
-import { readLines } from '../books/read-lines.ts';
+import { readBooks } from '../books/read-books.ts';
 import { readAgain } from '../books/second-reading.ts';
 import { type BooksEnd, type Expected, Verification } from '../books/verify.ts';
 import { renderTable } from './audit-output.ts';
@@ -16,10 +16,14 @@ import { startProgress } from './progress.ts';
 export const verify = defineCommand({
   meta: {
     name: 'verify',
-    description: 'Prove files of gopherpay export, in their order, without a database and without a service.',
+    description: 'Prove what gopherpay export wrote, in its order, without a database and without a service.',
   },
   args: {
-    file: { type: 'positional', required: false, description: 'The files; each continues the one before' },
+    file: {
+      type: 'positional',
+      required: false,
+      description: 'The files, or folders of tables; each continues the one before',
+    },
     json: { type: 'boolean', description: 'One JSON object a line: discrepancies, checks, and a summary as the last' },
     ...EXPECT_ARGS,
     ...LIMIT_ARGS,
@@ -65,7 +69,7 @@ export function withoutFiles(args: Readonly<Record<string, unknown>>): Readonly<
 /** The ledger that the header of a file names; null if it has none, which the verification reports. */
 export async function readLedger(file: string): Promise<string | null> {
   try {
-    for await (const { lines } of readLines(file, new AbortController().signal)) {
+    for await (const { lines } of readBooks(file, new AbortController().signal)) {
       const header = parseLine(lines[0] ?? '');
       return header.type === 'header' ? header.ledger : null;
     }
@@ -75,7 +79,7 @@ export async function readLedger(file: string): Promise<string | null> {
   return null;
 }
 
-/** Reads the files twice; null if they are no books. */
+/** Reads the files and folders twice; null if they are no books. */
 async function verifyFiles(
   files: readonly string[],
   { findings, expect, signal }: { findings: Findings; expect: readonly Expected[]; signal: AbortSignal },
@@ -105,6 +109,25 @@ async function verifyFiles(
     progress.stop();
   }
   return end;
+}
+
+/** How many discrepancies the error names. */
+const DISCREPANCIES_NAMED = 5;
+
+/** Proves books, for a command that goes on only if they are whole. Throws a CommandError that names what is wrong. */
+export async function proveBooks(
+  files: readonly string[],
+  { expect = [], signal }: { expect?: readonly Expected[]; signal: AbortSignal },
+): Promise<BooksEnd> {
+  const named: string[] = [];
+  const findings = new Findings(1, (discrepancy) => named.push(renderDiscrepancy(discrepancy)));
+  const end = await verifyFiles(files, { findings, expect, signal });
+  if (end !== null && findings.total === 0) return end;
+  const shown = named.slice(0, DISCREPANCIES_NAMED).join('\n');
+  throw new CommandError(
+    EXIT.discrepancy,
+    `${shown}\nThe books in ${files.join(', ')} are not whole: ${countOf(findings.total)}.`,
+  );
 }
 
 /** Errors of files, and not of a connection to a database. */
