@@ -19,6 +19,7 @@ const COMMANDS: SubCommandsDef = {
   statement: async () => (await import('./statement.ts')).statement,
   audit: async () => (await import('./audit.ts')).audit,
   checkpoint: async () => (await import('./checkpoint.ts')).checkpoint,
+  archive: async () => (await import('./archive.ts')).archive,
   close: async () => (await import('./close.ts')).close,
   backup: async () => (await import('./backup.ts')).backup,
   restore: async () => (await import('./restore.ts')).restore,

@@ -138,7 +138,7 @@ export interface paths {
         /**
          * An account's history
          * @description Needs the scope `accounts:read`.
-         *     Problems: `account_not_found` (404).
+         *     Problems: `account_not_found` (404), `archived` (410).
          */
         get: operations["listEntries"];
         put?: never;
@@ -159,7 +159,7 @@ export interface paths {
         /**
          * The balance at an instant
          * @description Needs the scope `accounts:read`.
-         *     Problems: `account_not_found` (404), `instant_not_closed` (409), `clock_is_earlier` (409).
+         *     Problems: `account_not_found` (404), `instant_not_closed` (409), `clock_is_earlier` (409), `archived` (410).
          */
         get: operations["getBalance"];
         put?: never;
@@ -426,7 +426,7 @@ export interface paths {
         /**
          * The trial balance: the balances of all accounts together, per currency
          * @description Needs the scope `statements:read`.
-         *     Problems: `instant_not_closed` (409), `clock_is_earlier` (409), `query_too_slow` (503).
+         *     Problems: `instant_not_closed` (409), `clock_is_earlier` (409), `archived` (410), `query_too_slow` (503).
          */
         get: operations["getTrialBalance"];
         put?: never;
@@ -447,7 +447,7 @@ export interface paths {
         /**
          * An account's statement of a month (UTC), as JSON, CSV or a page that prints well
          * @description Needs the scope `statements:read`.
-         *     Problems: `account_not_found` (404), `too_many_streams` (503), `query_too_slow` (503).
+         *     Problems: `account_not_found` (404), `archived` (410), `too_many_streams` (503), `query_too_slow` (503).
          */
         get: operations["getStatement"];
         put?: never;
@@ -509,7 +509,7 @@ export interface paths {
         /**
          * One row of the journal, with the records over which its digest is made
          * @description Needs the scope `events:read`.
-         *     Problems: `journal_row_not_found` (404).
+         *     Problems: `journal_row_not_found` (404), `archived` (410).
          */
         get: operations["getJournalRow"];
         put?: never;
@@ -1434,6 +1434,7 @@ export interface components {
          *     `instant_not_closed`: transfers may still be settled at or before the instant: it is in the future, or has just passed. Next: try again after `Retry-After` seconds, or leave out `at`.
          *     `approval_decided`: the request was approved or rejected before. Next: read it; send a new one if it was rejected.
          *     `approval_expired`: the request was not approved in seven days. Next: send it again with a new key.
+         *     `archived`: the answer needs entries of archived months, which are in files. Next: ask about a later time, or about the end of a month, or read the files.
          *     `body_too_large`: the body has more bytes than are allowed. Next: send less.
          *     `unsupported_media_type`: the body is not declared as `application/json`, even if it is empty, or it is encoded. Next: set `Content-Type`.
          *     `expectation_failed`: `Expect` requests something other than `100-continue`. Next: leave it out.
@@ -1463,7 +1464,7 @@ export interface components {
          *     `query_too_slow`: the answer needs too many rows. Next: for a list, add `account`, a later `since` or `metadata=key:value`; otherwise try again after `Retry-After` seconds.
          * @enum {string}
          */
-        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "journal_row_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "between_ledgers" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
+        ProblemCode: "malformed_json" | "invalid_request" | "malformed_http" | "filter_too_wide" | "unauthorized" | "foreign_origin" | "insufficient_scope" | "not_allowed" | "daily_limit_reached" | "approval_required" | "not_found" | "account_not_found" | "ledger_not_found" | "transfer_not_found" | "hold_not_found" | "approval_not_found" | "journal_row_not_found" | "webhook_not_found" | "delivery_not_found" | "method_not_allowed" | "request_timeout" | "account_exists" | "ledger_exists" | "too_many_ledgers" | "clock_is_real" | "clock_is_earlier" | "clock_is_later" | "too_many_webhooks" | "webhook_disabled" | "account_closed" | "personal_data_erased" | "account_not_empty" | "overdraft_in_use" | "not_settled" | "instant_not_closed" | "approval_decided" | "approval_expired" | "archived" | "precondition_failed" | "body_too_large" | "unsupported_media_type" | "expectation_failed" | "host_not_allowed" | "amount_not_positive" | "amount_unresolved" | "same_account" | "between_ledgers" | "url_not_allowed" | "immutable_field" | "idempotency_key_reused" | "group_too_large" | "queue_full" | "rate_limited" | "headers_too_large" | "internal_error" | "method_not_implemented" | "database_unavailable" | "outcome_unknown" | "too_many_bodies" | "too_many_answers" | "issuer_unavailable" | "not_ready" | "too_busy" | "too_many_connections" | "too_many_streams" | "query_too_slow" | "shutting_down";
         SettledTransfer: {
             /** @constant */
             object: "transfer";
@@ -1825,6 +1826,16 @@ export interface components {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `archived`: This is in the archive. */
+        Gone: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -2514,6 +2525,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];
@@ -2563,6 +2575,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];
@@ -3421,6 +3434,7 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];
@@ -3480,6 +3494,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];
@@ -3623,6 +3638,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["Gone"];
             417: components["responses"]["ExpectationFailed"];
             421: components["responses"]["MisdirectedRequest"];
             429: components["responses"]["TooManyRequests"];

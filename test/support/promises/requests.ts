@@ -149,7 +149,9 @@ export const REQUEST_RULES: readonly Rule[] = [
       select name as table_name
       from unnest(array['transfers', 'entries', 'journal', 'account_changes', 'idempotency_keys']) as name
       left join pg_trigger as g
-        on g.tgrelid = to_regclass(name) and g.tgenabled in ('O', 'A') and g.tgfoid = to_regproc('refuse_change')
+        on g.tgrelid = to_regclass(name) and g.tgenabled in ('O', 'A')
+        -- Entries of an archived month may be deleted.
+        and g.tgfoid in (to_regproc('refuse_change'), case name when 'entries' then to_regproc('refuse_entry_change') end)
         -- A trigger's type is a sum of flags; 2 means that it fires before the change.
         and g.tgtype & 2 = 2
       group by name
