@@ -200,14 +200,13 @@ class ComparedEntries {
       return;
     }
     const found = this.#table.take();
-    for (const [index, { name }] of TABLES.entries.entries()) {
-      const [right = null, read = null] = [expected[index], found[index]];
-      if (right === read) continue;
-      this.#differ(name, right, read, expected);
-      // After an entry that is missing, or one too many, all others differ.
-      if (name === 'transfer_id' || name === 'account_number') this.#ended = true;
-      return;
-    }
+    const others = TABLES.entries.map(({ name }) => name).filter((_, index) => expected[index] !== found[index]);
+    const [name] = others;
+    if (name === undefined) return;
+    const index = TABLES.entries.findIndex((column) => column.name === name);
+    this.#differ(name, expected[index] ?? null, found[index] ?? null, expected);
+    // After an entry that is missing, or one too many, all others differ.
+    this.#ended = others.includes('transfer_id') || others.includes('account_number');
   }
 
   async end(): Promise<void> {
