@@ -79,6 +79,43 @@ test('audit: --state audits what came after the last audit, of every ledger', as
   }
 });
 
+for (const { what, tamper, found } of [
+  {
+    what: 'is gone with all its rows',
+    tamper: `
+      delete from transfers where ledger_id = 2;
+      delete from entries where ledger_id = 2;
+      delete from journal where ledger_id = 2;
+      delete from accounts where ledger_id = 2;
+      delete from account_changes where ledger_id = 2;
+      delete from personal_keys where ledger_id = 2;
+      delete from holds where ledger_id = 2;
+      delete from reversed_amounts where ledger_id = 2;
+      delete from idempotency_keys where ledger_id = 2;
+      delete from pending_transfers where ledger_id = 2;
+      delete from ledger_leases where ledger_id = 2;
+      delete from audit_log where ledger_id = 2;
+      delete from journal_head where ledger_id = 2;
+      delete from ledgers where id = 2`,
+    found: 'none',
+  },
+  { what: 'has another name', tamper: `update ledgers set name = 'store' where id = 2`, found: 'store' },
+]) {
+  test(`audit: --state finds that a ledger of the last audit ${what}`, async (t) => {
+    const database = await makeLedger(t);
+    const file = join(await makeFolder(t), 'state.json');
+    assert.equal((await audit(t, database, `--state=${file}`)).code, 0);
+    const client = await database.connect();
+    await client.query(`set session_replication_role = replica; ${tamper}`);
+    // It is found again, until the books are mended.
+    for (const _ of [1, 2]) {
+      const { code, stdout, output } = await audit(t, database, `--state=${file}`);
+      assert.equal(code, 3, output);
+      assert.match(stdout, new RegExp(`^ledgers\\.fields: .*ledger that was audited before: .*shop.*${found}`, 'm'));
+    }
+  });
+}
+
 test('audit: --state of other books, or with other options, exits with 2', async (t) => {
   const file = join(await makeFolder(t), 'state.json');
   const other = await makeLedger(t);
@@ -101,6 +138,12 @@ test('audit: --state of other books, or with other options, exits with 2', async
   );
   assert.match(refused[0]?.output ?? '', /is of another database, or of other ledgers\.\n$/);
   assert.equal(await readFile(file, 'utf8'), former);
+  // One that was interrupted while the tables were elsewhere: its name would be a part of statements.
+  const moved = former.replaceAll(String.raw`\"schema\":\"public\"`, String.raw`\"schema\":\"elsewhere\"`);
+  await writeFile(file, moved.replace(/,\\"done\\":true\}"/, String.raw`,\"done\":false}"`));
+  const elsewhere = await audit(t, other, `--state=${file}`);
+  assert.equal(elsewhere.code, 2, elsewhere.output);
+  assert.match(elsewhere.output, /is of another schema\.\n$/);
 });
 
 test('audit: --state-key refuses a state that the key did not sign', async (t) => {

@@ -63,6 +63,7 @@ export const PROBLEMS: { readonly [Code in ProblemCode]: Retry } = {
   amount_unresolved: 'never',
   same_account: 'never',
   between_ledgers: 'never',
+  archived: 'never',
   immutable_field: 'never',
   idempotency_key_reused: 'never',
   group_too_large: 'never',

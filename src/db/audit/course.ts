@@ -216,6 +216,7 @@ function endTasks(course: Course, expect: readonly Checkpoint[]): readonly Task[
           for (const one of await collect(connection, keptOfAccepted(course.ledger, settled)))
             found.push(['accepted.kept', one]);
         }
+        for (const one of await missedLedgers(connection, course)) found.push(['ledgers.fields', one]);
         for await (const flaw of compareHashes(connection, expect, namesOf(course))) {
           if (typeof flaw !== 'number') found.push(['journal.expected', toFound(flaw)]);
         }
@@ -223,6 +224,16 @@ function endTasks(course: Course, expect: readonly Checkpoint[]): readonly Task[
       },
     },
   ];
+}
+
+/** Ledgers are never removed or renamed: those with which the audit began are there. */
+async function missedLedgers(connection: Connection, course: Course): Promise<readonly Found[]> {
+  const names = await loadNames(connection, scopeOf(course));
+  return course.ledgers.flatMap(({ id, name }) => {
+    const found = names.get(id) ?? 'none';
+    if (found === name) return [];
+    return [toFound({ ledger: id, journal: null, what: 'ledger that was audited before', expected: name, found })];
+  });
 }
 
 /** The slices end with the rows that the heads named. */

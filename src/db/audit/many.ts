@@ -1,8 +1,9 @@
 // Audits the books in many short snapshots, so that no transaction of the audit keeps the server from removing dead rows.
 // It proves what an audit in one snapshot proves: docs/AUDIT.md says why.
 import { ArchivedError, type AuditEvent, type AuditOptions, type JournalEnd } from './audit.ts';
+import type { LedgerNames } from './chain.ts';
 import { CHECKS } from './checks.ts';
-import { type Course, journalsOf, lastOf, PHASES, scopeOf } from './course.ts';
+import { type Course, journalsOf, lastOf, PHASES, type SavedLedger, scopeOf } from './course.ts';
 import { isOverrun, readAll } from './cursor.ts';
 import { addFound, addRows, noFindings, sortFound } from './findings.ts';
 import { merge } from './merge.ts';
@@ -136,18 +137,15 @@ async function planCourse(snapshots: Snapshots, options: AuditOptions, former: C
       throw new MismatchError('is of another database, or of other ledgers');
     }
     if (former?.done === false && options.since === null) {
+      if (former.schema !== schema) throw new MismatchError('is of another schema');
+      const remaining = former.ledgers.map((ledger) => ({
+        ...ledger,
+        since: former.positions[`journal ${ledger.id}`]?.at ?? ledger.since,
+      }));
+      await refuseArchived(connection, remaining);
       return { course: former, rows: await estimateRows(connection, former) };
     }
-    const ledgers = [...names].map(([id, name]) => {
-      const known = former?.done === true ? former.ledgers.find((ledger) => ledger.id === id) : undefined;
-      if (former === null || known === undefined || options.since !== null) {
-        return { id, name, since: String(options.since ?? 0n), sinceHash: null };
-      }
-      // Rows in which discrepancies were found are audited again, until none is left.
-      if (countFound(former) > 0) return { ...known, name };
-      const { number, hash } = lastOf(former, id);
-      return { id, name, since: String(number), sinceHash: hash };
-    });
+    const ledgers = ledgersToAudit(names, former, options.since);
     await refuseArchived(connection, ledgers);
     const course: Course = {
       books,
@@ -179,6 +177,27 @@ async function refuseArchived(
     const end = ends.get(id) ?? 0n;
     if (BigInt(since) < end) throw new ArchivedError(end);
   }
+}
+
+/**
+ * The ledgers that are there, and those of an audit that ended, which begin where it ended. Of these, one that is gone or
+ * has another name stays in the course, under its former name, so that its rows are missed.
+ */
+function ledgersToAudit(names: LedgerNames, former: Course | null, since: bigint | null): readonly SavedLedger[] {
+  const known = former?.done === true && since === null ? former.ledgers : [];
+  const ids = new Set(known.map(({ id }) => id));
+  const others = [...names].filter(([id]) => !ids.has(id));
+  return [
+    ...known.map((ledger) => (former === null ? ledger : afterFormer(former, ledger))),
+    ...others.map(([id, name]) => ({ id, name, since: String(since ?? 0n), sinceHash: null })),
+  ].sort((one, other) => (one.name < other.name ? -1 : 1));
+}
+
+function afterFormer(former: Course, ledger: SavedLedger): SavedLedger {
+  // Rows in which discrepancies were found are audited again, until none is left.
+  if (countFound(former) > 0) return ledger;
+  const { number, hash } = lastOf(former, ledger.id);
+  return { ...ledger, since: String(number), sinceHash: hash };
 }
 
 function countFound({ findings }: Course): number {
