@@ -71,3 +71,15 @@ test('courier: the credits of others are read although one id names another tran
     assert.deepEqual([...credits], [[`1 ${BETWEEN.arrived}`, 'foreign']]);
   });
 });
+
+test('courier: a credit that a newer version refused is found with its code, and does not hide others', async () => {
+  const transfers = [await find(BETWEEN.waiting), await find(BETWEEN.arrived)];
+  const target = { id: SHOP.id, name: SHOP.name };
+  const refused = `
+    update transfers set status = 'failed', failure_code = 'of_a_newer_version', from_entry_number = null, to_entry_number = null
+    where ledger_id = ${SHOP.id} and id = '${BETWEEN.arrived}'`;
+  await withTampering(connection, [refused], async () => {
+    const credits = await loadCredits(connection, target, transfers);
+    assert.deepEqual([...credits], [[`1 ${BETWEEN.arrived}`, { outcome: 'of_a_newer_version' }]]);
+  });
+});
