@@ -44,6 +44,15 @@ const PAIR_MAX = 125;
 const LEDGER_MAX = 1000;
 /** How many may be in progress together: the bound of memory. */
 const TOTAL_MAX = 4000;
+/** They are admitted without room, so they leave callers a part of the queue: also while all of them wait for a lock. */
+const QUEUE_RATIO = 0.8;
+
+function boundsOf({ maxQueue }: Admission) {
+  const total = Math.max(1, Math.min(TOTAL_MAX, Math.floor(maxQueue * QUEUE_RATIO)));
+  const part = (most: number, ratio: number) => Math.max(1, Math.min(most, Math.floor(total * ratio)));
+  return { total, ledger: part(LEDGER_MAX, 1 / 2), pair: part(PAIR_MAX, 1 / 4) };
+}
+
 /** How long a transfer is skipped after a step failed: each time longer. */
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 300_000;
@@ -67,6 +76,7 @@ export class Courier {
   readonly #roundPool: ConnectionPool;
   readonly #pool: ConnectionPool;
   readonly #admission: Admission;
+  readonly #bounds: ReturnType<typeof boundsOf>;
   readonly #ledgerShares: AdmissionShares;
   readonly #dispatcher: Dispatcher;
   readonly #logger: Logger;
@@ -98,6 +108,7 @@ export class Courier {
     this.#roundPool = options.roundPool;
     this.#pool = options.pool;
     this.#admission = options.admission;
+    this.#bounds = boundsOf(options.admission);
     this.#ledgerShares = options.ledgerShares;
     this.#dispatcher = options.dispatcher;
     this.#logger = options.logger;
@@ -171,7 +182,7 @@ export class Courier {
   }
 
   async #takePages(): Promise<void> {
-    while (!this.#stopped && this.#deliveries.size < TOTAL_MAX) {
+    while (!this.#stopped && this.#deliveries.size < this.#bounds.total) {
       const page = await loadOpenTransfers(this.#roundPool, PAGE_MAX, this.#skipped());
       const fresh = page.filter((each) => this.#mayBegin(nameOf(each), contraOf(each.target.name)));
       if (fresh.length === 0) return;
@@ -201,20 +212,20 @@ export class Courier {
     }
     return {
       holdKeys: [...this.#deliveries.keys(), ...delayed],
-      sourceIds: this.#ofSource.atLeast(LEDGER_MAX),
-      contras: this.#ofTarget.atLeast(LEDGER_MAX),
-      pairs: this.#ofPair.atLeast(PAIR_MAX),
+      sourceIds: this.#ofSource.atLeast(this.#bounds.ledger),
+      contras: this.#ofTarget.atLeast(this.#bounds.ledger),
+      pairs: this.#ofPair.atLeast(this.#bounds.pair),
     };
   }
 
   #mayBegin(hold: HoldName, contra: string): boolean {
     return (
       !this.#stopped &&
-      this.#deliveries.size < TOTAL_MAX &&
+      this.#deliveries.size < this.#bounds.total &&
       !this.#deliveries.has(holdKeyOf(hold)) &&
-      this.#ofSource.of(hold.ledgerId) < LEDGER_MAX &&
-      this.#ofTarget.of(contra) < LEDGER_MAX &&
-      this.#ofPair.of(pairKeyOf(hold.ledgerId, contra)) < PAIR_MAX
+      this.#ofSource.of(hold.ledgerId) < this.#bounds.ledger &&
+      this.#ofTarget.of(contra) < this.#bounds.ledger &&
+      this.#ofPair.of(pairKeyOf(hold.ledgerId, contra)) < this.#bounds.pair
     );
   }
 
