@@ -175,32 +175,40 @@ test('between ledgers: a target that is locked delays no transfers to others', a
   await checkPromises(database, { nothingPending: true, accepted: ids });
 });
 
-test('between ledgers: a target that is locked does not fill a small queue', async (t) => {
-  const { database, services } = await setTheScene(t);
-  await Promise.all(services.map(async (one) => await one.kill()));
-  const service = await startService(t, { database, env: { ...ENV, MAX_QUEUE: '20' } });
-  await request(service, 'POST', '/accounts', { account_number: 'CID', name: 'Cid' });
-  const unlock = await lock(database, 2, 'BOB');
-  const body = { from_account: 'ANN', to_account: 'BOB', to_ledger: 'shop', amount: 1 };
-  const ids: string[] = [];
-  await until(
-    async () => {
-      const answer = await request(service, 'POST', '/transfers', body);
-      if (answer.status === 202) ids.push(String(answer.body['id']));
-      return ids.length === 40;
-    },
-    { what: '40 transfers to a ledger that is locked' },
-  );
-  const within = { from_account: 'ANN', to_account: 'CID', amount: 1 };
-  const quick = await request(service, 'POST', '/transfers', within, { prefer: 'wait=20' });
-  assert.equal(quick.body['status'], 'completed', quick.text);
-  await unlock();
-  await until(async () => !(await exists(database, `select from holds where state = 'open'`, [])), {
-    timeoutMs: 30_000,
-    what: 'the end of all transfers',
+/** As JSON, quotes take twice as many bytes. */
+const LONG = Object.fromEntries(times(16, (index) => [`key${index}`, '"'.repeat(500)]));
+
+for (const { what, env, count, metadata } of [
+  { what: 'a small queue', env: { MAX_QUEUE: '20' }, count: 40, metadata: {} },
+  { what: 'a queue of few bytes', env: { MAX_QUEUE_BYTES: '1048576' }, count: 80, metadata: LONG },
+]) {
+  test(`between ledgers: a target that is locked does not fill ${what}`, async (t) => {
+    const { database, services } = await setTheScene(t);
+    await Promise.all(services.map(async (one) => await one.kill()));
+    const service = await startService(t, { database, env: { ...ENV, ...env } });
+    await request(service, 'POST', '/accounts', { account_number: 'CID', name: 'Cid' });
+    const unlock = await lock(database, 2, 'BOB');
+    const body = { from_account: 'ANN', to_account: 'BOB', to_ledger: 'shop', amount: 1, metadata };
+    const ids: string[] = [];
+    await until(
+      async () => {
+        const answer = await request(service, 'POST', '/transfers', body);
+        if (answer.status === 202) ids.push(String(answer.body['id']));
+        return ids.length === count;
+      },
+      { what: `${count} transfers to a ledger that is locked` },
+    );
+    const within = { from_account: 'ANN', to_account: 'CID', amount: 1 };
+    const quick = await request(service, 'POST', '/transfers', within, { prefer: 'wait=20' });
+    assert.equal(quick.body['status'], 'completed', quick.text);
+    await unlock();
+    await until(async () => !(await exists(database, `select from holds where state = 'open'`, [])), {
+      timeoutMs: 30_000,
+      what: 'the end of all transfers',
+    });
+    await checkPromises(database, { nothingPending: true, accepted: ids });
   });
-  await checkPromises(database, { nothingPending: true, accepted: ids });
-});
+}
 
 test('between ledgers: a capture that is refused is an error in the log, and is not ordered without a pause', async (t) => {
   const { database, services } = await setTheScene(t);

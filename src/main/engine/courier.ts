@@ -31,7 +31,7 @@ import { Counts } from './counts.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { toCredit, toEnd } from './courier-steps.ts';
 import type { UnitResult } from './queued-unit.ts';
-import { toWaitingUnit, type Unit } from './unit.ts';
+import { bytesOf, toWaitingUnit, type Unit } from './unit.ts';
 
 const PAGE_MAX = 250;
 /** How long the next page waits for one that is delayed, for example by a lock. */
@@ -47,10 +47,11 @@ const TOTAL_MAX = 4000;
 /** They are admitted without room, so they leave callers a part of the queue: also while all of them wait for a lock. */
 const QUEUE_RATIO = 0.8;
 
-function boundsOf({ maxQueue }: Admission) {
+function boundsOf({ maxQueue, maxQueueBytes }: Admission) {
   const total = Math.max(1, Math.min(TOTAL_MAX, Math.floor(maxQueue * QUEUE_RATIO)));
   const part = (most: number, ratio: number) => Math.max(1, Math.min(most, Math.floor(total * ratio)));
-  return { total, ledger: part(LEDGER_MAX, 1 / 2), pair: part(PAIR_MAX, 1 / 4) };
+  const bytes = maxQueueBytes * QUEUE_RATIO;
+  return { total, bytes, ledger: part(LEDGER_MAX, 1 / 2), pair: part(PAIR_MAX, 1 / 4) };
 }
 
 /** How long a transfer is skipped after a step failed: each time longer. */
@@ -71,6 +72,9 @@ export type CourierFigures = {
   oldestOpenSeconds: number;
 };
 
+/** A transfer in progress: its hold, the account of the ledger that it goes to, and about how many bytes it takes. */
+type Delivery = { readonly hold: HoldName; readonly contra: string; readonly bytes: number };
+
 export class Courier {
   readonly figures: CourierFigures = { delivered: 0, refused: 0, failedSteps: 0, open: 0, oldestOpenSeconds: 0 };
   readonly #roundPool: ConnectionPool;
@@ -85,6 +89,8 @@ export class Courier {
   readonly #ofSource = new Counts<number>();
   readonly #ofTarget = new Counts<string>();
   readonly #ofPair = new Counts<string>();
+  /** The text of all deliveries, about. */
+  #bytes = 0;
   /** Transfers of which a step failed, and when they are retried. */
   readonly #failed = new Map<string, { retryAt: number; delayMs: number }>();
   /** Holds that this process has settled, and that were not read yet. */
@@ -119,13 +125,14 @@ export class Courier {
     for (const { transfer } of transfers) {
       if (transfer.remoteAccount === null || transfer.kind !== 'hold') continue;
       const hold = { ledgerId: ledger.id, id: transfer.id };
-      if (!this.#mayBegin(hold, transfer.toAccount)) {
+      const delivery = { hold, contra: transfer.toAccount, bytes: bytesOf(transfer) };
+      if (!this.#mayBegin(delivery)) {
         this.#hasMissed = true;
         continue;
       }
       const { promise, resolve } = Promise.withResolvers<OpenTransfer | null>();
       this.#noticed.push({ hold, found: resolve });
-      void this.#begin(hold, transfer.toAccount, async () => {
+      void this.#begin(delivery, async () => {
         const found = await promise;
         if (found) await this.#deliver(found, undefined);
       });
@@ -184,7 +191,7 @@ export class Courier {
   async #takePages(): Promise<void> {
     while (!this.#stopped && this.#deliveries.size < this.#bounds.total) {
       const page = await loadOpenTransfers(this.#roundPool, PAGE_MAX, this.#skipped());
-      const fresh = page.filter((each) => this.#mayBegin(nameOf(each), contraOf(each.target.name)));
+      const fresh = page.filter((each) => this.#mayBegin(deliveryOf(each)));
       if (fresh.length === 0) return;
       // Most have no credit yet. To order one again costs the others of its job a second attempt.
       const credits = new Map<string, FoundCredit>();
@@ -192,12 +199,13 @@ export class Courier {
         for (const [key, found] of await loadCredits(this.#roundPool, target, transfers)) credits.set(key, found);
       }
       const begun = fresh.flatMap((transfer) => {
-        const hold = nameOf(transfer);
+        const delivery = deliveryOf(transfer);
         // It may have been noticed, or the ledger may have been filled, since.
-        if (!this.#mayBegin(hold, contraOf(transfer.target.name))) return [];
-        const credit = credits.get(holdKeyOf(hold));
-        return [this.#begin(hold, contraOf(transfer.target.name), async () => await this.#deliver(transfer, credit))];
+        if (!this.#mayBegin(delivery)) return [];
+        const credit = credits.get(holdKeyOf(delivery.hold));
+        return [this.#begin(delivery, async () => await this.#deliver(transfer, credit))];
       });
+      if (begun.length === 0) return;
       await within(Promise.all(begun), PAGE_WAIT_MS);
     }
   }
@@ -218,9 +226,10 @@ export class Courier {
     };
   }
 
-  #mayBegin(hold: HoldName, contra: string): boolean {
+  #mayBegin({ hold, contra, bytes }: Delivery): boolean {
     return (
       !this.#stopped &&
+      (this.#bytes === 0 || this.#bytes + bytes <= this.#bounds.bytes) &&
       this.#deliveries.size < this.#bounds.total &&
       !this.#deliveries.has(holdKeyOf(hold)) &&
       this.#ofSource.of(hold.ledgerId) < this.#bounds.ledger &&
@@ -230,26 +239,27 @@ export class Courier {
   }
 
   /** Runs `work` as the delivery of a hold. Never rejects. */
-  async #begin(hold: HoldName, contra: string, work: () => Promise<void>): Promise<void> {
-    const key = holdKeyOf(hold);
+  async #begin(delivery: Delivery, work: () => Promise<void>): Promise<void> {
+    const key = holdKeyOf(delivery.hold);
     const { promise: ended, resolve } = Promise.withResolvers<void>();
     this.#deliveries.set(key, ended);
-    this.#count(hold, contra, 1);
+    this.#count(delivery, 1);
     try {
       await work();
       this.#failed.delete(key);
     } catch (error) {
-      this.#fail(hold, toError(error));
+      this.#fail(delivery.hold, toError(error));
     }
     this.#deliveries.delete(key);
-    this.#count(hold, contra, -1);
+    this.#count(delivery, -1);
     resolve();
     if (!this.#hasMissed) return;
     this.#hasMissed = false;
     this.wake();
   }
 
-  #count({ ledgerId }: HoldName, contra: string, change: 1 | -1): void {
+  #count({ hold: { ledgerId }, contra, bytes }: Delivery, change: 1 | -1): void {
+    this.#bytes += change * bytes;
     this.#ofSource.add(ledgerId, change);
     this.#ofTarget.add(contra, change);
     this.#ofPair.add(pairKeyOf(ledgerId, contra), change);
@@ -358,6 +368,10 @@ async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> 
 
 function nameOf({ source, id }: OpenTransfer): HoldName {
   return { ledgerId: source.id, id };
+}
+
+function deliveryOf(transfer: OpenTransfer): Delivery {
+  return { hold: nameOf(transfer), contra: contraOf(transfer.target.name), bytes: bytesOf(transfer) };
 }
 
 function byTarget(transfers: readonly OpenTransfer[]): [Ledger, OpenTransfer[]][] {
