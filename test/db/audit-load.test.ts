@@ -10,6 +10,7 @@ import { READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { type Findings, findInSlices } from '../support/audit.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { IDS, writeLedger } from '../support/sample-ledgers.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { startService } from '../support/service.ts';
 import { startVariedLoad } from '../support/varied-load.ts';
@@ -159,6 +160,44 @@ test('audit: goes on where it was interrupted, and reports what it had found', a
   assert.deepEqual(found.verdict.journals, whole.verdict.journals);
   await database.query(`update accounts set overdraft_limit = overdraft_limit - 1 where account_number = 'ACC0'`);
   await checkPromises(database, { limitsChanged: true });
+});
+
+test('audit: goes on from the beginning of the keys after their table was rewritten', async (t) => {
+  const database = await createDatabase(t);
+  const client = await database.connect();
+  onEnd(t, async () => await client.end());
+  await writeLedger(client);
+  await client.query('set session_replication_role = replica');
+  // The last one in the table, and the first by its key, names nothing.
+  await client.query(
+    `
+    insert into idempotency_keys (ledger_id, key, transfer_id, fingerprint)
+    select 1, case when n = 2000 then '!' else 'more-' || n end, case when n = 2000 then gen_random_uuid() else $1::uuid end,
+      sha256('x')
+    from generate_series(1, 2000) as n`,
+    [IDS.rent],
+  );
+  let saved: Course | null = null;
+  const limits = { jobs: 1, snapshotMaxMs: 60_000, itemsMax: 3 };
+  const interrupt = async (course: Course): Promise<void> => {
+    saved = structuredClone(course);
+    if (Number(course.positions['idempotency_keys']?.at ?? 0) >= 3) throw new Interruption();
+  };
+  const interrupted = inSnapshots(
+    t,
+    database,
+    limits,
+    async (snapshots) => await findInSlices(snapshots, {}, { save: interrupt }),
+  );
+  await assert.rejects(interrupted, Interruption);
+  await client.query('cluster idempotency_keys using idempotency_keys_pkey');
+  const { checks } = await inSnapshots(
+    t,
+    database,
+    limits,
+    async (snapshots) => await findInSlices(snapshots, {}, { former: saved }),
+  );
+  assert.deepEqual([...checks], ['once.keys']);
 });
 
 class Interruption extends Error {}

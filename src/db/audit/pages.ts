@@ -4,7 +4,7 @@ import { readAll } from './cursor.ts';
 import { CHECKS } from './checks.ts';
 import { touchedHolds } from './holds.ts';
 import { type KeyRange, type Page, rowsIn, type Scope } from './rules.ts';
-import { countIn, type Outcome, type Position, runChecks, type Task } from './step.ts';
+import { countIn, nextBlocks, type Outcome, type Position, runChecks, type Task } from './step.ts';
 import type { Settings } from './snapshots.ts';
 import type { Connection } from '../connection/connect.ts';
 
@@ -72,15 +72,10 @@ export function keysTask(settings: Settings): Task {
     name: 'idempotency_keys',
     settings,
     sizes: BLOCKS,
-    step: async (connection, { at, counts }, size) => {
-      const [end] = await readAll(
-        connection,
-        `select pg_relation_size('idempotency_keys') / current_setting('block_size')::bigint`,
-      );
-      const from = Number(at ?? 0);
-      const to = from + size;
-      const page: CountedPage = { of: 'idempotency_keys', from, to };
-      const position = { at: String(to), hash: null, done: to >= Number(end?.[0] ?? 0), counts };
+    step: async (connection, former, size) => {
+      const { blocks, file, done } = await nextBlocks(connection, 'idempotency_keys', former, size);
+      const page: CountedPage = { of: 'idempotency_keys', ...blocks };
+      const position = { at: String(blocks.to), hash: file, done, counts: former.counts };
       return await readPage(connection, { ledger: null, since: null, page }, page, position);
     },
   };

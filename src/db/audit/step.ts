@@ -3,7 +3,7 @@
 import type { End, LedgerNames } from './chain.ts';
 import { readAll } from './cursor.ts';
 import { type Found, readFound } from './findings.ts';
-import type { Check, Counted, Part, Scope } from './rules.ts';
+import type { BlockRange, Check, Counted, Part, Scope } from './rules.ts';
 import type { Settings } from './snapshots.ts';
 import type { Connection } from '../connection/connect.ts';
 
@@ -11,7 +11,7 @@ import type { Connection } from '../connection/connect.ts';
 export type Position = {
   /** The last key, block or row of the journal that was audited; null: none. */
   readonly at: string | null;
-  /** Of a slice: the hash of that row, which must still be there. */
+  /** Of a slice: the hash of that row, which must still be there. Of blocks: the file of their table. */
   readonly hash: string | null;
   readonly done: boolean;
   /** What the steps counted, by names. */
@@ -96,6 +96,26 @@ export async function collect(connection: Connection, statements: readonly strin
     for await (const found of readFound(connection, [some])) all.push(found);
   }
   return all;
+}
+
+/**
+ * The blocks of a table that follow a position, which has the file of the table as its hash. A table that was rewritten
+ * has its rows in other places, so it is read from the beginning.
+ */
+export async function nextBlocks(
+  connection: Connection,
+  table: Counted,
+  { at, hash }: Position,
+  size: number,
+): Promise<{ blocks: BlockRange; file: string | null; done: boolean }> {
+  const [place] = await readAll(
+    connection,
+    `select pg_relation_filenode('${table}'), pg_relation_size('${table}') / current_setting('block_size')::bigint`,
+  );
+  const [file = null, end = null] = place ?? [];
+  const isMoved = hash !== null && hash !== file;
+  const from = isMoved ? 0 : Number(at ?? 0);
+  return { blocks: { from, to: from + size }, file, done: from + size >= Number(end ?? 0) };
 }
 
 /** Counts rows of tables in scope. */
