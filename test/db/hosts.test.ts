@@ -1,14 +1,16 @@
 // A URL with several hosts: how it is read, and which host a session gets.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { readAddress } from '../../src/db/connection/address.ts';
 import { connect, createPool, disconnect, placeOf } from '../../src/db/connection/connect.ts';
 import { HostsError, isOutOfReach, retryPolicyOf, SessionError } from '../../src/db/connection/errors.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { newTransfer } from '../support/jobs.ts';
 import { startProxy } from '../support/proxy.ts';
+import { startThreads, unkeyed } from '../support/threads.ts';
 import { until } from '../support/until.ts';
 import { timeouts } from './sessions.ts';
 
@@ -86,6 +88,23 @@ test('hosts: a session gets the first host that answers, and the next one begins
   const second = await connect(settings, timeouts, { applicationName: 'test' });
   onEnd(t, () => disconnect(second));
   assert.equal(closed.count(), before);
+});
+
+test('hosts: a thread that starts later begins with the host of the primary', async (t) => {
+  const { database, urlOf } = await listenTwice(t);
+  const names: string[] = [];
+  const silent = await startListener(t, (socket) => {
+    socket.on('data', (packet) => names.push(/application_name\0([^\0]+)/.exec(packet.toString())?.[1] ?? ''));
+  });
+  const settings = { connectionString: urlOf(silent.port, database.port) };
+  const bounds = { ...timeouts, connectTimeoutMs: 1000 };
+  const first = await connect(settings, bounds, { applicationName: 'test' });
+  onEnd(t, () => disconnect(first));
+  assert.ok(names.includes('test'));
+  const threads = startThreads(t, database, { url: settings.connectionString, timeouts: bounds });
+  await threads.run([unkeyed([newTransfer()])], { mode: 'dry run' });
+  // It looks whether another host is a newer primary.
+  assert.deepEqual(new Set(names), new Set(['test', 'gopherpay look']));
 });
 
 test('hosts: a host that does not answer leaves time for the others', async (t) => {
@@ -172,7 +191,7 @@ async function listenTwice(t: Scope): Promise<{
 
 async function startListener(
   t: Scope,
-  onConnection: (socket: { destroy: () => void }) => void,
+  onConnection: (socket: Socket) => void,
 ): Promise<{ port: number; count: () => number }> {
   let connections = 0;
   const server: Server = createServer((socket) => {

@@ -17,17 +17,18 @@ export type Threads = {
   report: (job: Job) => Promise<JobReport>;
 };
 
-/** Starts threads; they end when the scope does. `port`: of a proxy before the database. */
+/** Starts threads; they end when the scope does. `port`: of a proxy before the database. `url`: names several hosts. */
 export function startThreads(
   scope: Scope,
   { settings }: TestDatabase,
-  options: { threads?: number; port?: number; timeouts?: Partial<DatabaseTimeouts> } = {},
+  options: { threads?: number; port?: number; url?: string; timeouts?: Partial<DatabaseTimeouts> } = {},
 ): Threads {
-  const { threads = 1, port, timeouts } = options;
+  const { threads = 1, port, url, timeouts } = options;
+  const reached = port === undefined ? settings : { ...settings, host: '127.0.0.1', port };
   const pool = createThreadPool({
     threads,
     maxQueue: 100,
-    database: port === undefined ? settings : { ...settings, host: '127.0.0.1', port },
+    database: url === undefined ? reached : { connectionString: url },
     timeouts: { ...READING_TIMEOUTS, ...timeouts },
     onError() {},
   });

@@ -9,9 +9,8 @@ import {
   dueLook,
   hostInUse,
   hostsInTurn,
-  newestTimeline,
+  leaveFormerPrimary,
   noteTimeline,
-  onNewerTimeline,
   preferHost,
 } from './known-hosts.ts';
 import { isPooled, refuseSharedServers } from './pooler.ts';
@@ -222,7 +221,7 @@ async function prepare(
     const looking =
       due === 'none' ? null : lookAtOthers(host, address, Math.min(LOOK_MS, timeouts.connectTimeoutMs / 2));
     if (due === 'first') await looking;
-    leaveFormerPrimary(client, address, session);
+    leaveFormerPrimary(client, { host, address, timeline: session.timeline });
     preferHost(address, host);
   }
   if (session.hasCitus) markDistributed(client);
@@ -250,7 +249,7 @@ async function lookAtOthers(own: HostAddress, address: Address, timeoutMs: numbe
         await client.connect();
         return await readTimeline(client);
       });
-      if (timeline !== null) noteTimeline(address, timeline);
+      if (timeline !== null) noteTimeline(address, host, timeline);
     } catch {
       // It is away, or refuses sessions now.
     } finally {
@@ -258,23 +257,6 @@ async function lookAtOthers(own: HostAddress, address: Address, timeoutMs: numbe
     }
   };
   await Promise.all(address.hosts.filter((host) => host !== own).map(look));
-}
-
-/** Refuses a server on an older timeline than one that was found before, and leaves it when a newer one is found. */
-function leaveFormerPrimary(client: Client, address: Address, { timeline }: PreparedSession): void {
-  if (timeline === null) return;
-  const newest = newestTimeline(address);
-  if (timeline < newest) throw new SessionError(formerPrimary(timeline, newest));
-  noteTimeline(address, timeline);
-  const { stream } = client.connection;
-  const unwatch = onNewerTimeline(address, timeline, (newer) =>
-    stream.destroy(new Error(formerPrimary(timeline, newer))),
-  );
-  stream.once('close', unwatch);
-}
-
-function formerPrimary(timeline: number, newest: number): string {
-  return `The server is a former primary: it is on timeline ${timeline}, and another one on timeline ${newest}. Make it a standby of the other one`;
 }
 
 async function refuseTransactionPooling(client: Client, open: () => Promise<Client>): Promise<void> {

@@ -2,7 +2,10 @@
 //
 // A standby that is promoted begins a new timeline. So of two servers that both accept writes, the one on the older
 // timeline is a former primary that was not fenced off, and what is written there is lost.
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads';
+import type { Client } from 'pg';
 import { type Address, type HostAddress, nameOfHost } from './address.ts';
+import { SessionError } from './errors.ts';
 
 type Known = {
   /** The index of the host that the next connection tries first. */
@@ -13,7 +16,8 @@ type Known = {
   lookedAt: number | null;
 };
 
-type Discovery = { readonly key: string; readonly timeline: number };
+/** A primary on a newer timeline, and the index of its host. */
+type Discovery = { readonly key: string; readonly timeline: number; readonly preferred: number };
 
 /** The channel on which all threads of the process hear of a newer timeline. */
 const TIMELINES = 'gopherpay timelines';
@@ -46,11 +50,6 @@ export function avoidHost(address: Address, host: HostAddress): void {
   if (address.hosts[entry.preferred] === host) entry.preferred = (entry.preferred + 1) % address.hosts.length;
 }
 
-/** The newest timeline of the database that the process has found; 0: none. */
-export function newestTimeline(address: Address): number {
-  return knownOf(address).timeline;
-}
-
 /** Whether the timelines of all hosts should be looked at again, and the session must not begin before. Notes the look. */
 export function dueLook(address: Address): 'none' | 'beside' | 'first' {
   const entry = knownOf(address);
@@ -61,20 +60,45 @@ export function dueLook(address: Address): 'none' | 'beside' | 'first' {
   return lookedAt === null ? 'first' : 'beside';
 }
 
-/** Reports the timeline of a server that accepts writes. All threads learn of a newer one. */
-export function noteTimeline(address: Address, timeline: number): void {
-  const entry = knownOf(address);
-  if (timeline <= entry.timeline) return;
-  entry.timeline = timeline;
+/**
+ * Reports the timeline of a server that accepts writes. All threads learn of a newer one, and prefer its host: the former
+ * primary may be silent, and would cost each of them its share of the time to connect.
+ */
+export function noteTimeline(address: Address, host: HostAddress, timeline: number): void {
+  const discovery = { key: keyOf(address), timeline, preferred: address.hosts.indexOf(host) };
+  if (!learn(knownOf(address), discovery)) return;
   const sender = new BroadcastChannel(TIMELINES);
-  const discovery: Discovery = { key: keyOf(address), timeline };
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel of this process has no origin
   sender.postMessage(discovery);
   sender.close();
 }
 
+/** Throws if a server is on an older timeline than one that was found before. */
+function refuseFormerPrimary(address: Address, timeline: number): void {
+  const newest = knownOf(address).timeline;
+  if (timeline < newest) throw new SessionError(formerPrimary(timeline, newest));
+}
+
+/** Refuses a former primary, and leaves the server when a newer timeline is found. */
+export function leaveFormerPrimary(
+  { connection: { stream } }: Client,
+  { host, address, timeline }: { host: HostAddress; address: Address; timeline: number | null },
+): void {
+  if (timeline === null) return;
+  refuseFormerPrimary(address, timeline);
+  noteTimeline(address, host, timeline);
+  const unwatch = onNewerTimeline(address, timeline, (newer) =>
+    stream.destroy(new Error(formerPrimary(timeline, newer))),
+  );
+  stream.once('close', unwatch);
+}
+
+function formerPrimary(timeline: number, newest: number): string {
+  return `The server is a former primary: it is on timeline ${timeline}, and another one on timeline ${newest}. Make it a standby of the other one`;
+}
+
 /** Calls `leave` once, when a timeline newer than `timeline` is found. Returns a function that ends the watch. */
-export function onNewerTimeline(address: Address, timeline: number, leave: (newest: number) => void): () => void {
+function onNewerTimeline(address: Address, timeline: number, leave: (newest: number) => void): () => void {
   const own = new BroadcastChannel(TIMELINES);
   own.addEventListener('message', (event) => {
     const discovery = parseDiscovery(event);
@@ -93,7 +117,21 @@ function knownOf(address: Address): Known {
   if (address.hosts.length > 1) listen();
   const entry = { preferred: 0, timeline: 0, lookedAt: null };
   known.set(key, entry);
+  const inherited = parseDiscovery({ data: getEnvironmentData(inheritedKeyOf(key)) });
+  if (inherited) learn(entry, inherited);
   return entry;
+}
+
+/** Returns whether it is new. A thread that starts later begins with what the one that starts it knows. */
+function learn(entry: Known, { key, timeline, preferred }: Discovery): boolean {
+  if (timeline <= entry.timeline) return false;
+  Object.assign(entry, { timeline, preferred });
+  setEnvironmentData(inheritedKeyOf(key), { key, timeline, preferred });
+  return true;
+}
+
+function inheritedKeyOf(key: string): string {
+  return `${TIMELINES} ${key}`;
 }
 
 /** Roles of one database share what is known. */
@@ -107,7 +145,7 @@ function listen(): void {
   channel.addEventListener('message', (event) => {
     const discovery = parseDiscovery(event);
     const entry = known.get(discovery?.key ?? '');
-    if (entry && discovery) entry.timeline = Math.max(entry.timeline, discovery.timeline);
+    if (entry && discovery) learn(entry, discovery);
   });
   channel.unref();
 }
@@ -115,8 +153,10 @@ function listen(): void {
 function parseDiscovery(event: unknown): Discovery | null {
   if (typeof event !== 'object' || event === null || !('data' in event)) return null;
   const { data } = event;
-  if (typeof data !== 'object' || data === null || !('key' in data) || !('timeline' in data)) return null;
-  return typeof data.key === 'string' && typeof data.timeline === 'number'
-    ? { key: data.key, timeline: data.timeline }
+  if (typeof data !== 'object' || data === null) return null;
+  if (!('key' in data) || !('timeline' in data) || !('preferred' in data)) return null;
+  const { key, timeline, preferred } = data;
+  return typeof key === 'string' && typeof timeline === 'number' && typeof preferred === 'number'
+    ? { key, timeline, preferred }
     : null;
 }
