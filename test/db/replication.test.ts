@@ -3,11 +3,14 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, test, type TestContext } from 'node:test';
+import { readAddress } from '../../src/db/connection/address.ts';
 import { connect, createPool, disconnect } from '../../src/db/connection/connect.ts';
 import { UnreplicatedError } from '../../src/db/connection/errors.ts';
+import { noteTimeline } from '../../src/db/connection/known-hosts.ts';
 import { CommitUnknownError, Transaction, withTransaction } from '../../src/db/connection/transaction.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { open, timeouts } from './sessions.ts';
@@ -99,6 +102,18 @@ test('replication: all sessions end with an unreplicated commit, and new ones wa
 });
 
 /** The role loses warnings by its own settings, which the session must not. */
+test('replication: a former primary is refused at once, and no session waits there for a standby', async (t) => {
+  const database = await createDatabase(t, server);
+  const [first, second] = [await startProxy(t, database), await startProxy(t, database)];
+  await requireStandby(t, database);
+  const connectionString = first.url.replace(`:${first.port}/`, `:${first.port},127.0.0.1:${second.port}/`);
+  const address = readAddress({ connectionString });
+  noteTimeline(address, address.hosts[0], 1000);
+  const opening = connect({ connectionString }, timeouts, { applicationName: 'test' });
+  await assert.rejects(opening, /The server is a former primary: .*The server is a former primary: /);
+  assert.deepEqual(await waitersOf(database), []);
+});
+
 async function loseWarnings(database: TestDatabase): Promise<void> {
   await database.query(`alter role gopherpay_service in database ${database.name} set client_min_messages = error`);
 }

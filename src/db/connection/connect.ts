@@ -12,6 +12,7 @@ import {
   leaveFormerPrimary,
   noteTimeline,
   preferHost,
+  refuseFormerPrimary,
 } from './known-hosts.ts';
 import { isPooled, refuseSharedServers } from './pooler.ts';
 import {
@@ -213,6 +214,8 @@ async function prepare(
   // First, so that no commit becomes unreplicated unnoticed meanwhile.
   if (!options.readOnly) endWithUnreplicated(client);
   const session = await prepareSession(client, timeouts, { ...options, several }, address.own);
+  // A former primary would have the session wait for its former standby.
+  if (!options.readOnly && session.timeline !== null) refuseFormerPrimary(address, session.timeline);
   if (session.replicatedRun !== null && !options.readOnly) {
     await confirmReplication(client, { host, address, timeouts, run: session.replicatedRun });
   }

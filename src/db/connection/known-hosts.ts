@@ -74,7 +74,7 @@ export function noteTimeline(address: Address, host: HostAddress, timeline: numb
 }
 
 /** Throws if a server is on an older timeline than one that was found before. */
-function refuseFormerPrimary(address: Address, timeline: number): void {
+export function refuseFormerPrimary(address: Address, timeline: number): void {
   const newest = knownOf(address).timeline;
   if (timeline < newest) throw new SessionError(formerPrimary(timeline, newest));
 }
