@@ -26,6 +26,7 @@ export type Attempt = {
   requestId: string;
   answer: Answer<TransferOrProblem> | null;
   broken: string | null;
+  tookMs: number;
 };
 
 /** How a connection ends under a request: refused, reset, or closed by the other side before the answer. */
@@ -99,13 +100,14 @@ export async function postAccepted(service: Target, order: Order): Promise<strin
 /** Orders a transfer under a request id of its own, from a service that may end meanwhile. */
 export async function attempt(service: Target, order: Order, headers: Record<string, string> = {}): Promise<Attempt> {
   const requestId = randomUUID();
+  const sentAt = performance.now();
   try {
     const answer = await post(service, order, { ...headers, 'X-Request-ID': requestId });
-    return { order, requestId, answer, broken: null };
+    return { order, requestId, answer, broken: null, tookMs: performance.now() - sentAt };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (!BROKEN.has(code)) throw error;
-    return { order, requestId, answer: null, broken: code };
+    return { order, requestId, answer: null, broken: code, tookMs: performance.now() - sentAt };
   }
 }
 

@@ -5,18 +5,25 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { checkPromises } from '../support/promises/check.ts';
 import { hasPooler, startPooler } from '../support/pooler.ts';
-import { request, type Service, startProgram, startService } from '../support/service.ts';
+import { request, type Service, startService } from '../support/service.ts';
 import { hasStandby, type Member, type Replicated, startReplicated } from '../support/standby.ts';
 import { until } from '../support/until.ts';
 import { attempt, idOf, inParallel, isAccepted, LOAD_ENV, openAccounts, times } from './callers.ts';
+import {
+  awaitSettled,
+  BACK_MS,
+  countTransfers,
+  LEFT_MS,
+  makeOrders,
+  MISSING,
+  ms,
+  readHead,
+  runAudit,
+  uses,
+} from './failover.ts';
 import { startRetryingCallers } from './retrying-callers.ts';
 
 const ORDERS = 3000;
-const MISSING = 'PostgreSQL is not installed on this machine.';
-/** How soon after the promotion the service is back by itself. */
-const BACK_MS = 15_000;
-/** How soon a service finds that another host was promoted, though its own still answers. */
-const LEFT_MS = 25_000;
 /** Shorter than the defaults, by which a caller waits for 30 s. */
 const BOUNDS = {
   DB_CONNECT_TIMEOUT_MS: '1000',
@@ -238,54 +245,9 @@ async function takesWrites(server: Member): Promise<boolean> {
   return (await server.query('select where not pg_is_in_recovery()')).length > 0;
 }
 
-/** Whether the last session of the service is on this server. */
-async function uses(service: Service, { port }: Member): Promise<boolean> {
-  const { text } = await request(service, 'GET', '/metrics');
-  return text.includes(`\ngopherpay_database_host_in_use{host="127.0.0.1:${port}"} 1\n`);
-}
-
-async function countTransfers(server: Member): Promise<number | undefined> {
-  const [row] = await server.query<{ count: number }>(
-    `select (select count(*) from transfers)::integer + (select count(*) from pending_transfers)::integer as count`,
-  );
-  return row?.count;
-}
-
-function makeOrders(accounts: readonly string[], count: number) {
-  return times(count, (index) => ({
-    from_account: accounts[index % accounts.length] ?? '',
-    to_account: accounts[(index + 1) % accounts.length] ?? '',
-    amount: 7,
-  }));
-}
-
-async function awaitSettled(server: Member): Promise<void> {
-  const isSettled = async () => (await server.query('select 1 from pending_transfers limit 1')).length === 0;
-  await until(isSettled, { timeoutMs: BACK_MS, what: 'nothing to be pending' });
-}
-
 async function hasCaughtUp({ primary }: Replicated): Promise<boolean> {
   const rows = await primary.query('select 1 from pg_stat_replication where replay_lsn = pg_current_wal_lsn()');
   return rows.length > 0;
-}
-
-/** The last row of the journal, as `audit --expect` takes it. */
-async function readHead(server: Member): Promise<string> {
-  const [head] = await server.query<{ number: bigint; hash: string }>(
-    `select number, encode(hash, 'hex') as hash from journal_ends where ledger_id = 1`,
-  );
-  assert.ok(head);
-  return `${head.number}:${head.hash}`;
-}
-
-async function runAudit(t: TestContext, { readerUrl }: Replicated, checkpoint: string | null) {
-  const expected = checkpoint === null ? [] : [`--expect=${checkpoint}`];
-  const audit = await startProgram(t, { args: ['audit', ...expected], database: { url: readerUrl } });
-  return { exit: await audit.exited, output: audit.output() };
-}
-
-function ms(since: number): number {
-  return Math.round(performance.now() - since);
 }
 
 function fail(): never {

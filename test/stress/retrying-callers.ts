@@ -11,6 +11,8 @@ const ATTEMPTS_MAX = 50;
 export type RetryingCallers = {
   /** How many orders are accepted so far. */
   accepted: () => number;
+  /** How many callers wait for an answer to an order. */
+  waiting: () => number;
   /** Whether every order is accepted, or a caller gave up. */
   ended: () => boolean;
   /** Resolves when every order is accepted. Rejects on an answer other than 200, 202 and 503. */
@@ -21,15 +23,29 @@ export type RetryingCallers = {
   }>;
 };
 
-/** Starts to send the orders. `finished` must be awaited. */
-export function startRetryingCallers(service: { url: string }, orders: readonly Order[]): RetryingCallers {
+/**
+ * Starts to send the orders, each with `headers`. The service must be ready `readyMs` after it has refused one. `finished`
+ * must be awaited.
+ */
+export function startRetryingCallers(
+  service: { url: string },
+  orders: readonly Order[],
+  {
+    headers = () => ({}),
+    readyMs = 30_000,
+  }: { headers?: (index: number) => Record<string, string>; readyMs?: number } = {},
+): RetryingCallers {
   const attempts: Attempt[] = [];
   const idByOrder = new Map<number, string>();
   let ended = false;
+  let waiting = 0;
 
   const send = async (order: Order, index: number): Promise<void> => {
     for (let tries = 1; tries <= ATTEMPTS_MAX; tries += 1) {
-      const one = await attempt(service, order, { 'Idempotency-Key': `order-${index}` });
+      waiting += 1;
+      const one = await attempt(service, order, { 'Idempotency-Key': `order-${index}`, ...headers(index) }).finally(
+        () => (waiting -= 1),
+      );
       attempts.push(one);
       assert.equal(one.broken, null, 'The service is alive: it answers every request.');
       if (isAccepted(one)) {
@@ -39,7 +55,7 @@ export function startRetryingCallers(service: { url: string }, orders: readonly 
       assert.equal(one.answer?.status, 503, describe(one));
       assert.match(String(one.answer.headers['retry-after']), /^[1-9]\d*$/);
       await until(async () => (await request(service, 'GET', '/readyz')).status === 200, {
-        timeoutMs: 30_000,
+        timeoutMs: readyMs,
         what: 'the service to be ready again',
       });
     }
@@ -57,5 +73,5 @@ export function startRetryingCallers(service: { url: string }, orders: readonly 
   const finished = run();
   // The caller that awaits it gets the error; until then a failure must not end the test's process.
   finished.catch(() => {});
-  return { accepted: () => idByOrder.size, ended: () => ended, finished };
+  return { accepted: () => idByOrder.size, waiting: () => waiting, ended: () => ended, finished };
 }

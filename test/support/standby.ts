@@ -2,7 +2,7 @@
 // postgresql). Both listen on a loopback port, so that one URL can name both.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdtemp, open, rm } from 'node:fs/promises';
+import { chown, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,6 +83,11 @@ export class Member {
     } finally {
       await client.end().catch(() => {});
     }
+  }
+
+  /** What the server has logged. */
+  async log(): Promise<string> {
+    return await readFile(`${this.#data}.log`, 'utf8');
   }
 
   /** Ends all processes of the server at once, as the end of its machine would. */
