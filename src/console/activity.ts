@@ -1,11 +1,13 @@
 // What happened between two readings of the service's figures. Pure, so that tests need no browser.
+import type { FeedFigures } from './feed-figures.ts';
 import type { Activity } from './wire.ts';
 
 /** One interval between two readings. */
 export type Sample = {
   /** Seconds since 1970, at its end. */
   readonly at: number;
-  readonly settledPerSecond: number;
+  /** Null: not known. */
+  readonly settledPerSecond: number | null;
   readonly refusedPerSecond: number;
   readonly requestsPerSecond: number;
   /** Seconds; null: nothing was settled. */
@@ -15,8 +17,11 @@ export type Sample = {
   readonly queueMax: number;
 };
 
-/** Null if the readings are of two processes, or of the same moment: then there is no difference to show. */
-export function sampleOf(before: Activity, now: Activity): Sample | null {
+/**
+ * Null if the readings are of two processes, or of the same moment: then there is no difference to show. `figures`: what
+ * the feed of the ledger says; null: the counters of the process have to do.
+ */
+export function sampleOf(before: Activity, now: Activity, figures: FeedFigures | null): Sample | null {
   const seconds = now.uptime_seconds - before.uptime_seconds;
   if (before.process !== now.process || seconds <= 0) return null;
   const rate = (name: keyof Activity['totals']): number => (now.totals[name] - before.totals[name]) / seconds;
@@ -24,16 +29,22 @@ export function sampleOf(before: Activity, now: Activity): Sample | null {
     le,
     count: count - (before.settle_seconds[index]?.count ?? 0),
   }));
+  const times = figures?.times ?? null;
   return {
     at: Date.parse(now.at) / 1000,
-    settledPerSecond: rate('settled'),
+    settledPerSecond: figures ? figures.settledPerSecond : rate('settled'),
     refusedPerSecond: rate('refused'),
     requestsPerSecond: rate('requests'),
-    p50: quantile(counts, 0.5),
-    p99: quantile(counts, 0.99),
+    p50: times ? quantileOf(times, 0.5) : quantile(counts, 0.5),
+    p99: times ? quantileOf(times, 0.99) : quantile(counts, 0.99),
     queue: now.queue.transfers,
     queueMax: now.queue.transfers_max,
   };
+}
+
+/** A quantile of ascending values. Null: there are none. */
+function quantileOf(values: readonly number[], share: number): number | null {
+  return values[Math.max(0, Math.ceil(share * values.length) - 1)] ?? null;
 }
 
 /**

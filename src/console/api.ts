@@ -34,6 +34,11 @@ const NOT_UNDERSTOOD: ProblemJson = {
   detail: 'The answer is not from GopherPay. A proxy in between may have sent it.',
 };
 
+const EVENT_TOO_LARGE: ProblemJson = { code: 'event_too_large', title: 'An event is too large for this page.' };
+
+/** A thousand transfers have some 0.7 million; more are few transfers with much metadata. */
+const EVENT_CHARACTERS_MAX = 4_000_000;
+
 export class Api {
   readonly #key: string | null;
   readonly #base: URL;
@@ -122,6 +127,33 @@ export class Api {
     return { text, isWhole: true };
   }
 
+  /**
+   * The data of Server-Sent Events, those of a piece of the stream together. The first piece shows that it began. Ends
+   * when the service ends it. Throws an ApiError.
+   */
+  async *events(
+    path: string,
+    { ledger, query, signal }: { ledger: string; query: Query; signal: AbortSignal },
+  ): AsyncGenerator<readonly string[], void, undefined> {
+    const headers = { Accept: 'text/event-stream' };
+    const response = await this.#send('GET', pathOf(path, ledger, query), { headers, signal });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    try {
+      for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
+        const messages = (text + piece.value).split('\n\n');
+        text = messages.pop() ?? '';
+        if (text.length > EVENT_CHARACTERS_MAX) throw new ApiError(0, EVENT_TOO_LARGE);
+        yield messages.flatMap(dataOf);
+      }
+    } catch (error) {
+      if (signal.aborted || error instanceof ApiError) throw error;
+      throw new ApiError(0, UNREACHABLE);
+    } finally {
+      await reader?.cancel().catch(() => {});
+    }
+  }
+
   async #send(method: string, path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     if (!headers.has('Accept')) headers.set('Accept', 'application/json');
@@ -144,6 +176,11 @@ function pathOf(path: string, ledger: string | null, query: Query): string {
   }
   const prefix = ledger === null ? '.' : `./ledgers/${encodeURIComponent(ledger)}`;
   return `${prefix}${path}${search.size === 0 ? '' : `?${search}`}`;
+}
+
+/** The data of a message; none if it is a comment. */
+function dataOf(message: string): string[] {
+  return message.split('\n').flatMap((line) => (line.startsWith('data: ') ? [line.slice('data: '.length)] : []));
 }
 
 async function readBody<Answer>(response: Response): Promise<Answer> {

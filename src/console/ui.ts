@@ -212,7 +212,7 @@ export function Loaded<Answer>({
   data,
   children,
 }: {
-  data: Data<Answer>;
+  data: Pick<Data<Answer>, 'value' | 'error'>;
   children: (value: Answer) => ComponentChildren;
 }): VNode {
   const { value, error } = data;

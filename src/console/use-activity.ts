@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { type Sample, sampleOf } from './activity.ts';
 import { ApiError } from './api.ts';
+import type { FeedFigures } from './feed-figures.ts';
 import { useSession } from './session.ts';
 import type { Activity } from './wire.ts';
 
@@ -14,7 +15,8 @@ export type Following = {
   readonly error: ApiError | null;
 };
 
-export function useActivity(): Following {
+/** `takeFigures`: what the feed says of the time since the last reading. */
+export function useActivity(takeFigures: () => FeedFigures | null): Following {
   const { api } = useSession();
   const [following, setFollowing] = useState<Following>({ latest: null, samples: [], error: null });
   useEffect(() => {
@@ -23,8 +25,9 @@ export function useActivity(): Following {
     const read = async (): Promise<void> => {
       try {
         const latest = await api.get<Activity>('/activity', { signal: abort.signal });
+        const figures = takeFigures();
         setFollowing(({ latest: before, samples }) => {
-          const sample = before && sampleOf(before, latest);
+          const sample = before && sampleOf(before, latest, figures);
           return { latest, samples: sample ? [...samples, sample].slice(-SAMPLES_MAX) : samples, error: null };
         });
       } catch (error) {
@@ -38,6 +41,6 @@ export function useActivity(): Following {
       abort.abort();
       clearTimeout(timer);
     };
-  }, [api]);
+  }, [api, takeFigures]);
   return following;
 }

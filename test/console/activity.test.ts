@@ -25,7 +25,7 @@ test('activity: a sample has the rates between two readings', () => {
     totals: { requests: 140, settled: 60, refused: 4 },
     counts: [10, 10, 10],
   });
-  assert.deepEqual(sampleOf(reading(), now), {
+  assert.deepEqual(sampleOf(reading(), now, null), {
     at: Date.parse('2026-11-26T13:00:02Z') / 1000,
     settledPerSecond: 5,
     refusedPerSecond: 2,
@@ -38,8 +38,8 @@ test('activity: a sample has the rates between two readings', () => {
 });
 
 test('activity: readings of two processes, or of one moment, have no sample', () => {
-  assert.equal(sampleOf(reading(), reading({ process: 'p2', uptime_seconds: 12 })), null);
-  assert.equal(sampleOf(reading(), reading()), null);
+  assert.equal(sampleOf(reading(), reading({ process: 'p2', uptime_seconds: 12 }), null), null);
+  assert.equal(sampleOf(reading(), reading(), null), null);
 });
 
 test('activity: a quantile is within its bucket, and no more than the last bound', () => {

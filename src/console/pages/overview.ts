@@ -1,4 +1,5 @@
-// The overview: what the service does now. It is read once a second, so an overload is seen as it happens.
+// The overview: what happens now. The feed brings what is settled; the figures of the process, such as its queue and
+// refusals, are read once a second, so an overload is seen as it happens.
 import type { VNode } from 'preact';
 import { html } from 'htm/preact';
 import type { Sample } from '../activity.ts';
@@ -8,36 +9,40 @@ import { useSession } from '../session.ts';
 import { TransferTable } from '../transfer-table.ts';
 import { Card, ErrorNote, Figure, Go, Loaded, PageHead } from '../ui.ts';
 import { useActivity } from '../use-activity.ts';
-import { useData } from '../use-data.ts';
-import type { Activity, Page, Transfer } from '../wire.ts';
-
-const LATEST_TRANSFERS = 10;
-const READ_MS = 1000;
+import { type Feed, type FeedState, FLOOD_PER_SECOND, useFeed } from '../use-feed.ts';
+import type { Activity, Transfer } from '../wire.ts';
 
 export function Overview(): VNode {
   const { may, ledger, access } = useSession();
+  const feed = useFeed();
   return html`<${PageHead}
       title="Overview"
-      note=${`Ledger ${ledger}; the figures are of the whole process that answers.`}
+      note=${`Ledger ${ledger}; queue, requests and refusals are of the whole process that answers.`}
     />
-    ${may('metrics:read') && access.ledger === null ? html`<${Live} />` : html`<p class="empty">Live figures are of all ledgers: they need a key for all of them, with the scope metrics:read.</p>`}
-    ${may('transfers:read') && html`<${LatestTransfers} />`}`;
+    ${may('metrics:read') && access.ledger === null ? html`<${Live} feed=${feed} />` : html`<p class="empty">Live figures are of all ledgers: they need a key for all of them, with the scope metrics:read.</p>`}
+    ${may('transfers:read') && html`<${LatestTransfers} feed=${feed} />`}`;
 }
 
-function Live(): VNode {
-  const { latest, samples, error } = useActivity();
+function Live({ feed: { state, takeFigures } }: { feed: Feed }): VNode {
+  const { latest, samples, error } = useActivity(takeFigures);
   return html`${error && html`<${ErrorNote} error=${error} />`}
-    ${latest && html`<${Load} latest=${latest} samples=${samples} />`} <${Charts} samples=${samples} />`;
+    ${latest && html`<${Load} latest=${latest} samples=${samples} state=${state} />`} <${Charts} samples=${samples} />`;
 }
 
 /** The state in one sentence: what an operator asks first. */
-function Load({ latest, samples }: { latest: Activity; samples: readonly Sample[] }): VNode {
+function Load({ latest, samples, state }: { latest: Activity; samples: readonly Sample[]; state: FeedState }): VNode {
+  const { ledger } = useSession();
   const { queue } = latest;
   const sample = samples.at(-1);
   const refused = sample?.refusedPerSecond ?? 0;
+  const settled = sample?.settledPerSecond ?? null;
   return html` ${refused > 0 && html`<p class="warning" role="status">Overload: ${count(refused)} requests a second are refused with 429. What was accepted is settled; callers should follow Retry-After.</p>`}
     <dl class="figures">
-      <${Figure} name="Settled per second" value=${sample ? count(sample.settledPerSecond) : '–'} />
+      <${Figure}
+        name="Settled per second"
+        value=${settled === null ? '–' : count(settled)}
+        note=${state === 'not_allowed' ? 'by this process' : `in ${ledger}`}
+      />
       <${Figure}
         name="Waiting"
         value=${count(queue.transfers)}
@@ -116,14 +121,22 @@ function Charts({ samples }: { samples: readonly Sample[] }): VNode {
   </div>`;
 }
 
-function LatestTransfers(): VNode {
-  const { api, ledger } = useSession();
-  const data = useData<Page<Transfer>>(
-    async (signal) => await api.get('/transfers', { ledger, query: { limit: LATEST_TRANSFERS }, signal }),
-    [ledger],
-    READ_MS,
-  );
-  return html`<${Card} title="Latest transfers" aside=${html`<${Go} to=${['transfers']}>All transfers<//>`}>
-    <${Loaded} data=${data}>${({ items }: Page<Transfer>) => html`<${TransferTable} transfers=${items} />`}<//>
+/** How the latest transfers come. */
+const SOURCES: Readonly<Record<FeedState, string>> = {
+  connecting: 'Connecting to the feed …',
+  following: 'Live, from the feed.',
+  flood: `More than ${count(FLOOD_PER_SECOND)} a second: read once a second, without the feed.`,
+  refused: 'All streams of the feed are in use: read once a second.',
+  not_allowed: 'Read once a second: the feed needs the scope events:read, for all accounts.',
+};
+
+function LatestTransfers({ feed: { newest, error, state } }: { feed: Feed }): VNode {
+  return html`<${Card}
+    title="Latest transfers"
+    aside=${html`<span class="actions"><span class="note" role="status">${SOURCES[state]}</span> <${Go} to=${['transfers']}>All transfers<//></span>`}
+  >
+    <${Loaded} data=${{ value: newest, error }}
+      >${(items: readonly Transfer[]) => html`<${TransferTable} transfers=${items} />`}<//
+    >
   <//>`;
 }
