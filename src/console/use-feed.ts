@@ -169,7 +169,7 @@ class Follower {
   #add(event: JournalEvent): void {
     this.#cursor = event.journal_number;
     this.#tally.add(event);
-    this.#show({ newest: newestOf(event.transfers, this.#view.newest ?? [], NEWEST_MAX) });
+    this.#showSoon({ newest: newestOf(event.transfers, this.#view.newest ?? [], NEWEST_MAX) });
   }
 
   /**
@@ -254,18 +254,18 @@ class Follower {
     this.#show({ newest: newestOf(settledOf(this.#view.newest), items, NEWEST_MAX) });
   }
 
-  /** Shows a change at once if nothing was shown for a while, otherwise together with those that follow. */
   #show(change: Partial<FeedView>): void {
-    if (this.#signal.aborted) return;
     this.#view = { ...this.#view, ...change };
-    this.#showing ??= setTimeout(
-      () => {
-        this.#showing = undefined;
-        this.#shownAt = performance.now();
-        this.#onView(this.#view);
-      },
-      Math.max(0, this.#shownAt + SHOW_MS - performance.now()),
-    );
+    clearTimeout(this.#showing);
+    this.#showing = undefined;
+    this.#shownAt = performance.now();
+    if (!this.#signal.aborted) this.#onView(this.#view);
+  }
+
+  /** As `show`, but what changes often is shown once a second. */
+  #showSoon(change: Partial<FeedView>): void {
+    this.#view = { ...this.#view, ...change };
+    this.#showing ??= setTimeout(() => this.#show({}), Math.max(0, this.#shownAt + SHOW_MS - performance.now()));
   }
 
   async #pause(ms: number, signal = this.#signal): Promise<void> {

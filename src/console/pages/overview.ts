@@ -31,7 +31,6 @@ function Live({ feed: { state, takeFigures } }: { feed: Feed }): VNode {
 
 /** The state in one sentence: what an operator asks first. */
 function Load({ latest, samples, state }: { latest: Activity; samples: readonly Sample[]; state: FeedState }): VNode {
-  const { ledger } = useSession();
   const { queue } = latest;
   const sample = samples.at(-1);
   const refused = sample?.refusedPerSecond ?? 0;
@@ -41,7 +40,7 @@ function Load({ latest, samples, state }: { latest: Activity; samples: readonly 
       <${Figure}
         name="Settled per second"
         value=${settled === null ? '–' : count(settled)}
-        note=${state === 'not_allowed' ? 'by this process' : `in ${ledger}`}
+        note=${state === 'not_allowed' ? 'by this process' : 'in this ledger'}
       />
       <${Figure}
         name="Waiting"
