@@ -35,12 +35,16 @@ export const close = defineCommand({
       await connectAsOwner(readConfig(), signal, async (connection) => {
         const ledger = await findLedger(connection, options.ledger);
         let count = 0;
-        for (;;) {
-          const next = await findNextMonth(connection, ledger);
-          if (next === null || next.month > options.month) break;
-          const closed = await closeNext(connection, ledger, next);
-          await writeStandardOutput([options.json ? renderJson(ledger, closed) : renderText(ledger, closed)], signal);
-          count += 1;
+        // One output for all months: each would leave a listener on a standard output that is a file.
+        await writeStandardOutput(lines(), signal);
+        async function* lines(): AsyncGenerator<string> {
+          for (;;) {
+            const next = await findNextMonth(connection, ledger);
+            if (next === null || next.month > options.month) return;
+            const closed = await closeNext(connection, ledger, next);
+            count += 1;
+            yield options.json ? renderJson(ledger, closed) : renderText(ledger, closed);
+          }
         }
         if (count === 0) process.stderr.write(`The ledger ${ledger.name} has no open month up to ${options.month}.\n`);
       });
