@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { before, test, type TestContext } from 'node:test';
 import { connect, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import type { Course } from '../../src/db/audit/course.ts';
 import { oneSnapshot } from '../../src/db/audit/snapshots.ts';
 import { findAll, findInSlices, tamper } from '../support/audit.ts';
 import { withTampering } from '../support/tampering.ts';
@@ -115,6 +116,37 @@ test('close: a sealed past reads as before, is sealed once, and is proved by the
     const findings = await tamper(connection, [statement]);
     assert.ok(findings?.checks.has('months.sealed'), statement);
   }
+  // Of one account each, so that no page has a whole month.
+  const inPages = async (): Promise<string[]> =>
+    (await findInSlices(oneSnapshot(connection, 1))).discrepancies.map((one) => `${one.check}: ${one.what}`);
+  assert.deepEqual(await withTampering(connection, [`update ledgers set name = name`], inPages), []);
+  for (const [statement, what] of [
+    ['update sealed_totals set positive = positive + 1', 'sum of the balances above zero'],
+    ['update sealed_totals set negative = negative - 1', 'sum of the balances below zero'],
+    ['update sealed_totals set account_count = account_count + 1', 'accounts with entries'],
+    [`delete from sealed_totals`, 'accounts with entries'],
+    [
+      `insert into sealed_totals select journal_number - 1, account_count, positive, negative, ledger_id, currency from sealed_totals order by journal_number limit 1`,
+      'closed month of a total',
+    ],
+    ['update closed_months set account_count = account_count + 1', 'account_count of a closed month'],
+    [`update closed_months set digest = sha256('forged')`, 'digest of a closed month'],
+  ] as const) {
+    const found = await withTampering(connection, [statement], inPages);
+    assert.ok(found?.includes(`months.sealed: ${what}`), `${statement}: ${found?.join(', ')}`);
+  }
+  // An audit that goes on after an interruption begins the digests again.
+  const saved: Course[] = [];
+  const save = async (course: Course): Promise<void> => void saved.push(structuredClone(course));
+  await withTampering(connection, ['update ledgers set name = name'], async () => {
+    await findInSlices(oneSnapshot(connection, 1), {}, { save });
+    const halves = saved.filter(({ positions }) => positions['seals']?.done === false);
+    assert.ok(halves.length > 2, `${halves.length} states`);
+    for (const former of halves) {
+      const { discrepancies } = await findInSlices(oneSnapshot(connection), {}, { former });
+      assert.deepEqual(discrepancies, []);
+    }
+  });
   // The digests show each of these as well. Each is to be found by the entries, too.
   const [entry, balance] = ['entry of a sealed balance', 'sealed balance'];
   const copyOf = (number: string, where: string) => `

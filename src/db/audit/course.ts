@@ -10,6 +10,7 @@ import { accountsOfNoLedger, rowsWithoutKey } from './ledgers.ts';
 import { keptOfAccepted } from './once.ts';
 import { keysTask, pageTask, sumsTask, pendingTask } from './pages.ts';
 import { rowsIn, type Scope } from './rules.ts';
+import { sealsTask } from './seals.ts';
 import { type Journal, sliceTask, toFound } from './slices.ts';
 import type { Settings } from './snapshots.ts';
 import {
@@ -85,7 +86,12 @@ function stateTasks(course: Course): readonly Task[] {
       ...(whole && ledger !== null ? [pageTask('idempotency_keys', about)] : []),
     ];
   });
-  return [...pages, ...(whole && ledger === null ? [keysTask(settings)] : []), pendingTask(ledger, settings)];
+  return [
+    ...pages,
+    ...(whole && ledger === null ? [keysTask(settings)] : []),
+    sealsTask(scopeOf(course), settings),
+    pendingTask(ledger, settings),
+  ];
 }
 
 function booksTasks(course: Course): readonly Task[] {

@@ -97,7 +97,7 @@ export function pendingTask(ledger: number | null, settings: Settings): Task {
 
 /**
  * One snapshot of sums that indexes bound: what ledgers owe each other, from their accounts and the open holds; and the
- * totals and digests of closed months, from the sealed balances.
+ * chain of closed months, of which there are few.
  */
 export function sumsTask(scope: Scope, settings: Settings): Task {
   return {
