@@ -169,21 +169,21 @@ journal_number, journal_position
       and entry_number > $12::bigint and entry_number < $13::bigint
   ) as own
   join transfers on transfers.ledger_id = $1::integer and transfers.id = own.transfer_id
-  where not (completed_at - created_at not between interval '0' and interval '10 seconds') and journal_number > $8::bigint and journal_number < $9::bigint and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
+  where case when completed_at - created_at not between interval '0' and interval '10 seconds' then false else true end and journal_number > $8::bigint and journal_number < $9::bigint and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
   order by entry_number desc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
 coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
-  where from_entry_number is null and from_account = $10::text and not (completed_at - created_at not between interval '0' and interval '10 seconds') and journal_number > $8::bigint and journal_number < $9::bigint and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
+  where from_entry_number is null and from_account = $10::text and case when completed_at - created_at not between interval '0' and interval '10 seconds' then false else true end and journal_number > $8::bigint and journal_number < $9::bigint and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
   order by journal_number desc, journal_position desc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
 coalesce(request_id, group_id::text, id::text) as request_id, ordered_by, approved_by, rate, remote_account, description, metadata, created_at, completed_at,
 journal_number, journal_position
   from transfers
-  where from_entry_number is null and to_account = $10::text and not (completed_at - created_at not between interval '0' and interval '10 seconds') and journal_number > $8::bigint and journal_number < $9::bigint and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
+  where from_entry_number is null and to_account = $10::text and case when completed_at - created_at not between interval '0' and interval '10 seconds' then false else true end and journal_number > $8::bigint and journal_number < $9::bigint and ledger_id = $1::integer and created_at >= $6::timestamptz and created_at < $7::timestamptz
   order by journal_number desc, journal_position desc limit $2::integer) union all (
   select 2 as section, null::bigint as entry_number,
 id, kind, from_account, to_account, amount, currency, parent_id, group_id, group_position, status, failure_code,
