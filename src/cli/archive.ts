@@ -59,15 +59,16 @@ export const archive = defineCommand({
         }
         const ledger = await findLedger(connection, options.ledger);
         let count = 0;
-        for (;;) {
-          const next = await findNextToArchive(connection, ledger);
-          if (next === null || next.month > options.month) break;
-          const archived = await archiveNext(connection, ledger, next, { config, output: options.output, signal });
-          await writeStandardOutput(
-            [options.json ? renderJson(ledger, archived) : renderText(ledger, archived)],
-            signal,
-          );
-          count += 1;
+        // One output for all months: each would leave a listener on a standard output that is a file.
+        await writeStandardOutput(lines(), signal);
+        async function* lines(): AsyncGenerator<string> {
+          for (;;) {
+            const next = await findNextToArchive(connection, ledger);
+            if (next === null || next.month > options.month) return;
+            const archived = await archiveNext(connection, ledger, next, { config, output: options.output, signal });
+            count += 1;
+            yield options.json ? renderJson(ledger, archived) : renderText(ledger, archived);
+          }
         }
         if (count === 0) {
           process.stderr.write(
