@@ -30,17 +30,20 @@ const SMALL_BYTES = 100_000_000;
  * entries of archived months follow from all their transfers together.
  */
 export async function areLarge(connection: Queryable, { ledger, since }: AuditOptions): Promise<boolean> {
-  const { rows } = await connection.query<{ large: boolean | null; archived: boolean }>(
-    `select sum(pg_relation_size(to_regclass(name))) > $1::bigint as large,
-       exists (
-         select
-         from archived_months
-         where ($2::integer is null or ledger_id = $2::integer) and journal_number > coalesce($3::bigint, 0)
-       ) as archived
+  const { rows } = await connection.query<{ large: boolean | null }>(
+    `select sum(pg_relation_size(to_regclass(name))) > $1::bigint as large
      from unnest(array['transfers', 'entries', 'journal']) as books (name)`,
-    [SMALL_BYTES, ledger, since],
+    [SMALL_BYTES],
   );
-  return rows[0]?.large === true && !rows[0].archived;
+  if (rows[0]?.large !== true) return false;
+  const archived = await connection.query(
+    `select
+     from archived_months
+     where ($1::integer is null or ledger_id = $1::integer) and journal_number > coalesce($2::bigint, 0)
+     limit 1`,
+    [ledger, since],
+  );
+  return archived.rows.length === 0;
 }
 
 /** How an audit in many snapshots starts, and how it is saved. */
