@@ -5,7 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseConfig } from '../../src/config.ts';
 import { type ConnectionPool, createPool } from '../../src/db/connection/connect.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { refuseBetweenLedgers } from '../../src/main/api/between-ledgers.ts';
 import { LedgerRegistry } from '../../src/main/api/ledgers.ts';
+import { ANYBODY } from '../../src/main/api/permissions.ts';
 import { Problem } from '../../src/main/http/problem.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -130,4 +132,21 @@ test('registry: a failed lookup is an error for its callers, and is not cached',
   await broken.end();
   await assert.rejects(registry.find('shop'), /after calling end/);
   await assert.rejects(registry.find('shop'), /after calling end/);
+});
+
+test('registry: groups of transfers to invented ledgers do not keep others from being looked up', async () => {
+  const registry = new LedgerRegistry(pool);
+  const asked = { ledger: MAIN_LEDGER, principal: ANYBODY, query: {} };
+  const orderTo = async (prefix: string) => {
+    const members = Array.from({ length: 1000 }, (_, index) => ({
+      from_account: 'ANN',
+      to_account: 'BOB',
+      to_ledger: `${prefix}-${index}`,
+    }));
+    const request = { members, atomic: false, pathOf: (index: number) => ['transfers', index] };
+    return await codeOf(refuseBetweenLedgers(registry, asked, request));
+  };
+  const ordered = [orderTo('one'), orderTo('two')];
+  assert.equal(await codeOf(registry.find('shop')), 'found');
+  assert.deepEqual(await Promise.all(ordered), ['between_ledgers', 'between_ledgers']);
 });

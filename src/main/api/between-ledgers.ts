@@ -10,6 +10,9 @@ import { notAllowed } from './permissions.ts';
 import type { RequestContext } from './route.ts';
 import type { TransferFields } from './submission.ts';
 
+/** A group may name a thousand ledgers. All callers together may have that many looked up at once. */
+const LOOKED_UP_MAX = 50;
+
 type Parties = {
   readonly from_account: string;
   readonly to_account: string;
@@ -105,14 +108,18 @@ function toFlaw(error: ReturnType<typeof toValidationError>): Flaw {
 
 /** Those of the ledgers that exist. */
 async function findAll(ledgers: Pick<LedgerRegistry, 'find'>, names: ReadonlySet<string>): Promise<readonly Ledger[]> {
-  const found = await Promise.all(
-    [...names].map(
-      async (name) =>
-        await ledgers.find(name).catch((error: unknown) => {
-          if (!(error instanceof Problem) || error.code !== 'ledger_not_found') throw error;
-          return null;
-        }),
-    ),
-  );
+  const found: (Ledger | null)[] = [];
+  const all = [...names];
+  for (let first = 0; first < all.length; first += LOOKED_UP_MAX) {
+    const some = all.slice(first, first + LOOKED_UP_MAX);
+    found.push(...(await Promise.all(some.map(async (name) => await findOne(ledgers, name)))));
+  }
   return found.filter((each) => each !== null);
+}
+
+async function findOne(ledgers: Pick<LedgerRegistry, 'find'>, name: string): Promise<Ledger | null> {
+  return await ledgers.find(name).catch((error: unknown) => {
+    if (!(error instanceof Problem) || error.code !== 'ledger_not_found') throw error;
+    return null;
+  });
 }
