@@ -84,6 +84,11 @@ export type Job = {
   /** An earlier attempt may have committed: its answer was lost. */
   readonly mayBeSettled: boolean;
   /**
+   * How long ago the first of its stored transfers was stored. A thread whose connection is newer may have another server,
+   * such as a promoted standby, which lacks them.
+   */
+  readonly storedAgoMs: number;
+  /**
    * For how many milliseconds a thread retries after temporary errors of the database. The limit is the earliest end of
    * a caller's wait: the caller gets another answer then.
    */
@@ -108,6 +113,8 @@ export type UnitOutcome =
   | 'settled'
   /** Another process, or an earlier attempt, has settled it. Its rows have the outcome. */
   | 'settled_elsewhere'
+  /** It was stored, and is neither pending nor settled: the server lacks it. Nothing was written. */
+  | 'missing'
   /** Its idempotency key names an earlier request. Nothing was written. */
   | 'replayed'
   /** An account that it opens already exists. Nothing was written. */

@@ -47,6 +47,8 @@ export type ThreadSettings = { readonly database: DatabaseSettings; readonly tim
 
 const ATTEMPTS_MAX = 5;
 const BACK_OFF_MS = 10;
+/** How long a process may go on storing on a former primary, after one of its threads has reached the next one. */
+const MOVING_MS = 1000;
 
 /** Constraints that refuse rows written earlier: by another process, or by an attempt whose answer was lost. */
 const WRITTEN_BEFORE = new Set(['transfers_pkey', 'idempotency_keys_pkey', 'accounts_pkey', 'accounts_one_currency']);
@@ -54,6 +56,7 @@ const WRITTEN_BEFORE = new Set(['transfers_pkey', 'idempotency_keys_pkey', 'acco
 // piscina puts its own values before those of the pool.
 const settings: ThreadSettings = Array.isArray(workerData) ? workerData.at(-1) : workerData;
 let connection: Connection | undefined;
+let connectedAt = 0;
 
 // As in the main thread: a report of Node has the environment of each thread, and with it secrets. Threads do not inherit
 // this.
@@ -76,7 +79,8 @@ async function settle(job: Job, timings: Timing[] | null): Promise<JobReport> {
     try {
       connection ??= await openConnection();
       isConnected = true;
-      return await attemptJob(connection, { ...job, mayBeSettled }, { attempts: attempt, answerLost, timings });
+      const looked = { ...job, mayBeSettled: mayBeSettled || mayBeMissing(job) };
+      return await attemptJob(connection, looked, { attempts: attempt, answerLost, timings });
     } catch (error) {
       const isStale = error instanceof StaleDecisionError;
       if (isStale && attempt === 1) continue;
@@ -99,6 +103,11 @@ async function settle(job: Job, timings: Timing[] | null): Promise<JobReport> {
       await sleep(BACK_OFF_MS * 2 ** attempt * (0.5 + Math.random()));
     }
   }
+}
+
+/** Whether the transfers of a job may have been stored on another server than that of the connection. */
+function mayBeMissing({ transfers, storedAgoMs }: Job): boolean {
+  return transfers.storedAtMicros !== null && performance.now() - connectedAt < storedAgoMs + MOVING_MS;
 }
 
 async function attemptJob(
@@ -191,13 +200,15 @@ async function settleIn(
  */
 function judgeUnits(job: Job, locked: LockedJob): UnitOutcome[] | null {
   const settled = settledUnits(job, locked);
-  if (settled.size === 0 && job.claims.length === 0 && job.openings.length === 0) return null;
+  const missing = missingUnits(job, locked);
+  if (settled.size === 0 && missing.size === 0 && job.claims.length === 0 && job.openings.length === 0) return null;
   const claims = new Map(job.claims.map((claim) => [claim.unit, claim]));
   const openings = Map.groupBy(job.openings, ({ unit }) => unit);
   const claimed = new Set<string>();
   const opened = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
   const endings = job.units.map((_, unit): UnitOutcome => {
     if (settled.has(unit)) return 'settled_elsewhere';
+    if (missing.has(unit)) return 'missing';
     const claim = claims.get(unit);
     const holder = claim && locked.keyHolders.get(claim.key);
     if (holder) return isOwn(claim, holder) ? 'settled_elsewhere' : 'replayed';
@@ -238,6 +249,13 @@ function settledUnits({ units, transfers }: Job, locked: LockedJob): Set<number>
     if (isIdle || locked.settledIds.has(id)) settled.add(unitOf[index] ?? -1);
   }
   return settled;
+}
+
+/** The units with a stored transfer that is not in the intake log, by their index. Some of them may be settled. */
+function missingUnits({ units, transfers }: Job, { absentIds }: LockedJob): Set<number> {
+  if (absentIds.size === 0) return new Set();
+  const unitOf = unitOfEach(units);
+  return new Set(transfers.id.flatMap((id, index) => (absentIds.has(id) ? (unitOf[index] ?? []) : [])));
 }
 
 /** For each transfer of a job, the index of its unit. `units`: how many transfers each has. */
@@ -356,6 +374,7 @@ function noting(connection: Connection, timings: Timing[]): Queryable {
 }
 
 async function openConnection(): Promise<Connection> {
+  connectedAt = performance.now();
   return await connect(settings.database, settings.timeouts, {
     applicationName: 'gopherpay thread',
     pipeline: true,

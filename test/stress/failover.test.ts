@@ -3,12 +3,15 @@
 // load, and the answers compared with the books of the promoted standby.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { Client } from 'pg';
 import { checkPromises } from '../support/promises/check.ts';
+import { onEnd } from '../support/cleanup.ts';
 import { hasPooler, startPooler } from '../support/pooler.ts';
+import { Proxy } from '../support/proxy.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { hasStandby, type Member, type Replicated, startReplicated } from '../support/standby.ts';
 import { until } from '../support/until.ts';
-import { attempt, idOf, inParallel, isAccepted, LOAD_ENV, openAccounts, times } from './callers.ts';
+import { attempt, idOf, inParallel, isAccepted, LOAD_ENV, openAccounts, type Order, times } from './callers.ts';
 import {
   awaitSettled,
   BACK_MS,
@@ -34,6 +37,8 @@ const BOUNDS = {
 /** How long a caller waits at most while a synchronous standby is frozen: an answer, then two attempts to lock. */
 const ANSWERED_MS = 6000;
 const MARGIN_MS = 9000;
+/** How much later than the network a busy machine delivers what a primary has sent. */
+const BUSY_MS = 1000;
 
 test('failover: a synchronous standby that is promoted under load has everything that was answered', async (t) => {
   if (!(await hasStandby())) return t.skip(MISSING);
@@ -86,11 +91,7 @@ test('failover: the audit finds what an asynchronous standby lacks', async (t) =
   await inParallel(20, orders, async (order) => assert.ok(isAccepted(await attempt(service, order))));
   await awaitSettled(servers.primary);
   await until(async () => await hasCaughtUp(servers), { what: 'the standby to catch up' });
-  // From now on nothing reaches the standby. A frozen receiver would find what its socket has kept for it.
-  await servers.standby.query(`alter system set primary_conninfo = ''`);
-  await servers.standby.query('select pg_reload_conf()');
-  const isAlone = async () => (await servers.primary.query('select from pg_stat_replication')).length === 0;
-  await until(isAlone, { what: 'the replication to end' });
+  await endReplication(servers);
   const lost: string[] = [];
   await inParallel(20, orders.slice(0, 100), async (order) => {
     const one = await attempt(service, order, { Prefer: 'wait=10' });
@@ -109,6 +110,101 @@ test('failover: the audit finds what an asynchronous standby lacks', async (t) =
   assert.deepEqual(audit.exit, { code: 3, signal: null }, audit.output);
   assert.match(audit.output, /^journal\.expected: journal \d+: hash written down: expected \w+, found no row$/m);
 });
+
+test('failover: a transfer that the standby lacks takes effect once if the service and its caller repeat it', async (t) => {
+  if (!(await hasStandby())) return t.skip(MISSING);
+  const { servers, service, accounts } = await start(t, { synchronous: false });
+  const { primary, standby } = servers;
+  await until(async () => await hasCaughtUp(servers), { what: 'the standby to catch up' });
+  await endReplication(servers);
+  // Nothing is settled, so that the service still has what it stores from now on.
+  const locks = new Client(primary.admin);
+  locks.on('error', () => {});
+  onEnd(t, () => locks.end().catch(() => {}));
+  await locks.connect();
+  await locks.query('begin; select from accounts for update');
+  const orders = makeOrders(accounts, 60);
+  const keyOf = (index: number): Record<string, string> =>
+    index % 3 === 0 ? {} : { 'Idempotency-Key': `lost-${index}` };
+  const ids: string[] = [];
+  await inParallel(20, orders, async (order, index) => {
+    const { answer } = await attempt(service, order, keyOf(index));
+    assert.equal(answer?.status, 202);
+    ids[index] = idOf(answer);
+  });
+  await primary.kill();
+  await standby.promote();
+  // Callers repeat what has a key, while the service finds what it has lost.
+  const again = orders
+    .entries()
+    .filter(([index]) => index % 3 === 1)
+    .toArray();
+  await inParallel(20, again, async ([index, order]) => {
+    const repeat = async () => isAccepted(await attempt(service, order, keyOf(index)));
+    await until(repeat, { timeoutMs: BACK_MS, what: 'the repeated request' });
+  });
+  const isSettled = async () => (await standby.query('select from transfers where amount = 7')).length >= orders.length;
+  await until(isSettled, { timeoutMs: BACK_MS, what: 'all to be settled' });
+  await awaitSettled(standby);
+  const found = await standby.query('select from transfers where amount = 7');
+  assert.equal(found.length, orders.length, 'Each takes effect once.');
+  const unrepeated = ids.filter((_, index) => index % 3 !== 1);
+  await checkPromises(standby, { accepted: unrepeated, nothingPending: true });
+  const audit = await runAudit(t, servers, null);
+  assert.deepEqual(audit.exit, { code: 0, signal: null }, audit.output);
+});
+
+for (const delayMs of [5, 50]) {
+  test(`failover: an asynchronous standby ${delayMs} ms away lacks the last answers only`, async (t) => {
+    if (!(await hasStandby())) return t.skip(MISSING);
+    const { servers, service, accounts } = await start(t, { synchronous: false });
+    const { primary, standby } = servers;
+    const network = await delayReplication(t, servers, delayMs);
+    const answers: { id: string; key: string; order: Order; at: number }[] = [];
+    const orders = makeOrders(accounts, 50_000);
+    let stopped = false;
+    const calling = inParallel(20, orders, async (order, index) => {
+      if (stopped) return;
+      const key = `order-${index}`;
+      const wait: Record<string, string> = index % 2 === 0 ? { Prefer: 'wait=5' } : {};
+      const one = await attempt(service, order, { 'Idempotency-Key': key, ...wait });
+      if (isAccepted(one)) answers.push({ id: idOf(one.answer), key, order, at: performance.now() });
+    });
+    await until(() => answers.length >= 1000, { timeoutMs: 60_000, what: 'load' });
+    await primary.freeze();
+    // The machine is lost, with what it has sent and the network has not delivered.
+    network.cut();
+    stopped = true;
+    await primary.kill();
+    await calling;
+    const isApplied = 'select where pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()';
+    await until(async () => (await standby.query(isApplied)).length > 0, { what: 'what has arrived to be applied' });
+    // Before the promotion, after which the service stores again what it still has.
+    const found = await findAmong(
+      standby,
+      answers.map(({ id }) => id),
+    );
+    const missing = answers.filter(({ id }) => !found.has(id));
+    // Of the primary that is lost, as the other one is not promoted yet.
+    const lastAt = Math.max(...answers.map(({ at }) => at));
+    const agesMs = missing.map(({ at }) => Math.round(lastAt - at)).toSorted((one, other) => other - one);
+    t.diagnostic(
+      `${missing.length} of ${answers.length} answered transfers are missing, ${agesMs[0] ?? 0} ms old at most`,
+    );
+    assert.ok((agesMs[0] ?? 0) < delayMs + BUSY_MS);
+    await standby.promote();
+    await inParallel(20, missing, async ({ key, order }) => {
+      const isDone = async () => isAccepted(await attempt(service, order, { 'Idempotency-Key': key }));
+      await until(isDone, { timeoutMs: BACK_MS, what: 'the repeated request' });
+    });
+    await until(async () => isAccepted(await attempt(service, orders[0] ?? fail())), {
+      timeoutMs: BACK_MS,
+      what: 'the service',
+    });
+    await awaitSettled(standby);
+    await checkPromises(standby, { accepted: [...found], nothingPending: true });
+  });
+}
 
 test('failover: a former primary that still takes writes is left, and is not taken again', async (t) => {
   if (!(await hasStandby())) return t.skip(MISSING);
@@ -239,6 +335,41 @@ async function start(
   const service = await startService(t, { database: servers, env: { ...LOAD_ENV, ...env, THREADS: '4' } });
   const accounts = await openAccounts(service, 'ACC', 10, { balance: 1_000_000 });
   return { servers, service, accounts };
+}
+
+/** From now on nothing reaches the standby. A frozen receiver would find what its socket has kept for it. */
+async function endReplication({ primary, standby }: Replicated): Promise<void> {
+  await standby.query(`alter system set primary_conninfo = ''`);
+  await standby.query('select pg_reload_conf()');
+  const isAlone = async () => (await primary.query('select from pg_stat_replication')).length === 0;
+  await until(isAlone, { what: 'the replication to end' });
+}
+
+/** Puts a network with a delay in each direction between the primary and its standby. */
+async function delayReplication(t: TestContext, { primary, standby }: Replicated, delayMs: number): Promise<Proxy> {
+  const network = await Proxy.open(primary.admin);
+  onEnd(t, () => network.close());
+  network.slow(delayMs);
+  const [row] = await standby.query<{ source: string }>(`select current_setting('primary_conninfo') as source`);
+  const source = row?.source.replace(`port=${primary.port}`, `port=${network.port}`) ?? '';
+  await standby.query(`alter system set primary_conninfo = '${source.replaceAll(`'`, `''`)}'`);
+  await standby.query('select pg_reload_conf()');
+  await until(() => network.connectionCount > 0, { what: 'the standby to use the network' });
+  const isStreaming = async (): Promise<boolean> =>
+    (await primary.query(`select from pg_stat_replication where state = 'streaming'`)).length > 0;
+  await until(isStreaming, { timeoutMs: 30_000, what: 'the standby to follow' });
+  return network;
+}
+
+/** Which of the transfers a server has, settled or pending. */
+async function findAmong(server: Member, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await server.query<{ id: string }>(
+    `select id from transfers where id = any($1::uuid[])
+     union all
+     select id from pending_transfers where id = any($1::uuid[])`,
+    [ids],
+  );
+  return new Set(rows.map(({ id }) => id));
 }
 
 async function takesWrites(server: Member): Promise<boolean> {

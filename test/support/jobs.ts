@@ -69,6 +69,7 @@ export function newJob(fields: Partial<Job> = {}): Job {
     openings: [],
     mode: 'settle',
     mayBeSettled: false,
+    storedAgoMs: 0,
     retryMs: Infinity,
     traced: false,
     ...fields,

@@ -12,7 +12,10 @@ import { onEnd, type Scope } from './cleanup.ts';
 import type { TestDatabase } from './database.ts';
 
 export type Threads = {
-  run: (units: readonly Unit[], options?: Partial<Pick<Job, 'mode' | 'mayBeSettled'>>) => Promise<SettledJob>;
+  run: (
+    units: readonly Unit[],
+    options?: Partial<Pick<Job, 'mode' | 'mayBeSettled' | 'storedAgoMs'>>,
+  ) => Promise<SettledJob>;
   /** The same for reports of any kind. */
   report: (job: Job) => Promise<JobReport>;
 };

@@ -148,6 +148,9 @@ for (const mayBeSettled of [false, true]) {
   const expected = mayBeSettled ? 'which the job expects' : 'which the job does not expect';
   test(`settle: a stored transfer that another process settled is left out, ${expected}`, async (t) => {
     const scene = await setTheScene(t);
+    // What is stored within a second of the thread's connection is always looked for.
+    const end = performance.now() + 1000;
+    await until(() => performance.now() > end, { what: 'the connection to be older' });
     const { units } = await store(scene);
     await scene.threads.run(units);
     const fresh = unkeyed([newTransfer()]);
@@ -194,6 +197,20 @@ test('settle: a job that is run again after its answer was lost settles nothing 
   assert.deepEqual(alone.units, ['settled_elsewhere'], 'its key names the transfer itself');
   assert.equal(await balanceOf(database, 'BOB'), 4n);
   await checkPromises(database);
+});
+
+test('settle: a stored transfer that the database lacks is reported as missing, and is not settled', async (t) => {
+  const { database, threads } = await setTheScene(t);
+  const [kept] = await storePending(database, [{ transfers: [newTransfer()], namedId: '', idempotency: null }]);
+  assert.ok(kept);
+  const missing = { ...kept, transfer: newTransfer() };
+  // They were stored before the thread connected, as before a standby was promoted.
+  const report = await threads.run(toStoredUnits([missing, kept]), { storedAgoMs: 3_600_000 });
+  assert.deepEqual(report.units, ['missing', 'settled']);
+  const again = await threads.run(toStoredUnits([missing, kept]), { storedAgoMs: 3_600_000 });
+  assert.deepEqual(again.units, ['missing', 'settled_elsewhere']);
+  assert.equal(await balanceOf(database, 'BOB'), 1n);
+  await checkPromises(database, { nothingPending: true });
 });
 
 /** Threads behind a proxy that loses the answer to their next commit. */

@@ -25,6 +25,8 @@ export type LockedJob = {
   readonly keyHolders: ReadonlyMap<string, { transferId: string | null; accountNumber: string | null }>;
   /** The transfers of the job that were settled before; read only if there may be any. */
   readonly settledIds: ReadonlySet<string>;
+  /** Its stored transfers that are not in the intake log; read only if some may be settled. */
+  readonly absentIds: ReadonlySet<string>;
 };
 type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint];
 type HoldRow = [string, HoldState, bigint, bigint, bigint, boolean, bigint | null];
@@ -103,6 +105,18 @@ const LOAD_KEYS = lockingStatement(
    ) as held`,
 );
 
+const LOAD_PENDING = lockingStatement(
+  'load pending',
+  `select stored.id
+   from unnest($2::uuid[]) as named (id)
+   cross join lateral (
+     select id
+     from pending_transfers
+     where ledger_id = $1::integer and id = named.id
+     offset 0
+   ) as stored`,
+);
+
 const LOAD_SETTLED = lockingStatement(
   'load settled',
   `select settled.id
@@ -133,6 +147,7 @@ export async function lockJob(
   const parentIds = [...new Set((job.transfers.parentId ?? []).filter((id) => id !== null))];
   const keys = job.claims.map(({ key }) => key);
   const ids = job.mayBeSettled ? job.transfers.id : [];
+  const storedIds = ids.filter((_, index) => (job.transfers.storedAtMicros?.[index] ?? null) !== null);
   const ledgerId = job.ledger.id;
   const { transaction, loaded } = await Transaction.beginWith(connection, (load) => {
     const loadNamed = async <Row extends unknown[]>(statement: LockingStatement, named: readonly string[]) =>
@@ -142,11 +157,14 @@ export async function lockJob(
       loadNamed<HoldRow>(LOAD_HOLDS, parentIds),
       loadNamed<OriginalRow>(LOAD_ORIGINALS, parentIds),
       loadNamed<KeyRow>(LOAD_KEYS, keys),
+      // First, so that one that is settled meanwhile is found.
+      loadNamed<[string]>(LOAD_PENDING, storedIds),
       loadNamed<[string]>(LOAD_SETTLED, ids),
       load<[bigint]>(LOAD_TIME, [ledgerId]),
     ];
   });
-  const [accounts, holds, originals, keyHolders, settledIds, time] = loaded;
+  const [accounts, holds, originals, keyHolders, pendingIds, settledIds, time] = loaded;
+  const pending = new Set(pendingIds.map(([id]) => id));
   const found = new Set(accounts.map(([accountNumber]) => accountNumber));
   return {
     transaction,
@@ -161,6 +179,7 @@ export async function lockJob(
       jobMicros: time[0]?.[0] ?? 0n,
       keyHolders: new Map(keyHolders.map(([key, transferId, accountNumber]) => [key, { transferId, accountNumber }])),
       settledIds: new Set(settledIds.map(([id]) => id)),
+      absentIds: new Set(storedIds.filter((id) => !pending.has(id))),
     },
   };
 }

@@ -1,9 +1,10 @@
 // Batches that bypass the lanes: parts of a job that failed, transfers of dead processes, and transfers that wait for a
 // lock.
+import type { Job } from '../../domain/job.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import { groupSuspects, sizeAfterDeaths } from './batching.ts';
 import type { QueuedUnit } from './queued-unit.ts';
-import { isStored, splitUnit, type Unit } from './unit.ts';
+import { isStored, splitUnit, toJob, type Unit } from './unit.ts';
 
 export type Batch = {
   readonly ledger: Ledger;
@@ -35,6 +36,24 @@ const DELAY_MS_MAX = 2000;
  * locked.
  */
 export type Trials = { begin(unit: Unit): Promise<void>; end(unit: Unit): Promise<void> };
+
+/** The job of a batch that begins at `startedAt`, on the clock of performance.now(). */
+export function jobOf({ units: queued, mode, suspect }: Batch, startedAt: number, traced: boolean): Job {
+  const least = (valueOf: (unit: QueuedUnit) => number, from: number): number =>
+    queued.reduce((least, unit) => Math.min(least, valueOf(unit)), from);
+  const storedAt = least((each) => (isStored(each.unit) ? each.acceptedAt : startedAt), startedAt);
+  return toJob(
+    queued.map(({ unit }) => unit),
+    {
+      mode,
+      mayBeSettled: queued.some(({ mayBeSettled }) => mayBeSettled),
+      storedAgoMs: startedAt - storedAt,
+      // A suspect that waits for a lock delays the other suspects of its ledger, so it is tried once.
+      retryMs: least(({ waitsUntil }) => waitsUntil - startedAt, suspect ? 0 : Infinity),
+      traced,
+    },
+  );
+}
 
 export class Bisection {
   readonly #jobSizeMax: number;

@@ -15,7 +15,7 @@ import type { Ledger } from '../../domain/ledger.ts';
 import type { Tracer } from '../tracer.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
-import { type Batch, Bisection, toBatch, type Trials } from './bisection.ts';
+import { type Batch, Bisection, jobOf, toBatch, type Trials } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
 import { isDeath } from './thread-death.ts';
 import { logJob } from './job-log.ts';
@@ -23,10 +23,7 @@ import { traceEnd, traceJob, traceRun } from './tracing.ts';
 import { Lanes } from './lanes.ts';
 import { Semaphore } from './semaphore.ts';
 import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';
-import { isStored, isTraced, nameOf, sizeOf, toJob, type Unit } from './unit.ts';
-
-/** The names by which a stored transfer is found. */
-type StoredName = { readonly id: string; readonly group: { readonly id: string } | null };
+import { isStored, isTraced, nameOf, sizeOf, type StoredName, toJob, type Unit } from './unit.ts';
 
 /**
  * A job that takes this many times the usual time, and at least this many milliseconds, is treated as waiting for a
@@ -49,6 +46,7 @@ export class Dispatcher {
   readonly #jobSizeMax: number;
   readonly #onJournal: (ledger: Ledger, number: bigint) => void;
   readonly #onReleased: (unit: Unit) => void;
+  readonly #onMissing: (units: readonly Unit[]) => void;
   readonly #lanes: Lanes;
   /** Stored units by their names; see unit.ts. */
   readonly #stored = new Map<string, QueuedUnit>();
@@ -80,6 +78,8 @@ export class Dispatcher {
     onJournal: (ledger: Ledger, number: bigint) => void;
     /** Called with each unit that leaves admission here. */
     onReleased?: (unit: Unit) => void;
+    /** Called with stored units that the server lacks. They have left, and callers that wait for them look again. */
+    onMissing?: (units: readonly Unit[]) => void;
   }) {
     this.#pool = options.pool;
     this.#admission = options.admission;
@@ -94,6 +94,7 @@ export class Dispatcher {
     this.#jobSizeMax = options.jobSizeMax;
     this.#onJournal = options.onJournal;
     this.#onReleased = options.onReleased ?? (() => {});
+    this.#onMissing = options.onMissing ?? (() => {});
   }
 
   /**
@@ -227,13 +228,9 @@ export class Dispatcher {
       },
       Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs),
     );
-    const mayBeSettled = batch.units.some((queued) => queued.mayBeSettled);
     const units = batch.units.map(({ unit }) => unit);
-    // A suspect that waits for a lock delays the other suspects of its ledger, so it is tried once.
-    const patience = batch.suspect ? 0 : Infinity;
-    const retryMs = batch.units.reduce((least, { waitsUntil }) => Math.min(least, waitsUntil - startedAt), patience);
     const traced = this.#tracer !== null && units.some(isTraced);
-    const job = toJob(units, { mode: batch.mode, mayBeSettled, retryMs, traced });
+    const job = jobOf(batch, startedAt, traced);
     const report = this.#bisection.isTrial(batch) ? await this.#try(units, job) : await this.#runInThread(job);
     const durationMs = performance.now() - startedAt;
     clearTimeout(timer);
@@ -287,7 +284,8 @@ export class Dispatcher {
     let settled = 0;
     for (const [index, queued] of units.entries()) {
       const { transfers, accounts } = queued.unit;
-      const state = report.units?.[index] ?? 'settled';
+      const outcome = report.units?.[index] ?? 'settled';
+      const state = outcome === 'missing' ? 'settled_elsewhere' : outcome;
       const range = { transfer, account, transferCount: transfers.length, accountCount: accounts.length };
       transfer += transfers.length;
       account += accounts.length;
@@ -299,6 +297,8 @@ export class Dispatcher {
       else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range), state);
     }
     if (settled > 0) this.#admission.releaseSettled(settled);
+    const missing = units.flatMap(({ unit }, index) => (report.units?.[index] === 'missing' ? [unit] : []));
+    if (missing.length > 0) this.#onMissing(missing);
     const [first] = units;
     if (first && report.journalNumber !== null) this.#onJournal(first.unit.ledger, report.journalNumber);
     this.#announceIdle();

@@ -18,6 +18,7 @@ const NOTHING: Job = {
   openings: [],
   mode: 'settle',
   mayBeSettled: false,
+  storedAgoMs: 0,
   retryMs: 0,
   traced: false,
 };

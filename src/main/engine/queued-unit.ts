@@ -12,7 +12,7 @@ export type UnitResult =
        * poisoned: it alone breaks its job. unavailable: the database is out of reach. Nothing was written in either
        * case.
        */
-      readonly state: Exclude<UnitOutcome, 'settled'> | 'poisoned' | 'unavailable';
+      readonly state: Exclude<UnitOutcome, 'settled' | 'missing'> | 'poisoned' | 'unavailable';
     };
 
 export type SettledUnit = {
@@ -114,6 +114,8 @@ export function resultOf(
 /** The result of a job's only unit, for a dry run. */
 export function onlyResultOf(report: SettledJob): UnitResult {
   const state = report.units?.[0] ?? 'settled';
+  // A dry run stores nothing that could be missing.
+  if (state === 'missing') return { state: 'unavailable' };
   if (state !== 'settled') return { state };
   const range = { transfer: 0, account: 0, transferCount: report.endings.length, accountCount: report.opened.length };
   return resultOf(report, range);

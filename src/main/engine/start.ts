@@ -13,6 +13,7 @@ import type { Tracer } from '../tracer.ts';
 import type { Metrics } from './metrics.ts';
 import type { Admission } from './admission.ts';
 import { AdmissionShares, LEDGER_COMPETES_MS } from './admission-shares.ts';
+import type { Trials } from './bisection.ts';
 import { Courier } from './courier.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { type Engine, releaseShares } from './engine.ts';
@@ -21,6 +22,7 @@ import { KeyLookup } from './keys.ts';
 import { Lease } from './lease.ts';
 import { createThreadPool } from './pool.ts';
 import { type Recovery, startRecovery } from './recovery.ts';
+import { Restoring } from './restoring.ts';
 import type { Unit } from './unit.ts';
 
 /** The settings of the engine; see config.ts. */
@@ -88,11 +90,12 @@ export async function startEngine(
     releaseShares({ callerShares, ledgerShares }, unit);
     courier?.notice(unit);
   };
-  const trials = {
-    begin: async (unit: Unit) => await beginTrial(pool, unit.ledger, transfersOf(unit)),
-    end: async (unit: Unit) => await endTrial(pool, unit.ledger, transfersOf(unit)),
-  };
-  const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased });
+  const trials = trialsOf(pool);
+  const push = (unit: Unit): void => void dispatcher.push([unit]);
+  const restoring = new Restoring({ intake, admission, ledgerShares, push, logger });
+  const onMissing = restoring.restore.bind(restoring);
+  const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased, onMissing });
+  stack.defer(() => restoring.stop());
   const pools = { heartPool, pool: recoveryPool };
   courier = new Courier({ roundPool: courierPool, pool, admission, ledgerShares, dispatcher, logger });
   const recoveryParts = { lease, intake, admission, ledgerShares, dispatcher, courier, logger, tracer };
@@ -100,9 +103,7 @@ export async function startEngine(
   stack.defer(async () => await recovery.stop());
   stack.defer(() => dispatcher.stop());
   wakeRecovery = () => recovery.wake();
-  metrics.showPool('recovery', recoveryPool);
-  metrics.showPool('courier', courierPool);
-  metrics.showPool('heartbeat', heartPool);
+  showPools(metrics, { recovery: recoveryPool, courier: courierPool, heartbeat: heartPool });
   metrics.show('gopherpay_threads_busy', () => dispatcher.busyThreads);
   metrics.show('gopherpay_threads_busy_limit', () => threads);
   metrics.show('gopherpay_lease_renewals_total', () => lease.renewals);
@@ -116,6 +117,17 @@ export async function startEngine(
     recovery,
     databaseAnswers: () => now() - heardAt < timeouts.connectTimeoutMs,
   };
+}
+
+function trialsOf(pool: ConnectionPool): Trials {
+  return {
+    begin: async (unit) => await beginTrial(pool, unit.ledger, transfersOf(unit)),
+    end: async (unit) => await endTrial(pool, unit.ledger, transfersOf(unit)),
+  };
+}
+
+function showPools(metrics: Metrics, pools: Readonly<Record<string, ConnectionPool>>): void {
+  for (const [name, pool] of Object.entries(pools)) metrics.showPool(name, pool);
 }
 
 function showRecovery(metrics: Metrics, recovery: Recovery, orphanedAfterMs: number): void {

@@ -25,6 +25,8 @@ export type Unit = {
   readonly requestId?: string;
   /** The key that its job claims; null if there is none, or if it was claimed when the transfers were stored. */
   readonly idempotency: IdempotencyKey | null;
+  /** The key that was claimed when the transfers were stored; null if the request has none. */
+  readonly claimed: IdempotencyKey | null | 'unknown';
   /** How many processes died with it: the more, the smaller its job. */
   readonly adoptions: number;
   /** How many of them were trying it alone in a job. */
@@ -32,6 +34,9 @@ export type Unit = {
   /** About how many bytes it takes of a job's memory. */
   readonly bytes: number;
 };
+
+/** The names by which a stored transfer is found. */
+export type StoredName = { readonly id: string; readonly group: { readonly id: string } | null };
 
 /** How many bytes a transfer or an account takes besides its text. */
 const FIXED_BYTES = 200;
@@ -52,6 +57,7 @@ export function toWaitingUnit(
     accounts,
     by,
     idempotency,
+    claimed: null,
     adoptions: 0,
     loneDeaths: 0,
     bytes,
@@ -60,14 +66,16 @@ export function toWaitingUnit(
 
 export function toStoredUnit(unit: Unit, storedAtMicros: bigint): Unit {
   const transfers = unit.transfers.map(({ transfer }) => ({ transfer, storedAtMicros }));
-  return { ...unit, transfers, idempotency: null };
+  return { ...unit, transfers, idempotency: null, claimed: unit.idempotency };
 }
 
 /** Splits a stored unit into its transfers; null if they must stay together. */
 export function splitUnit(unit: Unit): Unit[] | null {
   const [first] = unit.transfers;
   if (!first || unit.transfers.length === 1 || first.transfer.group?.atomic || !isStored(unit)) return null;
-  return unit.transfers.map((each) => ({ ...unit, transfers: [each], bytes: bytesOf(each.transfer) }));
+  // The key names all of them.
+  const claimed = unit.claimed === null ? null : 'unknown';
+  return unit.transfers.map((each) => ({ ...unit, transfers: [each], claimed, bytes: bytesOf(each.transfer) }));
 }
 
 /** The name by which a stored unit is found: that of its request, or of its only transfer. */
@@ -93,6 +101,7 @@ export function toStoredUnits(stored: readonly PendingTransfer[]): Unit[] {
       accounts: [],
       by: BY_SERVICE,
       idempotency: null,
+      claimed: 'unknown',
       adoptions,
       loneDeaths,
       bytes: members.reduce((sum, member) => sum + bytesOf(member.transfer), 0),
@@ -131,7 +140,7 @@ export function namedBy(transfer: Pick<NewTransfer, 'id' | 'group'>): string {
 /** A job of units of one ledger. */
 export function toJob(
   units: readonly Unit[],
-  options: Pick<Job, 'mode' | 'mayBeSettled' | 'retryMs'> & { traced?: boolean },
+  options: Pick<Job, 'mode' | 'mayBeSettled' | 'retryMs'> & Partial<Pick<Job, 'storedAgoMs' | 'traced'>>,
 ): Job {
   const [first] = units;
   if (!first) throw new TypeError('A job has a unit.');
@@ -141,6 +150,7 @@ export function toJob(
     transfers: toColumns(units.flatMap(({ transfers }) => transfers)),
     claims: units.flatMap((unit, index) => claimOf(unit, index)),
     openings: units.flatMap(({ accounts, by }, unit) => accounts.map((account) => ({ unit, account, by }))),
+    storedAgoMs: 0,
     traced: false,
     ...options,
   };
