@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
-import { startService } from '../support/service.ts';
+import { request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import {
   assertWorks,
@@ -177,3 +177,42 @@ function median(numbers: readonly number[]): number {
   assert.ok(middle !== undefined, 'There must be samples.');
   return middle;
 }
+
+test('queue: due holds that wait for a lock leave callers a part of it', async (t) => {
+  const database = await createDatabase(t);
+  const env = { ...LOAD_ENV, MAX_QUEUE: String(MAX_QUEUE), HEARTBEAT_MS: '200' };
+  const service = await startService(t, { database, env });
+  await openAccount(service, 'HOT', { balance: 1000 });
+  await openAccount(service, 'ANN');
+  await openAccount(service, 'BOB', { balance: 1000 });
+  await openAccount(service, 'CID');
+  const hold = { from_account: 'HOT', to_account: 'ANN', amount: 1, expires_in: 600 };
+  await inParallel(
+    8,
+    times(2 * MAX_QUEUE, () => hold),
+    async (body) => {
+      assert.equal((await request(service, 'POST', '/holds', body, { prefer: 'wait=20' })).status, 200);
+    },
+  );
+  const unlock = await lockAccount(database, 'HOT');
+  await database.query(`update holds set expires_at = clock_timestamp()`);
+  await until(
+    async () => {
+      const sql = `select from pg_stat_activity
+        where datname = current_database() and application_name = 'gopherpay thread' and wait_event_type = 'Lock'`;
+      return (await database.query(sql)).length > 0;
+    },
+    { what: 'the expiries to wait for the lock' },
+  );
+  const order = { from_account: 'BOB', to_account: 'CID', amount: 1 };
+  const answer = await request(service, 'POST', '/transfers', order);
+  assert.equal(answer.status, 202, answer.text);
+  await unlock();
+  await until(async () => (await database.query(`select from holds where state = 'open' limit 1`)).length === 0, {
+    timeoutMs: 30_000,
+    what: 'every hold to have ended',
+  });
+  await awaitNothingPending(database);
+  const account = await request(service, 'GET', '/accounts/HOT');
+  assert.deepEqual([account.body['held'], account.body['available']], [0, 1000]);
+});

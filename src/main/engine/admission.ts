@@ -2,6 +2,12 @@
 // transfers, not jobs: a transfer is admitted before anything is stored, and released when it is final. So MAX_QUEUE=50
 // means that at most fifty are in progress. An account that is being opened counts as one transfer.
 
+/**
+ * Holds that are due, and transfers to other ledgers, are ended without room. Each kind takes at most this part of the
+ * queue, so that the rest is for callers: also while all of them wait for a lock.
+ */
+const OWN_RATIO = 0.4;
+
 /** How long the queue must be busy for one measurement of its speed. */
 const MEASURE_MS = 250;
 
@@ -34,6 +40,11 @@ export class Admission {
   /** The bytes of these transfers. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** How many transfers of one kind the service itself may have in progress, and their bytes. */
+  get ownMax(): { readonly count: number; readonly bytes: number } {
+    return { count: Math.max(1, Math.floor(this.maxQueue * OWN_RATIO)), bytes: this.maxQueueBytes * OWN_RATIO };
   }
 
   get room(): number {

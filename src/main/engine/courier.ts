@@ -44,14 +44,11 @@ const PAIR_MAX = 125;
 const LEDGER_MAX = 1000;
 /** How many may be in progress together: the bound of memory. */
 const TOTAL_MAX = 4000;
-/** They are admitted without room, so they leave callers a part of the queue: also while all of them wait for a lock. */
-const QUEUE_RATIO = 0.8;
 
-function boundsOf({ maxQueue, maxQueueBytes }: Admission) {
-  const total = Math.max(1, Math.min(TOTAL_MAX, Math.floor(maxQueue * QUEUE_RATIO)));
+function boundsOf({ ownMax }: Admission) {
+  const total = Math.min(TOTAL_MAX, ownMax.count);
   const part = (most: number, ratio: number) => Math.max(1, Math.min(most, Math.floor(total * ratio)));
-  const bytes = maxQueueBytes * QUEUE_RATIO;
-  return { total, bytes, ledger: part(LEDGER_MAX, 1 / 2), pair: part(PAIR_MAX, 1 / 4) };
+  return { total, bytes: ownMax.bytes, ledger: part(LEDGER_MAX, 1 / 2), pair: part(PAIR_MAX, 1 / 4) };
 }
 
 /** How long a transfer is skipped after a step failed: each time longer. */

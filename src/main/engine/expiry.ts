@@ -15,19 +15,22 @@ import { toWaitingUnit } from './unit.ts';
 const PAGE_MAX = 1000;
 /** How long the next page waits for one that is delayed, for example by a lock. */
 const PAGE_WAIT_MS = 1000;
-/**
- * How many expiries of a ledger, and of an account, may be in progress. So a lock hardly delays the expiries of other
- * accounts.
- */
-const LEDGER_MAX = 4000;
-const ACCOUNT_MAX = 250;
+/** How many may be in progress together. */
+const TOTAL_MAX = 4000;
 /** How long a hold is skipped after its expiry failed: each time longer. */
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 300_000;
 
+/** A part for each ledger and each account, so that a lock hardly delays the expiries of others. */
+function boundsOf({ ownMax }: Admission) {
+  const total = Math.min(TOTAL_MAX, ownMax.count);
+  return { total, ledger: Math.ceil(total / 2), account: Math.ceil(total / 4) };
+}
+
 export class Expiry {
   readonly #pool: ConnectionPool;
   readonly #admission: Admission;
+  readonly #bounds: ReturnType<typeof boundsOf>;
   readonly #ledgerShares: AdmissionShares;
   readonly #dispatcher: Dispatcher;
   readonly #tracer: Tracer | null;
@@ -48,6 +51,7 @@ export class Expiry {
   }) {
     this.#pool = options.pool;
     this.#admission = options.admission;
+    this.#bounds = boundsOf(options.admission);
     this.#ledgerShares = options.ledgerShares;
     this.#dispatcher = options.dispatcher;
     this.#tracer = options.tracer;
@@ -58,7 +62,7 @@ export class Expiry {
     while (!stopped()) {
       const startedAt = performance.now();
       const due = await loadDueHolds(this.#pool, PAGE_MAX, this.#skipped());
-      const beginning = due.filter((hold) => this.#mayBegin(hold));
+      const beginning = due.filter((hold) => this.#tryCount(hold));
       if (beginning.length === 0) return;
       const span = this.#tracer?.beginWork({ name: 'expire holds', startedAt, count: beginning.length }) ?? null;
       const queued = beginning.map((hold) => this.#begin(hold, span));
@@ -77,21 +81,24 @@ export class Expiry {
     }
     return {
       holdIds: [...this.#expiring, ...delayed],
-      ledgerIds: this.#ofLedger.atLeast(LEDGER_MAX),
-      accountKeys: this.#ofAccount.atLeast(ACCOUNT_MAX),
+      ledgerIds: this.#ofLedger.atLeast(this.#bounds.ledger),
+      accountKeys: this.#ofAccount.atLeast(this.#bounds.account),
     };
   }
 
-  #mayBegin(hold: DueHold): boolean {
-    return (
-      this.#ofLedger.of(hold.ledger.id) < LEDGER_MAX &&
-      accountKeysOf(hold).every((key) => this.#ofAccount.of(key) < ACCOUNT_MAX)
-    );
+  /** Counts a hold whose expiry may begin. */
+  #tryCount(hold: DueHold): boolean {
+    const mayBegin =
+      this.#expiring.size < this.#bounds.total &&
+      this.#ofLedger.of(hold.ledger.id) < this.#bounds.ledger &&
+      accountKeysOf(hold).every((key) => this.#ofAccount.of(key) < this.#bounds.account);
+    if (mayBegin) this.#count(hold, 1);
+    return mayBegin;
   }
 
+  /** `hold` is counted. */
   #begin(hold: DueHold, span: UnitSpan | null): QueuedUnit {
     const unit = { ...toWaitingUnit(hold.ledger, [toExpiry(hold)], null), span };
-    this.#count(hold, 1);
     this.#admission.admitRecovered(1, unit.bytes);
     this.#ledgerShares.taken(hold.ledger.name, 1);
     const queued = this.#dispatcher.submit(unit);
