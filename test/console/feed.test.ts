@@ -1,4 +1,4 @@
-// The overview follows the feed: what is settled shows without being asked for, no stream is held that nobody looks at,
+// The overview follows the feed: what is settled shows without being asked for, no stream outlives the look at the page,
 // and where there is none the page reads as often as a person can.
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
