@@ -23,6 +23,7 @@ import { writeAuditMetrics } from './audit-metrics.ts';
 import { type AuditVerdict, countOf, observe, renderJson, renderText } from './audit-output.ts';
 import { openState } from './audit-state.ts';
 import { EXPECT_ARGS, expectOptions, LIMIT_ARGS, limitOption, readExpected, wrongExpectation } from './expected.ts';
+import { exitOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
 
 const JOURNAL_NUMBER = /^\d{1,18}$/;
@@ -125,11 +126,21 @@ async function withEvents(
   try {
     await withSnapshots(database, options, limits, async (taken) => await work(auditInSlices(taken, wanted, saved)));
   } catch (error) {
-    if (!(error instanceof MismatchError)) return refuseArchived(error);
-    throw new CommandError(EXIT.wrongUsage, `The option --state is wrong: ${state?.file} ${error.message}.`);
+    if (error instanceof MismatchError) {
+      throw new CommandError(EXIT.wrongUsage, `The option --state is wrong: ${state?.file} ${error.message}.`);
+    }
+    if (error instanceof ArchivedError) return refuseArchived(error);
+    throw state === null ? error : explainState(error, state.file);
   } finally {
     await saved.flush();
   }
+}
+
+/** An audit does not connect again by itself: the operator learns that the next one goes on. */
+function explainState(error: unknown, file: string): unknown {
+  const { exitCode, sentence } = exitOf(error);
+  if (exitCode !== EXIT.outOfReach) return error;
+  return new CommandError(exitCode, `${sentence} Then run the same command again: it goes on from ${file}.`);
 }
 
 /** Blocks of tables, which an audit in many snapshots reads, are those of one server. */

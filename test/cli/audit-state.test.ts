@@ -164,8 +164,8 @@ test('audit: --state-key refuses a state that the key did not sign', async (t) =
   assert.equal((await audit(t, whole, ...options)).code, 3);
 });
 
-for (const { how, stop, code } of [
-  { how: 'a signal', stop: async (program: Program) => await program.stop(), code: 143 },
+for (const { how, stop, code, said } of [
+  { how: 'a signal', stop: async (program: Program) => await program.stop(), code: 143, said: /^/ },
   {
     how: 'the end of its connections',
     stop: async (program: Program, database: TestDatabase) => {
@@ -176,6 +176,7 @@ for (const { how, stop, code } of [
       return await program.exited;
     },
     code: 4,
+    said: /^The database is out of reach \(.*DB_HOST\. Then run the same command again: it goes on from \S+state\.json\.$/m,
   },
 ]) {
   test(`audit: goes on after ${how} where it was`, async (t) => {
@@ -198,6 +199,7 @@ for (const { how, stop, code } of [
       { what: 'the audit to wait for a lock' },
     );
     assert.equal((await stop(program, database)).code, code, program.output());
+    assert.match(program.output(), said);
     const state = await readFile(file, 'utf8');
     assert.match(state, /holds 1/);
     assert.doesNotMatch(state, /reversed_amounts 1/);
