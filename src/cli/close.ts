@@ -53,7 +53,7 @@ export const close = defineCommand({
 });
 
 async function closeNext(connection: Queryable, ledger: Ledger, next: ClosableMonth): Promise<ClosedMonth> {
-  if (!next.isOver || !(await closeInstant(connection, ledger, next.ends)).closed) {
+  if (!next.isOver || !(await closeInstant(connection, ledger, next.last)).closed) {
     throw new CommandError(EXIT.failed, `The month ${next.month} of the ledger ${ledger.name} is not over (UTC).`);
   }
   const sealed = await sealMonth(connection, ledger, next);

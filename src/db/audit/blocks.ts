@@ -6,7 +6,7 @@ import type { Found } from './findings.ts';
 import { rowsOfLedgers } from './ledgers.ts';
 import { type BlockRange, compare, type Counted, equal, must, withinBlocks } from './rules.ts';
 import type { Settings } from './snapshots.ts';
-import { collect, type Outcome, type Task } from './step.ts';
+import { collect, nextBlocks, type Outcome, type Task } from './step.ts';
 import type { Connection } from '../connection/connect.ts';
 
 const SIZES = { first: 5000, max: 200_000 };
@@ -107,16 +107,8 @@ export function tableTask(table: Journaled, heads: ReadonlyMap<number, bigint>, 
     name: `table ${table}`,
     settings,
     sizes: SIZES,
-    step: async (connection, { at, hash, counts }, size) => {
-      const [place] = await readAll(
-        connection,
-        `select pg_relation_filenode('${table}'), pg_relation_size('${table}') / current_setting('block_size')::bigint`,
-      );
-      const [file = null, end = null] = place ?? [];
-      // A table that was rewritten has its rows in other places, so it is read from the beginning.
-      const isMoved = hash !== null && hash !== file;
-      const from = isMoved ? 0 : Number(at ?? 0);
-      const blocks = { from, to: from + size };
+    step: async (connection, former, size) => {
+      const { blocks, file, done } = await nextBlocks(connection, table, former, size);
       const rows = `(select * from ${table} where ${withinBlocks(blocks)})`;
       const found: (readonly [string, Found])[] = [];
       for (const one of await collect(connection, [misplaced(table, rows)])) found.push([check, one]);
@@ -129,11 +121,11 @@ export function tableTask(table: Journaled, heads: ReadonlyMap<number, bigint>, 
       }
       const counted = await countPerLedger(connection, { table, heads }, blocks);
       return outcomeOf(found, {
-        former: isMoved ? {} : counts,
+        former: blocks.from === 0 ? {} : former.counts,
         counted,
         file,
         to: blocks.to,
-        done: blocks.to >= Number(end ?? 0),
+        done,
       });
     },
   };
@@ -199,18 +191,14 @@ export function entriesTask(ledger: number, head: bigint, settings: Settings): T
     name: `entries ${ledger}`,
     settings,
     sizes: { first: 500, max: SIZES.max },
-    step: async (connection, { at }, size) => {
-      const [end] = await readAll(
-        connection,
-        `select pg_relation_size('entries') / current_setting('block_size')::bigint`,
-      );
-      const blocks = { from: Number(at ?? 0), to: Number(at ?? 0) + size };
+    step: async (connection, former, size) => {
+      const { blocks, file, done } = await nextBlocks(connection, 'entries', former, size);
       const rows = `(
         select * from entries where ${withinBlocks(blocks)} and ledger_id = ${ledger} and journal_number <= ${head}
       )`;
       const found = await collect(connection, [unnamedEntries(rows, { ledger, since: 0n, until: head })]);
       return {
-        position: { at: String(blocks.to), hash: null, done: blocks.to >= Number(end?.[0] ?? 0), counts: {} },
+        position: { at: String(blocks.to), hash: file, done, counts: {} },
         found: found.map((one) => ['conservation.transfers', one] as const),
         rows: [],
         progress: 0,

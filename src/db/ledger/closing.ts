@@ -11,8 +11,9 @@ import { recordAdministration } from './administration.ts';
 export type ClosableMonth = {
   /** Such as 2026-10. */
   readonly month: string;
-  /** The first instant after it. */
+  /** The first instant after it, and the last microsecond in it. */
   readonly ends: string;
+  readonly last: string;
   /** Whether the real or the test clock of the ledger is past it. */
   readonly isOver: boolean;
 };
@@ -31,7 +32,7 @@ const NO_HASH = Buffer.alloc(32);
 
 // The months of a ledger begin with its journal, and follow each other.
 const NEXT = `
-  select to_char(month, 'YYYY-MM') as month, ends, ends <= coalesce(clock, clock_timestamp()) as is_over
+  select to_char(month, 'YYYY-MM') as month, ends, ends - interval '1 microsecond' as last, ends <= coalesce(clock, clock_timestamp()) as is_over
   from (
     select coalesce(
       (select max(month) + interval '1 month' from closed_months where ledger_id = $1::integer),
@@ -48,8 +49,9 @@ const NEXT = `
 
 /** The month after the last closed one, or the first of the journal; null if the journal is empty. */
 export async function findNextMonth(connection: Queryable, ledger: Ledger): Promise<ClosableMonth | null> {
-  const { rows } = await connection.query<{ month: string; ends: string; is_over: boolean }>(NEXT, [ledger.id]);
-  return rows.map(({ month, ends, is_over: isOver }) => ({ month, ends, isOver }))[0] ?? null;
+  type Row = { month: string; ends: string; last: string; is_over: boolean };
+  const { rows } = await connection.query<Row>(NEXT, [ledger.id]);
+  return rows.map(({ is_over: isOver, ...month }) => ({ ...month, isOver }))[0] ?? null;
 }
 
 const END = `
