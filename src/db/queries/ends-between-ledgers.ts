@@ -23,12 +23,15 @@ const LOAD_ENDS = `
 
 type End = { id: string; state: string; completed_at: string | null; description: string | null };
 
-/** SQL over a row of transfers: whether it began a transfer to another ledger, which is in this state now. */
+/**
+ * SQL over a row of transfers: whether it began a transfer to another ledger, which is in this state now. The first parameter
+ * of the statement is the ledger: by a column, nodes of a distributed engine would ask each other.
+ */
 export function beganAndIs(state: 'open' | 'captured' | 'voided'): string {
   return `(${BEGAN} and exists (
       select
       from holds
-      where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and holds.state = '${state}'
+      where holds.ledger_id = $1::integer and holds.id = transfers.id and holds.state = '${state}'
       -- By the key of each: the planner would rather read all holds of this state once.
       offset 0
     ))`;

@@ -20,7 +20,7 @@ journal_number, journal_position
   where true and status = 'failed' and ledger_id = $1::integer and (status = 'failed' or ((remote_account is not null and kind = 'hold' and status = 'completed') and exists (
     select
     from holds
-    where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and holds.state = 'voided'
+    where holds.ledger_id = $1::integer and holds.id = transfers.id and holds.state = 'voided'
     -- By the key of each: the planner would rather read all holds of this state once.
     offset 0
   )))
@@ -37,7 +37,7 @@ journal_number, journal_position
   ) and ledger_id = $1::integer and (status = 'failed' or ((remote_account is not null and kind = 'hold' and status = 'completed') and exists (
     select
     from holds
-    where holds.ledger_id = transfers.ledger_id and holds.id = transfers.id and holds.state = 'voided'
+    where holds.ledger_id = $1::integer and holds.id = transfers.id and holds.state = 'voided'
     -- By the key of each: the planner would rather read all holds of this state once.
     offset 0
   )))
