@@ -8,6 +8,9 @@ import { parse } from './sent.ts';
 import type { Answer } from './wire.ts';
 
 /** How much of everything there is. Transfers that the service orders by itself, when a hold has expired, are left out. */
+/** SQL: a caller ordered the transfer. The service ends due holds, and makes the later steps between ledgers. */
+const OF_CALLERS = `kind <> 'expiry' and (remote_account is null or kind = 'hold')`;
+
 type Counts = { accounts: number; externals: number; transfers: number; keys: number; changes: number; holds: number };
 
 const reported = z.looseObject({
@@ -149,7 +152,7 @@ export class Stored {
   /** Like compare, but name by name, once nothing is pending any more. */
   async compareAll(): Promise<string[]> {
     const rows = await this.#database.query<{ id: string }>(
-      `select id from transfers where kind <> 'expiry' union all select id from pending_transfers where kind <> 'expiry'`,
+      `select id from transfers where ${OF_CALLERS} union all select id from pending_transfers where ${OF_CALLERS}`,
     );
     const ids = new Set(rows.map(({ id }) => id));
     const keys = await this.#database.query<{ ledger: string; key: string }>(
@@ -197,13 +200,13 @@ export class Stored {
          left join unnest($1::integer[], $2::bigint[]) as counted (ledger_id, number) using (ledger_id)
        )
        select
-         (select count(*) from accounts where account_number <> '@external')::integer as accounts,
-         (select count(*) from accounts where account_number = '@external')::integer as externals,
-         (select count(*) from pending_transfers where kind <> 'expiry')::integer as pending,
+         (select count(*) from accounts where account_number not like '@%')::integer as accounts,
+         (select count(*) from accounts where account_number like '@%')::integer as externals,
+         (select count(*) from pending_transfers where ${OF_CALLERS})::integer as pending,
          (select count(*)
           from heads
           join transfers on transfers.ledger_id = heads.ledger_id and journal_number > counted
-          where kind <> 'expiry')::integer as settled,
+          where ${OF_CALLERS})::integer as settled,
          (select count(*) from idempotency_keys)::integer as keys,
          (select count(*) from account_changes)::integer as changes,
          (select count(*) from holds)::integer as holds,
@@ -219,7 +222,9 @@ export class Stored {
 
   async #compareTransfers(): Promise<string[]> {
     if (this.#freshTransfers.length === 0) return [];
-    const columns = 'id, ledger_id, kind, from_account, to_account, description, metadata, group_id';
+    // A transfer to another ledger is a hold here, and names the account there beside the one that stands for the ledger.
+    const columns =
+      'id, ledger_id, kind, from_account, coalesce(remote_account, to_account) as to_account, description, metadata, group_id';
     const rows = await this.#database.query<{ id: string } & Record<string, unknown>>(
       `select stored.*, name as ledger
        from (
