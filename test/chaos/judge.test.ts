@@ -363,7 +363,8 @@ const PLANTS: readonly Plant[] = [
   },
   {
     what: 'a transfer that was abandoned',
-    sql: `update transfers set failure_code = 'cannot_be_settled' where id in (select id from transfers where status = 'failed' limit 1)`,
+    sql: `update transfers set failure_code = 'cannot_be_settled'
+      where (ledger_id, id) in (select ledger_id, id from transfers where status = 'failed' and remote_account is null limit 1)`,
     rule: MADE_UP,
   },
   {
