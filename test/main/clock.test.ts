@@ -84,6 +84,15 @@ async function refused(
   return [answer.status, answer.body['code']];
 }
 
+test('clock: instants far in the future are stored to the microsecond, as the hashes have them', async () => {
+  // After 2255, microseconds since 1970 are beyond the whole numbers of a double.
+  const ledger = await createLedger('6400-02-29T23:35:50.172737Z');
+  const paid = await pay(ledger);
+  assert.equal(paid['created_at'], '6400-02-29T23:35:50.172737Z');
+  const stored = await request(service, 'GET', `${ledger}/transfers/${String(paid['id'])}`);
+  assert.equal(stored.body['created_at'], paid['created_at']);
+});
+
 test('clock: a ledger shows its clock, which is the real one by default', async () => {
   const real = await request(service, 'POST', '/ledgers', { name: 'real' });
   assert.deepEqual([real.body['clock'], real.body['now']], ['real', null]);

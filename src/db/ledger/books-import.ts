@@ -4,6 +4,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { LEDGERS_MAX, lockLedgerName, reserveLedgerId } from './ledgers.ts';
+import { instantOf } from './micros.ts';
 
 /** The books to import. Times are microseconds since 1970, hashes are hexadecimal. */
 export type ImportedLedger = {
@@ -23,7 +24,6 @@ export type ImportedEnd = { readonly number: number; readonly closedUntil: numbe
 /** Why books cannot be imported into this database. */
 export class ImportRefusedError extends Error {}
 
-const at = (micros: string) => `timestamptz 'epoch' + ${micros} * interval '1 microsecond'`;
 const bytes = (hex: string) => `decode(${hex}, 'hex')`;
 const lines = (columns: string) => `json_to_recordset($2::json) as line (${columns})`;
 
@@ -59,7 +59,7 @@ export async function openImport(connection: Queryable, books: ImportedLedger): 
   if (clock !== books.clockStart)
     throw new ImportRefusedError('the ledger and the books do not have the same test clock');
   await connection.query(
-    `update ledgers set created_at = ${at('$2::bigint')}, approval_above = $3::bigint where id = $1::integer`,
+    `update ledgers set created_at = ${instantOf('$2::bigint')}, approval_above = $3::bigint where id = $1::integer`,
     [id, books.createdAt, books.approvalAbove],
   );
   return toLedger(id, books);
@@ -74,7 +74,7 @@ async function createImported(connection: Queryable, books: ImportedLedger): Pro
     throw new ImportRefusedError(`its id would be ${id}, and there are at most ${LEDGERS_MAX} ledgers`);
   await connection.query(
     `insert into ledgers (id, name, created_at, clock_start, approval_above)
-     values ($1::integer, $2::text, ${at('$3::bigint')}, ${at('$4::bigint')}, $5::bigint)`,
+     values ($1::integer, $2::text, ${instantOf('$3::bigint')}, ${instantOf('$4::bigint')}, $5::bigint)`,
     [id, books.name, books.createdAt, books.clockStart, books.approvalAbove],
   );
   await connection.query(
@@ -100,7 +100,7 @@ const INSERTS = {
       ordered_by text, approved_by text`)}`,
   act: `
     insert into audit_log (ledger_id, at, journal_number, id, action, actor, subject, details)
-    select $1::integer, ${at('at')}, journal_number, id, action, actor, subject, details
+    select $1::integer, ${instantOf('at')}, journal_number, id, action, actor, subject, details
     from ${lines('at bigint, journal_number bigint, id uuid, action text, actor text, subject text, details text')}`,
   transfer: `
     with line as materialized (
@@ -118,7 +118,7 @@ const INSERTS = {
         group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after,
         ordered_by, approved_by, rate, remote_account
       )
-      select $1::integer, ${at('created_at')}, ${at('settled_at')}, metadata::jsonb, id, from_account, to_account, amount,
+      select $1::integer, ${instantOf('created_at')}, ${instantOf('settled_at')}, metadata::jsonb, id, from_account, to_account, amount,
         currency, status, failure_code, request_id, description, journal_number, journal_position, from_entry_number,
         to_entry_number, kind, parent_id, group_id, group_position, atomic, final_capture, expires_in,
         if_from_entry_number, if_min_available_after, ordered_by, approved_by, rate, remote_account
@@ -137,7 +137,7 @@ const INSERTS = {
     insert into journal (
       ledger_id, number, settled_at, transfer_count, intake_count, change_count, digest, previous_hash, hash
     )
-    select $1::integer, number, ${at('settled_at')}, transfer_count, intake_count, change_count, ${bytes('digest')},
+    select $1::integer, number, ${instantOf('settled_at')}, transfer_count, intake_count, change_count, ${bytes('digest')},
       ${bytes('previous_hash')}, ${bytes('hash')}
     from ${lines(`number bigint, settled_at bigint, transfer_count integer, intake_count integer, change_count integer,
       digest text, previous_hash text, hash text`)}`,
@@ -145,8 +145,8 @@ const INSERTS = {
     insert into idempotency_keys (
       ledger_id, key, transfer_id, account_number, clock, fingerprint, personal_fingerprint, created_at
     )
-    select $1::integer, key, transfer_id, account_number, ${at('clock')}, ${bytes('fingerprint')},
-      ${bytes('personal_fingerprint')}, ${at('created_at')}
+    select $1::integer, key, transfer_id, account_number, ${instantOf('clock')}, ${bytes('fingerprint')},
+      ${bytes('personal_fingerprint')}, ${instantOf('created_at')}
     from ${lines(`key text, transfer_id uuid, account_number text, clock bigint, fingerprint text, personal_fingerprint text,
       created_at bigint`)}`,
   account: `
@@ -155,7 +155,7 @@ const INSERTS = {
       entry_count
     )
     select $1::integer, account_number, currency, status, ${bytes('personal_data')}, overdraft_limit, metadata::jsonb,
-      ${at('created_at')}, balance, held, entry_count
+      ${instantOf('created_at')}, balance, held, entry_count
     from ${lines(`account_number text, currency text, status text, personal_data text, overdraft_limit bigint,
       metadata text, created_at bigint, balance bigint, held bigint, entry_count bigint`)}
     on conflict (ledger_id, account_number, currency) do update
@@ -227,11 +227,11 @@ const REVERSED = `
 
 // No hash covers two of these times. The ledger's time is never before them, so that one far ahead would date all that follows.
 const LATEST = `
-  select greatest(created_at, settled_at, ${at('$3::bigint')})::text as latest
+  select greatest(created_at, settled_at, ${instantOf('$3::bigint')})::text as latest
   from ledgers
   left join journal on ledger_id = id and number = $2::bigint
   where id = $1::integer and clock_start is null
-    and greatest(created_at, settled_at, ${at('$3::bigint')}) > clock_timestamp()`;
+    and greatest(created_at, settled_at, ${instantOf('$3::bigint')}) > clock_timestamp()`;
 
 // A service on the copy may have told a reader that no row settled before this instant can follow.
 const REOPENED = `
@@ -244,7 +244,7 @@ const REOPENED = `
 // A test clock stands where its journal ends. A trigger refuses any change of the real one.
 const HEAD = (hasTestClock: boolean) => `
   update journal_head
-  set closed_until = greatest(${at('$3::bigint')}, closed_until)${hasTestClock ? ', clock = last.settled_at' : ''}
+  set closed_until = greatest(${instantOf('$3::bigint')}, closed_until)${hasTestClock ? ', clock = last.settled_at' : ''}
   from (
     select settled_at
     from journal

@@ -6,6 +6,7 @@ import { COLUMN_NAMES, COLUMN_VALUES, columnArrays } from '../queries/transfer-c
 import { type DecidedJob, renderEnded } from './decided-job.ts';
 import { journalEnd } from '../queries/journal-end.ts';
 import { type AppendedRow, appendStatements, type SentEnd, theHead } from './journal-distributed.ts';
+import { instantOf } from './micros.ts';
 
 /** The parts of an insert from arrays that are not the same everywhere. */
 export type ArraySource = { readonly ledgerId: string; readonly beside: string; readonly where: string };
@@ -43,7 +44,7 @@ const INSERT_TRANSFERS = `
   select
     head.ledger_id, amount, currency, case when failure_code is null then 'completed' else 'failed' end,
     failure_code, from_entry_number, to_entry_number,
-    timestamptz 'epoch' + coalesce(stored_at_micros, $2::bigint) * interval '1 microsecond', head.settled_at,
+    ${instantOf('coalesce(stored_at_micros, $2::bigint)')}, head.settled_at,
     head.number, position, ${COLUMN_VALUES}
   from ${journalEnd('$1::integer')} as head
   cross join unnest(

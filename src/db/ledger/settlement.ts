@@ -18,6 +18,7 @@ import {
   UPDATE_HOLDS_DISTRIBUTED,
   writeEndedDistributed,
 } from './settlement-distributed.ts';
+import { instantOf } from './micros.ts';
 
 /** The facts of a decision have changed by the job's place in the journal: the job must be decided again. */
 export class StaleDecisionError extends Error {}
@@ -36,7 +37,7 @@ const insertAccountsFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into accounts (
     ledger_id, created_at, account_number, currency, personal_data, overdraft_limit, metadata, balance, held, entry_count
   )
-  select ${ledgerId}, timestamptz 'epoch' + $2::bigint * interval '1 microsecond', opened.*
+  select ${ledgerId}, ${instantOf('$2::bigint')}, opened.*
   from ${beside}unnest(
     $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::bigint[]
   ) as opened${where}`;
@@ -76,7 +77,7 @@ const WRITE_ENDED = `
   with ${appendToJournal({
     ledgerId: '$1::integer',
     ledger: '$2::text',
-    instant: `timestamptz 'epoch' + $3::bigint * interval '1 microsecond'`,
+    instant: instantOf('$3::bigint'),
     transferCount: '$4::integer',
     intakeCount: '$7::integer',
     changeCount: '$5::integer',
@@ -98,7 +99,7 @@ const WRITE_ENDED = `
     select
       $1::integer, amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
       from_entry_number, to_entry_number,
-      timestamptz 'epoch' + coalesce(stored_at_micros, $3::bigint) * interval '1 microsecond',
+      ${instantOf('coalesce(stored_at_micros, $3::bigint)')},
       (select settled_at from journaled), (select number from journaled), position, ${COLUMN_VALUES}
     from ended
   ), entered as (
@@ -135,7 +136,7 @@ const insertHoldsFrom = ({ ledgerId, beside, where }: ArraySource) => `
   from ${beside}unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::bigint[])
     as made (id, from_account, to_account, currency, amount, expires_in, created_at_micros)
   cross join lateral (
-    select timestamptz 'epoch' + created_at_micros * interval '1 microsecond' as created_at
+    select ${instantOf('created_at_micros')} as created_at
   ) as time${where}`;
 
 const UPDATE_HOLDS = `

@@ -1,6 +1,6 @@
 with
 next as materialized (
-  select number + 1 as number, hash as previous_hash, coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint * interval '1 microsecond', settled_at, closed_until)) as settled_at
+  select number + 1 as number, hash as previous_hash, coalesce(clock, greatest(timestamptz 'epoch' + $3::bigint / 1000000 * interval '1 second' + $3::bigint % 1000000 * interval '1 microsecond', settled_at, closed_until)) as settled_at
   from (
   select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
     coalesce(last.hash, decode(repeat('00', 32), 'hex')) as hash, head.closed_until, head.clock
@@ -39,7 +39,7 @@ next as materialized (
   select
     $1::integer, amount, currency, case when failure_code is null then 'completed' else 'failed' end, failure_code,
     from_entry_number, to_entry_number,
-    timestamptz 'epoch' + coalesce(stored_at_micros, $3::bigint) * interval '1 microsecond',
+    timestamptz 'epoch' + coalesce(stored_at_micros, $3::bigint) / 1000000 * interval '1 second' + coalesce(stored_at_micros, $3::bigint) % 1000000 * interval '1 microsecond',
     (select settled_at from journaled), (select number from journaled), position, id, from_account, to_account, coalesce(kind, 'transfer'), parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata
   from ended
 ), entered as (

@@ -5,7 +5,7 @@ insert into transfers (
 select
   head.ledger_id, amount, currency, case when failure_code is null then 'completed' else 'failed' end,
   failure_code, from_entry_number, to_entry_number,
-  timestamptz 'epoch' + coalesce(stored_at_micros, $2::bigint) * interval '1 microsecond', head.settled_at,
+  timestamptz 'epoch' + coalesce(stored_at_micros, $2::bigint) / 1000000 * interval '1 second' + coalesce(stored_at_micros, $2::bigint) % 1000000 * interval '1 microsecond', head.settled_at,
   head.number, position, id, from_account, to_account, coalesce(kind, 'transfer'), parent_id, group_id, group_position, atomic, final_capture, expires_in, if_from_entry_number, if_min_available_after, request_id, ordered_by, approved_by, rate, remote_account, description, metadata
 from (
   select head.ledger_id, coalesce(last.number, 0) as number, coalesce(last.settled_at, head.opened_at) as settled_at,
