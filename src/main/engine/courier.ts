@@ -45,10 +45,10 @@ const LEDGER_MAX = 1000;
 /** How many may be in progress together: the bound of memory. */
 const TOTAL_MAX = 4000;
 
-function boundsOf({ ownMax }: Admission) {
-  const total = Math.min(TOTAL_MAX, ownMax.count);
-  const part = (most: number, ratio: number) => Math.max(1, Math.min(most, Math.floor(total * ratio)));
-  return { total, bytes: ownMax.bytes, ledger: part(LEDGER_MAX, 1 / 2), pair: part(PAIR_MAX, 1 / 4) };
+function boundsOf({ ownMax: { count, bytes } }: Admission) {
+  const total = Math.min(TOTAL_MAX, count);
+  // In a small queue no part is for others: those that wait for one account would soon fill it, and the pair would stand still.
+  return { total, bytes, ledger: Math.min(LEDGER_MAX, total), pair: Math.min(PAIR_MAX, total) };
 }
 
 /** How long a transfer is skipped after a step failed: each time longer. */
