@@ -3,7 +3,7 @@ import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import { type DatabaseSettings, type DatabaseTimeouts, readingTimeouts } from '../db/connection/connect.ts';
-import { ArchivedError, type AuditEvent, type AuditOptions, withAudit } from '../db/audit/audit.ts';
+import { ArchivedScopeError, type AuditEvent, type AuditOptions, withAudit } from '../db/audit/audit.ts';
 import type { Checkpoint } from '../db/audit/chain.ts';
 import { isDistributed } from '../db/connection/distributed.ts';
 import { areLarge, auditInSlices, MismatchError } from '../db/audit/many.ts';
@@ -129,7 +129,7 @@ async function withEvents(
     if (error instanceof MismatchError) {
       throw new CommandError(EXIT.wrongUsage, `The option --state is wrong: ${state?.file} ${error.message}.`);
     }
-    if (error instanceof ArchivedError) return refuseArchived(error);
+    if (error instanceof ArchivedScopeError) return refuseArchived(error);
     throw state === null ? error : explainState(error, state.file);
   } finally {
     await saved.flush();
@@ -159,7 +159,7 @@ async function refuseDistributed(database: DatabaseSettings, options: Options): 
 
 /** Explains that archived months are audited whole. Throws any other error again. */
 function refuseArchived(error: unknown): never {
-  if (!(error instanceof ArchivedError)) throw error;
+  if (!(error instanceof ArchivedScopeError)) throw error;
   throw new CommandError(
     EXIT.wrongUsage,
     `${error.message} Their entries follow from all their transfers together: audit with --one-snapshot, or only what came after them, with --ledger and --since=${error.journalNumber}.`,

@@ -7,7 +7,7 @@ import { before, test, type TestContext } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
-import { auditBooks, ArchivedError } from '../../src/db/audit/audit.ts';
+import { auditBooks, ArchivedScopeError } from '../../src/db/audit/audit.ts';
 import { oneSnapshot } from '../../src/db/audit/snapshots.ts';
 import { EVERYTHING, findInSlices, tamper } from '../support/audit.ts';
 import { onEnd } from '../support/cleanup.ts';
@@ -214,9 +214,9 @@ test('archive: an audit in many snapshots begins after the archived months', asy
     'select ledger_id as id, max(journal_number) as number from archived_months group by ledger_id',
   );
   const [ledger, since] = [row?.id ?? 0, row?.number ?? 0n];
-  await assert.rejects(findInSlices(oneSnapshot(connection), EVERYTHING), ArchivedError);
+  await assert.rejects(findInSlices(oneSnapshot(connection), EVERYTHING), ArchivedScopeError);
   assert.deepEqual((await findInSlices(oneSnapshot(connection), { ledger, since })).discrepancies, []);
-  await assert.rejects(findInSlices(oneSnapshot(connection), { ledger, since: since - 1n }), ArchivedError);
+  await assert.rejects(findInSlices(oneSnapshot(connection), { ledger, since: since - 1n }), ArchivedScopeError);
   const refused = await run(t, 'audit', '--jobs=1');
   assert.equal(refused.code, 2);
   assert.match(refused.output, new RegExp(`audit with --one-snapshot, or .* --since=${since}\\.`));

@@ -10,6 +10,7 @@ import { type Order, times } from './callers.ts';
 export const BACK_MS = 15_000;
 /** How soon a service finds that another host was promoted, though its own still answers. */
 export const LEFT_MS = 25_000;
+/** Why a test of two servers is skipped; CI installs them. */
 export const MISSING = 'PostgreSQL is not installed on this machine.';
 
 /** Whether the last session of the service is on this server. */

@@ -36,7 +36,7 @@ export type AuditOptions = {
 };
 
 /** The audit would begin before the end of archived months. */
-export class ArchivedError extends Error {
+export class ArchivedScopeError extends Error {
   readonly journalNumber: bigint;
 
   constructor(journalNumber: bigint) {
@@ -192,7 +192,7 @@ async function withArchives(connection: Connection, scope: Scope): Promise<Scope
   );
   const end = row?.[0] ?? null;
   if (end === null) return scope;
-  if (scope.since !== null && scope.since < BigInt(end)) throw new ArchivedError(BigInt(end));
+  if (scope.since !== null && scope.since < BigInt(end)) throw new ArchivedScopeError(BigInt(end));
   return { ...scope, archived: true };
 }
 

@@ -1,6 +1,6 @@
 // Audits the books in many short snapshots, so that no transaction of the audit keeps the server from removing dead rows.
 // It proves what an audit in one snapshot proves: docs/AUDIT.md says why.
-import { ArchivedError, type AuditEvent, type AuditOptions, type JournalEnd } from './audit.ts';
+import { ArchivedScopeError, type AuditEvent, type AuditOptions, type JournalEnd } from './audit.ts';
 import type { LedgerNames } from './chain.ts';
 import { CHECKS } from './checks.ts';
 import { type Course, journalsOf, lastOf, PHASES, type SavedLedger, scopeOf } from './course.ts';
@@ -10,7 +10,7 @@ import { merge } from './merge.ts';
 import type { Counted } from './rules.ts';
 import type { Snapshots } from './snapshots.ts';
 import { BEFORE_FIRST, findSchema, loadNames, type Outcome, type Position, type Task } from './step.ts';
-import type { Queryable } from '../connection/connect.ts';
+import type { Connection, Queryable } from '../connection/connect.ts';
 
 /** After a step that took half of it or twice as long, the next one is twice as large or half as large. */
 const STEP_MS = 2000;
@@ -167,10 +167,7 @@ async function planCourse(snapshots: Snapshots, options: AuditOptions, former: C
 }
 
 /** Slices of archived months have no entries to compare. */
-async function refuseArchived(
-  connection: Parameters<Parameters<Snapshots['take']>[1]>[0],
-  ledgers: Course['ledgers'],
-): Promise<void> {
+async function refuseArchived(connection: Connection, ledgers: Course['ledgers']): Promise<void> {
   const archived = await readAll(
     connection,
     'select ledger_id, max(journal_number) from archived_months group by ledger_id',
@@ -178,7 +175,7 @@ async function refuseArchived(
   const ends = new Map(archived.map(([id, number]) => [Number(id), BigInt(number ?? 0)]));
   for (const { id, since } of ledgers) {
     const end = ends.get(id) ?? 0n;
-    if (BigInt(since) < end) throw new ArchivedError(end);
+    if (BigInt(since) < end) throw new ArchivedScopeError(end);
   }
 }
 
@@ -208,10 +205,7 @@ function countFound({ findings }: Course): number {
 }
 
 /** About how much progress there will be: rows of the journal, and of accounts and holds by the server's estimate. */
-async function estimateRows(
-  connection: Parameters<Parameters<Snapshots['take']>[1]>[0],
-  { ledgers, schema, whole }: Course,
-): Promise<number> {
+async function estimateRows(connection: Connection, { ledgers, schema, whole }: Course): Promise<number> {
   const since = ledgers.map(({ id, since: number }) => `(${id}, ${number}::bigint)`);
   if (since.length === 0) return 0;
   const tables = whole ? `'accounts', 'holds', 'reversed_amounts', 'idempotency_keys'` : `'accounts', 'holds'`;
