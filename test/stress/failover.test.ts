@@ -148,6 +148,11 @@ test('failover: a transfer that the standby lacks takes effect once if the servi
   await awaitSettled(standby);
   const found = await standby.query('select from transfers where amount = 7');
   assert.equal(found.length, orders.length, 'Each takes effect once.');
+  const { text } = await request(service, 'GET', '/metrics');
+  const counted = (outcome: string) =>
+    Number(new RegExp(`^gopherpay_transfers_missing_total{outcome="${outcome}"} (\\d+)$`, 'm').exec(text)?.[1]);
+  assert.equal(counted('stored_again') + counted('repeated'), orders.length);
+  assert.equal(counted('lost'), 0);
   const unrepeated = ids.filter((_, index) => index % 3 !== 1);
   await checkPromises(standby, { accepted: unrepeated, nothingPending: true });
   const audit = await runAudit(t, servers, null);

@@ -92,6 +92,11 @@ export const VALUES = {
     type: 'counter',
     help: 'Stored transfers that were failed because they alone broke their job.',
   },
+  gopherpay_transfers_missing_total: {
+    type: 'counter',
+    help: 'Accepted transfers that a promoted standby lacked: stored_again, repeated (by their callers) or lost.',
+    labels: ['outcome'],
+  },
   gopherpay_jobs_total: {
     type: 'counter',
     help: 'Jobs by result: settled; unavailable (retried); poisoned (bisected); died (its thread ended, bisected).',

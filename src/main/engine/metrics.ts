@@ -17,6 +17,9 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PATCH', 'DELETE', 'OPTIONS']);
 /** The resources of which a caller may have its share, or which may be used up. */
 const REFUSING = ['connections', 'event_streams', 'statement_streams', 'queue'] as const;
 
+/** What became of accepted transfers that the database lacked. */
+const MISSING = ['stored_again', 'repeated', 'lost'] as const;
+
 /** All webhooks together. `sending`: those to which this process is sending. */
 export type ObservedWebhooks = WebhookState & { readonly sending: number };
 
@@ -31,6 +34,8 @@ export type Metrics = {
   job(result: JobReport['result'], transferCount: number, durationMs: number): void;
   /** Transfers that were failed because they broke their jobs. */
   quarantined(count: number): void;
+  /** Accepted transfers that the database lacked. */
+  missing(outcome: (typeof MISSING)[number], count: number): void;
   /** One transfer that became final, and the time since it was accepted, or since a waiting caller submitted it. */
   settled(ledger: string, ending: OutcomeCode, durationMs: number): void;
   /** A row that this process added to a journal. */
@@ -63,6 +68,7 @@ export function createMetrics(admission: Admission): Metrics {
   const problems = values.tally('gopherpay_problems_total', 'queue_full');
   const jobs = values.tally('gopherpay_jobs_total', 'settled', 'unavailable', 'poisoned', 'died');
   const endings = values.tally('gopherpay_transfers_settled_total', 'completed');
+  const missing = values.tally('gopherpay_transfers_missing_total', ...MISSING);
   const streams = values.tally('gopherpay_streams');
   const refusals = values.tally('gopherpay_refused_total', ...REFUSING);
   const attempts = values.tally('gopherpay_webhook_attempts_total', 'delivered');
@@ -98,6 +104,7 @@ export function createMetrics(admission: Admission): Metrics {
     quarantined(count) {
       quarantinedCount += count;
     },
+    missing: (outcome, count) => missing.add(outcome, count),
     settled(ledger, ending, durationMs) {
       endings.add(ending ?? 'completed');
       ledgers.of(ledger)[ending === null ? 'completed' : 'failed'] += 1;

@@ -6,6 +6,7 @@ import type { Logger } from '../../logger.ts';
 import type { Admission } from './admission.ts';
 import type { AdmissionShares } from './admission-shares.ts';
 import type { Intake } from './intake.ts';
+import type { Metrics } from './metrics.ts';
 import { namedBy, sizeOf, toStoredUnit, type Unit } from './unit.ts';
 
 const PAUSE_MS = 1000;
@@ -16,8 +17,11 @@ type Parts = {
   ledgerShares: AdmissionShares;
   /** Takes over a stored unit. */
   push: (unit: Unit) => void;
+  metrics: Metrics;
   logger: Logger;
 };
+
+type Outcome = Parameters<Metrics['missing']>[0];
 
 export class Restoring {
   readonly #parts: Parts;
@@ -41,11 +45,12 @@ export class Restoring {
     for (const [outcome, restored] of Map.groupBy(outcomes, ([, each]) => each)) {
       const ids = restored.flatMap(([{ transfers }]) => transfers.map(({ transfer }) => transfer.id));
       const ledger = units[0]?.ledger.name;
+      this.#parts.metrics.missing(outcome, ids.length);
       this.#parts.logger.error({ ledger, outcome, transfer_ids: ids }, 'accepted transfers missing from the database');
     }
   }
 
-  async #store(unit: Unit): Promise<'stored again' | 'repeated by its caller' | 'lost'> {
+  async #store(unit: Unit): Promise<Outcome> {
     // Its caller has had its answer, so it counts for its ledger only.
     const { caller: _, ...others } = unit;
     const { ledger, claimed } = unit;
@@ -61,14 +66,14 @@ export class Restoring {
           admission.admitRecovered(sizeOf(unit), unit.bytes);
           ledgerShares.taken(ledger.name, sizeOf(unit));
           push(toStoredUnit({ ...others, idempotency: claimed }, accepted.createdAtMicros));
-          return 'stored again';
+          return 'stored_again';
         case 'stored_before':
-          return 'stored again';
+          return 'stored_again';
         case 'replayed':
-          return 'repeated by its caller';
+          return 'repeated';
         case 'poisoned':
           // An attempt whose answer was lost has stored it.
-          return 'stored again';
+          return 'stored_again';
         case 'unavailable':
           await sleep(PAUSE_MS);
       }

@@ -92,7 +92,7 @@ export async function startEngine(
   };
   const trials = trialsOf(pool);
   const push = (unit: Unit): void => void dispatcher.push([unit]);
-  const restoring = new Restoring({ intake, admission, ledgerShares, push, logger });
+  const restoring = new Restoring({ intake, admission, ledgerShares, push, metrics, logger });
   const onMissing = restoring.restore.bind(restoring);
   const dispatcher = new Dispatcher({ ...settings, ...options, pool: threadPool, trials, onReleased, onMissing });
   stack.defer(() => restoring.stop());
