@@ -3,6 +3,7 @@ import { defineCommand } from 'citty';
 import { z } from 'zod';
 import { readConfig } from '../config.ts';
 import type { Queryable } from '../db/connection/connect.ts';
+import { constraintOf } from '../db/connection/errors.ts';
 import { Transaction } from '../db/connection/transaction.ts';
 import { type ClosableMonth, type ClosedMonth, closeMonth, findNextMonth, sealMonth } from '../db/ledger/closing.ts';
 import { closeInstant } from '../db/queries/instants.ts';
@@ -42,6 +43,7 @@ export const close = defineCommand({
             const next = await findNextMonth(connection, ledger);
             if (next === null || next.month > options.month) return;
             const closed = await closeNext(connection, ledger, next);
+            if (closed === null) continue;
             count += 1;
             yield options.json ? renderJson(ledger, closed) : renderText(ledger, closed);
           }
@@ -52,15 +54,22 @@ export const close = defineCommand({
   },
 });
 
-async function closeNext(connection: Queryable, ledger: Ledger, next: ClosableMonth): Promise<ClosedMonth> {
+/** Null: another process has closed the month meanwhile. */
+async function closeNext(connection: Queryable, ledger: Ledger, next: ClosableMonth): Promise<ClosedMonth | null> {
   if (!next.isOver || !(await closeInstant(connection, ledger, next.last)).closed) {
     throw new CommandError(EXIT.failed, `The month ${next.month} of the ledger ${ledger.name} is not over (UTC).`);
   }
   const sealed = await sealMonth(connection, ledger, next);
   const transaction = await Transaction.begin(connection);
-  const closed = await closeMonth(transaction.connection, ledger, ACTOR, sealed);
-  await transaction.commit();
-  return closed;
+  try {
+    const closed = await closeMonth(transaction.connection, ledger, ACTOR, sealed);
+    await transaction.commit();
+    return closed;
+  } catch (error) {
+    if (constraintOf(error) !== 'closed_months_pkey') throw error;
+    await transaction.rollback();
+    return null;
+  }
 }
 
 function renderText({ name }: Ledger, { month, journalNumber, accountCount, hash }: ClosedMonth): string {

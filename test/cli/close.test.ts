@@ -11,6 +11,7 @@ import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { request, type Service, startProgram, startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const LEDGER = '/ledgers/past';
 const START = '2026-01-20T00:00:00Z';
@@ -56,8 +57,8 @@ before(async (t) => {
   assert.equal((await request(service, 'POST', `${LEDGER}/clock`, { now: '2026-05-01T00:00:00Z' })).status, 200);
 });
 
-async function close(t: TestContext, month: string) {
-  const program = await startProgram(t, { database, args: ['close', '--ledger=past', `--month=${month}`] });
+async function close(t: TestContext, month: string, ledger = 'past') {
+  const program = await startProgram(t, { database, args: ['close', `--ledger=${ledger}`, `--month=${month}`] });
   const { code } = await program.exited;
   return { code, stdout: program.stdout(), output: program.output() };
 }
@@ -175,4 +176,28 @@ test('close: a sealed past reads as before, is sealed once, and is proved by the
     const whats = (found ?? []).filter(({ check }) => check === 'months.sealed').map((one) => one.what);
     assert.ok(whats.includes(what), `${statement}: ${whats.join(', ')}`);
   }
+});
+
+test('close: two processes at once close each month once', async (t) => {
+  const clock = { clock: 'manual', now: START };
+  assert.equal((await request(service, 'POST', '/ledgers', { name: 'twice', ...clock })).status, 201);
+  const account = { account_number: 'ANN', name: 'ANN', balance: 1000 };
+  assert.equal((await request(service, 'POST', '/ledgers/twice/accounts', account)).status, 201);
+  const now = '2026-03-01T00:00:00Z';
+  assert.equal((await request(service, 'POST', '/ledgers/twice/clock', { now })).status, 200);
+  const connection = await connect(database.admin, READING_TIMEOUTS, { applicationName: 'both wait for it' });
+  onEnd(t, async () => await disconnect(connection));
+  // Readers go on: so both seal January before either closes it.
+  await connection.query('begin; lock table closed_months in share row exclusive mode');
+  const both = [close(t, '2026-02', 'twice'), close(t, '2026-02', 'twice')];
+  // One for the table, and the other for the totals of the first.
+  const WAITING = `
+    select from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`;
+  await until(async () => (await database.query(WAITING)).length === 2, { what: 'both to wait' });
+  await connection.query('commit');
+  const closed = await Promise.all(both);
+  for (const { code, output } of closed) assert.equal(code, 0, output);
+  const months = closed.flatMap(({ stdout }) => stdout.match(/2026-\d\d(?= closed)/g) ?? []);
+  assert.deepEqual(months.toSorted(), ['2026-01', '2026-02']);
 });
