@@ -11,7 +11,7 @@ import { MAIN_LEDGER } from '../src/domain/ledger.ts';
 import type { Account, AccountStatus } from '../src/domain/account.ts';
 import { decide } from '../src/domain/decide.ts';
 import { renderRecord } from '../src/domain/record.ts';
-import { BY_SERVICE, type Order } from '../src/domain/transfer.ts';
+import { BY_SERVICE, type TransferTerms } from '../src/domain/transfer.ts';
 
 type AccountRow = [string, string, AccountStatus, bigint, bigint, bigint, bigint];
 
@@ -177,7 +177,7 @@ async function settleJob(connection: Connection, size: number): Promise<void> {
   if (written.at(-1)?.command !== 'COMMIT') throw new Error('The job was not committed.');
 }
 
-function makeOrder(): Order {
+function makeOrder(): TransferTerms {
   const [from, to] = [pick(), pick()];
   return {
     id: randomUUIDv7(),

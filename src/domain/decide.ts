@@ -5,7 +5,7 @@ import { hasHeadroom, isContra, isOwnedByService } from './between-ledgers.ts';
 import { Books, type BooksContent, type MutableAccount, type MutableHold } from './books.ts';
 import { remainingOf } from './hold.ts';
 import { isExact } from './money.ts';
-import type { FailureCode, Order, Outcome } from './transfer.ts';
+import type { FailureCode, TransferTerms, Outcome } from './transfer.ts';
 
 export type Decision = {
   /** One per transfer, in the same sequence. */
@@ -18,30 +18,30 @@ export type Decision = {
  * Decides the transfers one after another; each sees the effects of the earlier ones. Each fails or succeeds alone,
  * except the members of an atomic group, which must be adjacent and settle all or none.
  */
-export function decide(orders: readonly Order[], content: BooksContent): Decision {
+export function decide(transfers: readonly TransferTerms[], content: BooksContent): Decision {
   const books = new Books(content);
   const outcomes: Outcome[] = [];
-  while (outcomes.length < orders.length) {
-    const members = atomicGroupAt(orders, outcomes.length);
+  while (outcomes.length < transfers.length) {
+    const members = atomicGroupAt(transfers, outcomes.length);
     if (members.length > 0) outcomes.push(...settleGroup(members, books));
-    else for (const order of orders.slice(outcomes.length, outcomes.length + 1)) outcomes.push(settle(order, books));
+    else for (const each of transfers.slice(outcomes.length, outcomes.length + 1)) outcomes.push(settle(each, books));
   }
   return { outcomes, changed: books.changed() };
 }
 
-function atomicGroupAt(orders: readonly Order[], start: number): readonly Order[] {
-  const group = orders[start]?.group;
+function atomicGroupAt(transfers: readonly TransferTerms[], start: number): readonly TransferTerms[] {
+  const group = transfers[start]?.group;
   if (!group?.atomic) return [];
   let end = start + 1;
-  while (orders[end]?.group?.id === group.id) end += 1;
-  return orders.slice(start, end);
+  while (transfers[end]?.group?.id === group.id) end += 1;
+  return transfers.slice(start, end);
 }
 
-function settleGroup(members: readonly Order[], books: Books): Outcome[] {
+function settleGroup(members: readonly TransferTerms[], books: Books): Outcome[] {
   const outcomes: Outcome[] = [];
   const ok = books.allOrNothing(() =>
-    members.every((order) => {
-      const outcome = settle(order, books);
+    members.every((transfer) => {
+      const outcome = settle(transfer, books);
       outcomes.push(outcome);
       return outcome.ok;
     }),
@@ -49,57 +49,57 @@ function settleGroup(members: readonly Order[], books: Books): Outcome[] {
   if (ok) return outcomes;
   // The last decided member failed, and keeps its own code.
   const culprit = outcomes.length - 1;
-  return members.map((order, index): Outcome => {
+  return members.map((transfer, index): Outcome => {
     const outcome = outcomes[index];
     if (index === culprit && outcome) return outcome;
-    return { ok: false, code: 'group_failed', currency: partiesOf(order, books).currency, amount: order.amount };
+    return { ok: false, code: 'group_failed', currency: partiesOf(transfer, books).currency, amount: transfer.amount };
   });
 }
 
 /** The accounts of a transfer, and its currency: the one that it names, or else that of its accounts. */
-function partiesOf(order: Order, books: Books) {
-  const source = books.account(order.fromAccount, order.toAccount);
-  const destination = books.account(order.toAccount, order.fromAccount);
-  return { source, destination, currency: order.currency ?? source?.currency ?? destination?.currency ?? null };
+function partiesOf(transfer: TransferTerms, books: Books) {
+  const source = books.account(transfer.fromAccount, transfer.toAccount);
+  const destination = books.account(transfer.toAccount, transfer.fromAccount);
+  return { source, destination, currency: transfer.currency ?? source?.currency ?? destination?.currency ?? null };
 }
 
-function settle(order: Order, books: Books): Outcome {
-  const { source, destination, currency } = partiesOf(order, books);
-  const hold = books.hold(order.parentId);
-  const original = books.original(order.parentId);
-  const refuse = (code: FailureCode): Outcome => ({ ok: false, code, currency, amount: order.amount });
-  const captures = order.kind === 'capture';
-  const releases = order.kind === 'void' || order.kind === 'expiry';
-  const reverses = order.kind === 'reversal';
+function settle(transfer: TransferTerms, books: Books): Outcome {
+  const { source, destination, currency } = partiesOf(transfer, books);
+  const hold = books.hold(transfer.parentId);
+  const original = books.original(transfer.parentId);
+  const refuse = (code: FailureCode): Outcome => ({ ok: false, code, currency, amount: transfer.amount });
+  const captures = transfer.kind === 'capture';
+  const releases = transfer.kind === 'void' || transfer.kind === 'expiry';
+  const reverses = transfer.kind === 'reversal';
 
   if ((captures || releases) && (!hold || hold.state !== 'open')) return refuse('hold_not_open');
   // Only the courier ends a transfer between ledgers, and its steps name the account there. Callers were refused earlier.
-  const isRemote = isContra(order.toAccount) || isContra(order.fromAccount);
-  if ((captures || releases) && isRemote && order.remoteAccount === null) return refuse('hold_not_open');
+  const isRemote = isContra(transfer.toAccount) || isContra(transfer.fromAccount);
+  if ((captures || releases) && isRemote && transfer.remoteAccount === null) return refuse('hold_not_open');
   if (captures && hold?.due) return refuse('hold_expired');
   if (reverses && (!original || isRemote)) return refuse('not_reversible');
   const remaining = hold ? remainingOf(hold) : original ? original.amount - original.reversed : 0n;
-  const amount = order.amount ?? remaining;
+  const amount = transfer.amount ?? remaining;
   if (captures && amount > remaining) return refuse('exceeds_hold');
   if (reverses && (amount > remaining || amount === 0n)) return refuse('exceeds_original');
   // Without a destination, @external and other ledgers have no currency and are not found either, but the missing account
   // is the destination.
-  if (!destination && (source || isOwnedByService(order.fromAccount))) return refuse('destination_not_found');
+  if (!destination && (source || isOwnedByService(transfer.fromAccount))) return refuse('destination_not_found');
   if (!source || !destination) return refuse('source_not_found');
   if (releases && hold && currency !== null) {
-    release(books, source, hold, order.kind === 'void' ? 'voided' : 'expired');
+    release(books, source, hold, transfer.kind === 'void' ? 'voided' : 'expired');
     return { ok: true, currency, amount, entries: null };
   }
   // The money of a transfer between ledgers has arrived, so its capture ignores what has happened to its account since.
-  const mustSucceed = captures && order.remoteAccount !== null;
+  const mustSucceed = captures && transfer.remoteAccount !== null;
   const refusal =
-    (mustSucceed ? null : refuseAccounts(order, source, destination, currency)) ??
-    refuseMoney(order, source, destination, amount);
+    (mustSucceed ? null : refuseAccounts(transfer, source, destination, currency)) ??
+    refuseMoney(transfer, source, destination, amount);
   if (refusal) return refuse(refusal);
 
   // From here on the transfer must succeed.
   const ended = { ok: true, currency: source.currency, amount } as const;
-  if (order.kind === 'hold') {
+  if (transfer.kind === 'hold') {
     books.reserve(source, amount);
     return { ...ended, entries: null };
   }
@@ -107,7 +107,7 @@ function settle(order: Order, books: Books): Outcome {
     books.reserve(source, -amount);
     const captured = hold.captured + amount;
     books.updateHold(hold, { captured, state: captured + hold.released === hold.amount ? 'captured' : 'open' });
-    if (order.finalCapture && hold.state === 'open') release(books, source, hold, 'captured');
+    if (transfer.finalCapture && hold.state === 'open') release(books, source, hold, 'captured');
   }
   if (original) books.updateReversible(original, { reversed: original.reversed + amount });
   books.post(source, -amount);
@@ -124,7 +124,7 @@ function settle(order: Order, books: Books): Outcome {
 }
 
 function refuseAccounts(
-  order: Order,
+  transfer: TransferTerms,
   source: MutableAccount,
   destination: MutableAccount,
   currency: string | null,
@@ -134,25 +134,25 @@ function refuseAccounts(
   if (source.status !== 'open') return 'source_frozen';
   if (destination.status === 'frozen') return 'destination_frozen';
   if (source.currency !== destination.currency || source.currency !== currency) return 'currency_mismatch';
-  const { fromEntryNumber = null } = order.conditions ?? {};
+  const { fromEntryNumber = null } = transfer.conditions ?? {};
   if (fromEntryNumber !== null && source.entryCount !== fromEntryNumber) return 'entry_number_mismatch';
   return null;
 }
 
 function refuseMoney(
-  order: Order,
+  transfer: TransferTerms,
   source: MutableAccount,
   destination: MutableAccount,
   amount: bigint,
 ): FailureCode | null {
   // A capture moves held money, so it does not reduce the available money.
-  const taken = order.kind === 'capture' ? 0n : amount;
+  const taken = transfer.kind === 'capture' ? 0n : amount;
   const availableAfter = availableOf(source) - taken;
   if (!isOwnedByService(source.accountNumber) && availableAfter < 0n) return 'insufficient_funds';
-  const { minAvailableAfter = null } = order.conditions ?? {};
+  const { minAvailableAfter = null } = transfer.conditions ?? {};
   if (minAvailableAfter !== null && availableAfter < minAvailableAfter) return 'min_available_not_met';
-  if (order.kind === 'hold') {
-    const hasRoom = !isContra(order.toAccount) || hasHeadroom(destination.balance, amount);
+  if (transfer.kind === 'hold') {
+    const hasRoom = !isContra(transfer.toAccount) || hasHeadroom(destination.balance, amount);
     return hasRoom && isExact(source.held + amount) ? null : 'balance_out_of_bounds';
   }
   if (!isExact(source.balance - amount)) return 'balance_out_of_bounds';

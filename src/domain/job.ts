@@ -4,7 +4,7 @@
 import type { Account, NewAccount } from './account.ts';
 import type { Ledger } from './ledger.ts';
 import { renderJsonb } from './record.ts';
-import type { FailureCode, IdempotencyKey, NewTransfer, Order, Orderer, TransferKind } from './transfer.ts';
+import type { FailureCode, IdempotencyKey, NewTransfer, TransferTerms, Orderer, TransferKind } from './transfer.ts';
 
 /** A transfer on its way to settlement. */
 export type QueuedTransfer = {
@@ -14,7 +14,7 @@ export type QueuedTransfer = {
 };
 
 /** A transfer as a job decides and writes it. */
-export type LockedTransfer = Order & {
+export type LockedTransfer = TransferTerms & {
   readonly requestId: string | null;
   readonly by: Orderer;
   readonly rate: string | null;

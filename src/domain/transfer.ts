@@ -28,8 +28,8 @@ export type Conditions = {
   readonly minAvailableAfter: bigint | null;
 };
 
-/** An accepted transfer, as settlement decides it. */
-export type Order = {
+/** What the rules read of a transfer. */
+export type TransferTerms = {
   readonly id: string;
   readonly kind: TransferKind;
   readonly fromAccount: string;
@@ -65,7 +65,7 @@ export type Orderer = {
 export const BY_SERVICE: Orderer = { orderedBy: null, approvedBy: null };
 
 /** A transfer as it arrives, before it is stored or settled. */
-export type NewTransfer = Order & {
+export type NewTransfer = TransferTerms & {
   /** Null: the caller sent none, and the id of its group, or else its own, is used. */
   readonly requestId: string | null;
   readonly by: Orderer;

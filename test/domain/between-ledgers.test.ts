@@ -8,7 +8,7 @@ import type { Account, AccountStatus } from '../../src/domain/account.ts';
 import { contraOf, isOwnedByService, ledgerOf, sidesOf, stepText, toStepId } from '../../src/domain/between-ledgers.ts';
 import { decide } from '../../src/domain/decide.ts';
 import { MONEY_MAX } from '../../src/domain/money.ts';
-import type { Order, Outcome } from '../../src/domain/transfer.ts';
+import type { TransferTerms, Outcome } from '../../src/domain/transfer.ts';
 import { checkProperty } from '../support/property.ts';
 import { account, order } from './books.ts';
 
@@ -28,12 +28,15 @@ function booksOf(fields: { x?: Partial<Account>; there?: Partial<Account> } = {}
   };
 }
 
-function decideOne(fields: Partial<Order>, books = booksOf()): { outcome: Outcome | undefined; changed: object } {
+function decideOne(
+  fields: Partial<TransferTerms>,
+  books = booksOf(),
+): { outcome: Outcome | undefined; changed: object } {
   const { outcomes, changed } = decide([order(fields)], books);
   return { outcome: outcomes[0], changed };
 }
 
-const hold = (fields: Partial<Order> = {}): Partial<Order> => ({
+const hold = (fields: Partial<TransferTerms> = {}): Partial<TransferTerms> => ({
   kind: 'hold',
   fromAccount: 'X',
   toAccount: THERE,
@@ -41,7 +44,7 @@ const hold = (fields: Partial<Order> = {}): Partial<Order> => ({
   amount: 20n,
   ...fields,
 });
-const end = (kind: 'capture' | 'void' | 'expiry', fields: Partial<Order> = {}): Partial<Order> => ({
+const end = (kind: 'capture' | 'void' | 'expiry', fields: Partial<TransferTerms> = {}): Partial<TransferTerms> => ({
   kind,
   parentId: T,
   fromAccount: 'X',
@@ -110,7 +113,7 @@ test('between ledgers: no step is reversed', () => {
 });
 
 test('between ledgers: a credit needs no money, and is refused by the rules of its account', () => {
-  const credit = (fields: Partial<Order> = {}): Partial<Order> => ({
+  const credit = (fields: Partial<TransferTerms> = {}): Partial<TransferTerms> => ({
     fromAccount: THERE,
     toAccount: 'X',
     remoteAccount: 'Z',

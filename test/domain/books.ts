@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type Account, EXTERNAL } from '../../src/domain/account.ts';
 import type { BooksContent } from '../../src/domain/books.ts';
 import type { Hold } from '../../src/domain/hold.ts';
-import type { FailureCode, Order, Outcome } from '../../src/domain/transfer.ts';
+import type { FailureCode, TransferTerms, Outcome } from '../../src/domain/transfer.ts';
 
 let groups = 0;
 
@@ -55,7 +55,7 @@ export const CONTENT: BooksContent = {
 };
 
 /** A transfer of 1 from PAYER to SHOP, but for the fields given. */
-export function order(fields: Partial<Order> = {}): Order {
+export function order(fields: Partial<TransferTerms> = {}): TransferTerms {
   return {
     id: '0192f0c4-0000-7000-8000-000000000001',
     kind: 'transfer',
@@ -74,7 +74,7 @@ export function order(fields: Partial<Order> = {}): Order {
 }
 
 /** The members of an atomic group of its own. */
-export function atomic(...legs: readonly (readonly [from: string, to: string, amount: bigint])[]): Order[] {
+export function atomic(...legs: readonly (readonly [from: string, to: string, amount: bigint])[]): TransferTerms[] {
   const id = `group ${(groups += 1)}`;
   return legs.map(([fromAccount, toAccount, amount], position) =>
     order({ fromAccount, toAccount, amount, group: { id, position, atomic: true } }),

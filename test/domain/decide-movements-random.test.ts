@@ -8,7 +8,7 @@ import { type Account, ACCOUNT_STATUSES, EXTERNAL } from '../../src/domain/accou
 import type { BooksContent } from '../../src/domain/books.ts';
 import { type Decision, decide } from '../../src/domain/decide.ts';
 import { type Hold, remainingOf } from '../../src/domain/hold.ts';
-import { FAILURE_CODES, type Order } from '../../src/domain/transfer.ts';
+import { FAILURE_CODES, type TransferTerms } from '../../src/domain/transfer.ts';
 import { account, codesOf, order } from './books.ts';
 import { checkProperty } from '../support/property.ts';
 
@@ -86,7 +86,7 @@ const content: fc.Arbitrary<BooksContent> = fc
   });
 
 const plain = fc.record({
-  kind: fc.constantFrom<Order['kind'][]>('transfer', 'transfer', 'hold'),
+  kind: fc.constantFrom<TransferTerms['kind'][]>('transfer', 'transfer', 'hold'),
   fromAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOSUCH'),
   toAccount: fc.constantFrom(...NUMBERS, ...NUMBERS, EXTERNAL, 'NOSUCH'),
   amount,
@@ -102,7 +102,7 @@ const plain = fc.record({
 const ofHold = fc
   .record({
     place: fc.nat(HOLDS.length - 1),
-    kind: fc.constantFrom<Order['kind'][]>('capture', 'capture', 'capture', 'void', 'expiry'),
+    kind: fc.constantFrom<TransferTerms['kind'][]>('capture', 'capture', 'capture', 'void', 'expiry'),
     amount: optional(amount),
     finalCapture: fc.boolean(),
   })
@@ -128,7 +128,7 @@ const one = fc
   .filter(({ fromAccount, toAccount }) => fromAccount !== toAccount);
 
 /** What settles together: one order, or the members of an atomic group. */
-type Unit = readonly Order[];
+type Unit = readonly TransferTerms[];
 const unit: fc.Arbitrary<Unit> = fc.oneof(
   { weight: 3, arbitrary: one.map((only) => [only]) },
   { weight: 1, arbitrary: fc.array(one, { minLength: 1, maxLength: 6 }) },

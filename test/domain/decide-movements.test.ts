@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { EXTERNAL } from '../../src/domain/account.ts';
 import { decide } from '../../src/domain/decide.ts';
 import { MONEY_MAX } from '../../src/domain/money.ts';
-import { FAILURE_CODES, type FailureCode, type Order } from '../../src/domain/transfer.ts';
+import { FAILURE_CODES, type FailureCode, type TransferTerms } from '../../src/domain/transfer.ts';
 import { account, atomic, codesOf, CONTENT, order, outcomeOf } from './books.ts';
 
 type Completed = {
@@ -14,23 +14,26 @@ type Completed = {
   /** What the accounts have afterwards: balance and held. */
   [account: string]: bigint | [balance: bigint, held: bigint] | [captured: bigint, released: bigint, state: string];
 };
-type Case = { name: string; order: Partial<Order>; expect: FailureCode | Completed };
+type Case = { name: string; order: Partial<TransferTerms>; expect: FailureCode | Completed };
 
-const capture = (parentId: string, more: Partial<Order> = {}): Partial<Order> => about('capture', parentId, more);
-const release = (parentId: string, more: Partial<Order> = {}): Partial<Order> => about('void', parentId, more);
-const expiry = (parentId: string, more: Partial<Order> = {}): Partial<Order> => about('expiry', parentId, more);
-const reversal = (parentId: string, more: Partial<Order> = {}): Partial<Order> => ({
+const capture = (parentId: string, more: Partial<TransferTerms> = {}): Partial<TransferTerms> =>
+  about('capture', parentId, more);
+const release = (parentId: string, more: Partial<TransferTerms> = {}): Partial<TransferTerms> =>
+  about('void', parentId, more);
+const expiry = (parentId: string, more: Partial<TransferTerms> = {}): Partial<TransferTerms> =>
+  about('expiry', parentId, more);
+const reversal = (parentId: string, more: Partial<TransferTerms> = {}): Partial<TransferTerms> => ({
   ...about('reversal', parentId, more),
   fromAccount: 'SHOP',
   toAccount: 'PAYER',
   ...more,
 });
-const hold = (more: Partial<Order>): Partial<Order> => ({ kind: 'hold', ...more });
-const when = (fromEntryNumber: bigint | null, minAvailableAfter: bigint | null = null): Partial<Order> => ({
+const hold = (more: Partial<TransferTerms>): Partial<TransferTerms> => ({ kind: 'hold', ...more });
+const when = (fromEntryNumber: bigint | null, minAvailableAfter: bigint | null = null): Partial<TransferTerms> => ({
   conditions: { fromEntryNumber, minAvailableAfter },
 });
 
-function about(kind: Order['kind'], parentId: string, more: Partial<Order>): Partial<Order> {
+function about(kind: TransferTerms['kind'], parentId: string, more: Partial<TransferTerms>): Partial<TransferTerms> {
   return { kind, parentId, amount: null, currency: 'USD', ...more };
 }
 

@@ -11,7 +11,7 @@ import {
   type EntryPair,
   FAILURE_CODES,
   type FailureCode,
-  type Order,
+  type TransferTerms,
   type Outcome,
 } from '../../src/domain/transfer.ts';
 import { checkProperty } from '../support/property.ts';
@@ -21,7 +21,7 @@ type Ended = (Extract<Outcome, { ok: true }> & EntryPair) | Extract<Outcome, { o
 type Decision = { readonly outcomes: readonly Ended[]; readonly moved: readonly Account[] };
 
 /** An order that names its amount. */
-type PlainOrder = Order & { readonly amount: bigint };
+type PlainOrder = TransferTerms & { readonly amount: bigint };
 
 /** The rules that can refuse a plain transfer; decide-movements.test.ts has the others. */
 const RULES: readonly FailureCode[] = [
@@ -35,7 +35,7 @@ const RULES: readonly FailureCode[] = [
 ];
 
 /** Decides a job of plain transfers, on accounts alone. */
-function decide(orders: readonly Order[], accounts: readonly Account[]): Decision {
+function decide(orders: readonly TransferTerms[], accounts: readonly Account[]): Decision {
   const { outcomes, changed } = decideJob(orders, { accounts, holds: [], originals: [] });
   assert.deepEqual([changed.holds, changed.originals], [[], []]);
   const ended = outcomes.map((outcome): Ended => {

@@ -108,7 +108,7 @@ export async function submit(engine: Engine, submission: Submission): Promise<Su
     case 'account_exists':
       return { refused: 'poisoned' };
     case 'poisoned':
-      return refuseBroken(queued, namedIdOf(transfers));
+      return refusePoisoned(queued, namedIdOf(transfers));
   }
 }
 
@@ -180,7 +180,7 @@ export async function open(engine: Engine, opening: Opening): Promise<OpeningRes
     case 'unavailable':
       return { refused: 'unavailable' };
     case 'poisoned':
-      return refuseBroken(queued, namedId);
+      return refusePoisoned(queued, namedId);
   }
 }
 
@@ -190,7 +190,7 @@ async function findHolder({ keys }: Engine, { ledger, idempotency }: Source): Pr
 }
 
 /** A unit that broke its job was not written. One that ended its threads, or whose answer was lost, may have been. */
-function refuseBroken({ mayBeSettled }: QueuedUnit, namedId: string): Refusal {
+function refusePoisoned({ mayBeSettled }: QueuedUnit, namedId: string): Refusal {
   return mayBeSettled ? { refused: 'outcome_unknown', namedId } : { refused: 'poisoned' };
 }
 

@@ -21,7 +21,7 @@ type Parts = {
   logger: Logger;
 };
 
-type Outcome = Parameters<Metrics['missing']>[0];
+type Restored = Parameters<Metrics['missing']>[0];
 
 export class Restoring {
   readonly #parts: Parts;
@@ -50,7 +50,7 @@ export class Restoring {
     }
   }
 
-  async #store(unit: Unit): Promise<Outcome> {
+  async #store(unit: Unit): Promise<Restored> {
     // Its caller has had its answer, so it counts for its ledger only.
     const { caller: _, ...others } = unit;
     const { ledger, claimed } = unit;
