@@ -120,15 +120,15 @@ export type UnitOutcome =
   /** An account that it opens already exists. Nothing was written. */
   | 'account_exists';
 
-/** How one transfer of a settled unit ended: null is completed. */
-export type OutcomeCode = FailureCode | null;
-
 export type SettledJob = {
   readonly result: 'settled';
   /** One per unit of the job; null: all were settled. */
   readonly units: readonly UnitOutcome[] | null;
-  /** One per transfer of the job, in its order; meaningless where the unit was not settled. */
-  readonly endings: readonly OutcomeCode[];
+  /**
+   * One per transfer of the job, in its order: why it failed, or null if it is completed. Meaningless where the unit was
+   * not settled.
+   */
+  readonly failureCodes: readonly (FailureCode | null)[];
   readonly currencies: readonly (string | null)[];
   /** The amount that was moved, reserved or released, in minor units. */
   readonly amounts: readonly (bigint | null)[];

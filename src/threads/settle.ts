@@ -150,7 +150,7 @@ async function settleIn(
   const { jobMicros } = locked;
   const decidingAt = performance.now();
   const units = judgeUnits(job, locked);
-  if (units?.every((ending) => ending !== 'settled')) return reportNothing(job, units, jobMicros, attempt);
+  if (units?.every((outcome) => outcome !== 'settled')) return reportNothing(job, units, jobMicros, attempt);
   const isKept = (unit: number) => units === null || units[unit] === 'settled';
   const unitOf = units && unitOfEach(job.units);
   const kept = unitOf ? selectColumns(job.transfers, (index) => isKept(unitOf[index] ?? -1)) : job.transfers;
@@ -206,7 +206,7 @@ function judgeUnits(job: Job, locked: LockedJob): UnitOutcome[] | null {
   const openings = Map.groupBy(job.openings, ({ unit }) => unit);
   const claimed = new Set<string>();
   const opened = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
-  const endings = job.units.map((_, unit): UnitOutcome => {
+  const outcomes = job.units.map((_, unit): UnitOutcome => {
     if (settled.has(unit)) return 'settled_elsewhere';
     if (missing.has(unit)) return 'missing';
     const claim = claims.get(unit);
@@ -220,7 +220,7 @@ function judgeUnits(job: Job, locked: LockedJob): UnitOutcome[] | null {
     for (const number of numbers) opened.add(number);
     return 'settled';
   });
-  return endings.every((ending) => ending === 'settled') ? null : endings;
+  return outcomes.every((outcome) => outcome === 'settled') ? null : outcomes;
 }
 
 /** Whether a key was claimed by an earlier attempt of the same unit: it names the unit's own transfer or group. */
@@ -328,7 +328,7 @@ function report(
   return {
     result: 'settled',
     units,
-    endings: outcomes.map((outcome) => (outcome?.ok === false ? outcome.code : null)),
+    failureCodes: outcomes.map((outcome) => (outcome?.ok === false ? outcome.code : null)),
     currencies: outcomes.map((outcome) => outcome?.currency ?? null),
     amounts: outcomes.map((outcome) => outcome?.amount ?? null),
     opened: job.openings.map(({ unit, account }) =>
@@ -357,7 +357,7 @@ function reportNothing(job: Job, units: UnitOutcome[] | null, jobMicros: bigint,
   return {
     result: 'settled',
     units,
-    endings: id.map(() => null),
+    failureCodes: id.map(() => null),
     currencies: id.map(() => null),
     amounts: id.map(() => null),
     opened: job.openings.map(() => null),

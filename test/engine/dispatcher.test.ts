@@ -286,13 +286,13 @@ test('dispatcher: each unit learns how its own transfers and accounts ended', as
   const report = settledReport(job, {
     units: ['settled', 'account_exists', 'replayed', 'settled', 'settled_elsewhere'],
   });
-  const endings = [null, 'insufficient_funds', null, null] as const;
-  await pool.end({ ...report, endings, amounts: [1n, 2n, null, null], currencies: ['USD', 'EUR', null, null] });
+  const failureCodes = [null, 'insufficient_funds', null, null] as const;
+  await pool.end({ ...report, failureCodes, amounts: [1n, 2n, null, null], currencies: ['USD', 'EUR', null, null] });
   const [first, second, third, fourth, fifth] = units.map(({ result }) => result);
   assert.ok(first?.state === 'settled' && fourth?.state === 'settled');
   assert.deepEqual(first.transfers, [
-    { ending: null, currency: 'USD', amount: 1n },
-    { ending: 'insufficient_funds', currency: 'EUR', amount: 2n },
+    { failureCode: null, currency: 'USD', amount: 1n },
+    { failureCode: 'insufficient_funds', currency: 'EUR', amount: 2n },
   ]);
   assert.deepEqual(
     fourth.opened.map(({ accountNumber }) => accountNumber),

@@ -131,7 +131,7 @@ test('submit: a wait that ends while the job runs is answered with the end of th
   const answer = submitTo(started, [newTransfer()]);
   await outwait();
   assert.equal(await isOver(answer), false);
-  await started.pool.end(settledReport(started.pool.first.job, { ending: 'insufficient_funds' }));
+  await started.pool.end(settledReport(started.pool.first.job, { failureCode: 'insufficient_funds' }));
   const submitted = await answer;
   assert.ok('transfers' in submitted);
   const [transfer] = submitted.transfers;

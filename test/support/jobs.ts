@@ -1,10 +1,10 @@
 // Makes transfers, accounts, jobs and reports for tests of the engine and its threads.
 import { randomUUIDv7 } from 'node:crypto';
-import { type OutcomeCode, type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
+import { type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
 import type { NewAccount } from '../../src/domain/account.ts';
 import { wordsOf } from '../../src/domain/name-words.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
-import { BY_SERVICE, type NewTransfer } from '../../src/domain/transfer.ts';
+import { BY_SERVICE, type FailureCode, type NewTransfer } from '../../src/domain/transfer.ts';
 import { encrypt, keyOf, type Person } from './personal-data.ts';
 
 /** A transfer of 1 from ANN to BOB, unless `fields` override it. */
@@ -79,13 +79,13 @@ export function newJob(fields: Partial<Job> = {}): Job {
 /** The report of a job whose units all ended in one way, or each in its own. */
 export function settledReport(
   { transfers, openings }: Job,
-  fields: { ending?: OutcomeCode; units?: readonly UnitOutcome[] | null } = {},
+  fields: { failureCode?: FailureCode | null; units?: readonly UnitOutcome[] | null } = {},
 ): SettledJob {
-  const { ending = null, units = null } = fields;
+  const { failureCode = null, units = null } = fields;
   return {
     result: 'settled',
     units,
-    endings: transfers.id.map(() => ending),
+    failureCodes: transfers.id.map(() => failureCode),
     currencies: transfers.id.map(() => 'USD'),
     amounts: transfers.id.map(() => 1n),
     opened: openings.map(({ account }) => ({

@@ -123,7 +123,7 @@ test('between ledgers: a refused credit and its void move nothing', async (t) =>
   assert.ok(hold && end);
   await run(MAIN_LEDGER, [hold]);
   const refused = await run(SHOP, [{ ...parts.credit, toAccount: 'NOSUCH' }]);
-  assert.deepEqual(refused.endings, ['destination_not_found']);
+  assert.deepEqual(refused.failureCodes, ['destination_not_found']);
   await run(MAIN_LEDGER, [end]);
   assert.deepEqual(await balancesOf(database), {
     'main @external': [-100n, 0n],

@@ -72,7 +72,7 @@ test('settle: a unit whose key names an earlier request is replayed as a whole, 
   await threads.run([keyed('key', [newTransfer()])]);
   const report = await threads.run([keyed('key', group), unkeyed([newTransfer()])]);
   assert.deepEqual(
-    [report.units, report.endings],
+    [report.units, report.failureCodes],
     [
       ['replayed', 'settled'],
       [null, null, null],
@@ -282,7 +282,7 @@ test('settle: @external that two jobs open at once in a new currency is opened o
   await awaitBlocked(database, 2);
   await rival.query('commit');
   for (const report of await Promise.all(running)) {
-    assert.deepEqual([report.units, report.endings, report.currencies], [null, [null], ['EUR']]);
+    assert.deepEqual([report.units, report.failureCodes, report.currencies], [null, [null], ['EUR']]);
     assert.equal(report.opened[0]?.balance, 5n);
   }
   const external = await database.query(
@@ -408,7 +408,7 @@ test('settle: a transfer to a missing account is decided again if the account is
   await rival.query('commit');
   await opening;
   const report = await transfer;
-  assert.deepEqual([report.endings, report.attempts], [[null], 2]);
+  assert.deepEqual([report.failureCodes, report.attempts], [[null], 2]);
   assert.equal(await balanceOf(database, 'NEW'), 1n);
   await checkPromises(database);
 });
@@ -417,7 +417,7 @@ test('settle: a dry run decides, and writes nothing', async (t) => {
   const { database, threads } = await setTheScene(t);
   const transfer = newTransfer({ amount: 7n });
   const report = await threads.run([unkeyed([transfer])], { mode: 'dry run' });
-  assert.deepEqual([report.endings, report.amounts], [[null], [7n]]);
+  assert.deepEqual([report.failureCodes, report.amounts], [[null], [7n]]);
   assert.equal(await balanceOf(database, 'BOB'), 0n);
   assert.equal(await countSettled(database, [transfer]), 0);
   // The connection is free for the next job.
@@ -428,7 +428,7 @@ test('settle: a quarantined transfer fails without reading the books', async (t)
   const scene = await setTheScene(t);
   const { units } = await store(scene);
   const report = await scene.threads.run(units, { mode: 'quarantine' });
-  assert.deepEqual(report.endings, ['cannot_be_settled', 'cannot_be_settled', 'cannot_be_settled']);
+  assert.deepEqual(report.failureCodes, ['cannot_be_settled', 'cannot_be_settled', 'cannot_be_settled']);
   assert.equal(await balanceOf(scene.database, 'BOB'), 0n);
   await checkPromises(scene.database);
   assert.deepEqual(await scene.database.query('select id from pending_transfers'), []);
@@ -493,7 +493,7 @@ test('settle: seals and digests of a thread equal those that the database comput
     newTransfer({ ...ofParent, kind: 'reversal', parentId: paid.id, fromAccount: 'BOB', toAccount: 'ANN' }),
   ];
   const report = await threads.run(ends.map((end) => unkeyed([end])));
-  assert.deepEqual(report.endings, [null, null, null]);
+  assert.deepEqual(report.failureCodes, [null, null, null]);
   const { pending } = await store({ database, threads });
   await threads.run(toStoredUnits(pending));
   await checkPromises(database);
@@ -510,7 +510,10 @@ test('settle: ledgers are separate: accounts, @external, keys and journal', asyn
     { ...keyed('key', [balance], [newAccount('ANN')]), ledger: other },
     { ...unkeyed([newTransfer()]), ledger: other },
   ]);
-  assert.deepEqual([report.units, report.endings, report.journalNumber], [null, [null, 'destination_not_found'], 1n]);
+  assert.deepEqual(
+    [report.units, report.failureCodes, report.journalNumber],
+    [null, [null, 'destination_not_found'], 1n],
+  );
   const rows = await database.query(
     `select ledger_id, balance from accounts where account_number in ('ANN', '@external') order by ledger_id, balance`,
   );

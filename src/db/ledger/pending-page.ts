@@ -1,13 +1,13 @@
 // Pages of the intake log: the pending transfers of a lease, as recovery adopts them.
+import type { QueuedTransfer } from '../../domain/job.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import type { NewTransfer, TransferKind } from '../../domain/transfer.ts';
+import type { TransferKind } from '../../domain/transfer.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { micros } from './locked-job.ts';
 
 /** A transfer of the intake log. */
-export type PendingTransfer = {
+export type PendingTransfer = QueuedTransfer & {
   readonly ledger: Ledger;
-  readonly transfer: NewTransfer;
   readonly storedAtMicros: bigint;
   /** How many processes died with the transfer under their lease. */
   readonly adoptions: number;

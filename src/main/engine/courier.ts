@@ -309,7 +309,7 @@ export class Courier {
       if (open.length > 0) throw new StepRefusedError(`The ${step} was refused earlier.`);
       return;
     }
-    const refusal = result.state === 'settled' ? result.transfers[0]?.ending : result.state;
+    const refusal = result.state === 'settled' ? result.transfers[0]?.failureCode : result.state;
     if (refusal !== null && refusal !== undefined) throw new StepRefusedError(`The ${step} was refused: ${refusal}.`);
     this.figures[code === null ? 'delivered' : 'refused'] += 1;
   }
@@ -320,7 +320,7 @@ export class Courier {
     if (result.state === 'settled') {
       const [credit] = result.transfers;
       if (!credit) throw new TypeError('The credit was settled without an outcome.');
-      return credit.ending;
+      return credit.failureCode;
     }
     const credits = await loadCredits(this.#pool, transfer.target, [transfer]);
     const credit = credits.get(holdKeyOf(nameOf(transfer)));

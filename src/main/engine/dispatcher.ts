@@ -9,7 +9,7 @@
 // poisoned. Nothing was written then, unless an answer was lost or a thread died with it (mayBeSettled). Its caller
 // receives the matching refusal.
 import { sqlStateOf, toError } from '../../db/connection/errors.ts';
-import type { OutcomeCode, Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
+import type { Job, JobReport, SettledJob, Trouble } from '../../domain/job.ts';
 import type { Logger } from '../../logger.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Tracer } from '../tracer.ts';
@@ -291,7 +291,7 @@ export class Dispatcher {
       account += accounts.length;
       if (state === 'settled' || state === 'settled_elsewhere') settled += queued.size;
       queued.mayBeSettled ||= report.answerLost;
-      if (state === 'settled') this.#count(queued, report.endings.slice(range.transfer, transfer));
+      if (state === 'settled') this.#count(queued, report.failureCodes.slice(range.transfer, transfer));
       if (state !== 'settled') this.#end(queued, { state });
       // No caller waits for a stored unit; its rows have the outcome.
       else this.#end(queued, isStored(queued.unit) ? { state: 'settled_elsewhere' } : resultOf(report, range), state);
@@ -320,9 +320,9 @@ export class Dispatcher {
     queued.announce();
   }
 
-  #count(queued: QueuedUnit, endings: readonly OutcomeCode[]): void {
+  #count(queued: QueuedUnit, failureCodes: SettledJob['failureCodes']): void {
     const durationMs = performance.now() - queued.acceptedAt;
-    for (const ending of endings) this.#metrics.settled(queued.unit.ledger.name, ending, durationMs);
+    for (const failureCode of failureCodes) this.#metrics.settled(queued.unit.ledger.name, failureCode, durationMs);
   }
 
   #announceIdle(): void {

@@ -307,7 +307,7 @@ function namedIdOf([first]: readonly NewTransfer[]): string {
 function hasBegun(transfers: readonly NewTransfer[], settled: SettledUnit): boolean {
   return transfers.some(
     ({ kind, remoteAccount }, index) =>
-      remoteAccount !== null && kind === 'hold' && settled.transfers[index]?.ending === null,
+      remoteAccount !== null && kind === 'hold' && settled.transfers[index]?.failureCode === null,
   );
 }
 
@@ -315,11 +315,11 @@ function hasBegun(transfers: readonly NewTransfer[], settled: SettledUnit): bool
 function toTransfers(transfers: readonly NewTransfer[], settled: SettledUnit): Transfer[] {
   const createdAt = renderInstant(settled.jobMicros);
   return transfers.map((transfer, index) => {
-    const { ending = null, currency = null, amount = null } = settled.transfers[index] ?? {};
+    const { failureCode = null, currency = null, amount = null } = settled.transfers[index] ?? {};
     return {
       ...toPending(transfer, createdAt),
-      status: ending === null ? 'completed' : 'failed',
-      failureCode: ending,
+      status: failureCode === null ? 'completed' : 'failed',
+      failureCode,
       amount,
       currency,
       completedAt: settled.settledAt,

@@ -108,7 +108,7 @@ export class Expiry {
 
   #ended(hold: DueHold, { result }: QueuedUnit): void {
     this.#count(hold, -1);
-    if (result?.state === 'settled' && result.transfers.every(({ ending }) => ending === null)) {
+    if (result?.state === 'settled' && result.transfers.every(({ failureCode }) => failureCode === null)) {
       this.#failed.delete(hold.id);
       return;
     }

@@ -29,8 +29,8 @@ export function logJob(logger: Logger, metrics: Metrics, { units, mode, report, 
   };
   metrics.job(report.result, transfers.length, durationMs);
   if (report.result === 'settled') {
-    const { journalNumber, accountCount, attempts, endings } = report;
-    const failed = endings.filter((ending) => ending !== null).length;
+    const { journalNumber, accountCount, attempts, failureCodes } = report;
+    const failed = failureCodes.filter((code) => code !== null).length;
     const gone = report.units?.filter((ending) => ending === 'settled_elsewhere').length ?? 0;
     const number = journalNumber === null ? null : Number(journalNumber);
     logger.info({ ...common, journal_number: number, accounts: accountCount, failed, gone, attempts }, 'job settled');

@@ -3,7 +3,8 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { ConnectionPool } from '../../db/connection/connect.ts';
 import type { WebhookState } from '../../db/queries/webhooks.ts';
-import type { JobReport, OutcomeCode } from '../../domain/job.ts';
+import type { JobReport } from '../../domain/job.ts';
+import type { FailureCode } from '../../domain/transfer.ts';
 import { droppedLogLines } from '../../log-destination.ts';
 import type { Admission } from './admission.ts';
 import { FiguresByLedger } from './ledger-figures.ts';
@@ -37,7 +38,7 @@ export type Metrics = {
   /** Accepted transfers that the database lacked. */
   missing(outcome: (typeof MISSING)[number], count: number): void;
   /** One transfer that became final, and the time since it was accepted, or since a waiting caller submitted it. */
-  settled(ledger: string, ending: OutcomeCode, durationMs: number): void;
+  settled(ledger: string, failureCode: FailureCode | null, durationMs: number): void;
   /** A row that this process added to a journal. */
   journal(ledger: string, number: bigint): void;
   /** One more or one less answer that is being streamed. */
@@ -105,9 +106,9 @@ export function createMetrics(admission: Admission): Metrics {
       quarantinedCount += count;
     },
     missing: (outcome, count) => missing.add(outcome, count),
-    settled(ledger, ending, durationMs) {
-      endings.add(ending ?? 'completed');
-      ledgers.of(ledger)[ending === null ? 'completed' : 'failed'] += 1;
+    settled(ledger, failureCode, durationMs) {
+      endings.add(failureCode ?? 'completed');
+      ledgers.of(ledger)[failureCode === null ? 'completed' : 'failed'] += 1;
       histograms.gopherpay_settle_seconds.observe(durationMs / 1000);
       totals.settled(durationMs / 1000);
     },

@@ -1,6 +1,7 @@
 // A unit in progress in the dispatcher, and its result.
 import type { Account } from '../../domain/account.ts';
-import type { OutcomeCode, SettledJob, UnitOutcome } from '../../domain/job.ts';
+import type { SettledJob, UnitOutcome } from '../../domain/job.ts';
+import type { Transfer } from '../../db/queries/transfers.ts';
 import type { Trace } from '../tracer.ts';
 import { sizeOf, type Unit } from './unit.ts';
 
@@ -15,14 +16,13 @@ export type UnitResult =
       readonly state: Exclude<UnitOutcome, 'settled' | 'missing'> | 'poisoned' | 'unavailable';
     };
 
+/** What the commit of its job adds to a transfer. */
+type SettledTransfer = Pick<Transfer, 'failureCode' | 'currency' | 'amount'>;
+
 export type SettledUnit = {
   readonly state: 'settled';
   /** One per transfer. */
-  readonly transfers: readonly {
-    readonly ending: OutcomeCode;
-    readonly currency: string | null;
-    readonly amount: bigint | null;
-  }[];
+  readonly transfers: readonly SettledTransfer[];
   /** One per account that it opened. */
   readonly opened: readonly Account[];
   readonly jobMicros: bigint;
@@ -100,7 +100,7 @@ export function resultOf(
   return {
     state: 'settled',
     transfers: Array.from({ length: transferCount }, (_, offset) => ({
-      ending: report.endings[transfer + offset] ?? null,
+      failureCode: report.failureCodes[transfer + offset] ?? null,
       currency: report.currencies[transfer + offset] ?? null,
       amount: report.amounts[transfer + offset] ?? null,
     })),
@@ -117,6 +117,11 @@ export function onlyResultOf(report: SettledJob): UnitResult {
   // A dry run stores nothing that could be missing.
   if (state === 'missing') return { state: 'unavailable' };
   if (state !== 'settled') return { state };
-  const range = { transfer: 0, account: 0, transferCount: report.endings.length, accountCount: report.opened.length };
+  const range = {
+    transfer: 0,
+    account: 0,
+    transferCount: report.failureCodes.length,
+    accountCount: report.opened.length,
+  };
   return resultOf(report, range);
 }

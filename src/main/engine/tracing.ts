@@ -46,7 +46,7 @@ export function traceJob(tracer: Tracer | null, units: readonly Unit[], run: Tra
     units: units.length,
     transfers: units.reduce((sum, { transfers }) => sum + transfers.length, 0),
     openings: units.reduce((sum, { accounts }) => sum + accounts.length, 0),
-    failed: isSettled ? report.endings.filter((ending) => ending !== null).length : 0,
+    failed: isSettled ? report.failureCodes.filter((code) => code !== null).length : 0,
     attempts: isSettled ? report.attempts : null,
     // Journal numbers belong to committed rows.
     journalNumber:
