@@ -129,7 +129,10 @@ test('console: a stream that broke off goes on after the last row', BROWSER, asy
   const subject = await start(t);
   const { page, asked } = await openOverview(t, subject);
   await page.getByText(FOLLOWS).waitFor();
-  await page.getByText(await order(subject)).waitFor({ timeout: SHOWN_MS });
+  // The list was read before the transfer: so what shows it is the feed.
+  await page.getByText('No transfer was ordered yet.').waitFor();
+  const read = page.getByRole('row', { name: await order(subject) });
+  await read.getByText('completed').waitFor({ timeout: SHOWN_MS });
   const { port } = new URL(subject.service.url);
   await subject.service.stop();
   await page.getByText('Connecting to the feed').waitFor();
