@@ -2,12 +2,13 @@
 // test's own, which flushes nothing by itself, so that an asynchronous commit would be lost, and crashes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { withAdmin } from '../support/server.ts';
-import { type Answer, request } from '../support/service.ts';
+import { type Answer, request, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
-import { countPending, listTransfers, post } from './callers.ts';
-import { awaitCalm, type Scene, setTheScene, startLossyServer } from './durability.ts';
+import { countPending, listTransfers, openAccounts, post } from './callers.ts';
+import { awaitCalm, type Scene, setTheScene, startLossyServer, startLyingNetwork } from './durability.ts';
 
 const ORDER = { from_account: 'ACC0', to_account: 'ACC1', amount: 7 };
 const GROUP = { transfers: [ORDER, ORDER], atomic: true };
@@ -24,6 +25,27 @@ test('durability: the server of these tests loses a commit that is not flushed',
     await withAdmin(server.admin, async (client) => (await client.query<{ way: string }>('select way from kept')).rows);
   const found = await until(async () => await rows().catch(() => null), { what: 'the server to be back' });
   assert.deepEqual(found, [{ way: 'flushed' }]);
+});
+
+test('durability: an answer to a waiting caller that no commit made durable is found by the promises', async (t) => {
+  const database = await createDatabase(t);
+  const network = await startLyingNetwork(t, database);
+  const service = await startService(t, { database: { url: network.url } });
+  await openAccounts(service, 'ACC', 2, { balance: 100 });
+  network.lie();
+  for (const [path, body] of [
+    ['/transfers', ORDER],
+    ['/transfers', GROUP],
+    ['/holds', ORDER],
+    ['/accounts', { account_number: 'NEW', name: 'New', balance: ORDER.amount }],
+  ] as const) {
+    const { status, text } = await request(service, 'POST', path, body, { Prefer: 'wait=20' });
+    assert.ok(status === 200 || status === 201, text);
+    const answered = text.match(/(?<=id":")[0-9a-f-]{36}(?=")/g) ?? [];
+    assert.ok(answered.length > 0, text);
+    await assert.rejects(checkPromises(database, { accepted: answered }), /accepted/, path);
+  }
+  assert.ok(network.lies() >= 8, 'each commit, and its answer');
 });
 
 test('durability: answered transfers of waiting callers survive a crash of the database', async (t) => {

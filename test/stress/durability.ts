@@ -1,7 +1,10 @@
 // Steps that the tests of durability share: a database server that loses what is not flushed, and two processes that use it.
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { onEnd } from '../support/cleanup.ts';
-import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { parseServerKind, startServer, type TestServer, withAdmin } from '../support/server.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { lockAccount } from '../support/trouble.ts';
@@ -52,4 +55,51 @@ export async function awaitCalm({ database, service, other }: Scene): Promise<vo
   }
   // The test's own connections have died with the server.
   await until(async () => (await countPending(database).catch(() => -1)) === 0, { what: 'every transfer to be final' });
+}
+
+/** What a thread sends at the end of a job, and a message of the same length that ends its transaction without effect. */
+const COMMIT = Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1');
+const ABORT = Buffer.from('Q\0\0\0\x0babort \0', 'latin1');
+const ROLLED_BACK = Buffer.from('C\0\0\0\x0dROLLBACK\0', 'latin1');
+const COMMITTED = Buffer.from('C\0\0\0\x0bCOMMIT\0', 'latin1');
+
+/** A network to a database that, once it lies, rolls back each job and reports it as committed. */
+export async function startLyingNetwork(t: TestContext, { admin, settings }: TestDatabase) {
+  const target = admin.host.startsWith('/')
+    ? { path: join(admin.host, `.s.PGSQL.${admin.port}`) }
+    : { host: admin.host, port: admin.port };
+  let lies = 0;
+  let isLying = false;
+  const replaced = (chunk: Buffer, from: Buffer, to: Buffer): Buffer => {
+    const index = isLying ? chunk.indexOf(from) : -1;
+    if (index === -1) return chunk;
+    lies += 1;
+    return Buffer.concat([chunk.subarray(0, index), to, chunk.subarray(index + from.length)]);
+  };
+  const server = createServer({ noDelay: true }, (client) => {
+    const database = createConnection({ ...target, noDelay: true });
+    client.on('data', (chunk) => database.write(replaced(Buffer.from(chunk), COMMIT, ABORT)));
+    database.on('data', (chunk) => client.write(replaced(Buffer.from(chunk), ROLLED_BACK, COMMITTED)));
+    for (const [end, other] of [
+      [client, database],
+      [database, client],
+    ] as const) {
+      end.on('error', () => {});
+      end.on('close', () => other.destroy());
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onEnd(t, () => void server.close());
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('The network has no port.');
+  const url = renderDatabaseUrl({ ...admin, ...settings, host: '127.0.0.1', port: address.port });
+  return {
+    url,
+    lie: (): void => {
+      isLying = true;
+    },
+    /** How many messages it has replaced. */
+    lies: () => lies,
+  };
 }
