@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { splitFrames } from '../support/canceler.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
 import { parseServerKind, startServer, type TestServer, withAdmin } from '../support/server.ts';
@@ -70,16 +71,21 @@ export async function startLyingNetwork(t: TestContext, { admin, settings }: Tes
     : { host: admin.host, port: admin.port };
   let lies = 0;
   let isLying = false;
-  const replaced = (chunk: Buffer, from: Buffer, to: Buffer): Buffer => {
-    const index = isLying ? chunk.indexOf(from) : -1;
-    if (index === -1) return chunk;
+  const passed = (message: Buffer, from: Buffer, to: Buffer): Buffer => {
+    if (!isLying || !message.equals(from)) return message;
     lies += 1;
-    return Buffer.concat([chunk.subarray(0, index), to, chunk.subarray(index + from.length)]);
+    return to;
   };
   const server = createServer({ noDelay: true }, (client) => {
     const database = createConnection({ ...target, noDelay: true });
-    client.on('data', (chunk) => database.write(replaced(Buffer.from(chunk), COMMIT, ABORT)));
-    database.on('data', (chunk) => client.write(replaced(Buffer.from(chunk), ROLLED_BACK, COMMITTED)));
+    client.on(
+      'data',
+      splitFrames({ startup: true }, (message) => database.write(passed(message, COMMIT, ABORT))),
+    );
+    database.on(
+      'data',
+      splitFrames({ startup: false }, (message) => client.write(passed(message, ROLLED_BACK, COMMITTED))),
+    );
     for (const [end, other] of [
       [client, database],
       [database, client],

@@ -156,7 +156,10 @@ export class Canceler {
 }
 
 /** Cuts a stream of bytes into the protocol's messages. The first of a client is one without a type, unless it needs no startup. */
-function splitFrames({ startup }: { startup: boolean }, take: (message: Buffer) => void): (chunk: Buffer) => void {
+export function splitFrames(
+  { startup }: { startup: boolean },
+  take: (message: Buffer) => void,
+): (chunk: Buffer) => void {
   let rest = Buffer.alloc(0);
   let starting = startup;
   return (chunk) => {
