@@ -1,7 +1,7 @@
 // Judges one answer by itself: it arrives in time, matches the description of the interface, exposes no internals, and
 // repeats exactly what was sent.
 import { readFileSync } from 'node:fs';
-import { isDeepStrictEqual } from 'node:util';
+import { getSystemErrorMap, isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { isAccessRefusal, judgeAccessRefusal, judgeServed } from './judge-access.ts';
 import { DESCRIBED_HEADERS, flawOf, type Interface, type Operation, type Schema } from '../support/interface.ts';
@@ -17,11 +17,18 @@ const STATUS_BY_CODE = new Map(
   [...DOCUMENT.matchAll(/^\| `(\w+)` \| (\d{3}) \|/gm)].map(([, code = '', status]) => [code, Number(status)]),
 );
 
+/** Codes of Node's errors. A pattern such as E and capitals would also find names that a caller made up. */
+const ERROR_CODES = [...getSystemErrorMap().values()]
+  .map(([code]) => code)
+  .filter((code) => code.startsWith('E'))
+  .concat('ENOTFOUND');
+
 /** Internals: SQL and messages of PostgreSQL, stacks, paths of sources, names of errors and of packages. */
 const INSIDE = [
   /\b(select|insert into|update \w+ set|delete from|where \w+ =|syntax error|violates|constraint|relation "|column "|duplicate key|sqlstate|postgres|pg_\w+|out of range for type|invalid byte sequence)/i,
   /\bat (async )?[\w.<>]* ?\(?(file:|node:|\/)|\.[cm]?[jt]s:\d+|node_modules|\/src\/|\bfile:\/\//,
-  /\b(TypeError|RangeError|SyntaxError|ReferenceError|ZodError|DatabaseError|AggregateError)\b|\bE[A-Z]{4,}\b(?!_)/,
+  /\b(TypeError|RangeError|SyntaxError|ReferenceError|ZodError|DatabaseError|AggregateError)\b/,
+  new RegExp(`\\b(${ERROR_CODES.join('|')})\\b`),
   /\b(cannot read propert|is not a function|is not iterable|is not defined|unexpected token|in JSON at position|maximum call stack|\[object \w+\]|undefined is)/i,
   /\b(zod|piscina|undici|invalid_union|invalid_type|unrecognized_keys|invalid_key|_zod|~standard)\b|must match pattern|\bInvalid (input|string|option|key|number)\b|expected \w+, received|\bToo (big|small)\b|Unrecognized key/i,
 ];
@@ -95,9 +102,9 @@ function judgeRefusal(sent: Sent, answer: Answer, described: Interface, queueMay
   if (requestId !== answer.headers.get('x-request-id')) wrong.push('the request id differs from the header');
   if (answer.status === 429 && !queueMayFill) wrong.push('429, and the queue cannot be full');
   if (text.length > 10_000) wrong.push(`the problem has ${text.length} characters`);
-  for (const requested of [title, detail, ...errors.map((error) => withoutNames(error.detail))]) {
-    const leak = INSIDE.find((pattern) => pattern.test(requested));
-    if (leak) wrong.push(`the answer exposes internals (${leak.source.slice(0, 30)}…): ${requested.slice(0, 300)}`);
+  for (const shown of [title, detail, ...errors.map((error) => error.detail)]) {
+    const internal = internalsIn(shown);
+    if (internal !== null) wrong.push(`the answer exposes internals (${internal}): ${shown.slice(0, 300)}`);
   }
   const isOfKey = sent.access !== undefined && isAccessRefusal(code);
   if (isOfKey) wrong.push(...judgeAccessRefusal(answer, code, sent.access ?? null));
@@ -127,9 +134,15 @@ function mayReadAll(target: string): boolean {
   return !isBounded && (metadata !== null || isCommonKind || unindexed.some((name) => query.has(name)));
 }
 
-/** Names of members and of parameters that the caller chose are quoted; their text is the caller's own. */
-function withoutNames(detail: string): string {
-  return detail.replaceAll(/"[^"]*("|$)/g, '');
+/** The first words of a problem's text that callers must not see; null if there are none. */
+export function internalsIn(text: string): string | null {
+  // Names of members and parameters are the caller's own words: any text may be in them.
+  const own = text.replace(/^`.*`/s, '').replace(/(?<=^unknown (?:member|parameter)s?: ).*/s, '');
+  for (const pattern of INSIDE) {
+    const [found] = pattern.exec(own) ?? [];
+    if (found !== undefined) return found;
+  }
+  return null;
 }
 
 /** Paths outside the interface that answer browsers: the console, and the reference page. */
