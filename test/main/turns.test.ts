@@ -1,9 +1,17 @@
 // Turns of ledgers in the event loop. No timers: an iteration of the loop ends with setImmediate.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Competitors } from '../../src/main/competitors.ts';
 import { Turns } from '../../src/main/http/turns.ts';
 
 const PER_ITERATION = 4;
+const ALONE_PER_ITERATION = 32;
+const COMPETES_MS = 1000;
+
+function create(clock = { now: 0 }): Turns {
+  const competitors = new Competitors(COMPETES_MS, () => clock.now);
+  return new Turns({ perIteration: PER_ITERATION, alonePerIteration: ALONE_PER_ITERATION, competitors });
+}
 
 /** Takes turns for ledgers, and records in which order they begin. */
 function record(turns: Turns, begun: string[], ledgers: readonly string[]): void {
@@ -20,17 +28,25 @@ const iterationEnds = async (): Promise<void> => {
   await new Promise((resolve) => process.nextTick(resolve));
 };
 
+/** Turns of a service in which two ledgers have competed lately. */
+async function createShared(clock = { now: 0 }): Promise<Turns> {
+  const turns = create(clock);
+  for (const ledger of ['one', 'another']) void turns.take(ledger);
+  await iterationEnds();
+  return turns;
+}
+
 const many = (ledger: string, count: number): string[] => Array.from({ length: count }, () => ledger);
 
-test('turns: a request begins at once while few have begun in an iteration', () => {
+test('turns: a request begins at once while few have begun in an iteration', async () => {
   const begun: string[] = [];
-  record(new Turns(PER_ITERATION), begun, many('main', PER_ITERATION));
+  record(await createShared(), begun, many('main', PER_ITERATION));
   assert.deepEqual(begun, many('main', PER_ITERATION));
 });
 
 test('turns: an iteration begins a bounded number of requests', async () => {
   const begun: string[] = [];
-  record(new Turns(PER_ITERATION), begun, many('main', 3 * PER_ITERATION - 1));
+  record(await createShared(), begun, many('main', 3 * PER_ITERATION - 1));
   for (const expected of [1, 2, 3].map((iterations) => Math.min(iterations * PER_ITERATION, 3 * PER_ITERATION - 1))) {
     assert.equal(begun.length, expected);
     await iterationEnds();
@@ -38,7 +54,7 @@ test('turns: an iteration begins a bounded number of requests', async () => {
 });
 
 test('turns: the first request of a ledger does not wait for those of a flooded one', async () => {
-  const turns = new Turns(PER_ITERATION);
+  const turns = await createShared();
   const begun: string[] = [];
   record(turns, begun, many('flooded', 100));
   record(turns, begun, ['quiet', 'quiet']);
@@ -47,8 +63,8 @@ test('turns: the first request of a ledger does not wait for those of a flooded 
   assert.deepEqual(begun.slice(PER_ITERATION + 1), ['flooded', 'quiet', 'flooded', 'flooded']);
 });
 
-test('turns: a ledger begins no more at once than one request in an iteration of a flood', () => {
-  const turns = new Turns(PER_ITERATION);
+test('turns: a ledger begins no more at once than one request in an iteration of a flood', async () => {
+  const turns = await createShared();
   const begun: string[] = [];
   record(turns, begun, many('flooded', 100));
   record(turns, begun, many('other', 100));
@@ -56,7 +72,7 @@ test('turns: a ledger begins no more at once than one request in an iteration of
 });
 
 test('turns: several ledgers share an iteration equally, each in the order of its requests', async () => {
-  const turns = new Turns(PER_ITERATION);
+  const turns = await createShared();
   const begun: string[] = [];
   record(turns, begun, many('first', PER_ITERATION));
   record(turns, begun, [...many('a', 50), ...many('b', 50)]);
@@ -66,11 +82,34 @@ test('turns: several ledgers share an iteration equally, each in the order of it
 });
 
 test('turns: nothing waits once the lines are empty', async () => {
-  const turns = new Turns(PER_ITERATION);
+  const turns = await createShared();
   const begun: string[] = [];
   record(turns, begun, many('main', 2 * PER_ITERATION));
   await iterationEnds();
   await iterationEnds();
   assert.equal(begun.length, 2 * PER_ITERATION);
   assert.equal(turns.take('main'), null);
+});
+
+test('turns: a ledger without competitors begins more in an iteration, but a bounded number too', async () => {
+  const turns = create();
+  const begun: string[] = [];
+  record(turns, begun, many('main', 3 * ALONE_PER_ITERATION));
+  assert.equal(begun.length, ALONE_PER_ITERATION);
+  await iterationEnds();
+  assert.equal(begun.length, 2 * ALONE_PER_ITERATION);
+});
+
+test('turns: a second ledger ends the larger turns at once, until it has sent nothing for a while', async () => {
+  const clock = { now: 0 };
+  const turns = create(clock);
+  const begun: string[] = [];
+  record(turns, begun, [...many('main', PER_ITERATION), 'other', ...many('main', 100)]);
+  assert.deepEqual(begun, [...many('main', PER_ITERATION), 'other']);
+  await iterationEnds();
+  assert.equal(begun.length, 2 * PER_ITERATION + 1);
+  clock.now = COMPETES_MS;
+  record(turns, begun, ['main']);
+  await iterationEnds();
+  assert.equal(begun.length, 2 * PER_ITERATION + 1 + ALONE_PER_ITERATION);
 });

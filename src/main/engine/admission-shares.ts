@@ -1,24 +1,17 @@
 // Divides the queue of transfers between callers, or between ledgers. A caller without competitors may fill it, because
 // transfers become final within moments. While several callers compete, each is limited to its share, until the others
 // have sent nothing for a while.
+import { Competitors } from '../competitors.ts';
 import { ratioOf } from '../shares.ts';
 
 /** How long a caller counts as a competitor of the others after its last request. */
 const CALLER_COMPETES_MS = 10_000;
-/**
- * The same for a ledger: a flooded ledger that waits for a lock must not fill the queue, or no other ledger could
- * compete.
- */
-export const LEDGER_COMPETES_MS = 3_600_000;
 
 export class AdmissionShares {
   readonly #queue: { readonly maxQueue: number; readonly size: number };
   readonly #ratio: number;
-  readonly #competesMs: number;
-  readonly #now: () => number;
+  readonly #competitors: Competitors;
   readonly #held = new Map<string, number>();
-  /** When each caller last sent a request, in that order. */
-  readonly #asked = new Map<string, number>();
 
   /**
    * `percent`: how much one of two callers may hold; 100 sets no limit. `competesMs`: for how long a caller counts
@@ -32,13 +25,12 @@ export class AdmissionShares {
   ) {
     this.#queue = queue;
     this.#ratio = ratioOf(percent);
-    this.#now = now;
-    this.#competesMs = competesMs;
+    this.#competitors = new Competitors(competesMs, now);
   }
 
   /** Whether a caller is within its share of the queue. Counts it as a competitor of the others. */
   mayTake(caller: string): boolean {
-    if (this.#isAlone(caller)) return true;
+    if (this.#competitors.isAlone(caller)) return true;
     const held = this.#held.get(caller) ?? 0;
     const free = Math.max(0, this.#queue.maxQueue - this.#queue.size);
     // Only a full queue refuses a caller that holds nothing.
@@ -60,16 +52,5 @@ export class AdmissionShares {
   /** How much each caller holds. */
   held(): Iterable<readonly [caller: string, count: number]> {
     return this.#held;
-  }
-
-  #isAlone(caller: string): boolean {
-    const now = this.#now();
-    this.#asked.delete(caller);
-    this.#asked.set(caller, now);
-    for (const [other, askedAt] of this.#asked) {
-      if (now - askedAt < this.#competesMs) break;
-      this.#asked.delete(other);
-    }
-    return this.#asked.size === 1;
   }
 }

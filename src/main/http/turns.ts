@@ -1,11 +1,18 @@
 // Divides the event loop between ledgers. Without it, a loop iteration handles every request that has arrived, so a ledger
 // with a thousand connections delays each request of the others by the time of a thousand.
+import { Competitors, LEDGER_COMPETES_MS } from '../competitors.ts';
 
 /** How many requests of all ledgers begin, and how many answers are sent, in one iteration of the event loop. */
 const PER_ITERATION = 8;
+/** The same while there is only one ledger: more at once fill the INSERTs of intake, and cost less. */
+const ALONE_PER_ITERATION = 256;
 
 export class Turns {
   readonly #perIteration: number;
+  readonly #alonePerIteration: number;
+  readonly #competitors: Competitors;
+  /** How many turns an iteration has now. */
+  #limit: number;
   /** What waits, by ledger; the first ledger is next. */
   readonly #lines = new Map<string, (() => void)[]>();
   /** Turns that were taken without a wait in this iteration, and the ledgers that took them. */
@@ -13,15 +20,23 @@ export class Turns {
   readonly #ledgers = new Set<string>();
   #scheduled = false;
 
-  constructor(perIteration = PER_ITERATION) {
+  constructor({
+    perIteration = PER_ITERATION,
+    alonePerIteration = ALONE_PER_ITERATION,
+    competitors = new Competitors(LEDGER_COMPETES_MS),
+  } = {}) {
     this.#perIteration = perIteration;
+    this.#alonePerIteration = alonePerIteration;
+    this.#competitors = competitors;
+    this.#limit = alonePerIteration;
   }
 
   /** Takes a turn of a ledger. Null: it begins now. The first one of a ledger without a line never waits. */
   take(ledger: string): Promise<void> | null {
     this.#schedule();
+    this.#limit = this.#competitors.isAlone(ledger) ? this.#alonePerIteration : this.#perIteration;
     const isFirst = !this.#lines.has(ledger) && !this.#ledgers.has(ledger);
-    if (isFirst || (this.#lines.size === 0 && this.#taken < this.#perIteration)) {
+    if (isFirst || (this.#lines.size === 0 && this.#taken < this.#limit)) {
       this.#taken += 1;
       this.#ledgers.add(ledger);
       return null;
@@ -46,7 +61,7 @@ export class Turns {
   }
 
   #give(): void {
-    for (let given = 0; given < this.#perIteration; given += 1) {
+    for (let given = 0; given < this.#limit; given += 1) {
       const [first] = this.#lines;
       if (!first) return;
       const [ledger, line] = first;
