@@ -24,14 +24,13 @@ export function guardRoute(
     ...route,
     handle: async (context) => {
       try {
-        return await refuseUnreachable(running, async () => {
-          refuseForeignPath(route, context);
-          if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, context);
-          return await route.handle(context);
-        });
+        refuseWhileAway(running);
+        refuseForeignPath(route, context);
+        if (route.needsAdmission) refuseWithoutRoom(running.engine, metrics, context);
+        return await route.handle(context);
       } catch (error) {
         if (error instanceof Problem && error.status === 403) refusals.note(toRefusal(error, route, context));
-        throw error;
+        throw explainTimeout(running, error);
       }
     },
   };
@@ -44,19 +43,24 @@ function refuseForeignPath({ pattern, wholeLedger }: Route, { principal, paramet
 }
 
 /** Runs what needs the database. Throws a 503 at once while it is known that the database cannot be reached. */
-export async function refuseUnreachable<Result>(
-  { recovery, databaseAnswers }: RunningEngine,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  if (!recovery.reachable) throw unavailableProblem();
+export async function refuseUnreachable<Result>(running: RunningEngine, work: () => Promise<Result>): Promise<Result> {
+  refuseWhileAway(running);
   try {
     return await work();
   } catch (error) {
-    const timedOut = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
-    if (!timedOut) throw error;
-    // Connections that wait for a silent database look busy as well.
-    throw databaseAnswers() ? tooBusyProblem() : unavailableProblem();
+    throw explainTimeout(running, error);
   }
+}
+
+function refuseWhileAway({ recovery }: RunningEngine): void {
+  if (!recovery.reachable) throw unavailableProblem();
+}
+
+/** Connections that wait for a silent database look busy as well. */
+function explainTimeout({ databaseAnswers }: RunningEngine, error: unknown): unknown {
+  const timedOut = isPoolBusy(error) || (error instanceof Problem && error.code === 'too_busy');
+  if (!timedOut) return error;
+  return databaseAnswers() ? tooBusyProblem() : unavailableProblem();
 }
 
 function refuseWithoutRoom(

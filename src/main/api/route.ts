@@ -68,11 +68,11 @@ export function defineRoute<Query extends z.ZodType, Body extends z.ZodType>(
   return {
     ...rest,
     takesBody: !Object.is(route.body, NO_BODY),
-    async handle({ readBody, ...context }) {
+    async handle(context) {
       const query = parseRequest(route.query, context.query, 'parameter');
       const input = Object.is(route.body, NO_BODY)
         ? undefined
-        : await readBody({ optional: route.bodyOptional ?? false });
+        : await context.readBody({ optional: route.bodyOptional ?? false });
       const body = parseRequest(chooseBody?.(input) ?? route.body, input);
       return await handle({ ...context, query, body });
     },

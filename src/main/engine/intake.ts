@@ -240,8 +240,8 @@ export class Intake {
     const startedAt = performance.now();
     const { ledger, requests } = batch;
     const held = await this.#enter(connection, ledger);
-    const { leaseHeld, ...stored } = await insertPending(connection, { ledger, lease: held }, requests);
-    if (!leaseHeld) {
+    const inserted = await insertPending(connection, { ledger, lease: held }, requests);
+    if (!inserted.leaseHeld) {
       // Nothing was stored: another process has taken over the lease, or the lease was renewed meanwhile.
       await this.#lease.renew(connection, held);
       return await this.#insert(connection, batch, sending);
@@ -254,7 +254,9 @@ export class Intake {
     this.#metrics.stored(count, performance.now() - startedAt);
     const byKey = new Map(holders.map((holder) => [holder.key, holder]));
     const late = performance.now() - startedAt > this.#lateMs;
-    return requests.map((request) => acceptedOf(request, byKey, { ...stored, late, insert }));
+    const { createdAt, createdAtMicros } = inserted;
+    const stored = { result: 'stored', createdAt, createdAtMicros, late, insert } as const;
+    return requests.map((request) => acceptedOf(request, byKey, stored));
   }
 
   /** Reconnects. An answer on the previous connection may be lost, so the lease is renewed. */
@@ -336,10 +338,10 @@ export class Intake {
 function acceptedOf(
   { idempotency, namedId }: StoredRequest,
   byKey: ReadonlyMap<string, KeyHolder>,
-  stored: Omit<Extract<Accepted, { result: 'stored' }>, 'result'>,
+  stored: Extract<Accepted, { result: 'stored' }>,
 ): Accepted {
-  if (!idempotency) return { result: 'stored', ...stored };
+  if (!idempotency) return stored;
   const holder = byKey.get(idempotency.key);
   if (!holder) return { result: 'unavailable', unknown: true };
-  return holder.transferId === namedId ? { result: 'stored', ...stored } : { result: 'replayed', holder };
+  return holder.transferId === namedId ? stored : { result: 'replayed', holder };
 }

@@ -97,7 +97,7 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
   /** The latest request of each connection. Its answer follows those of all earlier requests. */
   const latest = new WeakMap<Duplex, Latest>();
   const closing: Closing = new WeakSet();
-  const turns = new Turns();
+  const serving = { ...options, budgets, turns: new Turns() };
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     if (closing.has(request.socket)) return;
     if (closing.has(request)) {
@@ -112,7 +112,7 @@ export function createHttpServer<Ledger extends NamedLedger, Principal extends N
     options.origins.mark(request, response);
     if (options.tls) response.setHeader(TRANSPORT_SECURITY.name, TRANSPORT_SECURITY.value);
     const arrival = { request, response, requestId, requestIdGiven, inReserve };
-    void handleRequest(arrival, routers, closing, { ...options, budgets, turns });
+    void handleRequest(arrival, routers, closing, serving);
   };
   const httpOptions: HttpOptions = {
     requestTimeout: options.requestTimeoutMs,
@@ -296,8 +296,8 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   if (inReserve && !route.operational) throw tooManyConnectionsProblem();
   const admitting = route.admit(request, prefix === '' ? null : ledgerName);
   // Most callers are known, and are not awaited: a turn of the event loop costs more than the check.
-  const { answerHeaders, ...who } = admitting instanceof Promise ? await admitting : admitting;
-  const { principal, ledger } = who;
+  const { principal, ledger, caller, address, answerHeaders } =
+    admitting instanceof Promise ? await admitting : admitting;
   // Open endpoints admit everyone.
   if (options.isAdmitted(principal)) {
     facts.onAdmitted?.();
@@ -310,18 +310,19 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   const beginning = takeTurn();
   if (beginning) await beginning;
   const query = parseQuery(target.search);
-  const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies.of(who.caller) };
+  const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies.of(caller) };
   const readBody = async ({ optional }: { optional: boolean }) => await readJson(request, limits, { optional });
   // Node keeps up to 64 KiB of an unread body, which take 22 MB in chunks of one byte.
   if (!route.takesBody && hasBody(headers)) request.resume();
   const { span } = facts;
+  const who = { caller, address, principal, ledger };
   const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody, span });
   // A job answers up to two thousand callers at once.
   const sending = takeTurn();
   if (sending) await sending;
   return {
     answer: withHeaders(withPrefix(answer, options.basePath + prefix), answerHeaders),
-    caller: who.caller,
+    caller,
     isAdmitted: () => options.isAdmitted(principal),
   };
 }

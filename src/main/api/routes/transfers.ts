@@ -148,9 +148,11 @@ async function createTransfers(
     return await submitGroup(strict, { ...submission, amountMembers }, members, body.atomic);
   }
   refuseFlaws(flawsOf(body));
+  const fields = toFields(body);
+  if (body.to_ledger === undefined) return await submitOne(services, submission, fields);
   const single = { members: [body], atomic: false, pathOf: () => [] };
   const others = await refuseBetweenLedgers(services.ledgers, context, single);
-  return await submitOne({ ...services, approvalAbove: strictestRule(services, others) }, submission, toFields(body));
+  return await submitOne({ ...services, approvalAbove: strictestRule(services, others) }, submission, fields);
 }
 
 async function reverseTransfer(
