@@ -47,7 +47,7 @@ export function ledgers(
     ...subject,
     prepare: async () => {
       await requireWrk();
-      const library = await compileSlowSync(bench);
+      const library = await compileSlowSync(bench.folder);
       slow = await openCluster('', 'stock', { LD_PRELOAD: library, SYNC_DELAY_MS: String(SYNC_DELAY_MS) });
       const database = databaseOf(name);
       await slow.create(database);
@@ -57,8 +57,9 @@ export function ledgers(
   };
 }
 
-async function compileSlowSync(bench: Bench): Promise<string> {
-  const library = join(bench.folder, 'slow-sync.so');
+/** Compiles a library into a folder that makes every sync of a process longer, and returns its path. */
+export async function compileSlowSync(folder: string): Promise<string> {
+  const library = join(folder, 'slow-sync.so');
   const source = join(import.meta.dirname, 'slow-sync.c');
   try {
     await promisify(execFile)('cc', ['-shared', '-fPIC', '-O2', '-o', library, source, '-ldl']);

@@ -85,7 +85,7 @@ export async function putWrk(
   }
 }
 
-function optionsOf(load: Load, url: string, seconds: number): string[] {
+export function optionsOf(load: Load, url: string, seconds: number): string[] {
   const { connections = CONNECTIONS, accounts = ACCOUNTS, wait = false, ledgers = 0, opens = false, rate } = load;
   const headers = [
     'Content-Type: application/json',
