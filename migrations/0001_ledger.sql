@@ -80,8 +80,9 @@ alter table accounts alter column personal_data set statistics 0;
 
 -- A lease is one process's claim on the transfers that it accepted.
 create table leases (
-  -- How many transfers were ever stored under the lease. The sum over all leases equals the rows of pending_transfers plus the
-  -- sum of intake_count in the journal. The loss of an accepted transfer breaks this equation. Hence no lease is ever deleted.
+  -- How many transfers were ever stored under the lease; since 0012 they are counted in ledger_leases, for each ledger. The sum
+  -- over all of both equals the rows of pending_transfers plus the sum of intake_count in the journal. The loss of an accepted
+  -- transfer breaks this equation. Hence no lease is ever deleted.
   accepted_count bigint not null default 0,
   -- The holder increases it after a lost answer. A statement of an earlier session then stores nothing, however late it arrives.
   session integer not null default 1,
@@ -92,10 +93,10 @@ create table leases (
   constraint leases_accepted_count_positive check (accepted_count >= 0),
   constraint leases_session_positive check (session >= 1)
 )
--- Leaves room on the page for new versions of its rows: every intake updates one.
+-- Leaves room on the page for new versions of its rows.
 with (fillfactor = 30);
 
--- The heartbeat of each open lease, in a table of its own so that it never waits for the intake that locks the lease.
+-- The heartbeat of each open lease, in a table of its own so that it never waits for a transaction that locks the lease.
 -- Other processes watch `beat` change, on monotonic clocks of their own: the database's clock may go back.
 create table heartbeats (
   beat bigint not null default 1,
