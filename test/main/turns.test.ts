@@ -9,8 +9,9 @@ const ALONE_PER_ITERATION = 32;
 const COMPETES_MS = 1000;
 
 function create(clock = { now: 0 }): Turns {
-  const competitors = new Competitors(COMPETES_MS, () => clock.now);
-  return new Turns({ perIteration: PER_ITERATION, alonePerIteration: ALONE_PER_ITERATION, competitors });
+  const now = () => clock.now;
+  const competitors = new Competitors(COMPETES_MS, now);
+  return new Turns({ perIteration: PER_ITERATION, alonePerIteration: ALONE_PER_ITERATION, competitors, now });
 }
 
 /** Takes turns for ledgers, and records in which order they begin. */
@@ -112,4 +113,17 @@ test('turns: a second ledger ends the larger turns at once, until it has sent no
   record(turns, begun, ['main']);
   await iterationEnds();
   assert.equal(begun.length, 2 * PER_ITERATION + 1 + ALONE_PER_ITERATION);
+});
+
+test('turns: after a refusal, also a ledger without competitors has small turns for a second', async () => {
+  const clock = { now: 0 };
+  const turns = create(clock);
+  const begun: string[] = [];
+  turns.crowd();
+  record(turns, begun, many('main', 100));
+  assert.equal(begun.length, PER_ITERATION);
+  clock.now = 1000;
+  record(turns, begun, ['main']);
+  await iterationEnds();
+  assert.equal(begun.length, PER_ITERATION + ALONE_PER_ITERATION);
 });

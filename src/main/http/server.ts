@@ -236,6 +236,7 @@ async function handleRequest<Ledger extends NamedLedger, Principal extends Named
     const problem = options.toProblem(error, requestId);
     log = { code: problem.code };
     options.metrics.problem(problem.code);
+    if (problem.status === 429) options.turns.crowd();
     if (problem.headers['Connection'] === 'close') closing.add(request.socket);
     closeIfStopping(response, options);
     sendProblem(request, response, problem, { requestId, lingerTimeoutMs: options.lingerTimeoutMs });

@@ -6,11 +6,15 @@ import { Competitors, LEDGER_COMPETES_MS } from '../competitors.ts';
 const PER_ITERATION = 8;
 /** The same while there is only one ledger: more at once fill the INSERTs of intake, and cost less. */
 const ALONE_PER_ITERATION = 256;
+/** For how long after a refusal turns are small: a storm of refusals must leave the processor to settling. */
+const CROWDED_MS = 1000;
 
 export class Turns {
   readonly #perIteration: number;
   readonly #alonePerIteration: number;
   readonly #competitors: Competitors;
+  readonly #now: () => number;
+  #crowdedUntil = -Infinity;
   /** How many turns an iteration has now. */
   #limit: number;
   /** What waits, by ledger; the first ledger is next. */
@@ -23,18 +27,21 @@ export class Turns {
   constructor({
     perIteration = PER_ITERATION,
     alonePerIteration = ALONE_PER_ITERATION,
-    competitors = new Competitors(LEDGER_COMPETES_MS),
+    now = () => performance.now(),
+    competitors = new Competitors(LEDGER_COMPETES_MS, now),
   } = {}) {
     this.#perIteration = perIteration;
     this.#alonePerIteration = alonePerIteration;
     this.#competitors = competitors;
+    this.#now = now;
     this.#limit = alonePerIteration;
   }
 
   /** Takes a turn of a ledger. Null: it begins now. The first one of a ledger without a line never waits. */
   take(ledger: string): Promise<void> | null {
     this.#schedule();
-    this.#limit = this.#competitors.isAlone(ledger) ? this.#alonePerIteration : this.#perIteration;
+    const isFree = this.#competitors.isAlone(ledger) && this.#now() >= this.#crowdedUntil;
+    this.#limit = isFree ? this.#alonePerIteration : this.#perIteration;
     const isFirst = !this.#lines.has(ledger) && !this.#ledgers.has(ledger);
     if (isFirst || (this.#lines.size === 0 && this.#taken < this.#limit)) {
       this.#taken += 1;
@@ -46,6 +53,11 @@ export class Turns {
       if (line) line.push(resolve);
       else this.#lines.set(ledger, [resolve]);
     });
+  }
+
+  /** Notes that a request was refused because the service has too many. */
+  crowd(): void {
+    this.#crowdedUntil = this.#now() + CROWDED_MS;
   }
 
   /** Gives turns after the events of this iteration. What the next ones bring is then in its line before more are given. */
