@@ -62,6 +62,8 @@ test('ledgers: a request overtakes those that flood another ledger', async (t) =
   const database = await createDatabase(t);
   const service = await startService(t, { database });
   assert.equal((await request(service, 'POST', '/ledgers', { name: 'shop' })).status, 201);
+  // Only ledgers that have sent something in the last hour compete for turns.
+  assert.equal((await request(service, 'GET', '/ledgers/shop/accounts')).status, 200);
   const { hostname, port } = new URL(service.url);
   const sockets = await Promise.all(
     times(500, async () => {
