@@ -89,7 +89,7 @@ export function ours(
  * Waits until no transfer is pending. wrk ends in the middle of requests, and a service that stops then may leave their
  * transfers pending.
  */
-async function awaitSettled(bench: Bench, database: string): Promise<void> {
+export async function awaitSettled(bench: Bench, database: string): Promise<void> {
   const deadline = performance.now() + SETTLE_TIMEOUT_MS;
   await withConnection(bench, database, async (connection) => {
     for (let idle = 0; idle < IDLE_CHECKS;) {

@@ -6,11 +6,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Bench, makeLedger, ROOT, startService, WARM_UP_SECONDS, withConnection, ACCOUNTS } from './bench.ts';
+import { ACCOUNTS, type Bench, makeLedger, ROOT, startService, WARM_UP_SECONDS, withConnection } from './bench.ts';
 import { openCluster } from './cluster.ts';
 import type { Load } from './load.ts';
+import { awaitSettled } from './ours.ts';
 import { endAll, familySeconds, memoryOf, processorSeconds, runToEnd, threadSeconds } from './processes.ts';
 import { optionsOf, requireWrk } from './wrk.ts';
 
@@ -23,9 +23,6 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '2' },
   },
 });
-const CHECK_INTERVAL_MS = 50;
-/** Consecutive checks that find nothing pending. */
-const IDLE_CHECKS = 2;
 
 /** Transfers per second, µs of processor time per transfer by component, and transfers per job. */
 type Slice = Readonly<Record<string, number>>;
@@ -51,18 +48,6 @@ async function putSlice({ service }: Side, seconds: number): Promise<void> {
   await runToEnd('wrk', optionsOf(load, service.url, seconds), { cwd: ROOT });
 }
 
-async function awaitSettled(bench: Bench, { database }: Side): Promise<void> {
-  await withConnection(bench, database, async (connection) => {
-    for (let idle = 0; idle < IDLE_CHECKS;) {
-      await sleep(CHECK_INTERVAL_MS);
-      const { rows } = await connection.query<{ pending: boolean }>(
-        'select exists (select from pending_transfers) as pending',
-      );
-      idle = rows[0]?.pending ? 0 : idle + 1;
-    }
-  });
-}
-
 async function read(bench: Bench, { database, service }: Side) {
   const [counted] = await withConnection(bench, database, async (connection) => {
     const { rows } = await connection.query<{ transfers: number; jobs: number }>(
@@ -82,7 +67,7 @@ async function measure(bench: Bench, side: Side): Promise<Slice> {
   const startedAt = performance.now();
   await putSlice(side, Number(values.seconds));
   const elapsedMs = performance.now() - startedAt;
-  await awaitSettled(bench, side);
+  await awaitSettled(bench, side.database);
   const after = await read(bench, side);
   const transfers = after.transfers - before.transfers;
   const micros = (name: keyof typeof after): number => ((after[name] - before[name]) * 1e6) / transfers;
@@ -128,7 +113,7 @@ try {
   for (const [index, argument] of positionals.entries()) sides.push(await openSide(bench, argument, index));
   for (const side of sides) {
     await putSlice(side, WARM_UP_SECONDS);
-    await awaitSettled(bench, side);
+    await awaitSettled(bench, side.database);
   }
   for (let turn = 0; turn < Number(values.slices); turn += 1) {
     // Each side is as often the first.

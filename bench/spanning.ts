@@ -16,9 +16,11 @@ import { lockJob } from '../src/db/ledger/locked-job.ts';
 import { writeJob } from '../src/db/ledger/settlement.ts';
 import { renderColumns } from '../src/db/queries/transfer-columns.ts';
 import { decide } from '../src/domain/decide.ts';
-import { fromColumns, type Job, toColumns } from '../src/domain/job.ts';
+import { fromColumns, type Job } from '../src/domain/job.ts';
 import type { Ledger } from '../src/domain/ledger.ts';
-import { BY_SERVICE, type NewTransfer } from '../src/domain/transfer.ts';
+import { ANYBODY } from '../src/main/api/permissions.ts';
+import { toNewTransfer } from '../src/main/api/submission.ts';
+import { toJob, toWaitingUnit } from '../src/main/engine/unit.ts';
 import { ROOT, startService, type Bench } from './bench.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { compileSlowSync } from './ledgers.ts';
@@ -36,42 +38,15 @@ const DIGEST = Buffer.alloc(32);
 type Books = { readonly ledgers: readonly Ledger[]; readonly connections: readonly Connection[] };
 type Figure = { readonly perSecond: number; readonly postgresMicros: number };
 
-/** The transfers of a job of one ledger, each between two accounts of it. */
+/** A job of one ledger, with transfers between two accounts of it each. */
 function jobOf(ledger: Ledger, size: number): Job {
-  const transfers = Array.from({ length: size }, (): NewTransfer => {
+  const units = Array.from({ length: size }, () => {
     const from = Math.floor(Math.random() * ACCOUNTS);
-    return {
-      id: randomUUIDv7(),
-      kind: 'transfer',
-      fromAccount: `A${from}`,
-      toAccount: `A${(from + 1) % ACCOUNTS}`,
-      amount: 1n,
-      currency: null,
-      parentId: null,
-      group: null,
-      conditions: null,
-      finalCapture: false,
-      expiresIn: null,
-      rate: null,
-      remoteAccount: null,
-      description: null,
-      metadata: null,
-      requestId: null,
-      by: BY_SERVICE,
-    };
+    const parties = { fromAccount: `A${from}`, toAccount: `A${(from + 1) % ACCOUNTS}` };
+    const request = { requestId: randomUUIDv7(), requestIdGiven: false, principal: ANYBODY };
+    return toWaitingUnit(ledger, [toNewTransfer(request, { ...parties, amount: 1n, currency: null })], null);
   });
-  return {
-    ledger,
-    units: transfers.map(() => 1),
-    transfers: toColumns(transfers.map((transfer) => ({ transfer, storedAtMicros: null }))),
-    claims: [],
-    openings: [],
-    mode: 'settle',
-    mayBeSettled: false,
-    storedAgoMs: 0,
-    retryMs: 0,
-    traced: false,
-  };
+  return toJob(units, { mode: 'settle', mayBeSettled: false, retryMs: 0 });
 }
 
 /** Settles a job by the statements of the service. `begun`: resolves when the job may write. */
