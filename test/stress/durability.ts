@@ -34,7 +34,15 @@ export async function setTheScene(t: TestContext): Promise<Scene> {
   return { server, database, service, other, unlock: await lockAccount(database, 'ACC0') };
 }
 
-/** A database server of the test's own, which loses an asynchronous commit if it crashes. */
+/** In its sleep, of `wal_writer_delay`. */
+const WRITER_SLEEPS = `
+  select from pg_stat_activity
+  where backend_type = 'walwriter' and wait_event = 'WalWriterMain'`;
+
+/**
+ * A database server of the test's own, which loses an asynchronous commit if it crashes. Its settings need new processes:
+ * a running one would flush the log once more, whenever it learns of them.
+ */
 export async function startLossyServer(t: TestContext): Promise<TestServer> {
   const image = process.env['TEST_POSTGRES_IMAGE'] ?? 'postgres:18';
   const server = await startServer(parseServerKind(process.env['TEST_DATABASE']), image);
@@ -42,8 +50,12 @@ export async function startLossyServer(t: TestContext): Promise<TestServer> {
   await withAdmin(server.admin, async (client) => {
     await client.query("alter system set wal_writer_delay = '10s'");
     await client.query('alter system set autovacuum = off');
+    await client.query('alter system set bgwriter_lru_maxpages = 0');
     await client.query('select pg_reload_conf()');
   });
+  await server.crash();
+  const found = async () => await withAdmin(server.admin, async (client) => await client.query(WRITER_SLEEPS));
+  await until(async () => ((await found().catch(() => null))?.rowCount ?? 0) > 0, { what: 'the WAL writer to sleep' });
   return server;
 }
 
