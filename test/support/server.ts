@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { openEmbeddedServer } from '../../src/db/embedded/server.ts';
 import { migrate } from '../../src/db/ledger/migrate.ts';
 import { startInstalled } from './installed.ts';
+import { until } from './until.ts';
 
 const address = z.strictObject({
   host: z.string(),
@@ -227,15 +228,32 @@ async function prepareTemplate({ admin, owner, runtime, reader }: RunningServer)
   });
 }
 
+/** The process of the connection, and one that lives as long as the server works. */
+const PROCESSES = `
+  select pg_backend_pid() as own, pid as checkpointer
+  from pg_stat_activity
+  where backend_type = 'checkpointer'`;
+
 async function crash(server: RunningServer): Promise<void> {
-  await withAdmin(server.admin, async (client) => {
+  const find = async (client: Client) => {
+    const { rows } = await client.query<{ own: number; checkpointer: number }>(PROCESSES);
+    return rows[0] ?? { own: 0, checkpointer: 0 };
+  };
+  const killed = await withAdmin(server.admin, async (client) => {
     const disconnected = new Promise<void>((resolve) => {
       client.once('end', resolve);
     });
-    const own = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-    await server.kill(own.rows[0]?.pid ?? 0);
+    const found = await find(client);
+    await server.kill(found.own);
     await disconnected;
+    return found;
   });
+  // For a moment, other connections still work: the server has not noticed yet.
+  const hasNoticed = async (): Promise<boolean> => {
+    const found = await withAdmin(server.admin, find).catch(() => null);
+    return found?.checkpointer !== killed.checkpointer;
+  };
+  await until(hasNoticed, { what: 'the server to notice the crash' });
 }
 
 /** Runs `work` on a superuser's connection to the server's maintenance database. */
