@@ -4,9 +4,12 @@
 -- There are deliberately no foreign keys: each is a trigger per row on the hot path. `gopherpay audit` checks the references.
 
 -- Domains check the form of account numbers and currencies when a value is cast to them. Table constraints would check every
--- new version of a row: these two regular expressions were a twelfth of the server's cost of settlement.
+-- new version of a row: these two regular expressions were a twelfth of the server's cost of settlement. A bound in the expression,
+-- such as {1,34}, makes it seven times as slow (3.4 µs instead of 0.5): the automaton gets a state for each count.
 create domain account_number as text collate "C"
-  constraint accounts_number_form check (value = '@external' or value ~ '^[A-Za-z0-9._-]{1,34}$');
+  constraint accounts_number_form check (
+    value = '@external' or (octet_length(value) <= 34 and value ~ '^[A-Za-z0-9._-]+$')
+  );
 create domain currency_code as text collate "C"
   constraint accounts_currency_form check (value ~ '^[A-Z]{3}$');
 

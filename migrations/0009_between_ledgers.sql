@@ -4,7 +4,8 @@
 -- In each ledger, the account @ledger:NAME stands for another ledger, one per currency, like @external.
 alter domain account_number drop constraint accounts_number_form;
 alter domain account_number add constraint accounts_number_form check (
-  value = '@external' or value ~ '^[A-Za-z0-9._-]{1,34}$' or value ~ '^@ledger:[a-z0-9][a-z0-9_-]{0,62}$'
+  value = '@external' or (octet_length(value) <= 34 and value ~ '^[A-Za-z0-9._-]+$')
+    or value ~ '^@ledger:[a-z0-9][a-z0-9_-]{0,62}$'
 );
 
 alter table accounts drop constraint accounts_no_overdraft;

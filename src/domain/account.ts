@@ -50,11 +50,10 @@ export type PersonalData = {
 export type NewAccount = {
   readonly accountNumber: string;
   readonly currency: string;
-  /**
-   * Encrypted, with the account's own key, both in hexadecimal digits, and the words of the name. Null for @external,
-   * which has none.
-   */
-  readonly personalData: { readonly encrypted: string; readonly key: string; readonly words: readonly string[] } | null;
+  /** Null for @external, which has none. */
+  readonly personalData: PersonalData | null;
+  /** The key with which its personal data is stored, in hexadecimal digits; null if there is none. */
+  readonly key: string | null;
   readonly overdraftLimit: bigint;
   readonly metadata: Readonly<Record<string, string>>;
 };
@@ -64,5 +63,5 @@ export const EXTERNAL_NAME = 'The world outside';
 
 /** @external in a currency, as the first opening of an account in that currency creates it. */
 export function newExternal(currency: string): NewAccount {
-  return { accountNumber: EXTERNAL, currency, personalData: null, overdraftLimit: 0n, metadata: {} };
+  return { accountNumber: EXTERNAL, currency, personalData: null, key: null, overdraftLimit: 0n, metadata: {} };
 }

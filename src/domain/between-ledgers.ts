@@ -44,7 +44,7 @@ export function isOwnedByService(accountNumber: string): boolean {
 
 /** The account of another ledger in a currency, as the first job that needs it opens it. */
 export function newContra(accountNumber: string, currency: string): NewAccount {
-  return { accountNumber, currency, personalData: null, overdraftLimit: 0n, metadata: {} };
+  return { accountNumber, currency, personalData: null, key: null, overdraftLimit: 0n, metadata: {} };
 }
 
 /** Whether a hold leaves room for the captures of others. */

@@ -49,13 +49,16 @@ export function renderRecord(transfer: LockedTransfer, outcome: Outcome): string
   );
 }
 
-/** The fields of a new account over which its seal is made, in the form of account_seal(). */
-export function renderNewAccount(account: NewAccount, createdAtMicros: bigint): string {
+/**
+ * The fields of a new account over which its seal is made, in the form of account_seal(). `encrypted`: its personal data,
+ * in hexadecimal digits; empty if it has none.
+ */
+export function renderNewAccount(account: NewAccount, encrypted: string, createdAtMicros: bigint): string {
   return [
     account.accountNumber,
     account.currency,
     'open',
-    account.personalData?.encrypted ?? '',
+    encrypted,
     account.overdraftLimit,
     renderJsonb(account.metadata),
     createdAtMicros,

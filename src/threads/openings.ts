@@ -1,11 +1,29 @@
 // The accounts that a job opens: those of its requests, and those that the service owns and that are new.
+import { encryptPersonalData } from '../db/queries/personal-data.ts';
 import { type Account, type NewAccount, newExternal } from '../domain/account.ts';
 import { isContra, newContra } from '../domain/between-ledgers.ts';
 import type { LockedJob } from '../db/ledger/locked-job.ts';
+import type { Ledger } from '../domain/ledger.ts';
 import type { Job, LockedTransfer } from '../domain/job.ts';
 import { BY_SERVICE, type Orderer } from '../domain/transfer.ts';
 
-export type Opening = { readonly account: NewAccount; readonly by: Orderer };
+export type Opening = {
+  readonly account: NewAccount;
+  readonly by: Orderer;
+  /** Its personal data, encrypted with its key, in hexadecimal digits; empty if it has none. */
+  readonly encrypted: string;
+};
+
+/** The openings of a job, with the index of their unit. */
+export function encryptOpenings({ ledger, openings }: Job): (Opening & { readonly unit: number })[] {
+  return openings.map((opening) => ({ ...opening, encrypted: encrypt(ledger, opening.account) }));
+}
+
+function encrypt({ id: ledgerId }: Ledger, { accountNumber, currency, personalData, key }: NewAccount): string {
+  if (personalData === null || key === null) return '';
+  const owner = { ledgerId, accountNumber, currency };
+  return encryptPersonalData(owner, personalData, Buffer.from(key, 'hex')).toString('hex');
+}
 
 /**
  * The accounts that the kept units open, with @external in each currency that is new, and those of other ledgers in the
@@ -17,12 +35,13 @@ export function openingsOf(
     readonly locked: LockedJob;
     readonly transfers: readonly LockedTransfer[];
     readonly isKept: (unit: number) => boolean;
+    readonly encrypted: ReturnType<typeof encryptOpenings>;
   },
 ): Opening[] {
-  const { locked, transfers, isKept } = parts;
+  const { locked, transfers, isKept, encrypted } = parts;
   if (job.openings.length === 0 && job.transfers.remoteAccount === null) return [];
   const { accounts } = locked.books;
-  const openings = job.openings.filter(({ unit }) => isKept(unit));
+  const openings = encrypted.filter(({ unit }) => isKept(unit));
   const opened = openings.map(({ account }) => account);
   const existing = new Set(accounts.map(keyOf));
   const wanted = new Map<string, NewAccount>();
@@ -39,7 +58,7 @@ export function openingsOf(
       if (currency !== undefined) want(newContra(contra, currency));
     }
   }
-  const owned = [...wanted.values()].map((account) => ({ account, by: BY_SERVICE }));
+  const owned = [...wanted.values()].map((account) => ({ account, by: BY_SERVICE, encrypted: '' }));
   // In order of the key: of the locks, and of the records of the digest.
   return [...openings, ...owned].sort((a, b) => (keyOf(a.account) < keyOf(b.account) ? -1 : 1));
 }

@@ -1,6 +1,6 @@
 // The code of each thread: one transaction per job, on a connection of the thread's own. It never throws: it
 // returns a report, because an error would lose its code on the way to the main process.
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import {
@@ -40,7 +40,7 @@ import {
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
 import type { Outcome } from '../domain/transfer.ts';
-import { keyOf, type Opening, openingsOf } from './openings.ts';
+import { encryptOpenings, keyOf, type Opening, openingsOf } from './openings.ts';
 
 /** The data that the main process passes to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
@@ -122,11 +122,12 @@ async function attemptJob(
   });
   // Work that does not need the accounts is done while the server locks them.
   const columns = renderColumns(job.transfers);
+  const encrypted = encryptOpenings(job);
   const { transaction, locked } = await locking;
   const attempt = { ...counted, lockMs: performance.now() - startedAt };
   let committed = false;
   try {
-    const report = await settleIn(transaction, job, { locked, columns, attempt, timings });
+    const report = await settleIn(transaction, job, { locked, columns, encrypted, attempt, timings });
     committed = job.mode !== 'dry run' && report.journalNumber !== null;
     return report;
   } finally {
@@ -143,9 +144,16 @@ async function settleIn(
   {
     locked,
     columns: rendered,
+    encrypted,
     attempt,
     timings,
-  }: { locked: LockedJob; columns: readonly (string | null)[]; attempt: Attempt; timings: Timing[] | null },
+  }: {
+    locked: LockedJob;
+    columns: readonly (string | null)[];
+    encrypted: ReturnType<typeof encryptOpenings>;
+    attempt: Attempt;
+    timings: Timing[] | null;
+  },
 ): Promise<SettledJob> {
   const { jobMicros } = locked;
   const decidingAt = performance.now();
@@ -155,7 +163,7 @@ async function settleIn(
   const unitOf = units && unitOfEach(job.units);
   const kept = unitOf ? selectColumns(job.transfers, (index) => isKept(unitOf[index] ?? -1)) : job.transfers;
   const transfers = fromColumns(kept, jobMicros);
-  const openings = openingsOf(job, { locked, transfers, isKept });
+  const openings = openingsOf(job, { locked, transfers, isKept, encrypted });
   const books = {
     ...locked.books,
     accounts: [...locked.books.accounts, ...openings.map(({ account }) => toNewState(account))],
@@ -170,12 +178,14 @@ async function settleIn(
   });
   if (outcomes.length !== transfers.length) throw new TypeError('A decision has an outcome for each transfer.');
   const states = new Map(changed.accounts.map((account) => [keyOf(account), account]));
-  const opened = openings.map(({ account, by }) => ({
-    account,
-    by,
-    state: states.get(keyOf(account)) ?? toNewState(account),
-    seal: createHash('sha256').update(renderNewAccount(account, jobMicros)).digest('hex'),
-  }));
+  const opened = openings.map((opening) => {
+    const { account } = opening;
+    return {
+      ...opening,
+      state: states.get(keyOf(account)) ?? toNewState(account),
+      seal: hash('sha256', renderNewAccount(account, opening.encrypted, jobMicros)),
+    };
+  });
   const journal = await writeJob(transaction, {
     ledger: job.ledger,
     jobMicros,

@@ -127,7 +127,13 @@ const decided: DecidedJob = {
     originals: [{ id: idOf(REVERSED), amount: 2n, reversed: 2n }],
   },
   opened: [
-    { account: newAccount('NEW'), by: BY_SERVICE, state: { ...account, accountNumber: 'NEW' }, seal: '00'.repeat(32) },
+    {
+      account: newAccount('NEW'),
+      by: BY_SERVICE,
+      state: { ...account, accountNumber: 'NEW' },
+      encrypted: '00',
+      seal: '00'.repeat(32),
+    },
   ],
   claims: [{ unit: 0, key: 'fresh', fingerprint: Buffer.alloc(32), transferId: FRESH, accountNumber: null }],
   digest: () => Buffer.alloc(32),
@@ -201,6 +207,16 @@ export const SENDERS: readonly Sender[] = [
     send: async (connection) => {
       const transaction = await Transaction.begin(connection);
       await writeJob(transaction, decided);
+      await transaction.rollback();
+    },
+  },
+  {
+    what: 'job that only opens accounts',
+    keyed: true,
+    send: async (connection) => {
+      const transaction = await Transaction.begin(connection);
+      const nothing = { accounts: [], holds: [], originals: [] };
+      await writeJob(transaction, { ...decided, transfers: [], storedAtMicros: null, outcomes: [], changed: nothing });
       await transaction.rollback();
     },
   },

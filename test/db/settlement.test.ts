@@ -65,7 +65,15 @@ const DECIDED: DecidedJob = {
     holds: [{ id: 'hold', state: 'captured', amount: 1n, captured: 1n, released: 0n, due: false }],
     originals: [{ id: 'original', amount: 1n, reversed: 1n }],
   },
-  opened: [{ account: newAccount('NEW'), by: BY_SERVICE, state: { ...ACCOUNT, accountNumber: 'NEW' }, seal: '00' }],
+  opened: [
+    {
+      account: newAccount('NEW'),
+      by: BY_SERVICE,
+      state: { ...ACCOUNT, accountNumber: 'NEW' },
+      encrypted: '00',
+      seal: '00',
+    },
+  ],
   claims: [CLAIM],
   digest: () => Buffer.alloc(32),
   missing: [],
@@ -82,7 +90,7 @@ const WRITTEN = [
   'update holds',
   'update reversed',
   'lock journal',
-  'write ended',
+  'append to journal',
   'insert openings',
   'commit',
 ];
@@ -104,7 +112,7 @@ for (const statement of WRITTEN) {
 }
 
 test('settlement: a connection that breaks before the commit is answered leaves the outcome unknown', async () => {
-  const { connection } = failingAt('write ended', null);
+  const { connection } = failingAt('append to journal', null);
   const transaction = await Transaction.begin(connection);
   await assert.rejects(writeJob(transaction, DECIDED), CommitUnknownError);
 });
@@ -116,7 +124,7 @@ const FACTS = [
 
 for (const { name, fields } of FACTS) {
   test(`settlement: a decision that depends on ${name} is committed only after it was checked again`, async () => {
-    const { connection, sent } = failingAt('write ended', null);
+    const { connection, sent } = failingAt('append to journal', null);
     const transaction = await Transaction.begin(connection);
     await assert.rejects(writeJob(transaction, { ...DECIDED, ...fields }), /Connection terminated/);
     assert.ok(!sent.includes('commit'));
@@ -126,7 +134,7 @@ for (const { name, fields } of FACTS) {
 test('settlement: a hold that became due before the journal position makes the decision stale', async () => {
   const row = { number: 7n, settled_at: '2026-01-01T00:00:00Z', settled_micros: 1000n };
   const stale = async (nextExpiry: bigint) => {
-    const { connection, sent } = failingAt('nothing', null, { rows: { 'write ended': [row] } });
+    const { connection, sent } = failingAt('nothing', null, { rows: { 'append to journal': [row] } });
     const transaction = await Transaction.begin(connection);
     const written = await writeJob(transaction, { ...DECIDED, nextExpiry }).catch((error: unknown) => error);
     return { written, committed: sent.includes('commit') };
@@ -141,7 +149,7 @@ test('settlement: a hold that became due before the journal position makes the d
 
 test('settlement: a dry run is not committed', async () => {
   const row = { number: 7n, settled_at: '2026-01-01T00:00:00Z', settled_micros: 1000n };
-  const { connection, sent } = failingAt('nothing', null, { rows: { 'write ended': [row] } });
+  const { connection, sent } = failingAt('nothing', null, { rows: { 'append to journal': [row] } });
   const transaction = await Transaction.begin(connection);
   await writeJob(transaction, { ...DECIDED, dryRun: true });
   assert.deepEqual(sent.slice(1), WRITTEN.slice(0, -1));

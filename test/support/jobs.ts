@@ -2,10 +2,9 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
 import type { NewAccount } from '../../src/domain/account.ts';
-import { wordsOf } from '../../src/domain/name-words.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
 import { BY_SERVICE, type FailureCode, type NewTransfer } from '../../src/domain/transfer.ts';
-import { encrypt, keyOf, type Person } from './personal-data.ts';
+import { keyOf, type Person } from './personal-data.ts';
 
 /** A transfer of 1 from ANN to BOB, unless `fields` override it. */
 export function newTransfer(fields: Partial<NewTransfer> = {}): NewTransfer {
@@ -36,15 +35,15 @@ export function newGroup(size: number, { atomic = true, id = randomUUIDv7() } = 
   return Array.from({ length: size }, (_, position) => newTransfer({ group: { id, position, atomic } }));
 }
 
-/** The personal data of an account of the main ledger, encrypted. */
+/** The personal data of an account of the main ledger, and its key. */
 export function newPersonalData(
   account: string,
   currency = 'USD',
   person: Person = { name: account },
-): NewAccount['personalData'] {
-  const owner = { ledger: MAIN_LEDGER.id, account, currency };
-  const words = wordsOf(person.name);
-  return { encrypted: encrypt(owner, person).toString('hex'), key: keyOf(owner).toString('hex'), words };
+): Pick<NewAccount, 'personalData' | 'key'> {
+  const { name, email = null, phone = null, dateOfBirth = null } = person;
+  const key = keyOf({ ledger: MAIN_LEDGER.id, account, currency }).toString('hex');
+  return { personalData: { name, email, phone, dateOfBirth }, key };
 }
 
 /** An account in USD that has only a name, unless `fields` override it. */
@@ -52,7 +51,7 @@ export function newAccount(accountNumber: string, fields: Partial<NewAccount> = 
   return {
     accountNumber,
     currency: 'USD',
-    personalData: newPersonalData(accountNumber),
+    ...newPersonalData(accountNumber),
     overdraftLimit: 0n,
     metadata: {},
     ...fields,

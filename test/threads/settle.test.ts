@@ -462,7 +462,7 @@ test('settle: seals and digests of a thread equal those that the database comput
   const accounts = [
     newAccount('FULL', {
       currency: 'EUR',
-      personalData: newPersonalData('FULL', 'EUR', { name: 'Zoë "Ö" \\ 漢🧀', phone: '+41 1' }),
+      ...newPersonalData('FULL', 'EUR', { name: 'Zoë "Ö" \\ 漢🧀', phone: '+41 1' }),
       overdraftLimit: 9_007_199_254_740_991n,
       metadata: METADATA,
     }),

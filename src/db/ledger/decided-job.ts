@@ -12,9 +12,14 @@ export type Opened = {
   readonly by: Orderer;
   /** The account at the end of the job. */
   readonly state: Account;
+  /** Its personal data, encrypted with its key, in hexadecimal digits; empty if it has none. */
+  readonly encrypted: string;
   /** SHA-256 of the account's fields, in hexadecimal digits. */
   readonly seal: string;
 };
+
+/** A named statement and its parameters. */
+export type Statement = { readonly name: string; readonly text: string; readonly values: unknown[] };
 
 /** What a job writes. */
 export type DecidedJob = {

@@ -3,6 +3,7 @@
 import type { Ledger } from '../../domain/ledger.ts';
 import { ledgerTime } from '../queries/instants.ts';
 import { journalEnd } from '../queries/journal-end.ts';
+import type { Statement } from './decided-job.ts';
 import { journalLock } from './journal.ts';
 import { micros } from './locked-job.ts';
 
@@ -40,8 +41,6 @@ const APPEND = `
 const APPENDED = `
   select number, settled_at, ${micros('settled_at')} as settled_micros
   from ${journalEnd('$1::integer')} as head`;
-
-type Statement = { readonly name: string; readonly text: string; readonly values: unknown[] };
 
 /**
  * The statements that append a row to the journal, in a transaction. The journal is locked from the first one to the

@@ -1,12 +1,10 @@
 // Writes the outcome of a job, and commits: one round trip, whatever the size of the job.
-import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
 import type { Queryable } from '../connection/connect.ts';
 import { isDistributed } from '../connection/distributed.ts';
-import { type DecidedJob, type Opened, renderEnded, storedIdsOf } from './decided-job.ts';
+import { type DecidedJob, renderEnded, type Statement, storedIdsOf } from './decided-job.ts';
 import { appendToJournal, journalLock } from './journal.ts';
 import { type AppendedRow, type SentEnd, theHead } from './journal-distributed.ts';
-import { journalEnd } from '../queries/journal-end.ts';
 import { micros } from './locked-job.ts';
 import { allSent, type Transaction } from '../connection/transaction.ts';
 import { COLUMN_NAMES, COLUMN_VALUES, columnArrays, renderColumn } from '../queries/transfer-columns.ts';
@@ -19,6 +17,7 @@ import {
   writeEndedDistributed,
 } from './settlement-distributed.ts';
 import { instantOf } from './micros.ts';
+import { appendOpenings, insertOpened, openingTexts } from './openings.ts';
 
 /** The facts of a decision have changed by the job's place in the journal: the job must be decided again. */
 export class StaleDecisionError extends Error {}
@@ -32,25 +31,6 @@ const claimKeysFrom = ({ ledgerId, beside, where }: ArraySource) => `
     as claim (transfer_id, account_number, key, fingerprint, personal_fingerprint)${where}
   -- In order of the key, so that jobs and intakes with keys in common wait for each other instead of deadlocking.
   order by key`;
-
-const insertAccountsFrom = ({ ledgerId, beside, where }: ArraySource) => `
-  insert into accounts (
-    ledger_id, created_at, account_number, currency, personal_data, overdraft_limit, metadata, balance, held, entry_count
-  )
-  select ${ledgerId}, ${instantOf('$2::bigint')}, opened.*
-  from ${beside}unnest(
-    $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::bigint[]
-  ) as opened${where}`;
-
-const insertPersonalKeysFrom = ({ ledgerId, beside, where }: ArraySource) => `
-  insert into personal_keys (ledger_id, account_number, currency, key)
-  select ${ledgerId}, opened.*
-  from ${beside}unnest($2::text[], $3::text[], $4::bytea[]) as opened${where}`;
-
-const insertAccountWordsFrom = ({ ledgerId, beside, where }: ArraySource) => `
-  insert into account_words (ledger_id, account_number, word)
-  select ${ledgerId}, opened.*
-  from ${beside}unnest($2::text[], $3::text[]) as opened${where}`;
 
 // The ledger's id comes from the sub-select: locked-job.ts explains the effect of `ledger_id = $1` on a join.
 const UPDATE_ACCOUNTS = `
@@ -119,15 +99,19 @@ const WRITE_ENDED = `
   select number, settled_at, ${micros('settled_at')} as settled_micros
   from journaled`;
 
-const INSERT_OPENINGS = `
-  insert into account_changes (
-    ledger_id, change_number, journal_number, account_number, currency, seal, ordered_by, approved_by
-  )
-  select head.ledger_id, 1, head.number, account_number, currency, seal, ordered_by, approved_by
-  from ${journalEnd('$1::integer')} as head
-  cross join unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[])
-    as opened (account_number, currency, seal, ordered_by, approved_by)
-`;
+/** The row of a job without transfers, as many openings are. */
+const APPEND = `
+  with ${appendToJournal({
+    ledgerId: '$1::integer',
+    ledger: '$2::text',
+    instant: instantOf('$3::bigint'),
+    transferCount: '0',
+    intakeCount: '0',
+    changeCount: '$4::integer',
+    digest: '$5::bytea',
+  })}
+  select number, settled_at, ${micros('settled_at')} as settled_micros
+  from journaled`;
 
 const insertHoldsFrom = ({ ledgerId, beside, where }: ArraySource) => `
   insert into holds (ledger_id, amount, created_at, expires_at, id, from_account, to_account, currency)
@@ -158,9 +142,7 @@ const updateReversedFrom = ({ ledgerId, beside, where }: ArraySource) => `
 
 const textsOf = (source: ArraySource, updateAccounts: string, updateHolds: string) => ({
   claimKeys: claimKeysFrom(source),
-  insertAccounts: insertAccountsFrom(source),
-  insertPersonalKeys: insertPersonalKeysFrom(source),
-  insertAccountWords: insertAccountWordsFrom(source),
+  ...openingTexts(source),
   updateAccounts,
   insertHolds: insertHoldsFrom(source),
   updateHolds,
@@ -175,8 +157,6 @@ const FIND_OPENED = `
   from accounts
   where ledger_id = $1::integer and account_number = any($2::text[])
   limit 1`;
-
-type Statement = { name: string; text: string; values: unknown[] };
 
 /**
  * Writes a decided job, and commits; for a dry run, leaves the transaction open. Throws StaleDecisionError if the job
@@ -198,7 +178,7 @@ export async function writeJob(transaction: Transaction, job: DecidedJob): Promi
   ];
   const writeRows = isDistributed(connection) ? writeEndedDistributed : writeEnded;
   const ended = writeRows(connection, job, stored.length);
-  sent.push(...ended.sent, ...writeOpenings(job).map(run));
+  sent.push(...ended.sent, ...appendOpenings(job).map(run));
   if (missing.length > 0 || nextExpiry !== null || dryRun) {
     await allSent(sent);
     const { settled_micros: settledMicros } = await ended.appended();
@@ -227,25 +207,7 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob, texts
   const moved = changed.accounts.filter(
     ({ currency, accountNumber }) => isNew.size === 0 || !isNew.has(`${currency} ${accountNumber}`),
   );
-  const statements: Statement[] = [];
-  if (opened.length > 0) {
-    const fields = <Value>(valueOf: (account: NewAccount) => Value) => opened.map(({ account }) => valueOf(account));
-    const values = [
-      ledger.id,
-      jobMicros,
-      fields(({ accountNumber }) => accountNumber),
-      fields(({ currency }) => currency),
-      fields(({ personalData }) => personalData && Buffer.from(personalData.encrypted, 'hex')),
-      fields(({ overdraftLimit }) => overdraftLimit),
-      fields(({ metadata }) => JSON.stringify(metadata)),
-      opened.map(({ state }) => state.balance),
-      opened.map(({ state }) => state.held),
-      opened.map(({ state }) => state.entryCount),
-    ];
-    statements.push({ name: 'insert accounts', text: texts.insertAccounts, values });
-    statements.push(...insertKeys(ledger, opened, texts));
-    statements.push(...insertWords(ledger, opened, texts));
-  }
+  const statements = insertOpened(ledger, { jobMicros, opened }, texts);
   if (moved.length > 0) {
     const values = [
       ledger.id,
@@ -258,28 +220,6 @@ function writeAccounts({ ledger, jobMicros, opened, changed }: DecidedJob, texts
     statements.push({ name: 'update accounts', text: texts.updateAccounts, values });
   }
   return statements;
-}
-
-function insertKeys(ledger: Ledger, opened: readonly Opened[], texts: Texts): Statement[] {
-  const keyed = opened.flatMap(({ account: { personalData, ...account } }) =>
-    personalData ? [{ ...account, key: Buffer.from(personalData.key, 'hex') }] : [],
-  );
-  const values = [
-    ledger.id,
-    keyed.map(({ accountNumber }) => accountNumber),
-    keyed.map(({ currency }) => currency),
-    keyed.map(({ key }) => key),
-  ];
-  return [{ name: 'insert personal keys', text: texts.insertPersonalKeys, values }];
-}
-
-function insertWords(ledger: Ledger, opened: readonly Opened[], texts: Texts): Statement[] {
-  const rows = opened.flatMap(({ account: { accountNumber, personalData } }) =>
-    (personalData?.words ?? []).map((word) => ({ accountNumber, word })),
-  );
-  if (rows.length === 0) return [];
-  const values = [ledger.id, rows.map(({ accountNumber }) => accountNumber), rows.map(({ word }) => word)];
-  return [{ name: 'insert account words', text: texts.insertAccountWords, values }];
 }
 
 function writeHolds({ ledger, transfers, outcomes, changed }: DecidedJob, texts: Texts): Statement[] {
@@ -334,16 +274,22 @@ function takeStored(ledger: Ledger, stored: readonly string[]): Statement[] {
 }
 
 function writeEnded(connection: Queryable, job: DecidedJob, intakeCount: number): SentEnd {
+  const locked = connection.query(journalLock(job.ledger));
+  const journaled = connection.query<AppendedRow>(endOf(job, intakeCount));
+  return { sent: [locked, journaled], appended: async () => theHead((await journaled).rows[0]) };
+}
+
+function endOf(job: DecidedJob, intakeCount: number): Statement {
   const { ledger, jobMicros, transfers, opened } = job;
+  const common = [ledger.id, ledger.name, jobMicros];
+  if (transfers.length === 0)
+    return { name: 'append to journal', text: APPEND, values: [...common, opened.length, job.digest()] };
   const ended = renderEnded(job);
-  const locked = connection.query(journalLock(ledger));
-  const journaled = connection.query<AppendedRow>({
+  return {
     name: 'write ended',
     text: WRITE_ENDED,
     values: [
-      ledger.id,
-      ledger.name,
-      jobMicros,
+      ...common,
       transfers.length,
       opened.length,
       job.digest(),
@@ -358,21 +304,7 @@ function writeEnded(connection: Queryable, job: DecidedJob, intakeCount: number)
       ended.storedAtMicros,
       ...job.columns,
     ],
-  });
-  return { sent: [locked, journaled], appended: async () => theHead((await journaled).rows[0]) };
-}
-
-function writeOpenings({ ledger, opened }: DecidedJob): Statement[] {
-  if (opened.length === 0) return [];
-  const values = [
-    ledger.id,
-    opened.map(({ account }) => account.accountNumber),
-    opened.map(({ account }) => account.currency),
-    opened.map(({ seal }) => Buffer.from(seal, 'hex')),
-    opened.map(({ by }) => by.orderedBy),
-    opened.map(({ by }) => by.approvedBy),
-  ];
-  return [{ name: 'insert openings', text: INSERT_OPENINGS, values }];
+  };
 }
 
 /**

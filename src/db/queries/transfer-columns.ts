@@ -61,6 +61,11 @@ export function renderColumn(values: readonly Value[] | null): string | null {
   return `{${values.map(renderValue).join()}}`;
 }
 
+/** A column of bytes, which are given in hexadecimal digits. */
+export function renderBytes(values: readonly (string | null)[]): string | null {
+  return renderColumn(values.map((digits) => digits && `\\x${digits}`));
+}
+
 function isPlainText(value: Value): boolean {
   return typeof value === 'string' && !SPECIAL.test(value);
 }

@@ -11,12 +11,11 @@ import {
 import { DamagedBooksError, retryPolicyOf } from '../../db/connection/errors.ts';
 import type { KeyHolder } from '../../db/ledger/intake.ts';
 import { releaseUsage } from '../../db/ledger/key-usage.ts';
-import { createPersonalKey, encryptPersonalData, fingerprintPersonalData } from '../../db/queries/personal-data.ts';
+import { createPersonalKey, fingerprintPersonalData } from '../../db/queries/personal-data.ts';
 import { loadGroup } from '../../db/queries/transfers.ts';
 import type { Principal } from '../../domain/access.ts';
 import { type Account, EXTERNAL, type NewAccount, type PersonalData } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
-import { wordsOf } from '../../domain/name-words.ts';
 import type { Group, IdempotencyKey, NewTransfer } from '../../domain/transfer.ts';
 import { open } from '../engine/engine.ts';
 import { type Flaw, Problem, refuseFlaws, toValidationError, withErrors } from '../http/problem.ts';
@@ -34,10 +33,7 @@ type Body = AccountBody | z.output<typeof createAccountsSchema>;
 
 /** The accounts and transfers of a request, and for each account the id of its opening transfer, or null. */
 type Wanted = {
-  readonly accounts: readonly NewAccount[];
-  /** Of each account: its personal data, and the key with which that is encrypted in `accounts`. */
-  readonly people: readonly PersonalData[];
-  readonly keys: readonly Buffer[];
+  readonly accounts: readonly (NewAccount & { readonly personalData: PersonalData; readonly key: string })[];
   readonly transfers: readonly NewTransfer[];
   readonly openingIds: readonly (string | null)[];
 };
@@ -65,7 +61,8 @@ export async function createAccounts(
     ]),
     'Open the account without it, then transfer the money or change the limit.',
   );
-  const { keys, people } = wanted;
+  const people = wanted.accounts.map(({ personalData }) => personalData);
+  const keys = wanted.accounts.map(({ key }) => Buffer.from(key, 'hex'));
   const idempotency = named && { ...named, personalFingerprint: fingerprintPersonalData(keys, people) };
   const by = { orderedBy: principal.id, approvedBy: null };
   const reserved = await reserveDaily(engine, { principal }, { ledger, transfers: wanted.transfers, idempotency });
@@ -80,7 +77,7 @@ export async function createAccounts(
       ? await loadOpened(engine, ledger, wanted.accounts)
       : wanted.accounts.map((account, index) => ({
           ...toRecord(account, result.opened[index], result.createdAt),
-          personalData: people[index] ?? null,
+          personalData: account.personalData,
         }));
   return answerAccounts(context, accounts, wanted.openingIds);
 }
@@ -159,19 +156,11 @@ function toWanted(
   context: RequestContext<unknown, Body>,
   idempotency: IdempotencyKey | null,
 ): Wanted {
-  const named = bodies.map((body, position) => {
-    const { account_number: accountNumber = makeNumber(idempotency, position), currency } = body;
-    const owner = { ledgerId: context.ledger.id, accountNumber, currency };
-    return { body, owner, person: toPersonalData(body), key: createPersonalKey() };
-  });
-  const accounts = named.map(({ body, owner, person, key }) => ({
-    accountNumber: owner.accountNumber,
-    currency: owner.currency,
-    personalData: {
-      encrypted: encryptPersonalData(owner, person, key).toString('hex'),
-      key: key.toString('hex'),
-      words: wordsOf(person.name),
-    },
+  const accounts = bodies.map((body, position) => ({
+    accountNumber: body.account_number ?? makeNumber(idempotency, position),
+    currency: body.currency,
+    personalData: toPersonalData(body),
+    key: createPersonalKey().toString('hex'),
     overdraftLimit: BigInt(body.overdraft_limit),
     metadata: body.metadata,
   }));
@@ -187,8 +176,6 @@ function toWanted(
   });
   return {
     accounts,
-    people: named.map(({ person }) => person),
-    keys: named.map(({ key }) => key),
     transfers: openings.filter((opening) => opening !== null),
     openingIds: openings.map((opening) => opening?.id ?? null),
   };
@@ -311,12 +298,13 @@ function asReadable(
 async function hasSamePeople(
   { pool }: Engine,
   ledger: Ledger,
-  { accounts, people }: Wanted,
+  { accounts }: Wanted,
   { personalFingerprint }: KeyHolder,
 ): Promise<boolean> {
   const numbers = accounts.map(({ accountNumber }) => accountNumber);
   const byNumber = await orUnknown(accounts, async () => await loadPersonalKeys(pool, ledger, numbers));
   const keys = numbers.flatMap((number) => byNumber.get(number) ?? []);
+  const people = accounts.map(({ personalData }) => personalData);
   return keys.length < numbers.length || personalFingerprint?.equals(fingerprintPersonalData(keys, people)) === true;
 }
 
