@@ -51,6 +51,8 @@ test('console: accounts show the trial balance, and filters from the address', N
   await page.getByLabel('Currency').press('Enter');
   const list = page.getByRole('table', { name: 'Accounts' });
   await list.getByRole('link', { name: 'ANN' }).waitFor({ state: 'detached' });
+  // Until the filtered accounts are read, the table is empty.
+  await list.getByRole('link', { name: 'YEN' }).waitFor();
   assert.match(page.url(), /accounts\?currency=JPY$/);
   assert.deepEqual(await list.getByRole('rowheader').allInnerTexts(), ['@external', 'YEN']);
   await page.goBack();
