@@ -9,15 +9,15 @@ import { until } from '../support/until.ts';
 import { idOf, openAccounts, post } from './callers.ts';
 
 /**
- * Locks the journal's head, like a job, until the returned function is called. The journal is then past
- * that time.
+ * Locks the journal's head, like a job, until the returned function is called. `closing`: the journal is then past that
+ * time. Sessions that wait for a row which is then changed get it in any order; otherwise in the order in which they came.
  */
-async function holdHead(database: TestDatabase): Promise<() => Promise<void>> {
+async function holdHead(database: TestDatabase, { closing }: { closing: boolean }): Promise<() => Promise<void>> {
   const holder = await database.connect();
   await holder.query('begin');
-  await holder.query('update journal_head set closed_until = closed_until');
+  await holder.query('select from journal_head for update');
   return async () => {
-    await holder.query('update journal_head set closed_until = clock_timestamp()');
+    if (closing) await holder.query('update journal_head set closed_until = clock_timestamp()');
     await holder.query('commit');
   };
 }
@@ -40,7 +40,7 @@ test('decision: a transfer to an account that was opened before it in the journa
   const database = await createDatabase(t);
   const service = await startService(t, { database, env: { LOG_LEVEL: 'warn' } });
   await openAccounts(service, 'ACC', 1, { balance: 100 });
-  const release = await holdHead(database);
+  const release = await holdHead(database, { closing: false });
   const opening = request(service, 'POST', '/accounts', { account_number: 'NEW', name: 'New' });
   await awaitWaiting(database, 1);
   const id = idOf(await post(service, { from_account: 'ACC0', to_account: 'NEW', amount: 7 }));
@@ -62,7 +62,7 @@ test('decision: a capture whose hold became due before its place in the journal 
   const held = await request(service, 'POST', '/holds', hold, wait);
   assert.equal(held.body['status'], 'completed', held.text);
   const holdId = String(held.body['id']);
-  const release = await holdHead(database);
+  const release = await holdHead(database, { closing: true });
   const capture = await request(service, 'POST', `/holds/${holdId}/capture`);
   assert.equal(capture.status, 202, capture.text);
   await awaitWaiting(database, 1);
