@@ -3,13 +3,20 @@
 // full benchmark needs many rounds for that.
 //
 //   node bench/slices.ts [--connections=N] [--wait] [--slices=N] [--seconds=N] before=../before after=.
-import { mkdtemp, rm } from 'node:fs/promises';
+//   node bench/slices.ts --openings --connections=64 [--sync=MS] original=../gopher-pay after=.
+//
+// With --openings the load opens accounts instead of moving money. --sync makes every sync of the disk longer. A folder with a
+// go.mod is the Go original that this service rebuilds: build it there with `go build -o server ./cmd/server`.
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ACCOUNTS, type Bench, makeLedger, ROOT, startService, WARM_UP_SECONDS, withConnection } from './bench.ts';
 import { openCluster } from './cluster.ts';
+import { compileSlowSync } from './ledgers.ts';
 import type { Load } from './load.ts';
+import { startOriginal } from './original.ts';
 import { awaitSettled } from './ours.ts';
 import { endAll, familySeconds, memoryOf, processorSeconds, runToEnd, threadSeconds } from './processes.ts';
 import { optionsOf, requireWrk } from './wrk.ts';
@@ -19,47 +26,63 @@ const { values, positionals } = parseArgs({
   options: {
     connections: { type: 'string', default: '256' },
     wait: { type: 'boolean', default: false },
+    openings: { type: 'boolean', default: false },
+    sync: { type: 'string', default: '0' },
     slices: { type: 'string', default: '14' },
     seconds: { type: 'string', default: '2' },
   },
 });
 
-/** Transfers per second, µs of processor time per transfer by component, and transfers per job. */
+/** Transfers or accounts per second, µs of processor time for each by component, and how many a job has. */
 type Slice = Readonly<Record<string, number>>;
 type Side = {
   readonly name: string;
   readonly database: string;
   readonly service: Awaited<ReturnType<typeof startService>>;
+  /** Whether it is a service of this project: it has jobs, and threads with names. */
+  readonly hasJobs: boolean;
   readonly slices: Slice[];
 };
 
-const load: Load = { generator: 'wrk', connections: Number(values.connections), wait: values.wait };
+const load: Load = {
+  generator: 'wrk',
+  connections: Number(values.connections),
+  wait: values.wait,
+  ...(values.openings && { opens: true }),
+};
+const COUNT_DONE = values.openings
+  ? 'select count(*)::float8 as done from accounts'
+  : 'select sum(transfer_count)::float8 as done from journal';
+const COUNT_JOBS = 'select count(*)::float8 as jobs from journal';
 const write = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 async function openSide(bench: Bench, argument: string, index: number): Promise<Side> {
   const [name = '', tree = ''] = argument.split('=');
   if (tree === '') throw new Error(`Name each checkout as NAME=FOLDER, not as ${argument}.`);
-  const database = `side${index}`;
-  await makeLedger(bench, resolve(ROOT, tree), database, { accounts: ACCOUNTS, transfers: 0 });
-  return { name, database, service: await startService(bench, resolve(ROOT, tree), database), slices: [] };
+  const folder = resolve(ROOT, tree);
+  const side = { name, database: `side${index}`, slices: [] };
+  if (existsSync(join(folder, 'go.mod'))) {
+    if (!values.openings) throw new Error('The Go original is compared by --openings only.');
+    return { ...side, service: await startOriginal(bench, folder, side.database), hasJobs: false };
+  }
+  await makeLedger(bench, folder, side.database, { accounts: ACCOUNTS, transfers: 0 });
+  return { ...side, service: await startService(bench, folder, side.database), hasJobs: true };
 }
 
 async function putSlice({ service }: Side, seconds: number): Promise<void> {
   await runToEnd('wrk', optionsOf(load, service.url, seconds), { cwd: ROOT });
 }
 
-async function read(bench: Bench, { database, service }: Side) {
-  const [counted] = await withConnection(bench, database, async (connection) => {
-    const { rows } = await connection.query<{ transfers: number; jobs: number }>(
-      'select sum(transfer_count)::float8 as transfers, count(*)::float8 as jobs from journal',
-    );
-    return rows;
+async function read(bench: Bench, { database, service, hasJobs }: Side) {
+  const counted = await withConnection(bench, database, async (connection) => {
+    const done = await connection.query<{ done: number }>(COUNT_DONE);
+    const jobs = hasJobs ? await connection.query<{ jobs: number }>(COUNT_JOBS) : null;
+    return { done: done.rows[0]?.done ?? 0, jobs: jobs?.rows[0]?.jobs ?? NaN };
   });
-  const { main, workers } = threadSeconds(service.id);
+  const { main, workers } = hasJobs ? threadSeconds(service.id) : { main: NaN, workers: NaN };
   const own = processorSeconds(service.id);
   const postgres = familySeconds(bench.cluster.postmasterId);
-  const { transfers, jobs } = counted ?? { transfers: 0, jobs: 0 };
-  return { transfers, jobs, main, workers, service: own, postgres, system: own + postgres };
+  return { ...counted, main, workers, service: own, postgres, system: own + postgres };
 }
 
 async function measure(bench: Bench, side: Side): Promise<Slice> {
@@ -67,18 +90,18 @@ async function measure(bench: Bench, side: Side): Promise<Slice> {
   const startedAt = performance.now();
   await putSlice(side, Number(values.seconds));
   const elapsedMs = performance.now() - startedAt;
-  await awaitSettled(bench, side.database);
+  if (!values.openings) await awaitSettled(bench, side.database);
   const after = await read(bench, side);
-  const transfers = after.transfers - before.transfers;
-  const micros = (name: keyof typeof after): number => ((after[name] - before[name]) * 1e6) / transfers;
+  const done = after.done - before.done;
+  const micros = (name: keyof typeof after): number => ((after[name] - before[name]) * 1e6) / done;
   return {
-    'per second': (transfers * 1000) / elapsedMs,
+    'per second': (done * 1000) / elapsedMs,
     'main thread': micros('main'),
     workers: micros('workers'),
     service: micros('service'),
     PostgreSQL: micros('postgres'),
     system: micros('system'),
-    job: transfers / (after.jobs - before.jobs),
+    job: done / (after.jobs - before.jobs),
   };
 }
 
@@ -98,7 +121,10 @@ function report(sides: readonly Side[]): void {
     write(`${side.name}: ${memoryOf(side.service.id).now.toFixed(0)} MB`);
     for (const name of names) {
       const ratios = of(side, name).map((figure, index) => figure / (of(first, name)[index] ?? NaN));
-      const compared = side === first ? '' : `   ÷ ${first.name}: ${spreadOf(ratios, 2)}`;
+      // The Go original has no jobs and no threads of these names.
+      if (of(side, name).every(Number.isNaN)) continue;
+      const isComparable = side !== first && !ratios.every(Number.isNaN);
+      const compared = isComparable ? `   ÷ ${first.name}: ${spreadOf(ratios, 2)}` : '';
       write(`  ${name.padEnd(12)} ${spreadOf(of(side, name), 1)}${compared}`);
     }
   }
@@ -106,14 +132,18 @@ function report(sides: readonly Side[]): void {
 
 await requireWrk();
 const folder = await mkdtemp(join(tmpdir(), 'gopherpay-slices-'));
-const cluster = await openCluster(folder, 'stock');
+// The server has an operating system user of its own, which loads the library that delays syncs.
+await chmod(folder, 0o755);
+const syncMs = Number(values.sync);
+const slow = syncMs > 0 ? { LD_PRELOAD: await compileSlowSync(folder), SYNC_DELAY_MS: String(syncMs) } : {};
+const cluster = await openCluster(folder, 'stock', slow);
 try {
   const bench: Bench = { cluster, folder: join(folder, 'service'), samples: [], log: () => {} };
   const sides: Side[] = [];
   for (const [index, argument] of positionals.entries()) sides.push(await openSide(bench, argument, index));
   for (const side of sides) {
     await putSlice(side, WARM_UP_SECONDS);
-    await awaitSettled(bench, side.database);
+    if (!values.openings) await awaitSettled(bench, side.database);
   }
   for (let turn = 0; turn < Number(values.slices); turn += 1) {
     // Each side is as often the first.
