@@ -225,7 +225,7 @@ export class Stored {
     // A transfer to another ledger is a hold here, and names the account there beside the one that stands for the ledger.
     const columns =
       'id, ledger_id, kind, from_account, coalesce(remote_account, to_account) as to_account, description, metadata, group_id';
-    const rows = await this.#database.query<{ id: string } & Record<string, unknown>>(
+    const rows = await this.#database.query<{ id: string; ledger: string } & Record<string, unknown>>(
       `select stored.*, name as ledger
        from (
          select ${columns} from transfers where id = any($1::uuid[])
@@ -234,11 +234,12 @@ export class Stored {
        join ledgers on ledgers.id = ledger_id`,
       [this.#freshTransfers.map(({ id }) => id)],
     );
-    const byId = new Map(rows.map((row) => [row.id, row]));
+    // The credit of a transfer between ledgers has the same id in the other one.
+    const byName = new Map(rows.map((row) => [nameIn(row.ledger, row.id), row]));
     return this.#freshTransfers.flatMap((transfer) => {
-      const row = byId.get(transfer.id ?? '');
-      if (!row) return [`the transfer ${transfer.id} was accepted and is not there`];
-      const names = ['ledger', 'kind', 'from_account', 'to_account', 'description', 'metadata', 'group_id'];
+      const row = byName.get(nameIn(transfer.ledger, transfer.id ?? ''));
+      if (!row) return [`the transfer ${transfer.id} was accepted in ${transfer.ledger} and is not there`];
+      const names = ['kind', 'from_account', 'to_account', 'description', 'metadata', 'group_id'];
       return differences(`the transfer ${transfer.id}`, names, transfer, row);
     });
   }
