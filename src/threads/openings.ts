@@ -14,8 +14,10 @@ export type Opening = {
   readonly encrypted: string;
 };
 
-/** The openings of a job, with the index of their unit. */
-export function encryptOpenings({ ledger, openings }: Job): (Opening & { readonly unit: number })[] {
+/** An opening of a request, with the index of its unit in the job. */
+export type UnitOpening = Opening & { readonly unit: number };
+
+export function encryptOpenings({ ledger, openings }: Job): UnitOpening[] {
   return openings.map((opening) => ({ ...opening, encrypted: encrypt(ledger, opening.account) }));
 }
 
@@ -35,7 +37,7 @@ export function openingsOf(
     readonly locked: LockedJob;
     readonly transfers: readonly LockedTransfer[];
     readonly isKept: (unit: number) => boolean;
-    readonly encrypted: ReturnType<typeof encryptOpenings>;
+    readonly encrypted: readonly UnitOpening[];
   },
 ): Opening[] {
   const { locked, transfers, isKept, encrypted } = parts;

@@ -40,7 +40,7 @@ import {
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
 import type { Outcome } from '../domain/transfer.ts';
-import { encryptOpenings, keyOf, type Opening, openingsOf } from './openings.ts';
+import { encryptOpenings, keyOf, type Opening, openingsOf, type UnitOpening } from './openings.ts';
 
 /** The data that the main process passes to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
@@ -150,7 +150,7 @@ async function settleIn(
   }: {
     locked: LockedJob;
     columns: readonly (string | null)[];
-    encrypted: ReturnType<typeof encryptOpenings>;
+    encrypted: readonly UnitOpening[];
     attempt: Attempt;
     timings: Timing[] | null;
   },
