@@ -148,10 +148,9 @@ test('transaction: a canceled BEGIN or lock throws, keeps no lock and changes no
     assert.equal(await struck, place);
     // The lock is free.
     await database.query('select from accounts for update nowait');
-    const { rows } = await connection.query<{ open: boolean }>(
-      'select now() <> statement_timestamp() as open, pg_current_xact_id_if_assigned() as id',
-    );
-    assert.deepEqual(rows, [{ open: false, id: null }], 'no transaction is open');
+    const { rows } = await connection.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const sessions = await database.query('select state from pg_stat_activity where pid = $1::integer', [rows[0]?.pid]);
+    assert.deepEqual(sessions, [{ state: 'idle' }], 'no transaction is open');
   }
   assert.deepEqual((await database.query('select accounts.* from accounts')).length, before.length, 'nothing changed');
   const { transaction } = await begin();

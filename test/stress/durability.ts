@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { splitFrames } from '../support/canceler.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, renderDatabaseUrl, type TestDatabase } from '../support/database.ts';
+import { COMMIT_OF_JOB } from '../support/proxy.ts';
 import { parseServerKind, startServer, type TestServer, withAdmin } from '../support/server.ts';
 import { request, type Service, startService } from '../support/service.ts';
 import { lockAccount } from '../support/trouble.ts';
@@ -70,9 +71,8 @@ export async function awaitCalm({ database, service, other }: Scene): Promise<vo
   await until(async () => (await countPending(database).catch(() => -1)) === 0, { what: 'every transfer to be final' });
 }
 
-/** What a thread sends at the end of a job, and a message of the same length that ends its transaction without effect. */
-const COMMIT = Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1');
-const ABORT = Buffer.from('Q\0\0\0\x0babort \0', 'latin1');
+/** Ends the transaction of a job without effect. */
+const ABORT = Buffer.from(COMMIT_OF_JOB.toString('latin1').replace('commit', 'abort '), 'latin1');
 const ROLLED_BACK = Buffer.from('C\0\0\0\x0dROLLBACK\0', 'latin1');
 const COMMITTED = Buffer.from('C\0\0\0\x0bCOMMIT\0', 'latin1');
 
@@ -92,7 +92,7 @@ export async function startLyingNetwork(t: TestContext, { admin, settings }: Tes
     const database = createConnection({ ...target, noDelay: true });
     client.on(
       'data',
-      splitFrames({ startup: true }, (message) => database.write(passed(message, COMMIT, ABORT))),
+      splitFrames({ startup: true }, (message) => database.write(passed(message, COMMIT_OF_JOB, ABORT))),
     );
     database.on(
       'data',

@@ -6,11 +6,17 @@ import { join } from 'node:path';
 import { onEnd, type Scope } from './cleanup.ts';
 import { renderDatabaseUrl, type TestDatabase } from './database.ts';
 
-/** Replaces a statement: it fails on the server, so a transaction that is open there is aborted, as by a true cancel. */
-const CANCELED = frame(
-  'Q',
-  `do $$ begin raise exception 'canceling statement due to user request' using errcode = '57014'; end $$\0`,
-);
+const FAILURE = `do $$ begin raise exception 'canceling statement due to user request' using errcode = '57014'; end $$`;
+/**
+ * Replaces a statement, or the execution of one that was parsed: it fails on the server, so a transaction that is open there is
+ * aborted, and the server skips what follows up to the Sync, as after a true cancel.
+ */
+const CANCELED = frame('Q', `${FAILURE}\0`);
+const CANCELED_EXECUTION = Buffer.concat([
+  frame('P', `\0${FAILURE}\0\0\0`),
+  frame('B', '\0'.repeat(8)),
+  frame('E', '\0'.repeat(5)),
+]);
 const HEADER_LENGTH = 5;
 const STARTUP_PROTOCOL = 196_608;
 
@@ -21,9 +27,11 @@ type Session = {
   idle: boolean;
   /** Position of the next statement in its sequence. */
   position: number;
-  /** The messages of an extended query, up to its Sync. */
-  unit: Buffer[];
-  /** A cursor flushes in the middle of its unit, which then cannot be replaced any more. */
+  /** The messages of a statement, up to its Execute. */
+  held: Buffer[];
+  /** Whether statements were sent, and their Sync was not. */
+  unsynced: boolean;
+  /** A cursor flushes in the middle of its statement, which then cannot be replaced any more. */
   flushed: boolean;
 };
 
@@ -96,7 +104,8 @@ export class Canceler {
       unanswered: 1,
       idle: true,
       position: 0,
-      unit: [],
+      held: [],
+      unsynced: false,
       flushed: false,
     };
     for (const [source, other] of [
@@ -127,31 +136,41 @@ export class Canceler {
     if (type === '') {
       session.application = /application_name\0([^\0]*)/.exec(message.toString('utf8'))?.[1] ?? '';
       server.write(message);
-    } else if (type === 'Q') this.#endUnit(session, [message], server);
-    else if ('PBDECFS'.includes(type)) {
-      session.unit.push(message);
-      if (type === 'S') this.#endUnit(session, session.unit.splice(0), server);
-    } else {
-      // Flush, a password, the end: held-back messages come before it.
+    } else if (type === 'Q') {
+      server.write(this.#strikes(session, message) ? CANCELED : message);
+      this.#endSequence(session);
+    } else if (type === 'S') {
+      if (session.flushed) session.position += 1;
+      server.write(Buffer.concat([...session.held.splice(0), message]));
+      this.#endSequence(session);
+    } else if ('PBDCF'.includes(type)) session.held.push(message);
+    else {
+      const held = session.held.splice(0);
+      // Besides executions there are Flush, a password, the end: held-back messages come before them.
+      const strikes = type === 'E' && !session.flushed && this.#strikes(session, ...held);
+      if (type === 'E') session.unsynced = true;
       if (type === 'H') session.flushed = true;
-      server.write(Buffer.concat([...session.unit.splice(0), message]));
+      server.write(Buffer.concat([...held, strikes ? CANCELED_EXECUTION : message]));
     }
   }
 
-  /** One statement, whole: forwards it, or a failing replacement. */
-  #endUnit(session: Session, unit: readonly Buffer[], server: Socket): void {
-    if (session.unanswered === 0 && session.idle) session.position = 0;
-    const place = `${session.application} ${session.position}: ${nameOf(unit[0])}`;
-    const strikes = this.#onStrike !== null && !session.flushed && !this.#struck.has(place);
+  #endSequence(session: Session): void {
     session.unanswered += 1;
-    session.position += 1;
+    session.unsynced = false;
     session.flushed = false;
-    server.write(strikes ? CANCELED : Buffer.concat(unit));
-    if (!strikes) return;
-    this.#struck.add(place);
+  }
+
+  /** Counts a statement, and returns whether it is to fail. */
+  #strikes(session: Session, ...messages: readonly Buffer[]): boolean {
+    if (session.unanswered === 0 && session.idle && !session.unsynced) session.position = 0;
+    const place = `${session.application} ${session.position}: ${nameOf(messages)}`;
+    session.position += 1;
     const tell = this.#onStrike;
+    if (tell === null || this.#struck.has(place)) return false;
+    this.#struck.add(place);
     this.#onStrike = null;
-    tell?.(place);
+    tell(place);
+    return true;
   }
 }
 
@@ -185,7 +204,8 @@ function typeOf(message: Buffer): string {
 }
 
 /** The name of a prepared statement, or how the text begins. */
-function nameOf(message: Buffer | undefined): string {
+function nameOf(messages: readonly Buffer[]): string {
+  const message = messages.find((each) => 'QPB'.includes(typeOf(each)));
   if (!message) return '';
   const words = message.toString('utf8', HEADER_LENGTH).split('\0');
   // Parse: the name, the text. Bind: the portal, the name. Query: the text.

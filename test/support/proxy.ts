@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { onEnd, type Scope } from './cleanup.ts';
 import { renderDatabaseUrl, type TestDatabase } from './database.ts';
 
-/** What the service sends to make something durable: the end of a job, and an intake. */
-const COMMITS = [Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1'), Buffer.from('insert pending')];
+/** How a thread sends the end of a job. */
+export const COMMIT_OF_JOB = Buffer.from('P\0\0\0\x0e\0commit\0\0\0', 'latin1');
+/** What the service sends to make something durable: the end of a job, of another change, and an intake. */
+const COMMITS = [COMMIT_OF_JOB, Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1'), Buffer.from('insert pending')];
 /** What the server answers when it is durable: CommandComplete, and that it is idle outside any transaction. */
 const COMMITTED = Buffer.from('Z\0\0\0\x05I', 'latin1');
 const SELECTED = /COMMIT\0|SELECT 1\0/;

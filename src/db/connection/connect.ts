@@ -3,6 +3,7 @@ import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient, type
 import { type Address, type DatabaseSettings, type HostAddress, nameOfHost, readAddress } from './address.ts';
 import { type HostFailure, HostsError, isPoolBusy, SessionError, toError } from './errors.ts';
 import { type Target, isOfReaders } from './hosts.ts';
+import { sendTogether } from './batch.ts';
 import { markDistributed } from './distributed.ts';
 import {
   avoidHost,
@@ -136,7 +137,7 @@ class PlainClient extends Client {
 }
 
 /**
- * Opens a connection. `pipeline`: statements are sent without waiting for earlier answers. Tries the hosts of the
+ * Opens a connection. `pipeline`: statements are sent without waiting for earlier answers, see batch.ts. Tries the hosts of the
  * settings in turn, all within the timeout. Throws the error of the server or the network (errors.ts classifies them),
  * or a SessionError if the session lacks settings that the code needs.
  */
@@ -193,6 +194,7 @@ async function connectTo(
     stream.destroy();
     throw explainTls(error, stream);
   }
+  if (pipeline) sendTogether(client);
   disconnectTimeouts.set(client, timeouts.disconnectTimeoutMs);
   watchAnswers(client, timeouts);
   probeOnSuspicion(client, timeouts);

@@ -1,4 +1,5 @@
 // A connection that notes when each statement was sent and answered.
+import { closeBatch } from './batch.ts';
 import type { Queryable } from './connect.ts';
 import { isDistributed, markDistributed } from './distributed.ts';
 import { sqlStateOf, toError } from './errors.ts';
@@ -18,6 +19,8 @@ export function timed(connection: Queryable, note: (timing: StatementTiming) => 
     apply(target, self, sent: unknown[]) {
       const startedAt = performance.now();
       const answer: unknown = Reflect.apply(target, self, sent);
+      // In a batch, all would be answered at once.
+      closeBatch(connection);
       const end = (failure: string | null): void =>
         note({ name: nameOf(sent[0]), startedAt, endedAt: performance.now(), failure });
       if (answer instanceof Promise) {

@@ -1,0 +1,202 @@
+// Statements that are sent together are answered together. pg ends each statement with a Sync, and at each Sync the server
+// sends what it has answered: a job of ten statements gets ten packets, each of which wakes its thread. Here one Sync ends
+// all statements that are sent in one turn of the event loop. If one of them fails, the server skips those after it, so
+// nothing takes effect behind a BEGIN that was canceled.
+//
+// Each statement leaves at once: the server executes the first one while later ones are rendered.
+import { type Client, type Connection as Wire, Query } from 'pg';
+import type { Queryable } from './connect.ts';
+
+type Statement = {
+  readonly text: string;
+  /** Empty: the server does not keep it. */
+  readonly name: string;
+  /** As they are sent. */
+  readonly values: readonly (string | Buffer | null)[];
+  /** Whether its rows are arrays of values, instead of objects. */
+  readonly rowsAreArrays: boolean;
+};
+type Answer = { readonly rows: readonly unknown[]; readonly command: string; readonly rowCount: number | null };
+/** The number of a type of the server. */
+type TypeId = Parameters<Client['getTypeParser']>[0];
+/** A column of a statement's rows, with the parser of its type. */
+type Field = { readonly name: string; readonly parse: (text: string) => unknown };
+/** A statement that was sent. `fields`: null until the server describes them, or if it has no rows. */
+type Sent = Statement &
+  PromiseWithResolvers<Answer> & { readonly rows: unknown[]; fields: readonly Field[] | null; isDescribed: boolean };
+/** A statement that the server keeps under its name, with its columns. */
+type Prepared = { readonly text: string; readonly fields: readonly Field[] | null };
+
+/** A connection: what its server keeps, and the batch that takes further statements. */
+class Session {
+  readonly client: Client;
+  readonly prepared = new Map<string, Prepared>();
+  open: Batch | null = null;
+
+  constructor(client: Client) {
+    this.client = client;
+  }
+}
+
+const sessions = new WeakMap<Queryable, Session>();
+
+/** Has a pipelining client send the statements of each turn of the event loop as one batch. */
+export function sendTogether(client: Client): void {
+  const session = new Session(client);
+  sessions.set(client, session);
+  client.query = new Proxy(client.query.bind(client), {
+    apply(query, self, sent: unknown[]) {
+      if (session.open === null) {
+        const batch = new Batch(session);
+        session.open = batch;
+        Reflect.apply(query, self, [batch]);
+        process.nextTick(() => batch.close());
+      }
+      return session.open.add(sent);
+    },
+  });
+}
+
+/** Ends the open batch of a connection: the server answers it before it executes what is sent later in the same turn. */
+export function closeBatch(connection: Queryable): void {
+  sessions.get(connection)?.open?.close();
+}
+
+/** The statements of one turn. To pg it is one query, which ends with the Sync. */
+class Batch extends Query {
+  readonly #session: Session;
+  readonly #sent: Sent[] = [];
+  #answered = 0;
+  #wire: Wire | null = null;
+  #failure: Error | null = null;
+
+  constructor(session: Session) {
+    super('');
+    this.#session = session;
+  }
+
+  /**
+   * Sends a statement, given as to pg. Throws the server's error, or that of an earlier statement of the batch, and a
+   * TypeError if it cannot be sent.
+   */
+  async add(given: readonly unknown[]): Promise<Answer> {
+    if (this.#failure) throw this.#failure;
+    const statement = readStatement(given);
+    const kept = this.#session.prepared.get(statement.name);
+    if (kept && kept.text !== statement.text) throw new TypeError(`Two statements are called '${statement.name}'.`);
+    const sent: Sent = {
+      ...statement,
+      ...Promise.withResolvers<Answer>(),
+      rows: [],
+      fields: kept?.fields ?? null,
+      isDescribed: kept !== undefined,
+    };
+    this.#sent.push(sent);
+    if (this.#wire) send(this.#wire, sent);
+    return await sent.promise;
+  }
+
+  close(): void {
+    if (this.#session.open !== this) return;
+    this.#session.open = null;
+    this.#wire?.sync();
+  }
+
+  // What follows is called by pg.
+
+  override readonly submit = (wire: Wire): void => {
+    this.#wire = wire;
+  };
+
+  handleRowDescription({ fields }: { fields: readonly { name: string; dataTypeID: TypeId }[] }): void {
+    const sent = this.#sent[this.#answered];
+    const { client } = this.#session;
+    if (sent) sent.fields = fields.map(({ name, dataTypeID }) => ({ name, parse: client.getTypeParser(dataTypeID) }));
+  }
+
+  handleDataRow({ fields: values }: { fields: readonly (string | null)[] }): void {
+    const sent = this.#sent[this.#answered];
+    if (!sent?.fields) return;
+    const parsed = sent.fields.map(({ parse }, index) => {
+      const text = values[index] ?? null;
+      return text === null ? null : parse(text);
+    });
+    if (sent.rowsAreArrays) sent.rows.push(parsed);
+    else sent.rows.push(Object.fromEntries(sent.fields.map(({ name }, index) => [name, parsed[index]])));
+  }
+
+  handleCommandComplete({ text: tag }: { text: string }): void {
+    const sent = this.#sent[this.#answered];
+    this.#answered += 1;
+    if (!sent) return;
+    const { name, text, fields, rows } = sent;
+    if (name !== '' && !sent.isDescribed) this.#session.prepared.set(name, { text, fields });
+    // Such as `SELECT 2` and `INSERT 0 2`.
+    const [command = ''] = tag.split(' ', 1);
+    const count = /\d+$/.exec(tag);
+    sent.resolve({ rows, command, rowCount: count && Number(count[0]) });
+  }
+
+  handleEmptyQuery(): void {
+    this.handleCommandComplete({ text: '' });
+  }
+
+  handleReadyForQuery(): void {
+    // Each statement was answered before.
+  }
+
+  handleError(error: Error): void {
+    this.#failure = error;
+    for (const { reject } of this.#sent.slice(this.#answered)) reject(error);
+    this.#answered = this.#sent.length;
+  }
+}
+
+function send(wire: Wire, { text, name, values, isDescribed }: Sent): void {
+  wire.stream.cork();
+  if (!isDescribed) {
+    // It may be there already, if it failed before. To close one that is not there has no effect.
+    if (name !== '') wire.close({ type: 'S', name }, true);
+    wire.parse({ name, text, types: [] }, true);
+  }
+  wire.bind({ statement: name, values: [...values] }, true);
+  if (!isDescribed) wire.describe({ type: 'P' }, true);
+  wire.execute(null, true);
+  wire.stream.uncork();
+}
+
+function readStatement([sent, more]: readonly unknown[]): Statement {
+  if (typeof sent === 'string') return { text: sent, name: '', values: toValues(more), rowsAreArrays: false };
+  if (typeof sent !== 'object' || sent === null || !('text' in sent) || typeof sent.text !== 'string') {
+    throw new TypeError('A connection that sends statements together takes texts and named statements only.');
+  }
+  const name = 'name' in sent && typeof sent.name === 'string' ? sent.name : '';
+  const values = 'values' in sent ? sent.values : more;
+  return {
+    text: sent.text,
+    name,
+    values: toValues(values),
+    rowsAreArrays: 'rowMode' in sent && sent.rowMode === 'array',
+  };
+}
+
+function toValues(values: unknown): (string | Buffer | null)[] {
+  return Array.isArray(values) ? values.map(toParameter) : [];
+}
+
+/** A value as a parameter. Throws a TypeError if it has no form in SQL. */
+function toParameter(value: unknown): string | Buffer | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (Array.isArray(value)) return `{${value.map(toElement).join()}}`;
+  throw new TypeError('A parameter is a text, a number, a boolean, bytes, or a list of them.');
+}
+
+function toElement(value: unknown): string {
+  const parameter = toParameter(value);
+  if (parameter === null) return 'NULL';
+  const text = typeof parameter === 'string' ? parameter : `\\x${parameter.toString('hex')}`;
+  return `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
+}
