@@ -129,12 +129,12 @@ test('batch: a closed batch is answered before what follows in the same turn', a
   assert.equal(messages.join(''), 'PBDESPBDES');
 });
 
-test('batch: nothing takes effect after a statement that fails, all have its error, and the connection works', async (t) => {
+test('batch: nothing takes effect if a statement fails, all have its error, and the connection works', async (t) => {
   const database = await createDatabase(t);
   const connection = await open(t, database);
   const insert = `insert into leases (id) values (gen_random_uuid())`;
   const answers = await Promise.allSettled([
-    connection.query('select 1'),
+    connection.query(insert),
     connection.query({ name: 'fails', text: 'select 1 / $1::integer', values: [0] }),
     connection.query({ name: 'skipped', text: 'select 3 as n' }),
     connection.query(insert),
@@ -142,7 +142,7 @@ test('batch: nothing takes effect after a statement that fails, all have its err
   ]);
   assert.deepEqual(
     answers.map((each) => each.status === 'rejected' && String(each.reason)),
-    [false, ...Array.from({ length: 4 }, () => 'error: division by zero')],
+    Array.from({ length: 5 }, () => 'error: division by zero'),
   );
   assert.deepEqual(await database.query('select id from leases'), []);
   // Their names are free, or taken over.
@@ -154,6 +154,22 @@ test('batch: nothing takes effect after a statement that fails, all have its err
     again.map(({ rows }) => rows),
     [[{ n: 1 }], [{ n: 3 }]],
   );
+});
+
+test('batch: what was committed before a statement that fails has its answer', async (t) => {
+  const database = await createDatabase(t);
+  const connection = await open(t, database);
+  const answers = await Promise.allSettled([
+    connection.query('begin'),
+    connection.query('insert into leases (id) values (gen_random_uuid())'),
+    connection.query('commit'),
+    connection.query('select 1 / 0'),
+  ]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'fulfilled', 'rejected'],
+  );
+  assert.equal((await database.query('select from leases')).length, 1);
 });
 
 test('batch: two statements of one name are refused', async (t) => {
@@ -183,4 +199,17 @@ test('batch: a connection that breaks fails what has no answer, and everything l
     later.map(({ status }) => status),
     ['rejected', 'rejected'],
   );
+});
+
+test('batch: one that is too slow for a single answer succeeds when it is sent again', async (t) => {
+  const { settings } = await createDatabase(t);
+  const timeouts = { ...READING_TIMEOUTS, answerTimeoutMs: 600 };
+  const sleep = async (): Promise<unknown> => {
+    const connection = await connect(settings, timeouts, { applicationName: 'test', pipeline: true });
+    onEnd(t, async () => await disconnect(connection));
+    await connection.query('select 1');
+    return await Promise.all([connection.query('select pg_sleep(0.4)'), connection.query('select pg_sleep(0.4)')]);
+  };
+  await assert.rejects(sleep(), /silent for 600 ms/);
+  await sleep();
 });

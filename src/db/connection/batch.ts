@@ -1,11 +1,13 @@
 // Statements that are sent together are answered together. pg ends each statement with a Sync, and at each Sync the server
 // sends what it has answered: a job of ten statements gets ten packets, each of which wakes its thread. Here one Sync ends
 // all statements that are sent in one turn of the event loop. If one of them fails, the server skips those after it, so
-// nothing takes effect behind a BEGIN that was canceled.
+// nothing takes effect behind a BEGIN that was canceled, and all of them have its error.
 //
 // Each statement leaves at once: the server executes the first one while later ones are rendered.
 import { type Client, type Connection as Wire, Query } from 'pg';
 import type { Queryable } from './connect.ts';
+import { toError } from './errors.ts';
+import type { DatabaseTimeouts } from './session.ts';
 
 type Statement = {
   readonly text: string;
@@ -23,7 +25,13 @@ type TypeId = Parameters<Client['getTypeParser']>[0];
 type Field = { readonly name: string; readonly parse: (text: string) => unknown };
 /** A statement that was sent. `fields`: null until the server describes them, or if it has no rows. */
 type Sent = Statement &
-  PromiseWithResolvers<Answer> & { readonly rows: unknown[]; fields: readonly Field[] | null; isDescribed: boolean };
+  PromiseWithResolvers<Answer> & {
+    readonly rows: unknown[];
+    readonly isDescribed: boolean;
+    fields: readonly Field[] | null;
+    /** What the server says of its end. */
+    tag: string;
+  };
 /** A statement that the server keeps under its name, with its columns. */
 type Prepared = { readonly text: string; readonly fields: readonly Field[] | null };
 
@@ -31,18 +39,31 @@ type Prepared = { readonly text: string; readonly fields: readonly Field[] | nul
 class Session {
   readonly client: Client;
   readonly prepared = new Map<string, Prepared>();
+  /** How long a batch takes at most on a server that is not slow. */
+  readonly slowMs: number;
   open: Batch | null = null;
 
-  constructor(client: Client) {
+  constructor(client: Client, slowMs: number) {
     this.client = client;
+    this.slowMs = slowMs;
   }
 }
 
 const sessions = new WeakMap<Queryable, Session>();
 
+/** The part of the bound on silence that a batch takes at most on a server that is not slow. */
+const SLOW_PART = 0.1;
+/** For how long a server counts as slow after a batch that took longer. */
+const SLOW_FOR_MS = 60_000;
+/**
+ * Until then each statement of this thread is answered as soon as it is executed. A connection without an answer for too long
+ * counts as broken, and on a slow server a whole batch may take longer than that.
+ */
+let slowUntil = -Infinity;
+
 /** Has a pipelining client send the statements of each turn of the event loop as one batch. */
-export function sendTogether(client: Client): void {
-  const session = new Session(client);
+export function sendTogether(client: Client, { answerTimeoutMs }: Pick<DatabaseTimeouts, 'answerTimeoutMs'>): void {
+  const session = new Session(client, answerTimeoutMs === 0 ? Infinity : SLOW_PART * answerTimeoutMs);
   sessions.set(client, session);
   client.query = new Proxy(client.query.bind(client), {
     apply(query, self, sent: unknown[]) {
@@ -66,7 +87,10 @@ export function closeBatch(connection: Queryable): void {
 class Batch extends Query {
   readonly #session: Session;
   readonly #sent: Sent[] = [];
-  #answered = 0;
+  readonly #startedAt = performance.now();
+  /** How many the server has executed, and how many of them have taken effect: up to a COMMIT, or all at the Sync. */
+  #executed = 0;
+  #effective = 0;
   #wire: Wire | null = null;
   #failure: Error | null = null;
 
@@ -88,11 +112,13 @@ class Batch extends Query {
       ...statement,
       ...Promise.withResolvers<Answer>(),
       rows: [],
+      tag: '',
       fields: kept?.fields ?? null,
       isDescribed: kept !== undefined,
     };
     this.#sent.push(sent);
     if (this.#wire) send(this.#wire, sent);
+    if (performance.now() < slowUntil) this.#wire?.flush();
     return await sent.promise;
   }
 
@@ -109,13 +135,13 @@ class Batch extends Query {
   };
 
   handleRowDescription({ fields }: { fields: readonly { name: string; dataTypeID: TypeId }[] }): void {
-    const sent = this.#sent[this.#answered];
+    const sent = this.#sent[this.#executed];
     const { client } = this.#session;
     if (sent) sent.fields = fields.map(({ name, dataTypeID }) => ({ name, parse: client.getTypeParser(dataTypeID) }));
   }
 
   handleDataRow({ fields: values }: { fields: readonly (string | null)[] }): void {
-    const sent = this.#sent[this.#answered];
+    const sent = this.#sent[this.#executed];
     if (!sent?.fields) return;
     const parsed = sent.fields.map(({ parse }, index) => {
       const text = values[index] ?? null;
@@ -126,15 +152,13 @@ class Batch extends Query {
   }
 
   handleCommandComplete({ text: tag }: { text: string }): void {
-    const sent = this.#sent[this.#answered];
-    this.#answered += 1;
+    const sent = this.#sent[this.#executed];
+    this.#executed += 1;
     if (!sent) return;
-    const { name, text, fields, rows } = sent;
+    const { name, text, fields } = sent;
     if (name !== '' && !sent.isDescribed) this.#session.prepared.set(name, { text, fields });
-    // Such as `SELECT 2` and `INSERT 0 2`.
-    const [command = ''] = tag.split(' ', 1);
-    const count = /\d+$/.exec(tag);
-    sent.resolve({ rows, command, rowCount: count && Number(count[0]) });
+    sent.tag = tag;
+    if (tag === 'COMMIT') this.#answer();
   }
 
   handleEmptyQuery(): void {
@@ -142,27 +166,49 @@ class Batch extends Query {
   }
 
   handleReadyForQuery(): void {
-    // Each statement was answered before.
+    this.#noteSpeed();
+    this.#answer();
   }
 
   handleError(error: Error): void {
+    this.#noteSpeed();
     this.#failure = error;
-    for (const { reject } of this.#sent.slice(this.#answered)) reject(error);
-    this.#answered = this.#sent.length;
+    for (const { reject } of this.#sent.slice(this.#effective)) reject(error);
+  }
+
+  #answer(): void {
+    for (const { rows, tag, resolve } of this.#sent.slice(this.#effective, this.#executed)) {
+      // Such as `SELECT 2` and `INSERT 0 2`.
+      const [command = ''] = tag.split(' ', 1);
+      const count = /\d+$/.exec(tag);
+      resolve({ rows, command, rowCount: count && Number(count[0]) });
+    }
+    this.#effective = this.#executed;
+  }
+
+  #noteSpeed(): void {
+    const now = performance.now();
+    if (now - this.#startedAt > this.#session.slowMs) slowUntil = now + SLOW_FOR_MS;
   }
 }
 
 function send(wire: Wire, { text, name, values, isDescribed }: Sent): void {
   wire.stream.cork();
-  if (!isDescribed) {
-    // It may be there already, if it failed before. To close one that is not there has no effect.
-    if (name !== '') wire.close({ type: 'S', name }, true);
-    wire.parse({ name, text, types: [] }, true);
+  try {
+    if (!isDescribed) {
+      // It may be there already, if it failed before. To close one that is not there has no effect.
+      if (name !== '') wire.close({ type: 'S', name }, true);
+      wire.parse({ name, text, types: [] }, true);
+    }
+    wire.bind({ statement: name, values: [...values] }, true);
+    if (!isDescribed) wire.describe({ type: 'P' }, true);
+    wire.execute(null, true);
+  } catch (error) {
+    // Too large for a message: without it, the answers would be those of other statements.
+    wire.stream.destroy(toError(error));
+  } finally {
+    wire.stream.uncork();
   }
-  wire.bind({ statement: name, values: [...values] }, true);
-  if (!isDescribed) wire.describe({ type: 'P' }, true);
-  wire.execute(null, true);
-  wire.stream.uncork();
 }
 
 function readStatement([sent, more]: readonly unknown[]): Statement {

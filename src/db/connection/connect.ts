@@ -194,7 +194,7 @@ async function connectTo(
     stream.destroy();
     throw explainTls(error, stream);
   }
-  if (pipeline) sendTogether(client);
+  if (pipeline) sendTogether(client, timeouts);
   disconnectTimeouts.set(client, timeouts.disconnectTimeoutMs);
   watchAnswers(client, timeouts);
   probeOnSuspicion(client, timeouts);
