@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { closeBatch } from '../../src/db/connection/batch.ts';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
+import { sqlStateOf, troubleOf } from '../../src/db/connection/errors.ts';
+import { CommitUnknownError, Transaction } from '../../src/db/connection/transaction.ts';
 import { splitFrames } from '../support/canceler.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -129,7 +131,7 @@ test('batch: a closed batch is answered before what follows in the same turn', a
   assert.equal(messages.join(''), 'PBDESPBDES');
 });
 
-test('batch: nothing takes effect if a statement fails, all have its error, and the connection works', async (t) => {
+test('batch: nothing takes effect if a statement fails, and the connection works', async (t) => {
   const database = await createDatabase(t);
   const connection = await open(t, database);
   const insert = `insert into leases (id) values (gen_random_uuid())`;
@@ -142,7 +144,12 @@ test('batch: nothing takes effect if a statement fails, all have its error, and 
   ]);
   assert.deepEqual(
     answers.map((each) => each.status === 'rejected' && String(each.reason)),
-    Array.from({ length: 5 }, () => 'error: division by zero'),
+    [
+      // Outside a transaction, it was undone.
+      'error: division by zero',
+      'error: division by zero',
+      ...Array.from({ length: 3 }, () => 'Error: Skipped after an error: division by zero'),
+    ],
   );
   assert.deepEqual(await database.query('select id from leases'), []);
   // Their names are free, or taken over.
@@ -154,6 +161,54 @@ test('batch: nothing takes effect if a statement fails, all have its error, and 
     again.map(({ rows }) => rows),
     [[{ n: 1 }], [{ n: 3 }]],
   );
+});
+
+/** Ends a transaction that has inserted a lease, as a job does, and returns the error. */
+async function failToCommit(connection: Connection, statements: readonly string[]): Promise<unknown> {
+  const transaction = await Transaction.begin(connection);
+  const sent = ['insert into leases (id) values (gen_random_uuid())', ...statements].map((text) =>
+    transaction.connection.query(text),
+  );
+  const error: unknown = await transaction.commit(sent).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  await transaction.rollback();
+  return error;
+}
+
+const raise = (code: string, message = 'no') =>
+  `do $$ begin raise exception using errcode = '${code}', message = '${message}'; end $$`;
+
+for (const code of ['53100', '58030', 'XX000', '08006']) {
+  test(`batch: a commit is unknown if it fails itself as one that may have been written, and not otherwise: ${code}`, async (t) => {
+    const database = await createDatabase(t);
+    const connection = await open(t, database);
+    const earlier = await failToCommit(connection, [raise(code)]);
+    assert.ok(!(earlier instanceof CommitUnknownError));
+    assert.equal(sqlStateOf(earlier), code);
+    // It fails at the end of the transaction.
+    await database.query(
+      `create function fail() returns trigger language plpgsql as $$
+         begin raise exception using errcode = '${code}', message = 'no'; end $$;
+       create constraint trigger fails after insert on leases initially deferred for each row execute function fail()`,
+    );
+    assert.ok((await failToCommit(connection, ['select 1'])) instanceof CommitUnknownError);
+    assert.equal((await connection.query('select 1 as n')).rowCount, 1);
+  });
+}
+
+test('batch: a node of Citus that fails concerns its job only, and the commit behind it is known', async (t) => {
+  const connection = await open(t, await createDatabase(t));
+  const error = await failToCommit(connection, [raise('08006', 'connection to the remote node a:5432 failed')]);
+  assert.deepEqual([sqlStateOf(error), troubleOf(error)], ['08006', 'job']);
+});
+
+test('batch: a server that ends behind an error leaves the commit unknown', async (t) => {
+  const database = await createDatabase(t);
+  const connection = await open(t, database);
+  const error = await failToCommit(connection, ['select pg_terminate_backend(pg_backend_pid())']);
+  assert.ok(error instanceof CommitUnknownError);
 });
 
 test('batch: what was committed before a statement that fails has its answer', async (t) => {

@@ -1,12 +1,12 @@
 // Statements that are sent together are answered together. pg ends each statement with a Sync, and at each Sync the server
 // sends what it has answered: a job of ten statements gets ten packets, each of which wakes its thread. Here one Sync ends
 // all statements that are sent in one turn of the event loop. If one of them fails, the server skips those after it, so
-// nothing takes effect behind a BEGIN that was canceled, and all of them have its error.
+// nothing takes effect behind a BEGIN that was canceled.
 //
 // Each statement leaves at once: the server executes the first one while later ones are rendered.
 import { type Client, type Connection as Wire, Query } from 'pg';
 import type { Queryable } from './connect.ts';
-import { toError } from './errors.ts';
+import { sqlStateOf, toError } from './errors.ts';
 import type { DatabaseTimeouts } from './session.ts';
 
 type Statement = {
@@ -14,7 +14,7 @@ type Statement = {
   /** Empty: the server does not keep it. */
   readonly name: string;
   /** As they are sent. */
-  readonly values: readonly (string | Buffer | null)[];
+  readonly values: (string | Buffer | null)[];
   /** Whether its rows are arrays of values, instead of objects. */
   readonly rowsAreArrays: boolean;
 };
@@ -42,6 +42,8 @@ class Session {
   /** How long a batch takes at most on a server that is not slow. */
   readonly slowMs: number;
   open: Batch | null = null;
+  /** Whether a BEGIN was executed, and no end of its transaction. */
+  inTransaction = false;
 
   constructor(client: Client, slowMs: number) {
     this.client = client;
@@ -83,6 +85,17 @@ export function closeBatch(connection: Queryable): void {
   sessions.get(connection)?.open?.close();
 }
 
+/** The server did not execute a statement, because an earlier one of its batch failed. */
+class SkippedError extends Error {
+  /** As the server answers a statement behind one that failed. */
+  readonly code = '25P02';
+  readonly severity = 'ERROR';
+
+  constructor(cause: Error) {
+    super(`Skipped after an error: ${cause.message}`, { cause });
+  }
+}
+
 /** The statements of one turn. To pg it is one query, which ends with the Sync. */
 class Batch extends Query {
   readonly #session: Session;
@@ -92,7 +105,6 @@ class Batch extends Query {
   #executed = 0;
   #effective = 0;
   #wire: Wire | null = null;
-  #failure: Error | null = null;
 
   constructor(session: Session) {
     super('');
@@ -100,11 +112,10 @@ class Batch extends Query {
   }
 
   /**
-   * Sends a statement, given as to pg. Throws the server's error, or that of an earlier statement of the batch, and a
-   * TypeError if it cannot be sent.
+   * Sends a statement, given as to pg. Throws the server's error, a SkippedError if an earlier statement failed, and a
+   * TypeError if it cannot be sent. Outside a transaction, a batch has one error: it takes effect as a whole.
    */
   async add(given: readonly unknown[]): Promise<Answer> {
-    if (this.#failure) throw this.#failure;
     const statement = readStatement(given);
     const kept = this.#session.prepared.get(statement.name);
     if (kept && kept.text !== statement.text) throw new TypeError(`Two statements are called '${statement.name}'.`);
@@ -158,6 +169,8 @@ class Batch extends Query {
     const { name, text, fields } = sent;
     if (name !== '' && !sent.isDescribed) this.#session.prepared.set(name, { text, fields });
     sent.tag = tag;
+    if (tag === 'BEGIN') this.#session.inTransaction = true;
+    if (tag === 'COMMIT' || tag === 'ROLLBACK') this.#session.inTransaction = false;
     if (tag === 'COMMIT') this.#answer();
   }
 
@@ -172,8 +185,30 @@ class Batch extends Query {
 
   handleError(error: Error): void {
     this.#noteSpeed();
-    this.#failure = error;
-    for (const { reject } of this.#sent.slice(this.#effective)) reject(error);
+    const wire = this.#wire;
+    // Of the connection, not of the server: it is unknown what was executed.
+    if (sqlStateOf(error) === null || !wire) {
+      this.#reject(error);
+      return;
+    }
+    if (this.#session.inTransaction) this.#answer();
+    this.#reject(error, this.#executed + 1);
+    // Only what follows tells whether the server skipped the others, or ended with this error.
+    const skip = (): void => {
+      wire.off('end', lose);
+      this.#reject(new SkippedError(error));
+    };
+    const lose = (): void => {
+      wire.off('readyForQuery', skip);
+      this.#reject(new Error('Connection terminated unexpectedly'));
+    };
+    wire.once('readyForQuery', skip).once('end', lose);
+  }
+
+  /** Rejects statements that have no answer yet: up to an index, or all. */
+  #reject(error: Error, end = this.#sent.length): void {
+    for (const { reject } of this.#sent.slice(this.#effective, end)) reject(error);
+    this.#effective = end;
   }
 
   #answer(): void {
@@ -200,7 +235,7 @@ function send(wire: Wire, { text, name, values, isDescribed }: Sent): void {
       if (name !== '') wire.close({ type: 'S', name }, true);
       wire.parse({ name, text, types: [] }, true);
     }
-    wire.bind({ statement: name, values: [...values] }, true);
+    wire.bind({ statement: name, values }, true);
     if (!isDescribed) wire.describe({ type: 'P' }, true);
     wire.execute(null, true);
   } catch (error) {

@@ -82,7 +82,7 @@ export class Transaction {
       await allSent([...sent, commit]);
     } catch (error) {
       // On a broken connection, the first unanswered statement does not tell whether the later commit took effect.
-      if (isAnswerLost(error)) await commit;
+      if (isAnswerLost(error)) await commit.catch(throwIfUnknown);
       throw error;
     }
     const { command } = await commit;
@@ -97,6 +97,11 @@ export class Transaction {
       () => false,
     );
   }
+}
+
+/** A commit that the server skipped has the error of the statement before it. */
+function throwIfUnknown(error: unknown): void {
+  if (error instanceof CommitUnknownError) throw error;
 }
 
 /**
