@@ -1,21 +1,19 @@
 // The built client in a browser, as a module of a page: it orders a transfer, and verifies events with SubtleCrypto. The
 // page and the service have one origin, by a proxy of the test.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request as forward, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { NEEDS_CHROMIUM, openBrowser } from '../support/browser.ts';
 import { onEnd, type Scope } from '../support/cleanup.ts';
 import { ROOT, runTool } from '../support/contract-tools.ts';
 import { createDatabase } from '../support/database.ts';
 import { checkPromises } from '../support/promises/check.ts';
 import { makeFolder, startService } from '../support/service.ts';
 
-const CHROMIUM = '/usr/bin/chromium';
 const TIMEOUT_MS = 120_000;
 /** Paths of the test's own server; all others are those of the service. */
 const OWN = '/of-the-test/';
@@ -54,14 +52,16 @@ const PAGE = `<!DOCTYPE html>
 
 test(
   'client: it runs in a browser, and verifies events there',
-  { timeout: TIMEOUT_MS, skip: !existsSync(CHROMIUM) && 'needs Chromium' },
+  { timeout: TIMEOUT_MS, ...NEEDS_CHROMIUM },
   async (t) => {
     const built = await makeFolder(t);
     await runTool('tsc', ['-p', join(ROOT, 'clients/typescript'), '--outDir', built]);
     const database = await createDatabase(t);
     const service = await startService(t, { database });
     const { origin, result } = await openOrigin(t, service.url, built);
-    await openPage(t, `${origin}${OWN}page.html`);
+    const browser = await openBrowser(t);
+    const page = await browser.newPage();
+    await page.goto(`${origin}${OWN}page.html`);
     assert.deepEqual(JSON.parse(await result), { status: 'completed', hasVerified: true, refusal: 'ChainError' });
     await checkPromises(database, { nothingPending: true });
   },
@@ -112,18 +112,4 @@ function forwardTo(service: string, request: IncomingMessage, response: ServerRe
   upstream.on('error', () => response.destroy());
   response.on('close', () => upstream.destroy());
   request.pipe(upstream);
-}
-
-/** Opens a page in a browser, which is closed when the scope ends. */
-async function openPage(scope: Scope, url: string): Promise<void> {
-  const profile = await makeFolder(scope);
-  const switches =
-    'headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync';
-  const options = [...switches.split(' ').map((name) => `--${name}`), `--user-data-dir=${profile}`];
-  const browser = spawn(CHROMIUM, [...options, '--remote-debugging-port=0', url], { stdio: 'ignore' });
-  const ended = once(browser, 'exit');
-  onEnd(scope, async () => {
-    browser.kill('SIGKILL');
-    await ended;
-  });
 }
