@@ -205,7 +205,9 @@ test('console: a flood ends the stream, and calm begins another', BROWSER, async
   }
   await flooded;
   await until(async () => (await streams(subject)) === 0, { what: 'the stream to end' });
+  // On a busy machine it may have fallen behind before, and begun again.
+  const before = asked().after.length;
   await page.getByText(FOLLOWS).waitFor();
   await page.getByText(await order(subject)).waitFor({ timeout: SHOWN_MS });
-  assert.equal(asked().after.length, 2);
+  assert.equal(asked().after.length, before + 1);
 });
