@@ -7,6 +7,7 @@
 import { type Client, type Connection as Wire, Query } from 'pg';
 import type { Queryable } from './connect.ts';
 import { sqlStateOf, toError } from './errors.ts';
+import { toParameter } from './parameters.ts';
 import type { DatabaseTimeouts } from './session.ts';
 
 type Statement = {
@@ -263,21 +264,4 @@ function readStatement([sent, more]: readonly unknown[]): Statement {
 
 function toValues(values: unknown): (string | Buffer | null)[] {
   return Array.isArray(values) ? values.map(toParameter) : [];
-}
-
-/** A value as a parameter. Throws a TypeError if it has no form in SQL. */
-function toParameter(value: unknown): string | Buffer | null {
-  if (value === null || value === undefined) return null;
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (Array.isArray(value)) return `{${value.map(toElement).join()}}`;
-  throw new TypeError('A parameter is a text, a number, a boolean, bytes, or a list of them.');
-}
-
-function toElement(value: unknown): string {
-  const parameter = toParameter(value);
-  if (parameter === null) return 'NULL';
-  const text = typeof parameter === 'string' ? parameter : `\\x${parameter.toString('hex')}`;
-  return `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
 }

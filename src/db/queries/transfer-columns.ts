@@ -1,5 +1,6 @@
 // Transfers on their way into the database: one array per column. Both tables of transfers have these columns.
 import type { TransferColumns } from '../../domain/job.ts';
+import { quoteElement } from '../connection/parameters.ts';
 
 type Value = string | bigint | number | boolean | null;
 
@@ -72,5 +73,5 @@ function isPlainText(value: Value): boolean {
 
 function renderValue(value: Value): Value {
   if (value === null) return 'NULL';
-  return typeof value === 'string' ? `"${value.replaceAll(/["\\]/g, '\\$&')}"` : value;
+  return typeof value === 'string' ? quoteElement(value) : value;
 }
