@@ -72,6 +72,11 @@ test('tidy: no unfinished or disabled code', () => {
   ]);
 });
 
+test('tidy: connections are reset by one function, which spares those that end', () => {
+  const files = read('{src,test,bench}/**/*.ts').filter(({ path }) => path !== 'test/support/reset.ts');
+  assertNone(search(files, /\bresetAnd[D]estroy\b/g, 'use reset of test/support/reset.ts'));
+});
+
 test('tidy: texts name no issue of a tracker', () => {
   const files = [...SOURCES, ...read('{test,bench}/**/*.ts'), ...read('migrations/*.sql'), ...documents()];
   const numbers = /\b(issue|ticket|pull request|PR)s?\s+#?\d+|(?<![\w&/])#\d{1,5}\b(?!-)/gi;

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bodyOf, RICH } from './callers.ts';
+import { reset } from '../support/reset.ts';
 import type { FaultContext, Fault } from './fault.ts';
 
 const RECOVER_MS = 15_000;
@@ -60,7 +61,7 @@ function dial({ system, draw }: FaultContext): { socket: Socket; url: string } {
  */
 function hangUpAfterOrder(context: FaultContext): Socket {
   const { socket, request } = order(context, { partial: false });
-  socket.write(request, () => setTimeout(() => socket.resetAndDestroy(), context.draw.whole(0, 30)));
+  socket.write(request, () => setTimeout(() => reset(socket), context.draw.whole(0, 30)));
   return socket;
 }
 
@@ -153,7 +154,7 @@ async function cutStream(context: FaultContext): Promise<void> {
   let remaining = draw.whole(1, 50_000);
   socket.on('data', (chunk: Buffer) => {
     remaining -= chunk.length;
-    if (remaining <= 0) socket.resetAndDestroy();
+    if (remaining <= 0) reset(socket);
   });
   socket.write(`GET ${path} HTTP/1.1\r\nHost: chaos\r\nAuthorization: ${authorization}\r\nAccept: ${accept}\r\n\r\n`);
   await sleep(draw.whole(200, 1000));

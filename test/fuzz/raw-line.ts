@@ -1,6 +1,7 @@
 // Sends an entry of the raw corpus on a connection of its own, and returns everything received.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reset } from '../support/reset.ts';
 import type { Step } from './raw-entry.ts';
 import { type Answer, parseAnswer } from './wire.ts';
 
@@ -94,7 +95,7 @@ async function send(socket: Socket, steps: readonly Step[], isOver: () => boolea
     else {
       // What was written before goes out first.
       await sleep(20);
-      socket.resetAndDestroy();
+      reset(socket);
     }
   }
 }

@@ -8,6 +8,7 @@ import { type Scope, SCOPES } from '../../src/domain/access.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { keyOf, makeKey, revoke, type TestKey } from '../support/keys.ts';
 import { checkPromises } from '../support/promises/check.ts';
+import { reset } from '../support/reset.ts';
 import { type Answer, request, type Service, startProgram, startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { Issuer } from '../support/issuer.ts';
@@ -576,7 +577,7 @@ test('doors: a caller that leaves while its token is verified keeps no share of 
   await asked.promise;
   await Promise.all(
     sockets.map(async (socket) => {
-      socket.resetAndDestroy();
+      reset(socket);
       await once(socket, 'close');
     }),
   );

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { onEnd } from './cleanup.ts';
 import { until } from './until.ts';
 import { Proxy } from './proxy.ts';
+import { reset } from './reset.ts';
 
 test('proxy: a changing delay alters neither the order nor the number of bytes', async (t) => {
   let received = '';
@@ -115,4 +116,26 @@ test('proxy: a refusing network admits no connection until it heals', async (t) 
   after.write('y');
   assert.equal(String((await once(after, 'data'))[0]), 'y');
   after.destroy();
+});
+
+test('reset: a connection is closed without an error, also while its end is on its way', async (t) => {
+  for (const isEnding of [false, true]) {
+    const errors: Error[] = [];
+    const closed = Promise.withResolvers<void>();
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', (error) => errors.push(error)).on('close', () => closed.resolve());
+      socket.write('an answer');
+      if (isEnding) socket.end();
+      reset(socket);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onEnd(t, () => void server.close());
+    const address = server.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    const client = connect(address.port, '127.0.0.1').on('error', () => {});
+    onEnd(t, () => void client.destroy());
+    await closed.promise;
+    assert.deepEqual(errors, []);
+  }
 });

@@ -5,6 +5,7 @@ import { createConnection, createServer, type NetConnectOpts, type Server, type 
 import { join } from 'node:path';
 import { onEnd, type Scope } from './cleanup.ts';
 import { renderDatabaseUrl, type TestDatabase } from './database.ts';
+import { reset } from './reset.ts';
 
 /** How a thread sends the end of a job. */
 export const COMMIT_OF_JOB = Buffer.from('P\0\0\0\x0e\0commit\0\0\0', 'latin1');
@@ -231,7 +232,7 @@ export class Proxy {
 
   #reset(pair: Pair): void {
     this.#pairs.delete(pair);
-    pair.client.resetAndDestroy();
+    reset(pair.client);
     pair.server.destroy();
   }
 }

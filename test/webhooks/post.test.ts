@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { createPost, type PostResult } from '../../src/main/webhooks/post.ts';
 import type { TargetRules } from '../../src/main/webhooks/target.ts';
 import { onEnd } from '../support/cleanup.ts';
+import { reset } from '../support/reset.ts';
 import { until } from '../support/until.ts';
 
 const MESSAGE = { headers: { 'content-type': 'application/json' }, body: '{"type":"account.opened"}' };
@@ -77,7 +78,9 @@ test('post: a redirect is a failure, and is not followed', async (t) => {
 test('post: an answer that breaks off is no delivery, although its status is 200', async (t) => {
   const cut = await attempt(t, (response) => {
     response.writeHead(200, { 'content-length': '100' });
-    response.write('{', () => response.socket?.resetAndDestroy());
+    response.write('{', () => {
+      if (response.socket) reset(response.socket);
+    });
   });
   assert.deepEqual(cut, { status: 200, error: 'connection' });
 });
