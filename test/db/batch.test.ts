@@ -122,6 +122,34 @@ test('batch: statements of one turn have one Sync, and a named one is parsed and
   assert.equal(await send(), 'BEPBDES');
 });
 
+/** Counts the system calls with which the client sends. */
+function countPackets(connection: Connection): () => number {
+  const { stream } = connection.connection;
+  let packets = 0;
+  const [write, writeAll] = [stream._write.bind(stream), stream._writev?.bind(stream)];
+  stream._write = (...parts) => {
+    packets += 1;
+    write(...parts);
+  };
+  stream._writev = (...parts) => {
+    packets += 1;
+    writeAll?.(...parts);
+  };
+  return () => packets;
+}
+
+test('batch: small statements leave in one packet, and many bytes leave before the batch ends', async (t) => {
+  const connection = await open(t, await createDatabase(t));
+  const packets = countPackets(connection);
+  await Promise.all([connection.query('begin'), connection.query('select 1'), connection.query('commit')]);
+  assert.equal(packets(), 1);
+  const large = connection.query('select length($1::text) as length', ['x'.repeat(20_000)]);
+  assert.equal(packets(), 2);
+  const [{ rows }] = await Promise.all([large, connection.query('select 2')]);
+  assert.deepEqual(rows, [{ length: 20_000 }]);
+  assert.equal(packets(), 3);
+});
+
 test('batch: a closed batch is answered before what follows in the same turn', async (t) => {
   const connection = await open(t, await createDatabase(t));
   const messages = recordMessages(connection);
