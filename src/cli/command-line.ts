@@ -2,52 +2,18 @@
 // oxlint-disable-next-line import/no-unassigned-import -- it ends the process on an older Node
 import './require-node.js';
 import { stripVTControlCharacters } from 'node:util';
-import { type CommandDef, defineCommand, renderUsage, runCommand, type SubCommandsDef } from 'citty';
+import { type CommandDef, renderUsage, runCommand } from 'citty';
 import { LogDestination } from '../log-destination.ts';
 import { VERSION } from '../version.ts';
 import { EXIT, SIGNALLED } from './command.ts';
+import { gopherpay } from './commands.ts';
 import { exitOf } from './exit.ts';
 import { writeStandardOutput } from './file.ts';
 import { printable } from './printable.ts';
 import { resolve } from './resolve.ts';
 
-/** Each is loaded when it is called: a report needs neither the service nor the time that loading it takes. */
-const COMMANDS: SubCommandsDef = {
-  serve: async () => (await import('./serve.ts')).serve,
-  migrate: async () => (await import('./migrate.ts')).migrate,
-  report: async () => (await import('./report.ts')).report,
-  statement: async () => (await import('./statement.ts')).statement,
-  audit: async () => (await import('./audit.ts')).audit,
-  checkpoint: async () => (await import('./checkpoint.ts')).checkpoint,
-  archive: async () => (await import('./archive.ts')).archive,
-  close: async () => (await import('./close.ts')).close,
-  backup: async () => (await import('./backup.ts')).backup,
-  restore: async () => (await import('./restore.ts')).restore,
-  doctor: async () => (await import('./doctor/doctor.ts')).doctor,
-  export: async () => (await import('./export.ts')).exportBooks,
-  verify: async () => (await import('./verify.ts')).verify,
-  import: async () => (await import('./import.ts')).importBooks,
-  keys: async () => (await import('./keys.ts')).keys,
-  'audit-log': async () => (await import('./audit-log.ts')).auditLog,
-  'approval-rule': async () => (await import('./approval-rule.ts')).approvalRule,
-  accounts: async () => (await import('./remote/resources.ts')).accounts,
-  transfers: async () => (await import('./remote/resources.ts')).transfers,
-  holds: async () => (await import('./remote/resources.ts')).holds,
-  ledgers: async () => (await import('./remote/resources.ts')).ledgers,
-  events: async () => (await import('./remote/events.ts')).events,
-  status: async () => (await import('./remote/status.ts')).status,
-  listen: async () => (await import('./listen.ts')).listen,
-  load: async () => (await import('./load/load.ts')).load,
-  complete: async () => (await import('./complete.ts')).defineComplete(gopherpay),
-};
-
 /** Of texts in the help that are wrapped; a narrower terminal wraps them earlier. */
 const HELP_WIDTH = 100;
-
-const gopherpay = defineCommand({
-  meta: { name: 'gopherpay', version: VERSION, description: 'A payment and wallet service on PostgreSQL.' },
-  subCommands: COMMANDS,
-});
 
 async function main(words: readonly string[]): Promise<number> {
   const [name] = words;
