@@ -1,13 +1,23 @@
 // Goal: the network fails only as requested. Otherwise tests would attribute its errors to the service.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import { test } from 'node:test';
+import { connect, createServer, type Server } from 'node:net';
+import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onEnd } from './cleanup.ts';
 import { until } from './until.ts';
 import { Proxy } from './proxy.ts';
 import { reset } from './reset.ts';
+
+/** Has a server listen until the test ends, and returns its port. */
+async function listen(t: TestContext, server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onEnd(t, () => void server.close());
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
+}
 
 test('proxy: a changing delay alters neither the order nor the number of bytes', async (t) => {
   let received = '';
@@ -17,12 +27,8 @@ test('proxy: a changing delay alters neither the order nor the number of bytes',
       received += chunk.toString();
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onEnd(t, () => void server.close());
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  const proxy = await Proxy.open({ host: '127.0.0.1', port: address.port });
+  const port = await listen(t, server);
+  const proxy = await Proxy.open({ host: '127.0.0.1', port });
   onEnd(t, () => proxy.close());
   const client = connect(proxy.port, '127.0.0.1').setNoDelay();
   client.on('error', () => {});
@@ -47,12 +53,8 @@ test('proxy: an end arrives after all earlier bytes, and not at all in a black h
     // Echoes what it receives, including the end.
     socket.pipe(socket);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onEnd(t, () => void server.close());
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  const proxy = await Proxy.open({ host: '127.0.0.1', port: address.port });
+  const port = await listen(t, server);
+  const proxy = await Proxy.open({ host: '127.0.0.1', port });
   onEnd(t, () => proxy.close());
   const join = async () => {
     const client = connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true });
@@ -95,12 +97,8 @@ test('proxy: an end arrives after all earlier bytes, and not at all in a black h
 
 test('proxy: a refusing network admits no connection until it heals', async (t) => {
   const server = createServer((socket) => void socket.on('error', () => {}).pipe(socket));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onEnd(t, () => void server.close());
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  const proxy = await Proxy.open({ host: '127.0.0.1', port: address.port });
+  const port = await listen(t, server);
+  const proxy = await Proxy.open({ host: '127.0.0.1', port });
   onEnd(t, () => proxy.close());
   const before = connect(proxy.port, '127.0.0.1');
   const reset = new Promise((resolve) => {
@@ -128,12 +126,8 @@ test('reset: a connection is closed without an error, also while its end is on i
       if (isEnding) socket.end();
       reset(socket);
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onEnd(t, () => void server.close());
-    const address = server.address();
-    assert.ok(typeof address === 'object' && address !== null);
-    const client = connect(address.port, '127.0.0.1').on('error', () => {});
+    const port = await listen(t, server);
+    const client = connect(port, '127.0.0.1').on('error', () => {});
     onEnd(t, () => void client.destroy());
     await closed.promise;
     assert.deepEqual(errors, []);
