@@ -165,8 +165,8 @@ test('console: a stream that stays behind is left for the end of the journal', B
   await page.getByText(FOLLOWS).waitFor();
   const settled = await order(subject);
   await page.getByRole('row', { name: settled }).getByText('completed').waitFor();
-  // What shows the transfer may be the list, which is read before the next stream begins.
-  await until(() => asked().after.length > 0, { what: 'the next stream' });
+  // What shows the transfer may be the list, and the next stream begins 12 s later.
+  await until(() => asked().after.length > 0, { what: 'the next stream', timeoutMs: 60_000 });
   assert.equal(asked().after.length, 1, 'The first one did not reach the service.');
   const [head] = await subject.database.query<{ number: bigint }>('select number from journal_ends');
   assert.equal(asked().after.at(-1), String(head?.number));
