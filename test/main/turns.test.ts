@@ -5,19 +5,21 @@ import { Competitors } from '../../src/main/competitors.ts';
 import { Turns } from '../../src/main/http/turns.ts';
 
 const PER_ITERATION = 4;
-const ALONE_PER_ITERATION = 32;
+const ALONE_REQUESTS = 16;
+const ALONE_ANSWERS = 32;
 const COMPETES_MS = 1000;
 
 function create(clock = { now: 0 }): Turns {
   const now = () => clock.now;
   const competitors = new Competitors(COMPETES_MS, now);
-  return new Turns({ perIteration: PER_ITERATION, alonePerIteration: ALONE_PER_ITERATION, competitors, now });
+  const limits = { perIteration: PER_ITERATION, aloneRequests: ALONE_REQUESTS, aloneAnswers: ALONE_ANSWERS };
+  return new Turns({ ...limits, competitors, now });
 }
 
 /** Takes turns for ledgers, and records in which order they begin. */
-function record(turns: Turns, begun: string[], ledgers: readonly string[]): void {
+function record(turns: Turns, begun: string[], ledgers: readonly string[], kind?: 'request' | 'answer'): void {
   for (const ledger of ledgers) {
-    const turn = turns.take(ledger);
+    const turn = turns.take(ledger, kind);
     if (turn) void turn.then(() => begun.push(ledger));
     else begun.push(ledger);
   }
@@ -95,10 +97,28 @@ test('turns: nothing waits once the lines are empty', async () => {
 test('turns: a ledger without competitors begins more in an iteration, but a bounded number too', async () => {
   const turns = create();
   const begun: string[] = [];
-  record(turns, begun, many('main', 3 * ALONE_PER_ITERATION));
-  assert.equal(begun.length, ALONE_PER_ITERATION);
+  record(turns, begun, many('main', 3 * ALONE_REQUESTS));
+  assert.equal(begun.length, ALONE_REQUESTS);
   await iterationEnds();
-  assert.equal(begun.length, 2 * ALONE_PER_ITERATION);
+  assert.equal(begun.length, 2 * ALONE_REQUESTS);
+});
+
+test('turns: a ledger without competitors sends more answers than it begins requests, and does not wait for these', async () => {
+  const turns = create();
+  const begun: string[] = [];
+  record(turns, begun, many('main', 2 * ALONE_REQUESTS));
+  assert.equal(begun.length, ALONE_REQUESTS);
+  record(turns, begun, many('main', 2 * ALONE_ANSWERS), 'answer');
+  assert.equal(begun.length, ALONE_ANSWERS);
+  await iterationEnds();
+  assert.equal(begun.length, ALONE_ANSWERS + ALONE_REQUESTS);
+});
+
+test('turns: while ledgers compete, an answer waits as a request does', async () => {
+  const begun: string[] = [];
+  const turns = await createShared();
+  record(turns, begun, many('main', 2 * PER_ITERATION), 'answer');
+  assert.equal(begun.length, PER_ITERATION);
 });
 
 test('turns: a second ledger ends the larger turns at once, until it has sent nothing for a while', async () => {
@@ -112,7 +132,7 @@ test('turns: a second ledger ends the larger turns at once, until it has sent no
   clock.now = COMPETES_MS;
   record(turns, begun, ['main']);
   await iterationEnds();
-  assert.equal(begun.length, 2 * PER_ITERATION + 1 + ALONE_PER_ITERATION);
+  assert.equal(begun.length, 2 * PER_ITERATION + 1 + ALONE_REQUESTS);
 });
 
 test('turns: after a refusal, also a ledger without competitors has small turns for a second', async () => {
@@ -125,5 +145,5 @@ test('turns: after a refusal, also a ledger without competitors has small turns 
   clock.now = 1000;
   record(turns, begun, ['main']);
   await iterationEnds();
-  assert.equal(begun.length, PER_ITERATION + ALONE_PER_ITERATION);
+  assert.equal(begun.length, PER_ITERATION + ALONE_REQUESTS);
 });

@@ -307,8 +307,8 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   facts.key = principal.id ?? undefined;
   if (!route.global) facts.ledger = ledger.name;
   if (route.method !== 'GET') refuseOtherTypes(headers);
-  const takeTurn = () => (route.operational ? null : options.turns.take(ledger.name));
-  const beginning = takeTurn();
+  const takeTurn = (kind: 'request' | 'answer') => (route.operational ? null : options.turns.take(ledger.name, kind));
+  const beginning = takeTurn('request');
   if (beginning) await beginning;
   const query = parseQuery(target.search);
   const limits = { bytesMax: options.bodyBytesMax, budget: options.budgets.bodies.of(caller) };
@@ -319,7 +319,7 @@ async function answerRequest<Ledger extends NamedLedger, Principal extends Named
   const who = { caller, address, principal, ledger };
   const answer = await route.handle({ requestId, requestIdGiven, headers, ...who, parameters, query, readBody, span });
   // A job answers up to two thousand callers at once.
-  const sending = takeTurn();
+  const sending = takeTurn('answer');
   if (sending) await sending;
   return {
     answer: withHeaders(withPrefix(answer, options.basePath + prefix), answerHeaders),

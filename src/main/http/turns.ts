@@ -4,14 +4,17 @@ import { Competitors, LEDGER_COMPETES_MS } from '../competitors.ts';
 
 /** How many requests of all ledgers begin, and how many answers are sent, in one iteration of the event loop. */
 const PER_ITERATION = 8;
-/** The same while there is only one ledger: more at once fill the INSERTs of intake, and cost less. */
-const ALONE_PER_ITERATION = 256;
+/** The requests while there is only one ledger. While more of them begin, the report of a job waits for the event loop. */
+const ALONE_REQUESTS = 16;
+/** The answers while there is only one ledger: those of a whole INSERT of intake, so that the next one is full again. */
+const ALONE_ANSWERS = 256;
 /** For how long after a refusal turns are small: a storm of refusals must leave the processor to settling. */
 const CROWDED_MS = 1000;
 
 export class Turns {
   readonly #perIteration: number;
-  readonly #alonePerIteration: number;
+  readonly #aloneRequests: number;
+  readonly #aloneAnswers: number;
   readonly #competitors: Competitors;
   readonly #now: () => number;
   #crowdedUntil = -Infinity;
@@ -26,24 +29,30 @@ export class Turns {
 
   constructor({
     perIteration = PER_ITERATION,
-    alonePerIteration = ALONE_PER_ITERATION,
+    aloneRequests = ALONE_REQUESTS,
+    aloneAnswers = ALONE_ANSWERS,
     now = () => performance.now(),
     competitors = new Competitors(LEDGER_COMPETES_MS, now),
   } = {}) {
     this.#perIteration = perIteration;
-    this.#alonePerIteration = alonePerIteration;
+    this.#aloneRequests = aloneRequests;
+    this.#aloneAnswers = aloneAnswers;
     this.#competitors = competitors;
     this.#now = now;
-    this.#limit = alonePerIteration;
+    this.#limit = aloneRequests;
   }
 
   /** Takes a turn of a ledger. Null: it begins now. The first one of a ledger without a line never waits. */
-  take(ledger: string): Promise<void> | null {
+  take(ledger: string, kind: 'request' | 'answer' = 'request'): Promise<void> | null {
     this.#schedule();
     const isFree = this.#competitors.isAlone(ledger) && this.#now() >= this.#crowdedUntil;
-    this.#limit = isFree ? this.#alonePerIteration : this.#perIteration;
+    this.#limit = isFree ? this.#aloneRequests : this.#perIteration;
     const isFirst = !this.#lines.has(ledger) && !this.#ledgers.has(ledger);
-    if (isFirst || (this.#lines.size === 0 && this.#taken < this.#limit)) {
+    const mayBegin =
+      isFree && kind === 'answer'
+        ? this.#taken < this.#aloneAnswers
+        : this.#lines.size === 0 && this.#taken < this.#limit;
+    if (isFirst || mayBegin) {
       this.#taken += 1;
       this.#ledgers.add(ledger);
       return null;
