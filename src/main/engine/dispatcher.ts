@@ -220,14 +220,12 @@ export class Dispatcher {
     for (const queued of batch.units) queued.state = 'running';
     const startedAt = performance.now();
     let stalled = 0;
-    const timer = setTimeout(
-      () => {
-        stalled = 1;
-        lane.stalled += 1;
-        this.#pump();
-      },
-      Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs),
-    );
+    const stall = (): void => {
+      stalled = 1;
+      lane.stalled += 1;
+      this.#pump();
+    };
+    const timer = setTimeout(stall, Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs));
     const units = batch.units.map(({ unit }) => unit);
     const traced = this.#tracer !== null && units.some(isTraced);
     const job = jobOf(batch, startedAt, traced);
@@ -239,15 +237,18 @@ export class Dispatcher {
     this.#running -= 1;
     this.#bisection.ended(batch);
     if (this.#stopped && report.result !== 'settled') return;
-    const run = { mode: batch.mode, report, startedAt, endedAt: startedAt + durationMs };
-    const trace = traced ? traceRun(this.#tracer, batch.units, run) : null;
-    logJob(this.#logger, this.#metrics, { ...batch, report, durationMs, trace });
     if (report.result === 'settled') {
       lane.concurrency.observe(others, report.lockMs / durationMs);
       this.#pauseMs = 0;
       this.#typicalMs += (durationMs - this.#typicalMs) / 8;
-      this.#finish(batch.units, report);
-    } else this.#again(batch, report);
+      // Before this job's callers are answered, so that a thread works meanwhile.
+      this.#pump();
+    }
+    const run = { mode: batch.mode, report, startedAt, endedAt: startedAt + durationMs };
+    const trace = traced ? traceRun(this.#tracer, batch.units, run) : null;
+    logJob(this.#logger, this.#metrics, { ...batch, report, durationMs, trace });
+    if (report.result === 'settled') this.#finish(batch.units, report);
+    else this.#again(batch, report);
     this.#lanes.drop(batch.ledger);
     this.#pump();
   }
@@ -354,10 +355,7 @@ export class Dispatcher {
     }
   }
 
-  /**
-   * While the database is out of reach, ends the units that are not stored, and returns the others. The callers of
-   * ended units try again.
-   */
+  /** The database is out of reach: ends units that are not stored, whose callers try again. Returns the others. */
   #refuse(batch: Batch): Batch {
     for (const queued of batch.units) {
       if (isStored(queued.unit)) continue;
