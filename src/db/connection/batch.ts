@@ -56,7 +56,7 @@ class Session {
 const sessions = new WeakMap<Queryable, Session>();
 
 /** A batch leaves in parts of at least this size. */
-const PART_BYTES = 16 * 1024;
+const PART_BYTES = 4 * 1024;
 /** The part of the bound on silence that a batch takes at most on a server that is not slow. */
 const SLOW_PART = 0.1;
 /** For how long a server counts as slow after a batch that took longer. */
