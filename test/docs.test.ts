@@ -11,7 +11,7 @@ import { makeFolder, request, startService } from './support/service.ts';
 
 const ROOT = dirname(import.meta.dirname);
 const ADDRESS = 'http://127.0.0.1:8080';
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 const SEPARATOR = '----- next example -----';
 const run = promisify(execFile);
 /** Every route that an example was answered by without a problem, such as `GET /accounts/:account_number`. */
