@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { closeBatch } from '../../src/db/connection/batch.ts';
 import { connect, type Connection, disconnect, READING_TIMEOUTS } from '../../src/db/connection/connect.ts';
 import { sqlStateOf, troubleOf } from '../../src/db/connection/errors.ts';
-import { CommitUnknownError, Transaction } from '../../src/db/connection/transaction.ts';
+import { CommitUnknownError, lockingStatement, Transaction } from '../../src/db/connection/transaction.ts';
 import { splitFrames } from '../support/canceler.ts';
 import { onEnd } from '../support/cleanup.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
@@ -148,6 +148,16 @@ test('batch: small statements leave in one packet, and many bytes leave before t
   const [{ rows }] = await Promise.all([large, connection.query('select 2')]);
   assert.deepEqual(rows, [{ length: 20_000 }]);
   assert.equal(packets(), 3);
+});
+
+test('batch: the statements sent with BEGIN leave at once, so the server works during the rest of the turn', async (t) => {
+  const connection = await open(t, await createDatabase(t));
+  const packets = countPackets(connection);
+  const beginning = Transaction.beginWith(connection, (load) => [load(lockingStatement('one', 'select 1'), [])]);
+  assert.equal(packets(), 1);
+  const { transaction, loaded } = await beginning;
+  assert.deepEqual(loaded, [[[1]]]);
+  await transaction.commit();
 });
 
 test('batch: a closed batch is answered before what follows in the same turn', async (t) => {

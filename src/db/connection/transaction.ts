@@ -1,6 +1,7 @@
 // Transactions. A transaction exists only once the server has answered BEGIN, so no statement that changes anything is
 // sent together with BEGIN. If the server canceled only the BEGIN, such a statement would take effect outside any
 // transaction.
+import { closeBatch } from './batch.ts';
 import type { ConnectionPool, Queryable } from './connect.ts';
 import { isAnswerLost, isCommitAnswerLost, isReadOnlyServer, toError } from './errors.ts';
 
@@ -60,6 +61,8 @@ export class Transaction {
     const load = async <Row extends unknown[]>({ name, text }: LockingStatement, values: unknown[]): Promise<Row[]> =>
       (await connection.query<Row>({ name, text, values, rowMode: 'array' })).rows;
     const sent = send(load);
+    // At once: the server works while the caller does more in this turn.
+    closeBatch(connection);
     try {
       await allSent([begun, ...sent]);
       return { transaction: new Transaction(connection), loaded: await allSent(sent) };
