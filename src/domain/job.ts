@@ -1,8 +1,9 @@
 // The messages between the main process and its threads. Plain values only, because errors lose their class and code on the way.
 //
 // A job carries its transfers as one array per field: a message of objects costs 4.3 µs per transfer, one of arrays 0.8.
-import type { Account, NewAccount } from './account.ts';
+import type { Account } from './account.ts';
 import type { Ledger } from './ledger.ts';
+import type { OpeningColumns } from './opening.ts';
 import { renderJsonb } from './record.ts';
 import type { FailureCode, IdempotencyKey, NewTransfer, TransferTerms, Orderer, TransferKind } from './transfer.ts';
 
@@ -25,7 +26,8 @@ export type LockedTransfer = TransferTerms & {
   readonly createdAtMicros: bigint;
 };
 
-type Column<Value> = readonly (Value | null)[] | null;
+/** Null: every value is null. */
+export type Column<Value> = readonly (Value | null)[] | null;
 
 /** Transfers as one array per field. A field that is null for every transfer is null. */
 export type TransferColumns = {
@@ -75,7 +77,7 @@ export type Job = {
   readonly units: readonly number[];
   readonly transfers: TransferColumns;
   readonly claims: readonly Claim[];
-  readonly openings: readonly { readonly unit: number; readonly account: NewAccount; readonly by: Orderer }[];
+  readonly openings: OpeningColumns;
   /**
    * quarantine: fail the transfers without reading the books, the last resort for one that broke settlement alone.
    * dry run: roll back instead of committing.
@@ -132,7 +134,10 @@ export type SettledJob = {
   readonly currencies: readonly (string | null)[];
   /** The amount that was moved, reserved or released, in minor units. */
   readonly amounts: readonly (bigint | null)[];
-  /** One per opening of the job, as the account is at the end of it; null where the unit was not settled. */
+  /**
+   * One per opening of the job: the account at the end of it, or null if it is as it was opened. Meaningless where the unit
+   * was not settled.
+   */
   readonly opened: readonly (Account | null)[];
   /** The time of the job in microseconds since the epoch: when its unstored transfers were created. */
   readonly jobMicros: bigint;

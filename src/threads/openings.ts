@@ -5,20 +5,23 @@ import { isContra, newContra } from '../domain/between-ledgers.ts';
 import type { LockedJob } from '../db/ledger/locked-job.ts';
 import type { Ledger } from '../domain/ledger.ts';
 import type { Job, LockedTransfer } from '../domain/job.ts';
-import { BY_SERVICE, type Orderer } from '../domain/transfer.ts';
+import { fromOpeningColumns, type UnitOpening } from '../domain/opening.ts';
+import { BY_SERVICE } from '../domain/transfer.ts';
 
-export type Opening = {
-  readonly account: NewAccount;
-  readonly by: Orderer;
+/** An opening of a request. */
+export type EncryptedOpening = UnitOpening & {
   /** Its personal data, encrypted with its key, in hexadecimal digits; empty if it has none. */
   readonly encrypted: string;
 };
+export type Opening = Omit<EncryptedOpening, 'unit'>;
 
-/** An opening of a request, with the index of its unit in the job. */
-export type UnitOpening = Opening & { readonly unit: number };
-
-export function encryptOpenings({ ledger, openings }: Job): UnitOpening[] {
-  return openings.map((opening) => ({ ...opening, encrypted: encrypt(ledger, opening.account) }));
+export function encryptOpenings({ ledger, openings }: Job): EncryptedOpening[] {
+  return fromOpeningColumns(openings).map(({ unit, account, by }) => ({
+    unit,
+    account,
+    by,
+    encrypted: encrypt(ledger, account),
+  }));
 }
 
 function encrypt({ id: ledgerId }: Ledger, { accountNumber, currency, personalData, key }: NewAccount): string {
@@ -37,11 +40,11 @@ export function openingsOf(
     readonly locked: LockedJob;
     readonly transfers: readonly LockedTransfer[];
     readonly isKept: (unit: number) => boolean;
-    readonly encrypted: readonly UnitOpening[];
+    readonly encrypted: readonly EncryptedOpening[];
   },
 ): Opening[] {
   const { locked, transfers, isKept, encrypted } = parts;
-  if (job.openings.length === 0 && job.transfers.remoteAccount === null) return [];
+  if (encrypted.length === 0 && job.transfers.remoteAccount === null) return [];
   const { accounts } = locked.books;
   const openings = encrypted.filter(({ unit }) => isKept(unit));
   const opened = openings.map(({ account }) => account);

@@ -40,7 +40,7 @@ import {
 } from '../domain/job.ts';
 import { renderNewAccount, renderOpening, renderRecord } from '../domain/record.ts';
 import type { Outcome } from '../domain/transfer.ts';
-import { encryptOpenings, keyOf, type Opening, openingsOf, type UnitOpening } from './openings.ts';
+import { type EncryptedOpening, encryptOpenings, keyOf, type Opening, openingsOf } from './openings.ts';
 
 /** The data that the main process passes to each thread at its start. */
 export type ThreadSettings = { readonly database: DatabaseSettings; readonly timeouts: DatabaseTimeouts };
@@ -150,14 +150,14 @@ async function settleIn(
   }: {
     locked: LockedJob;
     columns: readonly (string | null)[];
-    encrypted: readonly UnitOpening[];
+    encrypted: readonly EncryptedOpening[];
     attempt: Attempt;
     timings: Timing[] | null;
   },
 ): Promise<SettledJob> {
   const { jobMicros } = locked;
   const decidingAt = performance.now();
-  const units = judgeUnits(job, locked);
+  const units = judgeUnits(job, locked, encrypted);
   if (units?.every((outcome) => outcome !== 'settled')) return reportNothing(job, units, jobMicros, attempt);
   const isKept = (unit: number) => units === null || units[unit] === 'settled';
   const unitOf = units && unitOfEach(job.units);
@@ -200,7 +200,7 @@ async function settleIn(
     ...factsOf(transfers, locked, openings),
     dryRun: job.mode === 'dry run',
   });
-  return report(job, { units, unitOf, outcomes, opened, journal, jobMicros, attempt, changed });
+  return report(job, { units, unitOf, outcomes, journal, jobMicros, attempt, changed });
 }
 
 /**
@@ -208,12 +208,12 @@ async function settleIn(
  * skipped as a whole if it was settled before, if its key is taken, or if it opens an existing account. It then has no
  * effect on the units after it.
  */
-function judgeUnits(job: Job, locked: LockedJob): UnitOutcome[] | null {
+function judgeUnits(job: Job, locked: LockedJob, encrypted: readonly EncryptedOpening[]): UnitOutcome[] | null {
   const settled = settledUnits(job, locked);
   const missing = missingUnits(job, locked);
-  if (settled.size === 0 && missing.size === 0 && job.claims.length === 0 && job.openings.length === 0) return null;
+  if (settled.size === 0 && missing.size === 0 && job.claims.length === 0 && encrypted.length === 0) return null;
   const claims = new Map(job.claims.map((claim) => [claim.unit, claim]));
-  const openings = Map.groupBy(job.openings, ({ unit }) => unit);
+  const openings = Map.groupBy(encrypted, ({ unit }) => unit);
   const claimed = new Set<string>();
   const opened = new Set(locked.books.accounts.map(({ accountNumber }) => accountNumber));
   const outcomes = job.units.map((_, unit): UnitOutcome => {
@@ -323,7 +323,6 @@ function report(
     units: UnitOutcome[] | null;
     unitOf: readonly number[] | null;
     outcomes: readonly Outcome[];
-    opened: readonly Opened[];
     journal: JournalRow;
     jobMicros: bigint;
     attempt: Attempt;
@@ -331,7 +330,8 @@ function report(
   },
 ): SettledJob {
   const { units, unitOf, journal, jobMicros, attempt, changed } = settled;
-  const states = new Map(settled.opened.map(({ account, state }) => [account.accountNumber, state]));
+  const moved = job.openings.unit.length === 0 ? [] : changed.accounts;
+  const states = new Map(moved.map((account) => [account.accountNumber, account]));
   const outcomes: readonly (Outcome | undefined)[] = unitOf
     ? spread(unitOf, units ?? [], settled.outcomes)
     : settled.outcomes;
@@ -341,9 +341,7 @@ function report(
     failureCodes: outcomes.map((outcome) => (outcome?.ok === false ? outcome.code : null)),
     currencies: outcomes.map((outcome) => outcome?.currency ?? null),
     amounts: outcomes.map((outcome) => outcome?.amount ?? null),
-    opened: job.openings.map(({ unit, account }) =>
-      units === null || units[unit] === 'settled' ? (states.get(account.accountNumber) ?? null) : null,
-    ),
+    opened: job.openings.accountNumber.map((number) => states.get(number) ?? null),
     jobMicros,
     journalNumber: journal.number,
     settledAt: journal.settledAt,
@@ -370,7 +368,7 @@ function reportNothing(job: Job, units: UnitOutcome[] | null, jobMicros: bigint,
     failureCodes: id.map(() => null),
     currencies: id.map(() => null),
     amounts: id.map(() => null),
-    opened: job.openings.map(() => null),
+    opened: job.openings.unit.map(() => null),
     jobMicros,
     journalNumber: null,
     settledAt: null,

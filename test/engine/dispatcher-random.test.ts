@@ -43,7 +43,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** How the units of a job may end when it settles: stored ones never as replayed. */
 function endingsOf(job: Job, pick: number): UnitOutcome[] {
-  const opens = new Set(job.openings.map(({ unit }) => unit));
+  const opens = new Set(job.openings.unit);
   let first = 0;
   return job.units.map((size, unit) => {
     const isStored = size > 0 && (job.transfers.storedAtMicros?.[first] ?? null) !== null;

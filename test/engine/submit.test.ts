@@ -348,7 +348,7 @@ test('open: a wait that ends while the account is queued is refused, and the acc
   const started = await startBusy(t);
   assert.deepEqual(await openIn(started, 'NEW'), { refused: 'unavailable' });
   await started.pool.endAll();
-  assert.ok(started.pool.jobs.every(({ openings }) => openings.length === 0));
+  assert.ok(started.pool.jobs.every(({ openings }) => openings.unit.length === 0));
   assert.equal(started.engine.admission.size, 0);
 });
 

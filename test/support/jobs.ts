@@ -3,6 +3,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import { type Job, type SettledJob, toColumns, type UnitOutcome } from '../../src/domain/job.ts';
 import type { NewAccount } from '../../src/domain/account.ts';
 import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { fromOpeningColumns, toOpeningColumns } from '../../src/domain/opening.ts';
 import { BY_SERVICE, type FailureCode, type NewTransfer } from '../../src/domain/transfer.ts';
 import { keyOf, type Person } from './personal-data.ts';
 
@@ -65,7 +66,7 @@ export function newJob(fields: Partial<Job> = {}): Job {
     units: [],
     transfers: toColumns([]),
     claims: [],
-    openings: [],
+    openings: toOpeningColumns([]),
     mode: 'settle',
     mayBeSettled: false,
     storedAgoMs: 0,
@@ -87,7 +88,7 @@ export function settledReport(
     failureCodes: transfers.id.map(() => failureCode),
     currencies: transfers.id.map(() => 'USD'),
     amounts: transfers.id.map(() => 1n),
-    opened: openings.map(({ account }) => ({
+    opened: fromOpeningColumns(openings).map(({ account }) => ({
       ...account,
       status: 'open',
       balance: 0n,

@@ -188,8 +188,8 @@ function accountNumbersOf({ transfers, openings }: Job): string[] {
   const numbers = new Set(transfers.fromAccount);
   for (const accountNumber of transfers.toAccount) numbers.add(accountNumber);
   // @external may have to be opened as well.
-  if (openings.length > 0) numbers.add(EXTERNAL);
-  for (const { account } of openings) numbers.add(account.accountNumber);
+  if (openings.unit.length > 0) numbers.add(EXTERNAL);
+  for (const accountNumber of openings.accountNumber) numbers.add(accountNumber);
   return [...numbers].sort();
 }
 

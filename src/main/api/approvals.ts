@@ -125,11 +125,14 @@ export function approvalExpired(): Problem {
 export function refuseUnapproved(
   { approvalAbove }: Pick<Services, 'approvalAbove'>,
   { ledger, principal }: { ledger: Ledger; principal: Asking['principal'] },
-  amounts: readonly { amount: bigint; path: readonly PropertyKey[] }[],
+  listAmounts: () => readonly { amount: bigint; path: readonly PropertyKey[] }[],
   advice: string,
 ): void {
+  const above = limitOf({ approvalAbove }, { ledger, principal });
+  if (above === null) return;
+  const amounts = listAmounts();
   const total = totalOf(amounts.map(({ amount }) => amount));
-  if (!exceedsRule({ approvalAbove }, { ledger, principal }, total)) return;
+  if (total !== null && total <= above) return;
   const problem = new Problem('approval_required', `So large an amount needs the approval of a second key. ${advice}`);
   const flaws = amounts.filter(({ amount }) => amount > 0n);
   throw withErrors(
@@ -138,12 +141,20 @@ export function refuseUnapproved(
   );
 }
 
-/** Whether an amount is above the rule of a ledger. Without keys there is no second one, and no rule. */
+/** Whether an amount is above the rule of a ledger. */
 export function exceedsRule(
   { approvalAbove }: Pick<Services, 'approvalAbove'>,
   { ledger, principal }: Pick<Asking, 'ledger' | 'principal'>,
   amount: bigint | null,
 ): boolean {
-  const above = principal.id === null ? null : approvalAbove(ledger.id);
+  const above = limitOf({ approvalAbove }, { ledger, principal });
   return above !== null && (amount === null || amount > above);
+}
+
+/** The largest amount that needs no approval; null: none does. Without keys there is no second one. */
+function limitOf(
+  { approvalAbove }: Pick<Services, 'approvalAbove'>,
+  { ledger, principal }: Pick<Asking, 'ledger' | 'principal'>,
+): bigint | null {
+  return principal.id === null ? null : approvalAbove(ledger.id);
 }

@@ -49,16 +49,17 @@ export async function createAccounts(
   const shared = bodies.map(withoutPersonalData);
   const fingerprinted = ['accounts', 'accounts' in body ? { accounts: shared } : shared[0]];
   const named = toIdempotency({ headers, fingerprinted });
-  refuseRepeated(bodies);
+  if (bodies.length > 1) refuseRepeated(bodies);
   const wanted = toWanted(bodies, context, named);
   refuseOpenings(principal, wanted, body);
   refuseUnapproved(
     services,
     context,
-    bodies.flatMap((each, index) => [
-      { amount: BigInt(each.balance), path: pathOf(body, index, 'balance') },
-      { amount: BigInt(each.overdraft_limit), path: pathOf(body, index, 'overdraft_limit') },
-    ]),
+    () =>
+      bodies.flatMap((each, index) => [
+        { amount: BigInt(each.balance), path: pathOf(body, index, 'balance') },
+        { amount: BigInt(each.overdraft_limit), path: pathOf(body, index, 'overdraft_limit') },
+      ]),
     'Open the account without it, then transfer the money or change the limit.',
   );
   const people = wanted.accounts.map(({ personalData }) => personalData);
@@ -76,7 +77,7 @@ export async function createAccounts(
     result.opened === null
       ? await loadOpened(engine, ledger, wanted.accounts)
       : wanted.accounts.map((account, index) => ({
-          ...toRecord(account, result.opened[index], result.createdAt),
+          ...toRecord(account, result.opened[index] ?? null, result.createdAt),
           personalData: account.personalData,
         }));
   return answerAccounts(context, accounts, wanted.openingIds);
@@ -131,8 +132,10 @@ function refuseOpenings(principal: Principal, { accounts, transfers, openingIds 
       }),
     );
   }
-  const funded = [...openingIds.keys()].filter((index) => openingIds[index] !== null);
-  const locate: Locate = (position) => pathOf(body, funded[position] ?? 0, 'balance');
+  const locate: Locate = (position) => {
+    const funded = [...openingIds.keys()].filter((index) => openingIds[index] !== null);
+    return pathOf(body, funded[position] ?? 0, 'balance');
+  };
   refuseTransfers(principal, transfers, { amountAtMost: null, locate });
 }
 
@@ -206,7 +209,7 @@ function withoutPersonalData(body: AccountBody): Record<string, unknown> {
   return { ...body, name: null, email: null, phone: null, date_of_birth: null };
 }
 
-function toRecord(account: NewAccount, state: Account | undefined, createdAt: string): AccountRecord {
+function toRecord(account: NewAccount, state: Account | null, createdAt: string): AccountRecord {
   const { balance = 0n, held = 0n, entryCount = 0n } = state ?? {};
   return { ...account, status: 'open', balance, held, entryCount, createdAt };
 }

@@ -138,9 +138,9 @@ export type Opening = Source & {
   readonly transfers: readonly NewTransfer[];
 };
 
-/** The opened accounts at the end of their job; or an earlier request with the same key has opened them. */
+/** The opened accounts at the end of their job, or null for one that is as it was opened; or an earlier request with the same key has opened them. */
 export type OpeningResult =
-  | { readonly opened: readonly Account[]; readonly createdAt: string }
+  | { readonly opened: readonly (Account | null)[]; readonly createdAt: string }
   | { readonly replayed: KeyHolder }
   /** This request opened them, but the answer to its job was lost. */
   | { readonly opened: null }

@@ -4,6 +4,7 @@ import { Piscina } from 'piscina';
 import type { DatabaseSettings, DatabaseTimeouts } from '../../db/connection/connect.ts';
 import { type Job, type JobReport, toColumns } from '../../domain/job.ts';
 import { MAIN_LEDGER } from '../../domain/ledger.ts';
+import { toOpeningColumns } from '../../domain/opening.ts';
 
 /** How many threads start with the service: one to work and one to spare. */
 const THREADS_MIN = 2;
@@ -15,7 +16,7 @@ const NOTHING: Job = {
   units: [],
   transfers: toColumns([]),
   claims: [],
-  openings: [],
+  openings: toOpeningColumns([]),
   mode: 'settle',
   mayBeSettled: false,
   storedAgoMs: 0,

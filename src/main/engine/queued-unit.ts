@@ -23,8 +23,8 @@ export type SettledUnit = {
   readonly state: 'settled';
   /** One per transfer. */
   readonly transfers: readonly SettledTransfer[];
-  /** One per account that it opened. */
-  readonly opened: readonly Account[];
+  /** One per account that it opened, at the end of the job; null: as it was opened. */
+  readonly opened: readonly (Account | null)[];
   readonly jobMicros: bigint;
   readonly journalNumber: bigint | null;
   readonly settledAt: string;
@@ -99,12 +99,12 @@ export function resultOf(
   const { transfer, account, transferCount, accountCount } = range;
   return {
     state: 'settled',
-    transfers: Array.from({ length: transferCount }, (_, offset) => ({
-      failureCode: report.failureCodes[transfer + offset] ?? null,
+    transfers: report.failureCodes.slice(transfer, transfer + transferCount).map((failureCode, offset) => ({
+      failureCode,
       currency: report.currencies[transfer + offset] ?? null,
       amount: report.amounts[transfer + offset] ?? null,
     })),
-    opened: report.opened.slice(account, account + accountCount).filter((each) => each !== null),
+    opened: report.opened.slice(account, account + accountCount),
     jobMicros: report.jobMicros,
     journalNumber: report.journalNumber,
     settledAt: report.settledAt ?? '',

@@ -7,6 +7,7 @@ import { type Claim, type Job, type QueuedTransfer, toColumns } from '../../doma
 import type { PendingTransfer } from '../../db/ledger/leases.ts';
 import type { NewAccount } from '../../domain/account.ts';
 import type { Ledger } from '../../domain/ledger.ts';
+import { toOpeningColumns } from '../../domain/opening.ts';
 import type { UnitSpan } from '../tracer.ts';
 import { BY_SERVICE, type IdempotencyKey, type NewTransfer, type Orderer } from '../../domain/transfer.ts';
 
@@ -149,7 +150,9 @@ export function toJob(
     units: units.map(({ transfers }) => transfers.length),
     transfers: toColumns(units.flatMap(({ transfers }) => transfers)),
     claims: units.flatMap((unit, index) => claimOf(unit, index)),
-    openings: units.flatMap(({ accounts, by }, unit) => accounts.map((account) => ({ unit, account, by }))),
+    openings: toOpeningColumns(
+      units.flatMap(({ accounts, by }, unit) => accounts.map((account) => ({ unit, account, by }))),
+    ),
     storedAgoMs: 0,
     traced: false,
     ...options,
