@@ -64,7 +64,8 @@ export function renderColumn(values: readonly Value[] | null): string | null {
 
 /** A column of bytes, which are given in hexadecimal digits. */
 export function renderBytes(values: readonly (string | null)[]): string | null {
-  return renderColumn(values.map((digits) => digits && `\\x${digits}`));
+  if (values.every((digits) => digits === null)) return null;
+  return `{${values.map((digits) => (digits === null ? 'NULL' : `"\\\\x${digits}"`)).join()}}`;
 }
 
 function isPlainText(value: Value): boolean {
