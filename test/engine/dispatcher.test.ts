@@ -31,7 +31,7 @@ test('dispatcher: a job takes the waiting units, up to its size, and splits none
   submit(opening(['O0', 'O1', 'O2']));
   await pool.endAll();
   assert.deepEqual(
-    pool.jobs.map((job) => [idsOf(job), job.units, job.openings.length]),
+    pool.jobs.map((job) => [idsOf(job), job.units, job.openings.unit.length]),
     [
       ['first', [1], 0],
       ['a,b', [1, 1], 0],
@@ -44,6 +44,22 @@ test('dispatcher: a job takes the waiting units, up to its size, and splits none
       ['', [0], 3],
     ],
   );
+});
+
+test('dispatcher: units of one iteration of the event loop share a job', async () => {
+  const { push, submit, pool } = await start({ schedule: setImmediate });
+  push(stored(['a']));
+  push(stored(['b']));
+  submit(waiting(['c']));
+  await Promise.resolve();
+  submit(waiting(['d']));
+  assert.equal(pool.running.length, 0);
+  await turn();
+  assert.deepEqual(runsOf(pool.jobs), ['a,b,c,d']);
+  submit(waiting(['e']));
+  await pool.endAll();
+  await turn();
+  assert.deepEqual(runsOf(pool.jobs), ['a,b,c,d', 'e']);
 });
 
 test('dispatcher: a job bounds the bytes of its units', async () => {
@@ -295,7 +311,7 @@ test('dispatcher: each unit learns how its own transfers and accounts ended', as
     { failureCode: 'insufficient_funds', currency: 'EUR', amount: 2n },
   ]);
   assert.deepEqual(
-    fourth.opened.map(({ accountNumber }) => accountNumber),
+    fourth.opened.map((account) => account?.accountNumber),
     ['O', 'P'],
   );
   assert.deepEqual(
@@ -498,43 +514,6 @@ test('dispatcher: parts of a job that wait for locks leave threads to another le
   submit(waiting(['other'], OTHER_LEDGER));
   assert.equal(pool.running.at(-1)?.job.ledger.name, 'other');
   await pool.endAll();
-});
-
-test('dispatcher: drain resolves when nothing is in flight, and not before', async () => {
-  const { submit, push, pool, dispatcher } = await start();
-  assert.equal(await dispatcher.drain(0), true, 'nothing was');
-  push(stored(['a']));
-  const unit = submit(waiting(['b']));
-  const culprit = submit(waiting(['c']));
-  let drained: boolean | null = null;
-  void dispatcher.drain(60_000).then((result) => (drained = result));
-  await pool.end();
-  assert.equal(drained, null);
-  await pool.end(BROKEN);
-  assert.equal(idsOf(pool.first.job), 'b');
-  await pool.end();
-  assert.equal(unit.result?.state, 'settled');
-  assert.equal(drained, null);
-  await pool.end(BROKEN);
-  assert.equal(culprit.result?.state, 'poisoned');
-  assert.equal(drained, true);
-});
-
-test('dispatcher: drain resolves when the last unit is withdrawn', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  const { submit, pool, dispatcher } = await start();
-  const unit = submit(waiting(['a']));
-  await pool.end(UNAVAILABLE);
-  const drained = dispatcher.drain(60_000);
-  assert.equal(dispatcher.withdraw(unit), true);
-  t.mock.timers.tick(60_000);
-  assert.equal(await drained, true);
-});
-
-test('dispatcher: drain times out', async () => {
-  const { push, dispatcher } = await start();
-  push(stored(['a']));
-  assert.equal(await dispatcher.drain(1), false);
 });
 
 test('dispatcher: a dry run is always a job of its own', async () => {

@@ -85,8 +85,22 @@ export class FakeTrials implements Trials {
 
 export type Journaled = { ledger: string; number: bigint };
 
-/** A dispatcher with simulated threads and unlimited admission. */
-export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue = 1_000_000, bytesMax = 1e12 } = {}) {
+type Options = {
+  readonly threads?: number;
+  readonly jobSizeMax?: number;
+  readonly maxQueue?: number;
+  readonly bytesMax?: number;
+  readonly schedule?: (due: () => void) => void;
+};
+
+/** A dispatcher with simulated threads and unlimited admission. By default it begins jobs at once. */
+export async function startDispatcher({
+  threads = 1,
+  jobSizeMax = 100,
+  maxQueue = 1_000_000,
+  bytesMax = 1e12,
+  schedule = (due) => due(),
+}: Options = {}) {
   const { logger } = await createLogger('silent');
   const admission = new Admission(maxQueue, bytesMax);
   const pool = new FakePool();
@@ -101,6 +115,7 @@ export async function startDispatcher({ threads = 1, jobSizeMax = 100, maxQueue 
     threads,
     jobSizeMax,
     trials,
+    schedule,
     onJournal: ({ name }, number) => void journaled.push({ ledger: name, number }),
   });
   return { dispatcher, admission, pool, trials, journaled, metrics, logger };

@@ -21,6 +21,7 @@ import { isDeath } from './thread-death.ts';
 import { logJob } from './job-log.ts';
 import { traceEnd, traceJob, traceRun } from './tracing.ts';
 import { Lanes } from './lanes.ts';
+import { Pause } from './pause.ts';
 import { Semaphore } from './semaphore.ts';
 import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';
 import { isStored, isTraced, nameOf, sizeOf, type StoredName, toJob, type Unit } from './unit.ts';
@@ -33,8 +34,6 @@ import { isStored, isTraced, nameOf, sizeOf, type StoredName, toJob, type Unit }
 const STALLED_FACTOR = 4;
 const STALLED_MS_MIN = 200;
 const DRY_RUN_RETRY_MS = 5000;
-const PAUSE_MS_MIN = 100;
-const PAUSE_MS_MAX = 2000;
 
 export class Dispatcher {
   readonly #pool: ThreadPool;
@@ -47,6 +46,7 @@ export class Dispatcher {
   readonly #onJournal: (ledger: Ledger, number: bigint) => void;
   readonly #onReleased: (unit: Unit) => void;
   readonly #onMissing: (units: readonly Unit[]) => void;
+  readonly #schedule: (due: () => void) => void;
   readonly #lanes: Lanes;
   /** Stored units by their names; see unit.ts. */
   readonly #stored = new Map<string, QueuedUnit>();
@@ -61,8 +61,8 @@ export class Dispatcher {
   /** The usual time of a job, in milliseconds: a moving mean. */
   #typicalMs = 0;
   #stopped = false;
-  #pauseMs = 0;
-  #paused = false;
+  #pumpsSoon = false;
+  readonly #pause = new Pause(() => this.#pump());
 
   constructor(options: {
     pool: ThreadPool;
@@ -80,6 +80,8 @@ export class Dispatcher {
     onReleased?: (unit: Unit) => void;
     /** Called with stored units that the server lacks. They have left, and callers that wait for them look again. */
     onMissing?: (units: readonly Unit[]) => void;
+    /** Runs what is due after the events of this iteration; setImmediate by default. */
+    schedule?: (due: () => void) => void;
   }) {
     this.#pool = options.pool;
     this.#admission = options.admission;
@@ -95,6 +97,7 @@ export class Dispatcher {
     this.#onJournal = options.onJournal;
     this.#onReleased = options.onReleased ?? (() => {});
     this.#onMissing = options.onMissing ?? (() => {});
+    this.#schedule = options.schedule ?? setImmediate;
   }
 
   /**
@@ -104,7 +107,7 @@ export class Dispatcher {
   submit(unit: Unit, waitsUntil = Infinity): QueuedUnit {
     const queued = new QueuedUnit(unit, waitsUntil);
     this.#queue(queued);
-    this.#pump();
+    this.#pumpSoon();
     return queued;
   }
 
@@ -125,7 +128,7 @@ export class Dispatcher {
     const suspects = pushed.filter(({ unit }) => unit.adoptions > 0);
     this.#bisection.addSuspects(suspects);
     this.#onItsWay += suspects.length;
-    this.#pump();
+    this.#pumpSoon();
     return pushed;
   }
 
@@ -195,8 +198,18 @@ export class Dispatcher {
     this.#onItsWay += 1;
   }
 
+  /** Begins jobs after the events of this iteration: their units share a job. One alone takes nearly as long as one of 30. */
+  #pumpSoon(): void {
+    if (this.#pumpsSoon) return;
+    this.#pumpsSoon = true;
+    this.#schedule(() => {
+      this.#pumpsSoon = false;
+      this.#pump();
+    });
+  }
+
   #pump(): void {
-    while (!this.#stopped && !this.#paused && this.#running < this.#threads) {
+    while (!this.#stopped && !this.#pause.active && this.#running < this.#threads) {
       const batch = this.#take();
       if (!batch) return;
       void this.#run(batch);
@@ -239,7 +252,7 @@ export class Dispatcher {
     if (this.#stopped && report.result !== 'settled') return;
     if (report.result === 'settled') {
       lane.concurrency.observe(others, report.lockMs / durationMs);
-      this.#pauseMs = 0;
+      this.#pause.reset();
       this.#typicalMs += (durationMs - this.#typicalMs) / 8;
       // Before this job's callers are answered, so that a thread works meanwhile.
       this.#pump();
@@ -351,7 +364,7 @@ export class Dispatcher {
     if (trouble === 'job') this.#bisection.addLater(batch);
     else {
       this.#putBack(trouble === 'out of reach' ? this.#refuse(batch) : batch);
-      this.#pause();
+      this.#pause.begin();
     }
   }
 
@@ -382,17 +395,5 @@ export class Dispatcher {
       this.#stored.set(nameOf(unit), member);
       return member;
     });
-  }
-
-  /** Starts no job for a while: each time longer, until a job succeeds. */
-  #pause(): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    this.#pauseMs = Math.min(PAUSE_MS_MAX, Math.max(PAUSE_MS_MIN, this.#pauseMs * 2));
-    const ms = this.#pauseMs * (0.5 + Math.random());
-    setTimeout(() => {
-      this.#paused = false;
-      this.#pump();
-    }, ms);
   }
 }
