@@ -1,4 +1,5 @@
-// The openings of a job as one array per field, as its transfers are: a message of objects costs 8 µs per account on both sides.
+// The openings of a job as one array per field, as its transfers are. As objects, an account took 12.5 µs in the messages
+// between the main process and the thread, both ways.
 import type { NewAccount, PersonalData } from './account.ts';
 import type { Column } from './job.ts';
 import type { Orderer } from './transfer.ts';

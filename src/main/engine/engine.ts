@@ -138,7 +138,10 @@ export type Opening = Source & {
   readonly transfers: readonly NewTransfer[];
 };
 
-/** The opened accounts at the end of their job, or null for one that is as it was opened; or an earlier request with the same key has opened them. */
+/**
+ * The opened accounts at the end of their job, or null for one that is as it was opened; or an earlier request with the same
+ * key has opened them.
+ */
 export type OpeningResult =
   | { readonly opened: readonly (Account | null)[]; readonly createdAt: string }
   | { readonly replayed: KeyHolder }
