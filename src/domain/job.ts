@@ -2,6 +2,7 @@
 //
 // A job carries its transfers as one array per field: a message of objects costs 4.3 µs per transfer, one of arrays 0.8.
 import type { Account } from './account.ts';
+import { type Column, toColumn } from './column.ts';
 import type { Ledger } from './ledger.ts';
 import type { OpeningColumns } from './opening.ts';
 import { renderJsonb } from './record.ts';
@@ -25,9 +26,6 @@ export type LockedTransfer = TransferTerms & {
   /** Microseconds since the epoch: when it was stored, or the time of the job. */
   readonly createdAtMicros: bigint;
 };
-
-/** Null: every value is null. */
-export type Column<Value> = readonly (Value | null)[] | null;
 
 /** Transfers as one array per field. A field that is null for every transfer is null. */
 export type TransferColumns = {
@@ -182,21 +180,12 @@ type JobResult =
 
 /** The transfers of a job as columns. */
 export function toColumns(queued: readonly QueuedTransfer[]): TransferColumns {
-  const column = <Value>(valueOf: (transfer: NewTransfer) => Value | null): Column<Value> => {
-    const values: (Value | null)[] = [];
-    let isEmpty = true;
-    for (const { transfer } of queued) {
-      const value = valueOf(transfer);
-      if (value !== null) isEmpty = false;
-      values.push(value);
-    }
-    return isEmpty ? null : values;
-  };
-  const storedAtMicros = queued.map((each) => each.storedAtMicros);
+  const transfers = queued.map(({ transfer }) => transfer);
+  const column = <Value>(valueOf: (transfer: NewTransfer) => Value | null) => toColumn(transfers, valueOf);
   return {
-    id: queued.map(({ transfer }) => transfer.id),
-    fromAccount: queued.map(({ transfer }) => transfer.fromAccount),
-    toAccount: queued.map(({ transfer }) => transfer.toAccount),
+    id: transfers.map(({ id }) => id),
+    fromAccount: transfers.map(({ fromAccount }) => fromAccount),
+    toAccount: transfers.map(({ toAccount }) => toAccount),
     amount: column(({ amount }) => amount),
     currency: column(({ currency }) => currency),
     kind: column(({ kind }) => (kind === 'transfer' ? null : kind)),
@@ -215,7 +204,7 @@ export function toColumns(queued: readonly QueuedTransfer[]): TransferColumns {
     remoteAccount: column(({ remoteAccount }) => remoteAccount),
     description: column(({ description }) => description),
     metadataText: column(({ metadata }) => metadata && renderJsonb(metadata)),
-    storedAtMicros: storedAtMicros.every((micros) => micros === null) ? null : storedAtMicros,
+    storedAtMicros: toColumn(queued, ({ storedAtMicros }) => storedAtMicros),
   };
 }
 
