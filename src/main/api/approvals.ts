@@ -128,11 +128,10 @@ export function refuseUnapproved(
   listAmounts: () => readonly { amount: bigint; path: readonly PropertyKey[] }[],
   advice: string,
 ): void {
-  const above = limitOf({ approvalAbove }, { ledger, principal });
-  if (above === null) return;
+  if (limitOf({ approvalAbove }, { ledger, principal }) === null) return;
   const amounts = listAmounts();
   const total = totalOf(amounts.map(({ amount }) => amount));
-  if (total !== null && total <= above) return;
+  if (!exceedsRule({ approvalAbove }, { ledger, principal }, total)) return;
   const problem = new Problem('approval_required', `So large an amount needs the approval of a second key. ${advice}`);
   const flaws = amounts.filter(({ amount }) => amount > 0n);
   throw withErrors(
