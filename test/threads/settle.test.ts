@@ -319,7 +319,8 @@ test('settle: an account that a job names twice is opened by the first unit, in 
   ]);
   assert.deepEqual(report.units, ['settled', 'account_exists', 'account_exists', 'settled']);
   // What a transfer of the job has changed, and what is as it was opened.
-  assert.deepEqual([report.opened[0]?.balance, report.opened[4]], [1n, null]);
+  const [first] = report.opened;
+  assert.deepEqual([first?.accountNumber, first?.balance, report.opened[4]], ['NEW', 1n, null]);
   const rows = await database.query(`select metadata, currency, balance from accounts where account_number = 'NEW'`);
   assert.deepEqual(rows, [{ metadata: { place: 'first' }, currency: 'USD', balance: 1n }]);
   await checkPromises(database);
