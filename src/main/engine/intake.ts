@@ -1,5 +1,5 @@
-// Intake makes transfers durable before their callers are answered. Those of a ledger that arrive while an INSERT runs form one of the
-// next: one statement, one commit, on one connection. Ledgers take turns.
+// Intake makes transfers durable before their callers are answered. Those of a ledger that arrive while an INSERT runs, or in one
+// burst, form one of the next: one statement, one commit, on one connection. Ledgers take turns.
 //
 // When the answer to an INSERT is lost, the lease is renewed before anything else is stored. After that, the first attempt either
 // has stored its transfers, which are visible, or never will. So the second attempt reads first, and stores only missing
@@ -48,6 +48,8 @@ type Waiting = { readonly request: StoredRequest; readonly resolve: (accepted: A
 type Line = { readonly ledger: Ledger; waiting: Waiting[] };
 
 const BATCH_MAX = 1000;
+/** For how many iterations of the event loop the first INSERT waits while each of them brings more requests. */
+const GATHERING_MAX = 16;
 const ATTEMPTS_MAX = 3;
 const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 1000;
@@ -63,7 +65,9 @@ export class Intake {
   #connection: Connection | null = null;
   /** By ledger; the first is the next. */
   readonly #lines = new Map<number, Line>();
+  /** From the first request until none waits. */
   #inserting = false;
+  #arrivals = 0;
   /** The ids whose INSERT is under way. */
   #storing: ReadonlySet<string> = new Set();
   /** Whether an attempt whose answer was lost stored a part of the batch. */
@@ -120,6 +124,7 @@ export class Intake {
       const line = this.#lines.get(ledger.id) ?? { ledger, waiting: [] };
       this.#lines.set(ledger.id, line);
       line.waiting.push({ request, resolve });
+      this.#arrivals += 1;
       if (!this.#inserting) void this.#drain();
     });
   }
@@ -135,6 +140,7 @@ export class Intake {
 
   async #drain(): Promise<void> {
     this.#inserting = true;
+    await this.#gather();
     for (let next = this.#nextBatch(); next !== null; next = this.#nextBatch()) {
       const { ledger, batch } = next;
       const requests = batch.map(({ request }) => request);
@@ -153,6 +159,18 @@ export class Intake {
     }
     this.#inserting = false;
     if (!this.#connection && !this.#closed) void this.#reconnect();
+  }
+
+  /**
+   * Waits for the end of a burst. Each iteration of the event loop begins only some of its requests, and an INSERT of one takes
+   * nearly as long as one of 60, for which the others would wait.
+   */
+  async #gather(): Promise<void> {
+    let seen = 0;
+    for (let iteration = 0; iteration < GATHERING_MAX && seen < this.#arrivals; iteration += 1) {
+      seen = this.#arrivals;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   #nextBatch(): { ledger: Ledger; batch: Waiting[] } | null {
