@@ -1,7 +1,8 @@
 // Which requests one INSERT of the intake stores, on a real database.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { type Ledger, MAIN_LEDGER } from '../../src/domain/ledger.ts';
+import { createLedger } from '../../src/db/ledger/ledgers.ts';
 import type { Accepted } from '../../src/main/engine/intake.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { type StartedEngine, startEngine } from '../support/engine.ts';
@@ -13,16 +14,21 @@ before(async (scope) => {
   database = await createDatabase(scope);
 });
 
-/** Accepts one request in each of so many iterations of the event loop, and returns how many the INSERT of each one stored. */
-async function acceptInTurn({ engine }: StartedEngine, count: number): Promise<number[]> {
+function times<Item>(count: number, item: Item): Item[] {
+  return Array.from({ length: count }, () => item);
+}
+
+/**
+ * Accepts one request of each of these ledgers, each in an iteration of the event loop, and returns how many requests its INSERT
+ * stored.
+ */
+async function acceptInTurn({ engine }: StartedEngine, ledgers: readonly Ledger[]): Promise<number[]> {
   const accepting: Promise<Accepted>[] = [];
-  for (let index = 0; index < count; index += 1) {
+  for (const ledger of ledgers) {
     // Begun before the request, so that the next request comes before what the intake does in the next iteration.
     const next = new Promise((resolve) => setImmediate(resolve));
     const transfer = newTransfer();
-    accepting.push(
-      engine.intake.accept(MAIN_LEDGER, { transfers: [transfer], namedId: transfer.id, idempotency: null }),
-    );
+    accepting.push(engine.intake.accept(ledger, { transfers: [transfer], namedId: transfer.id, idempotency: null }));
     await next;
   }
   const accepted = await Promise.all(accepting);
@@ -34,7 +40,7 @@ async function acceptInTurn({ engine }: StartedEngine, count: number): Promise<n
 
 test('intake: the requests of a burst share an INSERT, although the event loop begins them one by one', async (t) => {
   const started = await startEngine(t, database);
-  const together = await acceptInTurn(started, 10);
+  const together = await acceptInTurn(started, times(10, MAIN_LEDGER));
   assert.deepEqual(
     together,
     Array.from({ length: 10 }, () => 10),
@@ -43,7 +49,18 @@ test('intake: the requests of a burst share an INSERT, although the event loop b
 
 test('intake: requests that do not stop coming do not delay the first INSERT', async (t) => {
   const started = await startEngine(t, database);
-  const [first = 0, ...others] = await acceptInTurn(started, 100);
+  const [first = 0, ...others] = await acceptInTurn(started, times(100, MAIN_LEDGER));
   assert.ok(first < 30, `The first INSERT waited for ${first} requests.`);
   assert.ok(others.some((requests) => requests !== first));
+});
+
+test('intake: a burst of one ledger does not delay the first INSERT of another', async (t) => {
+  const started = await startEngine(t, database);
+  const request = { name: 'shop', testClock: null, idempotencyKey: null };
+  const created = await createLedger(started.engine.pool, request);
+  assert.ok(created.result === 'created');
+  const ledgers = [MAIN_LEDGER, created.ledger, ...times(30, MAIN_LEDGER)];
+  const [first = 0, other] = await acceptInTurn(started, ledgers);
+  assert.ok(first < 5, `The first INSERT waited for ${first} requests.`);
+  assert.equal(other, 1);
 });

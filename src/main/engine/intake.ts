@@ -162,12 +162,13 @@ export class Intake {
   }
 
   /**
-   * Waits for the end of a burst. Each iteration of the event loop begins only some of its requests, and an INSERT of one takes
-   * nearly as long as one of 60, for which the others would wait.
+   * Waits for the end of a ledger's burst. Each iteration of the event loop begins only some of its requests, and an INSERT of
+   * one takes nearly as long as one of 60, for which the others would wait. Another ledger does not wait for the burst.
    */
   async #gather(): Promise<void> {
     let seen = 0;
-    for (let iteration = 0; iteration < GATHERING_MAX && seen < this.#arrivals; iteration += 1) {
+    for (let iteration = 0; iteration < GATHERING_MAX; iteration += 1) {
+      if (seen === this.#arrivals || this.#lines.size > 1) return;
       seen = this.#arrivals;
       await new Promise((resolve) => setImmediate(resolve));
     }
