@@ -285,7 +285,7 @@ test('dispatcher: a wait for stored transfers times out', async (t) => {
   await pool.end();
   assert.equal(over, false);
   // Timers are set by the mocked clock, and deadlines by the real one.
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   const until = performance.now() + 70;
   while (performance.now() < until) await turn();
   t.mock.timers.tick(60);

@@ -66,8 +66,7 @@ export class Intake {
   /** By ledger; the first is the next. */
   readonly #lines = new Map<number, Line>();
   /** From the first request until none waits. */
-  #inserting = false;
-  #arrivals = 0;
+  #draining = false;
   /** The ids whose INSERT is under way. */
   #storing: ReadonlySet<string> = new Set();
   /** Whether an attempt whose answer was lost stored a part of the batch. */
@@ -119,13 +118,12 @@ export class Intake {
 
   /** Stores the transfers of one request, and resolves when they are durable or cannot be stored. Never rejects. */
   async accept(ledger: Ledger, request: StoredRequest): Promise<Accepted> {
-    if (!this.#connection && !this.#inserting) return { result: 'unavailable', unknown: false };
+    if (!this.#connection && !this.#draining) return { result: 'unavailable', unknown: false };
     return await new Promise((resolve) => {
       const line = this.#lines.get(ledger.id) ?? { ledger, waiting: [] };
       this.#lines.set(ledger.id, line);
       line.waiting.push({ request, resolve });
-      this.#arrivals += 1;
-      if (!this.#inserting) void this.#drain();
+      if (!this.#draining) void this.#drain();
     });
   }
 
@@ -139,7 +137,7 @@ export class Intake {
   }
 
   async #drain(): Promise<void> {
-    this.#inserting = true;
+    this.#draining = true;
     await this.#gather();
     for (let next = this.#nextBatch(); next !== null; next = this.#nextBatch()) {
       const { ledger, batch } = next;
@@ -157,7 +155,7 @@ export class Intake {
         this.#onSuspicion();
       }
     }
-    this.#inserting = false;
+    this.#draining = false;
     if (!this.#connection && !this.#closed) void this.#reconnect();
   }
 
@@ -168,8 +166,9 @@ export class Intake {
   async #gather(): Promise<void> {
     let seen = 0;
     for (let iteration = 0; iteration < GATHERING_MAX; iteration += 1) {
-      if (seen === this.#arrivals || this.#lines.size > 1) return;
-      seen = this.#arrivals;
+      const [first, other] = this.#lines.values();
+      if (!first || other || first.waiting.length === seen) return;
+      seen = first.waiting.length;
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -304,7 +303,7 @@ export class Intake {
 
   #use(connection: Connection): void {
     connection.on('end', () => {
-      if (this.#connection !== connection || this.#inserting || this.#closed) return;
+      if (this.#connection !== connection || this.#draining || this.#closed) return;
       this.#connection = null;
       void this.#reconnect();
     });
