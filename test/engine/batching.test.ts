@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Concurrency, countFitting, sizeAfterDeaths } from '../../src/main/engine/batching.ts';
+import { Concurrency, countFitting, fillsJob, restAfter, sizeAfterDeaths } from '../../src/main/engine/batching.ts';
 import { checkProperty } from '../support/property.ts';
 
 const MIB = 1024 * 1024;
@@ -221,4 +221,9 @@ test('batching: at least one job may run and at most the maximum, after any obse
     },
   );
   checkProperty(t, property, 300);
+});
+
+test('batching: a ledger rests for as long as a job took, for 50 ms at most, and until 256 transfers wait', () => {
+  assert.deepEqual([0, 2, 50, 51, 3000].map(restAfter), [0, 2, 50, 50, 50]);
+  assert.deepEqual([0, 255, 256].map(fillsJob), [false, false, true]);
 });

@@ -63,7 +63,8 @@ test('dispatcher: each unit ends once and its admission is released once, for ev
   const property = async (steps: readonly Step[], threads: number): Promise<void> => {
     const bytesMax = 1e12;
     const maxQueue = 1_000_000;
-    const { submit, push, pool, dispatcher, admission } = await start({ threads, jobSizeMax: 6, maxQueue, bytesMax });
+    const options = { threads, jobSizeMax: 6, maxQueue, bytesMax, restAfter: () => 20 };
+    const { submit, push, pool, dispatcher, admission } = await start(options);
     const queued: ReturnType<typeof submit>[] = [];
     const pushed: string[] = [];
     let count = 0;

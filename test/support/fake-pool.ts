@@ -91,15 +91,17 @@ type Options = {
   readonly maxQueue?: number;
   readonly bytesMax?: number;
   readonly schedule?: (due: () => void) => void;
+  readonly restAfter?: (jobMs: number) => number;
 };
 
-/** A dispatcher with simulated threads and unlimited admission. By default it begins jobs at once. */
+/** A dispatcher with simulated threads and unlimited admission. By default it begins jobs at once, and no ledger rests. */
 export async function startDispatcher({
   threads = 1,
   jobSizeMax = 100,
   maxQueue = 1_000_000,
   bytesMax = 1e12,
   schedule = (due) => due(),
+  restAfter = () => 0,
 }: Options = {}) {
   const { logger } = await createLogger('silent');
   const admission = new Admission(maxQueue, bytesMax);
@@ -116,6 +118,7 @@ export async function startDispatcher({
     jobSizeMax,
     trials,
     schedule,
+    restAfter,
     onJournal: ({ name }, number) => void journaled.push({ ledger: name, number }),
   });
   return { dispatcher, admission, pool, trials, journaled, metrics, logger };

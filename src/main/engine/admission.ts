@@ -8,6 +8,9 @@
  */
 const OWN_RATIO = 0.4;
 
+/** From this part of the queue on, jobs begin without delay. */
+const FILLING_RATIO = 0.25;
+
 /** How long the queue must be busy for one measurement of its speed. */
 const MEASURE_MS = 250;
 
@@ -49,6 +52,11 @@ export class Admission {
 
   get room(): number {
     return this.#bytes >= this.maxQueueBytes ? 0 : Math.max(0, this.maxQueue - this.#taken);
+  }
+
+  /** Whether so much is in progress that the queue should empty soon. */
+  get isFilling(): boolean {
+    return this.#taken > this.maxQueue * FILLING_RATIO || this.#bytes > this.maxQueueBytes * FILLING_RATIO;
   }
 
   /** Admits `count` transfers of so many bytes together, or none and returns false. */

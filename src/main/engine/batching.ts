@@ -3,8 +3,10 @@ import type { Unit } from './unit.ts';
 
 /** About how many bytes of a thread's memory one job may take, without its copies. Most jobs take a tenth of it. */
 const JOB_BYTES_MAX = 4 * 1024 * 1024;
-/** How many transfers must be waiting for each running job before one more is begun: fuller jobs cost less. */
+/** How many transfers must be waiting for each running job, or during a rest, before one more is begun: fuller jobs cost less. */
 const FILL = 256;
+/** How long a ledger rests after a job: as long as the job took, but not longer than this. */
+const REST_MS_MAX = 50;
 /** After how many jobs that ran alone, two jobs at once are tried. */
 const TRY_AFTER = 64;
 /** The part of its time that a job beside another may wait for locks. */
@@ -22,6 +24,16 @@ export function countFitting(units: readonly { size: number; bytes: number }[], 
     if (index > 0 && (size > sizeMax || bytes > JOB_BYTES_MAX)) return index;
   }
   return units.length;
+}
+
+/** For how long the transfers of a ledger gather after a job that took so long, if their callers do not wait for them. */
+export function restAfter(jobMs: number): number {
+  return Math.min(REST_MS_MAX, jobMs);
+}
+
+/** Whether so many waiting transfers end a rest. */
+export function fillsJob(waiting: number): boolean {
+  return waiting >= FILL;
 }
 
 /** The largest job for transfers with which so many processes died. */

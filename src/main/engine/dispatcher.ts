@@ -18,6 +18,7 @@ import type { Admission } from './admission.ts';
 import { type Batch, Bisection, jobOf, toBatch, type Trials } from './bisection.ts';
 import type { ThreadPool } from './pool.ts';
 import { isDeath } from './thread-death.ts';
+import { restAfter } from './batching.ts';
 import { logJob } from './job-log.ts';
 import { traceEnd, traceJob, traceRun } from './tracing.ts';
 import { Lanes } from './lanes.ts';
@@ -26,13 +27,6 @@ import { Semaphore } from './semaphore.ts';
 import { resultOf, QueuedUnit, type UnitResult } from './queued-unit.ts';
 import { isStored, isTraced, nameOf, sizeOf, type StoredName, toJob, type Unit } from './unit.ts';
 
-/**
- * A job that takes this many times the usual time, and at least this many milliseconds, is treated as waiting for a
- * lock. It must not delay the others, so it does not count as running. With a fixed time alone, every job of a slow
- * database counted as waiting; ten threads then waited for each other's locks.
- */
-const STALLED_FACTOR = 4;
-const STALLED_MS_MIN = 200;
 const DRY_RUN_RETRY_MS = 5000;
 
 export class Dispatcher {
@@ -58,8 +52,6 @@ export class Dispatcher {
   #busyThreads = 0;
   /** Leaves threads to jobs during a flood of dry runs. */
   readonly #dryRuns: Semaphore;
-  /** The usual time of a job, in milliseconds: a moving mean. */
-  #typicalMs = 0;
   #stopped = false;
   #pumpsSoon = false;
   readonly #pause = new Pause(() => this.#pump());
@@ -80,6 +72,8 @@ export class Dispatcher {
     onReleased?: (unit: Unit) => void;
     /** Called with stored units that the server lacks. They have left, and callers that wait for them look again. */
     onMissing?: (units: readonly Unit[]) => void;
+    /** For how long a ledger rests after a job; see lanes.ts and batching.ts. */
+    restAfter?: (jobMs: number) => number;
     /** Runs what is due after the events of this iteration; setImmediate by default. */
     schedule?: (due: () => void) => void;
   }) {
@@ -89,7 +83,12 @@ export class Dispatcher {
     this.#logger = options.logger;
     this.#tracer = options.tracer ?? null;
     this.#threads = options.threads;
-    this.#lanes = new Lanes(options.threads);
+    this.#lanes = new Lanes({
+      threads: options.threads,
+      restAfter: options.restAfter ?? restAfter,
+      isFilling: () => options.admission.isFilling,
+      onDue: () => this.#pump(),
+    });
     this.#bisection = new Bisection(options.jobSizeMax, () => this.#pump());
     this.#trials = options.trials;
     this.#dryRuns = new Semaphore(Math.max(1, options.threads >> 2));
@@ -226,34 +225,21 @@ export class Dispatcher {
   }
 
   async #run(batch: Batch): Promise<void> {
-    const lane = this.#lanes.of(batch.ledger);
-    const others = lane.running;
-    lane.running += 1;
+    const running = this.#lanes.begin(batch.ledger);
     this.#running += 1;
     for (const queued of batch.units) queued.state = 'running';
     const startedAt = performance.now();
-    let stalled = 0;
-    const stall = (): void => {
-      stalled = 1;
-      lane.stalled += 1;
-      this.#pump();
-    };
-    const timer = setTimeout(stall, Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs));
     const units = batch.units.map(({ unit }) => unit);
     const traced = this.#tracer !== null && units.some(isTraced);
     const job = jobOf(batch, startedAt, traced);
     const report = this.#bisection.isTrial(batch) ? await this.#try(units, job) : await this.#runInThread(job);
     const durationMs = performance.now() - startedAt;
-    clearTimeout(timer);
-    lane.running -= 1;
-    lane.stalled -= stalled;
+    running.end(report.result === 'settled' ? report.lockMs : null);
     this.#running -= 1;
     this.#bisection.ended(batch);
     if (this.#stopped && report.result !== 'settled') return;
     if (report.result === 'settled') {
-      lane.concurrency.observe(others, report.lockMs / durationMs);
       this.#pause.reset();
-      this.#typicalMs += (durationMs - this.#typicalMs) / 8;
       // Before this job's callers are answered, so that a thread works meanwhile.
       this.#pump();
     }
