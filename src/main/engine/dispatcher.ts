@@ -234,7 +234,7 @@ export class Dispatcher {
     const job = jobOf(batch, startedAt, traced);
     const report = this.#bisection.isTrial(batch) ? await this.#try(units, job) : await this.#runInThread(job);
     const durationMs = performance.now() - startedAt;
-    running.end(report.result === 'settled' ? report.lockMs : null);
+    running.end(report.result === 'settled' ? { jobMs: durationMs, lockMs: report.lockMs } : null);
     this.#running -= 1;
     this.#bisection.ended(batch);
     if (this.#stopped && report.result !== 'settled') return;

@@ -32,8 +32,8 @@ type Lane = {
 
 /** A job that counts as running in its lane. */
 type RunningJob = {
-  /** Ends it. `lockMs`: how long it waited for locks, if it settled. */
-  readonly end: (lockMs: number | null) => void;
+  /** Ends it. If it settled: how long it took, and how long it waited for locks. Null: it did not settle. */
+  readonly end: (settled: { readonly jobMs: number; readonly lockMs: number } | null) => void;
 };
 
 export class Lanes {
@@ -116,8 +116,7 @@ export class Lanes {
    */
   take(jobSizeMax: number, freeThreads: number): QueuedUnit[] | null {
     for (const [id, lane] of this.#lanes) {
-      if (lane.waiting === 0 || !this.#mayHaveThread(lane, freeThreads)) continue;
-      if (!this.#mayBegin(lane)) continue;
+      if (lane.waiting === 0 || !this.#mayHaveThread(lane, freeThreads) || !this.#mayBegin(lane)) continue;
       // To the end of the line.
       this.#lanes.delete(id);
       this.#lanes.set(id, lane);
@@ -136,7 +135,6 @@ export class Lanes {
     const lane = this.#of(ledger);
     const others = lane.running;
     lane.running += 1;
-    const startedAt = performance.now();
     let stalled = 0;
     const stall = (): void => {
       stalled = 1;
@@ -144,12 +142,12 @@ export class Lanes {
       this.#onDue();
     };
     const timer = setTimeout(stall, Math.max(STALLED_MS_MIN, STALLED_FACTOR * this.#typicalMs));
-    const end = (lockMs: number | null): void => {
+    const end: RunningJob['end'] = (settled) => {
       clearTimeout(timer);
       lane.running -= 1;
       lane.stalled -= stalled;
-      if (lockMs === null) return;
-      const jobMs = performance.now() - startedAt;
+      if (settled === null) return;
+      const { jobMs, lockMs } = settled;
       lane.concurrency.observe(others, lockMs / jobMs);
       this.#typicalMs += (jobMs - this.#typicalMs) / 8;
       this.#rest(ledger, lane, jobMs);
